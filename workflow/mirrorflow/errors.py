@@ -1,0 +1,17 @@
+"""Errors for the person at the keyboard: what is wrong, the value, the file, the mend."""
+
+
+class MirrorflowError(Exception):
+    """Something the user can mend. Shown as its message alone, without a traceback."""
+
+
+class InputError(MirrorflowError):
+    """A file or a sheet does not hold what it should."""
+
+
+class ConfigError(MirrorflowError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class SettingsMismatchError(MirrorflowError):
+    """A file in the store was made with other settings than those of this run."""

@@ -1,0 +1,1 @@
+"""Expression matrices to the genes a model sees."""

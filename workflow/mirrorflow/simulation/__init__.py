@@ -1,0 +1,1 @@
+"""A cohort with planted signals, in the formats of the real sources."""

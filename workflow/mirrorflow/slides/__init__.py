@@ -1,0 +1,1 @@
+"""Whole-slide images to patch features: reader, mask, grid, encoders. Arrays in, arrays out."""

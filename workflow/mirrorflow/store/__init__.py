@@ -1,0 +1,1 @@
+"""The one place that knows how files are laid out: h5, parquet, safetensors, sheets."""

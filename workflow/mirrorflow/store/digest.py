@@ -1,0 +1,51 @@
+"""Every file in the store says with which settings it was made; a mismatch stops the run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mirrorflow.errors import SettingsMismatchError
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Settings as one line of JSON, the same for equal settings in any order."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that stand for ``settings``."""
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) -> None:
+    """Compare the settings stored in a file (canonical JSON) with those of this run.
+
+    Raises SettingsMismatchError naming every setting that differs, both values and what to do.
+    """
+    if stored == canonical(wanted):
+        return
+    was, now = _flat(json.loads(stored)), _flat(json.loads(canonical(wanted)))
+    differences = [
+        f"  {key}: made with {was.get(key, 'nothing')!r}, this run wants {now.get(key, 'nothing')!r}"
+        for key in sorted(was.keys() | now.keys())
+        if was.get(key) != now.get(key)
+    ]
+    message = "\n".join(
+        [
+            f"{where}: made with other settings, not reused and not overwritten:",
+            *differences,
+            "Set them back, or choose another `store` (or name), or delete what was made with the old ones.",
+        ]
+    )
+    raise SettingsMismatchError(message)

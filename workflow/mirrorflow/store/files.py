@@ -1,0 +1,67 @@
+"""Files that are whole or absent: written under a temporary name, renamed when done."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mirrorflow.errors import InputError, MirrorflowError
+
+TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-")
+
+
+@contextlib.contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    After an error nothing is left; after SIGKILL only a ``.tmp-<pid>-`` file, which
+    :func:`clear_leftovers` removes. Raises MirrorflowError when the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno == 28:
+            message = f"{path}: no space left on the disk; free some, then run again: finished work is kept"
+            raise MirrorflowError(message) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: str | Path) -> None:
+    """Remove temporary files of processes that no longer live on this machine."""
+    for path in Path(folder).glob(".tmp-*"):
+        match = TEMPORARY.match(path.name)
+        if match and not Path(f"/proc/{match['pid']}").exists():
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]*\Z")
+
+
+def check_file_name(name: str, *, what: str, where: str) -> str:
+    """Return ``name`` if it can be a file's name in the store, else say what is wrong with it.
+
+    Raises InputError for path separators, quotes, ``..``, control characters and other characters a
+    shell or a file system could take for something else.
+    """
+    if not SAFE_NAME.match(name) or ".." in name:
+        message = (
+            f"{where}: {what} {name!r} cannot be a file name; use letters, digits, space and . _ + - "
+            "(starting with a letter or digit)"
+        )
+        raise InputError(message)
+    return name

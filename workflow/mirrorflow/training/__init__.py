@@ -1,0 +1,1 @@
+"""Training and embedding: bags, batches, epochs, checkpoints handed in and out."""

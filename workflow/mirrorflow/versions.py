@@ -1,0 +1,22 @@
+"""Versions of the algorithms, free of heavy imports.
+
+A rule names its algorithm's version among its params (``params: version=versions.FEATURES``): raise the
+number when the same settings no longer give the same values, and exactly the rules that depend on the
+algorithm run again. A change that moves no value (speed, messages) leaves it alone.
+"""
+
+SIMULATION = 1
+SEGMENTATION = 1
+FEATURES = 1
+EXPRESSION = 1
+SELECTION = 1
+COHORT = 1
+SPLITS = 1
+PRETRAIN = 1
+EMBED = 1
+PROBE = 1
+BASELINES = 1
+METRICS = 1
+AUDIT = 1
+TABLES = 1
+REPORT = 1
