@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import SettingsMismatchError
@@ -18,10 +19,13 @@ def digest(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
 
 
+_ABSENT = object()
+
+
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -33,13 +37,13 @@ def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) ->
 
     Raises SettingsMismatchError naming every setting that differs, both values and what to do.
     """
-    if stored == canonical(wanted):
-        return
     was, now = _flat(json.loads(stored)), _flat(json.loads(canonical(wanted)))
+    if was == now:
+        return
     differences = [
         f"  {key}: made with {was.get(key, 'nothing')!r}, this run wants {now.get(key, 'nothing')!r}"
         for key in sorted(was.keys() | now.keys())
-        if was.get(key) != now.get(key)
+        if was.get(key, _ABSENT) != now.get(key, _ABSENT)
     ]
     message = "\n".join(
         [
@@ -49,3 +53,8 @@ def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) ->
         ]
     )
     raise SettingsMismatchError(message)
+
+
+def file_digest(path: str | Path) -> str:
+    """Sixteen hexadecimal digits that stand for a file's content (for small files: it is read whole)."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

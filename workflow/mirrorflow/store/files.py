@@ -1,33 +1,36 @@
 """Files that are whole or absent: written under a temporary name, renamed when done."""
 
 import contextlib
+import errno
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from mirrorflow.errors import InputError, MirrorflowError
 
-TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)-")
+TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)@(?P<host>[^@]*)@")
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
 
-    After an error nothing is left; after SIGKILL only a ``.tmp-<pid>-`` file, which
-    :func:`clear_leftovers` removes. Raises MirrorflowError when the disk is full.
+    After an error nothing is left; after SIGKILL only a ``.tmp-<pid>@<host>@`` file, which
+    :func:`clear_leftovers` removes. Raises MirrorflowError when the disk (or the user's share of it) is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}@{socket.gethostname()}@{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno == 28:
+        if error.errno in DISK_FULL:
             message = f"{path}: no space left on the disk; free some, then run again: finished work is kept"
             raise MirrorflowError(message) from error
         raise
@@ -36,10 +39,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: str | Path) -> None:
-    """Remove temporary files of processes that no longer live on this machine."""
+    """Remove temporary files of this machine's dead processes (a shared disk may hold those of others)."""
     for path in Path(folder).glob(".tmp-*"):
         match = TEMPORARY.match(path.name)
-        if match and not Path(f"/proc/{match['pid']}").exists():
+        if match and match["host"] == socket.gethostname() and not Path(f"/proc/{match['pid']}").exists():
             path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,51 @@
+# Two commands: `make run` and `make test`. Each sets up what it needs first; nothing is installed twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORES ?= all
+
+.PHONY: help setup run test test-slow lint lock clean-venv
+
+help:
+	@echo "make run        the demo cohort from slides and RNA to tables and a report (results/demo/report.html)"
+	@echo "make test       unit tests and the workflow on a tiny cohort"
+	@echo "make test-slow  kills, crashes, clusters"
+	@echo "make lint       formatting, types, import layers, snakemake --lint"
+	@echo "make lock       resolve requirements.lock anew (needs uv)"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); sys.exit(0 if ok else f"Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing what requirements.lock names (hashes checked; about 6 GB with torch) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP)
+	@$(BIN)/mirrorflow unlock
+	@$(BIN)/snakemake --cores $(CORES)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -m "not slow" tests
+
+test-slow: $(STAMP)
+	@$(BIN)/python -m pytest -m slow tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
+	  --output-file requirements.lock
+
+clean-venv:
+	rm -rf $(VENV)

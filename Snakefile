@@ -1,0 +1,60 @@
+"""mirrorflow: from whole-slide images and RNA to results tables.
+
+    snakemake --cores 8 --resources gpu=1                       # the demo cohort
+    snakemake --configfile config/features.yaml ...             # a cohort of one's own
+
+The chain, a file a domain: cohort -> slides -> features -> expression -> splits -> pretrain -> probe,
+baselines -> audit -> tables -> figures -> report (workflow/rules/).
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.12")
+
+
+# The demo's config is loaded only when no other is given: Snakemake merges config files recursively.
+if not workflow.configfiles:
+
+    configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/cohort.smk"
+include: "workflow/rules/slides.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/expression.smk"
+include: "workflow/rules/splits.smk"
+include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/probe.smk"
+include: "workflow/rules/baselines.smk"
+include: "workflow/rules/audit.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/tables/results.csv",
+        expand(f"{RESULTS}/tables/main_{{task}}.md", task=["subtyping", "survival"]),
+        expand(
+            f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+            protocol=PROTOCOLS,
+            cohort=COHORTS,
+        ),
+        all_ledgers(),
+
+
+onstart:
+    note_owner(Path.cwd())
+
+
+onsuccess:
+    print(f"Done. Open {RESULTS}/report.html; the tables are in {RESULTS}/tables/.")
+
+
+onerror:
+    print("Something failed; what was finished is kept. The messages above and the logs name the mend.")

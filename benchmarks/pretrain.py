@@ -1,0 +1,141 @@
+"""MIRROR's pretraining step at the published dimensions: samples/s by attention and precision.
+
+    python benchmarks/pretrain.py [--quick] [--batch 4] [--rounds 3] [--device auto]
+
+Patch features 768, 10,234 genes, width 768, 2,048 tokens; one optimisation step (draw, forward, losses,
+backward, fused Adam). Beside our two attention forms the `nystrom-attention` package (pip, version 0.0.14)
+stands in the same model with the same weights. Settings take turns, round by round, so that other load on
+the machine hits them alike; the best round of each counts. Figures come last, as name=value lines.
+"""
+
+import argparse
+import dataclasses
+import time
+
+import numpy as np
+import torch
+from mirrorflow.models.attention import NystromAttention
+from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
+from mirrorflow.training.bags import ArrayBags
+from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
+from nystrom_attention import NystromAttention as PackageAttention
+from torch import Tensor, nn
+
+PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
+VARIANTS = {
+    "package_nystrom_float32": ("package", "float32"),
+    "nystrom_float32": ("nystrom", "float32"),
+    "exact_float32": ("exact", "float32"),
+    "nystrom_bfloat16": ("nystrom", "bfloat16"),
+    "exact_bfloat16": ("exact", "bfloat16"),
+}
+
+
+class PackageBlock(nn.Module):
+    """The package's attention behind the signature of ours, on the same weights."""
+
+    def __init__(self, ours: NystromAttention) -> None:
+        super().__init__()
+        width = ours.to_out.in_features
+        self.theirs = PackageAttention(
+            width,
+            dim_head=width // ours.heads,
+            heads=ours.heads,
+            num_landmarks=ours.landmarks,
+            dropout=ours.dropout.p,
+        )
+        self.theirs.load_state_dict(
+            {
+                "to_qkv.weight": ours.to_qkv.weight,
+                "to_out.0.weight": ours.to_out.weight,
+                "to_out.0.bias": ours.to_out.bias,
+                "res_conv.weight": ours.residual.weight,
+            }
+        )
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mix tokens [batch, token, width]."""
+        return self.theirs(tokens, mask=mask)
+
+
+def build(attention: str) -> Mirror:
+    form = "nystrom" if attention == "package" else attention
+    model = build_mirror(dataclasses.replace(PUBLISHED, attention=form), seed=0)
+    if attention == "package":
+        for block in (model.slide_encoder.first, model.slide_encoder.second, model.slide_retention.block):
+            block.attention = PackageBlock(block.attention)
+    return model
+
+
+def samples_per_second(attention: str, precision: str, *, batch: int, steps: int, device: str) -> float:
+    """Throughput of the epochs after the first, which warms up."""
+    rng = np.random.default_rng(0)
+    bags = ArrayBags([rng.normal(size=(2500, PUBLISHED.patch_dim)).astype(np.float32) for _ in range(batch)])
+    genes = rng.normal(size=(batch, PUBLISHED.gene_count)).astype(np.float32)
+    settings = PretrainSettings(epochs=1 + steps, batch_size=batch, precision=precision)
+    history = pretrain(build(attention), bags, genes, settings, device=device)
+    return max(row["samples_per_second"] for row in history[1:])
+
+
+def peak_tflops(device: torch.device, precision: str) -> float:
+    """What a plain matrix product reaches on this device, in 10^12 operations/s: the ceiling of the model."""
+    size = 8192 if device.type == "cuda" else 2048
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    best = 0.0
+    for _ in range(6):
+        _synchronise(device)
+        started = time.perf_counter()
+        a @ a
+        _synchronise(device)
+        best = max(best, 2 * size**3 / (time.perf_counter() - started) / 1e12)
+    return best
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="batch 2, one round of one step")
+    parser.add_argument("--batch", type=int, help="units in a batch (default: 4 on a CPU, 16 on a GPU)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = choose_device(arguments.device)
+    batch = arguments.batch or (16 if device.type == "cuda" else 4)
+    rounds, steps = arguments.rounds, 2 if device.type == "cpu" else 10
+    if arguments.quick:
+        batch, rounds, steps = min(batch, 2), 1, 1
+
+    figures = dict.fromkeys(VARIANTS, 0.0)
+    for turn in range(rounds):
+        for name, (attention, precision) in VARIANTS.items():
+            rate = samples_per_second(attention, precision, batch=batch, steps=steps, device=arguments.device)
+            figures[name] = max(figures[name], rate)
+            print(f"round {turn + 1}: {name} {rate:.3f} samples/s", flush=True)
+
+    model = build_mirror(PUBLISHED, seed=0)
+    print(f"device={device} batch={batch} threads={arguments.threads} fast_bfloat16={has_fast_bfloat16(device)}")
+    for precision in ("float32", "bfloat16"):
+        print(f"matmul_peak_tflops_{precision}={peak_tflops(device, precision):.3f}")
+    for name, rate in figures.items():
+        print(f"{name}={rate:.3f}")
+    package = figures.pop("package_nystrom_float32")
+    print(f"nystrom_over_package={figures['nystrom_float32'] / package:.2f}")
+    print(f"best_over_package={max(figures.values()) / package:.2f}")
+    print(f"params_pretrain_m={_millions(model):.2f}")
+    print(f"params_downstream_m={_millions(DownstreamModel(model)):.2f}")
+
+
+def _millions(model: nn.Module) -> float:
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Our Nystrom attention beside the `nystrom-attention` package, on the same weights."""
+
+import pytest
+import torch
+from mirrorflow.models.attention import NystromAttention
+
+package = pytest.importorskip("nystrom_attention", reason="nystrom-attention is not installed")
+
+WIDTH, HEADS, LANDMARKS = 32, 4, 8
+
+
+def both_forms() -> tuple[NystromAttention, torch.nn.Module]:
+    torch.manual_seed(0)
+    ours = NystromAttention(WIDTH, HEADS, landmarks=LANDMARKS, dropout=0.0)
+    theirs = package.NystromAttention(WIDTH, dim_head=WIDTH // HEADS, heads=HEADS, num_landmarks=LANDMARKS)
+    theirs.load_state_dict(
+        {
+            "to_qkv.weight": ours.to_qkv.weight,
+            "to_out.0.weight": ours.to_out.weight,
+            "to_out.0.bias": ours.to_out.bias,
+            "res_conv.weight": ours.residual.weight,
+        }
+    )
+    return ours, theirs
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 8, 16, 37, 65])
+@pytest.mark.parametrize("spread", [1.0, 4.0])
+def test_equal_without_a_mask(tokens, spread):
+    ours, theirs = both_forms()
+    x = spread * torch.randn(3, tokens, WIDTH, generator=torch.Generator().manual_seed(tokens))
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [8, 37])
+def test_equal_with_a_mask(tokens):
+    ours, theirs = both_forms()
+    x = torch.randn(3, tokens, WIDTH, generator=torch.Generator().manual_seed(tokens))
+    mask = torch.arange(tokens) < torch.tensor([[tokens], [tokens // 2], [1]])
+    expected, found = theirs(x, mask=mask), ours(x, mask)
+    torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_equal_gradients():
+    ours, theirs = both_forms()
+    x = torch.randn(2, 20, WIDTH, generator=torch.Generator().manual_seed(0))
+    target = torch.randn(2, 20, WIDTH, generator=torch.Generator().manual_seed(1))
+    for module in (ours, theirs):
+        (module(x) * target).sum().backward()
+    for name, other in [("to_qkv", theirs.to_qkv), ("to_out", theirs.to_out[0]), ("residual", theirs.res_conv)]:
+        torch.testing.assert_close(getattr(ours, name).weight.grad, other.weight.grad, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,261 @@
+import json
+from pathlib import Path
+
+import pytest
+from mirrorflow import audit
+from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
+from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.jobs.run_audit import audit_folder, stop_if_dishonest
+from mirrorflow.jobs.run_audit import to_markdown as page
+from mirrorflow.splits import Fold
+from mirrorflow.store.tables import read_folds, write_fold
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"
+CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
+
+
+def found(findings: list[Finding]) -> set[tuple[str, str, int | None, int]]:
+    return {(finding.level, finding.kind, finding.fold, finding.count) for finding in findings}
+
+
+# Splits.
+
+
+def test_clean_folds_have_no_finding():
+    labels = {"A": "x", "B": "y", "C": "x", "D": "y"}
+    sites = {"A": "1", "B": "1", "C": "2", "D": "2"}
+    assert audit_splits(CLEAN, sites, labels) == []
+    assert audit_splits(CLEAN, {}, {}) == []
+
+
+def test_patients_on_both_sides_are_a_leak_and_shown():
+    (finding,) = audit_splits([Fold(("A", "B", "C"), ("C", "B", "D"))], {}, {})
+    assert finding == Finding(LEAK, "patients_in_both", "2 patients are in train and val", 0, 2, ("B", "C"))
+
+
+def rcc_like_folds(shared: list[int], count: int = 300) -> list[Fold]:
+    """Five folds with the given numbers of patients on both sides, as the published ones of RCC."""
+    names = [f"TCGA-{i % 40:02}-{i:04}" for i in range(count)]
+    folds = []
+    for number, extra in enumerate(shared):
+        val = names[number * 60 : (number + 1) * 60]
+        train = [name for name in names if name not in val]
+        folds.append(Fold(tuple(train + val[:extra]), tuple(val)))
+    return folds
+
+
+def test_folds_like_rccs_have_15_10_3_10_and_13_shared_patients():
+    shared = [15, 10, 3, 10, 13]
+    leaks = audit.leaks(audit_splits(rcc_like_folds(shared), {}, {}))
+    assert [finding.kind for finding in leaks] == ["patients_in_both"] * 5
+    assert [finding.fold for finding in leaks] == [0, 1, 2, 3, 4]
+    assert [finding.count for finding in leaks] == shared
+    assert all(len(finding.examples) == min(5, finding.count) for finding in leaks)
+
+
+def test_sites_on_both_sides_are_a_warning():
+    findings = audit_splits([Fold(("A", "B"), ("C", "D"))], {"A": "1", "B": "2", "C": "2", "D": "3"}, {})
+    assert found(findings) == {(WARNING, "sites_in_both", 0, 1)}
+    assert findings[0].text == "1 of 3 tissue source sites are in train and val"
+    assert findings[0].examples == ("2",)
+
+
+def test_unknown_sites_are_not_one_shared_site():
+    assert audit_splits([Fold(("A",), ("C",))], {"A": "", "C": ""}, {}) == []
+
+
+def test_a_patient_listed_twice_is_a_warning():
+    findings = audit_splits([Fold(("A", "A", "B"), ("C", "C"))], {}, {})
+    assert found(findings) == {(WARNING, "duplicates", 0, 1)}
+    assert {finding.text for finding in findings} == {
+        "1 patients are listed more than once in train",
+        "1 patients are listed more than once in val",
+    }
+
+
+def test_a_fold_that_lacks_a_class_is_a_warning():
+    labels = {"A": "x", "B": "y", "C": "x", "D": ""}
+    (finding,) = audit_splits([Fold(("A", "B"), ("C", "D"))], {}, labels)
+    assert (finding.level, finding.kind) == (WARNING, "absent_class")
+    assert finding.text == "val has no patient of class y"
+
+
+def test_overlapping_evaluation_folds_are_a_warning():
+    folds = [Fold(("A",), ("C", "D")), Fold(("A",), ("D", "E"))]
+    (finding,) = audit_splits(folds, {}, {})
+    assert finding == Finding(
+        WARNING, "evaluation_overlap", "1 patients are evaluated in more than one fold", None, 1, ("D",)
+    )
+
+
+# Genes, protocol, lost units, scaling.
+
+
+def test_genes_chosen_with_evaluation_labels_are_a_leak():
+    findings = audit.audit_genes(CLEAN, [["A", "B"], ["A", "C", "D"]], [])
+    assert found(findings) == {(LEAK, "gene_labels", 1, 1)}
+    assert findings[0].examples == ("A",)
+
+
+def test_genes_chosen_without_labels_leak_nothing():
+    assert audit.audit_genes(CLEAN, [[], []], [3]) == []
+
+
+@pytest.mark.parametrize(("seen", "text"), [([2, 2], "with 2 labels"), ([1, 2], "with 1 to 2 labels")])
+def test_k_shot_genes_that_saw_more_labels_are_a_warning(seen, text):
+    labels = [list(fold.train[:count]) for fold, count in zip(CLEAN, seen, strict=True)]
+    (finding,) = audit.audit_genes(CLEAN, labels, [3])
+    assert (finding.level, finding.kind, finding.fold) == (WARNING, "few_shot_gene_labels", None)
+    assert text in finding.text
+
+
+def test_an_honest_protocol_has_no_finding():
+    assert audit.audit_protocol(PROTOCOL_PRESETS["honest"]) == []
+    assert audit.audit_protocol(PROTOCOL_PRESETS["honest-published"]) == []
+
+
+def test_the_papers_protocol_has_two_leaks_and_three_warnings():
+    findings = audit.audit_protocol(PROTOCOL_PRESETS["paper"])
+    assert {(finding.level, finding.kind) for finding in findings} == {
+        (LEAK, "epoch"),
+        (LEAK, "survival_bins"),
+        (WARNING, "few_shot_replacement"),
+        (WARNING, "unit"),
+        (WARNING, "resampled"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("epoch", "best_on_evaluation", "epoch"),
+        ("survival_bins", "cohort", "survival_bins"),
+        ("few_shot_replacement", True, "few_shot_replacement"),
+        ("unit", "slide", "unit"),
+        ("probe_features", "resampled_dropout", "resampled"),
+    ],
+)
+def test_each_habit_is_found_by_itself(key, value, kind):
+    findings = audit.audit_protocol(PROTOCOL_PRESETS["honest"] | {key: value})
+    assert [finding.kind for finding in findings] == [kind]
+
+
+def test_lost_units_are_counted_by_class():
+    lost = {1: ["u1", "u2", "u3"], 0: []}
+    (finding,) = audit.audit_lost(lost, {"u1": "b", "u2": "b"})
+    assert (finding.level, finding.kind, finding.fold, finding.count) == (WARNING, "lost_units", 1, 3)
+    assert finding.text.endswith("incomplete batch: 2 b, 1 unlabelled")
+
+
+def test_upstream_scaling_is_a_warning():
+    assert audit.audit_transductive("") == []
+    (finding,) = audit.audit_transductive("z-scores of PORPOISE")
+    assert finding.level == WARNING
+    assert "z-scores of PORPOISE" in finding.text
+
+
+def test_findings_are_counted_by_kind():
+    counts = audit.by_kind(audit_splits(rcc_like_folds([15, 10, 3, 10, 13]), {}, {}))
+    assert counts.to_dict("records") == [{"level": LEAK, "kind": "patients_in_both", "size": 5}]
+    assert audit.by_kind([]).empty
+
+
+# The page, and what stops a run.
+
+
+def record(tmp_path: Path, findings: list[Finding], *, claims: bool) -> Path:
+    path = tmp_path / "audit.json"
+    entry = {"protocol": "p", "cohort": "c", "claims_honest": claims, "findings": audit.to_records(findings)}
+    path.write_text(json.dumps(entry))
+    return path
+
+
+def test_an_honest_claim_with_a_leak_stops_the_run_and_says_which(tmp_path):
+    path = record(tmp_path, audit_splits(rcc_like_folds([15, 0, 3, 0, 0]), {}, {}), claims=True)
+    with pytest.raises(MirrorflowError, match="p on c claims to be honest and has 2 leaks") as caught:
+        stop_if_dishonest(str(path), strict=True)
+    assert "fold 0: 15 patients are in train and val" in str(caught.value)
+    assert "fold 2: 3 patients are in train and val" in str(caught.value)
+    assert "`strict: false`" in str(caught.value)
+
+
+def test_no_claim_no_leak_or_not_strict_lets_the_run_go_on(tmp_path):
+    leaking = audit_splits(rcc_like_folds([15, 0, 0, 0, 0]), {}, {})
+    warnings = audit_splits([Fold(("A", "A"), ("B",))], {}, {})
+    stop_if_dishonest(str(record(tmp_path, leaking, claims=False)), strict=True)
+    stop_if_dishonest(str(record(tmp_path, leaking, claims=True)), strict=False)
+    stop_if_dishonest(str(record(tmp_path, warnings, claims=True)), strict=True)
+
+
+def test_the_page_lists_every_finding():
+    findings = audit_splits([Fold(("A", "B", "B"), ("B", "C"))], {}, {})
+    entry = {"protocol": "honest", "cohort": "c", "claims_honest": True, "leaks": 1, "keys": {"unit": "slide"}}
+    text = page(entry, findings)
+    assert text.startswith("# Audit of honest on c\n\nThe protocol claims to be honest; 1 leaks, 1 warnings.")
+    assert "- unit: slide" in text
+    assert "| leak | fold 0 | 1 patients are in train and val | B |" in text
+    assert "| warning | fold 0 | 1 patients are listed more than once in train | B |" in text
+    assert page({**entry, "leaks": 0}, []).endswith("Nothing found.\n")
+
+
+def test_anyones_split_files_can_be_audited(tmp_path, capsys):
+    for number, fold in enumerate(rcc_like_folds([15, 10, 3, 10, 13])):
+        write_fold(tmp_path / f"splits_{number}.csv", fold)
+    assert audit_folder(tmp_path, None) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 2: 3 patients are in train and val" in said
+    assert "5 folds: 5 leaks" in said
+
+
+def test_clean_split_files_end_well(tmp_path, capsys):
+    for number, fold in enumerate(CLEAN):
+        write_fold(tmp_path / f"splits_{number}.csv", fold)
+    assert audit_folder(tmp_path, None) == 0
+    assert "2 folds: 0 leaks, 0 warnings" in capsys.readouterr().out
+
+
+def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys):
+    write_fold(tmp_path / "splits_0.csv", Fold(("A", "B"), ("C",)))
+    sheet = tmp_path / "patients.tsv"
+    sheet.write_text("patient\tsite\tlabel\nA\ts\tx\nB\tt\ty\nC\ts\tx\n")
+    assert audit_folder(tmp_path, sheet) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 tissue source sites" in said
+    assert "val has no patient of class y" in said
+    sheet.write_text("case\tsite\nA\ts\n")
+    with pytest.raises(MirrorflowError, match="no column `patient`"):
+        audit_folder(tmp_path, sheet)
+
+
+def test_a_folder_without_split_files_is_refused(tmp_path):
+    with pytest.raises(MirrorflowError, match=r"no splits_<k>\.csv"):
+        audit_folder(tmp_path, None)
+
+
+# The published folds.
+
+
+def real_findings(cohort: str, folder: str) -> list[Finding]:
+    path = SHARED / cohort / folder
+    if not path.is_dir():
+        pytest.skip(f"{path} is not there")
+    folds = read_folds(path, 5)
+    sites = {name: name[5:7] for fold in folds for name in (*fold.train, *fold.val)}
+    return audit_splits(folds, sites, {})
+
+
+@pytest.mark.parametrize("cohort", ["brca", "nsclc", "coadread"])
+def test_published_folds_share_no_patient_but_sites(cohort):
+    findings = real_findings(cohort, "splits")
+    assert audit.leaks(findings) == []
+    shared = [finding.count for finding in findings if finding.kind == "sites_in_both"]
+    assert len(shared) == 5
+    assert all(count >= 10 for count in shared)
+    assert not [finding for finding in findings if finding.kind == "evaluation_overlap"]
+
+
+@pytest.mark.parametrize("cohort", ["brca", "coadread"])
+def test_site_stratified_folds_share_no_site(cohort):
+    kinds = {finding.kind for finding in real_findings(cohort, "splits_site_stratified")}
+    assert kinds.isdisjoint({"patients_in_both", "sites_in_both"})

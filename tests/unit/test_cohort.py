@@ -1,0 +1,292 @@
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow import cohort as cohorts
+from mirrorflow.errors import InputError
+
+LETTERS = {"patient": list("ABC"), "label": ["x", "y", ""], "time": ["10", "20", "30"], "event": ["1", "0", "1"]}
+
+
+def sheet(**columns: list[str]) -> pd.DataFrame:
+    """A sheet as it is read from disk: every cell a string."""
+    return pd.DataFrame(LETTERS | columns, dtype=object)
+
+
+def index(*rows: str) -> pd.DataFrame:
+    """An index of features from rows ``slide patient [status reason]``."""
+    cells = [
+        [*row.split(), "ok", ""] if len(row.split()) == 2 else row.split(maxsplit=3) for row in rows
+    ]
+    return pd.DataFrame(cells, columns=["slide_id", "patient", "status", "reason"])
+
+
+def patients(**columns: list[str]) -> pd.DataFrame:
+    return cohorts.name_classes(cohorts.standard_sheet(sheet(**columns), {}, "p.tsv", "days"), {}, "none")
+
+
+# The user's own sheet.
+
+
+def test_a_sheet_gets_our_columns_and_units():
+    own = pd.DataFrame({"case": ["A"], "what": [" IDC "], "months": ["12"], "dead": ["1"], "age": ["61"]})
+    columns = {"patient": "case", "label": "what", "time": "months", "event": "dead"}
+    frame = cohorts.standard_sheet(own, columns, "p.tsv", "months")
+    assert frame.loc[0, ["patient", "label", "site", "age"]].tolist() == ["A", "IDC", "", "61"]
+    assert frame.loc[0, "time_days"] == pytest.approx(365.25)
+    assert frame.loc[0, "event"] == 1
+    assert "case" not in frame
+    assert "time" not in frame
+
+
+@pytest.mark.parametrize(("unit", "days"), [("days", 10), ("months", 10 * 365.25 / 12), ("years", 3652.5)])
+def test_times_become_days(unit, days):
+    assert cohorts.standard_sheet(sheet(), {}, "p.tsv", unit).loc[0, "time_days"] == pytest.approx(days)
+
+
+def test_a_mapped_column_replaces_the_sheets_column_of_our_name():
+    own = sheet(subtype=["s", "t", "u"])
+    frame = cohorts.standard_sheet(own, {"label": "subtype"}, "p.tsv", "days")
+    assert frame["label"].tolist() == ["s", "t", "u"]
+
+
+def test_two_of_our_columns_may_come_from_one_of_the_sheet():
+    frame = cohorts.standard_sheet(sheet(), {"label": "label", "site": "label"}, "p.tsv", "days")
+    assert frame["site"].tolist() == frame["label"].tolist() == ["x", "y", ""]
+
+
+def test_columns_that_are_not_there_are_named():
+    with pytest.raises(InputError, match=r"p\.tsv: no column time \(months\); the sheet has patient, label"):
+        cohorts.standard_sheet(sheet(), {"time": "months"}, "p.tsv", "days")
+    with pytest.raises(InputError, match=r"no column `patient`.*columns"):
+        cohorts.standard_sheet(sheet().drop(columns="patient"), {}, "p.tsv", "days")
+
+
+def test_label_time_event_and_site_may_be_absent():
+    frame = cohorts.standard_sheet(pd.DataFrame({"patient": ["A"]}), {}, "p.tsv", "days")
+    assert frame.loc[0, ["label", "site"]].tolist() == ["", ""]
+    assert frame[["time_days", "event"]].isna().all().all()
+    assert not cohorts.has_outcome(frame).any()
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"patient": ["A", "B", "A"]}, r"p\.tsv: a patient a second time: line 4: 'A'"),
+        ({"patient": ["A", " ", "C"]}, r"a patient without a name: line 3: ''"),
+        ({"event": ["1", "0", "2"]}, r"event is not 0 or 1: line 4: '2'"),
+        ({"event": ["1:DECEASED", "0", "1"]}, r"event is not a number: line 2: '1:DECEASED'"),
+        ({"time": ["10", "-1", "3"]}, r"a negative time: line 3: '-1'"),
+        ({"time": ["10", "2", "inf"]}, r"time is not a number: line 4: 'inf'"),
+        ({"time": ["1O", "2", "3"]}, r"time is not a number: line 2: '1O'"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_value(columns, said):
+    with pytest.raises(InputError, match=said):
+        cohorts.standard_sheet(sheet(**columns), {}, "p.tsv", "days")
+
+
+def test_at_most_five_bad_lines_are_shown():
+    many = pd.DataFrame({"patient": [f"P{i}" for i in range(9)], "event": ["7"] * 9})
+    with pytest.raises(InputError, match=r"line 6: '7' \.\.\.$") as caught:
+        cohorts.standard_sheet(many, {}, "p.tsv", "days")
+    assert "line 7" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ["", "NA", "NaN", "[Not Available]"])
+def test_an_unknown_outcome_or_label_is_unknown_however_it_is_written(written):
+    frame = cohorts.standard_sheet(
+        sheet(label=[written, "x", "y"], time=[written, "1", "1"], event=["1", written, "0"]), {}, "p.tsv", "days"
+    )
+    assert cohorts.has_label(frame).tolist() == [False, True, True]
+    assert cohorts.has_outcome(frame).tolist() == [False, False, True]
+
+
+def test_an_event_written_as_a_decimal_counts():
+    frame = cohorts.standard_sheet(sheet(event=["1.0", "0.0", ""]), {}, "p.tsv", "days")
+    times, events = cohorts.survival_arrays(frame[cohorts.has_outcome(frame)])
+    assert events.tolist() == [True, False]
+    assert times.tolist() == [10.0, 20.0]
+
+
+# Xena's tables.
+
+
+def xena(**changes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    survival = pd.DataFrame(
+        {
+            "sample": ["TCGA-AA-0001-01", "TCGA-AA-0002-01", "TCGA-ZZ-9999-01", "TCGA-AA-0001-11"],
+            "OS": ["1", "", "0", "0"],
+            "OS.time": ["100", "", "5", "7"],
+        }
+        | changes
+    )
+    matrix = pd.DataFrame(
+        {
+            "sampleID": ["TCGA-AA-0001-11", "TCGA-AA-0002-01", "TCGA-AA-0001-01"],
+            "histological_type": ["Normal", "ILC", "IDC"],
+            "gender": ["", "FEMALE", "MALE"],
+        }
+    )
+    return survival, matrix
+
+
+def test_xenas_tables_become_one_row_per_patient_from_primary_tumours():
+    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv")
+    assert frame["patient"].tolist() == ["TCGA-AA-0001", "TCGA-AA-0002"]
+    assert frame["label"].tolist() == ["IDC", "ILC"]
+    assert frame["sex"].tolist() == ["MALE", "FEMALE"]
+    assert frame["time_days"].tolist()[0] == 100
+    assert cohorts.has_outcome(frame).tolist() == [True, False]
+
+
+def test_the_survival_table_of_all_cancers_adds_nobody():
+    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv")
+    assert "TCGA-ZZ-9999" not in set(frame["patient"])
+
+
+def test_xenas_missing_columns_are_named():
+    with pytest.raises(InputError, match=r"survival table lacks DSS, DSS.time; it has sample, OS"):
+        cohorts.xena_sheet(*xena(), "histological_type", "DSS", "matrix.tsv")
+    with pytest.raises(InputError, match=r"clinicalMatrix lacks PAM50"):
+        cohorts.xena_sheet(*xena(), "PAM50", "OS", "matrix.tsv")
+
+
+def test_a_bad_value_in_xenas_tables_names_the_patient():
+    tables = xena(**{"OS.time": ["100", "-3", "5", "7"]})
+    with pytest.raises(InputError, match=r"negative time: TCGA-AA-0002: '-3'"):
+        cohorts.xena_sheet(*tables, "histological_type", "OS", "matrix.tsv")
+
+
+# Classes and sites.
+
+
+def test_classes_rename_labels_and_drop_the_others():
+    frame = cohorts.standard_sheet(sheet(), {}, "p.tsv", "days")
+    named = cohorts.name_classes(frame, {"x": "ex", "z": "zed"}, "none")
+    assert named["label"].tolist() == ["ex", "", ""]
+    assert named["sheet_label"].tolist() == ["x", "y", ""]
+    assert cohorts.class_names(named, {"x": "ex", "z": "zed"}) == ["ex", "zed"]
+
+
+def test_two_labels_may_be_one_class():
+    assert cohorts.class_names(sheet(), {"x": "one", "y": "one", "z": "two"}) == ["one", "two"]
+
+
+def test_without_classes_every_label_is_a_class_in_the_order_of_the_alphabet():
+    assert cohorts.class_names(sheet(label=["b", "", "a"]), {}) == ["a", "b"]
+
+
+def test_sites_come_from_the_barcode_the_sheet_or_nowhere():
+    frame = pd.DataFrame({"patient": ["TCGA-A6-2671", "hospital-7"], "label": "", "site": ["s1", "s2"]})
+    assert cohorts.name_classes(frame, {}, "barcode")["site"].tolist() == ["A6", ""]
+    assert cohorts.name_classes(frame, {}, "column")["site"].tolist() == ["s1", "s2"]
+    assert cohorts.name_classes(frame, {}, "none")["site"].tolist() == ["", ""]
+
+
+# The join.
+
+
+def test_the_join_keeps_who_has_everything_and_counts_who_has_not():
+    slides = index("a1 A", "a2 A", "b1 B", "d1 D")
+    frame, flow = cohorts.assemble(patients(), {"uni": slides}, ["A", "C"], "p.tsv")
+    assert frame["patient"].tolist() == ["A"]
+    assert frame["slide_ids"].tolist() == [["a1", "a2"]]
+    assert flow.dropped == [
+        {
+            "step": "clinical data",
+            "patient": "D",
+            "slide_id": "d1",
+            "reason": "slide of a patient who is not in the sheet",
+        },
+        {"step": "slides", "patient": "C", "slide_id": "", "reason": "no slide with features"},
+        {"step": "expression", "patient": "B", "slide_id": "", "reason": "no expression"},
+    ]
+    assert [(step["step"], step["patients"], step["slides"]) for step in flow.steps] == [
+        ("patients in the sheet", 3, 3),
+        ("with slides", 2, 3),
+        ("with slides and expression", 1, 2),
+        ("of these with a label (subtyping)", 1, 2),
+        ("of these with a known outcome (survival)", 1, 2),
+    ]
+
+
+def test_a_slide_counts_when_every_encoder_has_features_of_it():
+    uni = index("a1 A", "a2 A failed cannot be read", "b1 B")
+    phikon = index("a1 A", "a2 A", "b1 B no_tissue mask is empty", "c1 C")
+    frame, flow = cohorts.assemble(patients(), {"uni": uni, "phikon": phikon}, list("ABC"), "p.tsv")
+    assert frame["slide_ids"].tolist() == [["a1"]]
+    reasons = {(row["step"], row["slide_id"]): row["reason"] for row in flow.dropped if row["slide_id"]}
+    assert reasons == {
+        ("features of uni", "a2"): "failed: cannot be read",
+        ("features of phikon", "b1"): "no_tissue: mask is empty",
+        ("features of uni", "c1"): "missing: not in its index",
+    }
+
+
+def test_every_patient_of_the_sheet_is_kept_or_dropped_with_a_reason():
+    frame, flow = cohorts.assemble(patients(), {"uni": index("a1 A", "b1 B")}, ["A"], "p.tsv")
+    lost = {row["patient"] for row in flow.dropped if row["step"] in ("slides", "expression")}
+    assert set(frame["patient"]) | lost == set("ABC")
+    assert set(frame["patient"]) & lost == set()
+
+
+def test_unknown_label_and_outcome_are_kept_for_pretraining_and_counted():
+    people = patients(label=["", "x", "y"], time=["", "0", "30"], event=["", "1", "1"])
+    frame, flow = cohorts.assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
+    assert frame["patient"].tolist() == list("ABC")
+    assert frame["time_days"].isna().tolist() == [True, False, False]
+    assert cohorts.eligible(frame, "subtyping").tolist() == [False, True, True]
+    assert cohorts.eligible(frame, "survival").tolist() == [False, False, True]
+    assert {(row["step"], row["patient"], row["reason"]) for row in flow.dropped} == {
+        ("subtyping", "A", "no label: kept for pretraining and survival"),
+        ("survival", "A", "outcome unknown: kept for pretraining and subtyping"),
+        ("survival", "B", "follow-up of 0 days: kept for pretraining and subtyping"),
+    }
+
+
+def test_a_label_outside_the_classes_is_named_as_the_reason():
+    people = cohorts.name_classes(cohorts.standard_sheet(sheet(), {}, "p.tsv", "days"), {"x": "ex"}, "none")
+    _, flow = cohorts.assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
+    reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "subtyping"}
+    assert reasons["B"].startswith("label 'y' is not among `classes`")
+    assert reasons["C"].startswith("no label")
+
+
+@pytest.mark.parametrize(("slides", "rna"), [(["z1 Z"], ["A"]), (["a1 A"], ["TCGA-1", "TCGA-2"]), (["a1 A"], [])])
+def test_a_join_that_leaves_nobody_shows_names_of_each_side(slides, rna):
+    with pytest.raises(InputError, match=r"p\.tsv: nobody has slides, clinical data and expression") as caught:
+        cohorts.assemble(patients(), {"uni": index(*slides)}, rna, "p.tsv")
+    assert "clinical data name A, B, C" in str(caught.value)
+    assert slides[0].split()[1] in str(caught.value)
+    assert (", ".join(rna) or "nobody") in str(caught.value)
+
+
+# Units.
+
+
+def test_units_are_patients_or_their_slides():
+    slides = index("a1 A", "a2 A", "b1 B")
+    frame, _ = cohorts.assemble(patients(), {"uni": slides}, list("ABC"), "p.tsv")
+    by_patient, by_slide = cohorts.to_units(frame, "patient"), cohorts.to_units(frame, "slide")
+    assert by_patient["unit"].tolist() == ["A", "B"]
+    assert by_patient["slide_id"].tolist() == ["", ""]
+    assert by_patient["slide_ids"].tolist() == [["a1", "a2"], ["b1"]]
+    assert by_slide["unit"].tolist() == by_slide["slide_id"].tolist() == ["a1", "a2", "b1"]
+    assert by_slide["slide_ids"].tolist() == [["a1"], ["a2"], ["b1"]]
+    assert by_slide["patient"].tolist() == ["A", "A", "B"]
+    assert by_slide["time_days"].tolist() == [10, 10, 20]
+
+
+def test_units_leave_the_cohort_as_it_was():
+    frame, _ = cohorts.assemble(patients(), {"uni": index("a1 A", "a2 A")}, ["A"], "p.tsv")
+    before = frame.copy(deep=True)
+    cohorts.to_units(frame, "slide")
+    cohorts.to_units(frame, "patient")
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_survival_arrays_have_the_types_that_libraries_want():
+    frame = pd.DataFrame({"time_days": [1, 2], "event": [0.0, 1.0]})
+    times, events = cohorts.survival_arrays(frame)
+    assert times.dtype == np.float64
+    assert events.dtype == np.bool_

@@ -1,0 +1,284 @@
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mirrorflow import config as configs
+from mirrorflow.config import PROTOCOL_PRESETS, basis_of, fill_defaults, load_schema, pretrain_settings, resolve
+from mirrorflow.errors import ConfigError
+from mirrorflow.tables.comparison import PAPER_PRETRAINING, PAPER_PROTOCOL
+
+ROOT = Path(__file__).parents[2]
+
+
+def minimal(**changes: Any) -> dict[str, Any]:
+    """The smallest config that is accepted, with top-level keys changed."""
+    cohort = {
+        "slides": {"sheet": "slides.tsv"},
+        "clinical": {"sheet": "patients.tsv"},
+        "expression": "own",
+        "encoders": ["uni"],
+        "features": {"uni": "somewhere"},
+    }
+    config = {"run": "mine", "cohorts": {"a": cohort}, "expression": {"sources": {"own": {"matrix": "rna.tsv"}}}}
+    return config | changes
+
+
+def refused(config: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolve(config)
+    return str(caught.value)
+
+
+def test_minimal_config_is_accepted_with_every_default_filled_in():
+    config = resolve(minimal())
+    assert config["store"] == "store"
+    assert config["seeds"] == [42]
+    assert config["slides"]["presets"]["512px-20x"] == {
+        "size_px": 512,
+        "mpp": 0.5,
+        "overlap_px": 0,
+        "min_tissue": 0.1,
+    }
+    assert config["probe"]["learning_rate"] == 0.002
+    assert config["expression"]["selection"]["rfe"]["step"] == 0.05
+    assert config["cohorts"]["a"]["clinical"]["time_unit"] == "days"
+    assert config["pretrain"]["width"] == 768
+
+
+def test_resolving_changes_neither_its_input_nor_the_schema():
+    raw = minimal()
+    before, schema = yaml.safe_dump(raw), load_schema()
+    first = resolve(raw)
+    first["seeds"].append(7)
+    first["protocols"]["honest"]["unit"] = "slide"
+    assert yaml.safe_dump(raw) == before
+    assert load_schema() == schema
+    assert resolve(raw)["seeds"] == [42]
+    assert resolve(raw)["protocols"]["honest"]["unit"] == "patient"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"proob": {}}, ["(top level)", "'proob'", "did you mean 'probe'?", "allowed:", "pretrain"]),
+        ({"probe": {"learning_rat": 1}}, ["probe: unknown key 'learning_rat'", "did you mean 'learning_rate'?"]),
+        ({"probe": {"zzz": 1}}, ["probe: unknown key 'zzz'", "allowed: batch_size"]),
+        ({"probe": {"epochs": "ten"}}, ["probe.epochs", "'ten'", "integer"]),
+        ({"probe": {"epochs": 0}}, ["probe.epochs", "0", "minimum of 1"]),
+        ({"probe": {"label_smoothing": 1.5}}, ["probe.label_smoothing", "1.5", "maximum of 1"]),
+        ({"strict": "yes"}, ["strict", "'yes'", "boolean"]),
+        ({"run": "My Run"}, ["run", "'My Run'", "[a-z0-9._-]"]),
+        ({"pretrain": {"attention": "flash"}}, ["pretrain.attention", "'flash'", "'nystrom', 'exact'"]),
+        ({"protocols": {"honest": {"epoch": "best"}}}, ["protocols.honest.epoch", "'best'", "'last'"]),
+        ({"evaluation": {"shots": [0]}}, ["evaluation.shots.0", "0", "minimum of 1"]),
+    ],
+)
+def test_message_names_the_key_the_value_and_what_is_allowed(changes, said):
+    message = refused(minimal(**changes))
+    assert [part for part in said if part not in message] == []
+
+
+def test_all_problems_are_reported_at_once():
+    message = refused(minimal(strict=3, probe={"epochs": -1}, nonsense=1))
+    assert len(message.splitlines()) == 4
+    assert all(part in message for part in ("strict", "probe.epochs", "'nonsense'"))
+
+
+def test_missing_keys_are_named():
+    assert "cohorts missing" in refused({"run": "x"})
+    raw = minimal()
+    del raw["cohorts"]["a"]["encoders"]
+    assert "cohorts.a: encoders missing" in refused(raw)
+
+
+def test_a_number_that_yaml_reads_as_text_is_explained():
+    message = refused(minimal(pretrain=yaml.safe_load("learning_rate: 2e-5")))
+    assert "pretrain.learning_rate" in message
+    assert "2.0e-5" in message
+
+
+@pytest.mark.parametrize("clinical", [{}, {"survival": "s.tsv"}, {"sheet": "p", "survival": "s", "matrix": "m"}])
+def test_clinical_data_come_from_a_sheet_or_from_xena(clinical):
+    raw = minimal()
+    raw["cohorts"]["a"]["clinical"] = clinical
+    message = refused(raw)
+    assert "cohorts.a.clinical" in message
+    assert "sheet" in message
+    assert "survival, matrix" in message
+
+
+def test_wrong_key_inside_clinical_is_named_rather_than_the_choice():
+    raw = minimal()
+    raw["cohorts"]["a"]["clinical"]["time_units"] = "days"
+    assert "did you mean 'time_unit'?" in refused(raw)
+
+
+def test_a_name_that_cannot_be_a_path_is_refused():
+    raw = minimal()
+    raw["cohorts"] = {"TCGA BRCA": raw["cohorts"]["a"]}
+    assert "'TCGA BRCA'" in refused(raw)
+
+
+def test_names_that_are_no_text_are_refused():
+    raw = minimal()
+    raw["cohorts"] = {1: raw["cohorts"]["a"]}
+    assert "1" in refused(raw)
+
+
+@pytest.mark.parametrize("name", ["honest", "paper", "honest-published"])
+def test_a_protocol_of_a_presets_name_is_that_preset(name):
+    raw = minimal(protocols={name: None})
+    raw["cohorts"]["a"]["splits"] = {"published": "folder"}
+    protocol = resolve(raw)["protocols"][name]
+    assert {key: protocol[key] for key in PROTOCOL_PRESETS[name]} == PROTOCOL_PRESETS[name]
+    assert protocol["claims_honest"] is (name != "paper")
+
+
+def test_single_keys_of_a_preset_can_be_set():
+    protocols = {"slides": {"preset": "honest", "unit": "slide", "claims_honest": False}}
+    protocol = resolve(minimal(protocols=protocols))["protocols"]["slides"]
+    expected = PROTOCOL_PRESETS["honest"] | {"unit": "slide", "preset": "honest", "claims_honest": False}
+    assert protocol == expected
+
+
+def test_a_protocol_without_a_preset_says_which_there_are():
+    message = refused(minimal(protocols={"mine": {"unit": "slide"}}))
+    assert "protocols.mine" in message
+    assert "honest, honest-published, paper" in message
+
+
+def test_honest_published_differs_from_honest_in_its_splits_alone():
+    honest, published = PROTOCOL_PRESETS["honest"], PROTOCOL_PRESETS["honest-published"]
+    assert {key for key in honest if honest[key] != published[key]} == {"splits"}
+    assert published["splits"] == "published"
+
+
+def test_the_papers_protocol_is_the_same_in_tables_and_presets():
+    assert PROTOCOL_PRESETS["paper"] == PAPER_PROTOCOL
+
+
+def test_the_papers_pretraining_is_described_by_settings_that_exist():
+    assert set(PAPER_PRETRAINING) <= set(resolve(minimal())["pretrain"])
+
+
+def test_protocols_know_every_key_of_the_schema_and_no_other():
+    known = set(load_schema()["properties"]["protocols"]["additionalProperties"]["properties"])
+    for name, preset in PROTOCOL_PRESETS.items():
+        assert set(preset) | {"preset", "claims_honest"} == known, name
+
+
+def test_pretraining_overrides_have_the_keys_of_pretraining():
+    definitions = load_schema()["$defs"]
+    assert set(definitions["pretrain_overrides"]["properties"]) == set(definitions["pretrain"]["properties"])
+
+
+def test_methods_start_from_their_defaults_and_variants_from_their_method():
+    methods = {"linear": {"C": 0.5}, "mirror--exact": {"pretrain": {"attention": "exact"}}, "cox": None}
+    config = resolve(minimal(methods=methods))
+    assert config["methods"]["linear"]["C"] == 0.5
+    assert config["methods"]["linear"]["inputs"] == ["slides"]
+    assert config["methods"]["cox"]["tasks"] == ["survival"]
+    assert config["methods"]["mirror--exact"]["family"] == "mirror"
+    settings = pretrain_settings(config, "mirror--exact")
+    assert settings["attention"] == "exact"
+    assert settings == config["pretrain"] | {"attention": "exact"}
+
+
+def test_every_method_has_the_settings_its_predictor_needs():
+    methods = resolve(minimal())["methods"]
+    assert {"linear", "majority", "cox", "mirror"} <= {method["family"] for method in methods.values()}
+    for name, method in methods.items():
+        needed = {"linear": ["C", "pooling"], "cox": ["components", "alpha", "pooling"]}.get(method["family"], [])
+        assert [key for key in needed if key not in method] == [], name
+
+
+def test_an_unknown_method_lists_the_known_ones():
+    message = refused(minimal(methods={"mirrr": {}}))
+    assert "methods.mirrr" in message
+    assert "concat-linear" in message
+
+
+def test_references_between_sections_are_checked():
+    raw = minimal(protocols={"paper": {}})
+    raw["cohorts"]["a"] |= {"expression": "other", "encoders": ["uni", "phikon"]}
+    message = refused(raw)
+    assert "cohorts.a.expression: 'other'" in message
+    assert "there: own" in message
+    assert "cohorts.a.encoders: 'phikon'" in message
+    assert "protocols.paper.splits: 'published'" in message
+
+
+def test_an_encoder_needs_a_patching_that_exists():
+    raw = minimal(features={"encoders": {"mine": {"model": "resnet50", "weights": "random", "patching": "1024px-20x"}}})
+    raw["cohorts"]["a"]["encoders"] = ["mine"]
+    assert "features.encoders.mine.patching: '1024px-20x'" in refused(raw)
+
+
+def test_store_is_filled_into_paths():
+    raw = minimal(store="/shared/store")
+    raw["cohorts"]["a"]["slides"]["sheet"] = "{store}/simulated/demo/slides.tsv"
+    config = resolve(raw)
+    assert config["cohorts"]["a"]["slides"]["sheet"] == "/shared/store/simulated/demo/slides.tsv"
+
+
+def test_a_basis_is_what_decides_the_models():
+    paper, honest = PROTOCOL_PRESETS["paper"], PROTOCOL_PRESETS["honest"]
+    assert basis_of(paper) == "slide-published-cohort-none"
+    assert basis_of(honest | {"epoch": "best_on_evaluation"}) == basis_of(honest)
+    assert basis_of(honest | {"rna_scaling": "none"}) != basis_of(honest)
+
+
+def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Every key of the schema and whether it has a description, its own or that of what it refers to."""
+    for name, child in schema.get("properties", {}).items():
+        target = definitions[child["$ref"].rsplit("/", 1)[-1]] if "$ref" in child else {}
+        yield f"{where}.{name}", bool(child.get("description") or target.get("description"))
+        yield from described(child, f"{where}.{name}", definitions)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        yield from described(others, f"{where}.*", definitions)
+
+
+def test_every_key_of_the_schema_has_a_description():
+    schema = load_schema()
+    keys = dict(described(schema, "", schema["$defs"]))
+    for name, definition in schema["$defs"].items():
+        keys |= dict(described(definition, f"$defs.{name}", schema["$defs"]))
+    assert len(keys) > 100
+    assert [key for key, has in keys.items() if not has] == []
+
+
+def objects(schema: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, dict):
+        if "properties" in schema and where.rsplit(".", 1)[-1] != "properties":
+            yield where, schema
+        for key, child in schema.items():
+            yield from objects(child, f"{where}.{key}")
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    found = dict(objects(load_schema()))
+    assert len(found) > 10
+    assert [where for where, schema in found.items() if schema.get("additionalProperties") is not False] == []
+
+
+def test_defaults_of_the_schema_fit_the_schema():
+    schema = load_schema()
+    filled = fill_defaults(schema, minimal())
+    assert list(configs.Draft202012Validator(schema).iter_errors(filled)) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_configs_that_come_with_the_project_are_accepted(path):
+    config = resolve(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert config["cohorts"]
+
+
+def test_the_config_module_imports_no_heavy_library():
+    tree = ast.parse(Path(configs.__file__).read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} & {"torch", "pandas", "numpy", "sklearn", "snakemake"} == set()

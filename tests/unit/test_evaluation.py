@@ -1,0 +1,148 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow.evaluation import FoldRows, score_cells
+
+CLASSES = ["a", "b"]
+
+
+def note(setting: str = "all", **changes: Any) -> dict[str, Any]:
+    return {"setting": setting, "k_real": None, "lost_units": []} | changes
+
+
+def subtype_fold(
+    fold: int,
+    truth: str,
+    predicted: str,
+    *,
+    setting: str = "all",
+    seed: int = 0,
+    slides: int = 1,
+) -> pd.DataFrame:
+    """A patient per letter, with ``slides`` rows each, predicted with probability 0.9."""
+    rows = [
+        {
+            "setting": setting,
+            "seed": seed,
+            "fold": fold,
+            "patient": f"{fold}-{number}",
+            "slide_id": f"{fold}-{number}-{slide}",
+            "label": true,
+            "prob_a": 0.9 if guess == "a" else 0.1,
+            "prob_b": 0.1 if guess == "a" else 0.9,
+        }
+        for number, (true, guess) in enumerate(zip(truth, predicted, strict=True))
+        for slide in range(slides)
+    ]
+    return pd.DataFrame(rows)
+
+
+def survival_fold(fold: int, risk: list[float], events: list[int]) -> pd.DataFrame:
+    times = np.arange(1.0, len(risk) + 1)
+    patients = [f"{fold}-{number}" for number in range(len(risk))]
+    frame = pd.DataFrame({"patient": patients, "time_days": times, "event": events, "risk": risk})
+    return frame.assign(setting="all", seed=0, fold=fold, slide_id="")
+
+
+def notes(*settings: dict[str, Any]) -> dict[str, Any]:
+    return {"classes": CLASSES, "settings": list(settings) or [note()]}
+
+
+def cells(task: str, *folds: FoldRows, resamples: int = 20) -> dict[tuple[str, str], dict[str, Any]]:
+    scored = score_cells(task, folds, resamples=resamples, confidence=0.95, seed=0)
+    return {(cell["setting"], cell["metric"]): cell for cell in scored}
+
+
+def test_a_cell_is_the_mean_over_folds():
+    folds = [
+        FoldRows(subtype_fold(0, "aabb", "aabb"), notes()),
+        FoldRows(subtype_fold(1, "aabb", "abab"), notes()),
+    ]
+    cell = cells("subtyping", *folds)["all", "accuracy"]
+    assert cell["mean"] == 0.75
+    assert cell["sd"] == pytest.approx(np.std([1, 0.5], ddof=1))
+    assert cell["by_fold"] == "1.0000 0.5000"
+    assert (cell["n"], cell["patients"], cell["folds"]) == (8, 8, 2)
+    assert cell["ci_low"] <= cell["mean"] <= cell["ci_high"]
+    assert (cell["why_undefined"], cell["note"]) == ("", "")
+
+
+def test_slides_are_counted_apart_from_patients():
+    cell = cells("subtyping", FoldRows(subtype_fold(0, "ab", "ab", slides=3), notes()))["all", "accuracy"]
+    assert (cell["n"], cell["patients"]) == (6, 2)
+
+
+def test_seeds_are_averaged_and_their_units_counted_once():
+    rows = pd.concat([subtype_fold(0, "aabb", "aabb"), subtype_fold(0, "aabb", "bbbb", seed=1)])
+    cell = cells("subtyping", FoldRows(rows, notes()))["all", "accuracy"]
+    assert cell["mean"] == 0.75
+    assert cell["n"] == 4
+
+
+def test_every_setting_has_cells_of_its_own():
+    rows = pd.concat([subtype_fold(0, "ab", "ab"), subtype_fold(0, "ab", "ba", setting="3-shot")])
+    folds = FoldRows(rows, notes(note(), note("3-shot", k_real=3)))
+    scored = cells("subtyping", folds)
+    assert scored["all", "accuracy"]["mean"] == 1
+    assert scored["3-shot", "accuracy"]["mean"] == 0
+
+
+def test_a_setting_that_a_fold_lacks_is_scored_on_the_others():
+    both = pd.concat([subtype_fold(0, "ab", "ab"), subtype_fold(0, "ab", "ab", setting="3-shot")])
+    folds = [
+        FoldRows(both, notes(note(), note("3-shot", k_real=3))),
+        FoldRows(subtype_fold(1, "ab", "ba"), notes()),
+    ]
+    scored = cells("subtyping", *folds)
+    assert scored["all", "accuracy"]["folds"] == 2
+    assert scored["3-shot", "accuracy"]["folds"] == 1
+
+
+def test_the_real_k_is_noted_when_it_is_not_the_settings():
+    rows = [subtype_fold(fold, "ab", "ab", setting="3-shot") for fold in (0, 1)]
+    same = [FoldRows(part, notes(note("3-shot", k_real=3))) for part in rows]
+    less = [FoldRows(part, notes(note("3-shot", k_real=k))) for part, k in zip(rows, (2, 3), strict=True)]
+    assert cells("subtyping", *same)["3-shot", "accuracy"]["note"] == ""
+    assert cells("subtyping", *less)["3-shot", "accuracy"]["note"] == "k = 2, 3 (smallest group)"
+
+
+def test_lost_units_are_counted_once_however_many_settings_lost_them():
+    lost = ["u1", "u2"]
+    both = pd.concat([subtype_fold(0, "ab", "ab"), subtype_fold(0, "ab", "ab", setting="3-shot")])
+    fold = FoldRows(both, notes(note(lost_units=lost), note("3-shot", k_real=3, lost_units=lost)))
+    assert cells("subtyping", fold)["all", "accuracy"]["note"] == "2 evaluation units lost with the last batch"
+
+
+def test_an_undefined_metric_is_nan_and_says_in_which_fold_and_why():
+    folds = [FoldRows(subtype_fold(0, "aa", "ab"), notes()), FoldRows(subtype_fold(3, "ab", "ab"), notes())]
+    cell = cells("subtyping", *folds)["all", "auroc"]
+    assert cell["mean"] == 1
+    assert cell["folds"] == 1
+    assert cell["by_fold"] == "nan 1.0000"
+    assert cell["why_undefined"] == "fold 0: only 1 class among the evaluation units"
+
+
+def test_survival_is_scored_per_fold_and_never_pooled():
+    # Perfect within each fold; the second fold's risks lie on another scale.
+    folds = [
+        FoldRows(survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]), notes()),
+        FoldRows(survival_fold(1, [400, 300, 200, 100], [1, 1, 0, 1]), notes()),
+    ]
+    cell = cells("survival", *folds)["all", "c_index"]
+    assert (cell["mean"], cell["sd"]) == (1, 0)
+
+
+def test_a_fold_without_events_is_undefined_in_survival():
+    folds = [
+        FoldRows(survival_fold(0, [1, 2, 3], [0, 0, 0]), notes()),
+        FoldRows(survival_fold(1, [3, 2, 1], [1, 1, 1]), notes()),
+    ]
+    cell = cells("survival", *folds)["all", "c_index"]
+    assert cell["mean"] == 1
+    assert cell["why_undefined"] == "fold 0: no comparable pair (0 events)"
+
+
+def test_nothing_predicted_gives_no_cells():
+    assert score_cells("survival", [], resamples=5, confidence=0.95, seed=0) == []

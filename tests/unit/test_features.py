@@ -1,0 +1,133 @@
+"""Feature files: ours, and those of TRIDENT, CLAM and STAMP."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from mirrorflow.errors import InputError
+from mirrorflow.store.features import FeatureWriter, describe_features, read_features, stored_settings
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(5, 8)).astype(np.float32)
+COORDS = RNG.integers(0, 9999, (5, 2))
+TCGA = Path(__file__).parents[2].parent / "shared" / "tcga" / "coadread" / "features"
+
+
+def h5(path: Path, attributes: dict[str, Any] | None = None, **datasets: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+        file.attrs.update(attributes or {})
+    return path
+
+
+def write(path: Path, dtype: str = "float32") -> None:
+    with FeatureWriter(path, 8, dtype, {"encoder": "toy"}) as writer:
+        writer.append(FEATURES[:3], COORDS[:3])
+        writer.append(FEATURES[3:], COORDS[3:])
+        writer.finish({"patch_size": 256}, {"seed": 1}, {"patches": 5})
+
+
+def test_round_trip(tmp_path: Path):
+    write(tmp_path / "a.h5")
+    features, coords = read_features(tmp_path / "a.h5")
+    assert np.array_equal(features, FEATURES)
+    assert coords is not None
+    assert np.array_equal(coords, COORDS)
+    assert describe_features(tmp_path / "a.h5") == (5, 8, "toy", True)
+    assert stored_settings(tmp_path / "a.h5") == ('{"seed":1}', {"patches": 5})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["coords"].attrs["patch_size"] == 256
+
+
+def test_half_precision_round_trip(tmp_path: Path):
+    write(tmp_path / "a.h5", "float16")
+    features, _ = read_features(tmp_path / "a.h5")
+    assert features.dtype == np.float32
+    assert np.abs(features - FEATURES).max() < 2e-3
+
+
+def test_a_file_without_rows(tmp_path: Path):
+    with FeatureWriter(tmp_path / "a.h5", 8, "float32", {}) as writer:
+        writer.finish({}, {}, {})
+    features, coords = read_features(tmp_path / "a.h5")
+    assert features.shape == (0, 8)
+    assert coords is not None
+    assert coords.shape == (0, 2)
+
+
+def test_an_abandoned_file_leaves_nothing(tmp_path: Path):
+    writer = FeatureWriter(tmp_path / "a.h5", 8, "float32", {})
+    writer.append(FEATURES, COORDS)
+    writer.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "datasets",
+    [
+        {"features": FEATURES, "coords": COORDS},
+        {"features": FEATURES[None], "coords": COORDS[None]},
+        {"feats": FEATURES, "coords": COORDS},
+        {"features": FEATURES.astype(np.float64), "coords": COORDS.astype(np.int32), "annots": np.arange(3)},
+    ],
+    ids=["TRIDENT", "batch axis", "STAMP", "float64"],
+)
+def test_files_made_elsewhere(tmp_path: Path, datasets: dict[str, Any]):
+    path = h5(tmp_path / "a.h5", **datasets)
+    features, coords = read_features(path)
+    assert features.dtype == np.float32
+    assert np.array_equal(features, FEATURES)
+    assert coords is not None
+    assert np.array_equal(coords, COORDS)
+    assert describe_features(path)[:2] == (5, 8)
+
+
+def test_coords_in_micrometres_are_no_pixels(tmp_path: Path):
+    path = h5(tmp_path / "a.h5", {"unit": "um", "extractor": "uni"}, feats=FEATURES, coords=COORDS / 2)
+    assert read_features(path)[1] is None
+    assert describe_features(path) == (5, 8, "uni", False)
+
+
+def test_one_patch_is_no_batch_axis(tmp_path: Path):
+    assert read_features(h5(tmp_path / "a.h5", features=FEATURES[:1]))[0].shape == (1, 8)
+
+
+@pytest.mark.skipif(not TCGA.exists(), reason=f"{TCGA} is not here")
+def test_real_features_without_coords():
+    path = sorted(TCGA.glob("*.h5"))[0]
+    features, coords = read_features(path)
+    assert features.shape[1] == 192
+    assert coords is None
+    assert describe_features(path) == (len(features), 192, "hipt-vit256-mean", False)
+
+
+NAN = FEATURES.copy()
+NAN[2, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        ({"embeddings": FEATURES}, "no dataset features or feats; it has embeddings"),
+        ({}, "it has nothing"),
+        ({"features": np.zeros((2, 5, 8), np.float32)}, r"shape \(2, 5, 8\)"),
+        ({"features": FEATURES[0]}, r"shape \(8,\)"),
+        ({"features": np.zeros((3, 8), int)}, "type int64"),
+        ({"features": NAN}, "NaN or infinity .first in row 2"),
+        ({"features": FEATURES, "coords": COORDS[:3]}, r"coords has shape \(3, 2\) for 5 patches"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, datasets: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        read_features(h5(tmp_path / "a.h5", **datasets))
+
+
+def test_no_file_and_no_h5(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        read_features(tmp_path / "a.h5")
+    (tmp_path / "a.h5").write_bytes(b"not h5")
+    with pytest.raises(InputError, match="damaged"):
+        describe_features(tmp_path / "a.h5")

@@ -1,0 +1,258 @@
+"""Figures: what they group, count and show; that equal data give equal files; that nothing warns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from mirrorflow.figures.cohort_flow import draw_cohort_flow
+from mirrorflow.figures.forest import draw_forest
+from mirrorflow.figures.kaplan_meier import (
+    HIGH,
+    LOW,
+    estimate_curve,
+    evaluated_twice,
+    log_rank,
+    numbers_at_risk,
+    p_value_text,
+    split_by_risk,
+)
+from mirrorflow.figures.style import shorten, to_png, to_svg
+from mirrorflow.figures.survival_curves import draw_survival_curves
+from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
+
+
+def prediction_rows(risks: dict[int, list[float]], seed: int = 0) -> pd.DataFrame:
+    """One row a patient of each fold; the higher the risk within a fold, the earlier the event."""
+    rows = [
+        {"seed": seed, "fold": fold, "patient": f"P{fold}{i}", "time_days": 400.0 - 30 * i, "event": 1.0, "risk": risk}
+        for fold, values in risks.items()
+        for i, risk in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def group_of(groups: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(groups["patient"], groups["group"], strict=True))
+
+
+def test_groups_are_split_within_each_fold() -> None:
+    rows = prediction_rows({0: [1.0, 2.0, 3.0, 4.0], 1: [101.0, 102.0, 103.0, 104.0]})
+    groups = group_of(split_by_risk(rows))
+    assert [groups[f"P0{i}"] for i in range(4)] == [LOW, LOW, HIGH, HIGH]
+    assert [groups[f"P1{i}"] for i in range(4)] == [LOW, LOW, HIGH, HIGH]
+
+
+def test_patient_at_the_median_is_low() -> None:
+    groups = group_of(split_by_risk(prediction_rows({0: [1.0, 2.0, 3.0]})))
+    assert groups == {"P00": LOW, "P01": LOW, "P02": HIGH}
+
+
+def test_equal_risks_give_one_group() -> None:
+    groups = split_by_risk(prediction_rows({0: [5.0] * 6}))
+    assert set(groups["group"]) == {LOW}
+    assert np.isnan(log_rank(groups))
+    assert p_value_text(log_rank(groups)) == "log-rank undefined"
+
+
+def test_seeds_are_averaged_as_ranks() -> None:
+    first = prediction_rows({0: [1.0, 2.0, 3.0, 4.0]}, seed=0)
+    second = prediction_rows({0: [100.0, 300.0, 200.0, 400.0]}, seed=1)
+    groups = split_by_risk(pd.concat([first, second]))
+    assert len(groups) == 4
+    # ranks 1, 2.5, 2.5, 4: the median is 2.5, and who lies at it is low
+    assert group_of(groups) == {"P00": LOW, "P01": LOW, "P02": LOW, "P03": HIGH}
+
+
+def test_slides_of_a_patient_count_once() -> None:
+    rows = prediction_rows({0: [1.0, 2.0, 3.0, 4.0]})
+    rows["patient"] = ["A", "A", "B", "C"]
+    groups = split_by_risk(rows)
+    assert sorted(groups["patient"]) == ["A", "B", "C"]
+
+
+def test_patient_in_two_folds_counts_in_the_first() -> None:
+    rows = prediction_rows({0: [1.0, 9.0], 1: [9.0, 1.0]})
+    rows["patient"] = ["A", "B", "A", "C"]
+    groups = split_by_risk(rows)
+    assert evaluated_twice(rows) == 1
+    assert group_of(groups) == {"A": LOW, "B": HIGH, "C": LOW}
+
+
+def test_kaplan_meier_by_hand() -> None:
+    curve = estimate_curve(np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, False]))
+    assert curve.time_days.tolist() == [0, 1, 2, 3, 4]
+    assert curve.survival == pytest.approx([1, 3 / 4, 3 / 4, 3 / 4 * 1 / 2, 3 / 8])
+    assert (curve.patients, curve.events) == (4, 2)
+    assert np.all(curve.low <= curve.survival)
+    assert np.all(curve.survival <= curve.high)
+
+
+def test_numbers_at_risk_by_hand() -> None:
+    assert numbers_at_risk(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 2.5, 4.0])).tolist() == [3, 2, 1, 0]
+
+
+def test_log_rank_equals_lifelines() -> None:
+    from lifelines.statistics import logrank_test
+
+    rng = np.random.default_rng(3)
+    groups = pd.DataFrame(
+        {"time_days": rng.exponential(300, 60), "event": rng.random(60) < 0.7, "group": np.repeat([HIGH, LOW], 30)}
+    )
+    groups.loc[groups["group"] == HIGH, "time_days"] *= 0.6
+    high, low = (groups[groups["group"] == name] for name in (HIGH, LOW))
+    other = logrank_test(high["time_days"], low["time_days"], high["event"], low["event"]).p_value
+    assert log_rank(groups) == pytest.approx(other, rel=1e-6)
+
+
+def texts(figure: Figure) -> set[str]:
+    import matplotlib.text
+
+    return {artist.get_text() for artist in figure.findobj(matplotlib.text.Text) if artist.get_text()}
+
+
+def survival_groups(scale: float = 1.0) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "time_days": rng.exponential(900 * scale, 40) + 1,
+            "event": rng.random(40) < 0.6,
+            "group": np.tile([HIGH, LOW], 20),
+        }
+    )
+
+
+def test_survival_figure_says_who_is_at_risk_and_p() -> None:
+    groups = survival_groups()
+    shown = texts(draw_survival_curves(groups, "MIRROR"))
+    assert p_value_text(log_rank(groups)) in shown
+    assert "20" in shown
+    assert any(text.startswith("high risk: 20 patients") for text in shown)
+    assert "Time (years)" in shown
+    assert "Time (months)" in texts(draw_survival_curves(survival_groups(0.1), "MIRROR"))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_survival_figure_of_very_few_patients(size: int) -> None:
+    groups = survival_groups().head(size).assign(event=False)
+    assert to_svg(draw_survival_curves(groups, "few"))
+    assert "log-rank undefined" in texts(draw_survival_curves(groups, "few"))
+
+
+def test_equal_figures_are_equal_files() -> None:
+    first, second = (to_svg(draw_survival_curves(survival_groups(), "same")) for _ in range(2))
+    assert first == second
+    assert b"<dc:date>" not in first
+    assert to_png(draw_survival_curves(survival_groups(), "same"))[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_names_are_shown_as_they_are() -> None:
+    figure = draw_survival_curves(survival_groups(), "cost $a_1$ & <b>")
+    assert to_svg(figure)
+    assert "cost $a_1$ & <b>" in texts(figure)
+
+
+def history(epochs: int, offset: float = 0.0) -> pd.DataFrame:
+    epoch = np.arange(1, epochs + 1, dtype=float)
+    return pd.DataFrame(
+        {"epoch": epoch, "total": 1 / epoch + offset, "alignment": 2 / epoch, "tau": np.nan, "seconds": 3.0}
+    )
+
+
+def test_training_curves_draw_every_defined_term() -> None:
+    histories = {"seed0/fold0": history(5), "seed0/fold1": history(5, 0.5)}
+    assert curve_names(list(histories.values())) == ["total", "alignment"]
+    figure = draw_training_curves(histories, "MIRROR")
+    drawn = [axes for axes in figure.axes if axes.lines]
+    assert [len(axes.lines) for axes in drawn] == [3, 3]
+    assert drawn[0].lines[-1].get_ydata() == pytest.approx(1 / np.arange(1, 6) + 0.25)
+    assert last_values(histories) == pytest.approx({"total": 0.45, "alignment": 0.4})
+    assert to_svg(figure)
+
+
+def test_training_curves_of_one_epoch_are_points() -> None:
+    figure = draw_training_curves({"seed0/fold0": history(1)}, "short")
+    assert figure.axes[0].lines[0].get_marker() == "."
+    assert to_svg(figure)
+
+
+def result_rows() -> pd.DataFrame:
+    rows = [
+        {
+            "protocol": protocol,
+            "encoder": encoder,
+            "method": method,
+            "setting": setting,
+            "metric": metric,
+            "mean": 0.7,
+            "ci_low": 0.6,
+            "ci_high": 0.8,
+            "published_mean": 0.75 if protocol == "paper" else np.nan,
+        }
+        for protocol in ("honest", "paper")
+        for method, encoder in (("mirror", "resnet50"), ("majority", "none"))
+        for setting in ("all", "10-shot")
+        for metric in ("accuracy", "f1_macro")
+    ]
+    return pd.DataFrame(rows)
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    return draw_forest(rows, ["accuracy", "f1_macro"], ["majority", "mirror"], {"mirror": "MIRROR"})
+
+
+def test_forest_has_a_panel_a_protocol_and_metric() -> None:
+    figure = forest(result_rows())
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Accuracy · honest", "Accuracy · paper", "Macro F1 · honest", "Macro F1 · paper"]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["majority", "MIRROR"]
+    assert to_svg(figure)
+
+
+def test_forest_shows_published_values_hollow() -> None:
+    figure = forest(result_rows())
+    hollow = [[line for line in axes.lines if line.get_markerfacecolor() == "white"] for axes in figure.axes]
+    assert [len(lines) for lines in hollow] == [0, 4, 0, 4]
+    assert hollow[1][0].get_xdata().tolist() == [0.75]
+    assert "published" in texts(figure)
+
+
+def test_forest_leaves_undefined_cells_empty() -> None:
+    rows = result_rows()
+    rows.loc[rows["method"] == "majority", ["mean", "ci_low", "ci_high", "published_mean"]] = np.nan
+    figure = forest(rows)
+    places = {round(float(y)) for line in figure.axes[0].lines if line.get_marker() == "o" for y in line.get_ydata()}
+    assert places == {-1}
+
+
+def test_forest_with_long_names_and_one_method() -> None:
+    rows = result_rows().query("method == 'mirror'").assign(method="x" * 90, encoder="y" * 90, protocol="z" * 90)
+    rows = rows.drop_duplicates(["metric", "setting"])
+    assert to_svg(draw_forest(rows, ["accuracy"], [], {}))
+
+
+def test_cohort_flow_names_every_step() -> None:
+    flow = pd.DataFrame({"step": ["patients in the sheet", "with slides"], "patients": [90, 88], "slides": [120, 117]})
+    shown = texts(draw_cohort_flow(flow, "demo"))
+    assert {"patients in the sheet", "with slides", " 88 patients, 117 slides"} <= shown
+
+
+def test_cohort_flow_of_nobody() -> None:
+    flow = pd.DataFrame({"step": ["patients in the sheet"], "patients": [0], "slides": [0]})
+    assert to_svg(draw_cohort_flow(flow, "empty"))
+
+
+def test_shorten_keeps_both_ends() -> None:
+    assert shorten("short") == "short"
+    assert shorten("abcdefghij", 5) == "ab…ij"
+
+
+def test_no_figure_touches_pyplot_or_the_users_settings() -> None:
+    import sys
+
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    forest(result_rows())
+    assert dict(mpl.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

@@ -1,0 +1,46 @@
+"""Which slides have features."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.index_features import index_features
+from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows
+from mirrorflow.store.slide_sheet import SlideRow
+
+
+def features(folder: Path, name: str, n: int, dim: int) -> None:
+    with h5py.File(folder / f"{name}.h5", "w") as file:
+        file["features"] = np.ones((n, dim), np.float32)
+
+
+def rows(*names: str) -> list[SlideRow]:
+    return [SlideRow(name, f"patient-{name}") for name in names]
+
+
+def test_each_slide_has_a_row(tmp_path: Path):
+    features(tmp_path, "a", 7, 16)
+    features(tmp_path, "b", 0, 16)
+    (tmp_path / "c.h5").write_bytes(b"rubbish")
+    index_features(rows("a", "b", "c", "d"), tmp_path, tmp_path / "index.tsv")
+    found = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
+    assert [row["status"] for row in found] == ["ok", "empty", "unreadable", "missing"]
+    assert [(row["patches"], row["dim"]) for row in found] == [("7", "16"), ("0", "16"), ("0", ""), ("0", "")]
+    assert found[0]["path"] == str(tmp_path / "a.h5")
+    assert found[0]["patient"] == "patient-a"
+    assert all(row["reason"] for row in found[1:])
+
+
+def test_widths_must_agree(tmp_path: Path):
+    features(tmp_path, "a", 7, 16)
+    features(tmp_path, "b", 7, 24)
+    with pytest.raises(InputError, match="a has 16 values, b has 24"):
+        index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv")
+    assert not (tmp_path / "index.tsv").exists()
+
+
+def test_nothing_at_all(tmp_path: Path):
+    with pytest.raises(InputError, match="none of the 2 slides"):
+        index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv")

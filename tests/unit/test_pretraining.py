@@ -1,0 +1,241 @@
+import logging
+import math
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.models.mirror import MirrorSettings, build_mirror
+from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_tokens, patch_moments, prefetched
+from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
+from mirrorflow.training.retrieval import modality_gap, recall_at, retrieval_report
+from mirrorflow.training.schedule import learning_rate_factor
+
+PATCH_DIM, GENES, TOKENS = 8, 30, 10
+TIMES = {"seconds", "samples_per_second", "peak_memory_mb"}
+
+
+def planted(units: int = 32, seed: int = 0) -> tuple[ArrayBags, np.ndarray]:
+    """Slides and RNA that share four latent factors a unit."""
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(units, 4))
+    to_patches, to_genes = rng.normal(size=(4, PATCH_DIM)), rng.normal(size=(4, GENES))
+    bags = [
+        (row @ to_patches + 0.5 * rng.normal(size=(rng.integers(4, 20), PATCH_DIM))).astype(np.float32)
+        for row in factors
+    ]
+    return ArrayBags(bags), (factors @ to_genes + 0.2 * rng.normal(size=(units, GENES))).astype(np.float32)
+
+
+def model_of(seed: int = 0, **changes):
+    chosen = {"width": 48, "tokens": TOKENS, "prototypes": 30, "style_widths": (24, 16, 8), "attention": "exact"}
+    return build_mirror(MirrorSettings(PATCH_DIM, GENES, **(chosen | changes)), seed)
+
+
+def settings_of(**changes) -> PretrainSettings:
+    chosen = {"epochs": 4, "learning_rate": 2e-3, "tokens": TOKENS, "seed": 3, "precision": "float32"}
+    return PretrainSettings(**(chosen | changes))
+
+
+def losses_of(history):
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in history]
+
+
+def snapshot(state: TrainingState) -> TrainingState:
+    """What a checkpoint keeps: copies, through bytes."""
+    import io
+
+    stream = io.BytesIO()
+    torch.save({"model": state.model, "optimizer": state.optimizer}, stream)
+    stream.seek(0)
+    content = torch.load(stream, weights_only=True)
+    return TrainingState(state.epoch, content["model"], content["optimizer"], list(state.history))
+
+
+@pytest.mark.parametrize("attention", ["exact", "nystrom"])
+@pytest.mark.parametrize("short", ["resample", "mask"])
+def test_training_finds_the_planted_pairs(attention, short):
+    bags, genes = planted()
+    model = model_of(attention=attention)
+    chosen = settings_of(epochs=10, short=short, feature_scaling="train")
+    history = pretrain(model, bags, genes, chosen, device="cpu")
+    assert history[-1]["total"] < 0.5 * history[0]["total"]
+    assert [row["epoch"] for row in history] == list(range(1, 11))
+    rng = np.random.default_rng(0)
+    drawn = torch.from_numpy(np.stack([draw_tokens(bags[i], TOKENS, rng) for i in range(len(bags))]))
+    with torch.inference_mode():
+        slide, rna = model.align(*model.encode(drawn, torch.from_numpy(genes)))
+    report = retrieval_report(slide.numpy(), rna.numpy(), [str(i) for i in range(len(bags))])
+    assert report["chance_recall@1"] == 1 / 32
+    assert report["slide_to_rna_recall@1"] > 0.5
+    assert report["rna_to_slide_recall@1"] > 0.5
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_resumed_run_gives_the_losses_of_an_undisturbed_one(stop):
+    bags, genes = planted(20)
+    chosen = settings_of(feature_scaling="train", schedule="cosine", warmup_epochs=1, batch_size=8)
+    states = []
+    whole = pretrain(
+        model_of(), bags, genes, chosen, device="cpu", on_epoch=lambda state, row: states.append(snapshot(state))
+    )
+    resumed = pretrain(model_of(seed=9), bags, genes, chosen, device="cpu", resume_from=states[stop - 1])
+    assert losses_of(resumed) == losses_of(whole)
+
+
+def test_training_follows_from_the_seed_and_leaves_torchs_generator_alone():
+    bags, genes = planted(12)
+    before = torch.random.get_rng_state()
+    first = pretrain(model_of(), bags, genes, settings_of(epochs=2), device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(123)
+    second = pretrain(model_of(), bags, genes, settings_of(epochs=2), device="cpu")
+    assert losses_of(first) == losses_of(second)
+    third = pretrain(model_of(), bags, genes, settings_of(epochs=2, seed=4), device="cpu")
+    assert losses_of(first) != losses_of(third)
+
+
+def test_bfloat16_autocast_trains():
+    bags, genes = planted(16)
+    history = pretrain(model_of(), bags, genes, settings_of(precision="bfloat16", epochs=6), device="cpu")
+    assert history[-1]["total"] < history[0]["total"]
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step():
+    bags, genes = planted(12)
+    bags.arrays[int(epoch_batches(12, settings_of(batch_size=4), 1)[2][0])][:] = 3e38
+    model = model_of()
+    finished = []
+    chosen = settings_of(batch_size=4)
+    quiet = ArrayBags([np.zeros((3, PATCH_DIM), np.float32)] * 12)
+
+    class Poisoned:
+        """Well-behaved in the first epoch, infinite in the third batch of the second."""
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, i):
+            return (bags if finished else quiet)[i]
+
+    with pytest.raises(MirrorflowError, match=r"not finite at epoch 2, step 3 \(total=.*lower learning_rate"):
+        pretrain(model, Poisoned(), genes, chosen, device="cpu", on_epoch=lambda *_: finished.append(1))
+    assert len(finished) == 1
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_training_set_under_the_batch_size_works_and_is_said(caplog):
+    bags, genes = planted(5)
+    with caplog.at_level(logging.WARNING, "mirrorflow.pretraining"):
+        history = pretrain(model_of(), bags, genes, settings_of(epochs=1, drop_last=True), device="cpu")
+    assert "5 training units are fewer than batch_size 16" in caplog.text
+    assert math.isfinite(history[0]["total"])
+
+
+def test_batches_cover_every_unit_once_in_another_order_each_epoch():
+    chosen = settings_of(batch_size=8)
+    first, second = (epoch_batches(20, chosen, epoch) for epoch in (0, 1))
+    assert [len(batch) for batch in first] == [8, 8, 4]
+    assert sorted(np.concatenate(first)) == list(range(20))
+    assert not np.array_equal(np.concatenate(first), np.concatenate(second))
+    assert [len(batch) for batch in epoch_batches(20, settings_of(batch_size=8, drop_last=True), 0)] == [8, 8]
+
+
+def test_a_last_batch_of_one_unit_is_merged_into_the_one_before():
+    assert [len(batch) for batch in epoch_batches(17, settings_of(batch_size=8), 0)] == [8, 9]
+
+
+def test_what_does_not_pair_up_is_refused():
+    bags, genes = planted(4)
+    with pytest.raises(InputError, match="4 bags beside 3 expression profiles"):
+        pretrain(model_of(), bags, genes[:3], settings_of(), device="cpu")
+    with pytest.raises(InputError, match="InfoNCE needs at least 2"):
+        pretrain(model_of(), SomeBags(bags, [0]), genes[:1], settings_of(), device="cpu")
+    with pytest.raises(InputError, match="expression holds NaN"):
+        pretrain(model_of(), bags, np.full_like(genes, np.nan), settings_of(), device="cpu")
+    with pytest.raises(ConfigError, match="tokens is 11, but the model has only 10 positions"):
+        pretrain(model_of(), bags, genes, settings_of(tokens=11), device="cpu")
+
+
+def test_an_empty_bag_is_refused_by_name():
+    bags, genes = planted(4)
+    bags = ArrayBags([*bags.arrays[:3], np.zeros((0, PATCH_DIM), np.float32)], ["a", "b", "c", "TCGA-XX"])
+    with pytest.raises(InputError, match="TCGA-XX: no patches"):
+        pretrain(model_of(), SomeBags(bags, [3, 2, 1, 0]), genes, settings_of(), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 1}, "batch_size is 1"),
+        ({"precision": "half"}, "precision is 'half'; allowed: float32"),
+        ({"short": "drop"}, "short is 'drop'; allowed: resample, mask"),
+    ],
+)
+def test_impossible_settings_are_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        settings_of(**changes)
+
+
+def test_tokens_are_drawn_without_replacement_unless_the_bag_is_smaller():
+    bag, rng = np.arange(6.0)[:, None], np.random.default_rng(0)
+    assert sorted(draw_tokens(bag, 6, rng)[:, 0]) == list(range(6))
+    assert len(set(draw_tokens(bag, 4, rng)[:, 0])) == 4
+    assert draw_tokens(bag, 9, rng).shape == (9, 1)
+    assert draw_tokens(bag[:1], 3, rng)[:, 0].tolist() == [0.0, 0.0, 0.0]
+    with pytest.raises(InputError, match="empty bag"):
+        draw_tokens(bag[:0], 3, rng)
+
+
+def test_short_bags_are_padded_with_zeros_and_counted():
+    bags = ArrayBags([np.ones((2, 3), np.float32), np.ones((9, 3), np.float32)])
+    rngs = [np.random.default_rng(0)] * 2
+    batch = draw_batch(bags, np.array([0, 1]), tokens=4, short="mask", rngs=rngs)
+    assert batch.counts.tolist() == [2, 4]
+    assert batch.patches.sum(dim=(1, 2)).tolist() == [6.0, 12.0]
+    assert draw_batch(bags, np.array([0, 1]), tokens=4, short="resample", rngs=rngs).counts is None
+
+
+def test_patch_moments_are_those_of_all_patches():
+    rng = np.random.default_rng(0)
+    bags = [(1e3 + rng.normal(size=(n, 4))).astype(np.float32) for n in (1, 7, 30)]
+    for bag in bags:
+        bag[:, 3] = 0.1
+    mean, sd = patch_moments(ArrayBags(bags))
+    together = np.concatenate(bags).astype(np.float64)
+    np.testing.assert_allclose(mean, together.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(sd[:3], together.std(axis=0)[:3], rtol=1e-5)
+    assert sd[3] == 1.0
+
+
+def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread():
+    def broken():
+        yield 1
+        raise KeyError
+
+    assert list(prefetched(range(20))) == list(range(20))
+    with pytest.raises(KeyError):
+        list(prefetched(broken()))
+    with closing(prefetched(iter(int, 1))) as endless:
+        assert next(endless) == 0
+    assert [thread for thread in threading.enumerate() if thread.name == "mirrorflow-prefetch"] == []
+
+
+def test_learning_rate_warms_up_and_follows_the_schedule():
+    factors = [learning_rate_factor(step, 10, schedule="cosine", warmup_steps=2) for step in range(10)]
+    assert factors[:3] == [0.5, 1.0, 1.0]
+    assert factors[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 7 / 8)))
+    assert {learning_rate_factor(step, 10, schedule="constant") for step in range(10)} == {1.0}
+
+
+def test_recall_counts_siblings_as_positives_and_ties_against():
+    gallery = np.eye(3)
+    assert recall_at(gallery, gallery, ["a", "b", "c"], ks=(1,)) == {1: 1.0}
+    swapped = gallery[[1, 0, 2]]
+    assert recall_at(swapped, gallery, ["a", "b", "c"], ks=(1, 3)) == {1: pytest.approx(1 / 3), 3: 1.0}
+    assert recall_at(swapped, gallery, ["a", "a", "c"], ks=(1,)) == {1: 1.0}
+    assert recall_at(np.ones((3, 3)), np.ones((3, 3)), ["a", "b", "c"], ks=(1,)) == {1: 0.0}
+    assert modality_gap(np.zeros((2, 2)), np.array([[3.0, 4], [0, 0]])) == 2.5

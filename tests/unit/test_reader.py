@@ -1,0 +1,168 @@
+"""Reading slides: OpenSlide, the direct way to its tiles, TIFFs and plain images."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from mirrorflow.slides.openslide_source import OpenSlideSource, on_white
+from mirrorflow.slides.reader import SlideError, best_level, open_slide, resample
+from mirrorflow.slides.scale import find_scale
+from mirrorflow.slides.sources import Level, RegionError
+from mirrorflow.slides.tiff_source import TileCache
+
+from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
+
+real_slide = pytest.mark.skipif(not REAL_SLIDE.exists(), reason=f"{REAL_SLIDE} is not here")
+
+
+@real_slide
+def test_tiles_decoded_directly_equal_openslide():
+    source = OpenSlideSource(REAL_SLIDE)
+    assert list(source._tiles) == [0]
+    region = 0, 100, 77, 2000, 1500
+    assert np.array_equal(source.read(*region), source._read_openslide(*region))
+    source.close()
+
+
+def test_generated_pyramid(tmp_path: Path):
+    image = simple(1000, 700)
+    with open_slide(write_svs(tmp_path / "a.svs", image)) as slide:
+        assert [(level.width, level.height) for level in slide.levels] == [(1000, 700), (250, 175)]
+        assert find_scale(slide.properties, None).mpp == 0.5
+        region = slide.read(0, 900, 600, 100, 100).astype(int)
+        assert np.abs(region - image[600:, 900:]).max() < 12
+        assert slide.read(1, 10, 10, 40, 30).shape == (30, 40, 3)
+
+
+@pytest.mark.parametrize(("downsample", "expected"), [(1.0, 0), (3.9, 0), (3.95, 1), (4.0, 1), (100.0, 2), (0.5, 0)])
+def test_best_level(downsample: float, expected: int):
+    levels = [Level(1600, 1600, 1.0), Level(400, 400, 4.0), Level(100, 100, 16.0)]
+    assert best_level(levels, downsample) == expected
+
+
+def test_a_patch_is_resampled_by_area(tmp_path: Path):
+    image = np.zeros((512, 512, 3), np.uint8)
+    image[:, ::2] = 255  # every other column: by area a flat grey
+    path = tmp_path / "stripes.png"
+    cv2.imwrite(str(path), image)
+    with open_slide(path) as slide:
+        assert np.unique(slide.read_patch(0, 0, 512.0, 0, 256)).tolist() == [128]
+
+
+def test_a_patch_at_the_edge_stays_inside(tmp_path: Path):
+    with open_slide(write_svs(tmp_path / "a.svs", simple(1000, 700))) as slide:
+        assert slide.read_patch(494, 194, 506.5, 1, 224).shape == (224, 224, 3)
+
+
+def test_a_corrupt_tile_loses_its_region_alone(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 1024))
+    corrupt_tile(path, 5)  # second row, second column
+    with open_slide(path) as slide:
+        for _ in range(2):
+            with pytest.raises(RegionError):
+                slide.read(0, 300, 300, 50, 50)
+            assert slide.read(0, 0, 0, 256, 256).shape == (256, 256, 3)
+            assert slide.read(0, 512, 512, 256, 256).shape == (256, 256, 3)
+
+
+def test_a_corrupt_tile_where_the_readers_are_compared(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 1024), downsamples=(1,))
+    for index in (10, 5):  # the tiles at 0.5 and 0.3
+        corrupt_tile(path, index)
+    with open_slide(path) as slide:
+        assert slide.read(0, 0, 0, 256, 256).shape == (256, 256, 3)
+
+
+def test_a_closed_slide_opens_again(tmp_path: Path):
+    slide = open_slide(write_svs(tmp_path / "a.svs", simple(512, 512)))
+    before = slide.read(0, 0, 0, 20, 20)
+    slide.close()
+    assert np.array_equal(slide.read(0, 0, 0, 20, 20), before)
+    slide.close()
+
+
+def test_ome_tiff(tmp_path: Path):
+    path = tmp_path / "a.ome.tif"
+    image = simple(600, 400)
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        meta = {"axes": "YXS", "PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.25}
+        options = {"tile": (128, 128), "compression": "deflate", "photometric": "rgb"}
+        tiff.write(image, subifds=1, metadata=meta, **options)
+        tiff.write(image[::2, ::2], subfiletype=1, **options)
+    from mirrorflow.slides.tiff_source import TiffSource
+
+    source = TiffSource(path)
+    assert [tuple(level) for level in source.levels] == [(600, 400, 1.0), (300, 200, 2.0)]
+    assert find_scale(source.properties, None).mpp == pytest.approx(0.25)
+    assert np.array_equal(source.read(0, 100, 90, 300, 200), image[90:290, 100:400])
+    source.close()
+
+
+@pytest.mark.parametrize("kind", ["strips", "grey", "planes"])
+def test_plain_tiffs(tmp_path: Path, kind: str):
+    path = tmp_path / "a.tif"
+    image = simple(300, 200)
+    if kind == "grey":
+        tifffile.imwrite(path, image[..., 0], rowsperstrip=7)
+        image = np.repeat(image[..., :1], 3, axis=2)
+    elif kind == "planes":
+        tifffile.imwrite(path, np.moveaxis(image, 2, 0), ome=True, metadata={"axes": "CYX"}, photometric="minisblack")
+    else:
+        tifffile.imwrite(path, image, rowsperstrip=16, compression="lzw")
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.read(0, 10, 20, 200, 150), image[20:170, 10:210])
+        with pytest.raises(SlideError):
+            find_scale(slide.properties, None) if slide.properties else open_slide(tmp_path / "none.tif")
+
+
+def test_png_as_a_slide(tmp_path: Path):
+    image = simple(120, 90)
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    with open_slide(tmp_path / "a.png") as slide:
+        assert np.array_equal(slide.read(0, 5, 6, 70, 60), image[6:66, 5:75])
+        assert len(slide.levels) == 1
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "0 bytes"), (b"II*\0rubbish", "cannot be opened")])
+def test_what_is_no_slide(tmp_path: Path, content: bytes, message: str):
+    path = tmp_path / "a.svs"
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match=message):
+        open_slide(path)
+
+
+def test_a_missing_file(tmp_path: Path):
+    with pytest.raises(SlideError, match=r"slides\.tsv"):
+        open_slide(tmp_path / "no.svs")
+
+
+@real_slide
+def test_a_truncated_slide(tmp_path: Path):
+    path = tmp_path / "cut.svs"
+    path.write_bytes(REAL_SLIDE.read_bytes()[:500_000])
+    with pytest.raises(SlideError, match="is the file complete"):
+        open_slide(path)
+
+
+def test_transparent_is_white():
+    bgra = np.array([[[0, 0, 0, 0], [10, 20, 30, 255], [50, 40, 30, 100]]], np.uint8)  # premultiplied
+    assert on_white(bgra).tolist() == [[[255, 255, 255], [30, 20, 10], [185, 195, 205]]]
+
+
+def test_enlarging_keeps_the_colour():
+    image = np.full((3, 3, 3), 77, np.uint8)
+    assert (resample(image, 8, 8) == 77).all()
+
+
+def test_the_cache_forgets_the_oldest():
+    cache = TileCache(250)
+    tiles = {key: np.full((10, 10), key, np.uint8) for key in (1, 2, 3)}
+    for key in (1, 2):
+        cache.put(key, tiles[key])
+    assert cache.get(1) is tiles[1]
+    cache.put(3, tiles[3])
+    assert cache.get(2) is None
+    assert cache.get(1) is tiles[1]
+    assert cache.get(3) is tiles[3]

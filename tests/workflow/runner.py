@@ -1,0 +1,72 @@
+"""Run the workflow in a folder of its own, as a user would, and read what Snakemake says."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = Path(__file__).parent / "configs"
+JOB_TABLE = re.compile(r"^(?P<rule>[a-z_]+)\s+(?P<count>\d+)\s*$", re.MULTILINE)
+
+
+def command(folder: Path, config: Path, *arguments: str, cores: int = 2) -> list[str]:
+    """The command line of a run in ``folder``."""
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    where = ["--directory", str(folder), "--configfile", str(config), "--cores", str(cores)]
+    return [*snakemake, *where, "--workflow-profile", str(ROOT / "profiles" / "default"), *arguments]
+
+
+def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run the workflow; stdout and stderr are joined."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PYTHONWARNINGS": "default"}
+    return subprocess.run(
+        command(folder, config, *arguments, cores=cores),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
+    )
+
+
+def succeed(folder: Path, config: Path, *arguments: str) -> str:
+    """Run the workflow and return what it said; fails with that when it failed."""
+    done = run(folder, config, *arguments)
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+def planned(folder: Path, config: Path, *arguments: str) -> Counter[str]:
+    """Jobs a dry run would start, by rule (``all`` left out)."""
+    said = succeed(folder, config, "--dry-run", *arguments)
+    counts = Counter({match["rule"]: int(match["count"]) for match in JOB_TABLE.finditer(said)})
+    for bookkeeping in ("total", "all"):
+        counts.pop(bookkeeping, None)
+    return counts
+
+
+def changed_config(folder: Path, config: Path, **changes: object) -> Path:
+    """A copy of ``config`` with dotted keys changed: ``changed_config(f, c, **{"probe.epochs": 3})``."""
+    values = yaml.safe_load(config.read_text())
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {}) if place.get(parent) is not None else _fill(place, parent)
+        place[last] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"changed-{len(list(folder.glob('changed-*.yaml')))}.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def _fill(place: dict, key: str) -> dict:
+    place[key] = {}
+    return place[key]

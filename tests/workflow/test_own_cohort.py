@@ -1,0 +1,127 @@
+"""A user's own sheets: features made elsewhere, one's own matrix, odd column names; and what goes wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from runner import changed_config, run, succeed
+
+from mirrorflow.cli import main
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def own(tiny: Path, tmp_path: Path) -> Path:
+    """A cohort that starts from features and a matrix: sheets in the user's own words, config beside them."""
+    cohort = pd.read_parquet(tiny / "results/tiny/cohort/tiny.parquet")
+    slides = cohort.explode("slide_ids")[["slide_ids", "patient"]]
+    slides.columns = ["scan", "case"]
+    slides.to_csv(tmp_path / "slides.csv", index=False)
+    patients = cohort.assign(months=cohort["time_days"] / 30.4375)
+    patients = patients[["patient", "label", "months", "event", "site"]]
+    patients.columns = ["case", "histology", "os_months", "died", "hospital"]
+    patients.to_csv(tmp_path / "patients.tsv", sep="\t", index=False)
+    stored = pd.read_parquet(tiny / "store/expression/tiny/tiny.parquet").set_index("id").drop(columns="gene")
+    stored[cohort["patient"]].T.rename_axis("case").to_csv(tmp_path / "expression.csv")
+    config = {
+        "run": "own",
+        "cohorts": {
+            "own": {
+                "slides": {"sheet": "slides.csv", "columns": {"slide_id": "scan", "patient": "case"}},
+                "clinical": {
+                    "sheet": "patients.tsv",
+                    "columns": {
+                        "patient": "case",
+                        "label": "histology",
+                        "time": "os_months",
+                        "event": "died",
+                        "site": "hospital",
+                    },
+                    "time_unit": "months",
+                },
+                "site": "column",
+                "expression": "own",
+                "encoders": ["elsewhere"],
+                "features": {"elsewhere": str(tiny / "store/features/tiny/256px-20x/resnet50-random")},
+            }
+        },
+        "expression": {
+            "sources": {
+                "own": {"matrix": "expression.csv", "orientation": "samples_by_genes", "sample_ids": "patient"}
+            },
+            "selection": {"method": "variance", "n_genes": 50, "census": False},
+        },
+        "splits": {"folds": 2},
+        "methods": {"majority": {}, "concat-linear": {}, "cox": {"components": 5}},
+        "evaluation": {"shots": [], "bootstrap": 20},
+    }
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_own_sheets_run_to_tables(own: Path) -> None:
+    succeed(own.parent, own)
+    results = pd.read_csv(own.parent / "results/own/tables/results.csv")
+    assert set(results["method"]) == {"majority", "concat-linear", "cox"}
+    assert set(results["task"]) == {"subtyping", "survival"}
+    assert results.loc[results["metric"] == "accuracy", "mean"].between(0, 1).all()
+    assert not (own.parent / "store/slides").exists()
+
+
+def test_checker_likes_it_and_says_what_does_not_fit(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(own.parent)
+    assert main(["check", "--configfile", str(own)]) == 0
+    assert "0 problems" in capsys.readouterr().out
+    wrong = changed_config(own.parent, own, **{"cohorts.own.features": {"elsewhere": "nowhere"}})
+    assert main(["check", "--configfile", str(wrong)]) == 1
+    said = capsys.readouterr().out
+    assert "PROBLEM" in said
+    assert "nowhere" in said
+
+
+def test_misspelt_key_is_named(own: Path) -> None:
+    wrong = changed_config(own.parent, own, **{"evaluation.bootstraps": 5})
+    done = run(own.parent, wrong, "--dry-run")
+    assert done.returncode != 0
+    assert "unknown key 'bootstraps'; did you mean 'bootstrap'?" in done.stdout
+
+
+def test_strangers_in_the_matrix_stop_only_what_needs_them(own: Path) -> None:
+    matrix = pd.read_csv(own.parent / "expression.csv", index_col=0)
+    matrix.index = [f"STRANGER-{number}" for number in range(len(matrix))]
+    matrix.rename_axis("case").to_csv(own.parent / "expression.csv")
+    done = run(own.parent, own)
+    assert done.returncode != 0
+    assert "STRANGER-0" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert (own.parent / "results/own/features/own/elsewhere.tsv").exists()
+
+
+def test_unknown_outcomes_leave_out_survival_only(own: Path) -> None:
+    path = own.parent / "patients.tsv"
+    pd.read_csv(path, sep="\t").assign(os_months=np.nan, died=np.nan).to_csv(path, sep="\t", index=False)
+    config = changed_config(own.parent, own, methods={"majority": {}, "concat-linear": {}})
+    succeed(own.parent, config)
+    results = pd.read_csv(own.parent / "results/own/tables/results.csv")
+    assert set(results["task"]) == {"subtyping"}
+    dropped = pd.read_csv(own.parent / "results/own/cohort/own.dropped.tsv", sep="\t")
+    assert (dropped["step"] == "survival").sum() == len(pd.read_csv(path, sep="\t"))
+
+
+def test_class_smaller_than_the_folds_is_said(own: Path) -> None:
+    path = own.parent / "patients.tsv"
+    sheet = pd.read_csv(path, sep="\t")
+    sheet.loc[0, "histology"] = "rare"
+    sheet.to_csv(path, sep="\t", index=False)
+    said = succeed(own.parent, own)
+    assert "rare (1)" in said
+    audit = (own.parent / "results/own/audit/honest/own.md").read_text()
+    assert "no patient of class rare" in audit
+
+

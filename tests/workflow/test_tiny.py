@@ -1,0 +1,140 @@
+"""The whole chain on the tiny cohort: what it leaves, what a change re-runs, that two runs are equal."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from runner import CONFIGS, ROOT, changed_config, planned, succeed
+
+pytestmark = pytest.mark.workflow
+TINY = CONFIGS / "tiny.yaml"
+SHARED = ROOT.parent / "shared"
+
+AFTER_PROBE = {"audit", "evaluate", "make_results", "make_main_table", "draw_figures", "make_report"}
+"""Rules that follow a probe; require_honesty only where the audit's content changed."""
+
+
+def test_contract_holds(tiny: Path) -> None:
+    script = SHARED / "check_contract.py"
+    if not script.exists():
+        pytest.skip("../shared/check_contract.py is not here")
+    said = subprocess.run(
+        [sys.executable, str(script), "results/tiny"], cwd=tiny, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stdout
+
+
+def test_nothing_re_runs(tiny: Path) -> None:
+    assert planned(tiny, TINY) == {}
+
+
+def test_ledger_names_the_corrupt_and_the_empty_slide(tiny: Path) -> None:
+    ledger = pd.read_csv(tiny / "store/slides/tiny/256px-20x/ledger.tsv", sep="\t", keep_default_na=False)
+    counts = ledger["status"].value_counts()
+    assert counts["failed"] == 1
+    assert counts["no_tissue"] == 1
+    assert (ledger.loc[ledger["status"] != "ok", "reason"] != "").all()
+    sheet = pd.read_csv(tiny / "store/simulated/tiny/slides.tsv", sep="\t")
+    assert set(ledger["slide_id"]) == set(sheet["slide_id"])
+
+
+def test_everyone_dropped_is_named(tiny: Path) -> None:
+    dropped = pd.read_csv(tiny / "results/tiny/cohort/tiny.dropped.tsv", sep="\t")
+    cohort = pd.read_parquet(tiny / "results/tiny/cohort/tiny.parquet")
+    gone = set(dropped.loc[dropped["step"].isin(["slides", "expression"]), "patient"])
+    assert gone
+    assert not gone & set(cohort["patient"])
+    assert dropped["reason"].notna().all()
+
+
+def test_honest_folds_share_nothing(tiny: Path) -> None:
+    audit = json.loads((tiny / "results/tiny/audit/honest/tiny.json").read_text())
+    assert audit["leaks"] == 0
+    assert not {"sites_in_both", "patients_in_both"} & {finding["kind"] for finding in audit["findings"]}
+
+
+def test_paper_protocol_is_caught(tiny: Path) -> None:
+    audit = json.loads((tiny / "results/tiny/audit/paper/tiny.json").read_text())
+    kinds = {finding["kind"] for finding in audit["findings"] if finding["level"] == "leak"}
+    assert {"epoch", "gene_labels", "survival_bins"} <= kinds
+
+
+def test_results_say_they_cannot_be_compared(tiny: Path) -> None:
+    results = pd.read_csv(tiny / "results/tiny/tables/results.csv")
+    assert (results["comparable"] == "no").all()
+    assert results["delta"].isna().all()
+    assert results["why_not"].str.contains("simulated cohort").all()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected", "untouched"),
+    [
+        (
+            "probe.learning_rate",
+            0.01,
+            {"probe_mirror"},
+            {"pretrain_mirror", "embed", "fit_baseline", "select_genes", "extract_features", "patch_slides"},
+        ),
+        (
+            "pretrain.epochs",
+            5,
+            {"pretrain_mirror", "embed", "probe_mirror"},
+            {"select_genes", "fit_baseline", "extract_features", "patch_slides", "make_splits"},
+        ),
+        ("evaluation.bootstrap", 60, {"evaluate"}, {"probe_mirror", "fit_baseline", "audit", "pretrain_mirror"}),
+        ("methods.linear.C", 1.0, {"fit_baseline"}, {"probe_mirror", "pretrain_mirror", "select_genes"}),
+        (
+            "expression.selection.rfe.C",
+            0.5,
+            {"select_genes", "pretrain_mirror", "fit_baseline"},
+            {"extract_features", "patch_slides", "make_splits", "convert_expression"},
+        ),
+    ],
+)
+def test_a_change_re_runs_what_depends_on_it(
+    tiny: Path, tmp_path: Path, key: str, value: object, expected: set[str], untouched: set[str]
+) -> None:
+    base = changed_config(tmp_path, TINY, **{"methods": {n: {} for n in ("linear", "rna-linear", "mirror")}})
+    config = changed_config(tmp_path, base, **{key: value})
+    jobs = planned(tiny, config)
+    assert expected <= set(jobs)
+    assert not untouched & set(jobs)
+
+
+def test_two_runs_are_equal(tiny: Path, tmp_path: Path) -> None:
+    succeed(tmp_path, TINY)
+    compare_runs(tiny / "results/tiny", tmp_path / "results/tiny")
+
+
+def compare_runs(one: Path, other: Path) -> None:
+    """Tables, gene lists and prediction values of two runs are the same."""
+    for pattern in ("tables/*.csv", "*/*/genes/fold*.tsv", "*/*/splits/*.csv", "cohort/*.tsv"):
+        files = sorted(path.relative_to(one) for path in one.glob(pattern))
+        assert files
+        for path in files:
+            assert (one / path).read_text() == (other / path).read_text(), path
+    predictions = sorted(path.relative_to(one) for path in one.glob("predictions/*/*/*/*/*/fold*.parquet"))
+    assert predictions
+    for path in predictions:
+        pd.testing.assert_frame_equal(pd.read_parquet(one / path), pd.read_parquet(other / path), check_exact=True)
+
+
+def test_report_is_self_contained(tiny: Path) -> None:
+    page = (tiny / "results/tiny/report.html").read_text()
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
+    assert "simulated" in page.lower()
+
+
+def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny, copy)
+    shutil.rmtree(copy / "results/tiny/tables")
+    shutil.rmtree(copy / "results/tiny/metrics")
+    before = (tiny / "results/tiny/tables/results.csv").read_text()
+    succeed(copy, TINY, "results/tiny/tables/results.csv")
+    assert (copy / "results/tiny/tables/results.csv").read_text() == before

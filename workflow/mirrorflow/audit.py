@@ -1,0 +1,163 @@
+"""The auditor: reads what was really used and names every leak and every warning.
+
+A ``leak`` lets evaluation data or labels into what is fitted or chosen; a ``warning`` makes results look
+better or less comparable than a reader would assume, without that.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import pandas as pd
+
+from mirrorflow.splits import Fold
+
+LEAK, WARNING = "leak", "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found. ``fold`` is None when it concerns all folds."""
+
+    level: str
+    kind: str
+    text: str
+    fold: int | None = None
+    count: int = 0
+    examples: tuple[str, ...] = field(default=())
+
+
+def to_records(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """Findings as plain mappings."""
+    return [asdict(finding) for finding in findings]
+
+
+def audit_splits(folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str]) -> list[Finding]:
+    """Patients and sites on both sides, overlapping evaluation folds, duplicates, folds that lack a class.
+
+    ``sites`` and ``labels`` map patients; either may be empty.
+    """
+    findings: list[Finding] = []
+    for number, fold in enumerate(folds):
+        findings += _patients_on_both_sides(number, fold)
+        findings += _duplicates(number, fold)
+        findings += _sites_on_both_sides(number, fold, sites)
+        findings += _absent_classes(number, fold, labels)
+    findings += _overlapping_evaluation(folds)
+    return findings
+
+
+def _examples(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names)[:5])
+
+
+def _patients_on_both_sides(number: int, fold: Fold) -> Iterator[Finding]:
+    shared = set(fold.train) & set(fold.val)
+    if shared:
+        text = f"{len(shared)} patients are in train and val"
+        yield Finding(LEAK, "patients_in_both", text, number, len(shared), _examples(shared))
+
+
+def _duplicates(number: int, fold: Fold) -> Iterator[Finding]:
+    for side, patients in (("train", fold.train), ("val", fold.val)):
+        twice = {name for name, count in Counter(patients).items() if count > 1}
+        if twice:
+            text = f"{len(twice)} patients are listed more than once in {side}"
+            yield Finding(WARNING, "duplicates", text, number, len(twice), _examples(twice))
+
+
+def _sites_on_both_sides(number: int, fold: Fold, sites: Mapping[str, str]) -> Iterator[Finding]:
+    train = {sites.get(patient, "") for patient in fold.train} - {""}
+    val = {sites.get(patient, "") for patient in fold.val} - {""}
+    shared = train & val
+    if shared:
+        text = f"{len(shared)} of {len(train | val)} tissue source sites are in train and val"
+        yield Finding(WARNING, "sites_in_both", text, number, len(shared), _examples(shared))
+
+
+def _absent_classes(number: int, fold: Fold, labels: Mapping[str, str]) -> Iterator[Finding]:
+    everywhere = set(labels.values()) - {""}
+    for side, patients in (("train", fold.train), ("val", fold.val)):
+        absent = everywhere - {labels.get(patient, "") for patient in patients}
+        if absent:
+            text = f"{side} has no patient of class {', '.join(sorted(absent))}"
+            yield Finding(WARNING, "absent_class", text, number, len(absent), _examples(absent))
+
+
+def _overlapping_evaluation(folds: Sequence[Fold]) -> Iterator[Finding]:
+    counts = Counter(patient for fold in folds for patient in set(fold.val))
+    several = {patient for patient, count in counts.items() if count > 1}
+    if several:
+        text = f"{len(several)} patients are evaluated in more than one fold"
+        yield Finding(WARNING, "evaluation_overlap", text, None, len(several), _examples(several))
+
+
+def audit_genes(folds: Sequence[Fold], label_patients: Sequence[Sequence[str]], shots: Sequence[int]) -> list[Finding]:
+    """Evaluation patients whose labels the gene selection of a fold has seen; k-shot genes that saw more labels."""
+    findings = []
+    for number, (fold, seen) in enumerate(zip(folds, label_patients, strict=True)):
+        leaked = set(fold.val) & set(seen)
+        if leaked:
+            text = f"genes were chosen with the subtype labels of {len(leaked)} evaluation patients"
+            findings.append(Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked)))
+    if shots and any(len(seen) for seen in label_patients):
+        counts = sorted({len(seen) for seen in label_patients})
+        number_of = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        text = (
+            f"genes of the k-shot settings were chosen with {number_of} labels, more than the k "
+            "per class the probe sees"
+        )
+        findings.append(Finding(WARNING, "few_shot_gene_labels", text, None, counts[-1]))
+    return findings
+
+
+def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
+    """Findings that follow from the protocol's keys alone."""
+    findings = []
+    if protocol["epoch"] == "best_on_evaluation":
+        text = "the reported epoch of the probe is the best one on the evaluation fold"
+        findings.append(Finding(LEAK, "epoch", text))
+    if protocol["survival_bins"] == "cohort":
+        text = "survival bins were set with the outcomes of evaluation patients"
+        findings.append(Finding(LEAK, "survival_bins", text))
+    if protocol["few_shot_replacement"]:
+        text = "support sets are drawn with replacement: neither k slides nor k patients"
+        findings.append(Finding(WARNING, "few_shot_replacement", text))
+    if protocol["unit"] == "slide":
+        text = "the unit is the slide: patients with several slides count several times"
+        findings.append(Finding(WARNING, "unit", text))
+    if protocol["probe_features"] == "resampled_dropout":
+        text = "patches are drawn anew at each evaluation: two seeds give different results"
+        findings.append(Finding(WARNING, "resampled", text))
+    return findings
+
+
+def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) -> list[Finding]:
+    """Evaluation units lost with the last incomplete batch, and of which class. ``classes`` maps units."""
+    findings = []
+    for number, units in sorted(lost.items()):
+        if units:
+            counts = Counter(classes.get(unit, "") or "unlabelled" for unit in units)
+            text = f"{len(units)} evaluation units are lost with the last incomplete batch: " + ", ".join(
+                f"{count} {name}" for name, count in sorted(counts.items())
+            )
+            findings.append(Finding(WARNING, "lost_units", text, number, len(units), _examples(set(units))))
+    return findings
+
+
+def audit_transductive(note: str) -> list[Finding]:
+    """An expression matrix that was scaled over a whole cohort before it reached us."""
+    if not note:
+        return []
+    return [Finding(WARNING, "transductive_expression", f"expression was scaled upstream over everybody: {note}")]
+
+
+def leaks(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that break a claim of honesty."""
+    return [finding for finding in findings if finding.level == LEAK]
+
+
+def by_kind(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Counts of findings: level, kind, folds."""
+    frame = pd.DataFrame([{"level": f.level, "kind": f.kind, "fold": f.fold} for f in findings])
+    return frame.groupby(["level", "kind"], as_index=False).size() if len(frame) else frame

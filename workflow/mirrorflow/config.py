@@ -1,0 +1,228 @@
+"""The config: validated against its schema, defaults filled in, protocols resolved.
+
+Free of torch and pandas: every Snakemake process, on a cluster every job, parses it again.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from mirrorflow.errors import ConfigError
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
+    "honest": {
+        "unit": "patient",
+        "splits": "site_preserved",
+        "gene_selection": "fold",
+        "rna_scaling": "train",
+        "epoch": "last",
+        "survival_bins": "fold",
+        "few_shot_replacement": False,
+        "probe_features": "frozen",
+        "evaluate_all": True,
+    },
+    "paper": {
+        "unit": "slide",
+        "splits": "published",
+        "gene_selection": "cohort",
+        "rna_scaling": "none",
+        "epoch": "best_on_evaluation",
+        "survival_bins": "cohort",
+        "few_shot_replacement": True,
+        "probe_features": "resampled_dropout",
+        "evaluate_all": False,
+    },
+}
+PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
+
+GENERATED_SPLITS = ("random", "site_preserved")
+
+
+def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` validated, with every default filled in and protocols and methods spelled out.
+
+    Raises ConfigError that names each wrong key, its value and what is allowed.
+    """
+    schema = load_schema()
+    problems = list(dict.fromkeys(describe(error) for error in _errors(schema, raw)))
+    if problems:
+        message = "the config does not fit its schema:\n" + "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(message)
+    config = fill_defaults(schema, raw)
+    config = _fill_placeholders(config, {"store": config["store"]})
+    config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
+    config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
+    _check_references(config)
+    return config
+
+
+def load_schema() -> dict[str, Any]:
+    """The schema of the config, as a mapping."""
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+def _errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[ValidationError]:
+    for error in sorted(Draft202012Validator(schema).iter_errors(raw), key=lambda e: list(map(str, e.path))):
+        yield from _leaves(error)
+
+
+def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+    """The errors that name a value: those inside an ``anyOf`` say more than the ``anyOf`` itself."""
+    deeper = [e for e in error.context or [] if len(e.path) > 0 or e.validator == "additionalProperties"]
+    if not deeper:
+        yield error
+    for child in deeper:
+        yield from _leaves(child)
+
+
+def describe(error: ValidationError) -> str:
+    """One line for one error: the key, the value, what is allowed."""
+    where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(_unknown_key(where, key, known) for key in unknown)
+    if error.validator == "enum":
+        return f"{where}: {error.instance!r} is not one of {', '.join(map(repr, error.validator_value))}"
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return f"{where}: {', '.join(missing)} missing"
+    if error.validator in ("oneOf", "anyOf"):
+        return f"{where}: {error.instance!r}: needs exactly one of: {'; '.join(map(_choice, error.validator_value))}"
+    hint = ""
+    if error.validator == "type" and _is_number(error.instance):
+        hint = " (YAML takes it for text: leave quotes away; an exponent needs a point, as in 2.0e-5)"
+    return f"{where}: {error.message}{hint}"
+
+
+def _choice(schema: Mapping[str, Any]) -> str:
+    """What one branch of a choice asks for, in words."""
+    if "required" in schema:
+        return ", ".join(schema["required"])
+    return "empty (null)" if schema.get("type") == "null" else str(schema.get("$ref", schema)).rsplit("/", 1)[-1]
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return isinstance(value, str)
+
+
+def _unknown_key(where: str, key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{where}: unknown key {key!r}{hint} (allowed: {', '.join(known)})"
+
+
+def fill_defaults(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any] | None = None) -> Any:
+    """Return ``value`` with the schema's defaults in every mapping it describes (``value`` unchanged)."""
+    root = root if root is not None else schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] | {k: v for k, v in schema.items() if k != "$ref"}
+    if not isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    properties = schema.get("properties", {})
+    others = schema.get("additionalProperties")
+    filled = {
+        key: fill_defaults(properties.get(key, others if isinstance(others, dict) else {}), item, root)
+        for key, item in value.items()
+    }
+    for key, child in properties.items():
+        if key not in filled and "default" in child:
+            filled[key] = fill_defaults(child, child["default"], root)
+    return filled
+
+
+def _fill_placeholders(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill_placeholders(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_placeholders(item, names) for item in value]
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace("{" + name + "}", text)
+    return value
+
+
+def _protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, Any]:
+    keys = dict(keys or {})
+    preset = keys.pop("preset", name)
+    if preset not in PROTOCOL_PRESETS:
+        presets = ", ".join(sorted(PROTOCOL_PRESETS))
+        message = f"protocols.{name}: needs `preset:`, one of {presets} (it names none, and its own name is none)"
+        raise ConfigError(message)
+    claims_honest = keys.pop("claims_honest", preset.startswith("honest"))
+    return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
+
+
+BOTH_TASKS = ["subtyping", "survival"]
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mirror": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
+    "majority": {"inputs": [], "tasks": BOTH_TASKS},
+    "linear": {"inputs": ["slides"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
+    "rna-linear": {"inputs": ["rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
+    "concat-linear": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
+    "cox": {"inputs": ["slides", "rna"], "tasks": ["survival"], "pooling": "mean", "components": 50, "alpha": 200.0},
+}
+FAMILIES = {"rna-linear": "linear", "concat-linear": "linear"}
+
+
+def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    base = name.split("--")[0]
+    if base not in METHOD_DEFAULTS:
+        known = ", ".join(METHOD_DEFAULTS)
+        message = f"methods.{name}: unknown method {base!r}; known: {known} (variants: <method>--<variant>)"
+        raise ConfigError(message)
+    return {"family": FAMILIES.get(base, base), **METHOD_DEFAULTS[base], **entry}
+
+
+def _check_references(config: Mapping[str, Any]) -> None:
+    problems: list[str] = []
+    for cohort, entry in config["cohorts"].items():
+        problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
+    if problems:
+        raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    if entry["expression"] not in config["expression"]["sources"]:
+        known = ", ".join(config["expression"]["sources"]) or "none"
+        yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
+    for encoder in entry["encoders"]:
+        if encoder not in entry["features"] and encoder not in config["features"]["encoders"]:
+            yield (
+                f"{where}.encoders: {encoder!r} is neither in features.encoders nor, for features made elsewhere, "
+                f"in {where}.features"
+            )
+    for name, protocol in config["protocols"].items():
+        splits = protocol["splits"]
+        if splits not in GENERATED_SPLITS and splits not in entry["splits"]:
+            yield (
+                f"protocols.{name}.splits: {splits!r} is not one of {', '.join(GENERATED_SPLITS)} and {where}.splits "
+                f"names no folder for it (there: {', '.join(entry['splits']) or 'none'})"
+            )
+    for encoder in entry["encoders"]:
+        patching = config["features"]["encoders"].get(encoder, {}).get("patching")
+        if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
+            yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+
+
+def basis_of(protocol: Mapping[str, Any]) -> str:
+    """Name of what protocols may share: unit, splits, gene selection and scaling decide the models."""
+    keys = ("unit", "splits", "gene_selection", "rna_scaling")
+    return "-".join(str(protocol[key]) for key in keys)
+
+
+def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top."""
+    return {**config["pretrain"], **config["methods"][method].get("pretrain", {})}

@@ -1,0 +1,62 @@
+"""The reference of all config keys, written from the schema (config/README.md)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mirrorflow.config import PROTOCOL_PRESETS, load_schema
+
+HEAD = """# Config reference
+
+Written from `workflow/schemas/config.schema.yaml` by `mirrorflow config-reference`; a test holds the two equal.
+A key that is not listed here is refused. `<name>` stands for a name of one's own. `{store}` in a path stands for
+the value of `store`. Examples: `config.yaml` (the demo, loaded only when no `--configfile` is given),
+`features.yaml` (a cohort of one's own); templates of the sheets are in `templates/`.
+
+| key | default | what it is |
+| --- | --- | --- |
+"""
+
+
+def reference() -> str:
+    """The reference as Markdown."""
+    schema = load_schema()
+    rows = [f"| `{key}` | {default} | {text} |" for key, default, text in _walk(schema, schema, "")]
+    return HEAD + "\n".join(rows) + "\n\n" + _presets()
+
+
+def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, child in schema.get("properties", {}).items():
+        yield from _entry(child, root, f"{prefix}{name}")
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict) and "description" in others and ("properties" in others or "$ref" in others):
+        resolved = _resolve(others, root)
+        if "properties" in resolved:
+            yield from _walk(resolved, root, f"{prefix}<name>.")
+
+
+def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, str]]:
+    resolved = _resolve(child, root)
+    nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
+    default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
+    text = str(resolved.get("description", "")).strip().replace("|", r"\|")
+    if "enum" in resolved:
+        text += " One of " + ", ".join(f"`{value}`" for value in resolved["enum"]) + "."
+    yield key, f"`{default}`" if default else "", text
+    if nested:
+        yield from _walk(resolved, root, f"{key}.")
+
+
+def _resolve(child: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" not in child:
+        return dict(child)
+    return {**root["$defs"][child["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in child.items() if k != "$ref"}}
+
+
+def _presets() -> str:
+    names = list(PROTOCOL_PRESETS)
+    lines = ["## Protocol presets", "", "| key | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]
+    for key in PROTOCOL_PRESETS["honest"]:
+        values = [json.dumps(PROTOCOL_PRESETS[name][key]).strip('"') for name in names]
+        lines.append(f"| `{key}` | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,148 @@
+"""Recursive feature elimination with cross-validation: how many genes to keep.
+
+As scikit-learn's ``RFECV``: every fold eliminates on its own training part and is scored on the rest after
+each fit; the number of genes with the highest sum of scores wins, the smaller one where several are equal;
+then all samples are eliminated down to that number.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
+
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.expression.elimination import Elimination, Step, eliminate_in
+from mirrorflow.expression.sample_space import Array, SampleSpace
+from mirrorflow.expression.svm import predict
+
+logger = logging.getLogger(__name__)
+
+SCORES = {
+    "accuracy": accuracy_score,
+    "balanced_accuracy": balanced_accuracy_score,
+    "f1_macro": lambda truth, predicted: f1_score(truth, predicted, average="macro", zero_division=0),
+}
+
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Positions of the samples that are fitted, and of those that are scored."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The elimination on all samples, and the scores that chose its number of genes.
+
+    counts: numbers of genes, from all down; scores [fold, count].
+    """
+
+    elimination: Elimination
+    counts: list[int]
+    scores: Array
+
+    @property
+    def n_features(self) -> int:
+        """The number of genes chosen."""
+        return best_count(self.counts, self.scores)
+
+
+def best_count(counts: Sequence[int], scores: Array) -> int:
+    """Highest sum of ``scores`` [fold, count]; the smallest number of genes where several are equal."""
+    fewest_first = np.sum(scores, axis=0)[::-1]
+    return int(counts[::-1][int(np.argmax(fewest_first))])
+
+
+def possible_folds(labels: Sequence[str] | NDArray, wanted: int) -> int:
+    """``wanted`` folds, or as many as the smallest class has samples, with a warning in the log.
+
+    Raises InputError naming the class when one has fewer than two samples, or when there is one class only.
+    """
+    sizes = Counter(str(label) for label in labels)
+    name, smallest = min(sizes.items(), key=lambda item: (item[1], item[0]))
+    if len(sizes) < 2:
+        message = f"all {smallest} labelled training patients are {name!r}: nothing to separate; use method: variance"
+        raise InputError(message)
+    if smallest < 2:
+        message = (
+            f"class {name!r} has {smallest} labelled training patient: cross-validation needs 2 in each class; "
+            "merge or leave out the class, or select genes without labels (expression.selection.method: variance)"
+        )
+        raise InputError(message)
+    if smallest < wanted:
+        logger.warning("class %r has %d patients: %d folds instead of %d", name, smallest, smallest, wanted)
+    return min(wanted, smallest)
+
+
+def stratified_folds(labels: Sequence[str] | NDArray, n_folds: int) -> list[Fold]:
+    """scikit-learn's stratified folds in the samples' own order (unshuffled, as RFECV makes them)."""
+    labels = np.asarray(labels)
+    return list(StratifiedKFold(possible_folds(labels, n_folds)).split(np.zeros(len(labels)), labels))
+
+
+def eliminate_cv(
+    X: NDArray,
+    y: Sequence[str] | NDArray,
+    *,
+    ids: Sequence[str],
+    folds: Iterable[Fold],
+    C: float = 1.0,
+    step: Step | None = None,
+    min_features: int = 1,
+    scoring: str = "accuracy",
+    threads: int = 1,
+    samples: Sequence[str] | None = None,
+) -> CrossValidation:
+    """Choose how many genes of ``X`` [sample, gene] to keep, and which.
+
+    y: one label a sample; ids, samples: names of genes (they break ties) and samples (for messages).
+    Folds run beside each other on ``threads`` cores. Raises InputError for values that are not finite,
+    ConfigError for an unknown scoring.
+    """
+    if scoring not in SCORES:
+        message = f"rfe.scoring: {scoring!r} is not one of {', '.join(SCORES)}"
+        raise ConfigError(message)
+    step, labels, folds = step or Step(), np.asarray(y), list(folds)
+    space = SampleSpace(X, ids, samples)
+    with threadpool_limits(threads):
+        gram = space.gram(np.arange(space.n_genes))
+
+    def score_fold(fold: Fold) -> list[float]:
+        return _score_fold(space, labels, fold, gram, C=C, step=step, n_features=min_features, scoring=scoring)
+
+    with threadpool_limits(1), ThreadPoolExecutor(max_workers=threads) as pool:
+        scores = np.array(list(pool.map(score_fold, folds)))
+    counts = step.counts(space.n_genes, min_features)
+    everyone, chosen = np.ones(len(labels), dtype=bool), best_count(counts, scores)
+    # Single steps are many small calls: BLAS threads would cost more than they bring.
+    with threadpool_limits(1 if step.size == 1 else threads):
+        elimination = eliminate_in(space, labels, train=everyone, C=C, step=step, n_features=chosen, gram=gram)
+    return CrossValidation(elimination, counts, scores)
+
+
+def _score_fold(
+    space: SampleSpace,
+    labels: NDArray,
+    fold: Fold,
+    gram: Array,
+    *,
+    C: float,
+    step: Step,
+    n_features: int,
+    scoring: str,
+) -> list[float]:
+    """Scores on the fold's other samples after each fit of its elimination."""
+    fitted, scored = fold
+    train = np.zeros(len(labels), dtype=bool)
+    train[fitted] = True
+    classes, scores = np.unique(labels[train]), []
+
+    def on_fit(_: int, decisions: Array) -> None:
+        scores.append(float(SCORES[scoring](labels[scored], predict(decisions[:, scored], classes))))
+
+    eliminate_in(space, labels, train=train, C=C, step=step, n_features=n_features, on_fit=on_fit, gram=gram)
+    return scores

@@ -1,0 +1,75 @@
+"""Names of samples, genes and transcripts, and what the sources make of them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+
+TCGA_BARCODE = re.compile(r"(?P<patient>TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(?P<type>\d{2})[A-Z]?(?:-.*)?)?\Z")
+ENSEMBL_VERSION = re.compile(r"(?P<stem>ENS[A-Z]*[GTP]\d{11})\.\d+(?P<par>_PAR_Y)?\Z")
+SAMPLE_TYPE = re.compile(r"-\d{2}[A-Z]?\Z")
+
+PRIMARY_TUMOUR = "01"
+
+
+def tcga_sample(barcode: str) -> tuple[str, str] | None:
+    """Patient and sample type code of a TCGA barcode, None for other names.
+
+    ``TCGA-3C-AALI-01A-11R`` -> ``("TCGA-3C-AALI", "01")``; a bare patient counts as primary tumour.
+    """
+    match = TCGA_BARCODE.match(barcode)
+    return (match["patient"], match["type"] or PRIMARY_TUMOUR) if match else None
+
+
+def patient_of(name: str, known: frozenset[str] | None) -> str:
+    """The patient of a column that is named after one, with or without a trailing sample type.
+
+    With ``known`` patients a type is cut only where the name itself is unknown and the rest is known;
+    without them only TCGA's barcodes are cut: another source's ``P-01`` may be a patient.
+    """
+    bare = SAMPLE_TYPE.sub("", name)
+    if known is not None:
+        return bare if name not in known and bare in known else name
+    return bare if TCGA_BARCODE.match(name) else name
+
+
+def without_version(identifier: str) -> str:
+    """An Ensembl id without its version: ``ENST00000373020.8`` -> ``ENST00000373020``; others as they are."""
+    match = ENSEMBL_VERSION.match(identifier)
+    return match["stem"] + (match["par"] or "") if match else identifier
+
+
+def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
+    """Symbols by transcript (or probe) from Xena's tab-separated probe map: columns ``id`` and ``gene``.
+
+    Raises InputError when a column is missing.
+    """
+    table = pd.read_csv(stream, sep="\t", dtype=str, keep_default_na=False)
+    table.columns = table.columns.str.lstrip("#")
+    if missing := {"id", "gene"} - set(table.columns):
+        message = f"{where}: no column {', '.join(sorted(missing))}; a probe map is tab-separated with id and gene"
+        raise InputError(message)
+    return dict(zip(table["id"], table["gene"], strict=True))
+
+
+class SymbolMap:
+    """Symbols of ids: by the id itself, else by the id without its version, else the id."""
+
+    def __init__(self, probemap: Mapping[str, str] | None) -> None:
+        self.exact = dict(probemap or {})
+        self.by_stem = {without_version(key): symbol for key, symbol in self.exact.items()}
+        self.unmapped = 0
+
+    def symbols(self, ids: Iterable[str]) -> list[str]:
+        """One symbol an id; ids that the map lacks stand for themselves and are counted in ``unmapped``."""
+        return [self._symbol(identifier) for identifier in ids]
+
+    def _symbol(self, identifier: str) -> str:
+        symbol = self.exact.get(identifier) or self.by_stem.get(without_version(identifier))
+        if symbol:
+            return symbol
+        self.unmapped += bool(self.exact)
+        return identifier

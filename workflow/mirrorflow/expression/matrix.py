@@ -1,0 +1,162 @@
+"""Expression matrices as text, streamed: a few rows at a time, whatever the size of the file.
+
+Either orientation, tabs, commas or semicolons. A matrix is asked for its samples first and then for chunks
+of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or NA.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import IO, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from mirrorflow.errors import InputError
+
+Chunk = tuple[list[str], NDArray[np.float32]]
+
+DELIMITERS = ("\t", ",", ";")
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+CHUNK_BYTES = 32 << 20
+GENES_AT_ONCE = 4096
+BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
+
+
+class Matrix(Protocol):
+    """What a source of expression can be asked, whatever its format and orientation."""
+
+    samples: list[str]
+
+    def chunks(self, positions: Sequence[int]) -> Iterator[Chunk]:
+        """All genes, a chunk at a time, of the samples at ``positions`` (ascending)."""
+        ...
+
+
+class TextTable:
+    """A delimited file with a header and ids in its first column.
+
+    open_stream: opens the (decompressed) bytes from their start; where: the file's name for messages.
+    Raises InputError for a header that no known delimiter splits.
+    """
+
+    def __init__(self, open_stream: Callable[[], pa.NativeFile], where: str) -> None:
+        self.open_stream, self.where = open_stream, where
+        header = self._first_line()
+        self.delimiter = sniff_delimiter(header, where)
+        fields = next(csv.reader([header], delimiter=self.delimiter))
+        self.columns = [field.strip() for field in fields[1:]]
+
+    def batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
+        """Ids and values [row, column at ``positions``] of consecutive rows."""
+        types = {"id": pa.string()} | {str(position): pa.float32() for position in positions}
+        read = pacsv.ReadOptions(
+            column_names=["id", *map(str, range(len(self.columns)))],
+            skip_rows=1,
+            block_size=self._block_bytes(),
+            use_threads=False,
+        )
+        convert = pacsv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=MISSING, strings_can_be_null=False
+        )
+        parse = pacsv.ParseOptions(delimiter=self.delimiter)
+        try:
+            with self.open_stream() as stream:
+                for batch in pacsv.open_csv(stream, read, parse, convert):
+                    yield self._chunk(batch)
+        except pa.ArrowInvalid as error:
+            raise InputError(self._explained(str(error))) from error
+        except OSError as error:
+            raise InputError(_damaged(self.where, error)) from error
+
+    def _chunk(self, batch: pa.RecordBatch) -> Chunk:
+        values = np.empty((batch.num_rows, batch.num_columns - 1), np.float32)
+        for column in range(1, batch.num_columns):
+            values[:, column - 1] = batch.column(column).to_numpy(zero_copy_only=False)
+        return batch.column(0).to_pylist(), values
+
+    def _block_bytes(self) -> int:
+        """A block has to hold a whole row; numbers take up to some 24 characters."""
+        return max(CHUNK_BYTES, 32 * len(self.columns))
+
+    def _first_line(self) -> str:
+        try:
+            with self.open_stream() as stream:
+                text = io.BufferedReader(stream).readline().decode("utf-8-sig").rstrip("\r\n")
+        except OSError as error:
+            raise InputError(_damaged(self.where, error)) from error
+        except UnicodeDecodeError as error:
+            message = f"{self.where}: not a text table (nor gzip, nor parquet)"
+            raise InputError(message) from error
+        return text
+
+    def _explained(self, error: str) -> str:
+        """Arrow's message in the terms of the matrix: row id, column, line, value."""
+        if cell := BAD_CELL.search(error):
+            column, line = self.columns[int(cell[1]) - 1] if cell[1] != "0" else "id", int(cell[2])
+            return (
+                f"{self.where}, line {line}: row {self._id_at(line)!r}, column {column!r} holds {cell[3]!r}, "
+                "which is no number; correct it or leave it empty (NaN)"
+            )
+        return (
+            f"{self.where}: {error.strip()[:200]}. The header has {len(self.columns) + 1} columns "
+            f"(delimiter {self.delimiter!r}): every row needs as many"
+        )
+
+    def _id_at(self, line: int) -> str:
+        with self.open_stream() as stream:
+            row = next(islice(io.BufferedReader(stream), line - 1, None), b"")
+        return row.decode(errors="replace").split(self.delimiter)[0]
+
+
+class GenesBySamples:
+    """Rows are genes, columns are samples: Xena's orientation."""
+
+    def __init__(self, table: TextTable) -> None:
+        self.table, self.samples = table, table.columns
+
+    def chunks(self, positions: Sequence[int]) -> Iterator[Chunk]:
+        """See :class:`Matrix`."""
+        return self.table.batches(positions)
+
+
+class SamplesByGenes:
+    """Rows are samples, columns are genes; turned around through ``scratch``, a file on disk."""
+
+    def __init__(self, table: TextTable, scratch: IO[bytes]) -> None:
+        self.scratch, self.genes = scratch, table.columns
+        self.samples: list[str] = []
+        for names, values in table.batches(range(len(self.genes))):
+            self.samples += names
+            values.tofile(scratch)
+        scratch.flush()
+
+    def chunks(self, positions: Sequence[int]) -> Iterator[Chunk]:
+        """See :class:`Matrix`."""
+        if not self.samples:
+            return
+        shape = (len(self.samples), len(self.genes))
+        values: np.memmap = np.memmap(self.scratch, dtype=np.float32, mode="r", shape=shape)
+        for start in range(0, len(self.genes), GENES_AT_ONCE):
+            part = slice(start, start + GENES_AT_ONCE)
+            yield self.genes[part], np.ascontiguousarray(values[list(positions), part].T)
+
+
+def sniff_delimiter(header: str, where: str) -> str:
+    """The delimiter that splits ``header`` into the most fields. Raises InputError when none does."""
+    best = max(DELIMITERS, key=header.count)
+    if header.count(best) == 0:
+        message = (
+            f"{where}: the header has a single column, {header[:60]!r}; "
+            "a matrix has one column a sample (or gene), separated by tabs, commas or semicolons"
+        )
+        raise InputError(message)
+    return best
+
+
+def _damaged(where: str, error: OSError) -> str:
+    return f"{where}: cannot be read to its end ({error}); it is truncated or damaged: fetch it again"

@@ -1,0 +1,1 @@
+"""Numbers in, matplotlib Figures out: no files, no pyplot state, no display."""

@@ -1,0 +1,76 @@
+"""Kaplan-Meier curves of the predicted high- and low-risk groups, with bands and numbers at risk."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mirrorflow.figures.kaplan_meier import (
+    HIGH,
+    LOW,
+    Curve,
+    estimate_curve,
+    log_rank,
+    numbers_at_risk,
+    p_value_text,
+)
+from mirrorflow.figures.style import BLUE, VERMILLION, light_grid, new_figure, styled
+from mirrorflow.units import DAYS_PER_MONTH
+
+LOOKS = {HIGH: (VERMILLION, "-"), LOW: (BLUE, (0, (5, 1.5)))}
+YEARS_FROM_DAYS = 3 * 365.25
+"""Follow-up longer than this is shown in years, shorter in months."""
+
+
+@styled
+def draw_survival_curves(groups: pd.DataFrame, title: str) -> Figure:
+    """Curves of ``groups`` (time_days, event, group; see :func:`kaplan_meier.split_by_risk`)."""
+    figure = new_figure(5.4, 4.8)
+    axes, table = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
+    longest = float(groups["time_days"].max())
+    unit_days, unit = (365.25, "years") if longest > YEARS_FROM_DAYS else (DAYS_PER_MONTH, "months")
+    for name in (HIGH, LOW):
+        members = groups[groups["group"] == name]
+        if len(members):
+            curve = estimate_curve(members["time_days"].to_numpy(float), members["event"].to_numpy(bool))
+            _draw_curve(axes, curve, name, unit_days)
+    _finish_curves(axes, title, longest / unit_days)
+    handles, labels = axes.get_legend_handles_labels()
+    p_value = p_value_text(log_rank(groups))
+    figure.legend(handles, labels, loc="outside lower left", title=p_value, alignment="left", title_fontsize=8.5)
+    _write_numbers_at_risk(table, groups, axes.get_xticks(), longest, unit_days)
+    table.set_xlabel(f"Time ({unit})")
+    return figure
+
+
+def _draw_curve(axes: Axes, curve: Curve, name: str, unit_days: float) -> None:
+    colour, line = LOOKS[name]
+    time = curve.time_days / unit_days
+    label = f"{name} risk: {curve.patients} patients, {curve.events} events"
+    axes.step(time, curve.survival, where="post", color=colour, linestyle=line, linewidth=1.6, label=label)
+    axes.fill_between(time, curve.low, curve.high, step="post", color=colour, alpha=0.16, linewidth=0)
+
+
+def _finish_curves(axes: Axes, title: str, longest: float) -> None:
+    axes.set_title(title)
+    axes.set_ylabel("Share without event")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(0, longest * 1.02)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=3))
+    light_grid(axes, "y")
+
+
+def _write_numbers_at_risk(
+    table: Axes, groups: pd.DataFrame, ticks: np.ndarray, longest: float, unit_days: float
+) -> None:
+    shown = np.array([tick for tick in ticks if 0 <= tick <= longest / unit_days])
+    for row, name in enumerate((HIGH, LOW)):
+        members = groups.loc[groups["group"] == name, "time_days"].to_numpy(float)
+        for tick, count in zip(shown, numbers_at_risk(members, shown * unit_days), strict=True):
+            table.text(tick, 1 - row, str(count), ha="center", va="center", fontsize=8.5, color=LOOKS[name][0])
+    table.set_yticks([1, 0], ["high", "low"])
+    table.set_ylim(-0.6, 1.6)
+    table.set_title("At risk", fontsize=8.5)
+    table.tick_params(axis="y", length=0, pad=12)
+    table.spines["left"].set_visible(False)

@@ -1,0 +1,109 @@
+"""``mirrorflow check``: a config and the sheets it names, before anything is computed."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from mirrorflow.config import GENERATED_SPLITS, resolve
+from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.jobs.cohorts import clinical_sheet
+from mirrorflow.jobs.convert_expression import patients_in
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
+from mirrorflow.store.tables import read_folds
+
+
+def check_config(path: Path) -> int:
+    """Print what fits and what does not; returns 1 when anything does not.
+
+    Raises MirrorflowError when the config itself is not valid.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{path}: not readable as YAML: {error}"
+        raise ConfigError(message) from error
+    config = resolve(raw)
+    problems = 0
+    for name, entry in config["cohorts"].items():
+        if entry["simulated"]:
+            sys.stdout.write(f"{name}: simulated, nothing to check\n")
+            continue
+        for line in _cohort_lines(config, entry):
+            problems += line.startswith("PROBLEM")
+            sys.stdout.write(f"{name}: {line}\n")
+    sys.stdout.write(f"{path}: {problems} problems\n")
+    return int(problems > 0)
+
+
+def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    sheet, rows = Path(entry["slides"]["sheet"]), []
+    try:
+        rows = read_slide_sheet(sheet, entry["slides"]["columns"])
+        yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+    yield from _slide_lines(entry, rows)
+    patients: set[str] = set()
+    try:
+        clinical = clinical_sheet(entry["clinical"])
+        patients = set(clinical["patient"])
+        yield from _clinical_lines(clinical, entry)
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+    yield from _expression_lines(config["expression"]["sources"][entry["expression"]], rows, patients)
+    yield from _split_lines(config, entry, patients)
+
+
+def _slide_lines(entry: Mapping[str, Any], rows: list[SlideRow]) -> Iterator[str]:
+    for encoder in entry["encoders"]:
+        if encoder in entry["features"]:
+            folder = Path(entry["features"][encoder])
+            missing = [row.slide_id for row in rows if not (folder / f"{row.slide_id}.h5").exists()]
+            what = f"feature files in {folder}"
+        else:
+            missing = [row.slide_id for row in rows if row.path is None or not row.path.exists()]
+            what = f"slide files (for {encoder})"
+        word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
+        yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
+
+
+def _clinical_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
+    labels = clinical.loc[clinical["label"] != "", "label"].value_counts()
+    followed = clinical["time_days"].notna() & clinical["event"].notna()
+    events = int(clinical.loc[followed, "event"].sum())
+    yield f"{len(clinical)} patients with clinical data; outcome known of {int(followed.sum())}, {events} events"
+    known = set(entry["classes"]) or set(labels.index)
+    yield "labels: " + (", ".join(f"{name} {count}" for name, count in labels.items()) or "none: subtyping is left out")
+    unknown = [name for name in entry["classes"] if name not in labels.index]
+    if unknown:
+        yield f"PROBLEM: classes names labels that nobody has: {', '.join(unknown)}"
+    ignored = [str(name) for name in labels.index if name not in known]
+    if ignored:
+        yield f"labels not in `classes` count as unlabelled: {', '.join(ignored)}"
+
+
+def _expression_lines(source: Mapping[str, Any], rows: list[SlideRow], patients: set[str]) -> Iterator[str]:
+    try:
+        names = set(patients_in(Path(source["matrix"]), source))
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+        return
+    shared = names & patients & {row.patient for row in rows}
+    word = "" if shared else "PROBLEM: "
+    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({len(names)} in {source['matrix']})"
+
+
+def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str]) -> Iterator[str]:
+    for name in sorted({protocol["splits"] for protocol in config["protocols"].values()} - set(GENERATED_SPLITS)):
+        try:
+            folds = read_folds(entry["splits"][name], config["splits"]["folds"])
+        except MirrorflowError as error:
+            yield f"PROBLEM: {error}"
+            continue
+        listed = {patient for fold in folds for patient in (*fold.train, *fold.val)}
+        word = "" if listed & patients else "PROBLEM: "
+        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {len(listed & patients)} of them known"

@@ -1,0 +1,139 @@
+"""Rules build_cohort, make_splits and draw_support."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow import cohort as cohorts
+from mirrorflow import splits as folding
+from mirrorflow.errors import InputError
+from mirrorflow.store import tables
+from mirrorflow.store.expression import read_names
+
+
+def build_cohort(
+    clinical: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    indexes: Mapping[str, str],
+    expression: str,
+    destination: str,
+    dropped: str,
+    flow_table: str,
+) -> None:
+    """Join patients, slides and expression into the cohort's frame; write who was dropped and why.
+
+    clinical: the config's section; settings: classes and site; indexes: encoder -> index of its features.
+    """
+    where = clinical.get("sheet") or clinical["matrix"]
+    sheet = clinical_sheet(clinical)
+    patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
+    frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
+    frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)
+    tables.write_cohort(destination, frame, cohorts.class_names(frame, settings["classes"]))
+    tables.write_sheet(dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
+    tables.write_sheet(flow_table, pd.DataFrame(flow.steps))
+
+
+def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per patient, from the config section `clinical`: a sheet of one's own, or Xena's tables."""
+    if "sheet" in clinical:
+        sheet = tables.read_text_sheet(clinical["sheet"])
+        return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
+    survival = tables.read_text_sheet(clinical["survival"])
+    matrix = tables.read_text_sheet(clinical["matrix"])
+    return cohorts.xena_sheet(survival, matrix, clinical["label"], clinical["outcome"], clinical["matrix"])
+
+
+def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, folder: str | None, seed: int) -> None:
+    """Write the split files of a basis and, beside them, what each fold holds and lost."""
+    frame, classes = tables.read_cohort(cohort)
+    if kind == "random":
+        folds = folding.random_folds(frame, len(outputs), seed, cohort)
+    elif kind == "site_preserved":
+        folds = folding.site_preserved_folds(frame, len(outputs), seed, cohort)
+    else:
+        folds = _published(frame, str(folder), len(outputs))
+    for path, fold in zip(outputs, folds, strict=True):
+        tables.write_fold(path, fold)
+    tables.write_sheet(report, pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)]))
+
+
+def _published(frame: pd.DataFrame, folder: str, count: int) -> list[folding.Fold]:
+    folds = [folding.restrict(fold, list(frame["patient"])) for fold in tables.read_folds(folder, count)]
+    for k, fold in enumerate(folds):
+        if not fold.train or not fold.val:
+            message = f"{folder}/splits_{k}.csv: none of its patients is in the cohort on one side; check the ids"
+            raise InputError(message)
+    return folds
+
+
+def _describe(k: int, fold: folding.Fold, frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, object]:
+    row: dict[str, object] = {"fold": k, "train": len(fold.train), "val": len(fold.val)}
+    row["in_neither"] = len(set(frame["patient"]) - set(fold.train) - set(fold.val))
+    for side, patients in (("train", fold.train), ("val", fold.val)):
+        part = frame[frame["patient"].isin(patients)]
+        row |= {f"{side}_{name}": int((part["label"] == name).sum()) for name in classes}
+        row[f"{side}_events"] = int(part["event"].fillna(0).sum())
+    return row
+
+
+def draw_support(
+    cohort: str,
+    splits: Sequence[str],
+    destination: str,
+    *,
+    unit: str,
+    shots: Sequence[int],
+    bins: int,
+    seed: int,
+) -> None:
+    """Draw every support set that a protocol of this basis may ask for, once, and store it.
+
+    One row a drawn unit: setting, task, fold, replacement, survival_bins, group, patient, unit, k_real.
+    """
+    frame, _ = tables.read_cohort(cohort)
+    units = cohorts.to_units(frame, unit)
+    rows = []
+    for k, path in enumerate(splits):
+        fold = tables.read_fold(path)
+        for shot in shots:
+            rows += _draw_fold(frame, units, fold, k, shot, bins, seed)
+    columns = [
+        "setting",
+        "task",
+        "fold",
+        "replacement",
+        "survival_bins",
+        "group",
+        "patient",
+        "unit",
+        "k_real",
+    ]
+    tables.write_sheet(
+        destination, pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
+    )
+
+
+def _draw_fold(
+    frame: pd.DataFrame, units: pd.DataFrame, fold: folding.Fold, k: int, shot: int, bins: int, seed: int
+) -> list[pd.DataFrame]:
+    rows = []
+    for number, (task, scope) in enumerate([("subtyping", "fold"), ("survival", "fold"), ("survival", "cohort")]):
+        train = folding.training_units(units, fold, task)
+        if train.empty:
+            continue
+        if task == "survival" and not (train["event"] == 1).any():
+            continue
+        edges = folding.training_edges(frame, fold, bins, scope) if task == "survival" else None
+        groups = folding.support_groups(train, task, edges)
+        for replacement in (False, True):
+            rng = np.random.default_rng([seed, k, shot, number, replacement])
+            drawn = folding.draw_support(train, groups, shot, rng, replacement=replacement)
+            scopes = ["fold", "cohort"] if task == "subtyping" else [scope]
+            rows += [
+                drawn.assign(setting=f"{shot}-shot", task=task, fold=k, replacement=replacement, survival_bins=name)
+                for name in scopes
+            ]
+    return rows

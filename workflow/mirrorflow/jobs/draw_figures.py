@@ -1,0 +1,88 @@
+"""Rule draw_figures: every figure of a cohort as SVG and PNG, and a record with their captions."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mirrorflow.errors import InputError
+from mirrorflow.figures.style import to_png, to_svg
+from mirrorflow.jobs.figure_tasks import Task, flow_task, forest_tasks, survival_task, training_tasks
+from mirrorflow.progress import Progress
+from mirrorflow.store.files import write_text, written_whole
+from mirrorflow.store.tables import read_text_sheet
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the record: ``name``.svg and .png lie beside it; ``caption`` says rule, n and protocol."""
+
+    name: str
+    kind: str
+    title: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that could not be drawn, and why."""
+
+    name: str
+    kind: str
+    why: str
+
+
+def draw_figures(
+    cohort: str,
+    flow: str,
+    manifests: Sequence[str],
+    models: Sequence[str],
+    results: str,
+    names: str,
+    folder: str,
+    *,
+    methods: Sequence[str],
+) -> list[Drawing | LeftOut]:
+    """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
+
+    manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
+    results: results.csv; methods: their order in the forest plots. What the data do not allow is left out,
+    with the reason.
+    """
+    titles = _method_titles(names)
+    tasks = [
+        flow_task(cohort, flow),
+        *forest_tasks(cohort, results, methods, titles),
+        *(survival_task(Path(manifest), titles) for manifest in manifests),
+        *training_tasks(models, titles),
+    ]
+    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
+    drawn: list[Drawing | LeftOut] = []
+    for task in tasks:
+        drawn.append(_draw(task, Path(folder)))
+        progress.step()
+    record = {
+        "cohort": cohort,
+        "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
+        "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
+    }
+    write_text(Path(folder) / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
+    return drawn
+
+
+def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
+    try:
+        sketch = task.draw()
+    except InputError as error:
+        return LeftOut(task.name, task.kind, str(error))
+    for ending, content in (("svg", to_svg(sketch.figure)), ("png", to_png(sketch.figure))):
+        with written_whole(folder / f"{task.name}.{ending}") as temporary:
+            temporary.write_bytes(content)
+    return Drawing(task.name, task.kind, sketch.title, sketch.alt, f"{sketch.caption} Rule draw_figures.")
+
+
+def _method_titles(names: str) -> dict[str, str]:
+    sheet = read_text_sheet(names)
+    mine = sheet[sheet["kind"] == "method"]
+    return dict(zip(mine["name"], mine["title"], strict=True))

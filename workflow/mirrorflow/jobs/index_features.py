@@ -1,0 +1,63 @@
+"""Which slides have features, and of what width: for the store and for folders made elsewhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.features import describe_features
+from mirrorflow.store.ledger import INDEX_COLUMNS, write_rows
+from mirrorflow.store.slide_sheet import SlideRow
+
+
+def index_features(rows: Sequence[SlideRow], folder: Path, index: Path) -> None:
+    """Write ``index`` (TSV: slide_id, patient, path, patches, dim, status, reason) for ``rows``.
+
+    Features are the files ``<slide_id>.h5`` of ``folder``, read where they lie. Status: ok, missing, empty
+    (no patches) or unreadable. Raises InputError where none of the slides has features, or where two slides
+    have features of different widths.
+    """
+    found = [_entry(row, folder) for row in rows]
+    _check_any(found, folder)
+    _check_widths(found, folder)
+    write_rows(index, INDEX_COLUMNS, found)
+
+
+def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
+    path = folder / f"{row.slide_id}.h5"
+    entry: dict[str, Any] = {"slide_id": row.slide_id, "patient": row.patient, "path": str(path)}
+    if not path.exists():
+        return entry | {"patches": 0, "dim": "", "status": "missing", "reason": "no such file"}
+    try:
+        file = describe_features(path)
+    except InputError as error:
+        return entry | {"patches": 0, "dim": "", "status": "unreadable", "reason": str(error)}
+    empty = {"status": "empty", "reason": "it holds no patches"}
+    state = empty if file.n == 0 else {"status": "ok", "reason": ""}
+    return entry | {"patches": file.n, "dim": file.dim} | state
+
+
+def _check_any(found: Sequence[dict[str, Any]], folder: Path) -> None:
+    if any(entry["status"] in ("ok", "empty") for entry in found):
+        return
+    reasons = sorted({entry["reason"] for entry in found})[:3]
+    first = found[0]["path"] if found else folder
+    message = (
+        f"{folder}: none of the {len(found)} slides has features there, e.g. {first}: {'; '.join(reasons)}; "
+        "files are named <slide_id>.h5 after the sheet of slides"
+    )
+    raise InputError(message)
+
+
+def _check_widths(found: Sequence[dict[str, Any]], folder: Path) -> None:
+    first_of: dict[int, str] = {}
+    for entry in found:
+        if entry["dim"] != "":
+            first_of.setdefault(entry["dim"], entry["slide_id"])
+    if len(first_of) > 1:
+        (dim, slide), (other_dim, other) = list(first_of.items())[:2]
+        message = (
+            f"{folder}: features of different widths: {slide} has {dim} values, {other} has {other_dim}; "
+            "they come from different encoders, keep one encoder a folder"
+        )
+        raise InputError(message)

@@ -1,0 +1,140 @@
+"""Rule make_report: everything of a run on one self-contained page."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mirrorflow.config import basis_of, load_schema
+from mirrorflow.jobs import report_inputs as inputs
+from mirrorflow.report.blocks import Section
+from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
+from mirrorflow.report.genes import genes_section
+from mirrorflow.report.head import glance_section, notices
+from mirrorflow.report.page import Page, build_page
+from mirrorflow.report.pictures import Drawn, NotDrawn, figures_section, picture
+from mirrorflow.report.protocols import audits_section, level_counts, protocols_section
+from mirrorflow.report.results import main_section, results_section
+from mirrorflow.report.running import Origin, cost_section, reproduce_section
+from mirrorflow.report.slides import slides_section
+from mirrorflow.store.files import write_text
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Paths the page is made from: of the run, and the ledgers of its store."""
+
+    results: str
+    main_tables: Sequence[str]
+    audits: Sequence[str]
+    cohorts: Sequence[str]
+    """<cohort>.parquet; the flow and the dropped lie beside each."""
+    summaries: Sequence[str]
+    genes: Sequence[str]
+    ledgers: Sequence[str]
+    figures: Sequence[str]
+    """Folders of draw_figures."""
+    benchmarks: str
+    """Folder of benchmark files; what is there when the page is made."""
+
+
+def make_report(
+    files: ReportFiles,
+    destination: str,
+    config: Mapping[str, Any],
+    *,
+    configfiles: Sequence[str],
+    checkout: str,
+) -> None:
+    """Write the page of a run.
+
+    config: as resolved; configfiles: as given to Snakemake (none: the demo's); checkout: folder whose git
+    commit the page names.
+    """
+    audits = inputs.read_audits(files.audits)
+    cohorts = inputs.read_cohorts(files.cohorts)
+    sections = _sections(files, config, audits, cohorts)
+    sections.append(reproduce_section(_origin(config, configfiles, checkout)))
+    sections.append(cost_section(inputs.read_benchmarks(files.benchmarks)))
+    page = Page(
+        f"mirrorflow: run {config['run']}",
+        "From whole-slide images and RNA to results tables: what was done, on whom, by which protocol, what came out.",
+        notices(config, audits),
+        sections,
+    )
+    write_text(destination, build_page(page))
+
+
+def _sections(
+    files: ReportFiles,
+    config: Mapping[str, Any],
+    audits: Sequence[Mapping[str, Any]],
+    cohorts: Mapping[str, CohortTables],
+) -> list[Section]:
+    results = inputs.read_results(files.results)
+    drawn, left_out = inputs.read_figures(files.figures)
+    bases = {name: basis_of(protocol) for name, protocol in config["protocols"].items()}
+    used_by = {basis: [name for name in bases if bases[name] == basis] for basis in bases.values()}
+    levels = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in bases}
+    return [
+        glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
+        main_section(inputs.read_main_tables(files.main_tables), results, levels),
+        figures_section("forest", "Methods side by side", "forest", drawn, left_out),
+        protocols_section(config["protocols"], _key_descriptions(), bases),
+        audits_section(audits),
+        cohorts_section(cohorts, _flow_pictures(drawn)),
+        folds_section(inputs.read_summaries(files.summaries), used_by),
+        slides_section(inputs.read_ledgers(files.ledgers)),
+        genes_section(inputs.read_genes(files.genes), used_by),
+        *_more_figures(drawn, left_out),
+        results_section(results),
+    ]
+
+
+def _more_figures(drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]) -> list[Section]:
+    return [
+        figures_section("training", "Training curves", "training_curves", drawn, left_out),
+        figures_section("survival", "Survival of predicted risk groups", "survival_curves", drawn, left_out),
+    ]
+
+
+def _flow_pictures(drawn: Sequence[Drawn]) -> dict[str, list[Any]]:
+    return {one.cohort: [picture(one)] for one in drawn if one.kind == "cohort_flow"}
+
+
+def _size(tables: CohortTables) -> tuple[int, int]:
+    return len(tables.frame), int(tables.frame["slide_ids"].map(len).sum())
+
+
+def _key_descriptions() -> dict[str, str]:
+    keys = load_schema()["properties"]["protocols"]["additionalProperties"]["properties"]
+    return {name: entry.get("description", "") for name, entry in keys.items()}
+
+
+def _origin(config: Mapping[str, Any], configfiles: Sequence[str], checkout: str) -> Origin:
+    given = " ".join(shlex.quote(_shown(path, checkout)) for path in configfiles)
+    command = "snakemake --cores 8 --resources gpu=1" + (f" --configfile {given}" if given else "")
+    return Origin(
+        command,
+        yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=100),
+        inputs.package_versions(),
+        inputs.git_commit(checkout),
+    )
+
+
+def _shown(path: str, checkout: str) -> str:
+    """A path within the checkout relative to it."""
+    inside = Path(path).is_absolute() and Path(path).is_relative_to(checkout)
+    return str(Path(path).relative_to(checkout)) if inside else str(path)
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and lists of Snakemake as YAML's own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,88 @@
+"""Paired units of a cohort: bags of patches and expression, side by side, from the store."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.bags import FeatureBags, features_fingerprint
+from mirrorflow.store.expression import read_expression
+from mirrorflow.store.tables import read_text_sheet
+
+
+@dataclass(frozen=True)
+class PairedUnits:
+    """Units in a fixed order. ``expression`` [unit, gene] is unscaled, in the order of ``gene_ids``."""
+
+    names: list[str]
+    patients: list[str]
+    files: list[list[Path]]
+    expression: np.ndarray
+    gene_ids: list[str]
+    patch_dim: int
+
+    def bags(self, cache_gb: float) -> FeatureBags:
+        """The units' bags, read when asked for."""
+        return FeatureBags(self.files, cache_gb, self.names)
+
+    def only(self, rows: Sequence[int]) -> "PairedUnits":
+        """The units of ``rows``, in that order."""
+        return PairedUnits(
+            [self.names[i] for i in rows],
+            [self.patients[i] for i in rows],
+            [self.files[i] for i in rows],
+            self.expression[list(rows)],
+            self.gene_ids,
+            self.patch_dim,
+        )
+
+    def digests(self) -> dict[str, str]:
+        """What these units are, as digests: names, features, expression, genes."""
+        return {
+            "units": _text_digest(self.names),
+            "features": features_fingerprint([path for paths in self.files for path in paths]),
+            "expression": hashlib.sha256(self.expression.tobytes()).hexdigest()[:16],
+            "genes": _text_digest(self.gene_ids),
+        }
+
+
+def load_paired(units: pd.DataFrame, features_index: Path, expression: Path, genes_manifest: Path) -> PairedUnits:
+    """Look up the slides' feature files and read the manifest's genes of the units' patients.
+
+    Raises InputError naming the unit that has no slide with features, or the file that is missing.
+    """
+    index = read_text_sheet(features_index)
+    index = index[index["status"] == "ok"].set_index("slide_id")
+    files = [_files(row, index, features_index) for row in units.itertuples(index=False)]
+    gene_ids = read_text_sheet(genes_manifest)["id"].tolist()
+    values = read_expression(expression, patients=sorted(set(units["patient"])), genes=gene_ids)
+    row_of = {patient: row for row, patient in enumerate(values.patients)}
+    rows = [row_of[patient] for patient in units["patient"]]
+    return PairedUnits(
+        units["unit"].tolist(),
+        units["patient"].tolist(),
+        files,
+        np.asarray(values.values, dtype=np.float32)[rows],
+        gene_ids,
+        int(index["dim"].iloc[0]),
+    )
+
+
+def _files(unit: Any, index: pd.DataFrame, features_index: Path) -> list[Path]:
+    paths = [Path(index.loc[slide, "path"]) for slide in unit.slide_ids if slide in index.index]
+    if not paths:
+        message = (
+            f"{unit.unit}: none of its slides ({', '.join(unit.slide_ids)}) has features in "
+            f"{features_index}; leave this unit out of the cohort"
+        )
+        raise InputError(message)
+    return paths
+
+
+def _text_digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

@@ -1,0 +1,152 @@
+"""Rules probe_mirror and fit_baseline: fit a method on every fold, setting and seed; write its predictions.
+
+One job serves a method on a cohort; what is finished is known by the digest in each predictions file and
+kept. A method is a function of vectors and targets (:data:`~mirrorflow.jobs.predictors.PREDICTORS`); where
+its vectors come from is a :class:`~mirrorflow.jobs.representations.Representation`.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow import versions
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.predictors import PREDICTORS, score_on
+from mirrorflow.jobs.questions import Plan, Question, Questioner
+from mirrorflow.jobs.representations import Representation
+from mirrorflow.probes.task import Prediction, SubtypePrediction
+from mirrorflow.progress import Progress
+from mirrorflow.store import predictions as stored
+from mirrorflow.store.digest import digest, file_digest
+from mirrorflow.store.files import clear_leftovers, write_text
+
+__all__ = ["Plan", "predict_method"]
+
+logger = logging.getLogger("mirrorflow.predict")
+
+
+def predict_method(plan: Plan, representation: Representation, folder: str, manifest: str, label: str) -> None:
+    """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
+
+    What this cohort cannot answer (no label, no event, a support set without an event) is named in the
+    manifest with the reason, and the rest is still computed.
+    """
+    asked = Questioner(plan)
+    progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
+    written: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for task in plan.tasks:
+        clear_leftovers(Path(folder) / task)
+        for number in range(len(plan.splits)):
+            name = f"{task}/fold{number}.parquet"
+            key, reasons = _predict_fold(asked, representation, task, number, Path(folder) / name)
+            if key is not None:
+                written[name] = key
+            skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
+            progress.step()
+    for name, reason in skipped.items():
+        logger.warning("%s: %s is left out: %s", label, name, reason)
+    _remove_others(Path(folder), written)
+    write_text(manifest, json.dumps({"written": written, "skipped": skipped}, indent=1, sort_keys=True))
+
+
+def _predict_fold(
+    asked: Questioner, representation: Representation, task: str, number: int, path: Path
+) -> tuple[str | None, dict[str, str]]:
+    """Predict one task on one fold in all settings and seeds, unless it is done.
+
+    Returns the digest of what it was made from (None when nothing could be predicted) and, by setting, why
+    something was left out.
+    """
+    try:
+        questions = list(asked.questions(task, number))
+    except InputError as error:
+        return None, {"": str(error)}
+    key = digest(_ingredients(asked.plan, representation, task, number))
+    notes = stored.stored_notes(path)
+    if notes.get("digest") != key:
+        rows, notes = _answers(asked, representation, questions)
+        notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+        if not rows:
+            return None, notes["skipped"]
+        stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)
+    return key, notes["skipped"]
+
+
+def _answers(
+    asked: Questioner, representation: Representation, questions: Sequence[Question]
+) -> tuple[list[pd.DataFrame], dict[str, Any]]:
+    rows, settings, skipped = [], [], {}
+    for question in questions:
+        # Outside of the `try`: vectors that cannot be had stop the job.
+        vectors = representation.vectors(
+            asked.folds[question.fold],
+            question.fold,
+            question.seed,
+            question.train.units,
+            question.evaluation.units,
+        )
+        chosen = asked.plan.protocol["epoch"] == "best_on_evaluation"
+        scorer = score_on(question.evaluation) if chosen else None
+        method = asked.plan.method
+        try:
+            prediction = PREDICTORS[method["family"]](vectors, question, method, scorer)
+        except InputError as error:
+            skipped[f"{question.setting}, seed {question.seed}"] = str(error)
+            continue
+        rows.append(_rows(question, prediction))
+        settings.append(_note(question, prediction))
+    return rows, {"settings": settings, "skipped": skipped}
+
+
+def _ingredients(plan: Plan, representation: Representation, task: str, number: int) -> dict[str, Any]:
+    return {
+        "version": versions.PROBE if plan.method["family"] == "mirror" else versions.BASELINES,
+        "cohort": file_digest(plan.cohort),
+        "split": file_digest(plan.splits[number]),
+        "support": file_digest(plan.support),
+        "protocol": dict(plan.protocol),
+        "task": task,
+        "fold": number,
+        "shots": list(plan.shots),
+        "seeds": list(plan.seeds),
+        "bins": plan.bins,
+        "method": dict(plan.method),
+        "vectors": representation.digest(number),
+    }
+
+
+def _remove_others(folder: Path, written: Collection[str]) -> None:
+    """Predictions of folds or tasks that this run no longer has."""
+    for path in folder.glob("*/fold*.parquet"):
+        if path.relative_to(folder).as_posix() not in written:
+            path.unlink()
+
+
+def _rows(question: Question, prediction: Prediction) -> pd.DataFrame:
+    units = question.evaluation.units
+    if isinstance(prediction, SubtypePrediction):
+        rows = stored.subtype_rows(units, prediction.probabilities, question.classes)
+    else:
+        rows = stored.survival_rows(units, prediction.risk, prediction.survival)
+    rows.insert(0, "setting", question.setting)
+    rows.insert(1, "seed", question.seed)
+    rows.insert(2, "fold", question.fold)
+    return rows
+
+
+def _note(question: Question, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "setting": question.setting,
+        "seed": question.seed,
+        "train_units": len(question.train),
+        "train_patients": int(question.train.units["patient"].nunique()),
+        "k_real": question.k_real,
+        "epoch": prediction.epoch,
+        "bin_edges_days": None if question.edges is None else [float(edge) for edge in question.edges[:-1]],
+        "lost_units": question.lost,
+    }

@@ -1,0 +1,71 @@
+"""Methods as functions of vectors and targets: one entry of :data:`PREDICTORS` a family."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mirrorflow.jobs.questions import Question
+from mirrorflow.jobs.representations import FoldVectors
+from mirrorflow.metrics import accuracy, c_index, confusion
+from mirrorflow.probes import classical
+from mirrorflow.probes.task import Prediction, Scorer, SubtypePrediction, Targets
+
+Predictor = Callable[[FoldVectors, Question, Mapping[str, Any], Scorer | None], Prediction]
+
+
+def score_on(targets: Targets) -> Scorer:
+    """Accuracy or C-index on the evaluation units: the published choice of the epoch."""
+    ones = np.ones((1, len(targets)))
+
+    def score(prediction: Prediction) -> float:
+        if isinstance(prediction, SubtypePrediction):
+            return float(accuracy(confusion(prediction.probabilities, targets.classes, ones))[0])  # type: ignore[arg-type]
+        value = c_index(prediction.risk, targets.time_days, targets.event, ones)[0]  # type: ignore[arg-type]
+        return -np.inf if np.isnan(value) else float(value)
+
+    return score
+
+
+def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+    """MIRROR's probe. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
+
+    probe = dict(method["probe"])
+    survival_rate, bins = probe.pop("survival_learning_rate"), probe.pop("survival_bins")
+    settings = HeadSettings(**probe, seed=question.seed)
+    outputs = len(question.classes)
+    if question.task == "survival":
+        settings, outputs = replace(settings, learning_rate=survival_rate), bins
+    return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, scorer)
+
+
+def _majority(
+    vectors: FoldVectors, question: Question, _method: Mapping[str, Any], _scorer: Scorer | None
+) -> Prediction:
+    count = len(question.evaluation)
+    if question.edges is None:
+        return classical.predict_majority(question.train, count, len(question.classes))
+    return classical.predict_everyone_alike(question.train, count, question.edges)
+
+
+def _linear(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _scorer: Scorer | None) -> Prediction:
+    train, evaluation = vectors.train[0], vectors.evaluation[0]
+    if question.edges is None:
+        return classical.predict_logistic(train, evaluation, question.train, len(question.classes), method["C"])
+    return classical.predict_hazards(train, evaluation, question.train, len(question.edges) - 1, method["C"])
+
+
+def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _scorer: Scorer | None) -> Prediction:
+    return classical.predict_cox(
+        vectors.train[0],
+        vectors.evaluation[0],
+        question.train,
+        question.edges,  # type: ignore[arg-type]
+        components=method["components"],
+        alpha=method["alpha"],
+    )
+
+
+PREDICTORS: dict[str, Predictor] = {"mirror": _head, "majority": _majority, "linear": _linear, "cox": _cox}

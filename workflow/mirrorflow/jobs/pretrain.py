@@ -1,0 +1,184 @@
+"""Pretrain MIRROR on one fold's training units: load, train, save; kept when done, resumed when not."""
+
+import dataclasses
+import difflib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mirrorflow import versions
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.jobs.paired import PairedUnits, load_paired
+from mirrorflow.models.mirror import Mirror, MirrorSettings, build_mirror
+from mirrorflow.progress import Progress
+from mirrorflow.store.files import clear_leftovers, write_text
+from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.training.embedding import EmbedSettings, embed
+from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
+from mirrorflow.training.retrieval import retrieval_report
+
+logger = logging.getLogger("mirrorflow.pretraining")
+
+RETRIEVAL = "retrieval.json"
+CACHE_GB = 4.0
+
+
+def pretrain_fold(
+    units: pd.DataFrame,
+    features_index: Path,
+    expression: Path,
+    genes_manifest: Path,
+    train_units: Sequence[str],
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    fold: int,
+    rna_scaling: str,
+    rna_clip: float | None,
+    threads: int,
+    device: str = "auto",
+) -> None:
+    """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
+
+    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of
+    :class:`MirrorSettings` and :class:`PretrainSettings` by name, and ``cache_gb``. A model of the same
+    settings and inputs is kept; an interrupted training goes on after its last finished epoch.
+    ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
+    nothing is chosen by it).
+
+    Raises ConfigError for unknown or impossible settings, SettingsMismatchError for a checkpoint of other
+    settings, InputError for units without slides or features that do not fit.
+    """
+    torch.set_num_threads(threads)
+    clear_leftovers(folder)
+    paired = load_paired(units, features_index, expression, genes_manifest)
+    train, held_out = split_rows(paired.names, train_units)
+    model_settings, training = split_settings(
+        settings, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
+    )
+    made_with = {
+        "version": versions.PRETRAIN,
+        "seed": seed,
+        "fold": fold,
+        "model": dataclasses.asdict(model_settings),
+        "training": dataclasses.asdict(training),
+        "data": paired.only(train).digests() | {"rna_scaling": rna_scaling, "rna_clip": rna_clip},
+    }
+    if model_is_finished(folder, made_with):
+        logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
+        return
+    state = load_checkpoint(folder, made_with)
+    scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
+    genes = filled(scaler.transform(paired.expression))
+    model = build_mirror(model_settings, training.seed)
+    cache_gb = float(settings.get("cache_gb", CACHE_GB))
+    history = pretrain(
+        model,
+        paired.only(train).bags(cache_gb),
+        genes[train],
+        training,
+        patients=pd.factorize(np.array(paired.patients)[train])[0],
+        resume_from=state,
+        on_epoch=_reporter(folder, made_with, training.epochs, state, fold),
+        device=device,
+    )
+    _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, device)
+    save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
+
+
+def split_settings(
+    settings: Mapping[str, Any], *, patch_dim: int, gene_count: int, seed: int
+) -> tuple[MirrorSettings, PretrainSettings]:
+    """Share out flat settings by the names of the fields; ``tokens`` goes to both.
+
+    Raises ConfigError naming a key that neither knows, with the closest one that exists.
+    """
+    ours = {"patch_dim", "gene_count", "seed"}
+    of_model = {field.name for field in dataclasses.fields(MirrorSettings)} - ours
+    of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
+    known = of_model | of_training | {"cache_gb"}
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1) or [", ".join(sorted(known))]
+            message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
+            raise ConfigError(message)
+    return (
+        MirrorSettings(
+            patch_dim=patch_dim,
+            gene_count=gene_count,
+            **{key: value for key, value in settings.items() if key in of_model},
+        ),
+        PretrainSettings(seed=seed, **{key: value for key, value in settings.items() if key in of_training}),
+    )
+
+
+def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Rows of the training units, and of the others. Raises InputError for a training unit that is not there."""
+    missing = sorted(set(train_units) - set(names))
+    if missing:
+        message = f"{len(missing)} training units are not in the cohort, e.g. {missing[0]}; check the split file"
+        raise InputError(message)
+    wanted = set(train_units)
+    train = [row for row, name in enumerate(names) if name in wanted]
+    return train, [row for row, name in enumerate(names) if name not in wanted]
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """A seed of its own for each fold of a run."""
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """Scaled expression with NaN as 0, as published (0 is the training mean where it was standardised)."""
+    return np.nan_to_num(np.asarray(values, dtype=np.float32), nan=0.0)
+
+
+def _reporter(
+    folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None, fold: int
+) -> OnEpoch:
+    progress = Progress(f"pretrain fold {fold}", epochs, "epochs", kept=0 if state is None else state.epoch)
+
+    def report(state: TrainingState, row: Mapping[str, float]) -> None:
+        if state.epoch < epochs:
+            save_checkpoint(folder, state, made_with)
+        progress.step(
+            note=f"loss {row['total']:.3f}, {row['samples_per_second']:.1f} samples/s, "
+            f"peak {row['peak_memory_mb'] / 1000:.1f} GB"
+        )
+
+    return report
+
+
+def _check_retrieval(
+    folder: Path,
+    model: Mirror,
+    held_out: PairedUnits,
+    genes: np.ndarray,
+    training: PretrainSettings,
+    device: str,
+) -> None:
+    if len(held_out.names) < 2 or model.alignment is None:
+        return
+    settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=training.batch_size)
+    bags = held_out.bags(0)
+    embeddings = embed(model, bags, genes, held_out.names, settings, seed=training.seed, device=device)
+    model.cpu()
+    with torch.inference_mode():
+        slide, rna = model.align(torch.from_numpy(embeddings.slide[0]), torch.from_numpy(embeddings.rna[0]))
+    report = retrieval_report(slide.numpy(), rna.numpy(), held_out.patients)
+    logger.info(
+        "%s: slide -> RNA recall@1 %.3f on %d units left out (chance %.3f)",
+        folder,
+        report["slide_to_rna_recall@1"],
+        len(held_out.names),
+        report["chance_recall@1"],
+    )
+    write_text(folder / RETRIEVAL, json.dumps(report, indent=2) + "\n")

@@ -1,0 +1,107 @@
+"""What a method is asked: a fold's task under a protocol, with everybody or with a support set."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow import splits as folding
+from mirrorflow.cohort import to_units
+from mirrorflow.errors import InputError
+from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
+from mirrorflow.store import tables
+
+PUBLISHED_BATCH = 16
+"""Batch of the published loaders, which drop the last incomplete one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a method's predictions on a cohort, less its vectors."""
+
+    cohort: str
+    splits: Sequence[str]
+    support: str
+    protocol: Mapping[str, Any]
+    tasks: Sequence[str]
+    shots: Sequence[int]
+    seeds: Sequence[int]
+    bins: int
+    method: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a method is asked on one fold and setting."""
+
+    task: str
+    fold: int
+    setting: str
+    seed: int
+    train: Targets
+    evaluation: Targets
+    classes: list[str]
+    edges: np.ndarray | None
+    k_real: int | None
+    lost: list[str]
+
+
+class Questioner:
+    """A plan with its files loaded, ready to put the questions of each fold."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.frame, self.classes = tables.read_cohort(plan.cohort)
+        self.units = to_units(self.frame, plan.protocol["unit"])
+        self.support = tables.read_text_sheet(plan.support)
+        self.folds = [tables.read_fold(path) for path in plan.splits]
+
+    def questions(self, task: str, number: int) -> Iterator[Question]:
+        """Every setting and seed of a task on a fold.
+
+        Raises InputError when the fold cannot answer the task: no class, no unit on one side, no event.
+        """
+        fold, protocol = self.folds[number], self.plan.protocol
+        train = folding.training_units(self.units, fold, task)
+        evaluation = folding.evaluation_units(self.units, fold, task)
+        if task == "subtyping" and not self.classes:
+            message = "the cohort has no labels: subtyping needs a `label` for some patients"
+            raise InputError(message)
+        if train.empty or evaluation.empty:
+            message = f"{task}, fold {number}: {len(train)} training and {len(evaluation)} evaluation units"
+            raise InputError(message)
+        edges = None
+        if task == "survival":
+            edges = folding.training_edges(self.frame, fold, self.plan.bins, protocol["survival_bins"])
+        kept = evaluation if protocol["evaluate_all"] else _published_loss(evaluation, self.classes)
+        lost = sorted(set(evaluation["unit"]) - set(kept["unit"]))
+        for setting, chosen, k_real in self._settings(train, task, number):
+            known, asked = self._targets(chosen, edges), self._targets(kept, edges)
+            for seed in self.plan.seeds:
+                yield Question(task, number, setting, seed, known, asked, self.classes, edges, k_real, lost)
+
+    def _targets(self, units: pd.DataFrame, edges: np.ndarray | None) -> Targets:
+        return subtype_targets(units, self.classes) if edges is None else survival_targets(units, edges)
+
+    def _settings(self, train: pd.DataFrame, task: str, number: int) -> Iterator[tuple[str, pd.DataFrame, int | None]]:
+        """Training units of each setting: everybody, then the stored support sets."""
+        yield "all", train, None
+        support, protocol = self.support, self.plan.protocol
+        mine = support[
+            (support["task"] == task)
+            & (support["fold"] == str(number))
+            & (support["replacement"] == str(protocol["few_shot_replacement"]))
+            & (support["survival_bins"] == protocol["survival_bins"])
+        ]
+        for shot in self.plan.shots:
+            drawn = mine[mine["setting"] == f"{shot}-shot"]
+            if not drawn.empty:
+                yield f"{shot}-shot", train[train["unit"].isin(drawn["unit"])], int(drawn["k_real"].iloc[0])
+
+
+def _published_loss(evaluation: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    order = {name: index for index, name in enumerate(classes)}
+    places = dict(zip(evaluation["unit"], evaluation["label"].map(order).fillna(len(order)), strict=True))
+    return folding.lose_last_batch(evaluation, places, PUBLISHED_BATCH)

@@ -1,0 +1,137 @@
+"""What the report reads: files of a run (and its store) as frames, records and bytes."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.report.cohorts import CohortTables
+from mirrorflow.report.genes import FoldGenes
+from mirrorflow.report.pictures import Drawn, NotDrawn
+from mirrorflow.report.slides import Ledger, slides_to_show
+from mirrorflow.store.tables import read_cohort, read_text_sheet
+
+PICTURE_BYTES = 4_500_000
+"""Thumbnails of all ledgers together: the page stays below about 8 MB."""
+CONTACT_SHEET_BYTES = 700_000
+"""A larger contact sheet stays in the store."""
+PACKAGES = (
+    *("mirrorflow", "snakemake", "torch", "torchvision", "timm", "numpy", "scipy", "pandas", "scikit-learn"),
+    *("scikit-survival", "openslide-python", "openslide-bin", "opencv-python-headless", "h5py", "pyarrow"),
+    *("safetensors", "matplotlib", "jinja2"),
+)
+
+
+def read_results(path: str) -> pd.DataFrame:
+    """results.csv: numbers as numbers, an empty cell as NaN."""
+    return pd.read_csv(path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float})
+
+
+def read_main_tables(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """main_<task>.csv by task, every cell as text."""
+    return {
+        Path(path).stem.removeprefix("main_"): pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths
+    }
+
+
+def read_audits(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """The audits' records."""
+    return [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
+
+
+def read_cohorts(paths: Sequence[str]) -> dict[str, CohortTables]:
+    """Cohorts by name, with the flow and the dropped beside them."""
+    cohorts = {}
+    for path in map(Path, paths):
+        frame, classes = read_cohort(path)
+        flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
+        cohorts[path.stem] = CohortTables(frame, classes, flow, read_text_sheet(path.with_suffix(".dropped.tsv")))
+    return cohorts
+
+
+def read_summaries(paths: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
+    """<basis>/<cohort>/splits/summary.tsv by basis and cohort."""
+    return {Path(path).parts[-4:-2]: pd.read_csv(path, sep="\t") for path in paths}  # type: ignore[misc]
+
+
+def read_genes(paths: Sequence[str]) -> dict[tuple[str, str], list[FoldGenes]]:
+    """<basis>/<cohort>/genes/fold<k>.tsv and the record beside each, in the order given."""
+    genes: dict[tuple[str, str], list[FoldGenes]] = {}
+    for path in map(Path, paths):
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        basis, cohort = path.parts[-4:-2]
+        genes.setdefault((basis, cohort), []).append(FoldGenes(read_text_sheet(path), record["label_patients"]))
+    return genes
+
+
+def read_ledgers(paths: Sequence[str]) -> list[Ledger]:
+    """<store>/slides/<cohort>/<patching>/ledger.tsv, with as many thumbnails as the page can hold."""
+    return [_read_ledger(Path(path), PICTURE_BYTES // len(paths)) for path in paths]
+
+
+def _read_ledger(path: Path, budget: int) -> Ledger:
+    rows = read_text_sheet(path)
+    overlays: dict[str, bytes] = {}
+    for slide in slides_to_show(rows):
+        picture = path.parent / "overlays" / f"{slide}.jpg"
+        size = picture.stat().st_size if picture.exists() else 0
+        if 0 < size <= budget:
+            overlays[slide] = picture.read_bytes()
+            budget -= size
+    sheet = path.parent / "contact_sheet.jpg"
+    small = sheet.exists() and 0 < sheet.stat().st_size <= CONTACT_SHEET_BYTES
+    cohort, patching = path.parts[-3:-1]
+    return Ledger(cohort, patching, rows, overlays, sheet.read_bytes() if small else None)
+
+
+def read_figures(folders: Sequence[str]) -> tuple[list[Drawn], list[NotDrawn]]:
+    """The figures of every cohort, and what could not be drawn, from the folders' figures.json."""
+    drawn, left_out = [], []
+    for folder in map(Path, folders):
+        record = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+        cohort = record["cohort"]
+        for one in record["figures"]:
+            svg = (folder / f"{one['name']}.svg").read_bytes()
+            drawn.append(Drawn(cohort, one["kind"], one["title"], one["alt"], one["caption"], svg))
+        left_out += [NotDrawn(cohort, one["kind"], one["name"], one["why"]) for one in record["left_out"]]
+    return drawn, left_out
+
+
+def read_benchmarks(folder: str) -> dict[str, list[pd.DataFrame]]:
+    """Benchmark files by rule: the folder (or file) right below ``folder``."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for path in sorted(Path(folder).rglob("*.tsv")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        if rule != "make_report":
+            found.setdefault(rule, []).append(pd.read_csv(path, sep="\t", na_values=["-"]))
+    return found
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide results."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def git_commit(folder: str) -> str:
+    """Commit of the checkout in ``folder``, "with changes" where files differ from it; "" without git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{commit}, with changes" if changed else commit
+
+
+def _git(folder: str, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,156 @@
+"""Self-attention over the tokens of a bag: the published Nystrom form and the exact one, on the same weights.
+
+The two differ in how they mix tokens, not in what they learn: a state dict of one loads into the other.
+Source: Xiong et al. 2021, "Nystromformer"; MIRROR's slide encoder uses it through TransMIL.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mirrorflow.errors import ConfigError
+
+AttentionForm = Literal["nystrom", "exact"]
+
+RESIDUAL_KERNEL = 33
+PINV_ITERATIONS = 6
+
+
+class BagAttention(nn.Module):
+    """What both forms share: projections, and a depth-wise convolution of the values along the sequence.
+
+    ``forward(tokens [batch, token, width], mask [batch, token] | None) -> [batch, token, width]``, where
+    the mask is True at real tokens. Whatever a masked token holds, the real ones do not see it.
+
+    Raises ConfigError when ``heads`` do not divide ``width``.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.1) -> None:
+        super().__init__()
+        check_heads(width, heads, what="slide_heads")
+        self.heads = heads
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.to_out = nn.Linear(width, width)
+        self.residual = nn.Conv2d(
+            heads, heads, (RESIDUAL_KERNEL, 1), padding=(RESIDUAL_KERNEL // 2, 0), groups=heads, bias=False
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [batch, head, token, width / heads], zero at masked tokens."""
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.to_qkv(tokens).chunk(3, dim=-1)
+        )
+        if mask is None:
+            return q, k, v
+        padding = ~mask[:, None, :, None]
+        return q.masked_fill(padding, 0), k.masked_fill(padding, 0), v.masked_fill(padding, 0)
+
+    def merge(self, mixed: Tensor) -> Tensor:
+        """Join the heads [batch, head, token, width / heads] and project the result."""
+        return self.dropout(self.to_out(mixed.transpose(1, 2).flatten(2)))
+
+
+class ExactAttention(BagAttention):
+    """Softmax attention over all pairs of tokens (flash attention where the device has it)."""
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mix ``tokens`` [batch, token, width]; see :class:`BagAttention` for the mask."""
+        q, k, v = self.project(tokens, mask)
+        keys = None if mask is None else mask[:, None, None, :]
+        return self.merge(F.scaled_dot_product_attention(q, k, v, attn_mask=keys) + self.residual(v))
+
+
+class NystromAttention(BagAttention):
+    """Attention through landmarks (means of runs of tokens) and an iterated pseudo-inverse.
+
+    The sequence is padded in front with zeros to a multiple of ``landmarks``. Published behaviour, kept:
+    without a mask those zeros take part in the softmax, and the pseudo-inverse starts from the largest
+    sums of the whole batch, so that a sample's output depends (slightly) on its batch.
+    """
+
+    def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = 0.1) -> None:
+        super().__init__(width, heads, dropout=dropout)
+        self.landmarks = landmarks
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mix ``tokens`` [batch, token, width]; see :class:`BagAttention` for the mask."""
+        count = tokens.shape[1]
+        front = -count % self.landmarks
+        tokens = F.pad(tokens, (0, 0, front, 0))
+        mask = None if mask is None else F.pad(mask, (front, 0), value=False)
+        q, k, v = self.project(tokens, mask)
+        mixed = nystrom_attention(q, k, v, landmarks=self.landmarks, mask=mask)
+        return self.merge(mixed + self.residual(v))[:, -count:]
+
+
+def make_attention(
+    form: AttentionForm, width: int, heads: int, *, landmarks: int, dropout: float
+) -> NystromAttention | ExactAttention:
+    """The attention that the setting ``attention: nystrom | exact`` names."""
+    if form == "nystrom":
+        return NystromAttention(width, heads, landmarks=landmarks, dropout=dropout)
+    return ExactAttention(width, heads, dropout=dropout)
+
+
+def check_heads(width: int, heads: int, *, what: str) -> None:
+    """Raise ConfigError unless ``heads`` divide ``width``."""
+    if heads < 1 or width % heads:
+        message = f"width {width} is not divisible by {what} {heads}; choose a multiple (48, 96, 192, 384, 768)"
+        raise ConfigError(message)
+
+
+def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: Tensor | None = None) -> Tensor:
+    """softmax(QK~') pinv(softmax(Q~K~')) softmax(Q~K') V with landmarks Q~, K~ (Nystromformer, Eq. 13).
+
+    Queries, keys and values are [batch, head, token, width], the number of tokens a multiple of
+    ``landmarks``; ``mask`` [batch, token] is True at real tokens.
+    """
+    q = q * q.shape[-1] ** -0.5
+    real = None if mask is None else mask[:, None, :]
+    q_marks, marked = landmark_means(q, real, landmarks)
+    k_marks, _ = landmark_means(k, real, landmarks)
+    to_marks = masked_softmax(q @ k_marks.mT, real, marked)
+    among_marks = masked_softmax(q_marks @ k_marks.mT, marked, marked)
+    from_marks = masked_softmax(q_marks @ k.mT, marked, real)
+    # This order of products is the published one; its operations are what the paper counts.
+    return (to_marks @ iterated_pinv(among_marks)) @ (from_marks @ v)
+
+
+def landmark_means(tokens: Tensor, real: Tensor | None, landmarks: int) -> tuple[Tensor, Tensor | None]:
+    """Mean of each run's real tokens [batch, head, landmark, width], and which runs hold any.
+
+    Tokens that are not real are zero already (:meth:`BagAttention.project`).
+    """
+    runs = tokens.unflatten(2, (landmarks, -1))
+    if real is None:
+        return runs.mean(dim=3), None
+    counts = real.unflatten(2, (landmarks, -1)).sum(dim=3)
+    return runs.sum(dim=3) / counts.clamp(min=1)[..., None], counts > 0
+
+
+def masked_softmax(scores: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
+    """Softmax over the last axis among real columns; a row that is not real becomes uniform."""
+    if rows is not None and columns is not None:
+        hidden = ~(rows[..., :, None] & columns[..., None, :])
+        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+    return scores.softmax(dim=-1)
+
+
+def iterated_pinv(matrices: Tensor, iterations: int = PINV_ITERATIONS) -> Tensor:
+    """Approximate pseudo-inverse of [batch, head, m, m] by a third-order iteration (Nystromformer, Eq. 11).
+
+    The start A' / (|A|_1 |A|_inf) takes both norms over the whole batch, as published.
+    """
+    sizes = matrices.abs()
+    start = matrices.mT / (sizes.sum(dim=-1).max() * sizes.sum(dim=-2).max())
+    a, z = matrices.flatten(0, 1), start.flatten(0, 1)
+    eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)[None]
+    for _ in range(iterations):
+        az = torch.bmm(a, z)
+        inner = torch.baddbmm(15 * eye, az, 7 * eye - az, alpha=-1)
+        outer = torch.baddbmm(13 * eye, az, inner, alpha=-1)
+        z = 0.25 * torch.bmm(z, outer)
+    return z.unflatten(0, matrices.shape[:2])

@@ -1,0 +1,199 @@
+"""MIRROR (Wang et al., v4): two encoders and the modules that train them."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
+from mirrorflow.models.rna import RnaEncoder
+from mirrorflow.models.settings import LOSSES, MirrorSettings
+from mirrorflow.models.style import Prototypes, Style, StyleEncoder
+from mirrorflow.models.transmil import SlideEncoder
+
+__all__ = ["LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
+
+START_TAU = 1 / 0.07
+
+
+@dataclass(frozen=True)
+class MirrorOutput:
+    """What the losses need. A part whose loss is off is None.
+
+    slide, rna: embeddings [batch, width]; aligned_*: [batch, width]; tau: scalar; *_scores: [batch,
+    prototype].
+    """
+
+    slide: Tensor
+    rna: Tensor
+    aligned_slide: Tensor | None = None
+    aligned_rna: Tensor | None = None
+    tau: Tensor | None = None
+    slide_retention: Retention | None = None
+    rna_retention: Retention | None = None
+    slide_style: Style | None = None
+    rna_style: Style | None = None
+    slide_scores: Tensor | None = None
+    rna_scores: Tensor | None = None
+
+
+class Alignment(nn.Module):
+    """Alignment modules, Eq. 6 of MIRROR: L2-normalise, then a linear map; and the learnable log tau."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.slide = nn.Linear(width, width)
+        self.rna = nn.Linear(width, width)
+        self.log_tau = nn.Parameter(torch.tensor(math.log(START_TAU)))
+
+    def forward(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings [batch, width] -> aligned slide, aligned RNA [batch, width], tau."""
+        return (
+            self.slide(F.normalize(slide, dim=1)),
+            self.rna(F.normalize(rna, dim=1)),
+            self.log_tau.exp(),
+        )
+
+
+class Mirror(nn.Module):
+    """The pretraining network; :meth:`encode` is what downstream tasks keep of it.
+
+    Patch features are standardised with ``patch_mean`` and ``patch_sd`` [feature], buffers that travel
+    with the weights (0 and 1, i.e. nothing, unless :meth:`scale_patches` set them).
+    """
+
+    patch_mean: Tensor
+    patch_sd: Tensor
+
+    def __init__(self, settings: MirrorSettings) -> None:
+        super().__init__()
+        self.settings = s = settings
+        self.register_buffer("patch_mean", torch.zeros(s.patch_dim))
+        self.register_buffer("patch_sd", torch.ones(s.patch_dim))
+        self.slide_encoder = SlideEncoder(
+            s.patch_dim,
+            s.width,
+            heads=s.slide_heads,
+            landmarks=s.landmark_count,
+            form=s.attention,
+            dropout=s.dropout,
+        )
+        self.rna_encoder = RnaEncoder(
+            s.gene_count, s.width, heads=s.rna_heads, mlp_ratio=s.mlp_ratio, dropout=s.dropout
+        )
+        self.alignment = Alignment(s.width) if "alignment" in s.losses else None
+        self.slide_retention = _slide_retention(s) if "retention" in s.losses else None
+        self.rna_retention = _rna_retention(s) if "retention" in s.losses else None
+        self.style = _style(s) if {"style", "cluster"} & set(s.losses) else None
+        clusters = "cluster" in s.losses and s.clustering == "prototypes"
+        self.prototypes = Prototypes(s.prototypes, s.width) if clusters else None
+
+    def forward(
+        self,
+        patches: Tensor,
+        genes: Tensor,
+        *,
+        counts: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> MirrorOutput:
+        """One pretraining pass over patches [batch, patch, feature] and expression [batch, gene].
+
+        ``counts`` [batch]: how many leading patches of each bag are real (None: all). ``generator`` draws
+        masks and style samples; it lives on the tensors' device.
+        """
+        tokens = self.slide_encoder(self._scaled(patches), counts)
+        slide, rna = tokens[:, 0], self.rna_encoder(genes)
+        parts: dict[str, Tensor | Retention | Style | None] = {}
+        if self.alignment is not None:
+            parts |= dict(zip(("aligned_slide", "aligned_rna", "tau"), self.alignment(slide, rna), strict=True))
+        if self.slide_retention is not None and self.rna_retention is not None:
+            parts["slide_retention"] = self.slide_retention(tokens, counts, generator=generator)
+            parts["rna_retention"] = self.rna_retention(rna, generator=generator)
+        return MirrorOutput(slide, rna, **parts, **self._styles(slide, rna, generator))  # type: ignore[arg-type]
+
+    def _styles(
+        self, slide: Tensor, rna: Tensor, generator: torch.Generator | None
+    ) -> dict[str, Style | Tensor | None]:
+        if self.style is None:
+            return {}
+        of_slide, of_rna = self.style(slide, generator=generator), self.style(rna, generator=generator)
+        scores = (None, None)
+        if self.prototypes is not None:
+            scores = (self.prototypes(of_slide.z), self.prototypes(of_rna.z))
+        return {
+            "slide_style": of_slide,
+            "rna_style": of_rna,
+            "slide_scores": scores[0],
+            "rna_scores": scores[1],
+        }
+
+    def encode(self, patches: Tensor, genes: Tensor, *, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Slide [CLS] and RNA vector, each [batch, width]: the representation downstream tasks use."""
+        return self.slide_encoder(self._scaled(patches), counts)[:, 0], self.rna_encoder(genes)
+
+    def align(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings [batch, width] in the shared space; as they are where the alignment loss is off."""
+        if self.alignment is None:
+            return slide, rna
+        aligned_slide, aligned_rna, _ = self.alignment(slide, rna)
+        return aligned_slide, aligned_rna
+
+    def scale_patches(self, mean: Tensor, sd: Tensor) -> None:
+        """Standardise patch features from now on with ``mean`` and ``sd`` [feature] of training patches."""
+        self.patch_mean.copy_(mean)
+        self.patch_sd.copy_(sd)
+
+    def normalise_prototypes(self) -> None:
+        """To be called before each step: unit rows for the cluster centres."""
+        if self.prototypes is not None:
+            self.prototypes.normalise()
+
+    def _scaled(self, patches: Tensor) -> Tensor:
+        return (patches - self.patch_mean) / self.patch_sd
+
+
+class DownstreamModel(nn.Module):
+    """Encoders and a linear head on both embeddings, as in MIRROR's downstream tasks (N(0, 0.01), bias 0)."""
+
+    def __init__(self, mirror: Mirror, outputs: int = 2) -> None:
+        super().__init__()
+        self.slide_encoder, self.rna_encoder = mirror.slide_encoder, mirror.rna_encoder
+        self.head = nn.Linear(2 * mirror.settings.width, outputs)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
+        """Patches [batch, patch, feature] (standardised, if training was) and genes -> [batch, output]."""
+        both = [self.slide_encoder(patches)[:, 0], self.rna_encoder(genes)]
+        return self.head(torch.cat(both, dim=1))
+
+
+def build_mirror(settings: MirrorSettings, seed: int) -> Mirror:
+    """A freshly initialised network; the same for the same seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Mirror(settings)
+
+
+def _slide_retention(s: MirrorSettings) -> SlideRetention:
+    return SlideRetention(
+        s.width,
+        tokens=s.tokens,
+        heads=s.slide_heads,
+        landmarks=s.landmark_count,
+        form=s.attention,
+        dropout=s.dropout,
+        mask_ratio=s.slide_mask_ratio,
+    )
+
+
+def _rna_retention(s: MirrorSettings) -> RnaRetention:
+    return RnaRetention(
+        s.width, heads=s.rna_heads, mlp_ratio=s.mlp_ratio, dropout=s.dropout, mask_ratio=s.rna_mask_ratio
+    )
+
+
+def _style(s: MirrorSettings) -> StyleEncoder:
+    return StyleEncoder(s.width, s.style_widths, stochastic="style" in s.losses)

@@ -1,0 +1,66 @@
+"""The weighted sum that MIRROR minimises (Eq. 22), in the two forms that exist.
+
+``reference``: 0.5 alignment + 0.15 slide retention + 0.15 RNA retention + 0.1 (KL_S + KL_T) + 0.05 (KL(S||T)
++ KL(T||S)), the objective behind the published numbers. ``equations``: Eqs. 14, 15, 19, 20 and 22 with the
+printed weights, which give 0.2 and 0.2 for the last two.
+"""
+
+import torch
+from torch import Tensor
+
+from mirrorflow.models import losses
+from mirrorflow.models.mirror import MirrorOutput, MirrorSettings
+from mirrorflow.models.retention import Retention
+
+STYLE_SHARE = {"reference": 0.5, "equations": 1.0}
+CLUSTER_SHARE = {"reference": 0.25, "equations": 1.0}
+
+
+def loss_weights(settings: MirrorSettings) -> dict[str, float]:
+    """Weight of each term as it enters the total, by the settings' objective and lambdas."""
+    retention = settings.retention_weight / 2  # the 1/2 of Eq. 14
+    style = settings.style_clustering_weight
+    return {
+        "alignment": settings.alignment_weight,
+        "slide_retention": retention,
+        "rna_retention": retention,
+        "style": style * STYLE_SHARE[settings.objective],
+        "cluster": style * CLUSTER_SHARE[settings.objective],
+    }
+
+
+def loss_terms(output: MirrorOutput, settings: MirrorSettings, patients: Tensor | None = None) -> dict[str, Tensor]:
+    """The unweighted terms that are switched on, by name.
+
+    ``patients`` [batch], a number each: used where ``same_patient_negatives`` is ``drop``.
+    """
+    terms: dict[str, Tensor] = {}
+    if output.aligned_slide is not None and output.aligned_rna is not None and output.tau is not None:
+        siblings = patients if settings.same_patient_negatives == "drop" else None
+        terms["alignment"] = losses.alignment_loss(output.aligned_slide, output.aligned_rna, output.tau, siblings)
+    for name in ("slide_retention", "rna_retention"):
+        part: Retention | None = getattr(output, name)
+        if part is not None:
+            terms[name] = losses.retention_loss(*part)
+    return terms | _style_terms(output, settings)
+
+
+def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Tensor]:
+    slide, rna = output.slide_style, output.rna_style
+    if slide is None or rna is None:
+        return {}
+    terms: dict[str, Tensor] = {}
+    if slide.log_variance is not None and rna.log_variance is not None:
+        terms["style"] = losses.style_loss(slide.mean, slide.log_variance)
+        terms["style"] = terms["style"] + losses.style_loss(rna.mean, rna.log_variance)
+    if output.slide_scores is not None and output.rna_scores is not None:
+        terms["cluster"] = losses.cluster_loss(output.slide_scores, output.rna_scores)
+    elif "cluster" in settings.losses:
+        terms["cluster"] = losses.hard_alignment_loss(slide.z, rna.z)
+    return terms
+
+
+def total_loss(terms: dict[str, Tensor], settings: MirrorSettings) -> Tensor:
+    """Eq. 22 of MIRROR: the weighted sum of the terms that are switched on."""
+    weights = loss_weights(settings)
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

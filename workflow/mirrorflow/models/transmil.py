@@ -1,0 +1,113 @@
+"""Slide encoder: MIRROR's form of TransMIL (Shao et al. 2021), Eq. 1 of MIRROR."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mirrorflow.models.attention import AttentionForm, make_attention
+
+
+class Ppeg(nn.Module):
+    """Pyramid position encoding generator: depth-wise 7x7, 5x5 and 3x3 convolutions added to a token grid."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(width, width, size, padding=size // 2, groups=width) for size in (7, 5, 3)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [batch, side * side, width], row by row of a square, to the same shape."""
+        side = math.isqrt(tokens.shape[1])
+        grid = tokens.mT.unflatten(2, (side, side))
+        for convolution in self.convolutions:
+            tokens = tokens + convolution(grid).flatten(2).mT
+        return tokens
+
+
+class AttentionBlock(nn.Module):
+    """x + attention(LayerNorm(x))."""
+
+    def __init__(self, form: AttentionForm, width: int, heads: int, *, landmarks: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = make_attention(form, width, heads, landmarks=landmarks, dropout=dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens [batch, token, width]; ``mask`` [batch, token] is True at real tokens."""
+        return tokens + self.attention(self.norm(tokens), mask)
+
+
+class SlideEncoder(nn.Module):
+    """Patch features of a bag -> its [CLS] and one token a patch.
+
+    Linear and ReLU, tokens repeated up to a square, [CLS] in front, attention, PPEG, attention, LayerNorm.
+    """
+
+    def __init__(
+        self,
+        patch_dim: int,
+        width: int,
+        *,
+        heads: int,
+        landmarks: int,
+        form: AttentionForm,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(patch_dim, width), nn.ReLU())
+        self.cls = nn.Parameter(torch.zeros(1, 1, width))
+        nn.init.trunc_normal_(self.cls, std=0.02)
+        self.first = AttentionBlock(form, width, heads, landmarks=landmarks, dropout=dropout)
+        self.positions = Ppeg(width)
+        self.second = AttentionBlock(form, width, heads, landmarks=landmarks, dropout=dropout)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, patches: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Patches [batch, patch, feature] -> [batch, 1 + patch, width], [CLS] first.
+
+        ``counts`` [batch]: how many leading patches of each bag are real; the rest is padding, which
+        reaches no real token. Each bag's grid is laid for its own count.
+        """
+        batch, longest = patches.shape[:2]
+        tokens, mask, sides = squared(self.embed(patches), counts)
+        tokens = self.first(torch.cat([self.cls.expand(batch, -1, -1), tokens], dim=1), mask)
+        cls, tokens = tokens[:, :1], tokens[:, 1:]
+        tokens = self.second(torch.cat([cls, self._placed(tokens, sides)], dim=1), mask)
+        return self.norm(tokens[:, : 1 + longest])
+
+    def _placed(self, tokens: Tensor, sides: list[int] | None) -> Tensor:
+        if sides is None:
+            return self.positions(tokens)
+        placed = torch.zeros_like(tokens)
+        for side in sorted(set(sides)):
+            same = [i for i, other in enumerate(sides) if other == side]
+            placed[same, : side * side] = self.positions(tokens[same, : side * side])
+        return placed
+
+
+def square_side(count: int) -> int:
+    """Side of the smallest square that holds ``count`` tokens."""
+    return math.isqrt(count - 1) + 1
+
+
+def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None, list[int] | None]:
+    """Repeat each bag's first tokens until a square is full.
+
+    Returns the tokens [batch, square, width], the attention mask [batch, 1 + square] ([CLS] in front) and
+    each bag's side; the last two are None where no ``counts`` are given.
+    """
+    if counts is None:
+        count = tokens.shape[1]
+        repeated = torch.arange(square_side(count) ** 2, device=tokens.device) % count
+        return tokens[:, repeated], None, None
+    sides = [square_side(count) for count in counts.tolist()]
+    counts = counts.to(tokens.device)
+    squares = torch.tensor(sides, device=tokens.device) ** 2
+    # Long enough for every real token and every square; padding tokens fall off or are masked.
+    place = torch.arange(max(max(sides) ** 2, tokens.shape[1]), device=tokens.device)
+    index = (place % counts[:, None])[..., None].expand(-1, -1, tokens.shape[2])
+    real = place < squares[:, None]
+    mask = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
+    return tokens.gather(1, index), mask, sides

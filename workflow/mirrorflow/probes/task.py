@@ -1,0 +1,60 @@
+"""What a probe is asked (a fold's task) and what it answers (predictions), whatever the method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.cohort import survival_arrays
+from mirrorflow.splits import assign_bins
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of n units: class numbers, or survival times, events and bins."""
+
+    units: pd.DataFrame
+    classes: np.ndarray | None = None
+    """[n] number of the class in the fixed list of classes; None for survival."""
+    time_days: np.ndarray | None = None
+    event: np.ndarray | None = None
+    bins: np.ndarray | None = None
+    """[n] bin of the discrete hazards."""
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+
+def subtype_targets(units: pd.DataFrame, class_names: list[str]) -> Targets:
+    """Targets of subtyping; every unit must have a label among ``class_names``."""
+    number = {name: index for index, name in enumerate(class_names)}
+    return Targets(units, classes=units["label"].map(number).to_numpy(int))
+
+
+def survival_targets(units: pd.DataFrame, edges: np.ndarray) -> Targets:
+    """Targets of survival; every unit must have a known outcome."""
+    times, events = survival_arrays(units)
+    return Targets(units, time_days=times, event=events, bins=assign_bins(times, edges))
+
+
+@dataclass(frozen=True)
+class SubtypePrediction:
+    """Probabilities [unit, class]; rows add up to 1. ``epoch`` is the reported one, None without epochs."""
+
+    probabilities: np.ndarray
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class SurvivalPrediction:
+    """Risk [unit] (higher = earlier event) and, where the method has it, survival [unit, bin] at the bins' ends."""
+
+    risk: np.ndarray
+    survival: np.ndarray | None = None
+    epoch: int | None = None
+
+
+Prediction = SubtypePrediction | SurvivalPrediction
+Scorer = Callable[[Prediction], float]
+"""Score of predictions on the evaluation units; only the published epoch choice may use it."""

@@ -1,0 +1,56 @@
+"""Genes of every fold: how many and why, how alike the folds' lists are, how many labels they saw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from mirrorflow.report.blocks import Block, Section, Table, cells
+
+
+@dataclass(frozen=True)
+class FoldGenes:
+    """A fold's manifest of genes (columns id, reason, ...) and the patients whose labels chose them."""
+
+    manifest: pd.DataFrame
+    label_patients: Sequence[str]
+
+
+def mean_jaccard(lists: Sequence[Sequence[str]]) -> float:
+    """Mean over pairs of folds of shared genes over all genes of the two; NaN with fewer than two folds."""
+    sets = [set(names) for names in lists]
+    values = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in combinations(sets, 2)]
+    return sum(values) / len(values) if values else float("nan")
+
+
+def genes_section(
+    genes: Mapping[tuple[str, str], Sequence[FoldGenes]], used_by: Mapping[str, Sequence[str]]
+) -> Section:
+    """One table a (basis, cohort). ``used_by``: basis -> protocols."""
+    blocks: list[Block] = [
+        _table(basis, cohort, folds, used_by.get(basis, ())) for (basis, cohort), folds in genes.items()
+    ]
+    return Section("genes", "Genes", blocks)
+
+
+def _table(basis: str, cohort: str, folds: Sequence[FoldGenes], protocols: Sequence[str]) -> Table:
+    counts = [fold.manifest["reason"].value_counts() for fold in folds]
+    reasons = sorted({str(reason) for count in counts for reason in count.index})
+    rows = [
+        cells(
+            number,
+            len(fold.manifest),
+            *(int(count.get(reason, 0)) for reason in reasons),
+            len(fold.label_patients),
+        )
+        for number, (fold, count) in enumerate(zip(folds, counts, strict=True))
+    ]
+    overlap = mean_jaccard([fold.manifest["id"].tolist() for fold in folds])
+    caption = (
+        f"Genes (or transcripts) of {cohort}, basis {basis} (protocol {', '.join(protocols)}), n = {len(folds)} folds: "
+        "all, by the reason they were kept, and the patients whose labels the choice saw. Overlap between two folds, "
+        f"mean Jaccard index: {overlap:.2f}. Rule select_genes."
+    )
+    header = ("fold", "genes", *(f"kept by {reason}" for reason in reasons), "labels seen")
+    return Table(caption, header, rows, frozenset(range(1, len(header))))

@@ -1,0 +1,145 @@
+"""The tables of results: the main ones protocol by protocol, and the long one with a search field."""
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
+from mirrorflow.tables.main import MAIN_METRICS, value_text
+
+CELL = re.compile(r"(?P<value>[^\[(]*)(?:\[(?P<interval>[^\]]*)\])?\s*(?:\((?P<published>published .*)\))?\Z")
+"""A cell of a main table (mirrorflow.tables.main.cell_text), taken apart."""
+KEYS = ("protocol", "encoder", "method")
+
+
+def main_section(
+    tables: Mapping[str, pd.DataFrame], results: pd.DataFrame, audits: Mapping[str, Mapping[str, int]]
+) -> Section:
+    """The main tables. ``tables``: task -> main_<task>.csv; ``audits``: protocol -> findings by level."""
+    blocks: list[Block] = [
+        Text(
+            "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over evaluation patients. "
+            "Bold: the interval lies above that of every other method of the protocol; elsewhere the data do not "
+            "tell the best apart, and nothing is marked."
+        )
+    ]
+    for task, table in tables.items():
+        if table.empty:
+            blocks.append(Text(f"{task.capitalize()}: no method of this run was evaluated on it."))
+        for protocol, part in table.groupby("protocol", sort=True):
+            badges = badge_cells(audits.get(str(protocol), {}))
+            blocks.append(Heading(f"{task.capitalize()}, protocol {protocol}", badges))
+            blocks.append(_main_table(part, task, str(protocol), results))
+    return Section("tables", "Main tables", blocks)
+
+
+def _main_table(part: pd.DataFrame, task: str, protocol: str, results: pd.DataFrame) -> Table:
+    columns = [name for name in part if name not in KEYS and (part[name] != "").any()]
+    best = {name: clearly_best(part[name].tolist()) for name in columns}
+    rows = [
+        [
+            Cell(str(row["method"]), below="" if row["encoder"] == "none" else str(row["encoder"])),
+            *(_main_cell(str(row[name]), strong=best[name] == number) for name in columns),
+        ]
+        for number, row in enumerate(part.to_dict("records"))
+    ]
+    header = ["method", *("\n".join(name.rsplit(", ", 2)) for name in map(str, columns))]
+    caption = (
+        f"{task.capitalize()}, protocol {protocol}: {_evaluated(results, task, protocol)}. Rule make_main_table, "
+        f"file tables/main_{task}.csv."
+    )
+    return Table(caption, header, rows, frozenset(range(1, len(header))))
+
+
+def _evaluated(results: pd.DataFrame, task: str, protocol: str) -> str:
+    shown = results["metric"].isin(MAIN_METRICS[task])
+    mine = results[(results["task"] == task) & (results["protocol"] == protocol) & shown]
+    said = []
+    for cohort, rows in mine.groupby("cohort", sort=True):
+        n, folds = (sorted({int(rows[name].min()), int(rows[name].max())}) for name in ("n", "folds"))
+        said.append(f"{cohort}: n = {'-'.join(map(str, n))} in {'-'.join(map(str, folds))} folds")
+    return "; ".join(said) or "no rows"
+
+
+def _main_cell(text: str, *, strong: bool) -> Cell:
+    parts = CELL.match(text)
+    if parts is None:
+        return Cell(text, strong=strong)
+    below = [f"[{parts['interval']}]" if parts["interval"] else "", parts["published"] or ""]
+    return Cell(parts["value"].strip(), below=" ".join(filter(None, below)), strong=strong)
+
+
+def clearly_best(texts: Sequence[str]) -> int | None:
+    """Row whose interval lies above all others, None when no row is told apart or a row has no interval."""
+    bounds = [_bounds(text) for text in texts if text]
+    rows = [number for number, text in enumerate(texts) if text]
+    if len(bounds) < 2 or any(bound is None for bound in bounds):
+        return None
+    intervals = np.array(bounds, dtype=float)
+    first = int(intervals[:, 0].argmax())
+    return rows[first] if intervals[first, 0] > np.delete(intervals[:, 1], first).max() else None
+
+
+def _bounds(text: str) -> tuple[float, float] | None:
+    parts = CELL.match(text)
+    if parts is None or not parts["interval"]:
+        return None
+    low, high = parts["interval"].split(", ")
+    return float(low), float(high)
+
+
+LONG_HEADER = (
+    *("protocol", "cohort", "encoder", "method", "setting", "task", "metric", "mean ± sd", "interval"),
+    *("n", "folds", "published", "delta", "comparable", "remarks"),
+)
+
+
+LONG_NUMERIC = range(7, 13)
+
+
+def results_section(results: pd.DataFrame) -> Section:
+    """results.csv in full; why a cell is not comparable stands once, under the table, by its number."""
+    reasons = list(dict.fromkeys(text for text in results["why_not"].fillna("") if text))
+    number = {reason: count for count, reason in enumerate(reasons, start=1)}
+    rows = [_long_row(row, number) for row in results.to_dict("records")]
+    filled = [i for i in range(len(LONG_HEADER)) if any(row[i].text for row in rows)]
+    caption = (
+        f"Every cell of this run, n = {len(rows)} rows of all protocols (rules evaluate and make_results, file "
+        "tables/results.csv, which also has values by fold and the path of the predictions). n counts evaluated units "
+        "over all folds. delta is given only where a cell is comparable with the published one; a number in brackets "
+        "leads to the reason below."
+    )
+    numeric = frozenset(place for place, i in enumerate(filled) if i in LONG_NUMERIC)
+    header, body = [LONG_HEADER[i] for i in filled], [[row[i] for i in filled] for row in rows]
+    blocks: list[Block] = [Table(caption, header, body, numeric, filterable=True)]
+    if reasons:
+        blocks += [Heading("Why cells are not comparable"), Listing(reasons, numbered=True)]
+    return Section("results", "All results", blocks)
+
+
+def _long_row(row: Mapping[Hashable, Any], number: Mapping[str, int]) -> list[Cell]:
+    reason, remarks = _text(row["why_not"]), [_text(row["why_undefined"]), _text(row["note"])]
+    interval = "" if _missing(row["ci_low"]) else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
+    published = "" if _missing(row["published_mean"]) else value_text(row["published_mean"], row["published_sd"])
+    return cells(
+        *(_text(row[name]) for name in ("protocol", "cohort", "encoder", "method", "setting", "task", "metric")),
+        value_text(row["mean"], row["sd"]),
+        interval,
+        row["n"],
+        row["folds"],
+        Cell(published, below="suspect" if _text(row["suspect"]) else ""),
+        "" if _missing(row["delta"]) else f"{row['delta']:+.3f}",
+        f"{row['comparable']} [{number[reason]}]" if reason else str(row["comparable"]),
+        "; ".join(filter(None, remarks)),
+    )
+
+
+def _missing(value: object) -> bool:
+    return bool(pd.isna(value))  # type: ignore[call-overload]
+
+
+def _text(value: object) -> str:
+    return "" if _missing(value) else str(value)

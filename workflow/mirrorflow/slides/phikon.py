@@ -1,0 +1,64 @@
+"""Phikon (owkin/phikon): timm's ViT-B/16 with the keys of the published checkpoint mapped onto it.
+
+Filiot et al., Scaling self-supervised learning for histopathology with masked image modeling, 2023. The
+checkpoint is of Hugging Face's ``ViTModel``; the feature is the [CLS] token after the last LayerNorm.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+NORM_EPS = 1e-12  # of the checkpoint's config; timm's own default is 1e-6
+
+RENAMED = (
+    (r"embeddings\.cls_token", "cls_token"),
+    (r"embeddings\.position_embeddings", "pos_embed"),
+    (r"embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"encoder\.layer\.(\d+)\.layernorm_before\.", r"blocks.\1.norm1."),
+    (r"encoder\.layer\.(\d+)\.layernorm_after\.", r"blocks.\1.norm2."),
+    (r"encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"blocks.\1.attn.proj."),
+    (r"encoder\.layer\.(\d+)\.intermediate\.dense\.", r"blocks.\1.mlp.fc1."),
+    (r"encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
+    (r"layernorm\.", "norm."),
+)
+QUERY = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(weight|bias)\Z")
+
+
+def phikon_network(*, width: int = 768, depth: int = 12, heads: int = 12) -> nn.Module:
+    """ViT with patches of 16 px on 224 px images; [batch, 3, 224, 224] -> [batch, width]."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    return VisionTransformer(
+        patch_size=16,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        num_classes=0,
+        global_pool="token",
+        norm_layer=partial(nn.LayerNorm, eps=NORM_EPS),
+    )
+
+
+def phikon_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of Hugging Face's ViTModel under timm's names; timm's own names pass unchanged.
+
+    Query, key and value become one matrix; the pooler, which Phikon does not use, is left out.
+    """
+    state = {key.removeprefix("vit."): value for key, value in state.items()}
+    if "patch_embed.proj.weight" in state:
+        return state
+    mapped = {}
+    for key, value in state.items():
+        if match := QUERY.match(key):
+            layer, kind = match.groups()
+            parts = [value, *(state[key.replace(".query.", f".{other}.")] for other in ("key", "value"))]
+            mapped[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat(parts)
+            continue
+        for pattern, name in RENAMED:
+            if re.match(pattern, key):
+                mapped[re.sub(pattern, name, key)] = value
+                break
+    return mapped

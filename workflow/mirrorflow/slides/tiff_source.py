@@ -1,0 +1,234 @@
+"""Tiles of a TIFF decoded directly: OME-TIFF and other TIFFs that OpenSlide refuses, and a fast way
+around OpenSlide for plain JPEG tiles (0.7 ms instead of 3.9 ms for 512 x 512 px of an SVS).
+"""
+
+import math
+import os
+import xml.etree.ElementTree as ET
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from mirrorflow.slides.sources import Level, RegionError, level_of
+
+CACHE_BYTES = 64 * 2**20
+JPEG = 7
+UNITS_UM = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+
+
+class TileCache:
+    """The last decoded tiles, up to ``capacity`` bytes (always at least one): neighbours share tiles."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity, self._size = capacity, 0
+        self._tiles: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: int) -> NDArray[np.uint8] | None:
+        """The tile, or None."""
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: int, tile: NDArray[np.uint8]) -> None:
+        """Keep ``tile``; the ones not used for longest leave."""
+        with self._lock:
+            if key not in self._tiles:
+                self._tiles[key] = tile
+                self._size += tile.nbytes
+            while self._size > self._capacity and len(self._tiles) > 1:
+                self._size -= self._tiles.popitem(last=False)[1].nbytes
+
+
+class TiffLevel:
+    """One level: its page(s), read through a file descriptor of its own (``pread``: no shared position).
+
+    ``pages`` holds one page of interleaved samples, or three pages, one a colour. Tiles that a ``sparse``
+    file leaves out (0 bytes) are background; else they raise RegionError.
+    """
+
+    def __init__(self, path: Path, pages: Sequence[Any], *, sparse: bool = True) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        page = pages[0]
+        self.pages, self.sparse = pages, sparse
+        for each in pages:  # tifffile looks into its own file for these: now, while that is open
+            _ = each.decode, each.jpegtables, each.dataoffsets
+        self.width, self.height = int(page.imagewidth), int(page.imagelength)
+        self.tile_width = int(page.tilewidth) if page.is_tiled else self.width
+        self.tile_height = int(page.tilelength) if page.is_tiled else int(page.rowsperstrip)
+        self.tile_height = min(self.tile_height, max(self.height, 1)) if not page.is_tiled else self.tile_height
+        self.columns = math.ceil(self.width / self.tile_width)
+        self._cache = TileCache(CACHE_BYTES)
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """RGB region [height, width, 3], put together from its tiles; raises RegionError."""
+        region = np.empty((height, width, 3), np.uint8)
+        for row in range(y // self.tile_height, (y + height - 1) // self.tile_height + 1):
+            for column in range(x // self.tile_width, (x + width - 1) // self.tile_width + 1):
+                tile = self._tile(row * self.columns + column)
+                left, top = column * self.tile_width - x, row * self.tile_height - y
+                x0, x1 = max(left, 0), min(left + self.tile_width, width)
+                y0, y1 = max(top, 0), min(top + self.tile_height, height)
+                piece = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+                if piece.shape[:2] != (y1 - y0, x1 - x0):
+                    message = f"a tile has the wrong size {tile.shape}"
+                    raise RegionError(message)
+                region[y0:y1, x0:x1] = piece
+        return region
+
+    def tile_at(self, fraction: float) -> tuple[int, int, int, int]:
+        """x, y, width, height of the tile at this fraction of the width and height."""
+        x = int(self.width * fraction) // self.tile_width * self.tile_width
+        y = int(self.height * fraction) // self.tile_height * self.tile_height
+        return x, y, min(self.tile_width, self.width - x), min(self.tile_height, self.height - y)
+
+    def close(self) -> None:
+        """Close the file (once)."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _tile(self, index: int) -> NDArray[np.uint8]:
+        tile = self._cache.get(index)
+        if tile is None:
+            planes = [self._decode(page, index) for page in self.pages]
+            tile = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+            tile = _as_rgb(tile)
+            self._cache.put(index, tile)
+        return tile
+
+    def _decode(self, page: Any, index: int) -> NDArray[np.uint8]:
+        """One tile [height, width, samples]."""
+        try:
+            offset, size = page.dataoffsets[index], page.databytecounts[index]
+            if size == 0:
+                return self._left_out(page)
+            data = os.pread(self._file, size, offset)
+        except (OSError, IndexError) as error:
+            message = f"tile {index}: {error}"
+            raise RegionError(message) from error
+        if len(data) < size or (page.compression == JPEG and b"\xff\xd9" not in data[-64:]):
+            message = f"tile {index} is cut off"
+            raise RegionError(message)
+        try:
+            tile = page.decode(data, index, jpegtables=page.jpegtables)[0]
+        except Exception as error:  # each codec has an exception of its own
+            message = f"tile {index}: {error}"
+            raise RegionError(message) from error
+        if tile is None:
+            return self._left_out(page)
+        return tile[0]
+
+    def _left_out(self, page: Any) -> NDArray[np.uint8]:
+        if not self.sparse:
+            message = "the file leaves this tile out"
+            raise RegionError(message)
+        return np.full((self.tile_height, self.tile_width, page.samplesperpixel), 255, np.uint8)
+
+
+class TiffSource:
+    """OME-TIFF, or any TIFF whose first series is RGB or grey, 8 bit, with or without a pyramid."""
+
+    reader: ClassVar[str] = "TIFF"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                self._levels = [TiffLevel(path, _planes(level)) for level in tiff.series[0].levels]
+                self.properties: Mapping[str, str] = _properties(tiff)
+        except RegionError:
+            raise
+        except IndexError as error:
+            message = "no image in it, its directory is damaged or cut off"
+            raise RegionError(message) from error
+        except Exception as error:  # whatever a broken file makes of the parser
+            message = f"{error}"
+            raise RegionError(message) from error
+        size = self._levels[0].width, self._levels[0].height
+        self.levels: Sequence[Level] = [level_of(lv.width, lv.height, size) for lv in self._levels]
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """RGB region [height, width, 3]; raises RegionError."""
+        return self._levels[level].read(x, y, width, height)
+
+    def close(self) -> None:
+        """Close the file."""
+        for level in self._levels:
+            level.close()
+
+
+def jpeg_levels(path: Path, levels: Sequence[Level]) -> dict[int, TiffLevel]:
+    """Those of ``levels`` that are plain pages of 8-bit RGB JPEG tiles in the TIFF ``path``, by index."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages = {(page.imagewidth, page.imagelength): page for page in _all_pages(tiff) if _is_jpeg(page)}
+            return {
+                index: TiffLevel(path, [pages[level.width, level.height]], sparse=False)
+                for index, level in enumerate(levels)
+                if (level.width, level.height) in pages
+            }
+    except Exception:  # no TIFF, or none that tifffile reads: OpenSlide alone will do
+        return {}
+
+
+def _all_pages(tiff: tifffile.TiffFile) -> list[Any]:
+    return [tiff.pages[index].aspage() for index in range(len(tiff.pages))]
+
+
+def _is_jpeg(page: Any) -> bool:
+    return bool(page.is_tiled and page.compression == JPEG and page.samplesperpixel == 3 and page.bitspersample == 8)
+
+
+def _planes(level: Any) -> list[Any]:
+    """Pages that make one level: one of RGB or grey samples, or three of one colour each."""
+    pages = [page.aspage() for page in level.pages[: len(level.pages)]]
+    page = pages[0]
+    interleaved = len(pages) == 1 and page.samplesperpixel in (1, 3, 4) and page.planarconfig == 1
+    separate = len(pages) == 3 and page.samplesperpixel == 1
+    if not (interleaved or separate) or page.dtype != np.uint8:
+        message = f"{level.axes} {level.shape} {level.dtype} is not an 8-bit RGB or grey image"
+        raise RegionError(message)
+    return pages
+
+
+def _as_rgb(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if tile.shape[2] == 1:
+        return np.repeat(tile, 3, axis=2)
+    return tile[..., :3]
+
+
+def _properties(tiff: tifffile.TiffFile) -> dict[str, str]:
+    """Scale under OpenSlide's names, from OME-XML, else from the resolution tags."""
+    if tiff.ome_metadata:
+        return _ome_properties(tiff.ome_metadata)
+    page: Any = tiff.pages[0]
+    unit = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 1))
+    density = page.resolution[0]
+    if unit is None or not density:
+        return {}
+    return {"openslide.mpp-x": str(unit / density), "openslide.mpp-y": str(unit / page.resolution[1])}
+
+
+def _ome_properties(xml: str) -> dict[str, str]:
+    properties = {}
+    root = ET.fromstring(xml)
+    pixels = root.find(".//{*}Pixels")
+    if pixels is not None:
+        for axis in "XY":
+            size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+            if size and unit in UNITS_UM:
+                properties[f"openslide.mpp-{axis.lower()}"] = str(float(size) * UNITS_UM[unit])
+    objective = root.find(".//{*}Objective")
+    if objective is not None and objective.get("NominalMagnification"):
+        properties["openslide.objective-power"] = objective.get("NominalMagnification", "")
+    return properties

@@ -1,0 +1,196 @@
+"""Folds and support sets. Patients never straddle training and evaluation, whatever the unit is."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from mirrorflow.cohort import eligible, has_label, has_outcome
+from mirrorflow.errors import InputError
+
+logger = logging.getLogger("mirrorflow.splits")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Patients to fit on and patients to evaluate on."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
+def _strata(cohort: pd.DataFrame, folds: int, where: str) -> np.ndarray:
+    """What folds are balanced by: the label, else the event; groups smaller than ``folds`` are joined."""
+    outcome = np.where(has_outcome(cohort), "event " + cohort["event"].astype(str), "unknown")
+    strata = pd.Series(np.where(has_label(cohort), cohort["label"], outcome))
+    counts = strata.value_counts()
+    small = counts[counts < folds]
+    labels = [f"{name} ({count})" for name, count in small.items() if name in set(cohort["label"])]
+    if labels:
+        logger.warning(
+            "%s: fewer patients than the %d folds in class %s: some folds will lack the class",
+            where,
+            folds,
+            ", ".join(labels),
+        )
+    return strata.where(~strata.isin(small.index), "small groups").to_numpy()
+
+
+def random_folds(cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort") -> list[Fold]:
+    """Random folds of patients, balanced by label. ``cohort`` has one row per patient.
+
+    Raises InputError when there are fewer patients than folds.
+    """
+    _check_count(len(cohort), folds, where, "patients")
+    strata = _strata(cohort, folds, where)
+    strata = _join_if_too_small(strata, folds)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(cohort, strata)
+    return [_fold(cohort, train, val) for train, val in parts]
+
+
+def site_preserved_folds(cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort") -> list[Fold]:
+    """Folds in which no tissue source site is on both sides, balanced by label as well as sites allow.
+
+    After Howard et al. 2021 (site-specific digital histology signatures); grouping by
+    scikit-learn's StratifiedGroupKFold. Raises InputError with fewer sites than folds.
+    """
+    sites = cohort["site"].fillna("").to_numpy()
+    if (sites == "").any():
+        message = f"{where}: {int((sites == '').sum())} patients have no site; give a `site` or set splits: random"
+        raise InputError(message)
+    _check_count(len(set(sites)), folds, where, "sites")
+    strata = _join_if_too_small(_strata(cohort, folds, where), folds)
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cohort, strata, sites)
+    return [_fold(cohort, train, val) for train, val in parts]
+
+
+def _join_if_too_small(strata: np.ndarray, folds: int) -> np.ndarray:
+    names, counts = np.unique(strata, return_counts=True)
+    small = names[counts < folds]
+    return np.where(np.isin(strata, small), names[counts.argmax()], strata)
+
+
+def _check_count(count: int, folds: int, where: str, what: str) -> None:
+    if count < folds:
+        message = f"{where}: {count} {what} for {folds} folds; set splits.folds to at most {count}"
+        raise InputError(message)
+
+
+def _fold(cohort: pd.DataFrame, train: np.ndarray, val: np.ndarray) -> Fold:
+    patients = cohort["patient"].to_numpy()
+    return Fold(tuple(patients[train]), tuple(patients[val]))
+
+
+def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
+    """A published fold less the patients that this cohort does not hold."""
+    known = set(patients)
+    return Fold(tuple(p for p in fold.train if p in known), tuple(p for p in fold.val if p in known))
+
+
+def survival_bin_edges(times: np.ndarray, events: np.ndarray, bins: int) -> np.ndarray:
+    """Edges of the discrete hazards' bins: quantiles of the uncensored times (MIRROR, Sec. IV: quartiles).
+
+    Returns ``bins`` + 1 edges in days, the first 0, the last infinite. Raises InputError without events.
+    """
+    uncensored = times[events]
+    if len(uncensored) == 0:
+        message = "no event among the training patients: survival bins cannot be set"
+        raise InputError(message)
+    inner = np.quantile(uncensored, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.concatenate([[0.0], inner, [np.inf]])
+
+
+def assign_bins(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Bin of each time: edges[b] <= time < edges[b + 1]."""
+    return np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)
+
+
+def support_groups(cohort: pd.DataFrame, task: str, edges: np.ndarray | None) -> pd.Series:
+    """Group of each patient that k-shot draws from: the class, or the survival bin (of the time, any event)."""
+    if task == "subtyping":
+        return cohort["label"]
+    if edges is None:
+        message = "survival support sets need the bins' edges"
+        raise ValueError(message)
+    return pd.Series(assign_bins(cohort["time_days"].to_numpy(float), edges), index=cohort.index).astype(str)
+
+
+def draw_support(
+    units: pd.DataFrame,
+    groups: pd.Series,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    replacement: bool,
+) -> pd.DataFrame:
+    """k units per group for k-shot learning.
+
+    Distinct patients, k capped by the smallest group (a warning says so; ``k_real`` holds the number), one
+    unit each. With ``replacement`` (published): k draws per group with replacement, cut to patients, all of
+    whose units join. Returns columns group, patient, unit, k_real.
+    """
+    names = sorted(set(groups))
+    members = {name: units[groups == name] for name in names}
+    available = min(frame["patient"].nunique() for frame in members.values())
+    k_real = k if replacement else min(k, available)
+    if k_real < k:
+        logger.warning("k-shot: the smallest group has %d patients, so k is %d instead of %d", available, k_real, k)
+    rows = []
+    for name in names:
+        frame = members[name]
+        if replacement:
+            drawn = rng.choice(frame["patient"].to_numpy(), size=k, replace=True)
+            chosen = frame[frame["patient"].isin(set(drawn))]
+        else:
+            patients = rng.permutation(np.array(sorted(set(frame["patient"]))))[:k_real]
+            chosen = frame[frame["patient"].isin(set(patients))].drop_duplicates("patient")
+        rows.append(chosen.assign(group=name, k_real=k_real)[["group", "patient", "unit", "k_real"]])
+    return pd.concat(rows, ignore_index=True)
+
+
+def training_edges(cohort: pd.DataFrame, fold: Fold, bins: int, scope: str) -> np.ndarray:
+    """Survival bins from the fold's training patients (``fold``) or from everybody (``cohort``, published)."""
+    frame = cohort[has_outcome(cohort)]
+    if scope == "fold":
+        frame = frame[frame["patient"].isin(fold.train)]
+    return survival_bin_edges(frame["time_days"].to_numpy(float), frame["event"].to_numpy(float) == 1, bins)
+
+
+def training_units(units: pd.DataFrame, fold: Fold, task: str) -> pd.DataFrame:
+    """Units of the fold's training patients that can take part in ``task``."""
+    return units[units["patient"].isin(fold.train) & eligible(units, task)]
+
+
+def evaluation_units(units: pd.DataFrame, fold: Fold, task: str) -> pd.DataFrame:
+    """Units of the fold's evaluation patients that can take part in ``task``."""
+    return units[units["patient"].isin(fold.val) & eligible(units, task)]
+
+
+def lose_last_batch(units: pd.DataFrame, groups: Mapping[str, int], batch_size: int) -> pd.DataFrame:
+    """The published loss at evaluation: units in class order, the last incomplete batch dropped.
+
+    ``groups`` gives each unit's place in the class order. With fewer units than a batch nothing would be
+    left; then all are kept.
+    """
+    order = units.assign(_order=[groups[unit] for unit in units["unit"]]).sort_values("_order", kind="stable")
+    kept = len(order) - len(order) % batch_size
+    return (order if kept == 0 else order.iloc[:kept]).drop(columns="_order")
+
+
+PUBLISHED_SELECTION_SHARE = 0.8
+"""Share of all labelled patients whose labels chose the published genes, whatever the fold."""
+
+
+def selection_patients(cohort: pd.DataFrame, fold: Fold, scope: str, seed: int) -> list[str]:
+    """Patients whose labels may choose genes: the fold's training patients (``fold``), or the published way.
+
+    ``cohort``: an unstratified random 80% of all labelled patients, the same for every fold.
+    """
+    if scope == "fold":
+        return sorted(set(fold.train))
+    labelled = sorted(cohort.loc[has_label(cohort), "patient"])
+    drawn = np.random.default_rng(seed).permutation(len(labelled))
+    return sorted(labelled[i] for i in drawn[: round(PUBLISHED_SELECTION_SHARE * len(labelled))])

@@ -1,0 +1,145 @@
+"""Patch features as h5 in TRIDENT's layout; files of TRIDENT, CLAM and STAMP are read as they are."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.files import written_whole
+from mirrorflow.store.h5 import opened, read_settings, write_settings
+
+NAMES = ("features", "feats")
+CHUNK_ROWS = 256
+
+
+class FeatureFile(NamedTuple):
+    """What a feature file holds: ``n`` patches of ``dim`` values by ``encoder`` (empty: it does not say)."""
+
+    n: int
+    dim: int
+    encoder: str
+    has_coords: bool
+
+
+class FeatureWriter:
+    """Writes one slide's features piece by piece, so that memory does not grow with the slide.
+
+    The file appears under its name at :meth:`finish`; :meth:`abandon`, or a crash, leaves nothing.
+    """
+
+    def __init__(self, path: Path, dim: int, dtype: str, attributes: Mapping[str, Any]) -> None:
+        self._whole = contextlib.ExitStack()
+        self._file = h5py.File(self._whole.enter_context(written_whole(path)), "w")
+        layout: dict[str, Any] = {"chunks": (CHUNK_ROWS, dim), "maxshape": (None, dim)}
+        self._features = self._file.create_dataset("features", (0, dim), dtype, **layout)
+        self._features.attrs.update(attributes)
+        self._coords = self._file.create_dataset("coords", (0, 2), np.int64, chunks=(4096, 2), maxshape=(None, 2))
+
+    def append(self, features: NDArray[Any], coords: NDArray[np.int64]) -> None:
+        """Add rows [k, dim] and their corners [k, 2]."""
+        start = len(self._features)
+        for dataset, rows in ((self._features, features), (self._coords, coords)):
+            dataset.resize(start + len(rows), axis=0)
+            dataset[start:] = rows
+
+    def finish(
+        self, coord_attributes: Mapping[str, Any], settings: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> None:
+        """Note what the rows mean and give the file its name."""
+        self._coords.attrs.update(coord_attributes)
+        write_settings(self._file, settings, facts)
+        self._file.close()
+        self._whole.close()
+
+    def abandon(self) -> None:
+        """Drop what was written."""
+        self._file.close()
+        with contextlib.suppress(_AbandonedError), self._whole:
+            raise _AbandonedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self.abandon()
+
+
+class _AbandonedError(Exception):
+    """Makes ``written_whole`` drop its file."""
+
+
+def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+    """Features [n, dim] as float32, and coords [n, 2] in level-0 pixels or None.
+
+    Understands TRIDENT, CLAM and STAMP (``feats``), float16 and a leading batch axis of 1. Raises InputError
+    for anything else, and for values that are not finite.
+    """
+    with opened(path) as file:
+        dataset = _dataset(Path(path), file)
+        features = dataset[:].astype(np.float32).reshape(_shape(Path(path), dataset))
+        coords = _coords(Path(path), file, len(features))
+    if not np.isfinite(features).all():
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        message = f"{path}: features hold NaN or infinity (first in row {row}); make the file again"
+        raise InputError(message)
+    return features, coords
+
+
+def describe_features(path: str | Path) -> FeatureFile:
+    """What a file holds, without reading its values. Raises InputError as :func:`read_features`."""
+    with opened(path) as file:
+        dataset = _dataset(Path(path), file)
+        n, dim = _shape(Path(path), dataset)
+        encoder = dataset.attrs.get("encoder", file.attrs.get("encoder", file.attrs.get("extractor", "")))
+        return FeatureFile(n, dim, _text(encoder), _coords(Path(path), file, n) is not None)
+
+
+def stored_settings(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """Settings (canonical JSON) and facts of a file made here."""
+    with opened(path) as file:
+        return read_settings(file)
+
+
+def _dataset(path: Path, file: h5py.File) -> h5py.Dataset:
+    for name in NAMES:
+        if name in file and isinstance(file[name], h5py.Dataset):
+            return file[name]
+    message = f"{path}: no dataset {' or '.join(NAMES)}; it has {', '.join(file) or 'nothing'}"
+    raise InputError(message)
+
+
+def _shape(path: Path, dataset: h5py.Dataset) -> tuple[int, int]:
+    shape = dataset.shape
+    if len(shape) == 3 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) != 2 or shape[1] == 0 or dataset.dtype.kind != "f":
+        message = (
+            f"{path}: {dataset.name.strip('/')} has shape {dataset.shape} and type {dataset.dtype}; "
+            "it should be floating point, [patches, values]"
+        )
+        raise InputError(message)
+    return int(shape[0]), int(shape[1])
+
+
+def _coords(path: Path, file: h5py.File, n: int) -> NDArray[np.int64] | None:
+    if "coords" not in file:
+        return None
+    if _text(file.attrs.get("unit", file["coords"].attrs.get("unit", ""))) in ("um", "µm"):
+        return None  # STAMP's newer files count in micrometres: no level-0 pixels
+    coords = file["coords"][:]
+    if coords.ndim == 3 and len(coords) == 1:
+        coords = coords[0]
+    if coords.shape != (n, 2):
+        message = f"{path}: coords has shape {coords.shape} for {n} patches; it should be [{n}, 2]"
+        raise InputError(message)
+    return coords.astype(np.int64)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

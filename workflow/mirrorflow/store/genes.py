@@ -1,0 +1,75 @@
+"""``genes/fold<k>.tsv``: the genes a model sees, named, in the order of its inputs; beside it what saw what.
+
+Columns id (transcript or gene), gene (symbol), reason, rank, coefficient, fold, labels_seen. ``fold<k>.json``
+holds the settings, their digest, the patients whose labels were used, scores, and the census.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.digest import digest
+from mirrorflow.store.files import write_text
+
+COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
+TYPES: Mapping[Any, Any] = {
+    "id": "str",
+    "gene": "str",
+    "reason": "str",
+    "rank": "Int64",
+    "fold": "int64",
+    "labels_seen": "int64",
+}
+
+
+def sidecar_of(manifest: str | Path) -> Path:
+    """``genes/fold0.tsv`` -> ``genes/fold0.json``."""
+    return Path(manifest).with_suffix(".json")
+
+
+def write_genes(path: str | Path, genes: pd.DataFrame, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write the manifest and its sidecar; the sidecar last, so that it vouches for the manifest."""
+    text = genes[list(COLUMNS)].to_csv(sep="\t", index=False, float_format="%.9g")
+    sidecar_of(path).unlink(missing_ok=True)
+    write_text(path, text)
+    made = {"settings": dict(settings), "digest": digest(settings), "manifest_sha256": _content(text)}
+    write_text(sidecar_of(path), json.dumps(made | dict(record), indent=1) + "\n")
+
+
+def is_finished(path: str | Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a manifest made with these very settings lies there whole."""
+    path = Path(path)
+    try:
+        record = read_record(path)
+    except InputError:
+        return False
+    whole = path.exists() and record["manifest_sha256"] == _content(path.read_text(encoding="utf-8"))
+    return whole and record["digest"] == digest(settings)
+
+
+def read_genes(path: str | Path) -> pd.DataFrame:
+    """The manifest, in the order of the model's inputs. Raises InputError when columns are missing."""
+    table = pd.read_csv(path, sep="\t", dtype=TYPES, keep_default_na=False, na_values={"rank": "", "coefficient": ""})
+    if missing := set(COLUMNS) - set(table.columns):
+        message = f"{path}: no gene manifest, columns missing: {', '.join(sorted(missing))}"
+        raise InputError(message)
+    return table
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """What the sidecar of the manifest ``path`` says. Raises InputError when it is missing or broken."""
+    sidecar = sidecar_of(path)
+    try:
+        return json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"{sidecar}: cannot be read ({error}); the rule select_genes makes it anew"
+        raise InputError(message) from error
+
+
+def _content(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""Status files of shards and the ledger of a cohort: TSV, one row a slide."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.files import written_whole
+
+STATUSES = ("ok", "no_tissue", "failed")
+"""From best to worst."""
+
+PATCH_COLUMNS = (
+    "slide_id", "patient", "status", "reason", "mpp", "mpp_source", "width", "height", "levels", "patches",
+    "seconds",
+)  # fmt: skip
+FEATURE_COLUMNS = ("slide_id", "status", "reason", "patches", "unreadable", "seconds")
+LEDGER_COLUMNS = (
+    "slide_id", "patient", "status", "reason", "mpp", "mpp_source", "width", "height", "levels", "patches",
+    "unreadable", "seconds",
+)  # fmt: skip
+INDEX_COLUMNS = ("slide_id", "patient", "path", "patches", "dim", "status", "reason")
+
+
+def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``rows`` as TSV, whole or not at all; tabs and line breaks in cells become blanks."""
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(row.get(column, "")) for column in columns])
+
+
+def read_rows(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a TSV that has at least ``columns``. Raises InputError naming those it lacks."""
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+            stream.seek(0)
+            header = next(csv.reader(stream, delimiter="\t"), [])
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise InputError(message) from error
+    if missing := [column for column in columns if column not in header]:
+        message = f"{path}: no column {', '.join(missing)}; it has {', '.join(header) or 'nothing'}"
+        raise InputError(message)
+    return rows
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(str(value).split())

@@ -1,0 +1,83 @@
+"""Predictions files: one row an evaluated unit of a setting and seed; what every metric is computed from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.files import written_whole
+
+METADATA_KEY = b"mirrorflow"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """``rows`` as DESIGN's contract has them; ``notes``: classes, bin edges, k, epochs, what was lost, digest."""
+
+    rows: pd.DataFrame
+    notes: dict[str, Any]
+
+    @property
+    def probability_columns(self) -> list[str]:
+        """The columns prob_<class>, in the order of the classes."""
+        return [f"prob_{name}" for name in self.notes["classes"]]
+
+
+def subtype_rows(units: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Rows of a subtyping prediction, less setting, seed and fold."""
+    frame = units[["patient", "slide_id", "label"]].reset_index(drop=True)
+    return frame.join(pd.DataFrame(probabilities, columns=[f"prob_{name}" for name in classes]))
+
+
+def survival_rows(units: pd.DataFrame, risk: np.ndarray, survival: np.ndarray | None) -> pd.DataFrame:
+    """Rows of a survival prediction, less setting, seed and fold."""
+    frame = units[["patient", "slide_id", "time_days", "event"]].reset_index(drop=True).assign(risk=risk)
+    if survival is not None:
+        frame = frame.join(pd.DataFrame(survival, columns=[f"surv_{i}" for i in range(survival.shape[1])]))
+    return frame
+
+
+def write_predictions(path: str | Path, rows: pd.DataFrame, notes: Mapping[str, Any]) -> None:
+    """Write a fold's predictions; ``notes`` go into the parquet's metadata as JSON."""
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    metadata = {
+        **(table.schema.metadata or {}),
+        METADATA_KEY: json.dumps(dict(notes), sort_keys=True).encode(),
+    }
+    with written_whole(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Read a fold's predictions. Raises InputError when the file is none of ours, or is damaged."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        message = f"{path}: not readable as a predictions file ({error}); delete it and run again"
+        raise InputError(message) from error
+    metadata = table.schema.metadata or {}
+    if METADATA_KEY not in metadata:
+        message = f"{path}: no predictions file of mirrorflow (its metadata lack {METADATA_KEY.decode()!r})"
+        raise InputError(message)
+    return Predictions(table.to_pandas(), json.loads(metadata[METADATA_KEY]))
+
+
+def stored_notes(path: str | Path) -> dict[str, Any]:
+    """Notes of a predictions file without its rows; empty when there is no whole file of ours."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return json.loads(metadata[METADATA_KEY])
+    except (OSError, KeyError, ValueError):
+        return {}
+
+
+def stored_digest(path: str | Path) -> str | None:
+    """Digest of what a predictions file was computed from, None when there is no whole file."""
+    return stored_notes(path).get("digest")

@@ -1,0 +1,165 @@
+"""A user's sheet of slides (``slides.tsv``): slide_id, patient, path, optional mpp and overrides."""
+
+import csv
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.slides.mask import segmentation_from
+from mirrorflow.slides.scale import PLAUSIBLE_MPP
+from mirrorflow.store.files import check_file_name
+
+OVERRIDE = "segmentation."
+"""Columns that begin so override one segmentation setting for one slide: ``segmentation.pen``."""
+
+OURS = ("slide_id", "patient", "path", "mpp")
+SHOWN_PROBLEMS = 10
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """One slide: ``path`` is None where only its features exist; ``mpp`` in um/px as the user states it."""
+
+    slide_id: str
+    patient: str
+    path: Path | None = None
+    mpp: float | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None) -> list[SlideRow]:
+    """Read a sheet (TSV, or CSV by its ending); relative slide paths are relative to the sheet's folder.
+
+    ``columns`` maps our names to the sheet's where they differ, e.g. ``{"patient": "case_id"}``.
+    Raises InputError with the file and every bad line's number (the first ten).
+    """
+    path = Path(path)
+    header, lines = _read_lines(path)
+    names = _column_names(path, header, columns or {})
+    rows: dict[str, SlideRow] = {}
+    problems: list[str] = []
+    for number, cells in lines:
+        where = f"{path}, line {number}"
+        try:
+            row = _row(where, path.parent, header, cells, names)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if row.slide_id in rows:
+            problems.append(f"{where}: slide_id {row.slide_id!r} is there twice; keep one of the rows")
+        rows.setdefault(row.slide_id, row)
+    _complain(path, problems)
+    if not rows:
+        message = f"{path}: no slides below the header"
+        raise InputError(message)
+    return list(rows.values())
+
+
+def shard_of(slide_id: str, n_shards: int) -> int:
+    """Shard (0 to ``n_shards`` - 1) of a slide; depends on its id alone, so a new slide touches one shard."""
+    return zlib.crc32(slide_id.encode()) % n_shards
+
+
+def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        message = f"{path}: no such sheet of slides"
+        raise InputError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
+        raise InputError(message) from error
+    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
+    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if not lines:
+        message = f"{path}: the sheet is empty; it needs the columns slide_id, patient and path"
+        raise InputError(message)
+    return lines[0][1], lines[1:]
+
+
+def _column_names(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Our name -> the sheet's, for the columns that are there."""
+    if unknown := sorted(columns.keys() - set(OURS)):
+        message = f"columns of {path}: unknown {', '.join(unknown)}; allowed are {', '.join(OURS)}"
+        raise ConfigError(message)
+    names = {name: columns.get(name, name) for name in OURS}
+    required = {"slide_id", "patient"} | columns.keys()
+    missing = [names[name] for name in OURS if name in required and names[name] not in header]
+    if missing:
+        hint = "" if len(header) > 1 else "; is the delimiter a tab (or a comma in a .csv)?"
+        message = f"{path}: no column {', '.join(missing)}; it has {', '.join(header)}{hint}"
+        raise InputError(message)
+    return {name: theirs for name, theirs in names.items() if theirs in header}
+
+
+def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], names: Mapping[str, str]) -> SlideRow:
+    if len(cells) != len(header):
+        message = f"{where}: {len(cells)} cells where the header has {len(header)} columns"
+        raise InputError(message)
+    values = dict(zip(header, cells, strict=True))
+    ours = {name: values[theirs] for name, theirs in names.items()}
+    for name in ("slide_id", "patient"):
+        if not ours[name]:
+            message = f"{where}: {names[name]} is empty"
+            raise InputError(message)
+    slide = ours.get("path", "")
+    return SlideRow(
+        slide_id=check_file_name(ours["slide_id"], what="slide_id", where=where),
+        patient=ours["patient"],
+        path=folder / slide if slide else None,
+        mpp=_mpp(where, ours.get("mpp", "")),
+        overrides=_overrides(where, values),
+    )
+
+
+def _mpp(where: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        mpp = float(text)
+    except ValueError:
+        mpp = float("nan")
+    low, high = PLAUSIBLE_MPP
+    if not low <= mpp <= high:
+        message = f"{where}: mpp {text!r} is not between {low:g} and {high:g} um/px (40x is usually 0.25)"
+        raise InputError(message)
+    return mpp
+
+
+def _overrides(where: str, values: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for column, text in values.items():
+        if column.startswith(OVERRIDE) and text:
+            key = column.removeprefix(OVERRIDE)
+            found[key] = text if key == "preset" else _json(where, column, text)
+    try:
+        segmentation_from({}, found)
+    except (ConfigError, TypeError) as error:
+        message = f"{where}: {error}"
+        raise InputError(message) from error
+    return found
+
+
+def _json(where: str, column: str, text: str) -> Any:
+    try:
+        value = json.loads(text.lower())
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, (int, float)):
+        message = f"{where}: {column} {text!r} is neither a number nor true or false"
+        raise InputError(message)
+    return value
+
+
+def _complain(path: Path, problems: Sequence[str]) -> None:
+    if not problems:
+        return
+    more = len(problems) - SHOWN_PROBLEMS
+    tail = [f"... and {more} more lines of {path} like these"] if more > 0 else []
+    raise InputError("\n".join([*problems[:SHOWN_PROBLEMS], *tail]))

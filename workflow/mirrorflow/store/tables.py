@@ -1,0 +1,93 @@
+"""Small sheets of a run: cohort, flow, splits, support sets."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mirrorflow.errors import InputError
+from mirrorflow.splits import Fold
+from mirrorflow.store.files import written_whole
+
+
+def read_text_sheet(path: str | Path) -> pd.DataFrame:
+    """A TSV (or CSV by its ending) with every cell as text. Raises InputError when it cannot be one."""
+    path = Path(path)
+    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
+    try:
+        # A short line's last cells come as NaN all the same.
+        sheet = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False).fillna("")
+    except FileNotFoundError:
+        message = f"{path}: not there; check the path in the config"
+        raise InputError(message) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
+        message = f"{path}: not readable as a sheet: {error}"
+        raise InputError(message) from error
+    if sheet.shape[1] < 2:
+        expected = "commas" if separator == "," else "tabs"
+        message = f"{path}: a single column {sheet.columns[0]!r}; columns must be separated by {expected}"
+        raise InputError(message)
+    if not isinstance(sheet.index, pd.RangeIndex):
+        message = f"{path}: its lines have more cells than its header ({len(sheet.columns)} columns)"
+        raise InputError(message)
+    return sheet
+
+
+def read_numbers(path: str | Path, numbers: Iterable[str]) -> pd.DataFrame:
+    """As :func:`read_text_sheet`, with the columns ``numbers`` (those that are there) as numbers, NaN where empty."""
+    sheet = read_text_sheet(path)
+    return sheet.assign(**{name: pd.to_numeric(sheet[name]) for name in numbers if name in sheet})
+
+
+def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
+    """Write a TSV (or CSV by its ending)."""
+    with written_whole(path) as temporary:
+        frame.to_csv(temporary, sep="," if str(path).endswith(".csv") else "\t", index=False)
+
+
+def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Write a cohort's frame; the list of classes, in order, goes into the metadata."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode()}
+    with written_whole(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary)
+
+
+def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
+    """A cohort's frame (``slide_ids`` as lists) and its classes in order."""
+    table = pq.read_table(path)
+    frame = table.to_pandas()
+    frame["slide_ids"] = [list(ids) for ids in frame["slide_ids"]]
+    return frame, json.loads(table.schema.metadata[b"classes"])
+
+
+def read_fold(path: str | Path) -> Fold:
+    """A split file as MIRROR publishes it: columns train and val of patients, of unequal length.
+
+    Raises InputError naming the file when it is not there or lacks a column.
+    """
+    sheet = read_text_sheet(path)
+    missing = {"train", "val"} - set(sheet)
+    if missing:
+        message = f"{path}: no column {', '.join(sorted(missing))}; a split file has the columns train and val"
+        raise InputError(message)
+    train, val = (tuple(patient for patient in sheet[side].str.strip() if patient) for side in ("train", "val"))
+    return Fold(train, val)
+
+
+def write_fold(path: str | Path, fold: Fold) -> None:
+    """Write a split file as MIRROR publishes them."""
+    write_sheet(path, pd.DataFrame({"train": pd.Series(fold.train), "val": pd.Series(fold.val)}))
+
+
+def read_folds(folder: str | Path, count: int) -> list[Fold]:
+    """The split files splits_0.csv ... of a folder. Raises InputError when one is missing."""
+    paths = [Path(folder) / f"splits_{k}.csv" for k in range(count)]
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        message = f"{folder}: no {', '.join(missing)}; set splits.folds to the number of split files there"
+        raise InputError(message)
+    return [read_fold(path) for path in paths]

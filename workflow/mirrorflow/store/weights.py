@@ -1,0 +1,100 @@
+"""Weights of encoders: from a local file, or from where their authors publish them."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import InputError
+from mirrorflow.slides.encoder_settings import HUB, RANDOM, TIMM, EncoderSettings
+
+PHIKON_REPOSITORY = "owkin/phikon"
+WRAPPERS = ("state_dict", "model", "teacher")
+
+
+def encoder_weights(encoder: EncoderSettings) -> Mapping[str, Any] | None:
+    """State dict for ``encoder``; None for random weights.
+
+    Raises InputError saying which file or download is missing.
+    """
+    if encoder.weights == RANDOM:
+        return None
+    if encoder.local is not None:
+        return read_weights(encoder.local)
+    try:
+        return _from_hub(encoder)
+    except Exception as error:  # each hub has exceptions of its own
+        source = _source(encoder)
+        message = (
+            f"encoder {encoder.name}: its weights could not be fetched from {source} "
+            f"({type(error).__name__}: {error}); download them elsewhere and set weights to the file's path"
+        )
+        raise InputError(message) from error
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """State dict of a safetensors or torch file. Raises InputError where it holds none."""
+    import torch
+
+    if not path.is_file():
+        message = f"{path}: no such weights file"
+        raise InputError(message)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        message = f"{path}: neither a safetensors file nor a torch state dict ({error})"
+        raise InputError(message) from error
+    except Exception as error:  # safetensors' own error has no public base
+        message = f"{path}: a damaged weights file ({error})"
+        raise InputError(message) from error
+    return _unwrapped(path, state)
+
+
+def _unwrapped(path: Path, state: Any) -> dict[str, Any]:
+    for wrapper in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not state:
+        message = f"{path}: holds a {type(state).__name__}, not a state dict"
+        raise InputError(message)
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _source(encoder: EncoderSettings) -> str:
+    if encoder.model == "resnet50":
+        from torchvision.models import ResNet50_Weights
+
+        return str(ResNet50_Weights[encoder.weights_set].url)
+    if encoder.model == "phikon":
+        return f"https://huggingface.co/{PHIKON_REPOSITORY}"
+    return f"timm's hub ({encoder.model.removeprefix(TIMM)})"
+
+
+def _from_hub(encoder: EncoderSettings) -> Mapping[str, Any]:
+    if encoder.weights != HUB:
+        message = f"weights {encoder.weights!r}"
+        raise ValueError(message)
+    if encoder.model == "resnet50":
+        from torchvision.models import ResNet50_Weights
+
+        return ResNet50_Weights[encoder.weights_set].get_state_dict(progress=False, check_hash=True)
+    if encoder.model == "phikon":
+        return read_weights(_phikon_file())
+    import timm
+
+    return timm.create_model(encoder.model.removeprefix(TIMM), pretrained=True, num_classes=0).state_dict()
+
+
+def _phikon_file() -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(PHIKON_REPOSITORY, "model.safetensors"))
+    except EntryNotFoundError:
+        return Path(hf_hub_download(PHIKON_REPOSITORY, "pytorch_model.bin"))

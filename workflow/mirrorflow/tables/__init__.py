@@ -1,0 +1,1 @@
+"""Result tables: ours beside the published value, with what differs."""

@@ -1,0 +1,79 @@
+"""Whether a cell of ours may be compared with a published one, and if not, everything that differs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+PAPER_PROTOCOL = {
+    "unit": "slide",
+    "splits": "published",
+    "gene_selection": "cohort",
+    "rna_scaling": "none",
+    "epoch": "best_on_evaluation",
+    "survival_bins": "cohort",
+    "few_shot_replacement": True,
+    "probe_features": "resampled_dropout",
+    "evaluate_all": False,
+}
+PAPER_PRETRAINING = {
+    "width": 768,
+    "tokens": 2048,
+    "epochs": 100,
+    "batch_size": 16,
+    "learning_rate": 2e-5,
+    "attention": "nystrom",
+    "objective": "reference",
+    "feature_scaling": "none",
+}
+PAPER_PATCHING = "512px-20x"
+
+
+def differences(
+    cohort: Mapping[str, Any],
+    encoder: Mapping[str, Any] | None,
+    protocol: Mapping[str, Any],
+    method: Mapping[str, Any],
+    setting_note: str,
+) -> list[str]:
+    """What differs between a cell of ours and MIRROR's Tables III and IV, each in a few words.
+
+    cohort: the config's entry; encoder: the config's entry, None for features made elsewhere; protocol and
+    method: resolved. Empty only if everything known matches.
+    """
+    if cohort["simulated"]:
+        return ["simulated cohort"]
+    found = [
+        f"{key}: {_show(protocol[key])} (paper: {_show(value)})"
+        for key, value in PAPER_PROTOCOL.items()
+        if protocol[key] != value
+    ]
+    found += _encoder_differences(encoder)
+    if method["family"] == "mirror":
+        pretrain = method["pretrain"]
+        found += [
+            f"pretraining {key}: {_show(pretrain[key])} (paper: {_show(value)})"
+            for key, value in PAPER_PRETRAINING.items()
+            if pretrain[key] != value
+        ]
+    else:
+        found.append("the paper names no hyper-parameters of this method")
+    if setting_note:
+        found.append(setting_note)
+    found.append("patients, expression and outcome source not shown to be the paper's")
+    return found
+
+
+def _encoder_differences(encoder: Mapping[str, Any] | None) -> list[str]:
+    if encoder is None:
+        return ["features made elsewhere"]
+    found = []
+    if encoder["weights"] == "random":
+        found.append("encoder with random weights")
+    if encoder["patching"] != PAPER_PATCHING:
+        found.append(f"patches {encoder['patching']} (paper: {PAPER_PATCHING})")
+    if encoder["model"] == "resnet50" and encoder["weights_set"] != "IMAGENET1K_V2":
+        found.append(f"weights {encoder['weights_set']} (paper: IMAGENET1K_V2)")
+    return found
+
+
+def _show(value: object) -> str:
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

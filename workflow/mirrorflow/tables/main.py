@@ -1,0 +1,59 @@
+"""The tables a reader opens first: methods down, cohorts and settings across (MIRROR's Tables III and IV)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
+KEY = ["protocol", "encoder", "method"]
+MAIN_METRICS = {"subtyping": ("accuracy", "f1_macro"), "survival": ("c_index",)}
+
+
+def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:
+    """Wide table of ``task``: rows protocol, encoder, method; a column per cohort, setting and metric.
+
+    A cell reads ``mean +- sd [low, high]``, followed by the published value where there is one. ``titles`` maps
+    cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``.
+    """
+    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])].copy()
+    if rows.empty:
+        return pd.DataFrame(columns=KEY)
+    rows["column"] = [
+        f"{titles.get(cohort, cohort)}, {setting}, {TITLES[metric]}"
+        for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
+    ]
+    rows["cell"] = [cell_text({str(key): value for key, value in row.items()}) for row in rows.to_dict("records")]
+    columns = list(dict.fromkeys(rows["column"]))
+    wide = rows.set_index([*KEY, "column"])["cell"].unstack(fill_value="")[columns]  # noqa: PD010
+    return wide.reset_index().sort_values(KEY, key=lambda column: _order(column, methods), ignore_index=True)
+
+
+def _order(column: pd.Series, methods: Sequence[str]) -> pd.Series:
+    if column.name == "method":
+        return column.map({name: number for number, name in enumerate(methods)})
+    if column.name == "encoder":
+        return column.map(lambda name: "" if name == "none" else name)
+    return column
+
+
+def cell_text(row: Mapping[str, object]) -> str:
+    """``0.912 ± 0.031 [0.871, 0.943]``, and ``(published 0.933 ± 0.012)`` where there is one."""
+    text = value_text(row["mean"], row["sd"])
+    if not np.isnan(_number(row["ci_low"])):
+        text += f" [{_number(row['ci_low']):.3f}, {_number(row['ci_high']):.3f}]"
+    if not np.isnan(_number(row["published_mean"])):
+        doubt = ", suspect" if row["suspect"] else ""
+        text += f" (published {value_text(row['published_mean'], row['published_sd'])}{doubt})"
+    return text
+
+
+def value_text(mean: object, sd: object) -> str:
+    """``0.912 ± 0.031``; an undefined mean reads ``undefined``, a missing deviation is left out."""
+    if np.isnan(_number(mean)):
+        return "undefined"
+    return f"{_number(mean):.3f}" + ("" if np.isnan(_number(sd)) else f" ± {_number(sd):.3f}")
+
+
+def _number(value: object) -> float:
+    return float("nan") if value is None else float(value)  # type: ignore[arg-type]

@@ -1,0 +1,177 @@
+"""Bags of patches: one a unit (a patient or a slide), and the tokens drawn from them."""
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mirrorflow.errors import InputError
+
+ShortBags = Literal["resample", "mask"]
+T = TypeVar("T")
+
+
+class Bags(Protocol):
+    """Units by number. ``bags[i]`` is every patch of unit i: float32 [patch, feature]."""
+
+    def __len__(self) -> int:
+        """Number of units."""
+
+    def __getitem__(self, i: int, /) -> np.ndarray:
+        """All patches of unit ``i``: float32 [patch, feature]."""
+
+
+class ArrayBags:
+    """Bags that lie in memory; ``names`` are for messages."""
+
+    def __init__(self, arrays: Sequence[np.ndarray], names: Sequence[str] | None = None) -> None:
+        self.arrays = arrays
+        self.names = list(names or map(str, range(len(arrays))))
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __getitem__(self, i: int, /) -> np.ndarray:
+        return self.arrays[i]
+
+
+class SomeBags:
+    """The bags of ``rows`` of a larger collection, e.g. the training units of a fold."""
+
+    def __init__(self, bags: Bags, rows: Sequence[int]) -> None:
+        self.bags, self.rows = bags, list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int, /) -> np.ndarray:
+        return self.bags[self.rows[i]]
+
+
+def draw_tokens(bag: np.ndarray, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw ``n_tokens`` patches of a bag [patch, feature], in random order (no spatial order, as published).
+
+    Without replacement; a smaller bag is drawn with replacement (published ``bag.short: resample``).
+    Raises InputError for an empty bag.
+    """
+    if not len(bag):
+        message = "empty bag: a unit without patches cannot be drawn from; leave it out of the cohort"
+        raise InputError(message)
+    return bag[rng.choice(len(bag), size=n_tokens, replace=len(bag) < n_tokens)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Units [batch], their patches [batch, patch, feature] and, where bags are padded, counts [batch]."""
+
+    units: np.ndarray
+    patches: Tensor
+    counts: Tensor | None
+
+
+def draw_batch(
+    bags: Bags,
+    units: np.ndarray,
+    *,
+    tokens: int,
+    short: ShortBags,
+    rngs: Sequence[np.random.Generator],
+) -> Batch:
+    """Draw every unit's tokens (one generator a unit) and stack them.
+
+    ``short="mask"`` takes a bag under ``tokens`` whole and pads it with zeros; ``counts`` says how many are
+    real. Raises InputError naming the unit whose bag is empty.
+    """
+    drawn = [_draw(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+    if short == "resample":
+        return Batch(units, torch.from_numpy(np.stack(drawn)), None)
+    counts = torch.tensor([len(bag) for bag in drawn])
+    padded = torch.zeros(len(drawn), int(counts.max()), drawn[0].shape[1])
+    for row, bag in zip(padded, drawn, strict=True):
+        row[: len(bag)] = torch.from_numpy(bag)
+    return Batch(units, padded, counts)
+
+
+def _draw(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
+    bag = np.asarray(bags[unit], dtype=np.float32)
+    if not len(bag):
+        message = f"{unit_name(bags, unit)}: no patches; leave this unit out of the cohort"
+        raise InputError(message)
+    return draw_tokens(bag, tokens if short == "resample" else min(tokens, len(bag)), rng)
+
+
+def unit_name(bags: Bags, unit: int) -> str:
+    """What to call a unit in a message: its name if the bags know names, else its number."""
+    if isinstance(bags, SomeBags):
+        return unit_name(bags.bags, bags.rows[unit])
+    names = getattr(bags, "names", None)
+    return str(names[unit]) if names else f"unit {unit}"
+
+
+def prefetched(items: Iterable[T], depth: int = 2) -> Generator[T]:
+    """Yield ``items``, up to ``depth`` of them made ahead in a thread, so that the device never waits.
+
+    An error in the thread is raised where its item would have come. The thread ends with the iteration,
+    also when that is left early.
+    """
+    ready: queue.Queue = queue.Queue(maxsize=depth)
+    left = threading.Event()
+
+    def offer(entry: tuple[str, object]) -> None:
+        while not left.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for item in items:
+                offer(("item", item))
+                if left.is_set():
+                    return
+            offer(("end", None))
+        except BaseException as error:  # handed on to the consumer
+            offer(("error", error))
+
+    thread = threading.Thread(target=work, name="mirrorflow-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        left.set()
+        thread.join()
+
+
+def patch_moments(bags: Bags) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [feature] over all patches of all units; a constant feature gets sd 1.
+
+    One pass, in float64, merging bag by bag (Chan et al. 1979), so that no more than a bag is held.
+    """
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    with closing(prefetched(bags[i] for i in range(len(bags)))) as read:
+        for bag in read:
+            if not len(bag):
+                continue
+            here = bag.astype(np.float64)
+            shift = here.mean(axis=0) - mean
+            total = count + len(here)
+            squares = squares + here.var(axis=0) * len(here) + shift**2 * (count * len(here) / total)
+            mean = mean + shift * (len(here) / total)
+            count = total
+    sd = np.sqrt(squares / max(count, 1))
+    sd[sd <= 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1.0
+    return mean.astype(np.float32), sd.astype(np.float32)

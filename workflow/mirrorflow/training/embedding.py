@@ -1,0 +1,140 @@
+"""Embeddings of units by a pretrained MIRROR: once and frozen, or drawn anew for every epoch of a probe."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mirrorflow.errors import ConfigError
+from mirrorflow.models.mirror import Mirror
+from mirrorflow.training.bags import Bags, Batch, ShortBags, draw_batch, prefetched
+from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """How units are embedded.
+
+    ``frozen``: evaluation mode; ``draws`` bags a unit, drawn once by the seed, their embeddings averaged.
+    ``resampled_dropout``: the published probe's way (encoders left in training mode, patches drawn anew in
+    each epoch): ``draws`` arrays with dropout for training units, and as many without for evaluation.
+
+    Raises ConfigError naming the setting, its value and what is allowed.
+    """
+
+    draws: int = 1
+    mode: Literal["frozen", "resampled_dropout"] = "frozen"
+    tokens: int = 2048
+    short: ShortBags = "resample"
+    batch_size: int = 16
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                message = f"{name} is {getattr(self, name)}; it must be at least 1"
+                raise ConfigError(message)
+        if self.mode not in ("frozen", "resampled_dropout"):
+            message = f"mode is {self.mode!r}; allowed: frozen, resampled_dropout"
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Slide and RNA embeddings, float32 [draw, unit, width], of ``units`` in this order.
+
+    ``slide`` and ``rna`` are for training a probe (draw e at its epoch e, modulo the draws), ``slide_eval``
+    and ``rna_eval`` for judging it; the two are the same arrays where the encoders were frozen.
+    """
+
+    units: tuple[str, ...]
+    slide: np.ndarray
+    rna: np.ndarray
+    slide_eval: np.ndarray
+    rna_eval: np.ndarray
+
+    def joined(self, *, draw: int = 0, evaluation: bool = False) -> np.ndarray:
+        """Slide and RNA side by side [unit, 2 * width], as MIRROR's linear head takes them."""
+        slide, rna = (self.slide_eval, self.rna_eval) if evaluation else (self.slide, self.rna)
+        return np.concatenate([slide[draw % len(slide)], rna[draw % len(rna)]], axis=1)
+
+
+def embed(
+    model: Mirror,
+    bags: Bags,
+    genes: np.ndarray,
+    units: Sequence[str],
+    settings: EmbedSettings,
+    *,
+    seed: int,
+    device: str = "auto",
+) -> Embeddings:
+    """Embed every unit; a unit's bag follows from (seed, draw, its name), whoever else is there.
+
+    ``genes`` [unit, gene] is scaled as in training. With Nystrom attention units go through one by one,
+    because its pseudo-inverse looks at the whole batch.
+    """
+    embedder = _Embedder(model, bags, genes, units, settings, seed, choose_device(device))
+    with torch.random.fork_rng(devices=[embedder.device] if embedder.device.type == "cuda" else []):
+        if settings.mode == "frozen":
+            slide, rna = (part.mean(axis=0, keepdims=True) for part in embedder.draws(training=False))
+            result = Embeddings(tuple(units), slide, rna, slide, rna)
+        else:
+            result = Embeddings(tuple(units), *embedder.draws(training=True), *embedder.draws(training=False))
+    model.eval()
+    return result
+
+
+class _Embedder:
+    def __init__(
+        self,
+        model: Mirror,
+        bags: Bags,
+        genes: np.ndarray,
+        units: Sequence[str],
+        settings: EmbedSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
+        self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
+        self.seed, self.device = seed, device
+        self.dtype = autocast_dtype(settings.precision, device)
+
+    def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""
+        self.model.train(training)
+        both = [self._draw(draw, training=training) for draw in range(self.settings.draws)]
+        return np.stack([slide for slide, _ in both]), np.stack([rna for _, rna in both])
+
+    @torch.inference_mode()
+    def _draw(self, draw: int, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
+        with closing(prefetched(self._batches(draw, training=training))) as batches:
+            parts = [self._encode(batch) for batch in batches]
+        slide, rna = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
+        return slide, rna
+
+    def _batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
+        size = 1 if self.model.settings.attention == "nystrom" else self.settings.batch_size
+        for start in range(0, len(self.units), size):
+            rows = np.arange(start, min(start + size, len(self.units)))
+            rngs = [
+                np.random.default_rng([self.seed, draw, training, zlib.crc32(self.units[int(row)].encode())])
+                for row in rows
+            ]
+            yield draw_batch(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
+
+    def _rng(self, draw: int, unit: str, *, training: bool) -> np.random.Generator:
+        return np.random.default_rng([self.seed, draw, training, zlib.crc32(unit.encode())])
+
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        patches = batch.patches.to(self.device)
+        genes = self.genes[torch.from_numpy(batch.units)].to(self.device)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            return self.model.encode(patches, genes, counts=batch.counts)

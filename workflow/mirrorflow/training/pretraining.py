@@ -1,0 +1,250 @@
+"""MIRROR's pretraining: batches of paired slides and RNA, resumable to the digit.
+
+Every random draw (order, patches, masks, style samples, dropout) follows from (seed, epoch, step) alone, so
+that a run resumed after epoch e gives the losses of one that was never disturbed.
+"""
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.models.mirror import Mirror
+from mirrorflow.models.objective import loss_terms, total_loss
+from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.schedule import (
+    autocast_dtype,
+    choose_device,
+    learning_rate_factor,
+    make_optimizer,
+)
+from mirrorflow.training.settings import PretrainSettings
+
+__all__ = ["PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
+
+logger = logging.getLogger("mirrorflow.pretraining")
+
+
+@dataclass
+class TrainingState:
+    """A run after ``epoch`` finished epochs. The tensors are the live ones: save before training goes on."""
+
+    epoch: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
+
+
+def pretrain(
+    model: Mirror,
+    bags: Bags,
+    genes: np.ndarray,
+    settings: PretrainSettings,
+    *,
+    patients: np.ndarray | None = None,
+    resume_from: TrainingState | None = None,
+    on_epoch: OnEpoch | None = None,
+    device: str = "auto",
+) -> list[dict[str, float]]:
+    """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
+
+    ``patients`` [unit], a number each, is needed where same-patient negatives are dropped. ``on_epoch``
+    hears of every finished epoch. Returns the history, one row an epoch: every loss term, their weighted
+    total, tau, learning rate, samples/s, seconds, peak memory.
+
+    Raises InputError for fewer than two units, MirrorflowError naming epoch and step when the loss is not
+    finite, or saying what to lower when the GPU's memory is full.
+    """
+    _check_inputs(model, bags, genes, settings)
+    run = _Run(model, bags, genes, settings, patients, choose_device(device))
+    history = run.restore(resume_from)
+    gpus = [run.device] if run.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        for epoch in range(len(history), settings.epochs):
+            history.append(run.epoch(epoch))
+            if on_epoch is not None:
+                state = TrainingState(epoch + 1, model.state_dict(), run.optimizer.state_dict(), list(history))
+                on_epoch(state, history[-1])
+    model.eval()
+    return history
+
+
+def _check_inputs(model: Mirror, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
+    if len(bags) != len(genes):
+        message = f"{len(bags)} bags beside {len(genes)} expression profiles; they must pair up"
+        raise InputError(message)
+    if len(bags) < 2:
+        message = f"{len(bags)} training unit(s): InfoNCE needs at least 2; check the split file"
+        raise InputError(message)
+    if not np.isfinite(genes).all():
+        message = "expression holds NaN or infinite values; scale it (NaN becomes 0) before pretraining"
+        raise InputError(message)
+    if settings.tokens > model.settings.tokens:
+        message = f"tokens is {settings.tokens}, but the model has only {model.settings.tokens} positions"
+        raise ConfigError(message)
+    if len(bags) < settings.batch_size:
+        logger.warning(
+            "%d training units are fewer than batch_size %d: training with batches of %d",
+            len(bags),
+            settings.batch_size,
+            len(bags),
+        )
+
+
+def epoch_batches(count: int, settings: PretrainSettings, epoch: int) -> list[np.ndarray]:
+    """The units of each batch of an epoch, in random order."""
+    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
+    size = min(settings.batch_size, count)
+    batches = [order[start : start + size] for start in range(0, count, size)]
+    if len(batches[-1]) < size and settings.drop_last:
+        return batches[:-1]
+    if len(batches[-1]) == 1 and len(batches) > 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+class _Run:
+    """One pretraining under way: what an epoch needs at hand."""
+
+    def __init__(
+        self,
+        model: Mirror,
+        bags: Bags,
+        genes: np.ndarray,
+        settings: PretrainSettings,
+        patients: np.ndarray | None,
+        device: torch.device,
+    ) -> None:
+        self.model, self.bags, self.settings, self.device = model.to(device), bags, settings, device
+        self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
+        self.patients = None if patients is None else torch.as_tensor(np.asarray(patients))
+        self.dtype = autocast_dtype(settings.precision, device)
+        self.optimizer = make_optimizer(
+            model.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+    def restore(self, state: TrainingState | None) -> list[dict[str, float]]:
+        """Take up ``state``, or fit the patch scaling for a fresh start; returns the history so far."""
+        if state is not None:
+            self.model.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+            return list(state.history)
+        if self.settings.feature_scaling == "train":
+            mean, sd = patch_moments(self.bags)
+            self.model.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
+        return []
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The drawn batches of an epoch."""
+        settings = self.settings
+        for step, units in enumerate(epoch_batches(len(self.bags), settings, epoch)):
+            rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(units))]
+            yield draw_batch(self.bags, units, tokens=settings.tokens, short=settings.short, rngs=rngs)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch and return its row of the history."""
+        started, seen = time.perf_counter(), 0
+        sums: dict[str, float] = {}
+        self.model.train()
+        with closing(prefetched(self.batches(epoch))) as batches:
+            for step, batch in enumerate(batches):
+                values = self._guarded_step(batch, epoch, step)
+                seen += len(batch.units)
+                for name, value in values.items():
+                    sums[name] = sums.get(name, 0.0) + value * len(batch.units)
+        seconds = time.perf_counter() - started
+        row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
+        return row | self._measures(seconds, seen)
+
+    def _measures(self, seconds: float, seen: int) -> dict[str, float]:
+        alignment = self.model.alignment
+        return {
+            "tau": float("nan") if alignment is None else float(alignment.log_tau.detach().exp()),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "samples_per_second": seen / seconds,
+            "seconds": seconds,
+            "peak_memory_mb": peak_memory_mb(self.device),
+        }
+
+    def _guarded_step(self, batch: Batch, epoch: int, step: int) -> dict[str, float]:
+        try:
+            return self._step(batch, epoch, step)
+        except torch.OutOfMemoryError as error:
+            message = (
+                f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
+                f"{self.settings.tokens} tokens; lower pretrain batch_size or tokens, or set attention: exact"
+            )
+            raise MirrorflowError(message) from error
+
+    def _step(self, batch: Batch, epoch: int, step: int) -> dict[str, float]:
+        generator = self._seed_step(epoch, step)
+        self.model.normalise_prototypes()
+        terms = self._terms(batch, generator)
+        total = total_loss(terms, self.model.settings)
+        values = {"total": total.item()} | {name: term.item() for name, term in terms.items()}
+        _check_finite(values, epoch, step)
+        self._set_learning_rate(epoch, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer.step()
+        return values
+
+    def _terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        units = torch.from_numpy(batch.units)
+        patches, genes = batch.patches.to(self.device), self.genes[units].to(self.device)
+        patients = None if self.patients is None else self.patients[units].to(self.device)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            output = self.model(patches, genes, counts=batch.counts, generator=generator)
+        return loss_terms(output, self.model.settings, patients)
+
+    def _seed_step(self, epoch: int, step: int) -> torch.Generator:
+        """Dropout draws from torch's own generator (forked by the caller), all else from the one returned."""
+        seed = step_seed(self.settings.seed, epoch, step)
+        torch.manual_seed(seed)
+        return torch.Generator(self.device).manual_seed(seed + 1)
+
+    def _set_learning_rate(self, epoch: int, step: int) -> None:
+        settings = self.settings
+        per_epoch = len(epoch_batches(len(self.bags), settings, epoch))
+        factor = learning_rate_factor(
+            epoch * per_epoch + step,
+            settings.epochs * per_epoch,
+            schedule=settings.schedule,
+            warmup_steps=settings.warmup_epochs * per_epoch,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """A number for torch's generators that follows from seed, epoch and step alone."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 2)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory in MB (10^6 bytes): allocated on the GPU, or resident in this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def _check_finite(values: Mapping[str, float], epoch: int, step: int) -> None:
+    if np.isfinite(values["total"]):
+        return
+    shown = ", ".join(f"{name}={value:.4g}" for name, value in values.items())
+    message = (
+        f"pretraining stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1} ({shown}); "
+        "lower learning_rate, set precision: float32, or look for extreme features or expression values"
+    )
+    raise MirrorflowError(message)

@@ -1,0 +1,49 @@
+"""Learning rate, precision and optimiser."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["float32", "bfloat16", "auto"]
+Schedule = Literal["constant", "cosine"]
+
+
+def learning_rate_factor(step: int, steps: int, *, schedule: Schedule, warmup_steps: int = 0) -> float:
+    """Factor on the learning rate at ``step`` of ``steps``: linear warm-up, then constant or a cosine."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What to autocast to, None for plain float32. ``auto``: bfloat16 where the device is built for it."""
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """True for CPUs with AVX512-BF16 or AMX and for GPUs with bfloat16 units."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], *, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Fused Adam (published: no weight decay); with weight decay AdamW, its decoupled form."""
+    kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    return kind(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto``: the GPU if there is one, else the CPU; anything else is torch's own name of a device."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)

@@ -1,0 +1,44 @@
+"""The auditor: what was really used, and whether a protocol's claim of honesty holds."""
+
+
+rule audit:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=basis_splits,
+        genes=basis_genes,
+        manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
+    output:
+        record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
+        page=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.md",
+    log:
+        f"{LOGS}/audit/{{protocol}}/{{cohort}}.log",
+    benchmark:
+        f"{BENCHMARKS}/audit/{{protocol}}/{{cohort}}.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.AUDIT,
+        protocol=protocol_of,
+        shots=config["evaluation"]["shots"],
+    script:
+        "../scripts/audit.py"
+
+
+rule require_honesty:
+    input:
+        record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
+    output:
+        passed=touch(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
+    log:
+        f"{LOGS}/require_honesty/{{protocol}}/{{cohort}}.log",
+    localrule: True
+    conda:
+        "../../envs/mirrorflow.yaml"
+    params:
+        strict=config["strict"],
+    script:
+        "../scripts/require_honesty.py"

@@ -1,0 +1,36 @@
+"""What a user would try first: majority, linear models, ridge Cox. One job per protocol, cohort, encoder, method."""
+
+
+rule fit_baseline:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=basis_splits,
+        support=basis_file(f"{BASIS}/support/support.tsv"),
+        index=pooled_index,
+        expression=expression_of,
+        genes=gene_inputs,
+    output:
+        manifest=f"{PREDICTIONS}/manifest.json",
+    log:
+        f"{LOGS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+    benchmark:
+        f"{BENCHMARKS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+    wildcard_constraints:
+        method=any_of(BASELINES),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        version=versions.BASELINES,
+        protocol=protocol_of,
+        tasks=tasks_of,
+        shots=config["evaluation"]["shots"],
+        seeds=config["seeds"][:1],
+        bins=config["probe"]["survival_bins"],
+        settings=lambda wildcards: config["methods"][wildcards.method],
+        rna_clip=config["expression"]["clip"],
+    script:
+        "../scripts/fit_baseline.py"

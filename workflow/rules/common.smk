@@ -1,0 +1,97 @@
+"""The config, resolved; names and paths that several rule files share. Free of torch."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+PACKAGE = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, PACKAGE)
+from mirrorflow import versions
+from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.jobs.locks import note_owner, own_jobs
+
+own_jobs(PACKAGE)
+
+try:
+    config = resolve(config)
+except MirrorflowError as error:
+    raise WorkflowError(str(error))
+
+STORE = config["store"]
+RESULTS = f"results/{config['run']}"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+
+COHORTS = list(config["cohorts"])
+PROTOCOLS = list(config["protocols"])
+FOLDS = list(range(config["splits"]["folds"]))
+SHARDS = list(range(config["slides"]["shards"]))
+PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
+BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
+RESOURCES = Path(workflow.basedir) / "resources"
+
+NAME = "[a-z0-9._-]+"
+
+
+def any_of(names):
+    """A regular expression for exactly these names (never the empty one)."""
+    import re
+
+    return "|".join(map(re.escape, names)) or "no-such-name"
+
+
+wildcard_constraints:
+    cohort=any_of(COHORTS),
+    protocol=any_of(PROTOCOLS),
+    basis=any_of(sorted({basis_of(p) for p in config["protocols"].values()})),
+    patching=NAME,
+    encoder=NAME,
+    source=NAME,
+    method=any_of(config["methods"]),
+    fold=r"\d+",
+    seed=r"\d+",
+    shard=r"\d+",
+
+
+def cohort_of(wildcards):
+    """The config's entry of the wildcard's cohort."""
+    return config["cohorts"][wildcards.cohort]
+
+
+def protocol_of(wildcards):
+    """The resolved protocol of the wildcard."""
+    return config["protocols"][wildcards.protocol]
+
+
+def basis_keys(basis):
+    """The four keys a basis stands for: unit, splits, gene_selection, rna_scaling."""
+    protocol = next(p for p in config["protocols"].values() if basis_of(p) == basis)
+    return {key: protocol[key] for key in ("unit", "splits", "gene_selection", "rna_scaling")}
+
+
+def is_external(cohort, encoder):
+    """Whether the encoder's features of a cohort were made elsewhere."""
+    return encoder in config["cohorts"][cohort]["features"]
+
+
+def own_encoders(cohort):
+    """Encoders whose features this workflow makes for a cohort."""
+    return [name for name in config["cohorts"][cohort]["encoders"] if not is_external(cohort, name)]
+
+
+def patching_of(encoder):
+    """The patch preset an encoder sees."""
+    return config["features"]["encoders"][encoder]["patching"]
+
+
+def encoders_of(cohort, method):
+    """Encoders a method is run with on a cohort; `none` for methods without slides."""
+    inputs = config["methods"][method]["inputs"]
+    return config["cohorts"][cohort]["encoders"] if "slides" in inputs else ["none"]
+
+
+def expression_of(wildcards):
+    """The cohort's expression matrix in the store."""
+    return f"{STORE}/expression/{cohort_of(wildcards)['expression']}/{wildcards.cohort}.parquet"

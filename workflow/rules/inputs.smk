@@ -1,0 +1,198 @@
+"""Input functions and paths of the rules, domain by domain in the order of the chain."""
+
+# cohort
+
+
+def clinical_files(wildcards):
+    """Files of the config's section `clinical`."""
+    clinical = cohort_of(wildcards)["clinical"]
+    return [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
+
+
+# slides
+
+SLIDES = f"{STORE}/slides/{{cohort}}/{{patching}}"
+
+
+def encoders_seeing(cohort, patching):
+    """Encoders of a cohort whose features are made here from this patch preset."""
+    return [encoder for encoder in own_encoders(cohort) if patching_of(encoder) == patching]
+
+
+def ledgers(cohort):
+    """Ledgers of a cohort: one for each patch preset its encoders see."""
+    return [
+        f"{STORE}/slides/{cohort}/{patching}/ledger.tsv"
+        for patching in sorted({patching_of(encoder) for encoder in own_encoders(cohort)})
+    ]
+
+
+def all_ledgers():
+    """Ledgers of all cohorts."""
+    return [path for cohort in COHORTS for path in ledgers(cohort)]
+
+
+# features
+
+FEATURES = f"{STORE}/features/{{cohort}}/{{patching}}/{{encoder}}"
+
+
+def encoder_settings(encoder):
+    """What decides an encoder's values, its name included; the patch preset is in the path."""
+    settings = config["features"]["encoders"][encoder]
+    return {
+        "name": encoder,
+        **{key: value for key, value in settings.items() if key != "patching"},
+    }
+
+
+def feature_shards(wildcards):
+    """Status files of the shards when features are made here; nothing when they were made elsewhere."""
+    if is_external(wildcards.cohort, wildcards.encoder):
+        return []
+    return expand(
+        f"{STORE}/features/{wildcards.cohort}/{patching_of(wildcards.encoder)}/{wildcards.encoder}/shards/{{shard}}.tsv",
+        shard=SHARDS,
+    )
+
+
+def feature_folder(wildcards):
+    """Where the feature files of a cohort and encoder lie."""
+    if is_external(wildcards.cohort, wildcards.encoder):
+        return cohort_of(wildcards)["features"][wildcards.encoder]
+    return f"{STORE}/features/{wildcards.cohort}/{patching_of(wildcards.encoder)}/{wildcards.encoder}"
+
+
+# expression
+
+BASIS = f"{RESULTS}/{{basis}}/{{cohort}}"
+
+
+def source_of(wildcards):
+    """The config's entry of an expression source."""
+    return config["expression"]["sources"][wildcards.source]
+
+
+# splits
+
+
+def split_folder(wildcards):
+    """Folder of split files when the basis reads its folds, else nothing."""
+    return cohort_of(wildcards)["splits"].get(basis_keys(wildcards.basis)["splits"])
+
+
+def split_files(wildcards):
+    """The split files a basis reads."""
+    folder = split_folder(wildcards)
+    return [f"{folder}/splits_{fold}.csv" for fold in FOLDS] if folder else []
+
+
+# pretrain
+
+MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}"
+EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
+
+
+# probe
+
+PREDICTIONS = f"{RESULTS}/predictions/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
+
+
+def basis_file(pattern):
+    """Input function: a file of the protocol's basis."""
+    return lambda wildcards: pattern.format(
+        basis=basis_of(protocol_of(wildcards)),
+        cohort=wildcards.cohort,
+        encoder=getattr(wildcards, "encoder", ""),
+        method=getattr(wildcards, "method", ""),
+    )
+
+
+def basis_splits(wildcards):
+    """Split files of the protocol's basis."""
+    basis = basis_of(protocol_of(wildcards))
+    return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/splits_{fold}.csv" for fold in FOLDS]
+
+
+def basis_genes(wildcards):
+    """Gene manifests of the protocol's basis."""
+    basis = basis_of(protocol_of(wildcards))
+    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/fold{fold}.tsv" for fold in FOLDS]
+
+
+def embedding_records(wildcards):
+    """One record per seed."""
+    basis, mode = (
+        basis_of(protocol_of(wildcards)),
+        protocol_of(wildcards)["probe_features"],
+    )
+    return [
+        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/done.json"
+        for seed in config["seeds"]
+    ]
+
+
+def tasks_of(wildcards):
+    """Tasks of the run that the method takes part in."""
+    return [task for task in config["evaluation"]["tasks"] if task in config["methods"][wildcards.method]["tasks"]]
+
+
+# baselines
+
+
+def pooled_index(wildcards):
+    """The index of the encoder's features, for methods that see slides."""
+    if "slides" not in config["methods"][wildcards.method]["inputs"]:
+        return []
+    return f"{RESULTS}/features/{wildcards.cohort}/{wildcards.encoder}.tsv"
+
+
+def gene_inputs(wildcards):
+    """Gene manifests, for methods that see RNA."""
+    return basis_genes(wildcards) if "rna" in config["methods"][wildcards.method]["inputs"] else []
+
+
+def manifests(protocols, cohorts):
+    """Manifests of every method, with every encoder it is run with."""
+    return [
+        f"{RESULTS}/predictions/{protocol}/{cohort}/{encoder}/{method}/manifest.json"
+        for protocol in protocols
+        for cohort in cohorts
+        for method in config["methods"]
+        if set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
+        for encoder in encoders_of(cohort, method)
+    ]
+
+
+# figures
+
+SURVIVAL_CURVES_OF = ("mirror", "cox")
+
+
+def curve_manifests(wildcards):
+    """Manifests of the methods whose risk groups are drawn: the pretrained ones and the Cox model."""
+    chosen = [
+        name
+        for name, method in config["methods"].items()
+        if method["family"] in SURVIVAL_CURVES_OF and "survival" in method["tasks"]
+    ]
+    if "survival" not in config["evaluation"]["tasks"]:
+        return []
+    return [
+        f"{RESULTS}/predictions/{protocol}/{wildcards.cohort}/{encoder}/{method}/manifest.json"
+        for protocol in PROTOCOLS
+        for method in chosen
+        for encoder in encoders_of(wildcards.cohort, method)
+    ]
+
+
+def model_records(wildcards):
+    """Records of every pretrained model of the cohort."""
+    return [
+        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
+        for method in PRETRAINED
+        for encoder in encoders_of(wildcards.cohort, method)
+        for seed in config["seeds"]
+        for fold in FOLDS
+    ]

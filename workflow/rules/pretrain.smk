@@ -1,0 +1,74 @@
+"""MIRROR's pretraining, a job a fold, and the frozen embeddings made with it.
+
+Declared outputs are small records: Snakemake deletes outputs before a re-run, and models and embeddings are
+worth keeping (they know themselves what they were made from).
+"""
+
+
+rule pretrain_mirror:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
+        expression=expression_of,
+        split=f"{BASIS}/splits/splits_{{fold}}.csv",
+        genes=f"{BASIS}/genes/fold{{fold}}.tsv",
+    output:
+        record=f"{MODEL}/done.json",
+    log:
+        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.tsv"
+    wildcard_constraints:
+        method=any_of(PRETRAINED),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        version=versions.PRETRAIN,
+        settings=lambda wildcards: pretrain_settings(config, wildcards.method),
+        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
+        rna_scaling=lambda wildcards: basis_keys(wildcards.basis)["rna_scaling"],
+        rna_clip=config["expression"]["clip"],
+    script:
+        "../scripts/pretrain_mirror.py"
+
+
+rule embed:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
+        expression=expression_of,
+        genes=expand(f"{BASIS}/genes/fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
+        models=expand(f"{MODEL}/done.json", fold=FOLDS, allow_missing=True),
+    output:
+        record=f"{EMBEDDINGS}/done.json",
+    log:
+        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
+    benchmark:
+        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
+    wildcard_constraints:
+        method=any_of(PRETRAINED),
+        mode="frozen|resampled_dropout",
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=240,
+    params:
+        version=versions.EMBED,
+        folds=FOLDS,
+        settings=lambda wildcards: {
+            "mode": wildcards.mode,
+            "draws": (
+                config["probe"]["epochs"] if wildcards.mode == "resampled_dropout" else config["embed"]["draws"]
+            ),
+        },
+        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
+    script:
+        "../scripts/embed.py"

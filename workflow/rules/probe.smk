@@ -1,0 +1,32 @@
+"""Linear probes on frozen embeddings: one job per protocol, cohort, encoder and method."""
+
+
+rule probe_mirror:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=basis_splits,
+        support=basis_file(f"{BASIS}/support/support.tsv"),
+        embeddings=embedding_records,
+    output:
+        manifest=f"{PREDICTIONS}/manifest.json",
+    log:
+        f"{LOGS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+    benchmark:
+        f"{BENCHMARKS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+    wildcard_constraints:
+        method=any_of(PRETRAINED),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        version=versions.PROBE,
+        protocol=protocol_of,
+        tasks=tasks_of,
+        shots=config["evaluation"]["shots"],
+        seeds=config["seeds"],
+        probe=config["probe"],
+    script:
+        "../scripts/probe_mirror.py"

@@ -1,0 +1,57 @@
+"""The report: one self-contained page of a run."""
+
+BASES = sorted({basis_of(protocol) for protocol in config["protocols"].values()})
+
+
+rule make_report:
+    input:
+        results=f"{RESULTS}/tables/results.csv",
+        main_tables=expand(f"{RESULTS}/tables/main_{{task}}.csv", task=["subtyping", "survival"]),
+        audits=expand(
+            f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
+            protocol=PROTOCOLS,
+            cohort=COHORTS,
+        ),
+        cohorts=expand(f"{RESULTS}/cohort/{{cohort}}.parquet", cohort=COHORTS),
+        beside_cohorts=expand(
+            f"{RESULTS}/cohort/{{cohort}}.{{what}}.tsv",
+            cohort=COHORTS,
+            what=["flow", "dropped"],
+        ),
+        summaries=expand(
+            f"{RESULTS}/{{basis}}/{{cohort}}/splits/summary.tsv",
+            basis=BASES,
+            cohort=COHORTS,
+        ),
+        genes=expand(
+            f"{RESULTS}/{{basis}}/{{cohort}}/genes/fold{{fold}}.tsv",
+            basis=BASES,
+            cohort=COHORTS,
+            fold=FOLDS,
+        ),
+        ledgers=all_ledgers(),
+        figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
+    output:
+        page=report(
+            f"{RESULTS}/report.html",
+            caption="../report/report_page.rst",
+            category="Report",
+        ),
+    log:
+        f"{LOGS}/make_report.log",
+    benchmark:
+        f"{BENCHMARKS}/make_report.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        version=versions.REPORT,
+        config=config,
+        configfiles=[str(path) for path in workflow.configfiles],
+        checkout=str(workflow.basedir),
+        benchmarks=BENCHMARKS,
+    script:
+        "../scripts/make_report.py"

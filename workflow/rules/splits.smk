@@ -1,0 +1,53 @@
+"""Folds of patients, and the support sets of k-shot learning."""
+
+
+rule make_splits:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        files=split_files,
+    output:
+        folds=expand(f"{BASIS}/splits/splits_{{fold}}.csv", fold=FOLDS, allow_missing=True),
+        report=f"{BASIS}/splits/summary.tsv",
+    log:
+        f"{LOGS}/make_splits/{{basis}}/{{cohort}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_splits/{{basis}}/{{cohort}}.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.SPLITS,
+        kind=lambda wildcards: basis_keys(wildcards.basis)["splits"],
+        folder=split_folder,
+        seed=config["splits"]["seed"],
+    script:
+        "../scripts/make_splits.py"
+
+
+rule draw_support:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=rules.make_splits.output.folds,
+    output:
+        support=f"{BASIS}/support/support.tsv",
+    log:
+        f"{LOGS}/draw_support/{{basis}}/{{cohort}}.log",
+    benchmark:
+        f"{BENCHMARKS}/draw_support/{{basis}}/{{cohort}}.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.SPLITS,
+        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
+        shots=config["evaluation"]["shots"],
+        bins=config["probe"]["survival_bins"],
+        seed=config["splits"]["seed"],
+    script:
+        "../scripts/draw_support.py"

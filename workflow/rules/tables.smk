@@ -1,0 +1,93 @@
+"""Predictions to metrics to tables, without torch."""
+
+
+rule evaluate:
+    input:
+        manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
+        passed=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+    output:
+        metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
+    log:
+        f"{LOGS}/evaluate/{{protocol}}/{{cohort}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluate/{{protocol}}/{{cohort}}.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=versions.METRICS,
+        settings={key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
+    script:
+        "../scripts/evaluate.py"
+
+
+rule make_results:
+    input:
+        metrics=expand(
+            f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
+            protocol=PROTOCOLS,
+            cohort=COHORTS,
+        ),
+        published=RESOURCES / "published_results.csv",
+        names=RESOURCES / "names.tsv",
+    output:
+        results=f"{RESULTS}/tables/results.csv",
+    log:
+        f"{LOGS}/make_results.log",
+    benchmark:
+        f"{BENCHMARKS}/make_results.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.TABLES,
+        config={
+            "cohorts": {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()},
+            "encoders": config["features"]["encoders"],
+            "protocols": config["protocols"],
+            "methods": {
+                name: {**entry, "pretrain": pretrain_settings(config, name)}
+                for name, entry in config["methods"].items()
+            },
+        },
+    script:
+        "../scripts/make_results.py"
+
+
+rule make_main_table:
+    input:
+        results=f"{RESULTS}/tables/results.csv",
+        names=RESOURCES / "names.tsv",
+    output:
+        csv=f"{RESULTS}/tables/main_{{task}}.csv",
+        md=report(
+            f"{RESULTS}/tables/main_{{task}}.md",
+            caption="../report/main_table.rst",
+            category="Tables",
+        ),
+        tex=f"{RESULTS}/tables/main_{{task}}.tex",
+    log:
+        f"{LOGS}/make_main_table/{{task}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_main_table/{{task}}.tsv"
+    wildcard_constraints:
+        task="subtyping|survival",
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.TABLES,
+        methods=list(config["methods"]),
+        titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
+        run=config["run"],
+    script:
+        "../scripts/make_main_table.py"

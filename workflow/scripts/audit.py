@@ -1,0 +1,19 @@
+"""Rule audit: what was really used under a protocol, held against what it claims."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.run_audit import run_audit
+
+    run_audit(
+        snakemake.input.cohort,
+        snakemake.input.splits,
+        snakemake.input.genes,
+        snakemake.input.manifests,
+        str(Path(str(snakemake.output.record)).with_suffix("")),
+        protocol=snakemake.params.protocol,
+        shots=snakemake.params.shots,
+        name=snakemake.wildcards.protocol,
+    )

@@ -1,0 +1,16 @@
+"""Rule build_cohort: patients, labels, outcomes, slides and expression joined; who was dropped and why."""
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.cohorts import build_cohort
+
+    build_cohort(
+        snakemake.params.clinical,
+        snakemake.params.settings,
+        dict(zip(snakemake.params.encoders, snakemake.input.indexes, strict=True)),
+        snakemake.input.expression,
+        snakemake.output.cohort,
+        snakemake.output.dropped,
+        snakemake.output.flow,
+    )

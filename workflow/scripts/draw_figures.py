@@ -1,0 +1,17 @@
+"""Rule draw_figures: a cohort's figures, from predictions, histories and results."""
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.draw_figures import draw_figures
+
+    draw_figures(
+        snakemake.wildcards.cohort,
+        snakemake.input.flow,
+        snakemake.input.manifests,
+        snakemake.input.models,
+        snakemake.input.results,
+        snakemake.input.names,
+        snakemake.output.folder,
+        methods=snakemake.params.methods,
+    )

@@ -1,0 +1,22 @@
+"""Rule extract_features: patch features of a shard of slides, read straight from the slides."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.extract_features import extract_shard
+    from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
+
+    rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
+    shard = [row for row in rows if shard_of(row.slide_id, snakemake.params.shards) == int(snakemake.wildcards.shard)]
+    extract_shard(
+        shard,
+        Path(str(snakemake.input.patches)).parents[1] / "patches",
+        Path(str(snakemake.output.status)).parents[1],
+        Path(snakemake.output.status),
+        snakemake.params.encoder,
+        snakemake.params.settings,
+        threads=snakemake.threads,
+        workers=snakemake.params.workers,
+    )

@@ -1,0 +1,12 @@
+"""Rule index_features: where the features of a cohort's slides lie, made here or elsewhere."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.index_features import index_features
+    from mirrorflow.store.slide_sheet import read_slide_sheet
+
+    rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
+    index_features(rows, Path(snakemake.params.folder), Path(snakemake.output.index))

@@ -1,0 +1,26 @@
+"""Rule make_report: everything of a run on one self-contained page."""
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.make_report import ReportFiles, make_report
+
+    given = snakemake.input
+    files = ReportFiles(
+        results=given.results,
+        main_tables=given.main_tables,
+        audits=given.audits,
+        cohorts=given.cohorts,
+        summaries=given.summaries,
+        genes=given.genes,
+        ledgers=given.ledgers,
+        figures=given.figures,
+        benchmarks=snakemake.params.benchmarks,
+    )
+    make_report(
+        files,
+        snakemake.output.page,
+        snakemake.params.config,
+        configfiles=snakemake.params.configfiles,
+        checkout=snakemake.params.checkout,
+    )

@@ -1,0 +1,15 @@
+"""Rule make_splits: folds of patients, made here or read from published files."""
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.cohorts import make_splits
+
+    make_splits(
+        snakemake.input.cohort,
+        snakemake.output.folds,
+        snakemake.output.report,
+        kind=snakemake.params.kind,
+        folder=snakemake.params.folder,
+        seed=snakemake.params.seed,
+    )

@@ -1,0 +1,25 @@
+"""Rule select_genes: the genes a fold's models see, chosen with the labels the protocol allows."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.select_genes import select_genes
+    from mirrorflow.splits import selection_patients
+    from mirrorflow.store.tables import read_cohort, read_fold
+
+    cohort, _ = read_cohort(snakemake.input.cohort)
+    fold = read_fold(snakemake.input.split)
+    select_genes(
+        Path(snakemake.input.expression),
+        selection_patients(cohort, fold, snakemake.params.scope, snakemake.params.seed),
+        dict(zip(cohort["patient"], cohort["label"], strict=True)),
+        Path(snakemake.output.manifest),
+        snakemake.params.settings,
+        fold=int(snakemake.wildcards.fold),
+        census=Path(snakemake.input.census) if snakemake.input.census else None,
+        drivers=Path(snakemake.input.drivers),
+        seed=snakemake.params.seed,
+        threads=snakemake.threads,
+    )
