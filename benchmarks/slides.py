@@ -44,7 +44,7 @@ def main() -> None:
         print(json.dumps({"peak_mb": peak_mb(), "cpu": time.process_time()} | figures))
         return
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), patches=96 if args.quick else 448, repeats=1 if args.quick else 3)
+        figures = measure(Path(folder), patches=96 if args.quick else 288, repeats=1 if args.quick else 2)
         if args.gpu:
             figures |= measure_gpu(Path(folder))
     for name, value in figures.items():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from mirrorflow.errors import ConfigError, SettingsMismatchError
-from mirrorflow.jobs import extract_features
-from mirrorflow.jobs.extract_features import Segment, extract_shard, fill_batches
+from mirrorflow.jobs import encode_slides
+from mirrorflow.jobs.encode_slides import Segment, fill_batches
+from mirrorflow.jobs.extract_features import extract_shard
 from mirrorflow.jobs.patch_slides import patch_shard
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.encoders import build_encoder
@@ -142,7 +143,7 @@ def test_finished_slides_are_kept(cohort: tuple[list[SlideRow], Path], tmp_path:
             raise KeyboardInterrupt
         return open_slide(path)
 
-    monkeypatch.setattr(extract_features, "open_slide", dies_at_c)
+    monkeypatch.setattr(encode_slides, "open_slide", dies_at_c)
     with pytest.raises(KeyboardInterrupt):
         extract(cohort, tmp_path, settings={"batch_size": 6})
     assert (tmp_path / "a.h5").exists()
@@ -150,7 +151,7 @@ def test_finished_slides_are_kept(cohort: tuple[list[SlideRow], Path], tmp_path:
     whole = (tmp_path / "a.h5").read_bytes()
 
     opened.clear()
-    monkeypatch.setattr(extract_features, "open_slide", lambda path: (opened.append(path.stem), open_slide(path))[1])
+    monkeypatch.setattr(encode_slides, "open_slide", lambda path: (opened.append(path.stem), open_slide(path))[1])
     extract(cohort, tmp_path)
     assert "a" not in opened
     assert "c" in opened
@@ -203,14 +204,14 @@ def test_a_slide_that_vanished_fails_alone(cohort: tuple[list[SlideRow], Path], 
 
 
 def test_features_that_overflow_fail(cohort: tuple[list[SlideRow], Path], tmp_path: Path, monkeypatch: Any):
-    monkeypatch.setattr(extract_features.Run, "_encode", huge_features)
+    monkeypatch.setattr(encode_slides.Run, "_encode", huge_features)
     row = extract(cohort, tmp_path, {"output_dtype": "float16"})["a"]
     assert row["status"] == "failed"
     assert "overflow" in row["reason"]
 
 
-def huge_features(_: Any, batch: Any, read: Any) -> extract_features.Encoded:
-    return extract_features.Encoded(batch, np.full((len(read.images), 512), 1e9, np.float32), read.readable)
+def huge_features(_: Any, batch: Any, read: Any) -> encode_slides.Encoded:
+    return encode_slides.Encoded(batch, np.full((len(read.images), 512), 1e9, np.float32), read.readable)
 
 
 def test_half_precision_storage(cohort: tuple[list[SlideRow], Path], tmp_path: Path):

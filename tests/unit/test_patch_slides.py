@@ -7,7 +7,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from mirrorflow.errors import ConfigError, SettingsMismatchError
+from mirrorflow.errors import ConfigError, MirrorflowError, SettingsMismatchError
 from mirrorflow.jobs import patch_slides
 from mirrorflow.jobs.patch_slides import patch_shard
 from mirrorflow.store.ledger import PATCH_COLUMNS, read_rows
@@ -162,6 +162,17 @@ def test_bad_slides_do_not_stop_the_others(tmp_path: Path):
     assert [row["slide_id"] for row in found] == ["s0", "s1", "s2", "s3", "s4"]
     assert [row["status"] for row in found] == ["failed"] * 4 + ["ok"]
     assert all(row["reason"] for row in found[:4])
+
+
+def test_a_full_disk_is_no_slides_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        message = "no space left on the disk"
+        raise MirrorflowError(message)
+
+    path = write_svs(tmp_path / "a.svs", simple(600, 600))
+    monkeypatch.setattr(patch_slides, "write_png", refuse)
+    with pytest.raises(MirrorflowError, match="no space left"):
+        patch_one(path, tmp_path)
 
 
 def test_finished_slides_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

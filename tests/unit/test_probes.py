@@ -334,7 +334,8 @@ def test_a_units_prediction_does_not_depend_on_the_other_evaluation_units(fit):
 def test_pooling_by_hand():
     bag = np.array([[1, 10], [3, 10]], dtype=np.float16)
     assert pool(bag, "mean").tolist() == [2, 10]
-    assert pool(bag, "mean_std").tolist() == [2, 10, 1, 0]
+    np.testing.assert_allclose(pool(bag, "mean_std"), [2, 10, np.sqrt(2), 0])  # ddof 1
+    assert pool(bag[:1], "mean_std").tolist() == [1, 10, 0, 0]
     assert pool(bag, "mean").dtype == np.float32
 
 

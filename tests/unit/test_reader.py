@@ -146,6 +146,15 @@ def test_a_truncated_slide(tmp_path: Path):
         open_slide(path)
 
 
+def test_a_truncated_slide_whose_first_level_is_whole(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(600, 500), downsamples=(1, 4))
+    with tifffile.TiffFile(path) as tiff:
+        second = tiff.pages[1].aspage().offset
+    path.write_bytes(path.read_bytes()[: second - 10])
+    with pytest.raises(SlideError, match="the file is cut off"):
+        open_slide(path)
+
+
 def test_transparent_is_white():
     bgra = np.array([[[0, 0, 0, 0], [10, 20, 30, 255], [50, 40, 30, 100]]], np.uint8)  # premultiplied
     assert on_white(bgra).tolist() == [[[255, 255, 255], [30, 20, 10], [185, 195, 205]]]

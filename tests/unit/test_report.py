@@ -233,9 +233,8 @@ class SmallRun:
             figures=[self.figure_folder],
             benchmarks=str(self.results / "benchmarks"),
         )
-        configfile = str(self.folder / "config" / "my config.yaml")
         destination = self.results / name
-        make_report(files, str(destination), self.config, configfiles=[configfile], checkout=str(self.folder))
+        make_report(files, str(destination), self.config, configfiles=["config/my config.yaml"])
         return destination.read_text(encoding="utf-8")
 
 
@@ -348,7 +347,7 @@ def test_failing_slides_come_first_with_their_reason(page: str) -> None:
 def test_genes_and_audits_are_counted(page: str) -> None:
     # folds share 7, 7 and 6 of 8 genes: 7/9, 7/9 and 6/10
     assert f"mean Jaccard index: {(7 / 9 + 7 / 9 + 6 / 10) / 3:.2f}" in page
-    assert "kept by rfe" in page
+    assert "reason rfe" in page
     assert "genes were chosen with the subtype labels of 12 evaluation patients" in page
     assert '<span class="badge leak">leak</span>' in page
 

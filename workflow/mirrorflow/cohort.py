@@ -17,7 +17,7 @@ from mirrorflow.units import DAYS_PER_MONTH
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
-BARCODE_SITE = r"^TCGA-([A-Z0-9]{2})-"
+BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
 UNKNOWN = ("", "NA", "N/A", "NaN", "nan", "[Not Available]", "[Not Applicable]", "[Unknown]")
 """How sheets write an unknown label, site, time or event."""
 

@@ -50,8 +50,7 @@ rule make_report:
     params:
         version=versions.REPORT,
         config=config,
-        configfiles=[str(path) for path in workflow.configfiles],
-        checkout=str(workflow.basedir),
+        configfiles=[os.path.relpath(path) for path in workflow.configfiles],
         benchmarks=BENCHMARKS,
     script:
         "../scripts/make_report.py"

@@ -12,7 +12,7 @@ with door(snakemake):
     shard = [row for row in rows if shard_of(row.slide_id, snakemake.params.shards) == int(snakemake.wildcards.shard)]
     extract_shard(
         shard,
-        Path(str(snakemake.input.patches)).parents[1] / "patches",
+        Path(str(snakemake.input.patches)).parents[1],
         Path(str(snakemake.output.status)).parents[1],
         Path(snakemake.output.status),
         snakemake.params.encoder,

@@ -22,5 +22,4 @@ with door(snakemake):
         snakemake.output.page,
         snakemake.params.config,
         configfiles=snakemake.params.configfiles,
-        checkout=snakemake.params.checkout,
     )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 
-TCGA_BARCODE = re.compile(r"(?P<patient>TCGA-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(?P<type>\d{2})[A-Z]?(?:-.*)?)?\Z")
+TCGA_BARCODE = re.compile(r"(?P<patient>[A-Z0-9]{4}-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(?P<type>\d{2})[A-Z]?(?:-.*)?)?\Z")
 ENSEMBL_VERSION = re.compile(r"(?P<stem>ENS[A-Z]*[GTP]\d{11})\.\d+(?P<par>_PAR_Y)?\Z")
 SAMPLE_TYPE = re.compile(r"-\d{2}[A-Z]?\Z")
 

@@ -1,5 +1,6 @@
 """Rules build_cohort, make_splits and draw_support."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from mirrorflow import splits as folding
 from mirrorflow.errors import InputError
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
+
+logger = logging.getLogger("mirrorflow.cohort")
 
 
 def build_cohort(

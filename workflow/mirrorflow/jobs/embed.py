@@ -13,7 +13,6 @@ from mirrorflow import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.paired import load_paired
-from mirrorflow.jobs.pretrain import filled
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.embedding import EmbedSettings, embed
@@ -57,7 +56,7 @@ def embed_fold(
     _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, genes_manifest)
     training = stored.made_with["training"]
     chosen = EmbedSettings(**{key: training[key] for key in ("tokens", "short", "batch_size")} | dict(settings))
-    genes = filled(RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression))
+    genes = RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression)
     bags = paired.bags(4.0 if chosen.draws > 1 else 0.0)
     embeddings = embed(stored.network, bags, genes, paired.names, chosen, seed=seed, device=device)
     write_embeddings(destination, embeddings, made_with)

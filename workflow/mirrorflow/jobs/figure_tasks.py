@@ -112,7 +112,7 @@ def survival_task(manifest: Path, titles: Mapping[str, str]) -> Task:
         if groups["group"].nunique() < 2:
             message = f"{method} gives everybody the same risk: there are no two groups to draw"
             raise InputError(message)
-        title = f"{titles.get(method, method)} · {encoder} · {protocol}"
+        title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
         figure = draw_survival_curves(groups, shorten(title, 70))
         p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
         alt = f"Kaplan-Meier curves of two groups; {p_value}. " + " ".join(_group_lines(groups))

@@ -22,6 +22,9 @@ from mirrorflow.report.running import Origin, cost_section, reproduce_section
 from mirrorflow.report.slides import slides_section
 from mirrorflow.store.files import write_text
 
+CHECKOUT = Path(__file__).parents[3]
+"""The folder of the Snakefile, whose git commit the page names."""
+
 
 @dataclass(frozen=True)
 class ReportFiles:
@@ -47,17 +50,15 @@ def make_report(
     config: Mapping[str, Any],
     *,
     configfiles: Sequence[str],
-    checkout: str,
 ) -> None:
     """Write the page of a run.
 
-    config: as resolved; configfiles: as given to Snakemake (none: the demo's); checkout: folder whose git
-    commit the page names.
+    config: as resolved; configfiles: as given to Snakemake, from the working directory (none: the demo's).
     """
     audits = inputs.read_audits(files.audits)
     cohorts = inputs.read_cohorts(files.cohorts)
     sections = _sections(files, config, audits, cohorts)
-    sections.append(reproduce_section(_origin(config, configfiles, checkout)))
+    sections.append(reproduce_section(_origin(config, configfiles)))
     sections.append(cost_section(inputs.read_benchmarks(files.benchmarks)))
     page = Page(
         f"mirrorflow: run {config['run']}",
@@ -114,21 +115,15 @@ def _key_descriptions() -> dict[str, str]:
     return {name: entry.get("description", "") for name, entry in keys.items()}
 
 
-def _origin(config: Mapping[str, Any], configfiles: Sequence[str], checkout: str) -> Origin:
-    given = " ".join(shlex.quote(_shown(path, checkout)) for path in configfiles)
+def _origin(config: Mapping[str, Any], configfiles: Sequence[str]) -> Origin:
+    given = shlex.join(configfiles)
     command = "snakemake --cores 8 --resources gpu=1" + (f" --configfile {given}" if given else "")
     return Origin(
         command,
         yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=100),
         inputs.package_versions(),
-        inputs.git_commit(checkout),
+        inputs.git_commit(str(CHECKOUT)),
     )
-
-
-def _shown(path: str, checkout: str) -> str:
-    """A path within the checkout relative to it."""
-    inside = Path(path).is_absolute() and Path(path).is_relative_to(checkout)
-    return str(Path(path).relative_to(checkout)) if inside else str(path)
 
 
 def _plain(value: Any) -> Any:

@@ -17,16 +17,18 @@ def read_then_work(
     *,
     readers: int,
     workers: int,
+    prepare: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """``work(item, read(item))`` for each item, in the order of ``items``.
 
-    ``readers`` threads read ahead of ``workers`` threads; at most as many items are under way as keep both
-    busy, so memory does not grow with their number. The first exception ends it, and is raised here.
+    ``readers`` threads read ahead of ``workers`` threads, each of which runs ``prepare`` first; at most as many
+    items are under way as keep both busy, so memory does not grow with their number. The first exception ends
+    it, and is raised here.
     """
     ahead = readers + 2 * workers
     under_way: deque[Future[Result]] = deque()
     reading = ThreadPoolExecutor(readers, thread_name_prefix="read")
-    working = ThreadPoolExecutor(workers, thread_name_prefix="work")
+    working = ThreadPoolExecutor(workers, thread_name_prefix="work", initializer=prepare)
 
     def start(item: Item) -> Future[Result]:
         raw = reading.submit(read, item)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
+from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.jobs.patch_settings import PatchSettings, Places
 from mirrorflow.progress import Progress
 from mirrorflow.slides.grid import Patching, place_patches
@@ -87,14 +87,16 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     named = {"slide_id": row.slide_id, "patient": row.patient}
     try:
         return named | _patch_slide(row, places, wanted, started)
-    except (SettingsMismatchError, ConfigError):
+    except InputError as error:
+        reason = str(error)
+        logger.warning("%s: failed: %s", row.slide_id, reason)
+    except MirrorflowError:  # a full disk, wrong settings: no fault of the slide
         raise
     except Exception as error:  # one bad slide must not stop the others
-        expected = isinstance(error, InputError)
-        logger.log(logging.WARNING, "%s: failed: %s", row.slide_id, error, exc_info=not expected)
-        places.remove()
-        reason = str(error) if expected else f"{type(error).__name__}: {error}"
-        return named | {"status": "failed", "reason": reason, "patches": 0} | {"seconds": _since(started)}
+        reason = f"{type(error).__name__}: {error}"
+        logger.exception("%s: failed", row.slide_id)
+    places.remove()
+    return named | {"status": "failed", "reason": reason, "patches": 0, "seconds": _since(started)}
 
 
 def _patch_slide(row: SlideRow, places: Places, wanted: PatchSettings, started: float) -> Row:

@@ -77,7 +77,7 @@ def pretrain_fold(
         return
     state = load_checkpoint(folder, made_with)
     scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
-    genes = filled(scaler.transform(paired.expression))
+    genes = scaler.transform(paired.expression)
     model = build_mirror(model_settings, training.seed)
     cache_gb = float(settings.get("cache_gb", CACHE_GB))
     history = pretrain(
@@ -134,11 +134,6 @@ def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[i
 def fold_seed(seed: int, fold: int) -> int:
     """A seed of its own for each fold of a run."""
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
-
-
-def filled(values: np.ndarray) -> np.ndarray:
-    """Scaled expression with NaN as 0, as published (0 is the training mean where it was standardised)."""
-    return np.nan_to_num(np.asarray(values, dtype=np.float32), nan=0.0)
 
 
 def _reporter(

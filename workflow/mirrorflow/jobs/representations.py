@@ -68,6 +68,8 @@ class PooledInputs:
     rna_scaling: str
     clip: float | None
     _pooled: dict[str, np.ndarray] = field(default_factory=dict)
+    _scaled: dict[int, tuple[dict[str, int], np.ndarray]] = field(default_factory=dict)
+    """Row of each patient and scaled genes [patient, gene] of the fold that was asked for last."""
 
     def digest(self, fold_number: int) -> str:
         """From the index of the features, the expression file's settings and the fold's genes."""
@@ -100,16 +102,18 @@ class PooledInputs:
         return np.stack([self._pooled[name] for name in units["unit"]])
 
     def _genes(self, fold: Fold, fold_number: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> list[np.ndarray]:
-        ids = read_text_sheet(self.genes[fold_number])["id"].tolist()
-        known = set(self.units["patient"])
-        fitted_on = [patient for patient in fold.train if patient in known]
-        values = read_expression(self._expression_path(), patients=sorted(known), genes=ids)
-        row = {patient: number for number, patient in enumerate(values.patients)}
-        scaler = RnaScaler.fit(values.values[[row[p] for p in fitted_on]], scaling=self.rna_scaling, clip=self.clip)
-        return [scaler.transform(values.values[[row[p] for p in part["patient"]]]) for part in (train, evaluation)]
+        if fold_number not in self._scaled:
+            self._scaled = {fold_number: self._scale(fold, fold_number)}
+        row, values = self._scaled[fold_number]
+        return [values[[row[patient] for patient in part["patient"]]] for part in (train, evaluation)]
 
-    def _expression_path(self) -> Path:
-        return Path(str(self.expression))
+    def _scale(self, fold: Fold, fold_number: int) -> tuple[dict[str, int], np.ndarray]:
+        ids = read_text_sheet(self.genes[fold_number])["id"].tolist()
+        patients = sorted(set(self.units["patient"]))
+        values = read_expression(str(self.expression), patients=patients, genes=ids).values
+        row = {patient: number for number, patient in enumerate(patients)}
+        fitted_on = [row[patient] for patient in fold.train if patient in row]
+        return row, RnaScaler.fit(values[fitted_on], scaling=self.rna_scaling, clip=self.clip).transform(values)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from mirrorflow import versions
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.census import CensusGene, match_census, parse_census
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.expression.selection import (
@@ -25,6 +23,7 @@ from mirrorflow.expression.selection import (
     everything,
     gene_table,
 )
+from mirrorflow.jobs.curated_genes import curated_genes, read_list
 from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.expression import read_record as read_expression_record
@@ -35,16 +34,6 @@ logger = logging.getLogger(__name__)
 METHODS = ("rfe", "variance", "univariate_f", "families", "pathways", "none")
 SEES_LABELS = ("rfe", "univariate_f")
 SEES_VALUES = ("rfe", "univariate_f", "variance")
-CURATED = ("census", "drivers")
-
-
-@dataclass(frozen=True)
-class _Curated:
-    """Rows of the curated genes and where they come from: "census", "drivers" or "" for none."""
-
-    source: str
-    rows: list[int]
-    record: dict[str, Any]
 
 
 def select_genes(
@@ -79,13 +68,14 @@ def select_genes(
         return
     _, ids, symbols = read_names(expression)
     choice = _choose(method, expression, ids, symbols, seen, labels, settings, seed, threads)
-    curated = _curated(settings, census, drivers, expression.stem, symbols)
+    curated = curated_genes(settings, census, drivers, expression.stem, symbols)
     table = gene_table(choice, ids=ids, symbols=symbols, curated=curated.rows, curated_reason=curated.source)
     table = table.assign(fold=fold, labels_seen=len(labels_of))
+    by_reason = {str(reason): int(count) for reason, count in table["reason"].value_counts().items()}
     record = {
         "method": method,
         "genes": len(table),
-        "genes_by_reason": {str(key): int(n) for key, n in table["reason"].value_counts().items()},
+        "genes_by_reason": by_reason,
         "curated": curated.record,
         "selection": choice.details,
         "labels_seen": len(labels_of),
@@ -93,7 +83,7 @@ def select_genes(
         "value_patients": [patient for patient in seen if method in SEES_VALUES],
     }
     write_genes(manifest, table, made_with, record)
-    logger.info("%s: %d genes (%s)", manifest, len(table), record["genes_by_reason"])
+    logger.info("%s: %d genes %s", manifest, len(table), by_reason)
 
 
 def _patients_seen(method: str, train_patients: Sequence[str], labels: Mapping[str, str]) -> list[str]:
@@ -160,7 +150,7 @@ def _gene_sets(settings: Mapping[str, Any], method: str) -> dict[str, list[str]]
     if not path:
         message = f"expression.selection.gene_sets: method {method} needs a CSV of gene sets (one column a set)"
         raise ConfigError(message)
-    return parse_gene_sets(_read(Path(path), "expression.selection.gene_sets"), where=str(path))
+    return parse_gene_sets(read_list(Path(path), "expression.selection.gene_sets"), where=str(path))
 
 
 def _n_genes(settings: Mapping[str, Any], method: str) -> int:
@@ -169,59 +159,6 @@ def _n_genes(settings: Mapping[str, Any], method: str) -> int:
         message = f"expression.selection.n_genes: method {method} needs a number of genes"
         raise ConfigError(message)
     return int(n_genes)
-
-
-def _curated(
-    settings: Mapping[str, Any], census: Path | None, drivers: Path, cohort: str, symbols: Sequence[str]
-) -> _Curated:
-    """Census genes, or the stand-in where no census file is given."""
-    if settings.get("census", "auto") is False:
-        return _Curated("", [], {"source": None})
-    if census:
-        genes = parse_census(
-            _read(census, "expression.census"),
-            where=str(census),
-            tumour_types=settings.get("tumour_types") or (),
-            tiers=settings.get("tiers") or (1, 2),
-        )
-        source, path, note = "census", census, f"tumour types {settings.get('tumour_types') or 'all'}"
-    else:
-        genes, note = _drivers(drivers, cohort)
-        source, path = "drivers", drivers
-        logger.warning("no census file given: %s stands in for it (%s)", drivers, note)
-    match = match_census(genes, symbols)
-    if match.unmatched:
-        logger.warning("%s: %d genes are not in the expression", path, len(match.unmatched))
-    record = {
-        "source": source,
-        "stand_in": source == "drivers",
-        "file": path.name,
-        "note": note,
-        "genes": len(genes),
-        "transcripts": len(match.positions),
-        "unmatched": match.unmatched,
-    }
-    return _Curated(source, match.positions, record)
-
-
-def _drivers(path: Path, cohort: str) -> tuple[list[CensusGene], str]:
-    """The stand-in's genes for a cohort; those of all cohorts where it is not among them."""
-    _read(path, "expression.drivers")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    if missing := {"cohort", "gene"} - set(table.columns):
-        message = f"{path}: no column {', '.join(sorted(missing))}; the list of drivers has cohort and gene"
-        raise InputError(message)
-    own = table[table["cohort"].str.lower() == cohort.lower()]
-    note = f"drivers of {cohort}" if len(own) else f"{cohort} is not among its cohorts: drivers of all of them"
-    return [CensusGene(symbol) for symbol in dict.fromkeys((own if len(own) else table)["gene"])], note
-
-
-def _read(path: Path, key: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); {key} names it"
-        raise InputError(message) from error
 
 
 def _identity(

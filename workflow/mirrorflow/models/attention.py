@@ -16,6 +16,8 @@ AttentionForm = Literal["nystrom", "exact"]
 
 RESIDUAL_KERNEL = 33
 PINV_ITERATIONS = 6
+PLAIN_SCORES_GB = 2.0
+"""Plain products hold the scores of a whole batch, in each of three blocks: no more than this."""
 
 
 class BagAttention(nn.Module):
@@ -60,7 +62,7 @@ class ExactAttention(BagAttention):
         """Mix ``tokens`` [batch, token, width]; see :class:`BagAttention` for the mask."""
         q, k, v = self.project(tokens, mask)
         keys = None if mask is None else mask[:, None, None, :]
-        return self.merge(F.scaled_dot_product_attention(q, k, v, attn_mask=keys) + self.residual(v))
+        return self.merge(exact_attention(q, k, v, keys) + self.residual(v))
 
 
 class NystromAttention(BagAttention):
@@ -100,6 +102,28 @@ def check_heads(width: int, heads: int, *, what: str) -> None:
     if heads < 1 or width % heads:
         message = f"width {width} is not divisible by {what} {heads}; choose a multiple (48, 96, 192, 384, 768)"
         raise ConfigError(message)
+
+
+def exact_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
+    """softmax(QK') V over [batch, head, token, width]; ``keys`` [batch, 1, 1, token] is True at real ones.
+
+    On CPUs with AVX512-BF16 but no AMX the fused kernel gains nothing from bfloat16, while plain products
+    do (measured at 2,117 tokens, forward and backward: 0.32 against 0.49 s a sample).
+    """
+    if not _plain_products_win(q):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+    with torch.autocast("cpu", enabled=False):
+        scores = (q * q.shape[-1] ** -0.5) @ k.mT
+        if keys is not None:
+            scores = scores.masked_fill(~keys, float("-inf"))
+        return scores.softmax(dim=-1) @ v
+
+
+def _plain_products_win(q: Tensor) -> bool:
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or torch.cpu._is_amx_tile_supported():
+        return False
+    scores_gb = q.shape[0] * q.shape[1] * q.shape[2] ** 2 * 2 / 1e9
+    return scores_gb <= PLAIN_SCORES_GB
 
 
 def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: Tensor | None = None) -> Tensor:

@@ -97,7 +97,8 @@ def predict_cox(
         message = f"{len(targets)} training units with {int(targets.event.sum())} events: Cox cannot be fitted"  # type: ignore[union-attr]
         raise InputError(message)
     scaler = StandardScaler().fit(train)
-    pca = PCA(min(components, len(train) - 1, train.shape[1]), svd_solver="full").fit(scaler.transform(train))
+    # scikit-learn's own choice of solver; where that is the randomised one it is seeded.
+    pca = PCA(min(components, len(train) - 1, train.shape[1]), random_state=0).fit(scaler.transform(train))
     model = CoxPHSurvivalAnalysis(alpha=alpha, n_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)

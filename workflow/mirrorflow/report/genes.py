@@ -52,5 +52,5 @@ def _table(basis: str, cohort: str, folds: Sequence[FoldGenes], protocols: Seque
         "all, by the reason they were kept, and the patients whose labels the choice saw. Overlap between two folds, "
         f"mean Jaccard index: {overlap:.2f}. Rule select_genes."
     )
-    header = ("fold", "genes", *(f"kept by {reason}" for reason in reasons), "labels seen")
+    header = ("fold", "genes", *(f"reason {reason}" for reason in reasons), "labels seen")
     return Table(caption, header, rows, frozenset(range(1, len(header))))

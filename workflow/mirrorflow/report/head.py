@@ -71,7 +71,7 @@ def glance_section(
     ]
     caption = (
         f"Protocols, all cohorts together (rule audit). {counted(config['splits']['folds'], 'fold')}, "
-        f"seeds {', '.join(map(str, config['seeds']))}; methods: {', '.join(config['methods'])}."
+        f"seed {', '.join(map(str, config['seeds']))}; methods: {', '.join(config['methods'])}."
     )
     second = Table(caption, ("protocol", "claims to be honest", "audit"), rows)
     return Section("glance", "At a glance", (first, second))

@@ -36,10 +36,9 @@ def protocols_section(
     rows.append([Cell("basis"), *(Cell(bases[name]) for name in protocols), Cell(_BASIS)])
     rows.sort(key=lambda row: not any(cell.strong for cell in row))
     differing = sum(any(cell.strong for cell in row) for row in rows)
-    caption = (
-        f"The {counted(len(protocols), 'protocol')} of this run, key by key, as resolved from the config. In bold, and "
-        f"first: the {differing} keys in which they differ. Rule make_report."
-    )
+    caption = f"Protocol {', '.join(protocols)}, key by key, as resolved from the config. Rule make_report."
+    if len(protocols) > 1:
+        caption += f" In bold, and first: the {counted(differing, 'key')} in which they differ."
     table = Table(caption, ("key", *protocols, "meaning"), rows)
     return Section("protocols", "Protocols side by side", (table,))
 

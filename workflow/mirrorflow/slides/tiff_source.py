@@ -4,6 +4,7 @@ around OpenSlide for plain JPEG tiles (0.7 ms instead of 3.9 ms for 512 x 512 px
 
 import math
 import os
+import struct
 import xml.etree.ElementTree as ET
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -144,6 +145,7 @@ class TiffSource:
     def __init__(self, path: Path) -> None:
         try:
             with tifffile.TiffFile(path) as tiff:
+                _check_directories(tiff)
                 self._levels = [TiffLevel(path, _planes(level)) for level in tiff.series[0].levels]
                 self.properties: Mapping[str, str] = _properties(tiff)
         except RegionError:
@@ -179,6 +181,18 @@ def jpeg_levels(path: Path, levels: Sequence[Level]) -> dict[int, TiffLevel]:
             }
     except Exception:  # no TIFF, or none that tifffile reads: OpenSlide alone will do
         return {}
+
+
+def _check_directories(tiff: tifffile.TiffFile) -> None:
+    """A file that was cut off may still show its first page: its last directory points beyond the end."""
+    layout, stream = tiff.tiff, tiff.filehandle
+    stream.seek(_all_pages(tiff)[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, stream.read(layout.tagnosize))
+    stream.seek(tags * layout.tagsize, os.SEEK_CUR)
+    (following,) = struct.unpack(layout.offsetformat, stream.read(layout.offsetsize))
+    if following:
+        message = f"its next directory should be at byte {following:,} of {stream.size:,}; the file is cut off"
+        raise RegionError(message)
 
 
 def _all_pages(tiff: tifffile.TiffFile) -> list[Any]:

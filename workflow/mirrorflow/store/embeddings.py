@@ -16,28 +16,27 @@ from mirrorflow.training.embedding import Embeddings
 
 logger = logging.getLogger("mirrorflow.store")
 
+RECORD = "mirrorflow"
+"""The one key of the metadata: safetensors writes several in random order, and equal files would differ."""
+
 
 def write_embeddings(path: Path, embeddings: Embeddings, made_with: Mapping[str, Any]) -> None:
     """Write arrays ``slide`` and ``rna`` [draw, unit, width], and ``*_eval`` where these differ."""
     arrays = {"slide": embeddings.slide, "rna": embeddings.rna}
     if embeddings.slide_eval is not embeddings.slide:
         arrays |= {"slide_eval": embeddings.slide_eval, "rna_eval": embeddings.rna_eval}
-    metadata = {
-        "units": json.dumps(list(embeddings.units)),
-        "settings": canonical(made_with),
-        "digest": digest(made_with),
-    }
+    record = {"units": list(embeddings.units), "settings": canonical(made_with)}
     with written_whole(path) as temporary:
-        save_file(arrays, str(temporary), metadata=metadata)
+        save_file(arrays, str(temporary), metadata={RECORD: json.dumps(record)})
 
 
 def read_embeddings(path: Path) -> Embeddings:
     """Read what :func:`write_embeddings` wrote. Raises InputError when it is not there or not whole."""
-    metadata = _metadata(path)
+    record = _record(path)
     arrays = load_file(path)
     slide, rna = arrays["slide"], arrays["rna"]
     return Embeddings(
-        tuple(json.loads(metadata["units"])),
+        tuple(record["units"]),
         slide,
         rna,
         arrays.get("slide_eval", slide),
@@ -47,7 +46,7 @@ def read_embeddings(path: Path) -> Embeddings:
 
 def stored_digest(path: Path) -> str:
     """Digest of what the embeddings were made from. Raises InputError when the file is not one."""
-    return _metadata(path)["digest"]
+    return digest(json.loads(_record(path)["settings"]))
 
 
 def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:
@@ -55,20 +54,20 @@ def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        return _metadata(path)["settings"] == canonical(made_with)
+        return _record(path)["settings"] == canonical(made_with)
     except InputError as error:
         logger.warning("%s; made again", error)
         return False
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _record(path: Path) -> dict[str, Any]:
     try:
         with safe_open(str(path), framework="np") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError) as error:
         message = f"{path}: not readable as embeddings ({error}); delete it and run embed again"
         raise InputError(message) from error
-    if "units" not in metadata:
-        message = f"{path}: a safetensors file, but not embeddings (no units in its metadata)"
+    if RECORD not in metadata:
+        message = f"{path}: a safetensors file, but not embeddings (its metadata has no {RECORD})"
         raise InputError(message)
-    return metadata
+    return json.loads(metadata[RECORD])

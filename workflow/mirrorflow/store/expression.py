@@ -22,6 +22,9 @@ from mirrorflow.store.files import write_text
 ROWS_A_GROUP = 8192
 """Small enough to read a few genes quickly, large enough to compress well."""
 
+BYTES_A_GROUP = 128 << 20
+"""Fewer rows a group where there are many patients, so that memory stays bounded."""
+
 METADATA = "mirrorflow"
 
 
@@ -36,12 +39,13 @@ class Expression:
 
 
 class ExpressionWriter:
-    """Writes rows as they come, in groups of ``ROWS_A_GROUP``; use as a context manager."""
+    """Writes rows as they come, a group at a time; use as a context manager."""
 
     def __init__(self, path: Path, patients: Sequence[str]) -> None:
         columns = [("id", pa.string()), ("gene", pa.string()), *((name, pa.float32()) for name in patients)]
         self.schema = pa.schema(columns)
         self.writer = pq.ParquetWriter(path, self.schema, compression="zstd", use_dictionary=["gene"])
+        self.rows_a_group = max(1, min(ROWS_A_GROUP, BYTES_A_GROUP // (4 * max(1, len(patients)))))
         self.waiting: list[tuple[list[str], list[str], NDArray[np.float32]]] = []
 
     def __enter__(self) -> "ExpressionWriter":
@@ -53,7 +57,7 @@ class ExpressionWriter:
     def add(self, ids: list[str], symbols: list[str], values: NDArray[np.float32]) -> None:
         """Some rows: ``values`` [gene, patient]."""
         self.waiting.append((ids, symbols, values))
-        if sum(len(rows[0]) for rows in self.waiting) >= ROWS_A_GROUP:
+        if sum(len(rows[0]) for rows in self.waiting) >= self.rows_a_group:
             self._flush()
 
     def finish(self, settings: Mapping[str, Any], counts: Mapping[str, Any]) -> None:

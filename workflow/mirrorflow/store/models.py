@@ -24,6 +24,8 @@ logger = logging.getLogger("mirrorflow.store")
 
 MODEL, CONFIG, HISTORY, CHECKPOINT = "model.safetensors", "config.json", "history.csv", "checkpoint.pt"
 NETWORK, SCALER = "network.", "rna_scaler."
+SETTINGS = "settings"
+"""The one key of the metadata: safetensors writes several in random order, and equal files would differ."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def save_model(
     """Write a finished model; ``model.safetensors`` comes last, so that where it lies all is there.
 
     The file holds the weights with the patch scaling (``network.*``) and the RNA scaling
-    (``rna_scaler.*``); its metadata holds ``made_with`` and its digest.
+    (``rna_scaler.*``); its metadata holds ``made_with``.
     """
     with written_whole(folder / HISTORY) as temporary:
         pd.DataFrame(list(history)).to_csv(temporary, index=False)
@@ -54,9 +56,8 @@ def save_model(
     write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     tensors = {NETWORK + name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     tensors |= {SCALER + name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in rna_scaler.items()}
-    metadata = {"settings": canonical(made_with), "digest": digest(made_with)}
     with written_whole(folder / MODEL) as temporary:
-        save_file(tensors, str(temporary), metadata=metadata)
+        save_file(tensors, str(temporary), metadata={SETTINGS: canonical(made_with)})
     (folder / CHECKPOINT).unlink(missing_ok=True)
     clear_leftovers(folder)
 
@@ -70,7 +71,7 @@ def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
 def _stored_settings(folder: Path) -> str | None:
     try:
         with safe_open(str(folder / MODEL), framework="pt") as stream:
-            return (stream.metadata() or {}).get("settings")
+            return (stream.metadata() or {}).get(SETTINGS)
     except (SafetensorError, OSError) as error:
         logger.warning("%s: not readable (%s); made again", folder / MODEL, error)
         return None

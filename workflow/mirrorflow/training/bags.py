@@ -90,7 +90,8 @@ def draw_batch(
     """
     drawn = [_draw(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
     if short == "resample":
-        return Batch(units, torch.from_numpy(np.stack(drawn)), None)
+        # Copied to torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
+        return Batch(units, torch.stack([torch.from_numpy(bag) for bag in drawn]), None)
     counts = torch.tensor([len(bag) for bag in drawn])
     padded = torch.zeros(len(drawn), int(counts.max()), drawn[0].shape[1])
     for row, bag in zip(padded, drawn, strict=True):

@@ -104,7 +104,7 @@ class _Embedder:
         self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
         self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
         self.seed, self.device = seed, device
-        self.dtype = autocast_dtype(settings.precision, device)
+        self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
 
     def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""

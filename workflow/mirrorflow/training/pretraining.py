@@ -129,7 +129,7 @@ class _Run:
         self.model, self.bags, self.settings, self.device = model.to(device), bags, settings, device
         self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
         self.patients = None if patients is None else torch.as_tensor(np.asarray(patients))
-        self.dtype = autocast_dtype(settings.precision, device)
+        self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
         self.optimizer = make_optimizer(
             model.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -10,6 +10,8 @@ from torch import nn
 Precision = Literal["float32", "bfloat16", "auto"]
 Schedule = Literal["constant", "cosine"]
 
+MIN_WIDTH_BFLOAT16 = 256
+
 
 def learning_rate_factor(step: int, steps: int, *, schedule: Schedule, warmup_steps: int = 0) -> float:
     """Factor on the learning rate at ``step`` of ``steps``: linear warm-up, then constant or a cosine."""
@@ -20,10 +22,14 @@ def learning_rate_factor(step: int, steps: int, *, schedule: Schedule, warmup_st
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """What to autocast to, None for plain float32. ``auto``: bfloat16 where the device is built for it."""
+def autocast_dtype(precision: Precision, device: torch.device, width: int) -> torch.dtype | None:
+    """What to autocast to, None for plain float32. ``auto``: bfloat16 where the device is built for it.
+
+    On a CPU a narrow model stays in float32: under 256 the casts cost more than the products gain.
+    """
     if precision == "auto":
-        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+        wide = device.type != "cpu" or width >= MIN_WIDTH_BFLOAT16
+        precision = "bfloat16" if wide and has_fast_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else None
 
 

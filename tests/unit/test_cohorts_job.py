@@ -1,0 +1,209 @@
+"""Rules build_cohort, make_splits and draw_support on sheets written to disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.cohorts import build_cohort, draw_support, make_splits
+from mirrorflow.splits import Fold
+from mirrorflow.store.expression import ExpressionWriter
+from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
+
+CLINICAL = {"sheet": "", "columns": {}, "time_unit": "days"}
+
+
+def write_expression(path: Path, patients: list[str]) -> None:
+    with ExpressionWriter(path, patients) as writer:
+        writer.add(["g"], ["G"], np.zeros((1, len(patients)), np.float32))
+        writer.finish({}, {})
+
+
+def people(count: int = 30, **changes: object) -> pd.DataFrame:
+    number = np.arange(count)
+    frame = pd.DataFrame(
+        {
+            "patient": [f"P{i:02}" for i in number],
+            "label": np.array(["a", "b"])[number % 2],
+            "time_days": number + 1.0,
+            "event": (number % 3 > 0).astype(float),
+            "site": [f"s{i % 6}" for i in number],
+            "slide_ids": [[f"P{i:02}-1", f"P{i:02}-2"] for i in number],
+        }
+    )
+    return frame.assign(**changes)
+
+
+def split(tmp: Path, frame: pd.DataFrame, kind: str = "random", count: int = 3, **changes: object) -> list[Fold]:
+    write_cohort(tmp / "cohort.parquet", frame, ["a", "b"])
+    paths = [str(tmp / f"splits_{number}.csv") for number in range(count)]
+    settings = {"kind": kind, "folder": None, "seed": 1} | changes
+    make_splits(str(tmp / "cohort.parquet"), paths, str(tmp / "summary.tsv"), **settings)
+    return [read_fold(path) for path in paths]
+
+
+# build_cohort
+
+
+def build(folder: Path, sheet: str, settings: dict, rna: list[str]) -> pd.DataFrame:
+    (folder / "patients.tsv").write_text(sheet)
+    (folder / "uni.tsv").write_text(
+        "slide_id\tpatient\tpath\tstatus\treason\n"
+        "a1\tA\tp\tok\t\nb1\tB\tp\tok\t\nb2\tB\tp\tmissing\tno such file\nc1\tC\tp\tok\t\n"
+    )
+    write_expression(folder / "rna.parquet", rna)
+    build_cohort(
+        CLINICAL | {"sheet": str(folder / "patients.tsv")},
+        settings,
+        {"uni": str(folder / "uni.tsv")},
+        str(folder / "rna.parquet"),
+        str(folder / "cohort.parquet"),
+        str(folder / "dropped.tsv"),
+        str(folder / "flow.tsv"),
+    )
+    return read_cohort(folder / "cohort.parquet")[0]
+
+
+def test_a_cohort_is_written_with_who_was_dropped_and_why(tmp_path):
+    sheet = "patient\tlabel\ttime\tevent\tage\nA\tx\t10\t1\t60\nB\ty\t\t\t70\nC\tz\t5\t0\t\n"
+    settings = {"classes": {"y": "why", "x": "ex"}, "site": "none"}
+    frame = build(tmp_path, sheet, settings, ["A", "B"])
+    assert frame["patient"].tolist() == ["A", "B"]
+    assert frame["label"].tolist() == ["ex", "why"]
+    assert frame["age"].tolist() == ["60", "70"]
+    assert frame["slide_ids"].tolist() == [["a1"], ["b1"]]
+    assert read_cohort(tmp_path / "cohort.parquet")[1] == ["why", "ex"]
+    dropped = read_text_sheet(tmp_path / "dropped.tsv").set_index(["step", "patient"])["reason"].to_dict()
+    assert dropped == {
+        ("features of uni", "B"): "missing: no such file",
+        ("expression", "C"): "no expression",
+        ("survival", "B"): "outcome unknown: kept for pretraining and subtyping",
+    }
+    flow = read_text_sheet(tmp_path / "flow.tsv")
+    assert flow["patients"].tolist() == ["3", "3", "2", "2", "1"]
+
+
+def test_a_bad_sheet_names_the_file_and_the_line(tmp_path):
+    with pytest.raises(InputError, match=r"patients\.tsv: a patient a second time: line 3: 'A'"):
+        build(tmp_path, "patient\tlabel\nA\tx\nA\ty\n", {"classes": {}, "site": "none"}, ["A"])
+
+
+def test_xenas_tables_are_understood(tmp_path):
+    (tmp_path / "survival.tsv").write_text("sample\tOS\tOS.time\nTCGA-A1-0001-01\t1\t5\nTCGA-Z9-0009-01\t0\t7\n")
+    (tmp_path / "matrix.tsv").write_text("sampleID\thistological_type\nTCGA-A1-0001-01\tIDC\n")
+    (tmp_path / "uni.tsv").write_text("slide_id\tpatient\tstatus\treason\ns\tTCGA-A1-0001\tok\t\n")
+    write_expression(tmp_path / "rna.parquet", ["TCGA-A1-0001"])
+    clinical = {key: str(tmp_path / f"{key}.tsv") for key in ("survival", "matrix")}
+    build_cohort(
+        clinical | {"label": "histological_type", "outcome": "OS"},
+        {"classes": {"IDC": "idc"}, "site": "barcode"},
+        {"uni": str(tmp_path / "uni.tsv")},
+        str(tmp_path / "rna.parquet"),
+        *(str(tmp_path / name) for name in ("cohort.parquet", "dropped.tsv", "flow.tsv")),
+    )
+    frame, classes = read_cohort(tmp_path / "cohort.parquet")
+    assert frame[["patient", "label", "site"]].to_numpy().tolist() == [["TCGA-A1-0001", "idc", "A1"]]
+    assert classes == ["idc"]
+    assert read_text_sheet(tmp_path / "dropped.tsv").empty
+
+
+# make_splits
+
+
+@pytest.mark.parametrize("kind", ["random", "site_preserved"])
+def test_folds_are_written_as_mirror_publishes_them(tmp_path, kind):
+    frame = people()
+    folds = split(tmp_path, frame, kind)
+    assert sorted(patient for fold in folds for patient in fold.val) == frame["patient"].tolist()
+    assert all(set(fold.train) & set(fold.val) == set() for fold in folds)
+    summary = read_text_sheet(tmp_path / "summary.tsv")
+    assert summary["val"].astype(int).sum() == len(frame)
+    assert (summary["val_a"].astype(int) + summary["val_b"].astype(int) == summary["val"].astype(int)).all()
+    assert set(summary["in_neither"]) == {"0"}
+    if kind == "site_preserved":
+        site = dict(zip(frame["patient"], frame["site"], strict=True))
+        assert all({site[p] for p in fold.train}.isdisjoint({site[p] for p in fold.val}) for fold in folds)
+
+
+def test_published_folds_are_kept_less_whom_the_cohort_lacks(tmp_path):
+    published = tmp_path / "published"
+    for number in range(2):
+        write_fold(published / f"splits_{number}.csv", Fold(("P00", "P01", "ghost"), ("P01", "P02")))
+    folds = split(tmp_path, people(5), "published", 2, folder=str(published))
+    assert folds == [Fold(("P00", "P01"), ("P01", "P02"))] * 2  # a shared patient is the auditor's business
+    assert read_text_sheet(tmp_path / "summary.tsv")["in_neither"].tolist() == ["2", "2"]
+
+
+def test_published_folds_of_other_patients_are_refused(tmp_path):
+    published = tmp_path / "published"
+    write_fold(published / "splits_0.csv", Fold(("P00",), ("ghost",)))
+    with pytest.raises(InputError, match=r"splits_0\.csv: none of its patients is in the cohort on one side"):
+        split(tmp_path, people(5), "published", 1, folder=str(published))
+    with pytest.raises(InputError, match=r"no splits_1\.csv"):
+        split(tmp_path, people(5), "published", 2, folder=str(published))
+
+
+# draw_support
+
+
+def supports(folder: Path, frame: pd.DataFrame, unit: str = "patient", **changes: object) -> pd.DataFrame:
+    folds = split(folder, frame)
+    paths = [str(folder / f"splits_{number}.csv") for number in range(len(folds))]
+    settings = {"unit": unit, "shots": [2, 4], "bins": 4, "seed": 3} | changes
+    draw_support(str(folder / "cohort.parquet"), paths, str(folder / "support.tsv"), **settings)
+    return read_text_sheet(folder / "support.tsv")
+
+
+def test_every_support_set_a_protocol_may_ask_for_is_there(tmp_path):
+    drawn = supports(tmp_path, people())
+    key = ["setting", "task", "fold", "replacement", "survival_bins"]
+    assert len(drawn.groupby(key)) == 2 * 2 * 3 * 2 * 2
+    honest = drawn[(drawn["replacement"] == "False") & (drawn["setting"] == "4-shot")]
+    sizes = honest.groupby([*key, "group"])["patient"].nunique()
+    assert (sizes[:, "subtyping"] == 4).all()
+    assert honest.groupby(key)["k_real"].nunique().eq(1).all()
+
+
+def test_support_sets_are_drawn_from_training_patients(tmp_path):
+    drawn = supports(tmp_path, people(), "slide")
+    for number in range(3):
+        train = read_fold(tmp_path / f"splits_{number}.csv").train
+        mine = drawn[drawn["fold"] == str(number)]
+        assert set(mine["patient"]) <= set(train)
+        assert (mine["unit"].str.slice(0, 3) == mine["patient"]).all()
+
+
+def test_evaluation_labels_and_outcomes_do_not_move_honest_support_sets(tmp_path):
+    before = supports(tmp_path, people())
+    val = read_fold(tmp_path / "splits_0.csv").val
+    frame = people()
+    mine = frame["patient"].isin(val)
+    frame.loc[mine, "label"] = frame.loc[mine, "label"].to_numpy()[::-1]
+    frame.loc[mine, "time_days"] *= 100
+    write_cohort(tmp_path / "cohort.parquet", frame, ["a", "b"])
+    paths = [str(tmp_path / f"splits_{number}.csv") for number in range(3)]
+    draw_support(
+        str(tmp_path / "cohort.parquet"),
+        paths,
+        str(tmp_path / "again.tsv"),
+        unit="patient",
+        shots=[2, 4],
+        bins=4,
+        seed=3,
+    )
+    after = read_text_sheet(tmp_path / "again.tsv")
+    honest = [table[(table["fold"] == "0") & (table["survival_bins"] == "fold")] for table in (before, after)]
+    pd.testing.assert_frame_equal(honest[0].reset_index(drop=True), honest[1].reset_index(drop=True))
+
+
+def test_without_outcomes_only_subtyping_has_support_sets(tmp_path):
+    assert set(supports(tmp_path, people(event=np.nan))["task"]) == {"subtyping"}
+    assert set(supports(tmp_path, people(event=0.0))["task"]) == {"subtyping"}
+    assert set(supports(tmp_path, people(label=""))["task"]) == {"survival"}
+
+
+def test_without_shots_the_table_is_empty_but_there(tmp_path):
+    drawn = supports(tmp_path, people(), shots=[])
+    assert drawn.empty
+    assert "k_real" in drawn

@@ -1,0 +1,28 @@
+"""config/README.md is what the schema says."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mirrorflow.config import resolve
+from mirrorflow.config_reference import reference
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_reference_is_up_to_date() -> None:
+    stored = (ROOT / "config" / "README.md").read_text()
+    assert stored == reference(), "run `mirrorflow config-reference > config/README.md`"
+
+
+def test_reference_names_nested_keys_and_defaults() -> None:
+    text = reference()
+    assert "| `expression.selection.rfe.step` | `0.05` |" in text
+    assert "| `cohorts.<name>.clinical.sheet` |" in text
+    assert "| `unit` | patient | slide | patient |" in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")) + sorted(ROOT.glob("tests/workflow/configs/*")))
+def test_every_config_of_the_project_is_valid(path: Path) -> None:
+    assert resolve(yaml.safe_load(path.read_text()))["cohorts"]

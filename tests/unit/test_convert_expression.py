@@ -1,0 +1,170 @@
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
+from mirrorflow.jobs.convert_expression import convert_expression, patients_in
+from mirrorflow.store.expression import read_expression
+
+TCGA = {"orientation": "genes_by_samples", "sample_ids": "tcga"}
+OWN = {"orientation": "genes_by_samples", "sample_ids": "patient"}
+MATRIX = """sample\tTCGA-AA-0002-01\tTCGA-AA-0001-01A\tTCGA-AA-0001-01B\tTCGA-AA-0002-11\tGTEX-1
+ENST00000000001.2\t1\t2\t4\t9\t9
+ENST00000000002.1\tNA\t\t6\t9\t9
+ENST00000000003.1\t-9.9658\t0.5\tNaN\t9\t9
+"""
+SMALL = "id,P1,P2\ng1,1,2\ng2,3,4\n"
+
+
+def converted(folder: Path, text: str, settings: dict, name: str = "m.tsv", **more) -> Path:
+    (folder / name).write_text(text)
+    convert_expression(folder / name, folder / "out.parquet", settings, **more)
+    return folder / "out.parquet"
+
+
+def counts(path: Path) -> dict:
+    return json.loads(Path(f"{path}.json").read_text())["counts"]
+
+
+def test_primary_tumours_are_kept_and_aliquots_averaged(tmp_path: Path):
+    path = converted(tmp_path, MATRIX, TCGA)
+    expression = read_expression(path)
+    assert expression.patients == ["TCGA-AA-0001", "TCGA-AA-0002"]
+    nan = np.nan
+    np.testing.assert_allclose(expression.values, [[3, 6, 0.5], [1, nan, -9.9658]], rtol=1e-6)
+    assert counts(path) == {
+        "samples_read": 5,
+        "samples_kept": 3,
+        "samples_dropped_by_type": {"11": 1, "not TCGA": 1},
+        "samples_of_other_patients": 0,
+        "patients": 2,
+        "patients_averaged": 1,
+        "samples_averaged": 2,
+        "genes": 3,
+        "genes_without_symbol": 0,
+        "values_missing": 1,
+    }
+
+
+def test_the_cohorts_patients_are_picked_and_symbols_mapped(tmp_path: Path):
+    (tmp_path / "map").write_text("id\tgene\nENST00000000001.2\tTP53\nENST00000000002.9\tAKT1\n")
+    path = converted(tmp_path, MATRIX, TCGA, probemap=tmp_path / "map", patients=["TCGA-AA-0002", "TCGA-ZZ-9999"])
+    expression = read_expression(path)
+    assert expression.patients == ["TCGA-AA-0002"]
+    assert expression.symbols == ["TP53", "AKT1", "ENST00000000003.1"]
+    assert counts(path)["samples_of_other_patients"] == 2
+    assert counts(path)["genes_without_symbol"] == 1
+
+
+@pytest.mark.parametrize("ending", ["tsv.gz", "csv", "parquet"])
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_every_format_and_orientation_reads_the_same(tmp_path: Path, ending: str, orientation: str):
+    values = np.random.default_rng(0).normal(0, 3, (50, 7)).astype(np.float32)
+    frame = pd.DataFrame(values, [f"g{row}" for row in range(50)], [f"case{column}" for column in range(7)])
+    table = frame if orientation == "genes_by_samples" else frame.T
+    matrix = tmp_path / f"matrix.{ending}"
+    if ending == "parquet":
+        table.to_parquet(matrix)
+    else:
+        table.to_csv(matrix, sep="\t" if ending == "tsv.gz" else ",", index_label="sample")
+    settings = {"orientation": orientation, "sample_ids": "patient"}
+    convert_expression(matrix, tmp_path / "out.parquet", settings, patients=["case3", "case1", "case6"])
+    expression = read_expression(tmp_path / "out.parquet", patients=["case3", "case1", "case6"])
+    assert expression.ids == frame.index.tolist()
+    np.testing.assert_allclose(expression.values, frame[["case3", "case1", "case6"]].to_numpy().T, rtol=1e-6)
+    assert patients_in(matrix, settings) == sorted(frame.columns)
+
+
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_many_chunks_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: str):
+    monkeypatch.setattr("mirrorflow.expression.matrix.CHUNK_BYTES", 200)
+    monkeypatch.setattr("mirrorflow.expression.matrix.GENES_AT_ONCE", 7)
+    monkeypatch.setattr("mirrorflow.store.expression.ROWS_A_GROUP", 5)
+    frame = pd.DataFrame(np.arange(160.0).reshape(40, 4), [f"g{row}" for row in range(40)], list("abcd"))
+    table = frame if orientation == "genes_by_samples" else frame.T
+    table.to_csv(tmp_path / "m.csv", sep=";")
+    convert_expression(
+        tmp_path / "m.csv", tmp_path / "out.parquet", {"orientation": orientation, "sample_ids": "patient"}
+    )
+    expression = read_expression(tmp_path / "out.parquet", patients=["d", "a"], genes=["g30", "g2", "g39"])
+    assert expression.values.tolist() == [[123, 11, 159], [120, 8, 156]]
+
+
+def test_finished_work_is_kept_and_other_settings_stop(tmp_path: Path):
+    path = converted(tmp_path, SMALL, OWN)
+    before = path.stat().st_mtime_ns
+    convert_expression(tmp_path / "m.tsv", path, OWN)
+    assert path.stat().st_mtime_ns == before
+    with pytest.raises(SettingsMismatchError, match="sample_ids: made with 'patient', this run wants 'tcga'"):
+        convert_expression(tmp_path / "m.tsv", path, TCGA)
+    (tmp_path / "m.tsv").write_text(SMALL.replace("4", "5"))
+    with pytest.raises(SettingsMismatchError, match="matrix_sha256"):
+        convert_expression(tmp_path / "m.tsv", path, OWN)
+
+
+def test_a_lost_record_is_written_again(tmp_path: Path):
+    path = converted(tmp_path, SMALL, OWN)
+    record = Path(f"{path}.json")
+    text = record.read_text()
+    record.unlink()
+    convert_expression(tmp_path / "m.tsv", path, OWN)
+    assert record.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("id,P1,P1\ng1,1,2\n", OWN, r"P1 \(2 times\)"),
+        ("id,P1,P2\ng1,1,2\ng2,x7,4\n", OWN, r"line 3: row 'g2', column 'P1' holds 'x7'"),
+        ("id,P1,P2\ng1,1,2\ng2,3\n", OWN, "3 columns"),
+        ("id P1 P2\ng1 1 2\n", OWN, "single column"),
+        ("id\tP1\tP2\ng1,1,2\n", OWN, r"delimiter '\\t'"),
+        ("id,P1,P2\ng1,1,2\ng1,3,4\n", OWN, "twice: g1"),
+        ("id,P1,P2\n", OWN, "no genes"),
+        ("id,P1,P2\ng1,1,2\n", TCGA, "none of its 2 samples"),
+        ("id,P1,P2\ng1,1,2\n", OWN | {"orientation": "sideways"}, "sideways"),
+        ("id,P1,P2\ng1,1,2\n", OWN | {"sample_ids": "aliquot"}, "aliquot"),
+    ],
+)
+def test_what_is_wrong_with_a_matrix_is_said(tmp_path: Path, text: str, settings: dict, message: str):
+    with pytest.raises((InputError, ConfigError), match=message):
+        converted(tmp_path, text, settings)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_no_shared_patient_shows_both_sides(tmp_path: Path):
+    with pytest.raises(InputError, match="Its samples: P1, P2; the cohort's patients: Q1, Q2, Q3"):
+        converted(tmp_path, SMALL, OWN, patients=["Q1", "Q2", "Q3", "Q4"])
+
+
+def test_a_truncated_gzip_is_said_to_be_truncated(tmp_path: Path):
+    rows = "".join(f"g{row},{row},{row * 7 % 13}\n" for row in range(5000))
+    whole = gzip.compress(("id,P1,P2\n" + rows).encode())
+    (tmp_path / "m.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        convert_expression(tmp_path / "m.csv.gz", tmp_path / "out.parquet", OWN)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        convert_expression(tmp_path / "m.csv", tmp_path / "out.parquet", OWN)
+
+
+def test_a_parquet_with_text_among_the_values_is_refused(tmp_path: Path):
+    pd.DataFrame({"id": ["g1"], "name": ["x"], "P1": [1.0]}).to_parquet(tmp_path / "m.parquet", index=False)
+    with pytest.raises(InputError, match=r"exactly one text column.*id, name"):
+        convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", OWN)
+
+
+def test_a_real_matrix(tmp_path: Path):
+    matrix = Path(__file__).parents[2].parent / "shared" / "tcga" / "coadread" / "rna.tsv.gz"
+    if not matrix.exists():
+        pytest.skip(f"{matrix} is absent")
+    convert_expression(matrix, tmp_path / "out.parquet", TCGA)
+    expression = read_expression(tmp_path / "out.parquet")
+    table = pd.read_csv(matrix, sep="\t", index_col=0)
+    assert expression.values.shape == (316, 1550)
+    np.testing.assert_allclose(expression.values[0], table[f"{expression.patients[0]}-01"], rtol=1e-6)

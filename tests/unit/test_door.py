@@ -1,0 +1,170 @@
+"""Scripts as Snakemake runs them: processes of their own with a `snakemake` object and an owner."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from mirrorflow.jobs.door import OWNER_VARIABLE
+
+LIMIT_S = 30
+HEAD = """
+import logging, subprocess, sys, time, warnings
+from types import SimpleNamespace
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.door import door
+snakemake = SimpleNamespace(rule="probe", wildcards=["honest", "brca"], log=sys.argv[1:2])
+"""
+
+
+def script(body: str) -> list[str]:
+    return [sys.executable, "-c", HEAD + body]
+
+
+def environment(owner: int | None) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name != OWNER_VARIABLE}
+    return inherited | ({} if owner is None else {OWNER_VARIABLE: str(owner)})
+
+
+def run(body: str, *arguments: str, owner: int | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*script(body), *arguments],
+        env=environment(owner),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@contextmanager
+def started(command: list[str], owner: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A process that has said its first line; killed at the end, should it still live."""
+    with subprocess.Popen(command, env=environment(owner), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_script_that_ends_well_logs_to_the_terminal_and_the_rules_log(tmp_path):
+    log = tmp_path / "logs" / "probe.log"
+    body = """
+with door(snakemake):
+    logging.getLogger("mirrorflow.progress").info("3 of 5")
+    warnings.warn("a library's warning")
+"""
+    done = run(body, str(log), owner=os.getpid())
+    assert done.returncode == 0
+    assert done.stderr == "[probe honest brca] 3 of 5\n"
+    assert "INFO 3 of 5" in log.read_text()
+    assert "a library's warning" in log.read_text()
+
+
+def test_what_the_user_can_mend_is_its_message_alone(tmp_path):
+    log = tmp_path / "probe.log"
+    body = """
+with door(snakemake):
+    raise InputError("slides.tsv, line 3: no path; give one")
+"""
+    done = run(body, str(log))
+    assert done.returncode == 1
+    assert done.stderr == "[probe honest brca] slides.tsv, line 3: no path; give one\n"
+    assert "slides.tsv, line 3: no path; give one" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_any_other_error_comes_with_its_traceback(tmp_path):
+    log = tmp_path / "probe.log"
+    done = run('with door(snakemake):\n    {}["key"]\n', str(log))
+    assert done.returncode == 1
+    for said in (done.stderr, log.read_text()):
+        assert "unexpected error" in said
+        assert "KeyError: 'key'" in said
+        assert said.count("Traceback") == 1
+
+
+def test_a_script_without_a_log_or_an_owner_runs():
+    done = run('with door(snakemake):\n    print("done")\n')
+    assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+def test_a_job_dies_when_its_owner_dies_and_its_children_with_it():
+    sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+    body = f"""
+with door(snakemake):
+    child = subprocess.Popen({sleep!r}, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+    with started(sleep) as owner:
+        owner.stdout.readline()
+        with started(script(body), owner=owner.pid) as job:
+            child = psutil.Process(int(job.stdout.readline()))
+            assert job.poll() is None
+            killed_at = time.monotonic()
+            owner.kill()
+            owner.wait(LIMIT_S)
+            assert job.wait(LIMIT_S) == -signal.SIGKILL
+            _, alive = psutil.wait_procs([child], timeout=LIMIT_S)
+            assert alive == []
+            # The wait is bounded: a few looks, a quarter of a second apart, on a busy machine.
+            assert time.monotonic() - killed_at < 10
+
+
+def test_a_job_outlives_an_owner_that_is_stopped_but_not_gone():
+    sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+    body = """
+with door(snakemake):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    time.sleep(0.6)
+    print("still here", flush=True)
+"""
+    with started(sleep) as owner:
+        owner.stdout.readline()
+        with subprocess.Popen(
+            script(body),
+            env=environment(owner.pid),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as job:
+            job.stdout.readline()
+            owner.send_signal(signal.SIGSTOP)
+            out, _ = job.communicate("go\n", timeout=LIMIT_S)
+    assert out == "still here\n"
+    assert job.returncode == 0
+
+
+def test_a_job_whose_owner_is_already_gone_does_nothing(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(LIMIT_S)
+    written = tmp_path / "written"
+    done = run(f"with door(snakemake):\n    open({str(written)!r}, 'w').close()\n", owner=gone.pid)
+    assert done.returncode == -signal.SIGKILL
+    assert not written.exists()
+
+
+def test_every_script_enters_through_the_door():
+    scripts = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
+    assert len(scripts) > 10
+    for path in scripts:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("with door(snakemake):") == 1, path.name
+        assert len(text.splitlines()) <= 55, path.name
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_a_script_imports_nothing_heavy_before_the_door(path):
+    head = path.read_text(encoding="utf-8").split("with door(snakemake):")[0]
+    imported = [line for line in head.splitlines() if line.startswith(("import ", "from "))]
+    allowed = ("import json", "import math", "from pathlib import Path", "from mirrorflow.jobs.door import door")
+    assert [line for line in imported if line not in allowed] == []

@@ -1,0 +1,165 @@
+"""From predictions files to results.csv and the main tables."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results
+from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.tables.results import COLUMNS, NUMBERS
+
+RESOURCES = Path(__file__).parents[2] / "resources"
+SETTINGS = {"bootstrap": 20, "confidence": 0.95, "seed": 0}
+CONFIG = {
+    "cohorts": {"brca": {"simulated": False}, "demo": {"simulated": True}},
+    "encoders": {},
+    "protocols": PROTOCOL_PRESETS,
+    "methods": {"linear": {"family": "linear"}, "majority": {"family": "majority"}},
+}
+
+
+def predictions(
+    folder: Path, *, protocol: str = "honest", cohort: str = "brca", method: str = "linear", folds: int = 2
+) -> str:
+    """Predictions of a method on disk; returns the manifest's path."""
+    encoder = "none" if method == "majority" else "phikon"
+    place = folder / "predictions" / protocol / cohort / encoder / method
+    written = {}
+    for fold in range(folds):
+        rng = np.random.default_rng(fold)
+        names = [f"P{fold}{i:02}" for i in range(20)]
+        share = rng.random(20)
+        rows = pd.DataFrame({"setting": "all", "seed": 0, "fold": fold, "patient": names, "slide_id": ""})
+        subtype = rows.assign(label=np.where(share > 0.4, "b", "a"), prob_a=1 - share, prob_b=share)
+        survival = rows.assign(time_days=rng.exponential(100, 20), event=rng.integers(0, 2, 20), risk=share)
+        settings = [{"setting": "all", "k_real": None, "lost_units": ["x"] if protocol == "paper" else []}]
+        notes = {"digest": "d", "classes": ["a", "b"], "settings": settings}
+        for task, table in (("subtyping", subtype), ("survival", survival)):
+            name = f"{task}/fold{fold}.parquet"
+            write_predictions(place / name, table, notes)
+            written[name] = "d"
+    manifest = place / "manifest.json"
+    manifest.write_text(json.dumps({"written": written, "skipped": {}}))
+    return str(manifest)
+
+
+def tables(folder: Path, *cells: dict[str, Any], titles: dict[str, str] | None = None) -> pd.DataFrame:
+    """Everything from predictions to the main tables; returns results.csv."""
+    metrics = []
+    for number, where in enumerate(cells):
+        metrics.append(str(folder / f"metrics{number}.tsv"))
+        evaluate([predictions(folder, **where)], metrics[-1], SETTINGS)
+    results = folder / "tables" / "results.csv"
+    names = str(RESOURCES / "names.tsv")
+    make_results(metrics, str(RESOURCES / "published_results.csv"), names, str(results), CONFIG)
+    for task in ("subtyping", "survival"):
+        stem = str(folder / "tables" / f"main_{task}")
+        make_main_table(str(results), names, task, stem, ["majority", "linear"], titles or {}, "test")
+    return read_numbers(results, NUMBERS)
+
+
+def test_metrics_name_where_a_cell_comes_from(tmp_path):
+    manifest = predictions(tmp_path)
+    evaluate([manifest], str(tmp_path / "metrics.tsv"), SETTINGS)
+    cells = read_numbers(tmp_path / "metrics.tsv", NUMBERS)
+    assert cells[["protocol", "cohort", "encoder", "method"]].drop_duplicates().to_numpy().tolist() == [
+        ["honest", "brca", "phikon", "linear"]
+    ]
+    assert set(cells["metric"]) == {"accuracy", "balanced_accuracy", "f1_macro", "auroc", "c_index"}
+    assert set(cells["predictions"]) == {str(Path(manifest).parent / task) for task in ("subtyping", "survival")}
+    assert (cells["folds"] == 2).all()
+    assert (cells["n"] == 40).all()
+    assert ((cells["ci_low"] <= cells["mean"]) & (cells["mean"] <= cells["ci_high"])).all()
+
+
+def test_folds_stand_in_their_order_also_beyond_ten(tmp_path):
+    evaluate([predictions(tmp_path, folds=11)], str(tmp_path / "metrics.tsv"), SETTINGS)
+    by_fold = read_text_sheet(tmp_path / "metrics.tsv").query("metric == 'auroc'")["by_fold"].iloc[0].split()
+    alone = []
+    for fold in range(11):
+        share = np.random.default_rng(fold).random(20)
+        alone.append(np.mean(share[share > 0.4][:, None] > share[share <= 0.4][None, :]))
+    assert [float(value) for value in by_fold] == [1.0] * 11 == alone
+    accuracies = read_text_sheet(tmp_path / "metrics.tsv").query("metric == 'accuracy'")["by_fold"].iloc[0].split()
+    expected = [
+        np.mean((share > 0.5) == (share > 0.4)) for share in (np.random.default_rng(f).random(20) for f in range(11))
+    ]
+    assert [float(value) for value in accuracies] == pytest.approx(expected, abs=1e-4)
+    assert len(set(accuracies)) > 2
+
+
+def test_results_join_protocols_and_cohorts_without_a_warning(tmp_path):
+    # Under `paper` the notes are filled, under `honest` the column is empty: pandas warns when it guesses types.
+    results = tables(tmp_path, {"protocol": "honest"}, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
+    assert list(results) == COLUMNS
+    assert len(results) == 15
+    assert set(results["comparable"]) == {"no"}
+    assert results["delta"].isna().all()
+    assert (results["why_not"] != "").all()
+    notes = results.groupby("protocol")["note"].agg(set).to_dict()
+    assert notes == {"honest": {""}, "paper": {"2 evaluation units lost with the last batch"}}
+    assert not results.duplicated(["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]).any()
+
+
+def test_published_values_stand_beside_ours_where_there_are_some(tmp_path):
+    results = tables(tmp_path, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
+    real = results[(results["cohort"] == "brca") & (results["metric"] == "accuracy")].iloc[0]
+    assert real["published_mean"] > 0.8
+    assert "(paper: " not in real["why_not"]
+    assert "features made elsewhere" in real["why_not"]
+    simulated = results[results["cohort"] == "demo"]
+    assert simulated["published_mean"].isna().all()
+    assert set(simulated["why_not"]) == {"no published value; simulated cohort"}
+
+
+def test_main_tables_are_written_three_times_with_readable_names(tmp_path):
+    tables(tmp_path, {}, {"cohort": "demo", "method": "majority"}, titles={"demo": "Our demo"})
+    sheet = read_text_sheet(tmp_path / "tables" / "main_subtyping.csv")
+    assert list(sheet)[3:] == [
+        f"{cohort}, all, {metric}" for cohort in ("TCGA-BRCA", "Our demo") for metric in ("Accuracy", "Macro F1")
+    ]
+    assert sheet["method"].tolist() == ["Majority / Kaplan-Meier", "Linear (mean-pooled slides)"]
+    markdown = (tmp_path / "tables" / "main_survival.md").read_text(encoding="utf-8")
+    assert markdown.startswith("Survival, run test: mean ± standard deviation over folds")
+    latex = (tmp_path / "tables" / "main_survival.tex").read_text(encoding="utf-8")
+    assert r"\label{tab:main_survival}" in latex
+    assert r"$\pm$" in latex
+
+
+def test_an_ordinary_published_value_is_not_called_suspect(tmp_path):
+    results = tables(tmp_path, {})
+    row = results[(results["metric"] == "accuracy")].iloc[0]
+    assert row["suspect"] == ""
+    text = (tmp_path / "tables" / "main_subtyping.md").read_text(encoding="utf-8")
+    assert "(published 0." in text
+    assert "suspect" not in text
+
+
+def test_a_file_that_the_manifest_names_must_be_there(tmp_path):
+    manifest = Path(predictions(tmp_path))
+    (manifest.parent / "survival" / "fold1.parquet").unlink()
+    with pytest.raises(InputError, match=r"fold1\.parquet: gone, though .* names it"):
+        evaluate([str(manifest)], str(tmp_path / "metrics.tsv"), SETTINGS)
+
+
+def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
+    manifest = tmp_path / "a" / "b" / "c" / "d" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"written": {}, "skipped": {"survival/fold0.parquet": "no event at all"}}))
+    with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):
+        evaluate([str(manifest)], str(tmp_path / "metrics.tsv"), SETTINGS)
+    evaluate([str(manifest), predictions(tmp_path)], str(tmp_path / "metrics.tsv"), SETTINGS)
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 5
+
+
+def test_tables_are_made_without_torch():
+    code = "import sys, mirrorflow.jobs.evaluate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -1,0 +1,216 @@
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
+from mirrorflow.jobs import pretrain as job
+from mirrorflow.jobs.embed import embed_fold
+from mirrorflow.store.bags import FeatureBags, features_fingerprint
+from mirrorflow.store.embeddings import read_embeddings
+from mirrorflow.store.expression import ExpressionWriter
+from mirrorflow.store.models import load_model
+
+PATIENTS = [f"TCGA-{number:02d}" for number in range(12)]
+TRAIN = PATIENTS[:9]
+SETTINGS = {
+    "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
+    "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
+}  # fmt: skip
+
+
+class Cohort:
+    """A cohort on disk; the first patient has two slides, the second lost one of two."""
+
+    def __init__(self, folder: Path, *, patch_dim: int = 5, genes: int = 7) -> None:
+        rng = np.random.default_rng(0)
+        self.folder, self.index = folder, folder / "features.tsv"
+        slides = {patient: [f"{patient}-A"] for patient in PATIENTS}
+        slides[PATIENTS[0]].append(f"{PATIENTS[0]}-B")
+        slides[PATIENTS[1]].append(f"{PATIENTS[1]}-B")
+        rows = []
+        for patient, names in slides.items():
+            for name in names:
+                path = folder / f"{name}.h5"
+                with h5py.File(path, "w") as file:
+                    file["features"] = rng.normal(size=(8, patch_dim)).astype(np.float32)
+                status = "failed" if name == f"{PATIENTS[1]}-B" else "ok"
+                rows.append((name, patient, str(path), 8, patch_dim, status))
+        columns = ["slide_id", "patient", "path", "patches", "dim", "status"]
+        pd.DataFrame(rows, columns=columns).to_csv(self.index, sep="\t", index=False)
+        self.units = pd.DataFrame({"unit": PATIENTS, "patient": PATIENTS, "slide_ids": list(slides.values())})
+        self.write_genes(rng.normal(size=(genes, len(PATIENTS))).astype(np.float32))
+
+    def write_genes(self, values: np.ndarray) -> None:
+        ids = [f"ENST{number}" for number in range(len(values))]
+        with ExpressionWriter(self.folder / "expression.parquet", PATIENTS) as writer:
+            writer.add(ids, ids, values)
+            writer.finish({}, {})
+        manifest = pd.DataFrame({"id": ids[::-1], "gene": ids[::-1]})
+        manifest.to_csv(self.folder / "genes.tsv", sep="\t", index=False)
+
+    @property
+    def inputs(self) -> tuple:
+        return (self.units, self.index, self.folder / "expression.parquet", self.folder / "genes.tsv")
+
+    def pretrain(self, folder: Path, *, fold: int = 0, train=TRAIN, **changes) -> None:
+        job.pretrain_fold(
+            *self.inputs, train, folder, SETTINGS | changes,
+            seed=1, fold=fold, rna_scaling="train", rna_clip=10.0, threads=1, device="cpu",
+        )  # fmt: skip
+
+    def embed(self, folder: Path, **settings) -> Path:
+        path = folder / "embeddings.safetensors"
+        embed_fold(*self.inputs, folder, path, settings, seed=1, threads=1, device="cpu")
+        return path
+
+
+@pytest.fixture
+def cohort(tmp_path) -> Cohort:
+    return Cohort(tmp_path)
+
+
+def losses(folder: Path) -> pd.DataFrame:
+    history = pd.read_csv(folder / "history.csv")
+    return history[["epoch", "total", "alignment", "slide_retention", "rna_retention", "style", "cluster", "tau"]]
+
+
+def test_a_fold_is_trained_saved_and_kept(cohort, tmp_path, monkeypatch):
+    folder = tmp_path / "fold0"
+    cohort.pretrain(folder)
+    found = sorted(path.name for path in folder.iterdir())
+    assert found == ["config.json", "history.csv", "model.safetensors", "retrieval.json"]
+    assert len(losses(folder)) == 3
+    assert load_model(folder).network.patch_sd.std() > 0
+    assert json.loads((folder / "retrieval.json").read_text())["gallery"] == 3
+
+    monkeypatch.setattr(job, "pretrain", lambda *_, **__: pytest.fail("trained again"))
+    cohort.pretrain(folder)
+
+
+def test_other_settings_or_inputs_train_again(cohort, tmp_path):
+    folder = tmp_path / "fold0"
+    cohort.pretrain(folder)
+    cohort.pretrain(folder, epochs=2)
+    assert len(losses(folder)) == 2
+    before = losses(folder)
+    cohort.write_genes(np.ones((7, len(PATIENTS)), np.float32))
+    cohort.pretrain(folder, epochs=2)
+    assert not losses(folder).equals(before)
+
+
+class KilledError(Exception):
+    """Stands for a kill after some epochs."""
+
+
+def interrupt_after(epochs: int, monkeypatch) -> None:
+    whole = job.save_checkpoint
+
+    def save(folder, state, made_with):
+        whole(folder, state, made_with)
+        if state.epoch == epochs:
+            raise KilledError
+
+    monkeypatch.setattr(job, "save_checkpoint", save)
+
+
+def test_an_interrupted_fold_goes_on_where_it_stopped(cohort, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    cohort.pretrain(whole)
+    with monkeypatch.context() as patched:
+        interrupt_after(2, patched)
+        with pytest.raises(KilledError):
+            cohort.pretrain(broken)
+    assert (broken / "checkpoint.pt").exists()
+    cohort.pretrain(broken)
+    assert losses(broken).equals(losses(whole))
+    assert (broken / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert not (broken / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(cohort, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_after(1, patched)
+        with pytest.raises(KilledError):
+            cohort.pretrain(tmp_path / "fold0")
+    with pytest.raises(SettingsMismatchError, match=r"training\.batch_size: made with 4, this run wants 3"):
+        cohort.pretrain(tmp_path / "fold0", batch_size=3)
+
+
+def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):
+    folder = tmp_path / "fold0"
+    cohort.pretrain(folder)
+    path = cohort.embed(folder, draws=2, mode="frozen")
+    embeddings = read_embeddings(path)
+    assert embeddings.units == tuple(PATIENTS)
+    assert embeddings.slide.shape == embeddings.rna.shape == (1, 12, 48)
+    monkeypatch.setattr("mirrorflow.jobs.embed.embed", lambda *_, **__: pytest.fail("embedded again"))
+    cohort.embed(folder, draws=2, mode="frozen")
+
+
+def test_embedding_refuses_other_genes_than_the_models(cohort, tmp_path):
+    cohort.pretrain(tmp_path / "fold0")
+    cohort.write_genes(np.ones((6, len(PATIENTS)), np.float32))
+    with pytest.raises(InputError, match="not the genes"):
+        cohort.embed(tmp_path / "fold0")
+
+
+def test_folds_have_seeds_of_their_own(cohort, tmp_path):
+    for fold in (0, 1):
+        cohort.pretrain(tmp_path / str(fold), fold=fold)
+    assert not losses(tmp_path / "0").equals(losses(tmp_path / "1"))
+
+
+def test_an_unknown_key_is_named_with_the_closest_one(cohort, tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown key 'epoch' \(value 3\); did you mean epochs"):
+        cohort.pretrain(tmp_path / "fold0", epoch=3)
+
+
+def test_units_that_cannot_be_used_are_named(cohort, tmp_path):
+    with pytest.raises(InputError, match="1 training units are not in the cohort"):
+        cohort.pretrain(tmp_path / "fold0", train=[*TRAIN, "TCGA-99"])
+    cohort.units["slide_ids"] = [["lost"] if patient == "TCGA-03" else [f"{patient}-A"] for patient in PATIENTS]
+    with pytest.raises(InputError, match=r"TCGA-03: none of its slides \(lost\) has features"):
+        cohort.pretrain(tmp_path / "fold0")
+
+
+def test_a_patients_slides_are_one_bag(cohort):
+    files = [[cohort.folder / f"{PATIENTS[0]}-{slide}.h5" for slide in "AB"], [cohort.folder / f"{PATIENTS[1]}-A.h5"]]
+    for cache_gb in (0.0, 1.0):
+        bags = FeatureBags(files, cache_gb)
+        assert [bags[i].shape for i in (0, 1, 0)] == [(16, 5), (8, 5), (16, 5)]
+    assert FeatureBags(files, 1.0)[0].dtype == np.float32
+
+
+def test_the_cache_stays_under_its_limit(cohort):
+    bags = FeatureBags([[cohort.folder / f"{patient}-A.h5"] for patient in PATIENTS], 400e-9)
+    assert all(bags[i].shape == (8, 5) for i in range(12))
+    assert bags.left == 400 - 2 * 8 * 5 * 4
+
+
+def test_features_of_two_encoders_are_refused(cohort):
+    odd = cohort.folder / "odd.h5"
+    with h5py.File(odd, "w") as file:
+        file["features"] = np.ones((2, 9), np.float32)
+    bags = FeatureBags([[cohort.folder / f"{PATIENTS[2]}-A.h5"], [odd]], 0.0)
+    assert bags[0].shape == (8, 5)
+    with pytest.raises(InputError, match=r"odd\.h5: features are 9 wide, those of .*02-A\.h5 are 5"):
+        bags[1]
+
+
+def test_a_unit_without_slides_is_refused_by_name():
+    with pytest.raises(InputError, match="TCGA-07: no slide with features"):
+        FeatureBags([[]], 0.0, ["TCGA-07"])[0]
+
+
+def test_the_fingerprint_follows_content_not_dates(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_bytes(b"features")
+    second.write_bytes(b"features")
+    assert features_fingerprint([first]) == features_fingerprint([second])
+    second.write_bytes(b"other")
+    assert features_fingerprint([first]) != features_fingerprint([second])
+    with pytest.raises(InputError, match="not there"):
+        features_fingerprint([tmp_path / "c"])
