@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.feature_selection import RFE, RFECV, f_classif
+from sklearn.svm import LinearSVC
+
 from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import Step, eliminate
 from mirrorflow.expression.selection import f_statistic
-from sklearn.feature_selection import RFE, RFECV, f_classif
-from sklearn.svm import LinearSVC
 
 
 def machine(C: float = 1.0) -> LinearSVC:
@@ -59,6 +60,9 @@ def test_cross_validation_chooses_the_same(name: str):
     np.testing.assert_allclose(ours.scores.mean(axis=0)[::-1], theirs.cv_results_["mean_test_score"])
     assert ours.n_features == theirs.n_features_
     assert np.array_equal(ours.elimination.kept, theirs.support_)
+    assert np.array_equal(ours.elimination.ranking, theirs.ranking_)
+    np.testing.assert_allclose(ours.elimination.coefficients[:, theirs.support_], theirs.estimator_.coef_, atol=2e-7)
+    np.testing.assert_allclose(ours.elimination.intercepts, theirs.estimator_.intercept_, atol=2e-7)
 
 
 def test_constant_genes_leave_alike():

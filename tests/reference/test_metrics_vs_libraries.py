@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from lifelines.utils import concordance_index
-from mirrorflow import metrics
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 from sksurv.metrics import concordance_index_censored
+
+from mirrorflow import metrics
 
 SEEDS = range(8)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from mirrorflow.models.attention import NystromAttention
 
 package = pytest.importorskip("nystrom_attention", reason="nystrom-attention is not installed")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from mirrorflow.slides.encoders import load_weights
 from mirrorflow.slides.phikon import phikon_network, phikon_state
 from mirrorflow.store.weights import read_weights

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
+from scipy.optimize import minimize
+
 from mirrorflow.probes import classical
 from mirrorflow.probes.task import Targets, survival_targets
 from mirrorflow.splits import survival_bin_edges
-from scipy.optimize import minimize
 
 
 def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:

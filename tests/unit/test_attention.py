@@ -1,9 +1,10 @@
 import pytest
 import torch
-from mirrorflow.errors import ConfigError
-from mirrorflow.models.attention import ExactAttention, NystromAttention, iterated_pinv, landmark_means
-from mirrorflow.models.transmil import Ppeg, SlideEncoder, square_side, squared
 from torch import nn
+
+from mirrorflow.errors import ConfigError
+from mirrorflow.models.attention import ExactAttention, NystromAttention, exact_attention, iterated_pinv, landmark_means
+from mirrorflow.models.transmil import Ppeg, SlideEncoder, square_side, squared
 
 WIDTH, HEADS, LANDMARKS = 16, 2, 4
 
@@ -78,6 +79,17 @@ def test_with_exact_attention_the_number_of_padding_tokens_changes_nothing():
     tokens = torch.randn(1, 6, WIDTH, generator=seeded(4))
     padded = torch.cat([tokens, torch.ones(1, 5, WIDTH)], dim=1)
     torch.testing.assert_close(attention(padded, torch.arange(11)[None] < 6)[:, :6], attention(tokens))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_plain_products_are_the_same_attention_as_the_fused_kernel(monkeypatch, masked):
+    q, k, v = torch.randn(3, 2, 4, 9, 8, generator=seeded(9)).to(torch.bfloat16)
+    keys = (torch.arange(9) < torch.tensor([[9], [5]]))[:, None, None] if masked else None
+    found = []
+    for plain in (False, True):
+        monkeypatch.setattr("mirrorflow.models.attention._plain_products_win", lambda _, plain=plain: plain)
+        found.append(exact_attention(q, k, v, keys))
+    torch.testing.assert_close(found[0], found[1], atol=0.03, rtol=0.03)
 
 
 def test_heads_must_divide_the_width():

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from mirrorflow import audit
 from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
 from mirrorflow.config import PROTOCOL_PRESETS

@@ -1,4 +1,5 @@
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.expression.census import CensusGene, match_census, parse_census
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow import cohort as cohorts
 from mirrorflow.errors import InputError
 
@@ -14,9 +15,7 @@ def sheet(**columns: list[str]) -> pd.DataFrame:
 
 def index(*rows: str) -> pd.DataFrame:
     """An index of features from rows ``slide patient [status reason]``."""
-    cells = [
-        [*row.split(), "ok", ""] if len(row.split()) == 2 else row.split(maxsplit=3) for row in rows
-    ]
+    cells = [[*row.split(), "ok", ""] if len(row.split()) == 2 else row.split(maxsplit=3) for row in rows]
     return pd.DataFrame(cells, columns=["slide_id", "patient", "status", "reason"])
 
 

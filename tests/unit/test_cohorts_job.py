@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.cohorts import build_cohort, draw_support, make_splits
 from mirrorflow.splits import Fold

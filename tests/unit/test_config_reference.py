@@ -23,6 +23,9 @@ def test_reference_names_nested_keys_and_defaults() -> None:
     assert "| `unit` | patient | slide | patient |" in text
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")) + sorted(ROOT.glob("tests/workflow/configs/*")))
+CONFIGS = [*sorted((ROOT / "config").glob("*.yaml")), *sorted(ROOT.glob("tests/workflow/configs/*.yaml"))]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_of_the_project_is_valid(path: Path) -> None:
     assert resolve(yaml.safe_load(path.read_text()))["cohorts"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
 from mirrorflow.jobs.convert_expression import convert_expression, patients_in
 from mirrorflow.store.expression import read_expression

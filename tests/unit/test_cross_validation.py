@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.cross_validation import best_count, eliminate_cv, possible_folds, stratified_folds
 from mirrorflow.expression.elimination import Step

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.store.digest import canonical, digest, file_digest, require_same_settings
 

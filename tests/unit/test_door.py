@@ -11,8 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from mirrorflow.jobs.door import OWNER_VARIABLE
 
+SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
 LIMIT_S = 30
 HEAD = """
 import logging, subprocess, sys, time, warnings
@@ -154,15 +156,14 @@ def test_a_job_whose_owner_is_already_gone_does_nothing(tmp_path):
 
 
 def test_every_script_enters_through_the_door():
-    scripts = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
-    assert len(scripts) > 10
-    for path in scripts:
+    assert len(SCRIPTS) > 10
+    for path in SCRIPTS:
         text = path.read_text(encoding="utf-8")
         assert text.count("with door(snakemake):") == 1, path.name
         assert len(text.splitlines()) <= 55, path.name
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_imports_nothing_heavy_before_the_door(path):
     head = path.read_text(encoding="utf-8").split("with door(snakemake):")[0]
     imported = [line for line in head.splitlines() if line.startswith(("import ", "from "))]

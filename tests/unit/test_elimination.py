@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.elimination import Step, eliminate
 from mirrorflow.expression.svm import fit_duals, one_vs_rest

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.store.embeddings import embeddings_are_finished, read_embeddings, stored_digest, write_embeddings

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
 from mirrorflow.slides.encoders import (
@@ -17,7 +19,6 @@ from mirrorflow.slides.encoders import (
     load_weights,
 )
 from mirrorflow.store.weights import encoder_weights, read_weights
-from safetensors.torch import save_file
 
 RANDOM = {"name": "resnet50-random", "model": "resnet50", "weights": "random", "image_size": 64}
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results

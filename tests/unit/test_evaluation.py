@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.evaluation import FoldRows, score_cells
 
 CLASSES = ["a", "b"]

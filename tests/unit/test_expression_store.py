@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.store.expression import ExpressionWriter, read_expression, read_names, read_record
 

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from tests.slide_factory import corrupt_tile, glass, simple, write_svs
+
 from mirrorflow.errors import ConfigError, SettingsMismatchError
 from mirrorflow.jobs import encode_slides
 from mirrorflow.jobs.encode_slides import Segment, fill_batches
@@ -20,8 +22,6 @@ from mirrorflow.store.features import describe_features, read_features
 from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow
-
-from tests.slide_factory import corrupt_tile, glass, simple, write_svs
 
 PATCHES = {"patch": {"size_px": 128, "mpp": 0.5, "min_tissue": 0.1}}
 ENCODER = {"name": "resnet10t-random", "model": "timm/resnet10t", "weights": "random", "image_size": 64}

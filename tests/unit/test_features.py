@@ -6,6 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features, stored_settings
 

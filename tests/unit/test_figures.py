@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
 from mirrorflow.figures.forest import draw_forest
 from mirrorflow.figures.kaplan_meier import (

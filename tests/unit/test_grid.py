@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import Patching, patching_from, place_patches
-from numpy.typing import NDArray
 
 
 def test_counts_by_hand():

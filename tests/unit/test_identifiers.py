@@ -1,6 +1,7 @@
 import io
 
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.expression.identifiers import SymbolMap, patient_of, read_probemap, tcga_sample, without_version
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.index_features import index_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mirrorflow.inference import FoldSample, estimate, resample_weights
 
 

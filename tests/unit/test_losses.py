@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorflow.models import losses
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.objective import loss_weights, total_loss

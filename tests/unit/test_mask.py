@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.mask import (
     Segmentation,
@@ -13,7 +15,6 @@ from mirrorflow.slides.mask import (
     segment,
     segmentation_from,
 )
-from numpy.typing import NDArray
 
 GLASS, TISSUE = (244, 243, 242), (190, 110, 170)
 PLAIN = Segmentation(median_um=0, closing_um=0, min_tissue_um2=0, max_hole_um2=0)

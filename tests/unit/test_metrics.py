@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorflow import metrics
 
 ONES = np.ones((1, 5))

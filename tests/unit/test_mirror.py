@@ -2,13 +2,14 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.models.objective import loss_terms, total_loss
 from mirrorflow.models.retention import random_mask
 from mirrorflow.models.rna import HeadAttention
 from mirrorflow.models.style import Prototypes
-from torch.utils.flop_counter import FlopCounterMode
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
 TINY = MirrorSettings(

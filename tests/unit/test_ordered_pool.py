@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from mirrorflow.jobs.ordered_pool import read_then_work
 
 

@@ -1,6 +1,7 @@
 """Thumbnails with tissue and patches."""
 
 import numpy as np
+
 from mirrorflow.slides.overlay import GRID, OUTLINE, draw_overlay
 
 

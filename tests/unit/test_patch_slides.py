@@ -7,14 +7,14 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from tests.slide_factory import REAL_SLIDE, add_tissue, corrupt_tile, glass, simple, write_svs
+
 from mirrorflow.errors import ConfigError, MirrorflowError, SettingsMismatchError
 from mirrorflow.jobs import patch_slides
 from mirrorflow.jobs.patch_slides import patch_shard
 from mirrorflow.store.ledger import PATCH_COLUMNS, read_rows
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow
-
-from tests.slide_factory import REAL_SLIDE, add_tissue, corrupt_tile, glass, simple, write_svs
 
 SETTINGS: dict[str, Any] = {"patch": {"size_px": 256, "mpp": 0.5, "min_tissue": 0.1}}
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow import versions
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError

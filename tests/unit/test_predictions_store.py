@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.store import predictions as stored
 

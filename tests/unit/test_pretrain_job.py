@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
 from mirrorflow.jobs import pretrain as job
 from mirrorflow.jobs.embed import embed_fold

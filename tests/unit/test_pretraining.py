@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_tokens, patch_moments, prefetched

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from mirrorflow.errors import InputError
 from mirrorflow.metrics import c_index
 from mirrorflow.probes import classical

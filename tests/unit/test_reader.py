@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
+
 from mirrorflow.slides.openslide_source import OpenSlideSource, on_white
 from mirrorflow.slides.reader import SlideError, best_level, open_slide, resample
 from mirrorflow.slides.scale import find_scale
 from mirrorflow.slides.sources import Level, RegionError
 from mirrorflow.slides.tiff_source import TileCache
-
-from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
 
 real_slide = pytest.mark.skipif(not REAL_SLIDE.exists(), reason=f"{REAL_SLIDE} is not here")
 

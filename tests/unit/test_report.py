@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from mirrorflow.cohort import to_units
 from mirrorflow.config import basis_of, pretrain_settings, resolve
 from mirrorflow.jobs.draw_figures import LeftOut, draw_figures

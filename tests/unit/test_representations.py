@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.cohort import to_units
 from mirrorflow.jobs import representations
 from mirrorflow.jobs.representations import Embedded, Nothing, PooledInputs

@@ -1,6 +1,7 @@
 """Where a slide's scale comes from."""
 
 import pytest
+
 from mirrorflow.slides.scale import ScaleError, check_resolution, find_scale, trident_mpp
 
 

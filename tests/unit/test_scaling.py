@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.jobs.select_genes import select_genes
 from mirrorflow.store.expression import ExpressionWriter

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
 from mirrorflow.expression.selection import (

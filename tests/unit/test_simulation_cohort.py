@@ -9,6 +9,7 @@ import numpy as np
 import openslide
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.simulation.cohort import simulate_cohort
 

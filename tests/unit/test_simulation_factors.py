@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sksurv.metrics import concordance_index_censored
+
 from mirrorflow.errors import ConfigError
 from mirrorflow.simulation.factors import (
     FACTORS,
@@ -9,8 +12,6 @@ from mirrorflow.simulation.factors import (
     separate_subtypes,
 )
 from mirrorflow.simulation.settings import SIMULATION_DEFAULTS, complete_settings
-from sklearn.linear_model import LogisticRegression
-from sksurv.metrics import concordance_index_censored
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from mirrorflow.simulation.census import COLUMNS, DEMO_TUMOUR, draw_census
 from mirrorflow.simulation.factors import draw_patients
 from mirrorflow.simulation.rna import draw_expression, draw_samples, draw_transcripts

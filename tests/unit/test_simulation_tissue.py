@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mirrorflow.simulation.slides import SlidePlan, draw_slide
 from mirrorflow.simulation.tissue import draw_piece, draw_stain, morphology, to_rgb
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, shard_of
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorflow import splits as folding
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
@@ -194,6 +195,11 @@ def test_a_support_set_has_k_distinct_patients_a_class(unit):
         assert len(group) == group["patient"].nunique() == 4
     assert (support["k_real"] == 4).all()
     assert set(support["group"]) == set("abc")
+
+
+def test_another_seed_draws_other_patients():
+    first, second = (drawn("ab" * 20, 4, replacement=False, seed=seed) for seed in (0, 1))
+    assert set(first["patient"]) != set(second["patient"])
 
 
 def test_k_is_capped_by_the_smallest_class_and_said(caplog):

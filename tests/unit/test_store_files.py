@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.store.files import check_file_name, clear_leftovers, write_text, written_whole
 
@@ -49,6 +50,14 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupt()
     assert names(tmp_path) == []
+
+
+def test_a_file_gets_its_name_by_a_rename(tmp_path):
+    (tmp_path / "file.txt").write_text("old")
+    with written_whole(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+        inode = temporary.stat().st_ino
+    assert (tmp_path / "file.txt").stat().st_ino == inode
 
 
 def test_a_file_is_replaced_whole(tmp_path):

@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.errors import InputError
 from mirrorflow.splits import Fold
 from mirrorflow.store import tables

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet

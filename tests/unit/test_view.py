@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.slide_factory import corrupt_tile, simple, write_svs
+
 from mirrorflow.slides import view as view_module
 from mirrorflow.slides.reader import open_slide
 from mirrorflow.slides.view import read_view
-
-from tests.slide_factory import corrupt_tile, simple, write_svs
 
 
 @pytest.mark.parametrize("downsamples", [(1,), (1, 4), (1, 2, 8)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from runner import ROOT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from runner import CONFIGS, changed_config, command, succeed
 from test_tiny import compare_runs
 
@@ -39,7 +40,7 @@ def kill_when(folder: Path, config: Path, ready: Callable[[], bool], limit_s: fl
         process = subprocess.Popen(command(folder, config), cwd=folder, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + limit_s
         while not ready():
-            assert process.poll() is None, f"ended before it could be killed: {(folder / 'killed.log').read_text()[-3000:]}"
+            assert process.poll() is None, f"ended too soon: {(folder / 'killed.log').read_text()[-3000:]}"
             assert time.monotonic() < deadline, "the moment to kill never came"
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -126,5 +127,3 @@ def test_unlock_refuses_while_a_run_lives(config: Path, tmp_path: Path) -> None:
             process.wait()
     assert said.returncode == 1
     assert "is at work here" in said.stderr
-
-

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from runner import changed_config, run, succeed
 
 from mirrorflow.cli import main
+from runner import changed_config, run, succeed
 
 pytestmark = pytest.mark.workflow
 
@@ -123,5 +123,3 @@ def test_class_smaller_than_the_folds_is_said(own: Path) -> None:
     assert "rare (1)" in said
     audit = (own.parent / "results/own/audit/honest/own.md").read_text()
     assert "no patient of class rare" in audit
-
-

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from runner import CONFIGS, ROOT
 
 from mirrorflow.cohort import has_label, to_units
 from mirrorflow.config import pretrain_settings, resolve
@@ -19,6 +18,7 @@ from mirrorflow.jobs.representations import Embedded, PooledInputs, Representati
 from mirrorflow.jobs.select_genes import select_genes
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, write_cohort
+from runner import CONFIGS, ROOT
 
 pytestmark = pytest.mark.workflow
 
@@ -43,7 +43,8 @@ class Shuffled:
         self.splits = [str(folder / f"splits_{k}.csv") for k in range(FOLDS)]
         self.genes = [str(folder / f"fold{k}.tsv") for k in range(FOLDS)]
         make_splits(str(self.cohort), self.splits, str(folder / "summary.tsv"), kind="random", folder=None, seed=seed)
-        draw_support(str(self.cohort), self.splits, str(folder / "support.tsv"), unit="patient", shots=[], bins=4, seed=0)
+        support = str(folder / "support.tsv")
+        draw_support(str(self.cohort), self.splits, support, unit="patient", shots=[], bins=4, seed=0)
         for k in range(FOLDS):
             self._select(k)
 

@@ -47,11 +47,16 @@ def encoder_settings(encoder):
 
 
 def feature_shards(wildcards):
-    """Status files of the shards when features are made here; nothing when they were made elsewhere."""
+    """Status files of the shards when features are made here, patches first; nothing when they were made elsewhere."""
     if is_external(wildcards.cohort, wildcards.encoder):
         return []
+    patching = patching_of(wildcards.encoder)
     return expand(
-        f"{STORE}/features/{wildcards.cohort}/{patching_of(wildcards.encoder)}/{wildcards.encoder}/shards/{{shard}}.tsv",
+        f"{STORE}/{{where}}/shards/{{shard}}.tsv",
+        where=[
+            f"slides/{wildcards.cohort}/{patching}",
+            f"features/{wildcards.cohort}/{patching}/{wildcards.encoder}",
+        ],
         shard=SHARDS,
     )
 

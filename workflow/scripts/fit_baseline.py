@@ -22,15 +22,19 @@ with door(snakemake):
         bins=params.bins,
         method=method,
     )
-    vectors = Nothing() if not method["inputs"] else PooledInputs(
-        units=to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"]),
-        inputs=method["inputs"],
-        pooling=method.get("pooling", "mean"),
-        index=snakemake.input.index or None,
-        expression=snakemake.input.expression,
-        genes=snakemake.input.genes,
-        rna_scaling=params.protocol["rna_scaling"],
-        clip=params.rna_clip,
+    vectors = (
+        Nothing()
+        if not method["inputs"]
+        else PooledInputs(
+            units=to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"]),
+            inputs=method["inputs"],
+            pooling=method.get("pooling", "mean"),
+            index=snakemake.input.index or None,
+            expression=snakemake.input.expression,
+            genes=snakemake.input.genes,
+            rna_scaling=params.protocol["rna_scaling"],
+            clip=params.rna_clip,
+        )
     )
     folder = str(Path(str(snakemake.output.manifest)).parent)
     predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)

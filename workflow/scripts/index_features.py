@@ -9,4 +9,5 @@ with door(snakemake):
     from mirrorflow.store.slide_sheet import read_slide_sheet
 
     rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
-    index_features(rows, Path(snakemake.params.folder), Path(snakemake.output.index))
+    statuses = [Path(path) for path in snakemake.input.shards]
+    index_features(rows, Path(snakemake.params.folder), Path(snakemake.output.index), statuses)

@@ -2,7 +2,7 @@
 
 As scikit-learn's ``RFECV``: every fold eliminates on its own training part and is scored on the rest after
 each fit; the number of genes with the highest sum of scores wins, the smaller one where several are equal;
-then all samples are eliminated down to that number.
+and all samples are eliminated down to that number.
 """
 
 import logging
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.elimination import Elimination, Step, eliminate_in
+from mirrorflow.expression.elimination import Elimination, Step, eliminate_in, shortened
 from mirrorflow.expression.sample_space import Array, SampleSpace
 from mirrorflow.expression.svm import predict
 
@@ -29,6 +30,8 @@ SCORES = {
     "balanced_accuracy": balanced_accuracy_score,
     "f1_macro": lambda truth, predicted: f1_score(truth, predicted, average="macro", zero_division=0),
 }
+
+GRAM_PARTS = 8
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Positions of the samples that are fitted, and of those that are scored."""
@@ -108,33 +111,25 @@ def eliminate_cv(
         raise ConfigError(message)
     step, labels, folds = step or Step(), np.asarray(y), list(folds)
     space = SampleSpace(X, ids, samples)
-    with threadpool_limits(threads):
-        gram = space.gram(np.arange(space.n_genes))
-
-    def score_fold(fold: Fold) -> list[float]:
-        return _score_fold(space, labels, fold, gram, C=C, step=step, n_features=min_features, scoring=scoring)
-
+    everyone = np.ones(len(labels), dtype=bool)
+    # BLAS's own threads wait for each other by spinning: several single-threaded paths are far quicker.
     with threadpool_limits(1), ThreadPoolExecutor(max_workers=threads) as pool:
-        scores = np.array(list(pool.map(score_fold, folds)))
-    counts = step.counts(space.n_genes, min_features)
-    everyone, chosen = np.ones(len(labels), dtype=bool), best_count(counts, scores)
-    # Single steps are many small calls: BLAS threads would cost more than they bring.
-    with threadpool_limits(1 if step.size == 1 else threads):
-        elimination = eliminate_in(space, labels, train=everyone, C=C, step=step, n_features=chosen, gram=gram)
-    return CrossValidation(elimination, counts, scores)
+        gram = _full_gram(space, pool)
+        common: dict[str, Any] = {"C": C, "step": step, "n_features": min_features, "gram": gram}
+        scored = [pool.submit(_score_fold, space, labels, fold, scoring, common) for fold in folds]
+        whole = pool.submit(eliminate_in, space, labels, train=everyone, **common).result()
+        scores = np.array([fold.result() for fold in scored])
+        chosen = best_count(whole.counts, scores)
+        elimination = shortened(space, labels, whole, n_features=chosen, C=C)
+    return CrossValidation(elimination, whole.counts, scores)
 
 
-def _score_fold(
-    space: SampleSpace,
-    labels: NDArray,
-    fold: Fold,
-    gram: Array,
-    *,
-    C: float,
-    step: Step,
-    n_features: int,
-    scoring: str,
-) -> list[float]:
+def _full_gram(space: SampleSpace, pool: ThreadPoolExecutor) -> Array:
+    """The Gram matrix over all genes, in parts that do not depend on the number of threads."""
+    return np.sum(list(pool.map(space.gram, np.array_split(np.arange(space.n_genes), GRAM_PARTS))), axis=0)
+
+
+def _score_fold(space: SampleSpace, labels: NDArray, fold: Fold, scoring: str, common: dict[str, Any]) -> list[float]:
     """Scores on the fold's other samples after each fit of its elimination."""
     fitted, scored = fold
     train = np.zeros(len(labels), dtype=bool)
@@ -144,5 +139,5 @@ def _score_fold(
     def on_fit(_: int, decisions: Array) -> None:
         scores.append(float(SCORES[scoring](labels[scored], predict(decisions[:, scored], classes))))
 
-    eliminate_in(space, labels, train=train, C=C, step=step, n_features=n_features, on_fit=on_fit, gram=gram)
+    eliminate_in(space, labels, train=train, on_fit=on_fit, **common)
     return scores

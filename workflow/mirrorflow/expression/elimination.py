@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.one_by_one import OneByOne
@@ -92,7 +93,10 @@ def eliminate(
     labels = np.asarray(y)
     space = SampleSpace(X, ids)
     everyone = np.ones(len(labels), dtype=bool)
-    return eliminate_in(space, labels, train=everyone, C=C, step=step or Step(), n_features=n_features, on_fit=on_fit)
+    step = step or Step()
+    # Many small calls: BLAS's own threads would spend their time waiting for each other.
+    with threadpool_limits(1):
+        return eliminate_in(space, labels, train=everyone, C=C, step=step, n_features=n_features, on_fit=on_fit)
 
 
 def eliminate_in(
@@ -120,6 +124,17 @@ def eliminate_in(
             path.leave(len(path.remaining) - count)
     path.fit(on_fit)
     return path.result(counts)
+
+
+def shortened(space: SampleSpace, labels: NDArray, whole: Elimination, *, n_features: int, C: float) -> Elimination:
+    """The elimination as if it had stopped at ``n_features``, one of the counts of ``whole``."""
+    fits = whole.counts.index(n_features) + 1
+    ranking = np.maximum(1, whole.ranking - (len(whole.counts) - fits))
+    kept = np.flatnonzero(ranking[space.order] == 1)
+    duals = fit_duals(1 + space.gram(kept), one_vs_rest(labels, whole.classes), C=C)
+    coefficients = np.zeros_like(whole.coefficients)
+    coefficients[:, space.order[kept]] = space.weights(kept, duals)
+    return Elimination(ranking, coefficients, duals.sum(axis=1), whole.classes, whole.counts[:fits])
 
 
 class _Path:

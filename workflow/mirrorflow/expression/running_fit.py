@@ -22,6 +22,9 @@ MAX_CROSSINGS = 50
 FULL_FIT_EVERY = 1000
 """Steps after which the running inverses are computed anew."""
 
+MISFIT = 1e-9
+"""Largest error of (K + I / 2C) d = s that the updates may gather before a full fit wipes it out."""
+
 TOO_CLOSE = 1e-4
 """A gene that carries more than 1 - this of a direction is taken out by a full fit, not by an update."""
 
@@ -92,7 +95,8 @@ class RunningFit:
             values = self._decide(machine)
             crossed = (inside_margin(values, signs) & self.train) != inside
             if not crossed.any():
-                return True
+                misfit = np.where(inside, values + self.duals[machine] / (2 * self.C) - signs, 0)
+                return bool(np.abs(misfit).max() < MISFIT)
             sample = int(np.where(crossed, np.abs(1 - signs * values), -1).argmax())
             if inside[sample]:
                 self._cross_out(machine, sample)

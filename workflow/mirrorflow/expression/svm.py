@@ -51,7 +51,9 @@ def inside_margin(values: Array, signs: Array) -> NDArray[np.bool_]:
 
 
 def _fit(gram: Array, signs: Array, C: float, start: Array) -> Array:
-    duals, values = start, gram @ start
+    # The set of a similar problem is nearer than its duals: those have another scale as soon as genes leave.
+    duals = _newton_target(gram, signs, start != 0, C)
+    values = gram @ duals
     for _ in range(MAX_NEWTON_STEPS):
         active = inside_margin(values, signs)
         target = _newton_target(gram, signs, active, C)

@@ -106,4 +106,5 @@ def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: 
             continue
         listed = {patient for fold in folds for patient in (*fold.train, *fold.val)}
         word = "" if listed & patients else "PROBLEM: "
-        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {len(listed & patients)} of them known"
+        known = f"{len(listed & patients)} of them known"
+        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {known}"

@@ -17,6 +17,7 @@ import psutil
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import OWNER_VARIABLE
 
+
 @contextlib.contextmanager
 def door(snakemake: Any) -> Iterator[None]:
     """Run a script's body as a job of ``snakemake``.

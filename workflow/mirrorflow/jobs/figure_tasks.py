@@ -85,7 +85,7 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
             "Hollow diamond: the published value, obtained under the paper's protocol; comparable only where "
             "results.csv says so."
         )
-    best = rows.loc[rows["mean"].idxmax()]
+    best = rows.nlargest(1, "mean").iloc[0]
     alt = (
         f"Forest plot, the values are those of results.csv. Highest {best['metric']}: {best['mean']:.3f} by "
         f"{best['method']} ({best['protocol']}, {best['setting']})."

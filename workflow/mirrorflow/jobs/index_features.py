@@ -6,21 +6,37 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import describe_features
-from mirrorflow.store.ledger import INDEX_COLUMNS, write_rows
+from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
 from mirrorflow.store.slide_sheet import SlideRow
 
 
-def index_features(rows: Sequence[SlideRow], folder: Path, index: Path) -> None:
+def index_features(rows: Sequence[SlideRow], folder: Path, index: Path, statuses: Sequence[Path] = ()) -> None:
     """Write ``index`` (TSV: slide_id, patient, path, patches, dim, status, reason) for ``rows``.
 
     Features are the files ``<slide_id>.h5`` of ``folder``, read where they lie. Status: ok, missing, empty
     (no patches) or unreadable. Raises InputError where none of the slides has features, or where two slides
     have features of different widths.
+
+    ``statuses``, of the shards that made the features (patches first), say why a slide has none.
     """
     found = [_entry(row, folder) for row in rows]
+    known = _known_reasons(statuses)
+    for entry in found:
+        if entry["status"] != "ok" and entry["slide_id"] in known:
+            entry["reason"] = known[entry["slide_id"]]
     _check_any(found, folder)
     _check_widths(found, folder)
     write_rows(index, INDEX_COLUMNS, found)
+
+
+def _known_reasons(statuses: Sequence[Path]) -> dict[str, str]:
+    """Why slides have no features, by slide id; the first status that says so counts."""
+    reasons: dict[str, str] = {}
+    for path in statuses:
+        for row in read_rows(path, ("slide_id", "status", "reason")):
+            if row["status"] != "ok":
+                reasons.setdefault(row["slide_id"], row["reason"])
+    return reasons
 
 
 def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
