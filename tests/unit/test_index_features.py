@@ -45,3 +45,14 @@ def test_widths_must_agree(tmp_path: Path):
 def test_nothing_at_all(tmp_path: Path):
     with pytest.raises(InputError, match="none of the 2 slides"):
         index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv")
+
+
+def test_the_shards_say_why_a_slide_has_no_features(tmp_path: Path):
+    features(tmp_path, "a", 7, 16)
+    patches, encoded = tmp_path / "patches.tsv", tmp_path / "features.tsv"
+    header = "slide_id\tstatus\treason\n"
+    patches.write_text(header + "a\tok\t\nb\tfailed\tno plausible mpp\n")
+    encoded.write_text(header + "a\tok\t\nb\tfailed\tno patches were made of it\n")
+    index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv", [patches, encoded])
+    found = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
+    assert [(row["status"], row["reason"]) for row in found] == [("ok", ""), ("missing", "no plausible mpp")]

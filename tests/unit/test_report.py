@@ -107,7 +107,8 @@ class SmallRun:
         self.write_models(basis)
         stem = str(self.results / "audit" / name / "demo")
         splits = [str(basis / "splits" / f"splits_{k}.csv") for k in range(FOLDS)]
-        run_audit(self.cohort, splits, genes, manifests, stem, protocol=protocol, shots=[3], name=name)
+        said = {"shots": [3], "name": name, "scaled_upstream": False}
+        run_audit(self.cohort, splits, genes, manifests, stem, protocol=protocol, **said)
         self.audits.append(f"{stem}.json")
         self.genes += genes
         metrics = str(self.results / "metrics" / name / "demo.tsv")

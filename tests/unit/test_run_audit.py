@@ -60,6 +60,7 @@ def audited(
         protocol=keys,
         shots=[],
         name=protocol,
+        scaled_upstream=False,
     )
     return json.loads((folder / "audit.json").read_text())
 

@@ -145,11 +145,12 @@ def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) ->
     return findings
 
 
-def audit_transductive(note: str) -> list[Finding]:
-    """An expression matrix that was scaled over a whole cohort before it reached us."""
-    if not note:
+def audit_transductive(*, scaled_upstream: bool) -> list[Finding]:
+    """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired."""
+    if not scaled_upstream:
         return []
-    return [Finding(WARNING, "transductive_expression", f"expression was scaled upstream over everybody: {note}")]
+    text = "expression was scaled over the whole cohort, evaluation patients included, before it came here"
+    return [Finding(WARNING, "transductive_expression", text)]
 
 
 def leaks(findings: Sequence[Finding]) -> list[Finding]:

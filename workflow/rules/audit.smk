@@ -24,6 +24,9 @@ rule audit:
         version=versions.AUDIT,
         protocol=protocol_of,
         shots=config["evaluation"]["shots"],
+        scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
+            "scaled_upstream"
+        ],
     script:
         "../scripts/audit.py"
 

@@ -16,4 +16,5 @@ with door(snakemake):
         protocol=snakemake.params.protocol,
         shots=snakemake.params.shots,
         name=snakemake.wildcards.protocol,
+        scaled_upstream=snakemake.params.scaled_upstream,
     )

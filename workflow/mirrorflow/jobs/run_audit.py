@@ -27,11 +27,12 @@ def run_audit(
     protocol: Mapping[str, Any],
     shots: Sequence[int],
     name: str,
+    scaled_upstream: bool,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
     genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
-    seen; manifests: of the methods' predictions.
+    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -39,6 +40,7 @@ def run_audit(
     labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels)
     findings += audit.audit_genes(folds, [_labels_seen(path) for path in genes], shots)
+    findings += audit.audit_transductive(scaled_upstream=scaled_upstream)
     units = to_units(frame, protocol["unit"])
     unit_labels = dict(zip(units["unit"], units["label"].fillna(""), strict=True))
     findings += audit.audit_lost(_lost(manifests), unit_labels)
