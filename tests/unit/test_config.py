@@ -1,4 +1,5 @@
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -283,3 +284,14 @@ def test_the_config_module_imports_no_heavy_library():
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} & {"torch", "pandas", "numpy", "sklearn", "snakemake"} == set()
+
+
+def test_the_order_of_keys_does_not_matter():
+    raw = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+    def turned(value):
+        if isinstance(value, dict) and not {"Alpha Carcinoma", "majority", "honest"} & set(value):
+            return {key: turned(item) for key, item in reversed(value.items())}
+        return value
+
+    assert json.dumps(resolve(turned(raw))) == json.dumps(resolve(raw))

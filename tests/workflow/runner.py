@@ -63,7 +63,7 @@ def changed_config(folder: Path, config: Path, **changes: object) -> Path:
         place[last] = value
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"changed-{len(list(folder.glob('changed-*.yaml')))}.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
     return path
 
 

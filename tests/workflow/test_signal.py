@@ -138,7 +138,10 @@ def shuffle_scores(tiny: Path, folder: Path, family: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", ["concat-linear", "mirror"])
-def test_shuffled_labels_are_not_found(tiny: Path, tmp_path: Path, family: str) -> None:
+def test_shuffled_labels_are_not_found(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    monkeypatch.chdir(tiny)
     scores = shuffle_scores(tiny, tmp_path, family)
     standard_error = scores.std(ddof=1) / np.sqrt(SHUFFLES)
     assert abs(scores.mean() - 0.5) <= 2 * standard_error, scores

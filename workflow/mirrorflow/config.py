@@ -125,21 +125,25 @@ def _unknown_key(where: str, key: str, known: list[str]) -> str:
 
 
 def fill_defaults(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any] | None = None) -> Any:
-    """Return ``value`` with the schema's defaults in every mapping it describes (``value`` unchanged)."""
+    """Return ``value`` with the schema's defaults in every mapping it describes (``value`` unchanged).
+
+    Keys come in the schema's order, so that the order in which a config names them re-runs nothing; names of
+    one's own (classes, methods, ...) keep their order, which tables follow.
+    """
     root = root if root is not None else schema
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] | {k: v for k, v in schema.items() if k != "$ref"}
     if not isinstance(value, Mapping):
         return copy.deepcopy(value)
+    filled = {}
     properties = schema.get("properties", {})
-    others = schema.get("additionalProperties")
-    filled = {
-        key: fill_defaults(properties.get(key, others if isinstance(others, dict) else {}), item, root)
-        for key, item in value.items()
-    }
     for key, child in properties.items():
-        if key not in filled and "default" in child:
-            filled[key] = fill_defaults(child, child["default"], root)
+        if key in value or "default" in child:
+            filled[key] = fill_defaults(child, value[key] if key in value else child["default"], root)
+    others = schema.get("additionalProperties")
+    for key, item in value.items():
+        if key not in filled:
+            filled[key] = fill_defaults(others if isinstance(others, dict) else {}, item, root)
     return filled
 
 

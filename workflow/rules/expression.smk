@@ -54,6 +54,8 @@ rule select_genes:
         settings=lambda wildcards: {
             **config["expression"]["selection"],
             "tumour_types": cohort_of(wildcards)["tumour_types"],
+            "scaling": basis_keys(wildcards.basis)["rna_scaling"],
+            "clip": config["expression"]["clip"],
         },
         seed=config["splits"]["seed"],
     script:
