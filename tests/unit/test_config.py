@@ -10,7 +10,8 @@ import yaml
 from mirrorflow import config as configs
 from mirrorflow.config import PROTOCOL_PRESETS, basis_of, fill_defaults, load_schema, pretrain_settings, resolve
 from mirrorflow.errors import ConfigError
-from mirrorflow.tables.comparison import PAPER_PRETRAINING, PAPER_PROTOCOL
+from mirrorflow.slides.grid import PRESETS
+from mirrorflow.tables.comparison import PAPER_PRETRAINING
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +39,7 @@ def test_minimal_config_is_accepted_with_every_default_filled_in():
     config = resolve(minimal())
     assert config["store"] == "store"
     assert config["seeds"] == [42]
-    assert config["slides"]["presets"]["512px-20x"] == {
-        "size_px": 512,
-        "mpp": 0.5,
-        "overlap_px": 0,
-        "min_tissue": 0.1,
-    }
+    assert config["slides"]["presets"]["512px-20x"]["min_tissue"] == 0.0  # MIRROR: any pixel of it
     assert config["probe"]["learning_rate"] == 0.002
     assert config["expression"]["selection"]["rfe"]["step"] == 0.05
     assert config["cohorts"]["a"]["clinical"]["time_unit"] == "days"
@@ -158,10 +154,6 @@ def test_honest_published_differs_from_honest_in_its_splits_alone():
     assert published["splits"] == "published"
 
 
-def test_the_papers_protocol_is_the_same_in_tables_and_presets():
-    assert PROTOCOL_PRESETS["paper"] == PAPER_PROTOCOL
-
-
 def test_the_papers_pretraining_is_described_by_settings_that_exist():
     assert set(PAPER_PRETRAINING) <= set(resolve(minimal())["pretrain"])
 
@@ -172,9 +164,14 @@ def test_protocols_know_every_key_of_the_schema_and_no_other():
         assert set(preset) | {"preset", "claims_honest"} == known, name
 
 
-def test_pretraining_overrides_have_the_keys_of_pretraining():
-    definitions = load_schema()["$defs"]
-    assert set(definitions["pretrain_overrides"]["properties"]) == set(definitions["pretrain"]["properties"])
+def test_a_methods_own_pretraining_is_checked_but_gets_no_defaults():
+    config = resolve(minimal(methods={"mirror--wide": {"pretrain": {"width": 192}}}))
+    assert config["methods"]["mirror--wide"]["pretrain"] == {"width": 192}
+    assert "methods.mirror--wide.pretrain" in refused(minimal(methods={"mirror--wide": {"pretrain": {"widht": 1}}}))
+
+
+def test_the_papers_grids_are_the_default_presets():
+    assert resolve(minimal())["slides"]["presets"] == PRESETS
 
 
 def test_methods_start_from_their_defaults_and_variants_from_their_method():

@@ -17,7 +17,7 @@ from mirrorflow.units import DAYS_PER_MONTH
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
-BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
+_BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
 UNKNOWN = ("", "NA", "N/A", "NaN", "nan", "[Not Available]", "[Not Applicable]", "[Unknown]")
 """How sheets write an unknown label, site, time or event."""
 
@@ -126,16 +126,21 @@ def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) ->
         raise InputError(message)
 
 
+def barcode_sites(patients: pd.Series) -> pd.Series:
+    """Tissue source site of each patient: characters 6 and 7 of a TCGA barcode, "" for other names."""
+    return patients.str.extract(_BARCODE_SITE, expand=False).fillna("")
+
+
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 
-    site: ``barcode`` (characters 6 and 7 of a TCGA barcode, "" for other names), ``column`` or ``none``.
+    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``.
     """
     frame = frame.assign(sheet_label=frame["label"])
     if classes:
         frame["label"] = frame["label"].map(classes).fillna("")
     if site == "barcode":
-        frame["site"] = frame["patient"].str.extract(BARCODE_SITE, expand=False).fillna("")
+        frame["site"] = barcode_sites(frame["patient"])
     elif site == "none":
         frame["site"] = ""
     return frame

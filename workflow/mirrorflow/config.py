@@ -128,12 +128,13 @@ def fill_defaults(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any]
     """Return ``value`` with the schema's defaults in every mapping it describes (``value`` unchanged).
 
     Keys come in the schema's order, so that the order in which a config names them re-runs nothing; names of
-    one's own (classes, methods, ...) keep their order, which tables follow.
+    one's own (classes, methods, ...) keep their order, which tables follow. A mapping the schema marks
+    ``x-partial`` overrides another: it gets no defaults.
     """
     root = root if root is not None else schema
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] | {k: v for k, v in schema.items() if k != "$ref"}
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or schema.get("x-partial"):
         return copy.deepcopy(value)
     filled = {}
     properties = schema.get("properties", {})

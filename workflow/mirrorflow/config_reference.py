@@ -38,6 +38,7 @@ def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> It
 def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, str]]:
     resolved = _resolve(child, root)
     nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
+    nested = nested and not resolved.get("x-partial")
     default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
     text = str(resolved.get("description", "")).strip().replace("|", r"\|")
     if "enum" in resolved:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow import audit
-from mirrorflow.cohort import to_units
+from mirrorflow.cohort import barcode_sites, to_units
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.splits import Fold
 from mirrorflow.store.files import write_text
@@ -133,6 +133,6 @@ def audit_folder(folder: Path, patients: Path | None) -> int:
 
 
 def _barcode_sites(folds: Sequence[Fold]) -> dict[str, str]:
-    """Tissue source sites of TCGA barcodes; nothing for other names."""
-    names = {patient for fold in folds for patient in (*fold.train, *fold.val)}
-    return {name: name[5:7] for name in names if name.startswith("TCGA-")}
+    """Tissue source sites of the patients whose names are TCGA barcodes."""
+    names = pd.Series(sorted({patient for fold in folds for patient in (*fold.train, *fold.val)}), dtype=object)
+    return {name: site for name, site in zip(names, barcode_sites(names), strict=True) if site}

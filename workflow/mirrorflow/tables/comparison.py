@@ -3,17 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-PAPER_PROTOCOL = {
-    "unit": "slide",
-    "splits": "published",
-    "gene_selection": "cohort",
-    "rna_scaling": "none",
-    "epoch": "best_on_evaluation",
-    "survival_bins": "cohort",
-    "few_shot_replacement": True,
-    "probe_features": "resampled_dropout",
-    "evaluate_all": False,
-}
+from mirrorflow.config import PROTOCOL_PRESETS
+
+PAPER_PROTOCOL = PROTOCOL_PRESETS["paper"]
 PAPER_PRETRAINING = {
     "width": 768,
     "tokens": 2048,
