@@ -3,7 +3,7 @@
     snakemake --cores 8 --resources gpu=1                       # the demo cohort
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
-The chain, a file a domain: cohort -> slides -> features -> expression -> splits -> pretrain -> probe,
+The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
 baselines -> audit -> tables -> figures -> report (workflow/rules/).
 """
 
@@ -21,6 +21,7 @@ if not workflow.configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/cohort.smk"
+include: "workflow/rules/gdc.smk"
 include: "workflow/rules/slides.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/expression.smk"
@@ -46,6 +47,7 @@ rule all:
             cohort=COHORTS,
         ),
         all_ledgers(),
+        all_dropped(),
 
 
 onstart:

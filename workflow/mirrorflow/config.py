@@ -60,6 +60,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = _fill_placeholders(config, {"store": config["store"]})
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
+    _name_gdc_sheets(config)
     _check_references(config)
     return config
 
@@ -189,6 +190,13 @@ def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         message = f"methods.{name}: unknown method {base!r}; known: {known} (variants: <method>--<variant>)"
         raise ConfigError(message)
     return {"family": FAMILIES.get(base, base), **METHOD_DEFAULTS[base], **entry}
+
+
+def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
+    """Where the sheet of slides that GDC lists is written; from there on it is a sheet like any other."""
+    for cohort, entry in config["cohorts"].items():
+        if "gdc" in entry["slides"]:
+            entry["slides"]["sheet"] = f"{config['store']}/gdc/{cohort}/slides.tsv"
 
 
 def _check_references(config: Mapping[str, Any]) -> None:

@@ -9,6 +9,50 @@ def clinical_files(wildcards):
     return [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
 
 
+# gdc
+
+GDC = f"{STORE}/gdc/{{cohort}}"
+
+
+def gdc_of(wildcards):
+    """The config's section `slides.gdc` of the wildcard's cohort."""
+    return cohort_of(wildcards)["slides"]["gdc"]
+
+
+def made_of_slides(cohort):
+    """Folders of what is made from a cohort's slide files: patches of each preset, features of each encoder."""
+    encoders = own_encoders(cohort)
+    return {
+        "patches": [f"{STORE}/slides/{cohort}/{name}" for name in sorted({patching_of(e) for e in encoders})],
+        "features": [f"{STORE}/features/{cohort}/{patching_of(e)}/{e}" for e in encoders],
+    }
+
+
+def slide_files(wildcards):
+    """Record of the shard's downloads; nothing for slides that are there already."""
+    if "gdc" not in cohort_of(wildcards)["slides"]:
+        return []
+    return f"{STORE}/gdc/{wildcards.cohort}/shards/{wildcards.shard}.tsv"
+
+
+def shard_that_makes_room(wildcards):
+    """Record of the shard that has to be done and deleted before this one is fetched, where slides are not kept."""
+    # Not ancient(): Snakemake 9 then overlooks other reasons why the jobs behind it have to run.
+    gdc = gdc_of(wildcards)
+    before = int(wildcards.shard) - (gdc["ahead"] or len(SHARDS))
+    return [] if gdc["keep"] or before < 0 else f"{STORE}/gdc/{wildcards.cohort}/dropped/{before}.tsv"
+
+
+def all_dropped():
+    """Records of the deletion of slides that are not kept."""
+    return [
+        f"{STORE}/gdc/{cohort}/dropped/{shard}.tsv"
+        for cohort in COHORTS
+        if own_encoders(cohort) and not config["cohorts"][cohort]["slides"].get("gdc", {}).get("keep", True)
+        for shard in SHARDS
+    ]
+
+
 # slides
 
 SLIDES = f"{STORE}/slides/{{cohort}}/{{patching}}"

@@ -4,6 +4,7 @@
 rule patch_slides:
     input:
         sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        files=slide_files,
     output:
         status=f"{SLIDES}/shards/{{shard}}.tsv",
     log:
@@ -12,7 +13,7 @@ rule patch_slides:
         f"{BENCHMARKS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: config["slides"]["workers"]
     resources:
         mem_mb=2000,
         runtime=120,

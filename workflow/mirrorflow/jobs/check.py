@@ -41,6 +41,9 @@ def check_config(path: Path) -> int:
 
 def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
     sheet, rows = Path(entry["slides"]["sheet"]), []
+    if "gdc" in entry["slides"] and not sheet.exists():
+        yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
+        return
     try:
         rows = read_slide_sheet(sheet, entry["slides"]["columns"])
         yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
@@ -60,6 +63,8 @@ def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterat
 
 def _slide_lines(entry: Mapping[str, Any], rows: list[SlideRow]) -> Iterator[str]:
     for encoder in entry["encoders"]:
+        if encoder not in entry["features"] and "gdc" in entry["slides"]:
+            continue
         if encoder in entry["features"]:
             folder = Path(entry["features"][encoder])
             missing = [row.slide_id for row in rows if not (folder / f"{row.slide_id}.h5").exists()]

@@ -1,6 +1,6 @@
 """From patch coordinates to features: one process serves a shard, batches are filled across slides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def extract_shard(
     threads: int,
     workers: int = 1,
     device: str = "auto",
+    restore: Callable[[Sequence[SlideRow]], None] | None = None,
 ) -> None:
     """Encode the patches of ``rows`` and write ``<features_folder>/<slide_id>.h5`` and ``status``.
 
@@ -40,8 +41,9 @@ def extract_shard(
     cores compute (without a GPU), ``workers`` threads read ahead; neither, nor ``batch_size``, changes values
     beyond rounding. A patch that cannot be read is left out and counted; a slide that lacks more than
     ``max_unreadable`` of its patches fails. Finished files of an earlier run are kept; without any work no
-    network is loaded. Raises InputError or ConfigError where weights are missing, SettingsMismatchError for
-    files of other settings.
+    network is loaded. ``restore`` gets the slides to be encoded, to fetch files that were deleted.
+
+    Raises InputError or ConfigError where weights are missing, SettingsMismatchError for files of other settings.
     """
     values = _settings(settings)
     spec = encoder_from(encoder)
@@ -58,6 +60,8 @@ def extract_shard(
     todo = [item for item in planned.values() if isinstance(item, Plan)]
     outcomes = {key: item for key, item in planned.items() if not isinstance(item, Plan)}
     if todo:
+        if restore is not None:
+            restore([item.row for item in todo])
         outcomes |= _extract(todo, spec, values, threads, workers, device)
     write_rows(status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
 
