@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.jobs.deaths import Deaths
 from mirrorflow.jobs.encode_slides import Run
 from mirrorflow.jobs.feature_plan import Plan, Row, plan_slide
+from mirrorflow.jobs.read_alone import patches_task
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
 from mirrorflow.store.files import clear_leftovers
 from mirrorflow.store.ledger import FEATURE_COLUMNS, write_rows
@@ -62,6 +64,10 @@ def extract_shard(
     if todo:
         if restore is not None:
             restore([item.row for item in todo])
+        deadly = _deadly(todo, features_folder)
+        todo = [item for item in todo if item.row.slide_id not in deadly]
+        outcomes |= deadly
+    if todo:
         outcomes |= _extract(todo, spec, values, threads, workers, device)
     write_rows(status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
 
@@ -71,6 +77,17 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         message = f"features: unknown {', '.join(unknown)}; allowed are {', '.join(DEFAULTS)}"
         raise ConfigError(message)
     return DEFAULTS | dict(settings)
+
+
+def _deadly(plans: Sequence[Plan], folder: Path) -> dict[str, Row]:
+    """Status rows of the slides of which an earlier process died, by slide id."""
+    deaths, rows = Deaths(folder), {}
+    for plan in plans:
+        if fault := deaths.fault(plan.row, patches_task(plan.row.path, plan.patches)):
+            plan.features.unlink(missing_ok=True)
+            slide_id = plan.row.slide_id
+            rows[slide_id] = {"slide_id": slide_id, "status": "failed", "reason": fault, "patches": 0}
+    return rows
 
 
 def _extract(

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.jobs.deaths import Deaths
 from mirrorflow.jobs.patch_settings import PatchSettings, Places
+from mirrorflow.jobs.read_alone import view_task
 from mirrorflow.progress import Progress
 from mirrorflow.slides.grid import Patching, place_patches
 from mirrorflow.slides.mask import segment
@@ -99,8 +101,11 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     started = time.monotonic()
     places = Places.of(folder, row.slide_id)
     named = {"slide_id": row.slide_id, "patient": row.patient}
+    deaths = Deaths(folder)
     try:
-        return named | _patch_slide(row, places, wanted, started)
+        _refuse_deadly(row, wanted, deaths)
+        with deaths.reading(row.slide_id):
+            return named | _patch_slide(row, places, wanted, started)
     except InputError as error:
         reason = str(error)
         logger.warning("%s: failed: %s", row.slide_id, reason)
@@ -111,6 +116,12 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
         logger.exception("%s: failed", row.slide_id)
     places.remove()
     return named | {"status": "failed", "reason": reason, "patches": 0, "seconds": _since(started)}
+
+
+def _refuse_deadly(row: SlideRow, wanted: PatchSettings, deaths: Deaths) -> None:
+    """Raises SlideError for a slide of which an earlier process died."""
+    if fault := deaths.fault(row, view_task(row.path, row.mpp, wanted.of(row).mpp)):
+        raise SlideError(fault)
 
 
 def _patch_slide(row: SlideRow, places: Places, wanted: PatchSettings, started: float) -> Row:
