@@ -3,7 +3,7 @@
 
 rule extract_features:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
         patches=f"{SLIDES}/shards/{{shard}}.tsv",
     output:
         status=f"{FEATURES}/shards/{{shard}}.tsv",
@@ -21,6 +21,7 @@ rule extract_features:
     params:
         version=versions.FEATURES,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
+        rows=sheet_param(shard_digest),
         shards=len(SHARDS),
         encoder=lambda wildcards: encoder_settings(wildcards.encoder),
         settings={key: config["features"][key] for key in ("batch_size", "max_unreadable")},
@@ -31,7 +32,7 @@ rule extract_features:
 
 rule index_features:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
         shards=feature_shards,
     output:
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
@@ -46,6 +47,7 @@ rule index_features:
         mem_mb=2000,
         runtime=30,
     params:
+        rows=sheet_param(rows_digest),
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
         folder=feature_folder,
     script:
