@@ -24,8 +24,9 @@ rule extract_features:
         rows=sheet_param(shard_digest),
         shards=len(SHARDS),
         encoder=lambda wildcards: encoder_settings(wildcards.encoder),
-        settings={key: config["features"][key] for key in ("batch_size", "max_unreadable")},
-        workers=config["features"]["workers"],
+        settings={"max_unreadable": config["features"]["max_unreadable"]},
+        # no value depends on these: a param that asks for `threads` re-runs nothing
+        speed=lambda wildcards, threads: {key: config["features"][key] for key in ("batch_size", "workers")},
     script:
         "../scripts/extract_features.py"
 

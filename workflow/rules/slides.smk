@@ -12,7 +12,7 @@ rule patch_slides:
         f"{BENCHMARKS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: config["slides"]["workers"]
     resources:
         mem_mb=2000,
         runtime=120,

@@ -4,7 +4,8 @@
 rule evaluate:
     input:
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
-        passed=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+        # that it passed counts, not when
+        passed=ancient(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
     output:
         metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
     log:

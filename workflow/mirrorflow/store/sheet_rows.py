@@ -17,6 +17,9 @@ OVERRIDE = "segmentation."
 """Columns that begin so override one segmentation setting for one slide: ``segmentation.pen``."""
 
 
+Columns = tuple[tuple[str, str], ...]
+
+
 class Row(NamedTuple):
     """One slide's cells: its id, its patient, and those that count (no labels, no notes)."""
 
@@ -35,25 +38,37 @@ def rows_digest(path: str, columns: Mapping[str, str]) -> str | None:
 
     The order of rows and of columns does not count. ``columns`` maps our names to the sheet's.
     """
-    rows = _rows(path, tuple(columns.items()))
+    rows = _rows_of(path, columns)
     return None if rows is None else _digest(sorted(rows))
 
 
 def shard_digest(path: str, columns: Mapping[str, str], shard: int, shards: int) -> str | None:
     """As :func:`rows_digest`, for the rows of one shard of ``shards``."""
-    digests = _shard_digests(path, tuple(columns.items()), shards)
+    digests = _shard_digests(path, _date(path), tuple(columns.items()), shards)
     return None if digests is None else digests[shard]
 
 
 def patients_digest(path: str, columns: Mapping[str, str]) -> str | None:
     """Stands for the patients of a sheet, in any order; None where there is no sheet (yet)."""
-    rows = _rows(path, tuple(columns.items()))
+    rows = _rows_of(path, columns)
     return None if rows is None else _digest(sorted({row.patient for row in rows}))
 
 
+def _rows_of(path: str, columns: Mapping[str, str]) -> tuple[Row, ...] | None:
+    return _rows(path, _date(path), tuple(columns.items()))
+
+
+def _date(path: str) -> int:
+    """When the sheet was written: it is read once for all jobs, and again once it has changed."""
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 @lru_cache(maxsize=64)
-def _shard_digests(path: str, columns: tuple[tuple[str, str], ...], shards: int) -> tuple[str, ...] | None:
-    rows = _rows(path, columns)
+def _shard_digests(path: str, date: int, columns: Columns, shards: int) -> tuple[str, ...] | None:
+    rows = _rows(path, date, columns)
     if rows is None:
         return None
     parts: list[list[Row]] = [[] for _ in range(shards)]
@@ -63,7 +78,7 @@ def _shard_digests(path: str, columns: tuple[tuple[str, str], ...], shards: int)
 
 
 @lru_cache(maxsize=64)
-def _rows(path: str, columns: tuple[tuple[str, str], ...]) -> tuple[Row, ...] | None:
+def _rows(path: str, _date: int, columns: Columns) -> tuple[Row, ...] | None:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
