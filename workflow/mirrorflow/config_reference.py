@@ -30,13 +30,13 @@ def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> It
         yield from _entry(child, root, f"{prefix}{name}")
     others = schema.get("additionalProperties")
     if isinstance(others, dict) and "description" in others and ("properties" in others or "$ref" in others):
-        resolved = _resolve(others, root)
+        resolved = resolve_reference(others, root)
         if "properties" in resolved:
             yield from _walk(resolved, root, f"{prefix}<name>.")
 
 
 def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, str]]:
-    resolved = _resolve(child, root)
+    resolved = resolve_reference(child, root)
     nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
     nested = nested and not resolved.get("x-partial")
     default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
@@ -48,7 +48,8 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
         yield from _walk(resolved, root, f"{key}.")
 
 
-def _resolve(child: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_reference(child: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the schema with what its ``$ref`` names filled in."""
     if "$ref" not in child:
         return dict(child)
     return {**root["$defs"][child["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in child.items() if k != "$ref"}}

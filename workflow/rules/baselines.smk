@@ -31,6 +31,6 @@ rule fit_baseline:
         seeds=config["seeds"][:1],
         bins=config["probe"]["survival_bins"],
         settings=lambda wildcards: config["methods"][wildcards.method],
-        rna_clip=config["expression"]["clip"],
+        rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/fit_baseline.py"

@@ -11,6 +11,8 @@ from mirrorflow import versions
 from mirrorflow.config import basis_of, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
+from mirrorflow.resources import RESOURCES, resource_digest
+from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
 
 own_jobs(PACKAGE)
 
@@ -30,7 +32,6 @@ FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
 BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
-RESOURCES = Path(workflow.basedir) / "resources"
 
 NAME = "[a-z0-9._-]+"
 

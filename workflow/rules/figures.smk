@@ -7,7 +7,6 @@ rule draw_figures:
         manifests=curve_manifests,
         models=model_records,
         results=f"{RESULTS}/tables/results.csv",
-        names=RESOURCES / "names.tsv",
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(
@@ -29,6 +28,7 @@ rule draw_figures:
         runtime=20,
     params:
         version=versions.REPORT,
+        names=resource_digest("names.tsv"),
         methods=list(config["methods"]),
     script:
         "../scripts/draw_figures.py"

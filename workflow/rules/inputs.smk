@@ -55,6 +55,29 @@ def all_dropped():
 
 # slides
 
+
+def has_own_sheet(wildcards):
+    """Whether the cohort's sheet of slides is the user's own: then its rows count, not its date."""
+    return not cohort_of(wildcards)["slides"]["sheet"].startswith(f"{STORE}/")
+
+
+def sheet_of(wildcards):
+    """The cohort's sheet of slides; one that the workflow itself makes counts by its date."""
+    sheet = cohort_of(wildcards)["slides"]["sheet"]
+    return ancient(sheet) if has_own_sheet(wildcards) else sheet
+
+
+def sheet_param(digest):
+    """Param: what a sheet of one's own says to a rule, so that only what its rows change runs again."""
+
+    def param(wildcards):
+        slides = cohort_of(wildcards)["slides"]
+        shard = (int(wildcards.shard), len(SHARDS)) if "shard" in wildcards.keys() else ()
+        return digest(slides["sheet"], slides["columns"], *shard) if has_own_sheet(wildcards) else None
+
+    return param
+
+
 SLIDES = f"{STORE}/slides/{{cohort}}/{{patching}}"
 
 

@@ -3,7 +3,7 @@
 
 rule patch_slides:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
         files=slide_files,
     output:
         status=f"{SLIDES}/shards/{{shard}}.tsv",
@@ -20,6 +20,7 @@ rule patch_slides:
     params:
         version=versions.SEGMENTATION,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
+        rows=sheet_param(shard_digest),
         shards=len(SHARDS),
         settings=lambda wildcards: {
             "patch": config["slides"]["presets"][wildcards.patching],

@@ -33,7 +33,7 @@ with door(snakemake):
             expression=snakemake.input.expression,
             genes=snakemake.input.genes,
             rna_scaling=params.protocol["rna_scaling"],
-            clip=params.rna_clip,
+            clip=params.rna["clip"],
         )
     )
     folder = str(Path(str(snakemake.output.manifest)).parent)

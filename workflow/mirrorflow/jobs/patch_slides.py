@@ -85,12 +85,14 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
         return None
     try:
         stored = read_patches(places.patches)
-        size = source_bytes(row.path)
     except InputError:
         return None
     noted = wanted.noted(row, stored.facts.get("mpp_source", ""))
     require_same_settings(str(places.patches), stored.settings or "{}", noted)
-    if size is not None and stored.facts.get("source_bytes") != size:
+    size = source_bytes(row.path)
+    if size is None:
+        logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, row.path)
+    elif stored.facts.get("source_bytes") != size:
         logger.info("%s: the slide file has changed, its patches are made again", row.slide_id)
         return None
     return stored.facts | {"slide_id": row.slide_id, "patient": row.patient}
