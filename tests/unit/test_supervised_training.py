@@ -188,14 +188,14 @@ def test_what_is_not_finite_is_named():
 
 def test_a_training_that_diverges_ends_and_says_what_to_lower():
     units = planted(np.array([0, 1, 2, 0]), slides=True, rna=True)
-    with pytest.raises(MirrorflowError, match="not finite at epoch 1, step 1; lower train.learning_rate"):
+    with pytest.raises(MirrorflowError, match=r"not finite at epoch 1, step 1; lower train.learning_rate"):
         train_supervised(build("abmil"), units, lambda logits, rows: logits.sum() * np.nan, FAST, device="cpu")
 
 
 def test_impossible_settings_and_inputs_say_so():
-    with pytest.raises(ConfigError, match="train.epochs is 0"):
+    with pytest.raises(ConfigError, match=r"train.epochs is 0"):
         SupervisedSettings(epochs=0)
-    with pytest.raises(ConfigError, match="train.schedule is 'step'; allowed"):
+    with pytest.raises(ConfigError, match=r"train.schedule is 'step'; allowed"):
         SupervisedSettings(schedule="step")
     with pytest.raises(InputError, match="no training unit"):
         train_supervised(
