@@ -4,7 +4,7 @@
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
 The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
-baselines -> audit -> tables -> figures -> report (workflow/rules/).
+baselines, supervised -> audit -> tables -> figures -> report (workflow/rules/).
 """
 
 from snakemake.utils import min_version
@@ -29,6 +29,7 @@ include: "workflow/rules/splits.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/baselines.smk"
+include: "workflow/rules/supervised.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"

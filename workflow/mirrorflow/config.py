@@ -64,6 +64,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
+    _fill_gene_sets(config)
     _check_references(config)
     return config
 
@@ -175,13 +176,62 @@ def _protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 BOTH_TASKS = ["subtyping", "survival"]
+SUPERVISED_TRAINING: dict[str, Any] = {
+    "epochs": 20,
+    "batch_size": 16,
+    "learning_rate": 2e-4,
+    "weight_decay": 1e-5,
+    "tokens": 2048,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "min_steps": 0,
+    "label_smoothing": 0.0,
+    "alpha": 0.0,
+    "feature_scaling": "train",
+    "precision": "auto",
+    "cache_gb": 4.0,
+}
+"""Ours: the papers' tables name no settings of these methods."""
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "mirror": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
     "majority": {"inputs": [], "tasks": BOTH_TASKS},
+    "clinical": {
+        "inputs": ["clinical"],
+        "tasks": BOTH_TASKS,
+        "columns": ["age", "sex", "stage"],
+        "C": 1.0,
+        "components": 50,
+        "alpha": 1.0,
+    },
     "linear": {"inputs": ["slides"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "rna-linear": {"inputs": ["rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "concat-linear": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "cox": {"inputs": ["slides", "rna"], "tasks": ["survival"], "pooling": "mean", "components": 50, "alpha": 200.0},
+    "abmil": {
+        "inputs": ["slides"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 512, "attention_width": 256, "dropout": 0.25},
+    },
+    "ilra-mil": {
+        "inputs": ["slides"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "heads": 8, "layers": 2, "latents": 64, "dropout": 0.25},
+    },
+    "porpoise": {
+        "inputs": ["slides", "rna"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "attention_width": 256, "fusion_width": 32, "dropout": 0.25, "l1": 1e-4},
+    },
+    "survpath": {
+        "inputs": ["slides", "rna"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "dropout": 0.25},
+        "gene_sets": None,
+    },
 }
 FAMILIES = {"rna-linear": "linear", "concat-linear": "linear"}
 
@@ -192,7 +242,36 @@ def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(METHOD_DEFAULTS)
         message = f"methods.{name}: unknown method {base!r}; known: {known} (variants: <method>--<variant>)"
         raise ConfigError(message)
-    return {"family": FAMILIES.get(base, base), **METHOD_DEFAULTS[base], **entry}
+    defaults = copy.deepcopy(METHOD_DEFAULTS[base])
+    method: dict[str, Any] = {"family": FAMILIES.get(base, base), **defaults, **entry}
+    for key in ("train", "network"):
+        _check_keys(f"methods.{name}.{key}", entry.get(key, {}), defaults.get(key, {}))
+        if key in defaults:
+            method[key] = {**defaults[key], **entry.get(key, {})}
+    return method
+
+
+def _check_keys(where: str, entry: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse settings that this method does not have, though another does."""
+    if unknown := [key for key in entry if key not in known]:
+        has = f"this method has {', '.join(known)}" if known else "this method has none of them"
+        message = f"{where}: {', '.join(unknown)}: {has}"
+        raise ConfigError(message)
+
+
+def _fill_gene_sets(config: Mapping[str, Any]) -> None:
+    """Gene sets of the methods that need them: their own file, else that of the gene selection; none is an error."""
+    for name, method in config["methods"].items():
+        if "gene_sets" not in method:
+            continue
+        method["gene_sets"] = method["gene_sets"] or config["expression"]["selection"]["gene_sets"]
+        if method["gene_sets"] is None:
+            message = (
+                f"methods.{name}.gene_sets: pathways are needed: a CSV with one column a set, its name on top and "
+                "symbols below (as MSigDB's Hallmarks), here or under expression.selection.gene_sets; `random` takes "
+                "random groups of the selected genes instead"
+            )
+            raise ConfigError(message)
 
 
 def _name_gdc_sheets(config: Mapping[str, Any]) -> None:

@@ -31,7 +31,8 @@ PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
-BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
+SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
+BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]
 
 NAME = "[a-z0-9._-]+"
 

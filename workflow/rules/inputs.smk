@@ -209,7 +209,7 @@ def tasks_of(wildcards):
     return [task for task in config["evaluation"]["tasks"] if task in config["methods"][wildcards.method]["tasks"]]
 
 
-# baselines
+# baselines, supervised
 
 
 def pooled_index(wildcards):
@@ -222,6 +222,12 @@ def pooled_index(wildcards):
 def gene_inputs(wildcards):
     """Gene manifests, for methods that see RNA."""
     return basis_genes(wildcards) if "rna" in config["methods"][wildcards.method]["inputs"] else []
+
+
+def gene_set_file(wildcards):
+    """The method's file of gene sets, if it reads one."""
+    sets = config["methods"][wildcards.method].get("gene_sets", "random")
+    return [] if sets == "random" else sets
 
 
 def manifests(protocols, cohorts):

@@ -27,6 +27,7 @@ rule probe_mirror:
         tasks=tasks_of,
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"],
+        bins=config["probe"]["survival_bins"],
         probe=config["probe"],
     script:
         "../scripts/probe_mirror.py"

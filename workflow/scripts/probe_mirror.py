@@ -15,17 +15,7 @@ with door(snakemake):
         for seed, record in zip(params.seeds, snakemake.input.embeddings, strict=True)
         for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
     }
-    plan = Plan(
-        cohort=snakemake.input.cohort,
-        splits=snakemake.input.splits,
-        support=snakemake.input.support,
-        protocol=params.protocol,
-        tasks=params.tasks,
-        shots=params.shots,
-        seeds=params.seeds,
-        bins=params.probe["survival_bins"],
-        method={"family": "mirror", "probe": params.probe},
-    )
+    plan = Plan.of(snakemake.input, params, {"family": "mirror", "probe": params.probe})
     vectors = Embedded(files, resampled=params.protocol["probe_features"] == "resampled_dropout")
     folder = str(Path(str(snakemake.output.manifest)).parent)
     predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)

@@ -1,8 +1,8 @@
-"""Rules probe_mirror and fit_baseline: fit a method on every fold, setting and seed; write its predictions.
+"""Rules probe_mirror, fit_baseline and train_supervised: every fold, setting and seed.
 
 One job serves a method on a cohort; what is finished is known by the digest in each predictions file and
-kept. A method is a function of vectors and targets (:data:`~mirrorflow.jobs.predictors.PREDICTORS`); where
-its vectors come from is a :class:`~mirrorflow.jobs.representations.Representation`.
+kept. A method is a function of inputs and targets (:func:`~mirrorflow.jobs.predictors.predictor_of`); where
+its inputs come from is a :class:`~mirrorflow.jobs.representations.Representation`.
 """
 
 import json
@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow import versions
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.predictors import PREDICTORS, score_on
+from mirrorflow.jobs.predictors import predictor_of, score_on, version_of
 from mirrorflow.jobs.questions import Plan, Question, Questioner
 from mirrorflow.jobs.representations import Representation
 from mirrorflow.probes.task import Prediction, SubtypePrediction
@@ -94,7 +93,7 @@ def _answers(
         scorer = score_on(question.evaluation) if chosen else None
         method = asked.plan.method
         try:
-            prediction = PREDICTORS[method["family"]](vectors, question, method, scorer)
+            prediction = predictor_of(method)(vectors, question, method, scorer)
         except InputError as error:
             skipped[f"{question.setting}, seed {question.seed}"] = str(error)
             continue
@@ -105,7 +104,7 @@ def _answers(
 
 def _ingredients(plan: Plan, representation: Representation, task: str, number: int) -> dict[str, Any]:
     return {
-        "version": versions.PROBE if plan.method["family"] == "mirror" else versions.BASELINES,
+        "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
         "support": file_digest(plan.support),

@@ -31,6 +31,21 @@ class Plan:
     bins: int
     method: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, files: Any, params: Any, method: Mapping[str, Any]) -> "Plan":
+        """From a rule's inputs (cohort, splits, support) and params (protocol, tasks, shots, seeds, bins)."""
+        return cls(
+            cohort=files.cohort,
+            splits=files.splits,
+            support=files.support,
+            protocol=params.protocol,
+            tasks=params.tasks,
+            shots=params.shots,
+            seeds=params.seeds,
+            bins=params.bins,
+            method=method,
+        )
+
 
 @dataclass(frozen=True)
 class Question:

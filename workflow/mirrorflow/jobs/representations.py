@@ -26,15 +26,16 @@ class FoldVectors:
 
 
 class Representation(Protocol):
-    """Fixed vectors per fold. ``digest`` names what a fold's vectors are made from."""
+    """Inputs of a method per fold: fixed vectors, or bags. ``digest`` names what a fold's inputs are made from."""
 
     def digest(self, fold_number: int) -> str:
         """Digest of everything the vectors of a fold depend on."""
 
-    def vectors(
-        self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
-    ) -> FoldVectors:
-        """Vectors of the given units; anything fitted is fitted on ``fold.train`` only."""
+    def vectors(self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> Any:
+        """Vectors of the given units (:class:`FoldVectors`), or bags for a supervised method.
+
+        Anything fitted is fitted on ``fold.train`` only.
+        """
 
 
 class Nothing:
@@ -93,6 +94,10 @@ class PooledInputs:
             blocks.append(self._genes(fold, fold_number, train, evaluation))
         return FoldVectors(*(np.concatenate(parts, axis=1)[None] for parts in zip(*blocks, strict=True)))
 
+    def gene_ids(self, fold_number: int) -> list[str]:
+        """The genes of the fold's manifest, in its order."""
+        return read_text_sheet(self.genes[fold_number])["id"].tolist()
+
     def _slides(self, units: pd.DataFrame) -> np.ndarray:
         if not self._pooled:
             paths = read_text_sheet(str(self.index)).set_index("slide_id")["path"]
@@ -108,9 +113,8 @@ class PooledInputs:
         return [values[[row[patient] for patient in part["patient"]]] for part in (train, evaluation)]
 
     def _scale(self, fold: Fold, fold_number: int) -> tuple[dict[str, int], np.ndarray]:
-        ids = read_text_sheet(self.genes[fold_number])["id"].tolist()
         patients = sorted(set(self.units["patient"]))
-        values = read_expression(str(self.expression), patients=patients, genes=ids).values
+        values = read_expression(str(self.expression), patients=patients, genes=self.gene_ids(fold_number)).values
         row = {patient: number for number, patient in enumerate(patients)}
         fitted_on = [row[patient] for patient in fold.train if patient in row]
         return row, RnaScaler.fit(values[fitted_on], scaling=self.rna_scaling, clip=self.clip).transform(values)
