@@ -26,6 +26,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "last",
         "survival_bins": "fold",
         "few_shot_replacement": False,
+        "few_shot_genes": "none",
         "probe_features": "frozen",
         "evaluate_all": True,
     },
@@ -37,6 +38,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "best_on_evaluation",
         "survival_bins": "cohort",
         "few_shot_replacement": True,
+        "few_shot_genes": "all",
         "probe_features": "resampled_dropout",
         "evaluate_all": False,
     },
@@ -44,6 +46,9 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
 
 GENERATED_SPLITS = ("random", "site_preserved")
+
+SEES_LABELS = ("rfe", "univariate_f")
+"""Values of ``expression.selection.method`` that look at labels."""
 
 
 def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,6 +231,16 @@ def basis_of(protocol: Mapping[str, Any]) -> str:
     """Name of what protocols may share: unit, splits, gene selection and scaling decide the models."""
     keys = ("unit", "splits", "gene_selection", "rna_scaling")
     return "-".join(str(protocol[key]) for key in keys)
+
+
+def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """``few-shot-`` where the k-shot settings of a protocol have genes of their own, else nothing.
+
+    It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    labelled = config["expression"]["selection"]["method"] in SEES_LABELS
+    own = protocol["few_shot_genes"] == "none" and labelled and config["evaluation"]["shots"]
+    return "few-shot-" if own else ""
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

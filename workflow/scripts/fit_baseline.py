@@ -21,6 +21,8 @@ with door(snakemake):
         seeds=params.seeds,
         bins=params.bins,
         method=method,
+        genes=snakemake.input.genes,
+        few_shot_genes=snakemake.input.few_shot_genes,
     )
     vectors = (
         Nothing()
@@ -36,5 +38,7 @@ with door(snakemake):
             clip=params.rna_clip,
         )
     )
-    folder = str(Path(str(snakemake.output.manifest)).parent)
-    predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    few_shot = vectors.with_genes(plan.few_shot_genes) if plan.few_shot_genes else None
+    manifest = snakemake.output.manifest
+    folder = str(Path(str(manifest)).parent)
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

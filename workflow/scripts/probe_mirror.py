@@ -1,6 +1,5 @@
 """Rule probe_mirror: linear heads on frozen embeddings, every task, setting, seed and fold."""
 
-import json
 from pathlib import Path
 
 from mirrorflow.jobs.door import door
@@ -10,11 +9,6 @@ with door(snakemake):
     from mirrorflow.jobs.representations import Embedded
 
     params = snakemake.params
-    files = {
-        (seed, fold): path
-        for seed, record in zip(params.seeds, snakemake.input.embeddings, strict=True)
-        for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
-    }
     plan = Plan(
         cohort=snakemake.input.cohort,
         splits=snakemake.input.splits,
@@ -25,7 +19,15 @@ with door(snakemake):
         seeds=params.seeds,
         bins=params.probe["survival_bins"],
         method={"family": "mirror", "probe": params.probe},
+        genes=snakemake.input.genes,
+        few_shot_genes=snakemake.input.few_shot_genes,
     )
-    vectors = Embedded(files, resampled=params.protocol["probe_features"] == "resampled_dropout")
-    folder = str(Path(str(snakemake.output.manifest)).parent)
-    predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    resampled = params.protocol["probe_features"] == "resampled_dropout"
+    vectors, few_shot = (
+        Embedded.of_records(dict(zip(params.seeds, records, strict=False)), resampled=resampled)
+        for records in (snakemake.input.embeddings, snakemake.input.few_shot_embeddings)
+    )
+    manifest = snakemake.output.manifest
+    folder = str(Path(str(manifest)).parent)
+    few_shot = few_shot if snakemake.input.few_shot_embeddings else None
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

@@ -28,18 +28,21 @@ def run_audit(
     shots: Sequence[int],
     name: str,
     scaled_upstream: bool,
+    few_shot_genes: Sequence[str] = (),
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
     genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
-    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix.
+    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix;
+    few_shot_genes: the manifests of the k-shot settings, where they have genes of their own.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
     sites = dict(zip(frame["patient"], frame["site"].fillna(""), strict=True))
     labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels)
-    findings += audit.audit_genes(folds, [_labels_seen(path) for path in genes], shots)
+    seen, of_shots = ([_labels_seen(path) for path in paths] for paths in (genes, few_shot_genes))
+    findings += audit.audit_genes(folds, seen, shots, of_shots)
     findings += audit.audit_transductive(scaled_upstream=scaled_upstream)
     units = to_units(frame, protocol["unit"])
     unit_labels = dict(zip(units["unit"], units["label"].fillna(""), strict=True))
@@ -49,6 +52,7 @@ def run_audit(
         "cohort": Path(cohort).stem,
         "claims_honest": protocol["claims_honest"],
         "keys": dict(protocol),
+        "gene_labels": {"all": _counts(seen), "k-shot": _counts(of_shots or seen) if shots else []},
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
@@ -81,6 +85,12 @@ def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) ->
         "",
         *[f"- {key}: {value}" for key, value in sorted(record["keys"].items())],
         "",
+        *[
+            f"Labels that chose the genes of setting {setting}, by fold: {', '.join(map(str, counts))}."
+            for setting, counts in record.get("gene_labels", {}).items()
+            if counts
+        ],
+        "",
     ]
     if findings:
         lines += ["| level | where | finding | examples |", "| --- | --- | --- | --- |"]
@@ -96,6 +106,10 @@ def _where(finding: audit.Finding) -> str:
 
 def _labels_seen(manifest: str) -> list[str]:
     return json.loads(Path(manifest).with_suffix(".json").read_text())["label_patients"]
+
+
+def _counts(lists: Sequence[Sequence[str]]) -> list[int]:
+    return [len(names) for names in lists]
 
 
 def _lost(manifests: Sequence[str]) -> dict[int, list[str]]:
