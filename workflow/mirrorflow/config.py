@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from mirrorflow.datasets import with_downloads
 from mirrorflow.errors import ConfigError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -63,6 +64,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(message)
     config = fill_defaults(schema, raw)
     config = _fill_placeholders(config, {"store": config["store"]})
+    config = with_downloads(config)
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
     _check_references(config)
