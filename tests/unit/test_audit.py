@@ -164,6 +164,14 @@ def test_upstream_scaling_is_a_warning():
     assert "whole cohort" in finding.text
 
 
+def test_a_matrix_that_looks_standardised_is_a_warning_even_where_the_config_does_not_say_so():
+    assert audit.audit_transductive(scaled_upstream=False, like_z_scores=0.2) == []
+    (finding,) = audit.audit_transductive(scaled_upstream=False, like_z_scores=0.87)
+    assert (finding.level, finding.kind) == (WARNING, "transductive_expression")
+    assert "seems" in finding.text
+    assert "87%" in finding.text
+
+
 def test_findings_are_counted_by_kind():
     counts = audit.by_kind(audit_splits(rcc_like_folds([15, 10, 3, 10, 13]), {}, {}))
     assert counts.to_dict("records") == [{"level": LEAK, "kind": "patients_in_both", "size": 5}]

@@ -25,6 +25,7 @@ def audited(
     lost: tuple[str, ...] = (),
     shots: tuple[int, ...] = (),
     few_shot_seen: list[list[str]] | None = None,
+    expression: str | None = None,
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
@@ -68,6 +69,7 @@ def audited(
         name=protocol,
         scaled_upstream=False,
         few_shot_genes=few_shot_genes,
+        expression=expression,
     )
     return json.loads((folder / "audit.json").read_text())
 
@@ -106,6 +108,14 @@ def test_labels_that_chose_genes_are_counted_by_setting(tmp_path):
     record = audited(tmp_path, CLEAN, shots=(3,))
     assert kinds(record) == [("warning", "few_shot_gene_labels", None)]
     assert record["gene_labels"]["k-shot"] == [2, 2]
+
+
+def test_an_expression_that_looks_standardised_is_warned_of(tmp_path):
+    record = tmp_path / "rna.parquet.json"
+    record.write_text(json.dumps({"counts": {"genes": 4, "genes_like_z_scores": 3}}))
+    assert kinds(audited(tmp_path, CLEAN, expression=str(record))) == [("warning", "transductive_expression", None)]
+    record.write_text(json.dumps({"counts": {"genes": 4}}))
+    assert audited(tmp_path, CLEAN, expression=str(record))["findings"] == []
 
 
 def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):

@@ -156,11 +156,23 @@ def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) ->
     return findings
 
 
-def audit_transductive(*, scaled_upstream: bool) -> list[Finding]:
-    """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired."""
-    if not scaled_upstream:
+LIKE_Z_SCORES = 0.5
+"""Share of genes with mean near 0 and deviation near 1 from which on a matrix is taken to be standardised."""
+
+
+def audit_transductive(*, scaled_upstream: bool, like_z_scores: float = 0.0) -> list[Finding]:
+    """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired.
+
+    scaled_upstream: what the config says; like_z_scores: share of the cohort's genes that look standardised.
+    """
+    if not scaled_upstream and like_z_scores < LIKE_Z_SCORES:
         return []
     text = "expression was scaled over the whole cohort, evaluation patients included, before it came here"
+    if not scaled_upstream:
+        text = (
+            "expression seems to have been scaled over the whole cohort before it came here: "
+            f"{like_z_scores:.0%} of the genes have a mean near 0 and a deviation near 1"
+        )
     return [Finding(WARNING, "transductive_expression", text)]
 
 

@@ -18,4 +18,5 @@ with door(snakemake):
         name=snakemake.wildcards.protocol,
         scaled_upstream=snakemake.params.scaled_upstream,
         few_shot_genes=snakemake.input.few_shot_genes,
+        expression=snakemake.input.expression,
     )

@@ -14,4 +14,8 @@ with door(snakemake):
         snakemake.input.names,
         snakemake.output.folder,
         methods=snakemake.params.methods,
+        frame=snakemake.input.cohort,
+        expression=snakemake.input.expression,
+        genes=snakemake.input.genes,
+        clip=snakemake.params.rna_clip,
     )
