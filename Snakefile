@@ -20,6 +20,7 @@ if not workflow.configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/downloads.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/gdc.smk"
 include: "workflow/rules/slides.smk"

@@ -13,6 +13,7 @@ from mirrorflow.config import (
     PROTOCOL_PRESETS,
     SUPERVISED_TRAINING,
     basis_of,
+    few_shot_prefix,
     fill_defaults,
     load_schema,
     pretrain_settings,
@@ -276,6 +277,20 @@ def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
         yield from described(others, f"{where}.*", definitions)
+
+
+@pytest.mark.parametrize(
+    ("preset", "method", "shots", "prefix"),
+    [
+        ("honest", "rfe", [10], "few-shot-"),
+        ("honest", "variance", [10], ""),  # sees no label anyway
+        ("honest", "rfe", [], ""),
+        ("paper", "rfe", [10], ""),
+    ],
+)
+def test_k_shot_settings_have_genes_of_their_own_only_where_those_of_the_fold_saw_labels(preset, method, shots, prefix):
+    config = {"expression": {"selection": {"method": method}}, "evaluation": {"shots": shots}}
+    assert few_shot_prefix(config, PROTOCOL_PRESETS[preset]) == prefix
 
 
 def test_every_key_of_the_schema_has_a_description():

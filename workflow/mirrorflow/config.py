@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from mirrorflow.datasets import with_downloads
 from mirrorflow.errors import ConfigError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -29,6 +30,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "last",
         "survival_bins": "fold",
         "few_shot_replacement": False,
+        "few_shot_genes": "none",
         "probe_features": "frozen",
         "evaluate_all": True,
     },
@@ -40,6 +42,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "best_on_evaluation",
         "survival_bins": "cohort",
         "few_shot_replacement": True,
+        "few_shot_genes": "all",
         "probe_features": "resampled_dropout",
         "evaluate_all": False,
     },
@@ -47,6 +50,9 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
 
 GENERATED_SPLITS = ("random", "site_preserved")
+
+SEES_LABELS = ("rfe", "univariate_f")
+"""Values of ``expression.selection.method`` that look at labels."""
 
 
 def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +67,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(message)
     config = fill_defaults(schema, raw)
     config = _fill_placeholders(config, {"store": config["store"]})
+    config = with_downloads(config)
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
@@ -316,6 +323,16 @@ def basis_of(protocol: Mapping[str, Any]) -> str:
     """Name of what protocols may share: unit, splits, gene selection and scaling decide the models."""
     keys = ("unit", "splits", "gene_selection", "rna_scaling")
     return "-".join(str(protocol[key]) for key in keys)
+
+
+def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """``few-shot-`` where the k-shot settings of a protocol have genes of their own, else nothing.
+
+    It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    labelled = config["expression"]["selection"]["method"] in SEES_LABELS
+    own = protocol["few_shot_genes"] == "none" and labelled and config["evaluation"]["shots"]
+    return "few-shot-" if own else ""
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

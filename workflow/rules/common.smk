@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.config import basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
@@ -53,6 +53,7 @@ wildcard_constraints:
     source=NAME,
     method=any_of(config["methods"]),
     fold=r"\d+",
+    genes="(few-shot-)?",
     seed=r"\d+",
     shard=r"\d+",
 

@@ -161,7 +161,7 @@ def split_files(wildcards):
 
 # pretrain
 
-MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}"
+MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}"
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
@@ -186,22 +186,34 @@ def basis_splits(wildcards):
     return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/splits_{fold}.csv" for fold in FOLDS]
 
 
-def basis_genes(wildcards):
-    """Gene manifests of the protocol's basis."""
+def basis_genes(wildcards, prefix=""):
+    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/fold{fold}.tsv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
 
 
-def embedding_records(wildcards):
-    """One record per seed."""
+def few_shot_genes(wildcards):
+    """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
+    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    return basis_genes(wildcards, prefix) if prefix else []
+
+
+def embedding_records(wildcards, prefix=""):
+    """One record per seed; ``prefix`` picks the models of the k-shot settings."""
     basis, mode = (
         basis_of(protocol_of(wildcards)),
         protocol_of(wildcards)["probe_features"],
     )
     return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/done.json"
+        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/{prefix}done.json"
         for seed in config["seeds"]
     ]
+
+
+def few_shot_embeddings(wildcards):
+    """Records of the embeddings that the k-shot settings use, where they have genes of their own."""
+    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    return embedding_records(wildcards, prefix) if prefix else []
 
 
 def tasks_of(wildcards):
@@ -219,15 +231,25 @@ def pooled_index(wildcards):
     return f"{RESULTS}/features/{wildcards.cohort}/{wildcards.encoder}.tsv"
 
 
-def gene_inputs(wildcards):
-    """Gene manifests, for methods that see RNA."""
-    return basis_genes(wildcards) if "rna" in config["methods"][wildcards.method]["inputs"] else []
-
-
 def gene_set_file(wildcards):
     """The method's file of gene sets, if it reads one."""
     sets = config["methods"][wildcards.method].get("gene_sets", "random")
     return [] if sets == "random" else sets
+
+
+def sees_selected_genes(wildcards):
+    """Whether the method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+    return "rna" in config["methods"][wildcards.method]["inputs"] and not gene_set_file(wildcards)
+
+
+def gene_inputs(wildcards):
+    """Gene manifests, for methods that see the selected genes."""
+    return basis_genes(wildcards) if sees_selected_genes(wildcards) else []
+
+
+def few_shot_gene_inputs(wildcards):
+    """Gene manifests of the k-shot settings, for methods that see the selected genes."""
+    return few_shot_genes(wildcards) if sees_selected_genes(wildcards) else []
 
 
 def manifests(protocols, cohorts):

@@ -12,6 +12,7 @@ rule train_supervised:
         index=pooled_index,
         expression=expression_of,
         genes=gene_inputs,
+        few_shot_genes=few_shot_gene_inputs,
         gene_sets=gene_set_file,
     output:
         manifest=f"{PREDICTIONS}/manifest.json",

@@ -28,6 +28,8 @@ with door(snakemake):
             rna_scaling=params.protocol["rna_scaling"],
             clip=params.rna["clip"],
         )
-    folder = str(Path(str(snakemake.output.manifest)).parent)
+    few_shot = vectors.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
     plan = Plan.of(snakemake.input, params, method)
-    predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    manifest = str(snakemake.output.manifest)
+    folder = str(Path(manifest).parent)
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

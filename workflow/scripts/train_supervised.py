@@ -26,6 +26,8 @@ with door(snakemake):
         cache_gb=method["train"]["cache_gb"],
         gene_sets=method.get("gene_sets"),
     )
-    folder = str(Path(str(snakemake.output.manifest)).parent)
+    few_shot = inputs.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
     plan = Plan.of(snakemake.input, params, method)
-    predict_method(plan, inputs, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    manifest = str(snakemake.output.manifest)
+    folder = str(Path(manifest).parent)
+    predict_method(plan, inputs, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class BaggedInputs:
     _bags: FeatureBags | None = None
     _moments: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _expression: "SetGenes | None" = None
+
+    def with_genes(self, genes: Sequence[str]) -> "BaggedInputs":
+        """The same inputs with other genes; bags that are loaded are shared."""
+        self._all()
+        return replace(self, genes=genes, _expression=None)
 
     def digest(self, fold_number: int) -> str:
         """From the index of the features, the expression file's settings, the fold's genes, the gene sets."""

@@ -1,7 +1,8 @@
 """Where a method's vectors come from: frozen embeddings of a pretrained model, or pooled features and genes."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,6 +73,10 @@ class PooledInputs:
     _scaled: dict[int, tuple[dict[str, int], np.ndarray]] = field(default_factory=dict)
     """Row of each patient and scaled genes [patient, gene] of the fold that was asked for last."""
 
+    def with_genes(self, genes: Sequence[str]) -> "PooledInputs":
+        """The same inputs with other genes; pooled slides are shared."""
+        return replace(self, genes=genes, _scaled={})
+
     def digest(self, fold_number: int) -> str:
         """From the index of the features, the expression file's settings and the fold's genes."""
         parts: dict[str, Any] = {"inputs": list(self.inputs), "pooling": self.pooling}
@@ -128,6 +133,16 @@ class Embedded:
     """(seed, fold) -> embeddings file."""
     resampled: bool = False
     _open: dict[tuple[int, int], Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_records(cls, records: Mapping[int, str], *, resampled: bool) -> "Embedded":
+        """From the record that rule embed leaves for each seed."""
+        files = {
+            (seed, fold): path
+            for seed, record in records.items()
+            for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
+        }
+        return cls(files, resampled)
 
     def digest(self, fold_number: int) -> str:
         """From what the fold's embeddings files say they were made from."""
