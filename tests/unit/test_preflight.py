@@ -284,6 +284,15 @@ def test_slides_still_at_gdc_are_forecast(gdc: Gdc, preflight: Preflight):
     assert gdc.downloads() == []
 
 
+def test_slides_deleted_because_they_are_done_need_no_room(gdc: Gdc, cohort: Path, preflight: Preflight):
+    folder = cohort / "store/features/own/256px-20x/tiny-random"
+    folder.mkdir(parents=True)
+    for name in "ab":
+        (folder / f"{name}.h5").touch()
+    _, said = preflight()
+    assert "slides from GDC: 1.0 GB" in said
+
+
 def test_a_gdc_out_of_reach_stops_the_run(gdc: Gdc, preflight: Preflight):
     gdc.server.mishaps.extend([answering(503, b"maintenance")] * 5)
     status, said = preflight()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.jobs.check import read_config
+from mirrorflow.jobs.gdc import finished_in
 from mirrorflow.jobs.preflight_cohorts import Cohort, look_at_cohort, made_here, say
 from mirrorflow.jobs.preflight_encoders import (
     Speed,
@@ -171,12 +172,19 @@ def _forecast(config: Mapping[str, Any], cohorts: Sequence[Cohort], loads: Seque
 
 
 def _download(config: Mapping[str, Any], cohort: Cohort) -> int:
-    gdc = config["cohorts"][cohort.name]["slides"].get("gdc")
+    """Bytes of slides from GDC that will lie on the disk, less those of which all is made already."""
+    entry = config["cohorts"][cohort.name]
+    gdc = entry["slides"].get("gdc")
     if gdc is None:
         return 0
+    features = Path(config["store"]) / "features" / cohort.name
+    presets = {encoder: config["features"]["encoders"][encoder]["patching"] for encoder in made_here(entry)}
+    finished = finished_in([], [str(features / preset / encoder) for encoder, preset in presets.items()])
     shards = config["slides"]["shards"]
     sizes = dict.fromkeys(range(shards), 0)
     for slide in cohort.remote:
+        if finished(slide.slide_id):
+            continue
         sizes[shard_of(slide.slide_id, shards)] += slide.size
     return download_bytes(sizes, keep=gdc["keep"], ahead=gdc["ahead"])
 
