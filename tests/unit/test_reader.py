@@ -131,6 +131,18 @@ def test_plain_tiffs(tmp_path: Path, kind: str):
             find_scale(slide.properties, None) if slide.properties else open_slide(tmp_path / "none.tif")
 
 
+def test_a_generic_tiled_tiff_is_openslides(tmp_path: Path):
+    path, image = tmp_path / "a.tif", simple(600, 400)
+    options = {"tile": (128, 128), "compression": "jpeg", "photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(image, resolution=(20000, 20000), resolutionunit=3, **options)  # 20,000 px a cm
+        tiff.write(image[::2, ::2], subfiletype=1, **options)
+    with open_slide(path) as slide:
+        assert slide.properties["openslide.vendor"] == "generic-tiff"
+        assert [tuple(level) for level in slide.levels] == [(600, 400, 1.0), (300, 200, 2.0)]
+        assert find_scale(slide.properties, None).mpp == pytest.approx(0.5)
+
+
 def test_a_dicom_slide_by_its_folder_or_a_file_of_it(tmp_path: Path):
     image = simple(700, 500)
     folder = write_dicom(tmp_path / "scan", image, 0.25)

@@ -21,25 +21,31 @@ def check_config(path: Path) -> int:
 
     Raises MirrorflowError when the config itself is not valid.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        message = f"{path}: not readable as YAML: {error}"
-        raise ConfigError(message) from error
-    config = resolve(raw)
+    config = read_config(path)
     problems = 0
     for name, entry in config["cohorts"].items():
         if entry["simulated"]:
             sys.stdout.write(f"{name}: simulated, nothing to check\n")
             continue
-        for line in _cohort_lines(config, entry):
+        for line in cohort_lines(config, entry):
             problems += line.startswith("PROBLEM")
             sys.stdout.write(f"{name}: {line}\n")
     sys.stdout.write(f"{path}: {problems} problems\n")
     return int(problems > 0)
 
 
-def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+def read_config(path: Path) -> dict[str, Any]:
+    """The resolved config of a file. Raises ConfigError."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        message = f"{path}: not readable as YAML: {error}"
+        raise ConfigError(message) from error
+    return resolve(raw)
+
+
+def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    """What fits of a cohort, line by line; what does not begins with PROBLEM."""
     sheet, rows = Path(entry["slides"]["sheet"]), []
     if "gdc" in entry["slides"] and not sheet.exists():
         yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
