@@ -2,8 +2,9 @@
 
 Slides: attention-based MIL (Ilse et al. 2018, Eq. 7, 9). Expression: a self-normalising network (Klambauer et
 al. 2017) with an L1 penalty on its weights. Fusion: each modality's vector is gated by both, a 1 is appended,
-and the outer product of the two holds every single and pairwise term (Pathomic Fusion, Chen et al. 2022, Eq. 5, 6);
-the vectors themselves join again before the head.
+and the outer product of the two holds every single and pairwise term (as in the group's Pathomic Fusion); the
+vectors themselves join again before the head. The paper accumulates gradients over single slides; here a batch is
+padded and masked, which is the same sum.
 """
 
 import torch
