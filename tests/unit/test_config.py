@@ -10,6 +10,7 @@ import yaml
 from mirrorflow import config as configs
 from mirrorflow.config import PROTOCOL_PRESETS, basis_of, fill_defaults, load_schema, pretrain_settings, resolve
 from mirrorflow.errors import ConfigError
+from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.slides.grid import PRESETS
 from mirrorflow.tables.comparison import PAPER_PRETRAINING
 
@@ -183,7 +184,23 @@ def test_methods_start_from_their_defaults_and_variants_from_their_method():
     assert config["methods"]["mirror--exact"]["family"] == "mirror"
     settings = pretrain_settings(config, "mirror--exact")
     assert settings["attention"] == "exact"
-    assert settings == config["pretrain"] | {"attention": "exact"}
+    assert settings.items() <= (config["pretrain"] | {"attention": "exact"}).items()
+
+
+def test_each_family_gets_the_pretraining_keys_it_knows():
+    methods = {"mirror": {}, "tangle": {"pretrain": {"temperature": 0.1}}, "linear": {}}
+    config = resolve(minimal(methods=methods))
+    for name in ("mirror", "tangle"):
+        split_settings(pretrain_settings(config, name), name, patch_dim=8, gene_count=9, seed=0)
+    assert pretrain_settings(config, "tangle")["temperature"] == 0.1
+    assert not {"prototypes", "losses", "attention"} & set(pretrain_settings(config, "tangle"))
+    assert pretrain_settings(config, "linear") == {}
+
+
+def test_pretraining_keys_of_another_family_are_refused():
+    message = refused(minimal(methods={"tangle": {"pretrain": {"prototypes": 9}}}))
+    assert "methods.tangle.pretrain.prototypes: no setting of tangle" in message
+    assert "linear is not pretrained" in refused(minimal(methods={"linear": {"pretrain": {"width": 9}}}))
 
 
 def test_every_method_has_the_settings_its_predictor_needs():

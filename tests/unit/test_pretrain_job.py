@@ -151,6 +151,18 @@ def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):
     cohort.embed(folder, draws=2, mode="frozen")
 
 
+def test_tangle_goes_through_the_same_job(cohort, tmp_path):
+    settings = {key: SETTINGS[key] for key in ("width", "tokens", "epochs", "batch_size", "learning_rate", "precision")}
+    job.pretrain_fold(
+        *cohort.inputs, TRAIN, tmp_path / "fold0", settings,
+        family="tangle", seed=1, fold=0, rna_scaling="train", rna_clip=None, threads=1, device="cpu",
+    )  # fmt: skip
+    assert type(load_model(tmp_path / "fold0").network).__name__ == "Tangle"
+    assert json.loads((tmp_path / "fold0/retrieval.json").read_text())["gallery"] == 3
+    embeddings = read_embeddings(cohort.embed(tmp_path / "fold0", draws=2, mode="resampled_dropout"))
+    assert embeddings.slide.shape == embeddings.rna_eval.shape == (2, 12, 48)
+
+
 def test_embedding_refuses_other_genes_than_the_models(cohort, tmp_path):
     cohort.pretrain(tmp_path / "fold0")
     cohort.write_genes(np.ones((6, len(PATIENTS)), np.float32))

@@ -98,6 +98,11 @@ MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}"
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
+def family_of(wildcards):
+    """The method's family: mirror for `mirror--alignment`."""
+    return config["methods"][wildcards.method]["family"]
+
+
 # probe
 
 PREDICTIONS = f"{RESULTS}/predictions/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
@@ -171,7 +176,7 @@ def manifests(protocols, cohorts):
 
 # figures
 
-SURVIVAL_CURVES_OF = ("mirror", "cox")
+SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
 
 
 def curve_manifests(wildcards):

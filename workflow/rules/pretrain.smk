@@ -1,4 +1,4 @@
-"""MIRROR's pretraining, a job a fold, and the frozen embeddings made with it.
+"""Self-supervised pretraining (MIRROR, TANGLE), a job a fold, and the frozen embeddings made with it.
 
 Declared outputs are small records: Snakemake deletes outputs before a re-run, and models and embeddings are
 worth keeping (they know themselves what they were made from).
@@ -29,6 +29,7 @@ rule pretrain_mirror:
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
         version=versions.PRETRAIN,
+        family=family_of,
         settings=lambda wildcards: pretrain_settings(config, wildcards.method),
         unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
         rna_scaling=lambda wildcards: basis_keys(wildcards.basis)["rna_scaling"],

@@ -1,4 +1,4 @@
-"""Rule pretrain_mirror: MIRROR on one fold's training patients, resumed where it stopped."""
+"""Rule pretrain_mirror: a self-supervised method on one fold's training patients, resumed where it stopped."""
 
 import json
 from pathlib import Path
@@ -22,6 +22,7 @@ with door(snakemake):
         train.tolist(),
         folder,
         snakemake.params.settings,
+        family=snakemake.params.family,
         seed=int(snakemake.wildcards.seed),
         fold=int(snakemake.wildcards.fold),
         rna_scaling=snakemake.params.rna_scaling,

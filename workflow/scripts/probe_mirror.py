@@ -24,7 +24,7 @@ with door(snakemake):
         shots=params.shots,
         seeds=params.seeds,
         bins=params.probe["survival_bins"],
-        method={"family": "mirror", "probe": params.probe},
+        method={"family": params.family, "probe": params.probe},
     )
     vectors = Embedded(files, resampled=params.protocol["probe_features"] == "resampled_dropout")
     folder = str(Path(str(snakemake.output.manifest)).parent)

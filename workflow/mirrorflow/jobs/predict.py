@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow import versions
+from mirrorflow.config import PRETRAINED_FAMILIES
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.predictors import PREDICTORS, score_on
 from mirrorflow.jobs.questions import Plan, Question, Questioner
@@ -105,7 +106,7 @@ def _answers(
 
 def _ingredients(plan: Plan, representation: Representation, task: str, number: int) -> dict[str, Any]:
     return {
-        "version": versions.PROBE if plan.method["family"] == "mirror" else versions.BASELINES,
+        "version": versions.PROBE if plan.method["family"] in PRETRAINED_FAMILIES else versions.BASELINES,
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
         "support": file_digest(plan.support),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mirrorflow.config import PRETRAINED_FAMILIES
 from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
@@ -29,7 +30,7 @@ def score_on(targets: Targets) -> Scorer:
 
 
 def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
-    """MIRROR's probe. Torch is imported here, so that the other methods do without it."""
+    """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 
     probe = dict(method["probe"])
@@ -68,4 +69,9 @@ def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _s
     )
 
 
-PREDICTORS: dict[str, Predictor] = {"mirror": _head, "majority": _majority, "linear": _linear, "cox": _cox}
+PREDICTORS: dict[str, Predictor] = {
+    **dict.fromkeys(PRETRAINED_FAMILIES, _head),
+    "majority": _majority,
+    "linear": _linear,
+    "cox": _cox,
+}

@@ -1,4 +1,4 @@
-"""Pretrain MIRROR on one fold's training units: load, train, save; kept when done, resumed when not."""
+"""Pretrain a self-supervised method on one fold: load, train, save; kept when done, resumed when not."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,8 @@ from mirrorflow import versions
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.paired import PairedUnits, load_paired
-from mirrorflow.models.mirror import Mirror, MirrorSettings, build_mirror
+from mirrorflow.models.families import FAMILIES, build_network
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import clear_leftovers, write_text
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
@@ -39,6 +40,7 @@ def pretrain_fold(
     folder: Path,
     settings: Mapping[str, Any],
     *,
+    family: str = "mirror",
     seed: int,
     fold: int,
     rna_scaling: str,
@@ -48,8 +50,8 @@ def pretrain_fold(
 ) -> None:
     """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
 
-    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of
-    :class:`MirrorSettings` and :class:`PretrainSettings` by name, and ``cache_gb``. A model of the same
+    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of the ``family``'s settings
+    and of :class:`PretrainSettings` by name, and ``cache_gb``. A model of the same
     settings and inputs is kept; an interrupted training goes on after its last finished epoch.
     ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
     nothing is chosen by it).
@@ -62,7 +64,7 @@ def pretrain_fold(
     paired = load_paired(units, features_index, expression, genes_manifest)
     train, held_out = split_rows(paired.names, train_units)
     model_settings, training = split_settings(
-        settings, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
+        settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
     )
     made_with = {
         "version": versions.PRETRAIN,
@@ -72,13 +74,15 @@ def pretrain_fold(
         "training": dataclasses.asdict(training),
         "data": paired.only(train).digests() | {"rna_scaling": rna_scaling, "rna_clip": rna_clip},
     }
+    if family != "mirror":  # models of MIRROR are older than the key: they are kept
+        made_with["family"] = family
     if model_is_finished(folder, made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
         return
     state = load_checkpoint(folder, made_with)
     scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
     genes = scaler.transform(paired.expression)
-    model = build_mirror(model_settings, training.seed)
+    model = build_network(family, model_settings, training.seed)
     cache_gb = float(settings.get("cache_gb", CACHE_GB))
     history = pretrain(
         model,
@@ -95,14 +99,14 @@ def pretrain_fold(
 
 
 def split_settings(
-    settings: Mapping[str, Any], *, patch_dim: int, gene_count: int, seed: int
-) -> tuple[MirrorSettings, PretrainSettings]:
+    settings: Mapping[str, Any], family: str, *, patch_dim: int, gene_count: int, seed: int
+) -> tuple[Any, PretrainSettings]:
     """Share out flat settings by the names of the fields; ``tokens`` goes to both.
 
     Raises ConfigError naming a key that neither knows, with the closest one that exists.
     """
     ours = {"patch_dim", "gene_count", "seed"}
-    of_model = {field.name for field in dataclasses.fields(MirrorSettings)} - ours
+    of_model = {field.name for field in dataclasses.fields(FAMILIES[family].settings)} - ours
     of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
     known = of_model | of_training | {"cache_gb"}
     for key in settings:
@@ -111,7 +115,7 @@ def split_settings(
             message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
             raise ConfigError(message)
     return (
-        MirrorSettings(
+        FAMILIES[family].settings(
             patch_dim=patch_dim,
             gene_count=gene_count,
             **{key: value for key, value in settings.items() if key in of_model},
@@ -154,13 +158,13 @@ def _reporter(
 
 def _check_retrieval(
     folder: Path,
-    model: Mirror,
+    model: PairedNetwork,
     held_out: PairedUnits,
     genes: np.ndarray,
     training: PretrainSettings,
     device: str,
 ) -> None:
-    if len(held_out.names) < 2 or model.alignment is None:
+    if len(held_out.names) < 2 or np.isnan(model.tau()):
         return
     settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=training.batch_size)
     bags = held_out.bags(0)

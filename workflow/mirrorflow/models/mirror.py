@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirrorflow.models import objective
+from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
 from mirrorflow.models.settings import LOSSES, MirrorSettings
@@ -19,18 +21,9 @@ START_TAU = 1 / 0.07
 
 
 @dataclass(frozen=True)
-class MirrorOutput:
-    """What the losses need. A part whose loss is off is None.
+class MirrorOutput(PairedOutput):
+    """What the losses need. A part whose loss is off is None; *_scores: [batch, prototype]."""
 
-    slide, rna: embeddings [batch, width]; aligned_*: [batch, width]; tau: scalar; *_scores: [batch,
-    prototype].
-    """
-
-    slide: Tensor
-    rna: Tensor
-    aligned_slide: Tensor | None = None
-    aligned_rna: Tensor | None = None
-    tau: Tensor | None = None
     slide_retention: Retention | None = None
     rna_retention: Retention | None = None
     slide_style: Style | None = None
@@ -57,21 +50,14 @@ class Alignment(nn.Module):
         )
 
 
-class Mirror(nn.Module):
-    """The pretraining network; :meth:`encode` is what downstream tasks keep of it.
+class Mirror(PairedNetwork):
+    """The pretraining network; :meth:`encode` is what downstream tasks keep of it."""
 
-    Patch features are standardised with ``patch_mean`` and ``patch_sd`` [feature], buffers that travel
-    with the weights (0 and 1, i.e. nothing, unless :meth:`scale_patches` set them).
-    """
-
-    patch_mean: Tensor
-    patch_sd: Tensor
+    settings: MirrorSettings
 
     def __init__(self, settings: MirrorSettings) -> None:
-        super().__init__()
-        self.settings = s = settings
-        self.register_buffer("patch_mean", torch.zeros(s.patch_dim))
-        self.register_buffer("patch_sd", torch.ones(s.patch_dim))
+        super().__init__(settings)
+        s = settings
         self.slide_encoder = SlideEncoder(
             s.patch_dim,
             s.width,
@@ -140,18 +126,27 @@ class Mirror(nn.Module):
         aligned_slide, aligned_rna, _ = self.alignment(slide, rna)
         return aligned_slide, aligned_rna
 
-    def scale_patches(self, mean: Tensor, sd: Tensor) -> None:
-        """Standardise patch features from now on with ``mean`` and ``sd`` [feature] of training patches."""
-        self.patch_mean.copy_(mean)
-        self.patch_sd.copy_(sd)
+    def loss_terms(self, output: PairedOutput, patients: Tensor | None = None) -> dict[str, Tensor]:
+        """The unweighted terms that are switched on, see :mod:`.objective`."""
+        assert isinstance(output, MirrorOutput)
+        return objective.loss_terms(output, self.settings, patients)
 
-    def normalise_prototypes(self) -> None:
-        """To be called before each step: unit rows for the cluster centres."""
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term by the settings' objective and lambdas."""
+        return objective.loss_weights(self.settings)
+
+    def tau(self) -> float:
+        """Learned; NaN where the alignment loss is off."""
+        return float("nan") if self.alignment is None else float(self.alignment.log_tau.detach().exp())
+
+    def looks_at_the_batch(self) -> bool:
+        """The Nystrom form's pseudo-inverse does."""
+        return self.settings.attention == "nystrom"
+
+    def prepare_step(self) -> None:
+        """Unit rows for the cluster centres."""
         if self.prototypes is not None:
             self.prototypes.normalise()
-
-    def _scaled(self, patches: Tensor) -> Tensor:
-        return (patches - self.patch_mean) / self.patch_sd
 
 
 class DownstreamModel(nn.Module):

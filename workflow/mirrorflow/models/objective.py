@@ -5,12 +5,16 @@
 printed weights, which give 0.2 and 0.2 for the last two.
 """
 
-import torch
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
-from mirrorflow.models import losses
-from mirrorflow.models.mirror import MirrorOutput, MirrorSettings
+from mirrorflow.models import losses, paired
 from mirrorflow.models.retention import Retention
+from mirrorflow.models.settings import MirrorSettings
+
+if TYPE_CHECKING:
+    from mirrorflow.models.mirror import MirrorOutput
 
 STYLE_SHARE = {"reference": 0.5, "equations": 1.0}
 CLUSTER_SHARE = {"reference": 0.25, "equations": 1.0}
@@ -29,7 +33,7 @@ def loss_weights(settings: MirrorSettings) -> dict[str, float]:
     }
 
 
-def loss_terms(output: MirrorOutput, settings: MirrorSettings, patients: Tensor | None = None) -> dict[str, Tensor]:
+def loss_terms(output: "MirrorOutput", settings: MirrorSettings, patients: Tensor | None = None) -> dict[str, Tensor]:
     """The unweighted terms that are switched on, by name.
 
     ``patients`` [batch], a number each: used where ``same_patient_negatives`` is ``drop``.
@@ -45,7 +49,7 @@ def loss_terms(output: MirrorOutput, settings: MirrorSettings, patients: Tensor 
     return terms | _style_terms(output, settings)
 
 
-def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Tensor]:
+def _style_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
     slide, rna = output.slide_style, output.rna_style
     if slide is None or rna is None:
         return {}
@@ -62,5 +66,4 @@ def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Te
 
 def total_loss(terms: dict[str, Tensor], settings: MirrorSettings) -> Tensor:
     """Eq. 22 of MIRROR: the weighted sum of the terms that are switched on."""
-    weights = loss_weights(settings)
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    return paired.total_loss(terms, loss_weights(settings))

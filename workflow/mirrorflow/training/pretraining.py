@@ -1,4 +1,4 @@
-"""MIRROR's pretraining: batches of paired slides and RNA, resumable to the digit.
+"""Self-supervised pretraining: batches of paired slides and RNA, resumable to the digit.
 
 Every random draw (order, patches, masks, style samples, dropout) follows from (seed, epoch, step) alone, so
 that a run resumed after epoch e gives the losses of one that was never disturbed.
@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
-from mirrorflow.models.mirror import Mirror
-from mirrorflow.models.objective import loss_terms, total_loss
+from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
 from mirrorflow.training.schedule import (
     autocast_dtype,
@@ -47,7 +46,7 @@ OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
 
 
 def pretrain(
-    model: Mirror,
+    model: PairedNetwork,
     bags: Bags,
     genes: np.ndarray,
     settings: PretrainSettings,
@@ -80,7 +79,7 @@ def pretrain(
     return history
 
 
-def _check_inputs(model: Mirror, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
+def _check_inputs(model: PairedNetwork, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
     if len(bags) != len(genes):
         message = f"{len(bags)} bags beside {len(genes)} expression profiles; they must pair up"
         raise InputError(message)
@@ -119,7 +118,7 @@ class _Run:
 
     def __init__(
         self,
-        model: Mirror,
+        model: PairedNetwork,
         bags: Bags,
         genes: np.ndarray,
         settings: PretrainSettings,
@@ -168,9 +167,8 @@ class _Run:
         return row | self._measures(seconds, seen)
 
     def _measures(self, seconds: float, seen: int) -> dict[str, float]:
-        alignment = self.model.alignment
         return {
-            "tau": float("nan") if alignment is None else float(alignment.log_tau.detach().exp()),
+            "tau": self.model.tau(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "samples_per_second": seen / seconds,
             "seconds": seconds,
@@ -189,9 +187,9 @@ class _Run:
 
     def _step(self, batch: Batch, epoch: int, step: int) -> dict[str, float]:
         generator = self._seed_step(epoch, step)
-        self.model.normalise_prototypes()
+        self.model.prepare_step()
         terms = self._terms(batch, generator)
-        total = total_loss(terms, self.model.settings)
+        total = total_loss(terms, self.model.loss_weights())
         values = {"total": total.item()} | {name: term.item() for name, term in terms.items()}
         _check_finite(values, epoch, step)
         self._set_learning_rate(epoch, step)
@@ -206,7 +204,7 @@ class _Run:
         patients = None if self.patients is None else self.patients[units].to(self.device)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
             output = self.model(patches, genes, counts=batch.counts, generator=generator)
-        return loss_terms(output, self.model.settings, patients)
+        return self.model.loss_terms(output, patients)
 
     def _seed_step(self, epoch: int, step: int) -> torch.Generator:
         """Dropout draws from torch's own generator (forked by the caller), all else from the one returned."""
