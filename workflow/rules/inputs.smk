@@ -98,6 +98,13 @@ MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}"
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
+def of_folds(pattern):
+    """Paths of the folds that one job serves: its own fold's, or every fold's where they share a GPU."""
+    if config["compute"]["gpu_share"] == 1:
+        return pattern
+    return expand(pattern, fold=FOLDS, allow_missing=True)
+
+
 def family_of(wildcards):
     """The method's family: mirror for `mirror--alignment`."""
     return config["methods"][wildcards.method]["family"]

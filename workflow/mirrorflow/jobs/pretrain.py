@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,21 @@ from mirrorflow import versions
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.paired import PairedUnits, load_paired
+from mirrorflow.jobs.processes import Call, run_spread
 from mirrorflow.models.families import FAMILIES, build_network
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import clear_leftovers, write_text
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
+from mirrorflow.training.world import World, torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
 RETRIEVAL = "retrieval.json"
-CACHE_GB = 4.0
 
 
 def pretrain_fold(
@@ -47,12 +50,14 @@ def pretrain_fold(
     rna_clip: float | None,
     threads: int,
     device: str = "auto",
+    compute: Mapping[str, Any] | None = None,
 ) -> None:
     """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
 
     ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of the ``family``'s settings
-    and of :class:`PretrainSettings` by name, and ``cache_gb``. A model of the same
-    settings and inputs is kept; an interrupted training goes on after its last finished epoch.
+    and of :class:`PretrainSettings` by name, ``compute`` those of :class:`ComputeSettings`, which no file depends
+    on. A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
+    epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
     ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
     nothing is chosen by it).
 
@@ -79,23 +84,49 @@ def pretrain_fold(
     if model_is_finished(folder, made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
         return
-    state = load_checkpoint(folder, made_with)
+    layout = ComputeSettings(**(compute or {}))
+    if layout.devices > 1 and "WORLD_SIZE" not in os.environ:
+        positional = (units, features_index, expression, genes_manifest, train_units, folder, settings)
+        keywords = {
+            "family": family, "seed": seed, "fold": fold, "rna_scaling": rna_scaling, "rna_clip": rna_clip,
+            "threads": max(1, threads // layout.devices), "device": device, "compute": compute,
+        }  # fmt: skip
+        run_spread(Call(pretrain_fold, positional, keywords, f"fold {fold}"), layout.devices)
+        return
     scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
     genes = scaler.transform(paired.expression)
     model = build_network(family, model_settings, training.seed)
-    cache_gb = float(settings.get("cache_gb", CACHE_GB))
-    history = pretrain(
+    with torchruns_world(device) as (world, own):
+        history = _train(model, paired.only(train), genes[train], training, layout, world, own, folder, made_with)
+    if world.rank == 0:
+        _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, own)
+        save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
+
+
+def _train(
+    model: PairedNetwork,
+    units: PairedUnits,
+    genes: np.ndarray,
+    training: PretrainSettings,
+    layout: ComputeSettings,
+    world: World,
+    device: str,
+    folder: Path,
+    made_with: Mapping[str, Any],
+) -> list[dict[str, float]]:
+    state = load_checkpoint(folder, made_with)
+    return pretrain(
         model,
-        paired.only(train).bags(cache_gb),
-        genes[train],
+        units.bags(layout.cache_gb),
+        genes,
         training,
-        patients=pd.factorize(np.array(paired.patients)[train])[0],
+        patients=pd.factorize(np.array(units.patients))[0],
         resume_from=state,
-        on_epoch=_reporter(folder, made_with, training.epochs, state, fold),
+        on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
         device=device,
+        compute=layout,
+        world=world,
     )
-    _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, device)
-    save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
 
 
 def split_settings(
@@ -108,7 +139,7 @@ def split_settings(
     ours = {"patch_dim", "gene_count", "seed"}
     of_model = {field.name for field in dataclasses.fields(FAMILIES[family].settings)} - ours
     of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
-    known = of_model | of_training | {"cache_gb"}
+    known = of_model | of_training
     for key in settings:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1) or [", ".join(sorted(known))]
@@ -140,10 +171,9 @@ def fold_seed(seed: int, fold: int) -> int:
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
-def _reporter(
-    folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None, fold: int
-) -> OnEpoch:
-    progress = Progress(f"pretrain fold {fold}", epochs, "epochs", kept=0 if state is None else state.epoch)
+def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:
+    label = f"pretrain fold {made_with['fold']}"
+    progress = Progress(label, epochs, "epochs", kept=0 if state is None else state.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
         if state.epoch < epochs:

@@ -1,6 +1,7 @@
 """MIRROR (Wang et al., v4): two encoders and the modules that train them."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.models import objective
+from mirrorflow.models.draws import Draws
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
@@ -82,7 +84,7 @@ class Mirror(PairedNetwork):
         genes: Tensor,
         *,
         counts: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Draws = None,
     ) -> MirrorOutput:
         """One pretraining pass over patches [batch, patch, feature] and expression [batch, gene].
 
@@ -99,9 +101,7 @@ class Mirror(PairedNetwork):
             parts["rna_retention"] = self.rna_retention(rna, generator=generator)
         return MirrorOutput(slide, rna, **parts, **self._styles(slide, rna, generator))  # type: ignore[arg-type]
 
-    def _styles(
-        self, slide: Tensor, rna: Tensor, generator: torch.Generator | None
-    ) -> dict[str, Style | Tensor | None]:
+    def _styles(self, slide: Tensor, rna: Tensor, generator: Draws) -> dict[str, Style | Tensor | None]:
         if self.style is None:
             return {}
         of_slide, of_rna = self.style(slide, generator=generator), self.style(rna, generator=generator)
@@ -126,18 +126,32 @@ class Mirror(PairedNetwork):
         aligned_slide, aligned_rna, _ = self.alignment(slide, rna)
         return aligned_slide, aligned_rna
 
-    def loss_terms(self, output: PairedOutput, patients: Tensor | None = None) -> dict[str, Tensor]:
-        """The unweighted terms that are switched on, see :mod:`.objective`."""
+    def unit_terms(self, output: PairedOutput) -> dict[str, Tensor]:
+        """Retention, style and cluster, as far as they are switched on, see :mod:`.objective`."""
         assert isinstance(output, MirrorOutput)
-        return objective.loss_terms(output, self.settings, patients)
+        return objective.unit_terms(output, self.settings)
 
     def loss_weights(self) -> dict[str, float]:
         """Weight of each term by the settings' objective and lambdas."""
         return objective.loss_weights(self.settings)
 
-    def tau(self) -> float:
-        """Learned; NaN where the alignment loss is off."""
-        return float("nan") if self.alignment is None else float(self.alignment.log_tau.detach().exp())
+    def term_names(self) -> list[str]:
+        """In the order of :func:`.objective.loss_weights`."""
+        return objective.term_names(self.settings)
+
+    def tau_tensor(self) -> Tensor | None:
+        """Learned; None where the alignment loss is off."""
+        return None if self.alignment is None else self.alignment.log_tau.exp()
+
+    def encoders(self) -> Iterator[nn.Module]:
+        """Of the slide and of the RNA."""
+        yield from (self.slide_encoder, self.rna_encoder)
+
+    def heavy_blocks(self) -> Iterator[nn.Module]:
+        """Every attention block over patches."""
+        yield from (self.slide_encoder.first, self.slide_encoder.second)
+        if self.slide_retention is not None:
+            yield self.slide_retention.block
 
     def looks_at_the_batch(self) -> bool:
         """The Nystrom form's pseudo-inverse does."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mirrorflow.models import losses, paired
+from mirrorflow.models import losses
 from mirrorflow.models.retention import Retention
 from mirrorflow.models.settings import MirrorSettings
 
@@ -33,15 +33,15 @@ def loss_weights(settings: MirrorSettings) -> dict[str, float]:
     }
 
 
-def loss_terms(output: "MirrorOutput", settings: MirrorSettings, patients: Tensor | None = None) -> dict[str, Tensor]:
-    """The unweighted terms that are switched on, by name.
+def term_names(settings: MirrorSettings) -> list[str]:
+    """The terms that are switched on."""
+    module = {"slide_retention": "retention", "rna_retention": "retention"}
+    return [name for name in loss_weights(settings) if module.get(name, name) in settings.losses]
 
-    ``patients`` [batch], a number each: used where ``same_patient_negatives`` is ``drop``.
-    """
+
+def unit_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
+    """The unweighted terms that are switched on, by name; InfoNCE apart, which is no mean over units."""
     terms: dict[str, Tensor] = {}
-    if output.aligned_slide is not None and output.aligned_rna is not None and output.tau is not None:
-        siblings = patients if settings.same_patient_negatives == "drop" else None
-        terms["alignment"] = losses.alignment_loss(output.aligned_slide, output.aligned_rna, output.tau, siblings)
     for name in ("slide_retention", "rna_retention"):
         part: Retention | None = getattr(output, name)
         if part is not None:
@@ -62,8 +62,3 @@ def _style_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, 
     elif "cluster" in settings.losses:
         terms["cluster"] = losses.hard_alignment_loss(slide.z, rna.z)
     return terms
-
-
-def total_loss(terms: dict[str, Tensor], settings: MirrorSettings) -> Tensor:
-    """Eq. 22 of MIRROR: the weighted sum of the terms that are switched on."""
-    return paired.total_loss(terms, loss_weights(settings))

@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from mirrorflow.models.draws import Draws
+from mirrorflow.models.losses import alignment_loss
 
 
 class PairedSettings(Protocol):
@@ -23,6 +26,10 @@ class PairedSettings(Protocol):
     @property
     def tokens(self) -> int:
         """Patches of a full bag."""
+
+    @property
+    def same_patient_negatives(self) -> Literal["keep", "drop"]:
+        """Whether units of one patient are negatives of each other in InfoNCE."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class PairedNetwork(nn.Module, ABC):
         genes: Tensor,
         *,
         counts: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Draws = None,
     ) -> PairedOutput:
         """One pretraining pass over patches [batch, patch, feature] and expression [batch, gene].
 
@@ -68,12 +75,16 @@ class PairedNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss_terms(self, output: PairedOutput, patients: Tensor | None = None) -> dict[str, Tensor]:
-        """The unweighted terms of the objective, by name; ``patients`` [batch], a number each."""
+    def unit_terms(self, output: PairedOutput) -> dict[str, Tensor]:
+        """The unweighted terms of the objective that are means over units: all but InfoNCE."""
 
     @abstractmethod
     def loss_weights(self) -> dict[str, float]:
-        """Weight of each term as it enters the total."""
+        """Weight of each term, ``alignment`` (InfoNCE) among them, as it enters the total."""
+
+    @abstractmethod
+    def term_names(self) -> list[str]:
+        """The terms that are switched on, in the order of the history."""
 
     @abstractmethod
     def encode(self, patches: Tensor, genes: Tensor, *, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -83,9 +94,26 @@ class PairedNetwork(nn.Module, ABC):
     def align(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings [batch, width] in the space in which InfoNCE compares them."""
 
+    @abstractmethod
+    def tau_tensor(self) -> Tensor | None:
+        """Inverse temperature of InfoNCE, a scalar; None where nothing is aligned."""
+
     def tau(self) -> float:
-        """Inverse temperature of InfoNCE; NaN where nothing is aligned."""
-        return float("nan")
+        """Inverse temperature of InfoNCE as a number; NaN where nothing is aligned."""
+        tau = self.tau_tensor()
+        return float("nan") if tau is None else float(tau.detach())
+
+    def loss_terms(self, output: PairedOutput, patients: Tensor | None = None) -> dict[str, Tensor]:
+        """The unweighted terms of the objective, by name; ``patients`` [batch], a number each."""
+        terms = {}
+        if output.aligned_slide is not None and output.aligned_rna is not None and output.tau is not None:
+            aligned = (output.aligned_slide, output.aligned_rna)
+            terms["alignment"] = self.alignment_term(*aligned, output.tau, patients)
+        return terms | self.unit_terms(output)
+
+    def alignment_term(self, slide: Tensor, rna: Tensor, tau: Tensor, patients: Tensor | None) -> Tensor:
+        """Symmetric InfoNCE of aligned vectors [batch, width]; same-patient negatives by setting."""
+        return alignment_loss(slide, rna, tau, patients if self.settings.same_patient_negatives == "drop" else None)
 
     def looks_at_the_batch(self) -> bool:
         """True where a unit's embedding depends on the units beside it, even in evaluation mode."""
@@ -95,8 +123,12 @@ class PairedNetwork(nn.Module, ABC):
         """Called before each optimisation step."""
 
     def heavy_blocks(self) -> Iterator[nn.Module]:
-        """Submodules whose activations fill the memory."""
+        """Submodules whose activations fill the memory, and that heed an attribute ``checkpointing``."""
         yield from ()
+
+    @abstractmethod
+    def encoders(self) -> Iterator[nn.Module]:
+        """The submodules that do most of the work."""
 
     def scale_patches(self, mean: Tensor, sd: Tensor) -> None:
         """Standardise patch features from now on with ``mean`` and ``sd`` [feature] of training patches."""

@@ -6,6 +6,7 @@ Inferred: two layers before the attention, a gate as wide as the rest, three lay
 gives both numbers; others might.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.models.losses import alignment_loss
+from mirrorflow.models.draws import Draws
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 
 
@@ -88,20 +89,23 @@ class Tangle(PairedNetwork):
         genes: Tensor,
         *,
         counts: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Draws = None,
     ) -> PairedOutput:
         """One pretraining pass; nothing is drawn but dropout."""
         slide, rna = self.encode(patches, genes, counts=counts)
-        tau = torch.tensor(1 / self.settings.temperature, device=slide.device)
-        return PairedOutput(slide, rna, *self.align(slide, rna), tau)
+        return PairedOutput(slide, rna, *self.align(slide, rna), self.tau_tensor())
 
-    def loss_terms(self, output: PairedOutput, patients: Tensor | None = None) -> dict[str, Tensor]:
-        """Symmetric InfoNCE on unit vectors."""
-        siblings = patients if self.settings.same_patient_negatives == "drop" else None
-        assert output.aligned_slide is not None
-        assert output.aligned_rna is not None
-        assert output.tau is not None
-        return {"alignment": alignment_loss(output.aligned_slide, output.aligned_rna, output.tau, siblings)}
+    def unit_terms(self, output: PairedOutput) -> dict[str, Tensor]:
+        """None: InfoNCE is all there is."""
+        return {}
+
+    def term_names(self) -> list[str]:
+        """InfoNCE alone."""
+        return ["alignment"]
+
+    def encoders(self) -> Iterator[nn.Module]:
+        """The layers before the pooling, and those over the genes."""
+        yield from (self.embed, self.rna_encoder)
 
     def loss_weights(self) -> dict[str, float]:
         """One term, as it is."""
@@ -115,9 +119,9 @@ class Tangle(PairedNetwork):
         """Unit vectors [batch, width]: TANGLE compares the embeddings themselves."""
         return F.normalize(slide, dim=1), F.normalize(rna, dim=1)
 
-    def tau(self) -> float:
+    def tau_tensor(self) -> Tensor:
         """Fixed: the inverse of the temperature."""
-        return 1 / self.settings.temperature
+        return torch.tensor(1 / self.settings.temperature, device=self.patch_mean.device)
 
 
 def _layer(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
