@@ -11,7 +11,7 @@ from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
 from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
-from mirrorflow.training.retrieval import modality_gap, recall_at, retrieval_report
+from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
 from planted import GENES, PATCH_DIM, TOKENS, planted
 
@@ -260,4 +260,17 @@ def test_recall_counts_siblings_as_positives_and_ties_against():
     assert recall_at(swapped, gallery, ["a", "b", "c"], ks=(1, 3)) == {1: pytest.approx(1 / 3), 3: 1.0}
     assert recall_at(swapped, gallery, ["a", "a", "c"], ks=(1,)) == {1: 1.0}
     assert recall_at(np.ones((3, 3)), np.ones((3, 3)), ["a", "b", "c"], ks=(1,)) == {1: 0.0}
+    units = np.eye(3)
+    report = retrieval_report(3 * units, units, ["a", "b", "c"])
+    assert report["modality_gap"] == 2
+    assert report["modality_gap_unit"] == 0
     assert modality_gap(np.zeros((2, 2)), np.array([[3.0, 4], [0, 0]])) == 2.5
+
+
+def test_chance_is_what_random_orders_give():
+    patients = ["a", "a", "b", "c", "d", "e", "e", "e"]
+    rng = np.random.default_rng(0)
+    draws = [recall_at(rng.normal(size=(8, 4)), rng.normal(size=(8, 4)), patients, (1, 3)) for _ in range(4000)]
+    for k, chance in chance_at(patients, (1, 3)).items():
+        assert chance == pytest.approx(np.mean([draw[k] for draw in draws]), abs=0.01)
+    assert chance_at(["a", "b"], (1, 5)) == {1: 0.5, 5: 1.0}

@@ -203,13 +203,18 @@ def curve_manifests(wildcards):
     ]
 
 
-def model_records(wildcards):
-    """Records of every pretrained model of the cohort."""
+def models_of(cohort):
+    """Records of every pretrained model of a cohort."""
     return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        f"{RESULTS}/{basis}/{cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
         for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
         for method in PRETRAINED
-        for encoder in encoders_of(wildcards.cohort, method)
+        for encoder in encoders_of(cohort, method)
         for seed in config["seeds"]
         for fold in FOLDS
     ]
+
+
+def model_records(wildcards):
+    """Records of every pretrained model of the wildcard's cohort."""
+    return models_of(wildcards.cohort)
