@@ -30,6 +30,7 @@ include: "workflow/rules/probe.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/complexity.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 

@@ -164,19 +164,22 @@ class Mirror(PairedNetwork):
 
 
 class DownstreamModel(nn.Module):
-    """Encoders and a linear head on both embeddings, as in MIRROR's downstream tasks (N(0, 0.01), bias 0)."""
+    """Encoders and a linear head on both embeddings, as in MIRROR's downstream tasks (N(0, 0.01), bias 0).
 
-    def __init__(self, mirror: Mirror, outputs: int = 2) -> None:
+    It shares the encoders of ``network``, whose other parts are not its own.
+    """
+
+    def __init__(self, network: PairedNetwork, outputs: int = 2) -> None:
         super().__init__()
-        self.slide_encoder, self.rna_encoder = mirror.slide_encoder, mirror.rna_encoder
-        self.head = nn.Linear(2 * mirror.settings.width, outputs)
+        self.encoders = nn.ModuleList(network.encoders())
+        self.encode = network.encode
+        self.head = nn.Linear(2 * network.settings.width, outputs)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
-        """Patches [batch, patch, feature] (standardised, if training was) and genes -> [batch, output]."""
-        both = [self.slide_encoder(patches)[:, 0], self.rna_encoder(genes)]
-        return self.head(torch.cat(both, dim=1))
+        """Patches [batch, patch, feature] and genes [batch, gene] -> [batch, output]."""
+        return self.head(torch.cat(self.encode(patches, genes), dim=1))
 
 
 def build_mirror(settings: MirrorSettings, seed: int) -> Mirror:

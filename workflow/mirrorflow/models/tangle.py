@@ -104,8 +104,8 @@ class Tangle(PairedNetwork):
         return ["alignment"]
 
     def encoders(self) -> Iterator[nn.Module]:
-        """The layers before the pooling, and those over the genes."""
-        yield from (self.embed, self.rna_encoder)
+        """The layers before the pooling, the pooling, and those over the genes."""
+        yield from (self.embed, self.pool, self.rna_encoder)
 
     def loss_weights(self) -> dict[str, float]:
         """One term, as it is."""
