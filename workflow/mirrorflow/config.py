@@ -5,6 +5,7 @@ Free of torch and pandas: every Snakemake process, on a cluster every job, parse
 
 import copy
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,7 @@ SUPERVISED_TRAINING: dict[str, Any] = {
 """Ours: the papers' tables name no settings of these methods."""
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "mirror": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
+    "tangle": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
     "majority": {"inputs": [], "tasks": BOTH_TASKS},
     "clinical": {
         "inputs": ["clinical"],
@@ -241,6 +243,8 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 FAMILIES = {"rna-linear": "linear", "concat-linear": "linear"}
+PRETRAINED_FAMILIES = ("mirror", "tangle")
+"""Families that are pretrained without labels, embedded, then probed."""
 
 
 def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,10 +294,31 @@ def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
 
 def _check_references(config: Mapping[str, Any]) -> None:
     problems: list[str] = []
+    for name, entry in config["methods"].items():
+        problems += _method_problems(f"methods.{name}", entry)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _method_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    family = entry["family"]
+    if "pretrain" in entry and family not in PRETRAINED_FAMILIES:
+        yield f"{where}.pretrain: {family} is not pretrained; only {', '.join(PRETRAINED_FAMILIES)} are"
+    for key in sorted(set(entry.get("pretrain", {})) & _strange_keys(family)):
+        yield f"{where}.pretrain.{key}: no setting of {family}"
+
+
+def _strange_keys(family: str) -> set[str]:
+    """Keys of the section `pretrain` that the schema marks as another family's."""
+    return {key for key, owner in _owners_of_keys().items() if owner != family}
+
+
+@functools.cache
+def _owners_of_keys() -> dict[str, str]:
+    keys = load_schema()["$defs"]["pretrain"]["properties"]
+    return {key: child["x-family"] for key, child in keys.items() if "x-family" in child}
 
 
 def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -336,5 +361,12 @@ def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> s
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top."""
-    return {**config["pretrain"], **config["methods"][method].get("pretrain", {})}
+    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top, as far as its
+    family knows them; none for a method that is not pretrained.
+    """
+    entry = config["methods"][method]
+    if entry["family"] not in PRETRAINED_FAMILIES:
+        return {}
+    strange = _strange_keys(entry["family"])
+    both = {**config["pretrain"], **entry.get("pretrain", {})}
+    return {key: value for key, value in both.items() if key not in strange}

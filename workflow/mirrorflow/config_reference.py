@@ -43,6 +43,8 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
     text = str(resolved.get("description", "")).strip().replace("|", r"\|")
     if "enum" in resolved:
         text += " One of " + ", ".join(f"`{value}`" for value in resolved["enum"]) + "."
+    if "x-family" in resolved:
+        text += f" Of `{resolved['x-family']}` alone."
     yield key, f"`{default}`" if default else "", text
     if nested:
         yield from _walk(resolved, root, f"{key}.")

@@ -165,6 +165,18 @@ MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
+def of_folds(pattern):
+    """Paths of the folds that one job serves: its own fold's, or every fold's where they share a GPU."""
+    if config["compute"]["gpu_share"] == 1:
+        return pattern
+    return expand(pattern, fold=FOLDS, allow_missing=True)
+
+
+def family_of(wildcards):
+    """The method's family: mirror for `mirror--alignment`."""
+    return config["methods"][wildcards.method]["family"]
+
+
 # probe
 
 PREDICTIONS = f"{RESULTS}/predictions/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
@@ -266,7 +278,7 @@ def manifests(protocols, cohorts):
 
 # figures
 
-SURVIVAL_CURVES_OF = ("mirror", "cox")
+SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
 
 
 def curve_manifests(wildcards):
@@ -286,13 +298,18 @@ def curve_manifests(wildcards):
     ]
 
 
-def model_records(wildcards):
-    """Records of every pretrained model of the cohort."""
+def models_of(cohort):
+    """Records of every pretrained model of a cohort."""
     return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        f"{RESULTS}/{basis}/{cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
         for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
         for method in PRETRAINED
-        for encoder in encoders_of(wildcards.cohort, method)
+        for encoder in encoders_of(cohort, method)
         for seed in config["seeds"]
         for fold in FOLDS
     ]
+
+
+def model_records(wildcards):
+    """Records of every pretrained model of the wildcard's cohort."""
+    return models_of(wildcards.cohort)

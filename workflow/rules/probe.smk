@@ -26,6 +26,7 @@ rule probe_mirror:
         runtime=120,
     params:
         version=versions.PROBE,
+        family=family_of,
         protocol=protocol_of,
         tasks=tasks_of,
         shots=config["evaluation"]["shots"],

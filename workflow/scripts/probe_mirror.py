@@ -9,7 +9,7 @@ with door(snakemake):
     from mirrorflow.jobs.representations import Embedded
 
     params = snakemake.params
-    plan = Plan.of(snakemake.input, params, {"family": "mirror", "probe": params.probe})
+    plan = Plan.of(snakemake.input, params, {"family": params.family, "probe": params.probe})
     resampled = params.protocol["probe_features"] == "resampled_dropout"
     vectors, few_shot = (
         Embedded.of_records(dict(zip(params.seeds, records, strict=True)), resampled=resampled) if records else None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mirrorflow import versions
+from mirrorflow.config import PRETRAINED_FAMILIES
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.representations import FoldVectors
@@ -33,7 +34,7 @@ def score_on(targets: Targets) -> Scorer:
 
 
 def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
-    """MIRROR's probe. Torch is imported here, so that the other methods do without it."""
+    """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 
     probe = dict(method["probe"])
@@ -91,7 +92,7 @@ def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], scor
 
 
 PREDICTORS: dict[str, Predictor] = {
-    "mirror": _head,
+    **dict.fromkeys(PRETRAINED_FAMILIES, _head),
     "majority": _majority,
     "linear": _linear,
     "cox": _cox,
@@ -108,4 +109,4 @@ def version_of(method: Mapping[str, Any]) -> int:
     """Version of the algorithms that give a method's predictions."""
     if "train" in method:
         return versions.SUPERVISED
-    return versions.PROBE if method["family"] == "mirror" else versions.BASELINES
+    return versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES
