@@ -51,13 +51,7 @@ rule select_genes:
     params:
         version=versions.SELECTION,
         scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
-        settings=lambda wildcards: {
-            **config["expression"]["selection"],
-            **({"method": "variance"} if wildcards.genes else {}),
-            "tumour_types": cohort_of(wildcards)["tumour_types"],
-            "scaling": basis_keys(wildcards.basis)["rna_scaling"],
-            "clip": config["expression"]["clip"],
-        },
+        settings=selection_settings,
         seed=config["splits"]["seed"],
     script:
         "../scripts/select_genes.py"
