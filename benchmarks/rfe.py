@@ -1,15 +1,14 @@
 """Recursive feature elimination: time, memory, and equality with a converged scikit-learn.
 
-    python benchmarks/rfe.py [--quick] [--real] [--only-real] [--threads 2]
+    python benchmarks/rfe.py [--quick] [--threads 2]
 
 Simulated log2(FPKM + 0.001) of 764 patients with correlated transcripts and 18% positives:
 - 198,619 transcripts, 5-fold RFECV in 5% steps and the final fit (rfecv_full_*);
 - 20,000 transcripts beside scikit-learn's RFECV in the same run, at the published setting
   (rfecv_speedup_vs_sklearn) and tightly converged (same_n_features, support_jaccard);
-- one gene at a time: 20,000, and all 198,619 (step1_*; --quick leaves out the latter).
---real: shared/tcga, 5 published folds: accuracy of a linear SVM on genes chosen within the fold, on all
-genes, and on genes chosen from the whole cohort: what the published protocol gains by seeing labels.
-Figures come last, as name=value lines.
+- one gene at a time: 5,000, 10,000 and 20,000, half the samples, and all 198,619 (step1_*; --quick leaves out the
+  last). step1_growth_genes and step1_growth_samples are the exponents with which the time grows in either.
+Figures come last, as name=value lines. What choosing genes on the whole cohort buys: benchmarks/gene_optimism.py.
 """
 
 import argparse
@@ -17,11 +16,9 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.feature_selection import RFECV
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
@@ -29,12 +26,9 @@ from threadpoolctl import threadpool_limits
 from mirrorflow.expression.cross_validation import CrossValidation, eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import Elimination, Step, eliminate
 from mirrorflow.expression.published_rfe import MAX_ITERATIONS
-from mirrorflow.expression.scaling import RnaScaler
 
 SAMPLES, TRANSCRIPTS, SUBSET = 764, 198_619, 20_000
 POSITIVES, PROGRAMMES, INFORMATIVE = 0.18, 30, 0.01
-TCGA = Path(__file__).parents[2] / "shared" / "tcga"
-COHORTS = ("brca", "nsclc", "coadread")
 
 
 def simulate(n_genes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -140,82 +134,28 @@ def one_gene_at_a_time(name: str, n_genes: int, n_samples: int = SAMPLES) -> dic
     return {f"{name}_seconds": round(took.wall, 1), f"{name}_cpu_seconds": round(took.cpu, 1)}
 
 
-def real_cohort(cohort: str, threads: int) -> list[dict[str, Any]]:
-    """Accuracy over the published folds by where the genes came from."""
-    values, labels, patients, ids = read_real(cohort)
-    place = {patient: row for row, patient in enumerate(patients)}
-    rows = []
-    for fold in range(5):
-        split = pd.read_csv(TCGA / cohort / "splits" / f"splits_{fold}.csv")
-        train, evaluation = (
-            np.array([place[patient] for patient in split[part].dropna() if patient in place])
-            for part in ("train", "val")
-        )
-        scaler = RnaScaler.fit(values[train], scaling="train", clip=10)
-        scaled = scaler.transform(values)
-        everyone = np.arange(len(labels))
-        genes = {
-            "all genes": np.ones(len(ids), dtype=bool),
-            "chosen in the fold": chosen(scaled, labels, train, ids, threads),
-            "chosen on the whole cohort": chosen(scaled, labels, everyone, ids, threads),
-        }
-        for source, kept in genes.items():
-            machine = eliminate(scaled[train][:, kept], labels[train], ids=ids[kept], n_features=int(kept.sum()))
-            scores = scaled[evaluation][:, kept] @ machine.coefficients.T + machine.intercepts
-            predicted = machine.classes[(scores[:, 0] > 0).astype(int)]
-            accuracy = float(np.mean(predicted == labels[evaluation]))
-            rows.append(
-                {"cohort": cohort, "genes": source, "fold": fold, "n_genes": int(kept.sum()), "accuracy": accuracy}
-            )
-    return rows
-
-
-def chosen(values: np.ndarray, labels: np.ndarray, seen: np.ndarray, ids: np.ndarray, threads: int) -> np.ndarray:
-    folds = stratified_folds(labels[seen], 5)
-    return eliminate_cv(values[seen], labels[seen], ids=ids, folds=folds, threads=threads).elimination.kept
-
-
-def read_real(cohort: str) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
-    """Expression [patient, gene], labels, patients and genes of the labelled patients."""
-    table = pd.read_csv(TCGA / cohort / "rna.tsv.gz", sep="\t", index_col=0)
-    table.columns = table.columns.str[:12]
-    clinical = pd.read_csv(TCGA / cohort / "clinical.tsv", sep="\t").set_index("case_id")["subtype"].dropna()
-    patients = [patient for patient in table.columns if patient in clinical.index]
-    labels = clinical[patients].to_numpy(dtype=str)
-    return table[patients].to_numpy(np.float32).T, labels, patients, table.index.to_numpy(dtype=object)
-
-
-def real(threads: int) -> dict[str, Any]:
-    rows = pd.DataFrame([row for cohort in COHORTS for row in real_cohort(cohort, threads)])
-    table = rows.groupby(["cohort", "genes"], sort=False).agg(
-        n_genes=("n_genes", "median"), mean=("accuracy", "mean"), sd=("accuracy", "std")
-    )
-    print(table.round(4).to_string())
-    figures: dict[str, Any] = {}
-    for cohort in COHORTS:
-        gain = table["mean"][cohort, "chosen on the whole cohort"] - table["mean"][cohort, "chosen in the fold"]
-        figures[f"optimism_{cohort}"] = round(float(gain), 4)
-    return figures
+def growth(figures: dict[str, Any]) -> dict[str, float]:
+    """Exponents of the CPU time in genes (5,000 to 20,000) and in samples (382 to 764)."""
+    base = figures["step1_20k_cpu_seconds"]
+    genes = np.log2(base / figures["step1_5k_cpu_seconds"]) / 2
+    samples = np.log2(base / figures["step1_20k_half_the_samples_cpu_seconds"])
+    return {"step1_growth_genes": round(float(genes), 2), "step1_growth_samples": round(float(samples), 2)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="leave out one gene at a time at full size")
-    parser.add_argument("--real", action="store_true", help="also the optimism table on shared/tcga")
-    parser.add_argument("--only-real", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {}
-    if not arguments.only_real:
-        figures |= full_size(arguments.threads)
-        figures |= beside_scikit_learn(arguments.threads)
-        figures |= one_gene_at_a_time("step1_20k", SUBSET)
-        figures |= one_gene_at_a_time("step1_10k", SUBSET // 2)
-        figures |= one_gene_at_a_time("step1_20k_half_the_samples", SUBSET, SAMPLES // 2)
-        if not arguments.quick:
-            figures |= one_gene_at_a_time("step1_full", TRANSCRIPTS)
-    if arguments.real or arguments.only_real:
-        figures |= real(arguments.threads) if TCGA.exists() else {"real": f"skipped: {TCGA} is absent"}
+    figures = full_size(arguments.threads)
+    figures |= beside_scikit_learn(arguments.threads)
+    figures |= one_gene_at_a_time("step1_20k", SUBSET)
+    figures |= one_gene_at_a_time("step1_10k", SUBSET // 2)
+    figures |= one_gene_at_a_time("step1_5k", SUBSET // 4)
+    figures |= one_gene_at_a_time("step1_20k_half_the_samples", SUBSET, SAMPLES // 2)
+    figures |= growth(figures)
+    if not arguments.quick:
+        figures |= one_gene_at_a_time("step1_full", TRANSCRIPTS)
     for name, value in figures.items():
         print(f"{name}={value}")
 

@@ -30,7 +30,16 @@ def cell(**changes: Any) -> dict[str, Any]:
         "method": "mirror",
         "metric": "accuracy",
     }
-    numbers = {"mean": 0.9, "sd": 0.02, "ci_low": 0.86, "ci_high": 0.93, "n": 100, "folds": 5, "patients": 90}
+    numbers = {
+        "mean": 0.9,
+        "sd": 0.02,
+        "ci_low": 0.86,
+        "ci_high": 0.93,
+        "n": 100,
+        "folds": 5,
+        "patients": 90,
+        "gene_labels": 80.0,
+    }
     return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | changes
 
 
@@ -167,6 +176,22 @@ def test_every_key_of_the_protocol_that_differs_is_named():
 def test_a_different_encoder_is_named(encoder, said):
     found = differences(COHORT, None if encoder is None else ENCODER | encoder, PAPER, MIRROR, "")
     assert found == [said, ALWAYS]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"rfe": {"solver": "sample_space"}}, ["gene elimination: sample_space, exact (paper: sklearn at its default"]),
+        ({"method": "variance"}, ["genes: variance (paper: rfe)"]),
+        ({"census": False}, ["genes without the census"]),
+    ],
+)
+def test_what_chose_the_genes_is_named_for_methods_with_rna(changes, said):
+    selection = {"method": "rfe", "census": True, "rfe": {"solver": "sklearn"}} | changes
+    found = differences(COHORT, ENCODER, PAPER, MIRROR | {"inputs": ["slides", "rna"]}, "", selection=selection)
+    assert [text[: len(start)] for text, start in zip(found[:-1], said, strict=True)] == said
+    assert differences(COHORT, ENCODER, PAPER, MIRROR | {"inputs": ["slides"]}, "", selection=selection) == [ALWAYS]
 
 
 @pytest.mark.parametrize("key", PAPER_PRETRAINING)

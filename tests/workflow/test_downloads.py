@@ -10,6 +10,8 @@ from file_server import FileServer, serving
 from mirrorflow.store.expression import read_expression
 from runner import CONFIGS, changed_config, planned, succeed
 
+pytestmark = pytest.mark.workflow
+
 NAME = "tcga_RSEM_isoform_fpkm"
 PROBEMAP = "gencode.v23.annotation.transcript.probemap"
 PARQUET = "fetched/expression/tiny/tiny.parquet"

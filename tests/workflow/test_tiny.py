@@ -65,6 +65,25 @@ def test_paper_protocol_is_caught(tiny: Path) -> None:
     assert {"epoch", "gene_labels", "survival_bins"} <= kinds
 
 
+def test_k_shot_genes_of_the_honest_protocol_saw_no_label(tiny: Path) -> None:
+    results = pd.read_csv(tiny / "results/tiny/tables/results.csv")
+    with_rna = results[results["method"].isin(["mirror", "rna-linear", "concat-linear", "cox"])]
+    labels = with_rna.groupby(["protocol", "setting"])["gene_labels"].agg(["min", "max"])
+    assert labels.loc[("honest", "2-shot"), "max"] == 0
+    assert labels.loc[("honest", "all"), "min"] > 0
+    assert labels.loc[("paper", "2-shot"), "min"] > 4  # as published: more than the support set has
+    assert results.loc[results["method"].isin(["linear", "majority"]), "gene_labels"].isna().all()
+    (manifest, *_) = sorted(tiny.glob("results/tiny/patient-*/tiny/genes/few-shot-fold*.tsv"))
+    assert set(pd.read_csv(manifest, sep="\t")["reason"]) <= {"variance", "census", "both"}
+
+
+def test_selected_genes_are_drawn_by_subtype(tiny: Path) -> None:
+    figures = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
+    drawn = [figure for figure in figures["figures"] if figure["kind"] == "genes"]
+    assert len(drawn) == 2  # one a basis
+    assert all("census genes" in figure["caption"] for figure in drawn)
+
+
 def test_results_say_they_cannot_be_compared(tiny: Path) -> None:
     results = pd.read_csv(tiny / "results/tiny/tables/results.csv")
     assert (results["comparable"] == "no").all()

@@ -1,4 +1,9 @@
-"""Expression matrix to parquet; genes a fold's models see."""
+"""Expression matrix to parquet; genes a fold's models see.
+
+A job a cohort reads the whole matrix: for Toil's 198,619 x 10,535 that is a minute and less than 1 GB of memory
+(benchmarks/expression.py), side by side on several cores. One job for all cohorts would save those minutes, and would
+convert all of them anew whenever one is added.
+"""
 
 
 rule convert_expression:
@@ -53,13 +58,7 @@ rule select_genes:
     params:
         version=versions.SELECTION,
         scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
-        settings=lambda wildcards: {
-            **config["expression"]["selection"],
-            **({"method": "variance"} if wildcards.genes else {}),
-            "tumour_types": cohort_of(wildcards)["tumour_types"],
-            "scaling": basis_keys(wildcards.basis)["rna_scaling"],
-            "clip": config["expression"]["clip"],
-        },
+        settings=selection_settings,
         seed=config["splits"]["seed"],
         drivers=resource_digest("drivers.tsv"),
     script:

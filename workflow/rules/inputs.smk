@@ -145,6 +145,20 @@ def source_of(wildcards):
     return config["expression"]["sources"][wildcards.source]
 
 
+def selection_settings(wildcards):
+    """What chooses the genes of a basis; those of the k-shot settings are chosen without labels."""
+    selection = config["expression"]["selection"]
+    if wildcards.genes:
+        label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
+        selection = {**label_free, "method": "variance"}
+    return {
+        **selection,
+        "tumour_types": cohort_of(wildcards)["tumour_types"],
+        "scaling": basis_keys(wildcards.basis)["rna_scaling"],
+        "clip": config["expression"]["clip"],
+    }
+
+
 # splits
 
 

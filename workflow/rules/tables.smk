@@ -52,6 +52,7 @@ rule make_results:
             "cohorts": {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()},
             "encoders": config["features"]["encoders"],
             "protocols": config["protocols"],
+            "selection": config["expression"]["selection"],
             "methods": {
                 name: {**entry, "pretrain": pretrain_settings(config, name)}
                 for name, entry in config["methods"].items()

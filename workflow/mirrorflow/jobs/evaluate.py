@@ -78,7 +78,7 @@ def make_results(
 ) -> None:
     """Join the scores of all protocols and cohorts with the published values.
 
-    config: cohorts, encoders, protocols and methods as resolved (what comparisons need).
+    config: cohorts, encoders, protocols, methods and gene selection as resolved (what comparisons need).
     """
     cells = pd.concat([read_numbers(path, NUMBERS) for path in metrics], ignore_index=True)
 
@@ -90,6 +90,7 @@ def make_results(
             config["methods"][cell["method"]],
             cell["note"],
             name=cell["method"],
+            selection=config.get("selection"),
         )
 
     table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)

@@ -49,12 +49,13 @@ def differences(
     setting_note: str,
     *,
     name: str = "mirror",
+    selection: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What differs between a cell of ours and MIRROR's tables, each in a few words.
 
     cohort: the config's entry; encoder: the config's entry, None for features made elsewhere; protocol and
-    method: resolved; name: the method's, of which some are the paper's ablations. Empty only if everything
-    known matches.
+    method: resolved; name: the method's, of which some are the paper's ablations; selection: the config's
+    expression.selection. Empty only if everything known matches.
     """
     if cohort["simulated"]:
         return ["simulated cohort"]
@@ -75,9 +76,22 @@ def differences(
             found.append("the paper does not give the loss of its hard alignment: ours is 1 - cosine")
     else:
         found.append("the paper names no hyper-parameters of this method")
+    if selection and "rna" in method["inputs"]:
+        found += _gene_differences(selection)
     if setting_note:
         found.append(setting_note)
     found.append("patients, expression and outcome source not shown to be the paper's")
+    return found
+
+
+def _gene_differences(selection: Mapping[str, Any]) -> list[str]:
+    """The paper's genes are those of scikit-learn's RFECV at its default tolerance, joined with the census."""
+    if selection["method"] != "rfe":
+        return [f"genes: {selection['method']} (paper: rfe)"]
+    found = [] if selection["census"] else ["genes without the census (paper: joined with it)"]
+    solver = selection["rfe"]["solver"]
+    if solver != "sklearn":
+        found.append(f"gene elimination: {solver}, exact (paper: sklearn at its default tolerance)")
     return found
 
 
