@@ -25,6 +25,12 @@ cohorts:
     encoders: [resnet50]
     features: {resnet50: elsewhere/first}
     splits: {published: folds}
+  listed: # slides from GDC, tables and expression from Xena
+    slides: {gdc: {projects: [TCGA-KICH], keep: false}}
+    clinical: {download: {survival: Survival_SupplementalTable_S1_20171025_xena_sp, matrix: KICH_clinicalMatrix}}
+    expression: toil
+    encoders: [resnet50]
+    splits: {published: folds}
   planted: # simulated, in the formats of Xena
     simulated: true
     slides: {sheet: "{store}/simulated/planted/slides.tsv"}
@@ -43,12 +49,13 @@ expression:
   sources:
     first: {matrix: expression.tsv, probemap: probes.tsv}
     second: {matrix: expression.tsv}
+    toil: {download: tcga_RSEM_isoform_fpkm}
   selection: {gene_sets: sets.csv}
 splits: {folds: 2}
 protocols:
   honest:
   paper: {splits: published}
-methods: {linear: {}, cox: {}, mirror: {}}
+methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
 """
 
 SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")
