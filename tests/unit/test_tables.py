@@ -31,7 +31,8 @@ def cell(**changes: Any) -> dict[str, Any]:
         "metric": "accuracy",
     }
     numbers = {"mean": 0.9, "sd": 0.02, "ci_low": 0.86, "ci_high": 0.93, "n": 100, "folds": 5, "patients": 90}
-    return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | changes
+    more = {"tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan}
+    return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | more | changes
 
 
 def joined(*cells: dict[str, Any], why_not: list[str] | None = None) -> pd.DataFrame:

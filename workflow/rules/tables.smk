@@ -5,6 +5,8 @@ rule evaluate:
     input:
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
         passed=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=basis_splits,
     output:
         metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
     log:
@@ -19,7 +21,10 @@ rule evaluate:
         runtime=60,
     params:
         version=versions.METRICS,
-        settings={key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
+        settings={
+            **{key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
+            "label_smoothing": {method: config["probe"]["label_smoothing"] for method in PRETRAINED},
+        },
     script:
         "../scripts/evaluate.py"
 

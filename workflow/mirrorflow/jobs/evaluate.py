@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation import FoldRows, score_cells
+from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.comparison import differences
 from mirrorflow.tables.main import main_table
 from mirrorflow.tables.render import to_latex, to_markdown
@@ -21,21 +21,31 @@ from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS,
 CELL_COLUMNS = [*CELL, *ESTIMATE, *FURTHER, "predictions"]
 
 
-def evaluate(manifests: Sequence[str], destination: str, settings: Mapping[str, Any]) -> None:
+def evaluate(
+    manifests: Sequence[str], cohort: str, splits: Sequence[str], destination: str, settings: Mapping[str, Any]
+) -> None:
     """Score every method of a protocol and cohort from its predictions files.
 
-    manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; settings: bootstrap,
-    confidence, seed.
+    manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
+    training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
+    seed, label_smoothing (by method).
     """
+    train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
-    cells: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for manifest in manifests:
-        cells += _score_method(Path(manifest), settings)
+        rows += [where | cell.row for where, cell in score_manifest(Path(manifest), train, settings)]
         progress.step()
-    if not cells:
+    if not rows:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
-    write_sheet(destination, pd.DataFrame(cells, columns=CELL_COLUMNS))
+    write_sheet(destination, pd.DataFrame(rows, columns=CELL_COLUMNS))
+
+
+def training_patients(cohort: str, splits: Sequence[str]) -> dict[int, pd.DataFrame]:
+    """Outcomes of each fold's training patients, from the cohort and split files."""
+    frame, _ = read_cohort(cohort)
+    return {number: training_outcomes(frame, read_fold(path).train) for number, path in enumerate(splits)}
 
 
 def _reasons(manifests: Sequence[str]) -> list[str]:
@@ -43,21 +53,25 @@ def _reasons(manifests: Sequence[str]) -> list[str]:
     return sorted({reason for path in manifests for reason in json.loads(Path(path).read_text())["skipped"].values()})
 
 
-def _score_method(manifest: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_manifest(
+    manifest: Path, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
+) -> list[tuple[dict[str, str], Cell]]:
+    """The cells of a method, each with what names it in the long table. train: by fold."""
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     where = {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
-    cells = []
+    cells: list[tuple[dict[str, str], Cell]] = []
     for task, paths in _files_by_task(manifest).items():
         stored = [read_predictions(path) for path in paths]
-        folds = [FoldRows(one.rows, one.notes) for one in stored]
-        scored = score_cells(
+        folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
+        scored = score_method(
             task,
             folds,
             resamples=settings["bootstrap"],
             confidence=settings["confidence"],
             seed=settings["seed"],
+            smoothing=settings.get("label_smoothing", {}).get(method, 0.0),
         )
-        cells += [{**where, **cell, "predictions": str(manifest.parent / task)} for cell in scored]
+        cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells
 
 

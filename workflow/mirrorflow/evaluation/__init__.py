@@ -1,0 +1,6 @@
+"""Scores of stored predictions, and who is better than whom, without torch."""
+
+from mirrorflow.evaluation.cells import Cell, score_cells, score_method, training_outcomes
+from mirrorflow.evaluation.folds import FoldRows, FoldScores
+
+__all__ = ["Cell", "FoldRows", "FoldScores", "score_cells", "score_method", "training_outcomes"]
