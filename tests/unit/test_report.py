@@ -112,7 +112,7 @@ class SmallRun:
         self.audits.append(f"{stem}.json")
         self.genes += genes
         metrics = str(self.results / "metrics" / name / "demo.tsv")
-        evaluate(manifests, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
+        evaluate(manifests, self.cohort, splits, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
 
     def write_folds(self, basis: Path) -> list[Fold]:
         everybody = self.frame["patient"].tolist()

@@ -22,7 +22,7 @@ rule evaluate:
     params:
         version=versions.METRICS,
         settings={
-            **{key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
+            **{key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", "reference")},
             "label_smoothing": {method: config["probe"]["label_smoothing"] for method in PRETRAINED},
         },
     script:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
-from mirrorflow.jobs.figure_tasks import Task, flow_task, forest_tasks, survival_task, training_tasks
+from mirrorflow.jobs.figure_tasks import Task, flow_task, forest_tasks, rank_tasks, survival_task, training_tasks
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.store.tables import read_text_sheet
@@ -54,6 +54,7 @@ def draw_figures(
     tasks = [
         flow_task(cohort, flow),
         *forest_tasks(cohort, results, methods, titles),
+        *rank_tasks(cohort, results, titles),
         *(survival_task(Path(manifest), titles) for manifest in manifests),
         *training_tasks(models, titles),
     ]

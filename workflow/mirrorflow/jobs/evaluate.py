@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes
+from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
@@ -28,17 +28,18 @@ def evaluate(
 
     manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
     training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
-    seed, label_smoothing (by method).
+    seed, reference (the method that others are held against), label_smoothing (by method).
     """
     train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
-    rows: list[dict[str, Any]] = []
+    cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
-        rows += [where | cell.row for where, cell in score_manifest(Path(manifest), train, settings)]
+        cells += score_manifest(Path(manifest), train, settings)
         progress.step()
-    if not rows:
+    if not cells:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
+    rows = with_verdicts(cells, settings.get("reference", ""), settings["confidence"])
     write_sheet(destination, pd.DataFrame(rows, columns=CELL_COLUMNS))
 
 
@@ -124,13 +125,25 @@ def make_main_table(
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
-    table = main_table(read_numbers(results, NUMBERS), task, methods, {**shown["cohort"], **titles})
+    numbers = read_numbers(results, NUMBERS)
+    table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     caption = (
         f"{task.capitalize()}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        "patients of each protocol, encoder and method. Published values, where shown, were obtained under another "
-        "protocol: see comparable and why_not in results.csv."
+        f"patients of each protocol, encoder and method. {_said_of(numbers)}Published values, where shown, were "
+        "obtained under another protocol: see comparable and why_not in results.csv."
     )
     write_sheet(f"{stem}.csv", table)
     write_text(f"{stem}.md", to_markdown(table, caption))
     write_text(f"{stem}.tex", to_latex(table, caption, Path(stem).name))
+
+
+def _said_of(results: pd.DataFrame) -> str:
+    """What the verdicts of a table mean; empty without any."""
+    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
+    if not names:
+        return ""
+    return (
+        f"Better, worse, not distinguishable (at this number of patients): against {', '.join(names)} on the same "
+        "patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+    )

@@ -13,6 +13,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
 from mirrorflow.figures.forest import draw_forest
+from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
@@ -91,6 +92,36 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
         f"{best['method']} ({best['protocol']}, {best['setting']})."
     )
     return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
+
+
+def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
+    """A rank plot a task, from the values by fold in results.csv."""
+    table = pd.read_csv(results)
+    mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
+    for task in sorted(set(mine["task"])):
+        yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))
+
+
+def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> Sketch:
+    metric = MAIN_METRICS[task][0]
+    rows = table[(table["task"] == task) & (table["metric"] == metric)]
+    found = {str(name): fold_ranks(part) for name, part in rows.groupby("protocol", sort=False)}
+    by_protocol = {name: ranks for name, ranks in found.items() if len(ranks) > 1}
+    if not by_protocol:
+        message = f"{task} of {cohort}: fewer than two methods have a {metric} in every fold"
+        raise InputError(message)
+    title = f"{task.capitalize()} of {cohort}: ranks of the methods"
+    best = "; ".join(
+        f"{name}: {ranks.index[0][0]}, mean rank {ranks.iloc[0].mean():.1f} of {len(ranks)}"
+        for name, ranks in by_protocol.items()
+    )
+    caption = (
+        f"Rank of each method by {metric} within each evaluation fold of {cohort} (small marks, from the first fold "
+        f"above to the last below) and mean over folds (diamonds), all training data: {_n_by_protocol(rows)}. "
+        "A mean rank says who leads, not by how much, nor whether the difference can be told from chance: for that "
+        "see the verdicts in the tables."
+    )
+    return Sketch(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
 
 
 def _n_by_protocol(rows: pd.DataFrame) -> str:

@@ -84,6 +84,7 @@ def _sections(
         glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
         main_section(inputs.read_main_tables(files.main_tables), results, levels),
         figures_section("forest", "Methods side by side", "forest", drawn, left_out),
+        figures_section("ranks", "Ranks within folds", "ranks", drawn, left_out),
         protocols_section(config["protocols"], _key_descriptions(), bases),
         audits_section(audits),
         cohorts_section(cohorts, _flow_pictures(drawn)),

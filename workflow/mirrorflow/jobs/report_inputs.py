@@ -28,7 +28,10 @@ PACKAGES = (
 
 def read_results(path: str) -> pd.DataFrame:
     """results.csv: numbers as numbers, an empty cell as NaN."""
-    return pd.read_csv(path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float})
+    further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict"), str)
+    return pd.read_csv(
+        path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float, **further}
+    )
 
 
 def read_main_tables(paths: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -38,10 +38,12 @@ def _order(column: pd.Series, methods: Sequence[str]) -> pd.Series:
 
 
 def cell_text(row: Mapping[str, object]) -> str:
-    """``0.912 ± 0.031 [0.871, 0.943]``, and ``(published 0.933 ± 0.012)`` where there is one."""
+    """``0.912 ± 0.031 [0.871, 0.943], better (published 0.933 ± 0.012)``, as far as there is a verdict and a value."""
     text = value_text(row["mean"], row["sd"])
     if not np.isnan(_number(row["ci_low"])):
         text += f" [{_number(row['ci_low']):.3f}, {_number(row['ci_high']):.3f}]"
+    if row.get("verdict"):
+        text += f", {row['verdict']}"
     if not np.isnan(_number(row["published_mean"])):
         doubt = ", suspect" if row["suspect"] else ""
         text += f" (published {value_text(row['published_mean'], row['published_sd'])}{doubt})"
