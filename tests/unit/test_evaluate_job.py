@@ -181,6 +181,34 @@ def test_a_file_that_the_manifest_names_must_be_there(tmp_path):
         evaluate([str(manifest)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
 
 
+def audit_record(folder: Path, level: str, *, claims: bool) -> str:
+    path = folder / "audit.json"
+    path.write_text(json.dumps({"claims_honest": claims, "findings": [{"level": level, "kind": "k", "text": "t"}]}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("level", "claims", "strict", "rows"),
+    [("leak", True, True, 0), ("leak", False, True, 10), ("leak", True, False, 10), ("warning", True, True, 10)],
+)
+def test_numbers_of_a_broken_claim_are_withheld(tmp_path, level, claims, strict, rows):
+    record = audit_record(tmp_path, level, claims=claims)
+    settings = SETTINGS | {"strict": strict}
+    evaluate([predictions(tmp_path)], *who(tmp_path), str(tmp_path / "metrics.tsv"), settings, audit=record)
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == rows
+
+
+def test_tables_without_a_row_are_still_tables(tmp_path):
+    record = audit_record(tmp_path, "leak", claims=True)
+    metrics, results = str(tmp_path / "metrics.tsv"), str(tmp_path / "results.csv")
+    evaluate([predictions(tmp_path)], *who(tmp_path), metrics, SETTINGS | {"strict": True}, audit=record)
+    names = str(RESOURCES / "names.tsv")
+    make_results([metrics], str(RESOURCES / "published_results.csv"), names, results, CONFIG)
+    assert list(read_text_sheet(results)) == COLUMNS
+    make_main_table(results, names, "survival", str(tmp_path / "main_survival"), ["linear"], {}, "test")
+    assert (tmp_path / "main_survival.md").exists()
+
+
 def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
     manifest = tmp_path / "a" / "b" / "c" / "d" / "manifest.json"
     manifest.parent.mkdir(parents=True)

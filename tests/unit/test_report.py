@@ -410,6 +410,8 @@ def test_notices_are_silent_on_real_data_and_honest_protocols() -> None:
     config = resolve(raw)
     assert notices(config, [{"protocol": "honest", "leaks": 0}]) == []
     assert len(notices(config, [{"protocol": "paper", "leaks": 2}])) == 1
+    (stopped,) = notices(config, [{"protocol": "honest", "leaks": 1, "claims_honest": True}])
+    assert "its numbers are withheld" in stopped
 
 
 @pytest.mark.parametrize(("name", "random"), [("resnet50-random", True), ("randomised", False), ("phikon", False)])

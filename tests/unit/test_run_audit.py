@@ -46,8 +46,13 @@ def audited(
         labels = list(fold.train) if seen is None else seen[number]
         Path(genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
     settings = [{"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
-    rows = pd.DataFrame({"fold": [0], "patient": ["C"]})
-    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, {"settings": settings})
+    units = pd.DataFrame(
+        {"patient": ["C", "D"], "slide_id": [f"{name}-1" if keys["unit"] == "slide" else "" for name in "CD"]}
+    )
+    rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
+    rows = rows[~rows["slide_id"].isin(lost)]
+    notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
+    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, notes)
     (folder / "p" / "manifest.json").write_text(
         json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}})
     )
@@ -71,10 +76,11 @@ def kinds(record: dict) -> list[tuple[str, str, int | None]]:
 
 def test_an_honest_run_has_nothing_to_find(tmp_path):
     record = audited(tmp_path, CLEAN)
-    assert record["findings"] == []
+    assert {finding["kind"] for finding in record["findings"]} == {"few_events"}
     assert (record["protocol"], record["cohort"], record["leaks"]) == ("honest", "demo", 0)
     assert record["claims_honest"]
-    assert "Nothing found." in (tmp_path / "audit.md").read_text()
+    page = (tmp_path / "audit.md").read_text()
+    assert "| genes: subtype labels | 0 | 2 | 0 |  |" in page
     stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
 
 
@@ -84,10 +90,11 @@ def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
     assert ("leak", "patients_in_both", 0) in kinds(record)
     assert ("leak", "gene_labels", 0) in kinds(record)
     assert ("warning", "sites_in_both", 0) in kinds(record)
-    assert record["leaks"] == 2
+    assert ("leak", "evaluated_in_training", 0) in kinds(record)
+    assert record["leaks"] == 3
     page = (tmp_path / "audit.md").read_text()
     assert "| leak | fold 0 | genes were chosen with the subtype labels of 2 evaluation patients | C, D |" in page
-    with pytest.raises(MirrorflowError, match="2 leaks"):
+    with pytest.raises(MirrorflowError, match="3 leaks"):
         stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
 
 

@@ -132,19 +132,6 @@ def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     return findings
 
 
-def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) -> list[Finding]:
-    """Evaluation units lost with the last incomplete batch, and of which class. ``classes`` maps units."""
-    findings = []
-    for number, units in sorted(lost.items()):
-        if units:
-            counts = Counter(classes.get(unit, "") or "unlabelled" for unit in units)
-            text = f"{len(units)} evaluation units are lost with the last incomplete batch: " + ", ".join(
-                f"{count} {name}" for name, count in sorted(counts.items())
-            )
-            findings.append(Finding(WARNING, "lost_units", text, number, len(units), _examples(set(units))))
-    return findings
-
-
 def audit_transductive(*, scaled_upstream: bool) -> list[Finding]:
     """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired."""
     if not scaled_upstream:

@@ -125,6 +125,18 @@ def basis_genes(wildcards):
     return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/fold{fold}.tsv" for fold in FOLDS]
 
 
+def basis_models(wildcards):
+    """Records of the pretrained models of the protocol's basis."""
+    basis = basis_of(protocol_of(wildcards))
+    return [
+        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        for method in PRETRAINED
+        for encoder in encoders_of(wildcards.cohort, method)
+        for seed in config["seeds"]
+        for fold in FOLDS
+    ]
+
+
 def embedding_records(wildcards):
     """One record per seed."""
     basis, mode = (

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
-        passed=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+        audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         splits=basis_splits,
     output:
@@ -23,6 +23,7 @@ rule evaluate:
         version=versions.METRICS,
         settings={
             **{key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", "reference")},
+            "strict": config["strict"],
             "label_smoothing": {method: config["probe"]["label_smoothing"] for method in PRETRAINED},
         },
     script:

@@ -17,4 +17,6 @@ with door(snakemake):
         shots=snakemake.params.shots,
         name=snakemake.wildcards.protocol,
         scaled_upstream=snakemake.params.scaled_upstream,
+        support=snakemake.input.support,
+        models=snakemake.input.models,
     )

@@ -11,4 +11,5 @@ with door(snakemake):
         snakemake.input.splits,
         snakemake.output.metrics,
         snakemake.params.settings,
+        audit=snakemake.input.audit,
     )

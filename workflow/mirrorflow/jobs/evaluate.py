@@ -1,6 +1,7 @@
 """Rules evaluate and make_tables: from predictions files to results.csv and the main tables. No torch."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
+from mirrorflow.jobs.run_audit import is_withheld
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
@@ -18,18 +20,31 @@ from mirrorflow.tables.main import main_table
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS, beside_published, published_key
 
+logger = logging.getLogger("mirrorflow.evaluation")
+
 CELL_COLUMNS = [*CELL, *ESTIMATE, *FURTHER, "predictions"]
 
 
 def evaluate(
-    manifests: Sequence[str], cohort: str, splits: Sequence[str], destination: str, settings: Mapping[str, Any]
+    manifests: Sequence[str],
+    cohort: str,
+    splits: Sequence[str],
+    destination: str,
+    settings: Mapping[str, Any],
+    *,
+    audit: str = "",
 ) -> None:
     """Score every method of a protocol and cohort from its predictions files.
 
     manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
     training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
-    seed, reference (the method that others are held against), label_smoothing (by method).
+    seed, reference (the method that others are held against), label_smoothing (by method), strict.
+    audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row.
     """
+    if audit and is_withheld(json.loads(Path(audit).read_text()), strict=settings["strict"]):
+        logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
+        write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
+        return
     train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
     cells: list[tuple[dict[str, str], Cell]] = []
@@ -95,7 +110,12 @@ def make_results(
 
     config: cohorts, encoders, protocols and methods as resolved (what comparisons need).
     """
-    cells = pd.concat([read_numbers(path, NUMBERS) for path in metrics], ignore_index=True)
+    sheets = [read_numbers(path, NUMBERS) for path in metrics]
+    whole = [sheet for sheet in sheets if len(sheet)]
+    if not whole:  # every protocol's numbers are withheld
+        write_sheet(destination, pd.DataFrame(columns=COLUMNS))
+        return
+    cells = pd.concat(whole, ignore_index=True)
 
     def why_not(cell: Mapping[str, Any]) -> list[str]:
         return differences(

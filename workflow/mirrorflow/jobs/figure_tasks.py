@@ -1,7 +1,7 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,6 +94,12 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
     return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
+def protocols_shown(cohort: str, results: str) -> set[str]:
+    """Protocols whose results of a cohort are not withheld."""
+    table = pd.read_csv(results)
+    return set(table.loc[table["cohort"] == cohort, "protocol"])
+
+
 def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
     """A rank plot a task, from the values by fold in results.csv."""
     table = pd.read_csv(results)
@@ -132,12 +138,18 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def survival_task(manifest: Path, titles: Mapping[str, str]) -> Task:
-    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions."""
+def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
+
+    shown: protocols with rows in results.csv; the others' numbers are withheld.
+    """
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     name = f"survival_{protocol}_{encoder}_{method}"
 
     def draw() -> Sketch:
+        if protocol not in shown:
+            message = f"no result of {protocol} is shown (see its audit)"
+            raise InputError(message)
         rows = _survival_rows(manifest)
         groups = kaplan_meier.split_by_risk(rows)
         if groups["group"].nunique() < 2:
