@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.config import HABIT, basis_of, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
 
@@ -28,6 +28,7 @@ COHORTS = list(config["cohorts"])
 PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
+HABITS = [name for name in PROTOCOLS if name.startswith(HABIT)]
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
 BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
 RESOURCES = Path(workflow.basedir) / "resources"

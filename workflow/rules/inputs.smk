@@ -181,6 +181,21 @@ def manifests(protocols, cohorts):
     ]
 
 
+# tables
+
+
+def optimism_protocols():
+    """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+    optimism = config["evaluation"]["optimism"]
+    return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
+
+
+def optimism_tables():
+    """The optimism table in its three forms, where the config asks for it."""
+    endings = ["csv", "md", "tex"] if config["evaluation"]["optimism"] else []
+    return [f"{RESULTS}/tables/optimism.{ending}" for ending in endings]
+
+
 # figures
 
 SURVIVAL_CURVES_OF = ("mirror", "cox")

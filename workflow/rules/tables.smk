@@ -97,3 +97,42 @@ rule make_main_table:
         run=config["run"],
     script:
         "../scripts/make_main_table.py"
+
+
+rule make_optimism:
+    input:
+        manifests=manifests(optimism_protocols(), COHORTS),
+        results=f"{RESULTS}/tables/results.csv",
+        names=RESOURCES / "names.tsv",
+    output:
+        csv=f"{RESULTS}/tables/optimism.csv",
+        md=report(
+            f"{RESULTS}/tables/optimism.md",
+            caption="../report/main_table.rst",
+            category="Tables",
+        ),
+        tex=f"{RESULTS}/tables/optimism.tex",
+    log:
+        f"{LOGS}/make_optimism.log",
+    benchmark:
+        f"{BENCHMARKS}/make_optimism.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=versions.METRICS,
+        habits={
+            **{name.removeprefix(HABIT): name for name in HABITS},
+            "all together": (config["evaluation"]["optimism"] or {}).get("against"),
+        },
+        settings={
+            **{key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
+            "base": (config["evaluation"]["optimism"] or {}).get("base"),
+            "protocols": {name: config["protocols"][name] for name in optimism_protocols()},
+            "titles": {name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
+        },
+    script:
+        "../scripts/make_optimism.py"

@@ -16,6 +16,7 @@ with door(snakemake):
         ledgers=given.ledgers,
         figures=given.figures,
         benchmarks=snakemake.params.benchmarks,
+        further_tables=given.further_tables,
     )
     make_report(
         files,

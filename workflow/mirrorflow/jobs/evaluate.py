@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.jobs.run_audit import is_withheld
@@ -141,11 +142,13 @@ def make_main_table(
 ) -> None:
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
-    titles: the config's titles of cohorts; the others are shown by their published labels (``names``).
+    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
+    single habits stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
     numbers = read_numbers(results, NUMBERS)
+    numbers = numbers[~numbers["protocol"].str.startswith(HABIT)]
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     caption = (

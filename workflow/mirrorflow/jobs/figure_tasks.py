@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
@@ -64,7 +65,7 @@ def flow_task(cohort: str, path: str) -> Task:
 
 def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """A forest plot a task, from results.csv."""
-    table = pd.read_csv(results)
+    table = _without_habits(results)
     mine = table[table["cohort"] == cohort]
     for task in sorted(set(mine["task"])):
         yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles))
@@ -94,15 +95,21 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
     return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
+def _without_habits(results: str) -> pd.DataFrame:
+    """results.csv less the protocols of single habits, which stand in the optimism table."""
+    table = pd.read_csv(results)
+    return table[~table["protocol"].astype(str).str.startswith(HABIT)]
+
+
 def protocols_shown(cohort: str, results: str) -> set[str]:
     """Protocols whose results of a cohort are not withheld."""
-    table = pd.read_csv(results)
+    table = _without_habits(results)
     return set(table.loc[table["cohort"] == cohort, "protocol"])
 
 
 def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
     """A rank plot a task, from the values by fold in results.csv."""
-    table = pd.read_csv(results)
+    table = _without_habits(results)
     mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
     for task in sorted(set(mine["task"])):
         yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))
