@@ -11,6 +11,7 @@ from mirrorflow import versions
 from mirrorflow.config import HABIT, basis_of, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
+from mirrorflow.tables.further import wanted_tables
 
 own_jobs(PACKAGE)
 

@@ -190,10 +190,13 @@ def optimism_protocols():
     return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
 
 
-def optimism_tables():
-    """The optimism table in its three forms, where the config asks for it."""
-    endings = ["csv", "md", "tex"] if config["evaluation"]["optimism"] else []
-    return [f"{RESULTS}/tables/optimism.{ending}" for ending in endings]
+FURTHER = wanted_tables(list(config["methods"]), COHORTS, config["evaluation"]["shots"], config["evaluation"]["tasks"])
+
+
+def further_tables():
+    """Tables beyond the main ones that this run has rows for, each in its three forms."""
+    names = [*FURTHER, *(["optimism"] if config["evaluation"]["optimism"] else [])]
+    return expand(f"{RESULTS}/tables/{{name}}.{{ending}}", name=names, ending=["csv", "md", "tex"])
 
 
 # figures

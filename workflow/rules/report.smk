@@ -30,7 +30,7 @@ rule make_report:
             fold=FOLDS,
         ),
         ledgers=all_ledgers(),
-        further_tables=optimism_tables(),
+        further_tables=further_tables(),
         figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
     output:
         page=report(

@@ -99,6 +99,40 @@ rule make_main_table:
         "../scripts/make_main_table.py"
 
 
+rule make_further_table:
+    input:
+        results=f"{RESULTS}/tables/results.csv",
+        published=RESOURCES / "published_results.csv",
+        names=RESOURCES / "names.tsv",
+    output:
+        csv=f"{RESULTS}/tables/{{table}}.csv",
+        md=report(
+            f"{RESULTS}/tables/{{table}}.md",
+            caption="../report/main_table.rst",
+            category="Tables",
+        ),
+        tex=f"{RESULTS}/tables/{{table}}.tex",
+    log:
+        f"{LOGS}/make_further_table/{{table}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_further_table/{{table}}.tsv"
+    wildcard_constraints:
+        table=any_of(FURTHER),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        version=versions.TABLES,
+        methods=list(config["methods"]),
+        titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
+        run=config["run"],
+    script:
+        "../scripts/make_further_table.py"
+
+
 rule make_optimism:
     input:
         manifests=manifests(optimism_protocols(), COHORTS),

@@ -16,9 +16,15 @@ def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles:
     A cell reads ``mean +- sd [low, high]``, followed by the published value where there is one. ``titles`` maps
     cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``.
     """
-    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])].copy()
+    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])]
+    return wide_table(rows, methods, titles)
+
+
+def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:
+    """Cells of results.csv, methods down, a column per cohort, setting and metric; empty where there is no cell."""
     if rows.empty:
         return pd.DataFrame(columns=KEY)
+    rows = rows.copy()
     rows["column"] = [
         f"{titles.get(cohort, cohort)}, {setting}, {TITLES[metric]}"
         for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
