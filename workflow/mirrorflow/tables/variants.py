@@ -9,6 +9,7 @@ from mirrorflow.tables.further import ADAPTED, FurtherTable, methods_of
 from mirrorflow.tables.main import MAIN_METRICS, wide_table
 from mirrorflow.tables.results import published_key
 
+PLACE = ["cohort", "encoder", "setting", "method", "metric"]
 PUBLISHED = ["published_mean", "published_sd", "suspect"]
 
 
@@ -59,10 +60,8 @@ def _published_place(table: FurtherTable, row: Mapping[object, object], names: p
 
 def _published_values(table: FurtherTable, published: pd.DataFrame) -> dict[tuple[str, ...], tuple[float, float, str]]:
     mine = published[(published["paper"] == "mirror") & published["table"].isin(table.published)]
-    return {
-        (row.cohort, row.encoder, row.setting, row.method, row.metric): (row.mean, row.sd, row.suspect)
-        for row in mine.itertuples()
-    }
+    keys = zip(*(mine[name].astype(str) for name in PLACE), strict=True)
+    return dict(zip(keys, zip(mine["mean"], mine["sd"], mine["suspect"], strict=True), strict=True))
 
 
 def _adapted_titles(rows: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
