@@ -69,8 +69,9 @@ def test_a_method_is_held_against_the_reference_on_its_own_encoder():
     assert found["rna", "none"]["reference"] == "concat-linear (one)"
 
 
-def test_without_a_reference_there_is_no_verdict():
+def test_without_a_reference_there_is_no_verdict_and_that_is_said(caplog):
     (row,) = verdicts(cells("m", 0.7)).values()
+    assert "'concat-linear' is no method of this run" in caplog.text
     assert (row["verdict"], row["reference"]) == ("", "")
     assert np.isnan(row["p_value"])
 

@@ -34,6 +34,8 @@ def with_verdicts(cells: Sequence[Named], reference: str, confidence: float) -> 
     for number, (_, cell) in enumerate(cells):
         family = tuple(cell.row[key] for key in ("setting", "task", "metric"))
         families.setdefault(family, []).append(number)
+    if reference and not any(where["method"] == reference for where, _ in cells):
+        logger.warning("evaluation.reference: %r is no method of this run; no verdicts", reference)
     rows: list[dict[str, object]] = [{**where, **cell.row, **NOTHING} for where, cell in cells]
     for (_, _, metric), members in families.items():
         if metric not in DISTANCES:
