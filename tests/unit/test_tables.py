@@ -32,7 +32,7 @@ def cell(**changes: Any) -> dict[str, Any]:
         "metric": "accuracy",
     }
     numbers = {"mean": 0.9, "sd": 0.02, "ci_low": 0.86, "ci_high": 0.93, "n": 100, "folds": 5, "patients": 90}
-    more = {"tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan} | NOTHING
+    more = {"gene_labels": 11, "tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan} | NOTHING
     return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | more | changes
 
 

@@ -83,7 +83,9 @@ def audit_support(support: pd.DataFrame, folds: Sequence[Fold]) -> Iterator[Find
 # Genes.
 
 
-def audit_gene_record(fold: Fold, number: int, record: Mapping[str, object]) -> tuple[list[Finding], list[Seen]]:
+def audit_gene_record(
+    fold: Fold, number: int, record: Mapping[str, object], name: str = "genes"
+) -> tuple[list[Finding], list[Seen]]:
     """What a fold's gene selection saw: subtype labels, outcomes and values, each told apart.
 
     record: beside the gene manifest, with ``label_patients``, ``value_patients`` and ``outcome_patients`` as far as
@@ -96,15 +98,15 @@ def audit_gene_record(fold: Fold, number: int, record: Mapping[str, object]) -> 
     for key, what in (("label", "subtype labels"), ("outcome", "outcomes"), ("value", "expression")):
         patients = set(record.get(f"{key}_patients") or ())  # type: ignore[call-overload]
         if patients:
-            seen.append(Seen(f"genes: {what}", number, len(patients), len(patients & set(fold.val)), detail))
+            seen.append(Seen(f"{name}: {what}", number, len(patients), len(patients & set(fold.val)), detail))
     findings = []
     outcomes = set(record.get("outcome_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
     values = set(record.get("value_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
     if outcomes:
-        text = f"{chosen or 'the'} genes were chosen with the outcomes of {len(outcomes)} evaluation patients"
+        text = f"{chosen or 'the'} {name} were chosen with the outcomes of {len(outcomes)} evaluation patients"
         findings.append(Finding(LEAK, "gene_outcomes", text, number, len(outcomes), _examples(outcomes)))
     if values:
-        text = f"{chosen or 'the'} genes were chosen on the expression of {len(values)} evaluation patients"
+        text = f"{chosen or 'the'} {name} were chosen on the expression of {len(values)} evaluation patients"
         findings.append(Finding(WARNING, "gene_values", text, number, len(values), _examples(values)))
     return findings, seen
 

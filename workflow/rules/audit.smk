@@ -12,6 +12,8 @@ rule audit:
         genes=basis_genes,
         support=basis_file(f"{BASIS}/support/support.tsv"),
         models=basis_models,
+        few_shot_genes=few_shot_genes,
+        expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
     output:
         record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",

@@ -19,4 +19,6 @@ with door(snakemake):
         scaled_upstream=snakemake.params.scaled_upstream,
         support=snakemake.input.support,
         models=snakemake.input.models,
+        few_shot_genes=snakemake.input.few_shot_genes,
+        expression=snakemake.input.expression,
     )

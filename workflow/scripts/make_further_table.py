@@ -6,12 +6,13 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.variant_tables import make_further_table
+    from mirrorflow.resources import RESOURCES
 
     make_further_table(
         snakemake.wildcards.table,
         snakemake.input.results,
-        snakemake.input.published,
-        snakemake.input.names,
+        RESOURCES / "published_results.csv",
+        RESOURCES / "names.tsv",
         str(Path(str(snakemake.output.csv)).with_suffix("")),
         snakemake.params.methods,
         snakemake.params.titles,

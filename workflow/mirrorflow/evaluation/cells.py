@@ -39,6 +39,7 @@ def score_method(
 ) -> list[Cell]:
     """Cells with rows setting, task, metric, mean, sd, ci_low, ci_high, n, patients, folds, by_fold, and remarks.
 
+    gene_labels: the most labels that chose the genes of a fold; NaN for a method without genes.
     n counts evaluated units over all folds. Seeds of training are averaged per fold and resample; ``seed_sd`` is
     the deviation (ddof 1) of the mean over folds between them. ``tau_days``: by fold, how far metrics with
     censoring weights look; ``unstable``: folds in which they rest on fewer than 10 patients with an event.
@@ -48,7 +49,12 @@ def score_method(
         parts = [part for part in (fold.of(setting) for fold in folds) if len(part.rows)]
         scores = [FoldScores(task, part, smoothing) for part in parts]
         draws = bootstrap([one.sample() for one in scores], resamples=resamples, seed=seed)
-        shared = {"setting": setting, "task": task, "note": _note(setting, parts)}
+        shared = {
+            "setting": setting,
+            "task": task,
+            "note": _note(setting, parts),
+            "gene_labels": _gene_labels(setting, parts),
+        }
         for metric, one in draws.items():
             drawn = replace(one, resampled={}) if metric in DISTANCES else one
             cells.append(Cell(shared | _row(metric, drawn, scores, confidence), drawn))
@@ -99,6 +105,12 @@ def _seed_sd(metric: str, scores: Sequence[FoldScores]) -> float:
     values = np.array([[seed[metric] for seed in one.by_seed] for one in scores])
     defined = values[~np.isnan(values).any(1)]
     return float(defined.mean(0).std(ddof=1)) if len(defined) else np.nan
+
+
+def _gene_labels(setting: str, parts: Sequence[FoldRows]) -> float:
+    notes = [note for part in parts for note in part.notes["settings"] if note["setting"] == setting]
+    counts = [note["gene_labels"] for note in notes if note.get("gene_labels") is not None]
+    return max(counts, default=np.nan)
 
 
 def _note(setting: str, parts: Sequence[FoldRows]) -> str:

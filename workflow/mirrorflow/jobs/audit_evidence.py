@@ -32,7 +32,7 @@ class Records:
     """Paths of what a protocol's rules left on a cohort, beside the folds: any of them may be empty."""
 
     genes: Sequence[str] = ()
-    """Gene manifests by fold, each with a ``.json`` beside it."""
+    """Gene manifests ``[few-shot-]fold<k>.tsv``, each with a ``.json`` beside it."""
     support: str = ""
     models: Sequence[str] = ()
     """done.json of pretrained folds, each with a ``config.json`` beside it."""
@@ -44,9 +44,11 @@ def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protoco
     """Everything the records say about a protocol on a cohort."""
     found = Evidence()
     found.findings += evidence.audit_membership(folds, frame)
-    for number, path in enumerate(records.genes):
-        record = json.loads(Path(path).with_suffix(".json").read_text())
-        findings, seen = evidence.audit_gene_record(folds[number], number, record)
+    for manifest in map(Path, records.genes):
+        prefix, _, number = manifest.stem.rpartition("fold")
+        record = json.loads(manifest.with_suffix(".json").read_text())
+        what = f"genes{_of_shots(prefix)}"
+        findings, seen = evidence.audit_gene_record(folds[int(number)], int(number), record, what)
         found.findings += findings
         found.seen += seen
     if records.support:
@@ -56,6 +58,11 @@ def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protoco
         _read_model(Path(path), folds, units, found)
     _read_predictions(records.manifests, frame, units, folds, protocol, found)
     return found
+
+
+def _of_shots(name: str) -> str:
+    """What is made for the k-shot settings alone lies under ``few-shot-...``."""
+    return " of the k-shot settings" if name.startswith("few-shot-") else ""
 
 
 def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
@@ -75,7 +82,7 @@ def _read_model(record: Path, folds: Sequence[Fold], units: pd.DataFrame, found:
     scaled = " and RNA scaler" if made_with["data"].get("rna_scaling") == "train" else ""
     training = units.loc[units["patient"].isin(folds[number].train), "unit"]
     digests = {"training": _digest(training), "everybody": _digest(units["unit"])}
-    name = f"pretraining{scaled} of {method} ({encoder}, {seed})"
+    name = f"pretraining{scaled} of {method}{_of_shots(record.parent.name)} ({encoder}, {seed})"
     findings, seen = evidence.audit_pretraining(name, number, folds[number], units, made_with["data"]["units"], digests)
     found.findings += findings
     found.seen.append(seen)

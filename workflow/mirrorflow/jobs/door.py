@@ -17,6 +17,9 @@ import psutil
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import OWNER_VARIABLE
 
+LEVEL_VARIABLE = "MIRRORFLOW_LOG"
+"""Environment variable with the level of what is logged; DEBUG names every file that is finished."""
+
 
 @contextlib.contextmanager
 def door(snakemake: Any) -> Iterator[None]:
@@ -48,7 +51,7 @@ def _label(snakemake: Any) -> str:
 @contextlib.contextmanager
 def _logging(label: str, log: Path | None) -> Iterator[None]:
     root = logging.getLogger("mirrorflow")
-    root.setLevel(logging.INFO)
+    root.setLevel(os.environ.get(LEVEL_VARIABLE, "INFO"))
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter(f"[{label}] %(message)s"))
     if log is not None:

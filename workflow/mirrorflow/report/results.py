@@ -163,10 +163,15 @@ def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
     return [
         _text(row["why_undefined"]),
         _text(row["note"]),
+        _genes_saw(row.get("gene_labels")),
         f"tau by fold: {tau} days" if tau else "",
         f"unstable: {unstable}" if unstable else "",
         "" if _missing(row["seed_sd"]) else f"sd between {row['seeds']:.0f} seeds: {row['seed_sd']:.3f}",
     ]
+
+
+def _genes_saw(labels: object) -> str:
+    return "" if labels is None or _missing(labels) else f"genes chosen with {int(labels)} labels"  # type: ignore[call-overload]
 
 
 def _missing(value: object) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.files import written_whole
-from mirrorflow.store.h5 import opened, read_settings, write_settings
+from mirrorflow.store.h5 import Sink, opened, read_settings, write_settings
 
 NAMES = ("features", "feats")
 CHUNK_ROWS = 256
@@ -34,7 +34,9 @@ class FeatureWriter:
 
     def __init__(self, path: Path, dim: int, dtype: str, attributes: Mapping[str, Any]) -> None:
         self._whole = contextlib.ExitStack()
-        self._file = h5py.File(self._whole.enter_context(written_whole(path)), "w")
+        temporary = self._whole.enter_context(written_whole(path))
+        self._sink = self._whole.enter_context(contextlib.closing(Sink(temporary)))
+        self._file = h5py.File(self._sink, "w")
         layout: dict[str, Any] = {"chunks": (CHUNK_ROWS, dim), "maxshape": (None, dim)}
         self._features = self._file.create_dataset("features", (0, dim), dtype, **layout)
         self._features.attrs.update(attributes)
@@ -46,6 +48,8 @@ class FeatureWriter:
         for dataset, rows in ((self._features, features), (self._coords, coords)):
             dataset.resize(start + len(rows), axis=0)
             dataset[start:] = rows
+        if self._sink.error is not None:
+            self._close()
 
     def finish(
         self, coord_attributes: Mapping[str, Any], settings: Mapping[str, Any], facts: Mapping[str, Any]
@@ -53,8 +57,13 @@ class FeatureWriter:
         """Note what the rows mean and give the file its name."""
         self._coords.attrs.update(coord_attributes)
         write_settings(self._file, settings, facts)
+        self._close()
+
+    def _close(self) -> None:
+        """Close both files; the whole one gets its name unless something could not be written."""
         self._file.close()
-        self._whole.close()
+        with self._whole:
+            self._sink.check()
 
     def abandon(self) -> None:
         """Drop what was written."""

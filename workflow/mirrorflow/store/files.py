@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import socket
@@ -10,8 +11,12 @@ from pathlib import Path
 
 from mirrorflow.errors import InputError, MirrorflowError
 
+logger = logging.getLogger("mirrorflow.store")
+
 TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)@(?P<host>[^@]*)@")
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_TEXTS = tuple(os.strerror(number) for number in DISK_FULL)
+"""How libraries that lose the number (safetensors) say it."""
 
 
 @contextlib.contextmanager
@@ -29,13 +34,23 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if error.errno in DISK_FULL:
+        logger.debug("written: %s", path)
+    except Exception as error:
+        if _is_full(error):
             message = f"{path}: no space left on the disk; free some, then run again: finished work is kept"
             raise MirrorflowError(message) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether the disk, or the user's share of it, is full: ``error`` says so, or one that it came from (torch)."""
+    if error is None or isinstance(error, MirrorflowError):
+        return False
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return True
+    return any(text in str(error) for text in FULL_TEXTS) or _is_full(error.__context__)
 
 
 def clear_leftovers(folder: str | Path) -> None:

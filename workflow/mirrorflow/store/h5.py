@@ -1,6 +1,7 @@
 """Shared by the h5 files of the store: settings and facts as attributes, clear errors on reading."""
 
 import contextlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,69 @@ from mirrorflow.errors import InputError
 from mirrorflow.store.digest import canonical, digest
 
 SETTINGS, DIGEST, FACTS = "settings", "settings_digest", "facts"
+
+
+class Sink(io.RawIOBase):
+    """A file for HDF5 that takes every write, and says afterwards what went wrong (``error``).
+
+    HDF5 ends the process with a segmentation fault after a write of its own failed (a full disk), and no
+    message reaches the user.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("w+b", buffering=0)
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data``; from the first error on, nothing."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while self.error is None and len(left):
+            try:
+                left = left[self._file.write(left) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def readinto(self, buffer: Any) -> int:
+        """As of a file."""
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of a file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        """As of a file, errors aside."""
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def check(self) -> None:
+        """Raise the OSError that was met."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextlib.contextmanager
+def created(path: Path) -> Iterator[h5py.File]:
+    """A new h5 file to write. Raises OSError when something could not be written, at the latest at the end."""
+    with contextlib.closing(Sink(path)) as sink:
+        with h5py.File(sink, "w") as file:
+            yield file
+        sink.check()
 
 
 @contextlib.contextmanager

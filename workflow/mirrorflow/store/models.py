@@ -111,8 +111,8 @@ def save_checkpoint(folder: Path, state: TrainingState, made_with: Mapping[str, 
         "optimizer": state.optimizer,
         "history": [dict(row) for row in state.history],
     }
-    with written_whole(folder / CHECKPOINT) as temporary:
-        torch.save(content, temporary)
+    with written_whole(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)  # to a stream: torch's own file says nothing of a full disk
 
 
 def load_checkpoint(folder: Path, made_with: Mapping[str, Any]) -> TrainingState | None:

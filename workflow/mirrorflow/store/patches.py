@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.files import written_whole
-from mirrorflow.store.h5 import opened, read_settings, write_settings
+from mirrorflow.store.h5 import created, opened, read_settings, write_settings
 
 
 class Patches(NamedTuple):
@@ -41,7 +40,7 @@ def write_patches(
     facts: Mapping[str, Any],
 ) -> None:
     """Write one slide's patches, whole or not at all."""
-    with written_whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with written_whole(path) as temporary, created(temporary) as file:
         dataset = file.create_dataset("coords", data=coords.astype(np.int64).reshape(-1, 2))
         dataset.attrs.update(attributes)
         write_settings(file, settings, facts)

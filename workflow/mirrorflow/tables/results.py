@@ -11,9 +11,11 @@ ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
 BESIDE = ["published_mean", "published_sd", "suspect", "delta", "comparable", "why_not"]
 COMPARED = ["reference", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict"]
 """Against one method named beforehand, on the same patients (mirrorflow.evaluation.verdicts)."""
-FURTHER = ["patients", "by_fold", "why_undefined", "note", "tau_days", "unstable", "seeds", "seed_sd", *COMPARED]
+REMARKS = ["by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
+FURTHER = ["patients", *REMARKS, *COMPARED]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
-NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients", "seeds", "seed_sd", *COMPARED[1:-1]]
+COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
+NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-1]]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
 
 
