@@ -44,6 +44,7 @@ rule all:
         f"{RESULTS}/report.html",
         f"{RESULTS}/tables/results.csv",
         expand(f"{RESULTS}/tables/main_{{task}}.md", task=["subtyping", "survival"]),
+        further_tables(),
         expand(
             f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
             protocol=PROTOCOLS,

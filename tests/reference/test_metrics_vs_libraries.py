@@ -1,10 +1,21 @@
 """Metrics against scikit-learn, scikit-survival and lifelines on shared cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from lifelines import KaplanMeierFitter
 from lifelines.utils import concordance_index
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
-from sksurv.metrics import concordance_index_censored
+from sksurv.metrics import (
+    brier_score,
+    concordance_index_censored,
+    concordance_index_ipcw,
+    cumulative_dynamic_auc,
+    integrated_brier_score,
+)
+from sksurv.util import Surv
 
 from mirrorflow import metrics
 
@@ -75,6 +86,101 @@ def test_c_index_is_lifelines_with_tied_risks_and_tied_times(seed):
     assert ours == pytest.approx(concordance_index(times, -risk, events))
 
 
+# With censoring weights of other patients.
+
+
+def train_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and events of training patients who are followed longer than any evaluation patient."""
+    rng = np.random.default_rng(seed + 1000)
+    return np.append(rng.integers(1, 20, size=80), 30).astype(float), np.append(rng.random(80) < 0.5, False)
+
+
+def follow_up_of(seed: int) -> metrics.FollowUp:
+    _, times, events = survival_case(seed)
+    return metrics.follow_up(*train_case(seed), times, events)
+
+
+def curves_of(risk: np.ndarray) -> np.ndarray:
+    """Survival at the ends of bins that begin on days 0, 4, 8, 12; the riskier die earlier."""
+    return np.exp(-np.exp(risk - 2)[:, None] * np.arange(1, 5))
+
+
+def on_grid(curves: np.ndarray, followed: metrics.FollowUp) -> np.ndarray:
+    return metrics.survival_at(followed.grid, curves, np.array([0.0, 4, 8, 12]), 30.0)
+
+
+def survival(risk, times, events, weights, followed, curves) -> dict[str, np.ndarray]:
+    own = metrics.survival_at(times[:, None], curves, np.array([0.0, 4, 8, 12]), 30.0)[:, 0]
+    return metrics.survival_metrics(risk, times, events, weights, followed, on_grid(curves, followed), own)
+
+
+def known(times: np.ndarray, events: np.ndarray) -> np.ndarray:
+    return Surv.from_arrays(events, times)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_unos_c_is_scikit_survivals(seed):
+    risk, times, events = survival_case(seed)
+    followed = follow_up_of(seed)
+    ours = metrics.uno_c(risk, times, events, ones(len(risk)), followed)[0]
+    train = known(*train_case(seed))
+    assert ours == pytest.approx(concordance_index_ipcw(train, known(times, events), risk, tau=followed.tau)[0])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_time_dependent_auc_is_scikit_survivals(seed):
+    risk, times, events = survival_case(seed)
+    followed = follow_up_of(seed)
+    ours = metrics.mean_time_auc(risk, times, events, ones(len(risk)), followed)[0]
+    train = known(*train_case(seed))
+    assert ours == pytest.approx(cumulative_dynamic_auc(train, known(times, events), risk, followed.grid)[1])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_brier_scores_are_scikit_survivals(seed):
+    risk, times, events = survival_case(seed)
+    followed = follow_up_of(seed)
+    survival_on_grid = on_grid(curves_of(risk), followed)
+    case = known(*train_case(seed)), known(times, events), survival_on_grid, followed.grid
+    ours = metrics.brier_scores(survival_on_grid, times, events, ones(len(risk)), followed)[0]
+    np.testing.assert_allclose(ours, brier_score(*case)[1])
+    integrated = metrics.integrated_brier(survival_on_grid, times, events, ones(len(risk)), followed)[0]
+    assert integrated == pytest.approx(integrated_brier_score(*case))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_censoring_survival_is_lifelines(seed):
+    train_times, train_events = train_case(seed)
+    times = survival_case(seed)[1]
+    followed = follow_up_of(seed)
+    # lifelines lets events go before censorings of the same day once the day of an event is moved forward a little.
+    fitter = KaplanMeierFitter().fit(train_times - 1e-6 * train_events, ~train_events)
+    early = times < followed.tau
+    expected = fitter.survival_function_at_times(times[early]).to_numpy()
+    np.testing.assert_allclose(followed.uncensored[early], expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_calibration_error_is_that_of_scikit_learns_calibration_curve(seed):
+    probabilities, true = subtyping_case(seed, 3)
+    sure, right = probabilities.max(1), probabilities.argmax(1) == true
+    share_right, mean_sure = calibration_curve(right, sure, n_bins=10, strategy="uniform")
+    counts = np.bincount(np.digitize(sure, np.linspace(0, 1, 11)[1:-1], right=True), minlength=10)
+    expected = (np.abs(share_right - mean_sure) * counts[counts > 0]).sum() / len(sure)
+    ours = metrics.expected_calibration_error(probabilities, true, ones(len(true)))[0]
+    assert ours == pytest.approx(expected)
+
+
+def test_macro_f1_over_the_fixed_list_is_scikit_learns():
+    probabilities, true = subtyping_case(0, 4)
+    true = np.where(true >= 2, 0, true)
+    probabilities[:, 3] = 0  # class 3 is neither there nor predicted, class 2 only predicted
+    score = metrics.f1_macro(metrics.confusion(probabilities, true, ones(len(true))))
+    expected = f1_score(true, probabilities.argmax(1), labels=range(4), average=None, zero_division=np.nan)
+    assert np.isnan(expected).sum() == 1
+    assert score[0] == pytest.approx(np.nanmean(expected))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_weights_are_repetitions(seed):
     rng = np.random.default_rng(seed)
@@ -82,11 +188,13 @@ def test_weights_are_repetitions(seed):
     probabilities, true = subtyping_case(seed, 3)
     risk, times, events = survival_case(seed)
     weighted = metrics.subtyping_metrics(probabilities, true, counts.astype(float))
-    weighted |= metrics.survival_metrics(risk, times, events, counts.astype(float))
+    followed, curves = follow_up_of(seed), curves_of(risk)
+    weighted |= survival(risk, times, events, counts.astype(float), followed, curves)
     for row, count in enumerate(counts):
         again = np.repeat(np.arange(40), count)
         repeated = metrics.subtyping_metrics(probabilities[again], true[again], ones(40))
-        repeated |= metrics.survival_metrics(risk[again], times[again], events[again], ones(40))
+        part = replace(followed, uncensored=followed.uncensored[again])
+        repeated |= survival(risk[again], times[again], events[again], ones(40), part, curves[again])
         for name, values in repeated.items():
             assert weighted[name][row] == pytest.approx(values[0]), name
 

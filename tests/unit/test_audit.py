@@ -7,10 +7,10 @@ from mirrorflow import audit
 from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.run_audit import audit_folder, stop_if_dishonest
+from mirrorflow.jobs.run_audit import stop_if_dishonest
 from mirrorflow.jobs.run_audit import to_markdown as page
 from mirrorflow.splits import Fold
-from mirrorflow.store.tables import read_folds, write_fold
+from mirrorflow.store.tables import read_folds
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -150,13 +150,6 @@ def test_each_habit_is_found_by_itself(key, value, kind):
     assert [finding.kind for finding in findings] == [kind]
 
 
-def test_lost_units_are_counted_by_class():
-    lost = {1: ["u1", "u2", "u3"], 0: []}
-    (finding,) = audit.audit_lost(lost, {"u1": "b", "u2": "b"})
-    assert (finding.level, finding.kind, finding.fold, finding.count) == (WARNING, "lost_units", 1, 3)
-    assert finding.text.endswith("incomplete batch: 2 b, 1 unlabelled")
-
-
 def test_upstream_scaling_is_a_warning():
     assert audit.audit_transductive(scaled_upstream=False) == []
     (finding,) = audit.audit_transductive(scaled_upstream=True)
@@ -214,40 +207,6 @@ def test_the_page_lists_every_finding():
     assert "| leak | fold 0 | 1 patients are in train and val | B |" in text
     assert "| warning | fold 0 | 1 patients are listed more than once in train | B |" in text
     assert page({**entry, "leaks": 0}, []).endswith("Nothing found.\n")
-
-
-def test_anyones_split_files_can_be_audited(tmp_path, capsys):
-    for number, fold in enumerate(rcc_like_folds([15, 10, 3, 10, 13])):
-        write_fold(tmp_path / f"splits_{number}.csv", fold)
-    assert audit_folder(tmp_path, None) == 1
-    said = capsys.readouterr().out
-    assert "leak: fold 2: 3 patients are in train and val" in said
-    assert "5 folds: 5 leaks" in said
-
-
-def test_clean_split_files_end_well(tmp_path, capsys):
-    for number, fold in enumerate(CLEAN):
-        write_fold(tmp_path / f"splits_{number}.csv", fold)
-    assert audit_folder(tmp_path, None) == 0
-    assert "2 folds: 0 leaks, 0 warnings" in capsys.readouterr().out
-
-
-def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys):
-    write_fold(tmp_path / "splits_0.csv", Fold(("A", "B"), ("C",)))
-    sheet = tmp_path / "patients.tsv"
-    sheet.write_text("patient\tsite\tlabel\nA\ts\tx\nB\tt\ty\nC\ts\tx\n")
-    assert audit_folder(tmp_path, sheet) == 0
-    said = capsys.readouterr().out
-    assert "1 of 2 tissue source sites" in said
-    assert "val has no patient of class y" in said
-    sheet.write_text("case\tsite\nA\ts\n")
-    with pytest.raises(MirrorflowError, match="no column `patient`"):
-        audit_folder(tmp_path, sheet)
-
-
-def test_a_folder_without_split_files_is_refused(tmp_path):
-    with pytest.raises(MirrorflowError, match=r"no splits_<k>\.csv"):
-        audit_folder(tmp_path, None)
 
 
 # The published folds.

@@ -85,6 +85,16 @@ def test_a_cohort_is_written_with_who_was_dropped_and_why(tmp_path):
     assert flow["patients"].tolist() == ["3", "3", "2", "2", "1"]
 
 
+def test_a_table_of_institutions_names_the_sites_it_knows(tmp_path):
+    table = tmp_path / "institutions.tsv"
+    table.write_text("site\tinstitution\nAA\tGeneral\nBB\tGeneral\n")
+    sheet = "patient\tsite\nA\tAA\nB\tBB\nC\tCC\n"
+    settings = {"classes": {}, "site": "column"}
+    frame = build(tmp_path, sheet, settings | {"institutions": str(table)}, ["A", "B", "C"])
+    assert frame["site"].tolist() == ["General", "General", "CC"]
+    assert build(tmp_path, sheet, settings, ["A", "B", "C"])["site"].tolist() == ["AA", "BB", "CC"]
+
+
 def test_a_bad_sheet_names_the_file_and_the_line(tmp_path):
     with pytest.raises(InputError, match=r"patients\.tsv: a patient a second time: line 3: 'A'"):
         build(tmp_path, "patient\tlabel\nA\tx\nA\ty\n", {"classes": {}, "site": "none"}, ["A"])

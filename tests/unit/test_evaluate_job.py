@@ -13,8 +13,10 @@ import pytest
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results
+from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
+from mirrorflow.splits import Fold
 from mirrorflow.store.predictions import write_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import COLUMNS, NUMBERS
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -52,12 +54,31 @@ def predictions(
     return str(manifest)
 
 
+def who(folder: Path, folds: int = 2) -> tuple[str, list[str]]:
+    """A cohort and split files for the predictions: each fold is trained on the others' patients."""
+    names = [[f"P{fold}{i:02}" for i in range(20)] for fold in range(folds)]
+    frames = []
+    for fold, members in enumerate(names):
+        rng = np.random.default_rng(fold)
+        rng.random(20)
+        times, events = rng.exponential(100, 20), rng.integers(0, 2, 20).astype(float)
+        frames.append(pd.DataFrame({"patient": members, "time_days": times, "event": events}))
+    cohort = pd.concat(frames, ignore_index=True).assign(label="a", site="")
+    cohort["slide_ids"] = [[f"{name}-1"] for name in cohort["patient"]]
+    write_cohort(folder / "cohort.parquet", cohort, ["a", "b"])
+    paths = [str(folder / f"splits_{fold}.csv") for fold in range(folds)]
+    for fold, path in enumerate(paths):
+        others = tuple(name for k, members in enumerate(names) if k != fold for name in members)
+        write_fold(path, Fold(others, tuple(names[fold])))
+    return str(folder / "cohort.parquet"), paths
+
+
 def tables(folder: Path, *cells: dict[str, Any], titles: dict[str, str] | None = None) -> pd.DataFrame:
     """Everything from predictions to the main tables; returns results.csv."""
     metrics = []
     for number, where in enumerate(cells):
         metrics.append(str(folder / f"metrics{number}.tsv"))
-        evaluate([predictions(folder, **where)], metrics[-1], SETTINGS)
+        evaluate([predictions(folder, **where)], *who(folder), metrics[-1], SETTINGS)
     results = folder / "tables" / "results.csv"
     names = str(RESOURCES / "names.tsv")
     make_results(metrics, str(RESOURCES / "published_results.csv"), names, str(results), CONFIG)
@@ -69,20 +90,29 @@ def tables(folder: Path, *cells: dict[str, Any], titles: dict[str, str] | None =
 
 def test_metrics_name_where_a_cell_comes_from(tmp_path):
     manifest = predictions(tmp_path)
-    evaluate([manifest], str(tmp_path / "metrics.tsv"), SETTINGS)
+    evaluate([manifest], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
     cells = read_numbers(tmp_path / "metrics.tsv", NUMBERS)
     assert cells[["protocol", "cohort", "encoder", "method"]].drop_duplicates().to_numpy().tolist() == [
         ["honest", "brca", "phikon", "linear"]
     ]
-    assert set(cells["metric"]) == {"accuracy", "balanced_accuracy", "f1_macro", "auroc", "c_index"}
+    assert set(cells["metric"]) == {*SUBTYPING_METRICS, *SURVIVAL_METRICS}
     assert set(cells["predictions"]) == {str(Path(manifest).parent / task) for task in ("subtyping", "survival")}
-    assert (cells["folds"] == 2).all()
+    assert (cells.dropna(subset="mean")["folds"] == 2).all()
+    curveless = cells[cells["metric"].isin(["ibs", "d_calibration"])]
+    assert curveless["mean"].isna().all()
+    assert curveless["why_undefined"].str.contains("no survival function").all()
     assert (cells["n"] == 40).all()
-    assert ((cells["ci_low"] <= cells["mean"]) & (cells["mean"] <= cells["ci_high"])).all()
+    sure = cells[~cells["metric"].isin(DISTANCES)].dropna(subset="mean")
+    assert len(sure) == 7
+    assert ((sure["ci_low"] <= sure["mean"]) & (sure["mean"] <= sure["ci_high"])).all()
+    assert cells.loc[cells["metric"].isin(DISTANCES), "ci_low"].isna().all()
+    tau = cells.loc[cells["metric"] == "uno_c", "tau_days"].item().split()
+    assert len(tau) == 2
+    assert (cells.loc[cells["metric"] == "c_index", "tau_days"] == "").all()
 
 
 def test_folds_stand_in_their_order_also_beyond_ten(tmp_path):
-    evaluate([predictions(tmp_path, folds=11)], str(tmp_path / "metrics.tsv"), SETTINGS)
+    evaluate([predictions(tmp_path, folds=11)], *who(tmp_path, 11), str(tmp_path / "metrics.tsv"), SETTINGS)
     by_fold = read_text_sheet(tmp_path / "metrics.tsv").query("metric == 'auroc'")["by_fold"].iloc[0].split()
     alone = []
     for fold in range(11):
@@ -101,7 +131,7 @@ def test_results_join_protocols_and_cohorts_without_a_warning(tmp_path):
     # Under `paper` the notes are filled, under `honest` the column is empty: pandas warns when it guesses types.
     results = tables(tmp_path, {"protocol": "honest"}, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
     assert list(results) == COLUMNS
-    assert len(results) == 15
+    assert len(results) == 30
     assert set(results["comparable"]) == {"no"}
     assert results["delta"].isna().all()
     assert (results["why_not"] != "").all()
@@ -148,7 +178,35 @@ def test_a_file_that_the_manifest_names_must_be_there(tmp_path):
     manifest = Path(predictions(tmp_path))
     (manifest.parent / "survival" / "fold1.parquet").unlink()
     with pytest.raises(InputError, match=r"fold1\.parquet: gone, though .* names it"):
-        evaluate([str(manifest)], str(tmp_path / "metrics.tsv"), SETTINGS)
+        evaluate([str(manifest)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
+
+
+def audit_record(folder: Path, level: str, *, claims: bool) -> str:
+    path = folder / "audit.json"
+    path.write_text(json.dumps({"claims_honest": claims, "findings": [{"level": level, "kind": "k", "text": "t"}]}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("level", "claims", "strict", "rows"),
+    [("leak", True, True, 0), ("leak", False, True, 10), ("leak", True, False, 10), ("warning", True, True, 10)],
+)
+def test_numbers_of_a_broken_claim_are_withheld(tmp_path, level, claims, strict, rows):
+    record = audit_record(tmp_path, level, claims=claims)
+    settings = SETTINGS | {"strict": strict}
+    evaluate([predictions(tmp_path)], *who(tmp_path), str(tmp_path / "metrics.tsv"), settings, audit=record)
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == rows
+
+
+def test_tables_without_a_row_are_still_tables(tmp_path):
+    record = audit_record(tmp_path, "leak", claims=True)
+    metrics, results = str(tmp_path / "metrics.tsv"), str(tmp_path / "results.csv")
+    evaluate([predictions(tmp_path)], *who(tmp_path), metrics, SETTINGS | {"strict": True}, audit=record)
+    names = str(RESOURCES / "names.tsv")
+    make_results([metrics], str(RESOURCES / "published_results.csv"), names, results, CONFIG)
+    assert list(read_text_sheet(results)) == COLUMNS
+    make_main_table(results, names, "survival", str(tmp_path / "main_survival"), ["linear"], {}, "test")
+    assert (tmp_path / "main_survival.md").exists()
 
 
 def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
@@ -156,9 +214,9 @@ def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"written": {}, "skipped": {"survival/fold0.parquet": "no event at all"}}))
     with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):
-        evaluate([str(manifest)], str(tmp_path / "metrics.tsv"), SETTINGS)
-    evaluate([str(manifest), predictions(tmp_path)], str(tmp_path / "metrics.tsv"), SETTINGS)
-    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 5
+        evaluate([str(manifest)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
+    evaluate([str(manifest), predictions(tmp_path)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 10
 
 
 def test_tables_are_made_without_torch():

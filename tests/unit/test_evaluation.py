@@ -82,6 +82,17 @@ def test_seeds_are_averaged_and_their_units_counted_once():
     assert cell["n"] == 4
 
 
+def test_the_variance_of_training_is_the_deviation_between_seeds():
+    seeds = pd.concat([subtype_fold(0, "aabb", "aabb"), subtype_fold(0, "aabb", "bbbb", seed=1)])
+    other = pd.concat([subtype_fold(1, "aabb", "aabb"), subtype_fold(1, "aabb", "aabb", seed=1)])
+    cell = cells("subtyping", FoldRows(seeds, notes()), FoldRows(other, notes()))["all", "accuracy"]
+    assert cell["seeds"] == 2
+    assert cell["seed_sd"] == pytest.approx(np.std([1.0, 0.75], ddof=1))
+    one = cells("subtyping", FoldRows(subtype_fold(0, "ab", "ab"), notes()))["all", "accuracy"]
+    assert one["seeds"] == 1
+    assert np.isnan(one["seed_sd"])
+
+
 def test_every_setting_has_cells_of_its_own():
     rows = pd.concat([subtype_fold(0, "ab", "ab"), subtype_fold(0, "ab", "ba", setting="3-shot")])
     folds = FoldRows(rows, notes(note(), note("3-shot", k_real=3)))
@@ -156,6 +167,37 @@ def test_a_fold_without_events_is_undefined_in_survival():
     cell = cells("survival", *folds)["all", "c_index"]
     assert cell["mean"] == 1
     assert cell["why_undefined"] == "fold 0: no comparable pair (0 events)"
+
+
+def outcomes(days: list[float], events: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"time_days": days, "event": events})
+
+
+def test_metrics_with_weights_say_how_far_they_look_and_that_few_events_are_unstable():
+    rows = survival_fold(2, [4, 3, 2, 1], [1, 1, 1, 0])
+    scored = cells("survival", FoldRows(rows, notes(), outcomes([1, 2, 3, 9], [1, 0, 1, 1])))
+    for metric in ("uno_c", "mean_t_auc", "ibs"):
+        assert scored["all", metric]["tau_days"] == "4"
+        assert scored["all", metric]["unstable"] == "fewer than 10 evaluation events (fold 2: 3)"
+    assert (scored["all", "c_index"]["tau_days"], scored["all", "c_index"]["unstable"]) == ("", "")
+    many = survival_fold(0, list(range(20, 0, -1)), [1] * 20)
+    assert cells("survival", FoldRows(many, notes(), outcomes([30, 40], [1, 0])))["all", "uno_c"]["unstable"] == ""
+
+
+def test_curves_are_scored_where_the_bins_are_known():
+    rows = survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]).assign(surv_0=0.6, surv_1=0.2)
+    train = outcomes([1, 2, 3, 9], [1, 0, 1, 1])
+    known = cells("survival", FoldRows(rows, notes(note(bin_edges_days=[0.0, 2.0])), train))
+    assert 0 < known["all", "ibs"]["mean"] < 1
+    assert known["all", "d_calibration"]["mean"] > 0
+    without = cells("survival", FoldRows(rows.drop(columns=["surv_0", "surv_1"]), notes(), train))["all", "ibs"]
+    assert np.isnan(without["mean"])
+    assert without["why_undefined"] == "fold 0: the method gives no survival function"
+
+
+def test_without_training_patients_weighted_metrics_are_undefined():
+    cell = cells("survival", FoldRows(survival_fold(0, [3, 2, 1], [1, 1, 0]), notes()))["all", "uno_c"]
+    assert cell["why_undefined"] == "fold 0: no training patient with a known outcome"
 
 
 def test_nothing_predicted_gives_no_cells():

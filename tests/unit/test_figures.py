@@ -17,6 +17,7 @@ from mirrorflow.figures.kaplan_meier import (
     p_value_text,
     split_by_risk,
 )
+from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten, to_png, to_svg
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
@@ -257,3 +258,31 @@ def test_no_figure_touches_pyplot_or_the_users_settings() -> None:
     forest(result_rows())
     assert dict(mpl.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+# Ranks.
+
+
+def by_fold(**values: str) -> pd.DataFrame:
+    return pd.DataFrame([{"method": name, "encoder": "none", "by_fold": text} for name, text in values.items()])
+
+
+def test_ranks_within_folds_by_hand() -> None:
+    ranks = fold_ranks(by_fold(worst="0.1 0.2", best="0.9 0.5", tied="0.3 0.5"))
+    assert [method for method, _ in ranks.index] == ["best", "tied", "worst"]
+    assert ranks.to_numpy().tolist() == [[1, 1.5], [2, 1.5], [3, 3]]
+
+
+def test_methods_that_lack_a_fold_are_not_ranked() -> None:
+    ranks = fold_ranks(by_fold(whole="0.5 0.5", short="0.9", gap="0.9 nan"))
+    assert [method for method, _ in ranks.index] == ["whole"]
+    assert fold_ranks(by_fold()).empty
+
+
+def test_rank_plot_has_a_panel_a_protocol_and_the_best_on_top() -> None:
+    ranks = fold_ranks(by_fold(worst="0.1 0.2", best="0.9 0.5"))
+    figure = draw_ranks({"honest": ranks, "paper": ranks}, {"best": "The best"})
+    assert len(figure.axes) == 2
+    assert {"honest", "paper", "The best", "worst"} <= texts(figure)
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "The best"
+    assert to_svg(draw_ranks({"one": ranks}, {})) == to_svg(draw_ranks({"one": ranks}, {}))

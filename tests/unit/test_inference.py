@@ -1,7 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mirrorflow.inference import FoldSample, estimate, resample_weights
+from mirrorflow import inference
+from mirrorflow.inference import FoldSample, bootstrap, holm, paired_difference, resample_weights, two_sided_p
+
+
+def numbered(folds: list[FoldSample]) -> list[FoldSample]:
+    return [replace(fold, number=number) for number, fold in enumerate(folds)]
+
+
+def estimate(folds: list[FoldSample], **settings) -> dict[str, inference.Estimate]:
+    return inference.estimate(numbered(folds), **settings)
 
 
 def mean_of(values: np.ndarray, patients: np.ndarray | None = None) -> FoldSample:
@@ -113,3 +124,77 @@ def test_one_fold_has_no_deviation_and_no_resamples_no_interval():
     result = estimate([mean_of(np.array([0.0, 1]))], resamples=0, confidence=0.95, seed=0)["mean"]
     assert result.mean == 0.5
     assert np.isnan([result.sd, result.ci_low, result.ci_high]).all()
+
+
+def test_a_fold_number_stands_once():
+    with pytest.raises(ValueError, match="a number stands twice"):
+        bootstrap([fixed(0.1), fixed(0.2)], resamples=0, seed=0)
+
+
+# Paired differences.
+
+
+def draws(*folds: FoldSample, resamples: int = 400) -> inference.Draws:
+    return bootstrap(numbered(list(folds)), resamples=resamples, seed=3)["mean"]
+
+
+def test_the_same_patients_see_the_same_resamples_whatever_other_folds_there_are():
+    values = np.random.default_rng(0).normal(size=30)
+    alone = bootstrap([FoldSample(np.arange(30), mean_of(values).score, 1)], resamples=50, seed=3)["mean"]
+    both = draws(mean_of(values), mean_of(values), resamples=50)
+    np.testing.assert_array_equal(alone.resampled[1], both.resampled[1])
+    assert (both.resampled[0] != both.resampled[1]).any()
+
+
+def test_a_constant_advantage_has_no_spread_when_paired():
+    values = np.random.default_rng(0).normal(size=40)
+    difference = paired_difference(draws(mean_of(values + 0.1)), draws(mean_of(values)), 0.95)
+    assert difference.mean == pytest.approx(0.1)
+    assert (difference.ci_low, difference.ci_high) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert difference.p_value == pytest.approx(2 / 401)
+
+
+def test_equal_methods_are_not_told_apart_and_order_turns_the_sign():
+    rng = np.random.default_rng(0)
+    values, others = rng.normal(size=40), rng.normal(size=40)
+    same = paired_difference(draws(mean_of(values)), draws(mean_of(values)), 0.95)
+    assert (same.mean, same.p_value) == (0, 1)
+    there = paired_difference(draws(mean_of(values)), draws(mean_of(others)), 0.95)
+    back = paired_difference(draws(mean_of(others)), draws(mean_of(values)), 0.95)
+    assert (there.mean, there.ci_low, there.p_value) == pytest.approx((-back.mean, -back.ci_high, back.p_value))
+
+
+def test_folds_of_other_patients_are_not_paired():
+    one = draws(mean_of(np.ones(5)), mean_of(np.ones(5)))
+    other = draws(mean_of(np.zeros(5)), mean_of(np.zeros(5), np.arange(100, 105)))
+    assert paired_difference(one, other, 0.95).mean == 1
+    stranger = draws(mean_of(np.zeros(5), np.arange(100, 105)))
+    assert np.isnan(paired_difference(one, stranger, 0.95).mean)
+
+
+def test_without_resamples_a_difference_has_neither_interval_nor_p():
+    difference = paired_difference(draws(fixed(0.5), resamples=0), draws(fixed(0.2), resamples=0), 0.95)
+    assert difference.mean == pytest.approx(0.3)
+    assert np.isnan([difference.ci_low, difference.p_value]).all()
+
+
+def test_the_p_value_counts_the_smaller_side_twice():
+    assert two_sided_p(np.array([1.0, 1, 1, -1])) == pytest.approx(2 * 2 / 5)
+    assert two_sided_p(np.array([1.0, -1])) == 1
+    assert np.isnan(two_sided_p(np.array([])))
+
+
+def test_p_values_hold_their_level_when_nothing_differs():
+    rng = np.random.default_rng(5)
+    small = 0
+    for _ in range(200):
+        one, other = (draws(mean_of(rng.normal(size=40)), resamples=200) for _ in range(2))
+        small += paired_difference(one, other, 0.95).p_value < 0.1
+    assert small / 200 < 0.17
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm(np.array([0.02, np.nan, 0.5])), [0.04, np.nan, 0.5])
+    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+    assert len(holm(np.array([]))) == 0

@@ -1,5 +1,7 @@
 """Metrics by hand on a handful of patients; agreement with libraries is in tests/reference."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,7 +55,7 @@ def test_patients_with_the_same_time_are_compared_when_one_is_censored():
 
 def test_all_censored_is_undefined_and_says_why():
     assert np.isnan(c_index([1, 2, 3, 4, 5], events=np.zeros(5, bool)))
-    assert metrics.undefined_reason("c_index", 5, [], 0) == "no comparable pair (0 events)"
+    assert metrics.undefined_reason("c_index", 5, 0, 0) == "no comparable pair (0 events)"
 
 
 def test_one_event_is_compared_with_those_who_lived_longer():
@@ -65,7 +67,7 @@ def test_one_event_is_compared_with_those_who_lived_longer():
 
 def test_nobody_is_undefined():
     assert np.isnan(metrics.c_index(np.zeros(0), np.zeros(0), np.zeros(0, bool), np.ones((1, 0)))[0])
-    assert metrics.undefined_reason("accuracy", 0, [], 0) == "no evaluation unit"
+    assert metrics.undefined_reason("accuracy", 0, 0, 0) == "no evaluation unit"
 
 
 outcomes = st.lists(
@@ -116,6 +118,7 @@ def test_a_constant_predictor_has_the_share_of_its_class():
         "balanced_accuracy": 0.5,
         "f1_macro": pytest.approx((8 / 9 + 0) / 2),
         "auroc": 0.5,
+        "ece": pytest.approx(0.1),
     }
 
 
@@ -135,13 +138,157 @@ def test_auroc_by_hand():
 def test_auroc_is_undefined_with_one_class_and_says_so():
     assert np.isnan(subtyping([0, 1], [1, 1], classes=2)["auroc"])
     assert np.isnan(subtyping([0, 1], [1, 1], classes=3)["auroc"])
-    assert metrics.undefined_reason("auroc", 2, [1], 0) == "only 1 class among the evaluation units"
+    assert metrics.undefined_reason("auroc", 2, 1, 0) == "only 1 class among the evaluation units"
 
 
 def test_multiclass_auroc_leaves_absent_classes_out():
     three = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1]])
     # Class 0 against the rest: 2 positives, 1 negative, both above it; class 1 as well; class 2 is absent.
     assert metrics.auroc(three, np.array([0, 1, 0]), np.ones((1, 3)))[0] == 1
+
+
+def test_calibration_error_by_hand():
+    # Two units at 0.95 (one right), three at 0.65 (two right): |1/2 - 0.95| * 2/5 + |2/3 - 0.65| * 3/5.
+    sure = np.array([[0.95, 0.05]] * 2 + [[0.65, 0.35]] * 3)
+    error = metrics.expected_calibration_error(sure, np.array([0, 1, 0, 0, 1]), ONES)
+    assert error[0] == pytest.approx(abs(0.5 - 0.95) * 2 / 5 + abs(2 / 3 - 0.65) * 3 / 5)
+
+
+def test_label_smoothing_is_taken_out_again():
+    true = np.array([[0.8, 0.2, 0.0], [0.1, 0.2, 0.7]])
+    smoothed = 0.9 * true + 0.1 / 3
+    np.testing.assert_allclose(metrics.undo_smoothing(smoothed, 0.1), true, atol=1e-12)
+    over = metrics.undo_smoothing(np.array([[0.999, 0.001]]), 0.1)
+    assert (over >= 0).all()
+    assert over.sum() == pytest.approx(1)
+
+
+def test_only_a_method_trained_with_smoothing_has_it_taken_out():
+    case = probabilities(0, 1, 1), np.array([0, 1, 0]), np.ones((1, 3))
+    assert "ece_unsmoothed" not in metrics.subtyping_metrics(*case)
+    assert "ece_unsmoothed" in metrics.subtyping_metrics(*case, smoothing=0.1)
+
+
+# Follow-up: tau, censoring weights, the grid.
+
+
+def followed(times: np.ndarray = TIMES, events: np.ndarray = EVENTS, train=None) -> metrics.FollowUp:
+    known = (TIMES, EVENTS) if train is None else train
+    return metrics.follow_up(*known, times, events)
+
+
+def test_tau_ends_where_a_tenth_of_the_training_patients_is_left():
+    # Censored at 2 (G = 1 - 1/4) and at 5 (G = 0): the last training time with G >= 0.1 is 4.
+    assert followed().tau == 4
+    assert followed(times=TIMES / 2).tau == 2.5  # the last evaluation time is the smaller
+    assert followed(train=(TIMES, np.ones(5, bool))).tau == 5  # nobody is censored
+
+
+def test_weights_come_from_training_patients_alone():
+    one = followed()
+    assert one.uncensored.tolist() == [1, 0.75, 0.75, 1, 1]  # at or beyond tau nothing is weighted
+    other = followed(events=~EVENTS)
+    np.testing.assert_array_equal(one.uncensored, other.uncensored)
+    assert one.tau == other.tau
+
+
+def test_the_grid_lies_inside_the_evaluation_follow_up():
+    grid = followed().grid
+    assert grid[0] == 1
+    assert 3.5 < grid[-1] < 4
+    assert (np.diff(grid) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("events", "train", "reason"),
+    [
+        (np.zeros(5, bool), None, r"no evaluation event before tau \(4 days\)"),
+        (np.array([False, False, False, True, True]), None, "no evaluation event before tau"),
+        (EVENTS, (np.empty(0), np.empty(0, bool)), "no training patient"),
+    ],
+)
+def test_without_a_follow_up_weighted_metrics_are_undefined_and_say_why(events, train, reason):
+    nothing = followed(events=events, train=train)
+    scores = metrics.survival_metrics(np.arange(5.0), TIMES, events, ONES, nothing, np.ones((5, 0)), np.ones(5))
+    for metric in metrics.NEEDS_FOLLOW_UP:
+        assert np.isnan(scores[metric][0])
+        said = metrics.undefined_reason(metric, 5, 0, int(events.sum()), nothing.reason)
+        assert re.match(reason, said)
+
+
+# Uno's C, time-dependent AUC, Brier score on the same five.
+
+
+def test_uno_by_hand():
+    # Events before tau = 4: at 1 (weight 1, four pairs) and at 3 (weight 1 / 0.75^2, two pairs).
+    w = 1 / 0.75**2
+    risk = np.array([5.0, 4, 1, 3, 2])  # all four pairs of the first agree, neither pair of the third
+    assert metrics.uno_c(risk, TIMES, EVENTS, ONES, followed())[0] == pytest.approx(4 / (4 + 2 * w))
+    tied = np.array([5.0, 4, 3, 3, 1])
+    assert metrics.uno_c(tied, TIMES, EVENTS, ONES, followed())[0] == pytest.approx((4 + 1.5 * w) / (4 + 2 * w))
+
+
+def test_uno_without_censored_training_patients_is_harrells_before_tau():
+    train = (np.arange(1.0, 20), np.ones(19, bool))
+    risk = np.array([5.0, 4, 1, 3, 2])
+    everybody = metrics.uno_c(risk, TIMES, EVENTS, ONES, followed(train=train))[0]
+    assert everybody == c_index(risk.tolist())
+
+
+@pytest.mark.parametrize("metric", [metrics.uno_c, metrics.mean_time_auc])
+def test_reversed_risks_turn_a_ranking_around(metric):
+    risk = np.array([5.0, 4, 1, 3, 2])
+    there, back = (metric(sign * risk, TIMES, EVENTS, ONES, followed())[0] for sign in (1, -1))
+    assert there + back == pytest.approx(1)
+    assert metric(np.zeros(5), TIMES, EVENTS, ONES, followed())[0] == 0.5
+
+
+def test_time_dependent_auc_by_hand():
+    # Before day 3 the case is patient 1, above everybody alive: 1. From day 3 on patient 3 (weight 4/3) is a case
+    # below both who live on: 1 / (1 + 4/3). Survival drops by 1/5 at day 1 and by (4/5)(1/3) at day 3.
+    risk = np.array([5.0, 4, 1, 3, 2])
+    late = 1 / (1 + 4 / 3)
+    drops = np.array([1 / 5, 4 / 15])
+    expected = (drops * [1, late]).sum() / drops.sum()
+    assert metrics.mean_time_auc(risk, TIMES, EVENTS, ONES, followed())[0] == pytest.approx(expected)
+
+
+def test_brier_scores_of_perfect_blind_and_wrong_curves():
+    here = followed()
+    alive = (TIMES[:, None] > here.grid).astype(float)
+    assert metrics.integrated_brier(alive, TIMES, EVENTS, ONES, here)[0] == 0
+    half = metrics.brier_scores(np.full_like(alive, 0.5), TIMES, EVENTS, ONES, here)[0]
+    # On day 1: one dead (weight 1), four alive (weight 1): 5 * 0.25 / 5.
+    assert half[0] == pytest.approx(0.25)
+    wrong = metrics.integrated_brier(1 - alive, TIMES, EVENTS, ONES, here)[0]
+    assert wrong > metrics.integrated_brier(np.full_like(alive, 0.5), TIMES, EVENTS, ONES, here)[0]
+
+
+def test_survival_between_the_bins_ends_is_a_straight_line():
+    curves = np.array([[0.8, 0.4], [1.0, 0.5]])
+    starts = np.array([0.0, 100.0])
+    asked = metrics.survival_at(np.array([0.0, 50, 100, 150, 200, 900]), curves, starts, 200.0)
+    np.testing.assert_allclose(asked[0], [1, 0.9, 0.8, 0.6, 0.4, 0.4])
+    own = metrics.survival_at(np.array([[100.0], [200.0]]), curves, starts, 200.0)
+    np.testing.assert_allclose(own[:, 0], [0.8, 0.5])
+
+
+def test_d_calibration_by_hand():
+    # Five events at survival 0.05, 0.15, ..., 0.45: five of ten bins hold a fifth each.
+    even = metrics.d_calibration(np.arange(0.05, 0.5, 0.1), np.ones(5, bool), ONES)
+    assert even[0] == pytest.approx(5 * 0.1**2 + 5 * 0.1**2)
+    # A patient censored at survival 0.5 is spread over the five bins below.
+    assert metrics.d_calibration(np.array([0.5]), np.array([False]), np.ones((1, 1)))[0] == pytest.approx(0.1)
+    assert metrics.d_calibration(np.array([1.0]), np.array([False]), np.ones((1, 1)))[0] == pytest.approx(0)
+
+
+def test_curves_of_the_true_model_are_d_calibrated_and_others_are_not():
+    rng = np.random.default_rng(0)
+    lived, left = rng.exponential(1, 4000), rng.exponential(2, 4000)
+    times, events = np.minimum(lived, left), lived <= left
+    ones = np.ones((1, 4000))
+    assert metrics.d_calibration(np.exp(-times), events, ones)[0] < 0.001
+    assert metrics.d_calibration(np.exp(-3 * times), events, ones)[0] > 0.02
 
 
 # Weights.
@@ -165,6 +312,6 @@ def test_every_row_of_weights_is_scored_by_itself():
 
 def test_every_metric_is_computed():
     subtype = metrics.subtyping_metrics(probabilities(0, 1), np.array([0, 1]), np.ones((1, 2)))
-    survival = metrics.survival_metrics(np.arange(5.0), TIMES, EVENTS, ONES)
+    survival = metrics.survival_metrics(np.arange(5.0), TIMES, EVENTS, ONES, followed())
     assert tuple(subtype) == metrics.SUBTYPING_METRICS
     assert tuple(survival) == metrics.SURVIVAL_METRICS

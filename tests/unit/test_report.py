@@ -114,7 +114,7 @@ class SmallRun:
         self.audits.append(f"{stem}.json")
         self.genes += genes
         metrics = str(self.results / "metrics" / name / "demo.tsv")
-        evaluate(manifests, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
+        evaluate(manifests, self.cohort, splits, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
 
     def write_folds(self, basis: Path) -> list[Fold]:
         everybody = self.frame["patient"].tolist()
@@ -430,6 +430,8 @@ def test_notices_are_silent_on_real_data_and_honest_protocols() -> None:
     config = resolve(raw)
     assert notices(config, [{"protocol": "honest", "leaks": 0}]) == []
     assert len(notices(config, [{"protocol": "paper", "leaks": 2}])) == 1
+    (stopped,) = notices(config, [{"protocol": "honest", "leaks": 1, "claims_honest": True}])
+    assert "its numbers are withheld" in stopped
 
 
 @pytest.mark.parametrize(("name", "random"), [("resnet50-random", True), ("randomised", False), ("phikon", False)])

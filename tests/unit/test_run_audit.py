@@ -53,8 +53,13 @@ def audited(
             seen_there = json.dumps({"label_patients": few_shot_seen[number]})
             Path(few_shot_genes[-1]).with_suffix(".json").write_text(seen_there)
     settings = [{"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
-    rows = pd.DataFrame({"fold": [0], "patient": ["C"]})
-    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, {"settings": settings})
+    units = pd.DataFrame(
+        {"patient": ["C", "D"], "slide_id": [f"{name}-1" if keys["unit"] == "slide" else "" for name in "CD"]}
+    )
+    rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
+    rows = rows[~rows["slide_id"].isin(lost)]
+    notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
+    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, notes)
     (folder / "p" / "manifest.json").write_text(
         json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}})
     )
@@ -78,12 +83,18 @@ def kinds(record: dict) -> list[tuple[str, str, int | None]]:
     return [(finding["level"], finding["kind"], finding["fold"]) for finding in record["findings"]]
 
 
+def beside_few_events(record: dict) -> list[tuple[str, str, int | None]]:
+    """A cohort of four has few events whatever is done with it."""
+    return [found for found in kinds(record) if found[1] != "few_events"]
+
+
 def test_an_honest_run_has_nothing_to_find(tmp_path):
     record = audited(tmp_path, CLEAN)
-    assert record["findings"] == []
+    assert beside_few_events(record) == []
     assert (record["protocol"], record["cohort"], record["leaks"]) == ("honest", "demo", 0)
     assert record["claims_honest"]
-    assert "Nothing found." in (tmp_path / "audit.md").read_text()
+    page = (tmp_path / "audit.md").read_text()
+    assert "| genes: subtype labels | 0 | 2 | 0 |  |" in page
     stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
 
 
@@ -93,29 +104,31 @@ def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
     assert ("leak", "patients_in_both", 0) in kinds(record)
     assert ("leak", "gene_labels", 0) in kinds(record)
     assert ("warning", "sites_in_both", 0) in kinds(record)
-    assert record["leaks"] == 2
+    assert ("leak", "evaluated_in_training", 0) in kinds(record)
+    assert record["leaks"] == 3
     page = (tmp_path / "audit.md").read_text()
     assert "| leak | fold 0 | genes were chosen with the subtype labels of 2 evaluation patients | C, D |" in page
-    with pytest.raises(MirrorflowError, match="2 leaks"):
+    with pytest.raises(MirrorflowError, match="3 leaks"):
         stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
 
 
 def test_labels_that_chose_genes_are_counted_by_setting(tmp_path):
     record = audited(tmp_path, CLEAN, shots=(3,), few_shot_seen=[[], []])
-    assert record["findings"] == []
+    assert beside_few_events(record) == []
     assert record["gene_labels"] == {"all": [2, 2], "k-shot": [0, 0]}
     assert "genes of setting k-shot, by fold: 0, 0." in (tmp_path / "audit.md").read_text()
     record = audited(tmp_path, CLEAN, shots=(3,))
-    assert kinds(record) == [("warning", "few_shot_gene_labels", None)]
+    assert beside_few_events(record) == [("warning", "few_shot_gene_labels", None)]
     assert record["gene_labels"]["k-shot"] == [2, 2]
 
 
 def test_an_expression_that_looks_standardised_is_warned_of(tmp_path):
     record = tmp_path / "rna.parquet.json"
     record.write_text(json.dumps({"counts": {"genes": 4, "genes_like_z_scores": 3}}))
-    assert kinds(audited(tmp_path, CLEAN, expression=str(record))) == [("warning", "transductive_expression", None)]
+    found = beside_few_events(audited(tmp_path, CLEAN, expression=str(record)))
+    assert found == [("warning", "transductive_expression", None)]
     record.write_text(json.dumps({"counts": {"genes": 4}}))
-    assert audited(tmp_path, CLEAN, expression=str(record))["findings"] == []
+    assert beside_few_events(audited(tmp_path, CLEAN, expression=str(record))) == []
 
 
 def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.evaluation.verdicts import NOTHING
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.comparison import PAPER_PRETRAINING, PAPER_VARIANTS, differences
@@ -30,17 +31,9 @@ def cell(**changes: Any) -> dict[str, Any]:
         "method": "mirror",
         "metric": "accuracy",
     }
-    numbers = {
-        "mean": 0.9,
-        "sd": 0.02,
-        "ci_low": 0.86,
-        "ci_high": 0.93,
-        "n": 100,
-        "folds": 5,
-        "patients": 90,
-        "gene_labels": 80.0,
-    }
-    return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | changes
+    numbers = {"mean": 0.9, "sd": 0.02, "ci_low": 0.86, "ci_high": 0.93, "n": 100, "folds": 5, "patients": 90}
+    more = {"gene_labels": 11, "tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan} | NOTHING
+    return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | more | changes
 
 
 def joined(*cells: dict[str, Any], why_not: list[str] | None = None) -> pd.DataFrame:
@@ -237,6 +230,7 @@ def test_a_cell_reads_mean_deviation_interval_and_published_value():
     assert cell_text(row) == f"0.900 ± 0.020 [0.860, 0.930] (published {published})"
     assert cell_text(row | {"suspect": "odd"}).endswith(f"(published {published}, suspect)")
     assert cell_text(row | {"published_mean": np.nan, "ci_low": np.nan}) == "0.900 ± 0.020"
+    assert cell_text(row | {"verdict": "better"}).startswith("0.900 ± 0.020 [0.860, 0.930], better (published")
 
 
 def test_undefined_values_are_said_and_never_zero():

@@ -32,10 +32,14 @@ def test_table_has_every_key(example: Example) -> None:
     ("key", "changed", "untouched"),
     [
         ("slides.segmentation.pen", {"patch_slides"}, {"convert_expression", "simulate_cohort"}),
-        ("cohorts.<name>.title", {"make_main_table"}, {"make_results", "draw_figures", "evaluate"}),
+        (
+            "cohorts.<name>.title",
+            {"make_main_table", "make_further_table", "make_optimism"},
+            {"make_results", "draw_figures", "evaluate"},
+        ),
         ("features.batch_size", set(), {"extract_features", "index_features"}),
         ("embed.draws", {"embed"}, {"pretrain_mirror", "fit_baseline", "select_genes", "make_splits"}),
-        ("strict", {"require_honesty"}, {"evaluate", "make_results", "audit"}),
+        ("strict", {"require_honesty", "evaluate"}, {"audit", "fit_baseline", "probe_mirror"}),
         ("splits.seed", {"make_splits", "draw_support", "select_genes"}, {"build_cohort", "index_features"}),
     ],
 )

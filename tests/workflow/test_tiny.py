@@ -163,3 +163,12 @@ def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: P
     before = (tiny / "results/tiny/tables/results.csv").read_text()
     succeed(copy, TINY, "results/tiny/tables/results.csv")
     assert (copy / "results/tiny/tables/results.csv").read_text() == before
+
+
+def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Path) -> None:
+    config = changed_config(tmp_path, TINY, **{"evaluation.optimism": {"habits": ["epoch", "gene_selection"]}})
+    jobs = planned(tiny, config)
+    assert jobs["make_optimism"] == 1
+    assert jobs["audit"] == jobs["evaluate"] == 2
+    assert jobs["select_genes"] == 2  # one new basis, two folds
+    assert jobs["make_splits"] == 1

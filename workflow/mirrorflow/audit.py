@@ -143,19 +143,6 @@ def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     return findings
 
 
-def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) -> list[Finding]:
-    """Evaluation units lost with the last incomplete batch, and of which class. ``classes`` maps units."""
-    findings = []
-    for number, units in sorted(lost.items()):
-        if units:
-            counts = Counter(classes.get(unit, "") or "unlabelled" for unit in units)
-            text = f"{len(units)} evaluation units are lost with the last incomplete batch: " + ", ".join(
-                f"{count} {name}" for name, count in sorted(counts.items())
-            )
-            findings.append(Finding(WARNING, "lost_units", text, number, len(units), _examples(set(units))))
-    return findings
-
-
 LIKE_Z_SCORES = 0.5
 """Share of genes with mean near 0 and deviation near 1 from which on a matrix is taken to be standardised."""
 

@@ -28,8 +28,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
     check.set_defaults(command=_check)
     _add_preflight(commands)
-    audit = commands.add_parser("audit", help="audit anyone's split files")
-    audit.add_argument("--splits", type=Path, required=True, help="folder of splits_<k>.csv (columns train, val)")
+    audit = commands.add_parser("audit", help="audit anyone's split files and predictions")
+    audit.add_argument("--splits", type=Path, help="folder of splits_<k>.csv (columns train, val)")
+    audit.add_argument("--predictions", type=Path, help="folder with fold<k>.parquet files at any depth")
+    audit.add_argument("--institutions", type=Path, help="sheet with site and institution")
+    audit.add_argument("--repair", type=Path, help="write split files there that keep every patient once")
     audit.add_argument("--patients", type=Path, help="sheet with patient and optionally site, label")
     audit.set_defaults(command=_audit)
     unlock = commands.add_parser("unlock", help="clear the lock of a Snakemake that is dead")
@@ -75,9 +78,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from mirrorflow.jobs.run_audit import audit_folder
+    from mirrorflow.jobs.audit_files import Given, audit_files
 
-    return audit_folder(options.splits, options.patients)
+    given = Given(options.splits, options.predictions, options.patients, options.institutions)
+    return audit_files(given, options.repair)
 
 
 def _unlock(_options: argparse.Namespace) -> int:

@@ -131,6 +131,15 @@ def barcode_sites(patients: pd.Series) -> pd.Series:
     return patients.str.extract(_BARCODE_SITE, expand=False).fillna("")
 
 
+def institution_names(table: pd.DataFrame, where: str) -> dict[str, str]:
+    """Site code -> institution, from a sheet with the columns site and institution. Raises InputError without them."""
+    missing = {"site", "institution"} - set(table)
+    if missing:
+        message = f"{where}: no column {', '.join(sorted(missing))}; a table of institutions has site and institution"
+        raise InputError(message)
+    return {site: name for site, name in zip(table["site"], table["institution"], strict=True) if name}
+
+
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 

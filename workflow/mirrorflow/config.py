@@ -70,6 +70,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = _fill_placeholders(config, {"store": config["store"]})
     config = with_downloads(config)
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
+    config["protocols"] |= habit_protocols(config)
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
@@ -181,6 +182,32 @@ def _protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, Any]:
         raise ConfigError(message)
     claims_honest = keys.pop("claims_honest", preset.startswith("honest"))
     return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
+
+
+HABIT = "habit--"
+"""What the names of protocols that differ from the base in one published habit begin with."""
+
+
+def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The protocols of the optimism table: the base with one key at a time as ``against`` has it."""
+    optimism, protocols = config["evaluation"]["optimism"], config["protocols"]
+    if not optimism:
+        return {}
+    for key in ("base", "against"):
+        if optimism[key] not in protocols:
+            message = f"evaluation.optimism.{key}: {optimism[key]!r} is no protocol; there are {', '.join(protocols)}"
+            raise ConfigError(message)
+    base, against = protocols[optimism["base"]], protocols[optimism["against"]]
+    keys = optimism["habits"] or [key for key in against if key not in ("preset", "claims_honest")]
+    unknown = [key for key in keys if key not in against]
+    if unknown:
+        message = f"evaluation.optimism.habits: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
+        raise ConfigError(message)
+    return {
+        f"{HABIT}{key}": {**base, key: against[key], "claims_honest": False}
+        for key in keys
+        if base[key] != against[key]
+    }
 
 
 BOTH_TASKS = ["subtyping", "survival"]

@@ -56,6 +56,7 @@ protocols:
   honest:
   paper: {splits: published}
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
+evaluation: {optimism: {habits: [epoch]}}
 """
 
 SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")

@@ -90,6 +90,29 @@ def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
     return Fold(tuple(p for p in fold.train if p in known), tuple(p for p in fold.val if p in known))
 
 
+def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
+    """Folds in which every patient stands once: evaluated in at most one fold, trained on in all others.
+
+    A patient who is evaluated in several folds stays in the one that has fewest patients so far; everybody who is
+    not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient.
+    """
+    everybody = sorted({patient for fold in folds for patient in (*fold.train, *fold.val)})
+    places = {name: [k for k, fold in enumerate(folds) if name in set(fold.val)] for name in everybody}
+    sizes = [sum(where == [k] for where in places.values()) for k in range(len(folds))]
+    home: dict[str, int] = {}
+    for name, where in places.items():
+        if where:
+            home[name] = min(where, key=lambda k: sizes[k]) if len(where) > 1 else where[0]
+            sizes[home[name]] += len(where) > 1
+    return [
+        Fold(
+            tuple(name for name in everybody if home.get(name) != k),
+            tuple(name for name in everybody if home.get(name) == k),
+        )
+        for k in range(len(folds))
+    ]
+
+
 def survival_bin_edges(times: np.ndarray, events: np.ndarray, bins: int) -> np.ndarray:
     """Edges of the discrete hazards' bins: quantiles of the uncensored times (MIRROR, Sec. IV: quartiles).
 

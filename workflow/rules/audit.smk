@@ -1,4 +1,8 @@
-"""The auditor: what was really used, and whether a protocol's claim of honesty holds."""
+"""The auditor: what was really used, and whether a protocol's claim of honesty holds.
+
+A broken claim fails `require_honesty` and keeps the protocol's numbers out of every table (rule evaluate);
+the report is made all the same, with the audit that says why.
+"""
 
 
 rule audit:
@@ -6,6 +10,8 @@ rule audit:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         splits=basis_splits,
         genes=basis_genes,
+        support=basis_file(f"{BASIS}/support/support.tsv"),
+        models=basis_models,
         few_shot_genes=few_shot_genes,
         expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),

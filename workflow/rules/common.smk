@@ -8,11 +8,12 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
+from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
+from mirrorflow.tables.further import wanted_tables
 
 own_jobs(PACKAGE)
 
@@ -30,6 +31,7 @@ COHORTS = list(config["cohorts"])
 PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
+HABITS = [name for name in PROTOCOLS if name.startswith(HABIT)]
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] in PRETRAINED_FAMILIES]
 SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
 BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]

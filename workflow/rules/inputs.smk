@@ -224,6 +224,19 @@ def few_shot_genes(wildcards):
     return basis_genes(wildcards, prefix) if prefix else []
 
 
+def basis_models(wildcards):
+    """Records of the pretrained models of the protocol's basis, those of the k-shot settings among them."""
+    basis = basis_of(protocol_of(wildcards))
+    return [
+        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/{prefix}fold{fold}/done.json"
+        for prefix in dict.fromkeys(["", few_shot_prefix(config, protocol_of(wildcards))])
+        for method in PRETRAINED
+        for encoder in encoders_of(wildcards.cohort, method)
+        for seed in config["seeds"]
+        for fold in FOLDS
+    ]
+
+
 def embedding_records(wildcards, prefix=""):
     """One record per seed; ``prefix`` picks the models of the k-shot settings."""
     basis, mode = (
@@ -290,6 +303,24 @@ def manifests(protocols, cohorts):
     ]
 
 
+# tables
+
+
+def optimism_protocols():
+    """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+    optimism = config["evaluation"]["optimism"]
+    return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
+
+
+FURTHER = wanted_tables(list(config["methods"]), COHORTS, config["evaluation"]["shots"], config["evaluation"]["tasks"])
+
+
+def further_tables():
+    """Tables beyond the main ones that this run has rows for, each in its three forms."""
+    names = [*FURTHER, *(["optimism"] if config["evaluation"]["optimism"] else [])]
+    return expand(f"{RESULTS}/tables/{{name}}.{{ending}}", name=names, ending=["csv", "md", "tex"])
+
+
 # figures
 
 SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
@@ -307,6 +338,7 @@ def curve_manifests(wildcards):
     return [
         f"{RESULTS}/predictions/{protocol}/{wildcards.cohort}/{encoder}/{method}/manifest.json"
         for protocol in PROTOCOLS
+        if protocol not in HABITS
         for method in chosen
         for encoder in encoders_of(wildcards.cohort, method)
     ]

@@ -31,6 +31,7 @@ rule make_report:
         ),
         ledgers=all_ledgers(),
         models=[record for cohort in COHORTS for record in models_of(cohort)],
+        further_tables=further_tables(),
         figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
     output:
         page=report(

@@ -17,6 +17,8 @@ with door(snakemake):
         shots=snakemake.params.shots,
         name=snakemake.wildcards.protocol,
         scaled_upstream=snakemake.params.scaled_upstream,
+        support=snakemake.input.support,
+        models=snakemake.input.models,
         few_shot_genes=snakemake.input.few_shot_genes,
         expression=snakemake.input.expression,
     )

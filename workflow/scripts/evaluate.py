@@ -5,4 +5,11 @@ from mirrorflow.jobs.door import door
 with door(snakemake):
     from mirrorflow.jobs.evaluate import evaluate
 
-    evaluate(snakemake.input.manifests, snakemake.output.metrics, snakemake.params.settings)
+    evaluate(
+        snakemake.input.manifests,
+        snakemake.input.cohort,
+        snakemake.input.splits,
+        snakemake.output.metrics,
+        snakemake.params.settings,
+        audit=snakemake.input.audit,
+    )

@@ -17,6 +17,7 @@ with door(snakemake):
         figures=given.figures,
         models=given.models,
         benchmarks=snakemake.params.benchmarks,
+        further_tables=given.further_tables,
     )
     make_report(
         files,

@@ -27,11 +27,15 @@ def build_cohort(
 ) -> None:
     """Join patients, slides and expression into the cohort's frame; write who was dropped and why.
 
-    clinical: the config's section; settings: classes and site; indexes: encoder -> index of its features.
+    clinical: the config's section; settings: classes, site and, where given, a table of institutions, whose names
+    take the place of the sites' codes; indexes: encoder -> index of its features.
     """
     where = clinical.get("sheet") or clinical["matrix"]
     sheet = clinical_sheet(clinical)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
+    if table := settings.get("institutions"):
+        names = cohorts.institution_names(tables.read_text_sheet(table), table)
+        patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
     frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)
     tables.write_cohort(destination, frame, cohorts.class_names(frame, settings["classes"]))

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
-from mirrorflow.jobs.figure_tasks import Task, flow_task, forest_tasks, survival_task, training_tasks
+from mirrorflow.jobs.figure_tasks import (
+    Task,
+    flow_task,
+    forest_tasks,
+    protocols_shown,
+    rank_tasks,
+    survival_task,
+    training_tasks,
+)
 from mirrorflow.jobs.gene_figures import gene_tasks
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text, written_whole
@@ -55,11 +63,12 @@ def draw_figures(
     results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet; genes: manifests of
     the folds of every basis. What the data do not allow is left out, with the reason.
     """
-    titles = _method_titles(names)
+    titles, shown = _method_titles(names), protocols_shown(cohort, results)
     tasks = [
         flow_task(cohort, flow),
         *forest_tasks(cohort, results, methods, titles),
-        *(survival_task(Path(manifest), titles) for manifest in manifests),
+        *rank_tasks(cohort, results, titles),
+        *(survival_task(Path(manifest), titles, shown) for manifest in manifests),
         *training_tasks(models, titles),
         *gene_tasks(cohort, frame, expression, genes, clip),
     ]

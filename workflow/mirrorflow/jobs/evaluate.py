@@ -1,41 +1,68 @@
 """Rules evaluate and make_tables: from predictions files to results.csv and the main tables. No torch."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation import FoldRows, score_cells
+from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
+from mirrorflow.jobs.run_audit import is_withheld
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.comparison import differences
 from mirrorflow.tables.main import main_table
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS, beside_published, published_key
 
+logger = logging.getLogger("mirrorflow.evaluation")
+
 CELL_COLUMNS = [*CELL, *ESTIMATE, *FURTHER, "predictions"]
 
 
-def evaluate(manifests: Sequence[str], destination: str, settings: Mapping[str, Any]) -> None:
+def evaluate(
+    manifests: Sequence[str],
+    cohort: str,
+    splits: Sequence[str],
+    destination: str,
+    settings: Mapping[str, Any],
+    *,
+    audit: str = "",
+) -> None:
     """Score every method of a protocol and cohort from its predictions files.
 
-    manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; settings: bootstrap,
-    confidence, seed.
+    manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
+    training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
+    seed, reference (the method that others are held against), label_smoothing (by method), strict.
+    audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row.
     """
+    if audit and is_withheld(json.loads(Path(audit).read_text()), strict=settings["strict"]):
+        logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
+        write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
+        return
+    train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
-    cells: list[dict[str, Any]] = []
+    cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
-        cells += _score_method(Path(manifest), settings)
+        cells += score_manifest(Path(manifest), train, settings)
         progress.step()
     if not cells:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
-    write_sheet(destination, pd.DataFrame(cells, columns=CELL_COLUMNS))
+    rows = with_verdicts(cells, settings.get("reference", ""), settings["confidence"])
+    write_sheet(destination, pd.DataFrame(rows, columns=CELL_COLUMNS))
+
+
+def training_patients(cohort: str, splits: Sequence[str]) -> dict[int, pd.DataFrame]:
+    """Outcomes of each fold's training patients, from the cohort and split files."""
+    frame, _ = read_cohort(cohort)
+    return {number: training_outcomes(frame, read_fold(path).train) for number, path in enumerate(splits)}
 
 
 def _reasons(manifests: Sequence[str]) -> list[str]:
@@ -43,21 +70,25 @@ def _reasons(manifests: Sequence[str]) -> list[str]:
     return sorted({reason for path in manifests for reason in json.loads(Path(path).read_text())["skipped"].values()})
 
 
-def _score_method(manifest: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def score_manifest(
+    manifest: Path, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
+) -> list[tuple[dict[str, str], Cell]]:
+    """The cells of a method, each with what names it in the long table. train: by fold."""
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     where = {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
-    cells = []
+    cells: list[tuple[dict[str, str], Cell]] = []
     for task, paths in _files_by_task(manifest).items():
         stored = [read_predictions(path) for path in paths]
-        folds = [FoldRows(one.rows, one.notes) for one in stored]
-        scored = score_cells(
+        folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
+        scored = score_method(
             task,
             folds,
             resamples=settings["bootstrap"],
             confidence=settings["confidence"],
             seed=settings["seed"],
+            smoothing=settings.get("label_smoothing", {}).get(method, 0.0),
         )
-        cells += [{**where, **cell, "predictions": str(manifest.parent / task)} for cell in scored]
+        cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells
 
 
@@ -80,7 +111,12 @@ def make_results(
 
     config: cohorts, encoders, protocols, methods and gene selection as resolved (what comparisons need).
     """
-    cells = pd.concat([read_numbers(path, NUMBERS) for path in metrics], ignore_index=True)
+    sheets = [read_numbers(path, NUMBERS) for path in metrics]
+    whole = [sheet for sheet in sheets if len(sheet)]
+    if not whole:  # every protocol's numbers are withheld
+        write_sheet(destination, pd.DataFrame(columns=COLUMNS))
+        return
+    cells = pd.concat(whole, ignore_index=True)
 
     def why_not(cell: Mapping[str, Any]) -> list[str]:
         return differences(
@@ -108,17 +144,31 @@ def make_main_table(
 ) -> None:
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
-    titles: the config's titles of cohorts; the others are shown by their published labels (``names``).
+    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
+    single habits stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
-    table = main_table(read_numbers(results, NUMBERS), task, methods, {**shown["cohort"], **titles})
+    numbers = read_numbers(results, NUMBERS)
+    numbers = numbers[~numbers["protocol"].str.startswith(HABIT)]
+    table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     caption = (
         f"{task.capitalize()}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        "patients of each protocol, encoder and method. Published values, where shown, were obtained under another "
-        "protocol: see comparable and why_not in results.csv."
+        f"patients of each protocol, encoder and method. {_said_of(numbers)}Published values, where shown, were "
+        "obtained under another protocol: see comparable and why_not in results.csv."
     )
     write_sheet(f"{stem}.csv", table)
     write_text(f"{stem}.md", to_markdown(table, caption))
     write_text(f"{stem}.tex", to_latex(table, caption, Path(stem).name))
+
+
+def _said_of(results: pd.DataFrame) -> str:
+    """What the verdicts of a table mean; empty without any."""
+    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
+    if not names:
+        return ""
+    return (
+        f"Better, worse, not distinguishable (at this number of patients): against {', '.join(names)} on the same "
+        "patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+    )

@@ -1,7 +1,7 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
 from mirrorflow.figures.forest import draw_forest
+from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
@@ -63,7 +65,7 @@ def flow_task(cohort: str, path: str) -> Task:
 
 def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """A forest plot a task, from results.csv."""
-    table = pd.read_csv(results)
+    table = _without_habits(results)
     mine = table[table["cohort"] == cohort]
     for task in sorted(set(mine["task"])):
         yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles))
@@ -93,6 +95,48 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
     return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
+def _without_habits(results: str) -> pd.DataFrame:
+    """results.csv less the protocols of single habits, which stand in the optimism table."""
+    table = pd.read_csv(results)
+    return table[~table["protocol"].astype(str).str.startswith(HABIT)]
+
+
+def protocols_shown(cohort: str, results: str) -> set[str]:
+    """Protocols whose results of a cohort are not withheld."""
+    table = _without_habits(results)
+    return set(table.loc[table["cohort"] == cohort, "protocol"])
+
+
+def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
+    """A rank plot a task, from the values by fold in results.csv."""
+    table = _without_habits(results)
+    mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
+    for task in sorted(set(mine["task"])):
+        yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))
+
+
+def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> Sketch:
+    metric = MAIN_METRICS[task][0]
+    rows = table[(table["task"] == task) & (table["metric"] == metric)]
+    found = {str(name): fold_ranks(part) for name, part in rows.groupby("protocol", sort=False)}
+    by_protocol = {name: ranks for name, ranks in found.items() if len(ranks) > 1}
+    if not by_protocol:
+        message = f"{task} of {cohort}: fewer than two methods have a {metric} in every fold"
+        raise InputError(message)
+    title = f"{task.capitalize()} of {cohort}: ranks of the methods"
+    best = "; ".join(
+        f"{name}: {ranks.index[0][0]}, mean rank {ranks.iloc[0].mean():.1f} of {len(ranks)}"
+        for name, ranks in by_protocol.items()
+    )
+    caption = (
+        f"Rank of each method by {metric} within each evaluation fold of {cohort} (small marks, from the first fold "
+        f"above to the last below) and mean over folds (diamonds), all training data: {_n_by_protocol(rows)}. "
+        "A mean rank says who leads, not by how much, nor whether the difference can be told from chance: for that "
+        "see the verdicts in the tables."
+    )
+    return Sketch(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
+
+
 def _n_by_protocol(rows: pd.DataFrame) -> str:
     parts = [
         f"{protocol}, n = {'-'.join(str(int(n)) for n in sorted({group['n'].min(), group['n'].max()}))}"
@@ -101,12 +145,18 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def survival_task(manifest: Path, titles: Mapping[str, str]) -> Task:
-    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions."""
+def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
+
+    shown: protocols with rows in results.csv; the others' numbers are withheld.
+    """
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     name = f"survival_{protocol}_{encoder}_{method}"
 
     def draw() -> Sketch:
+        if protocol not in shown:
+            message = f"no result of {protocol} is shown (see its audit)"
+            raise InputError(message)
         rows = _survival_rows(manifest)
         groups = kaplan_meier.split_by_risk(rows)
         if groups["group"].nunique() < 2:

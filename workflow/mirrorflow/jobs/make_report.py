@@ -2,16 +2,17 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mirrorflow.config import basis_of, load_schema
+from mirrorflow.config import HABIT, basis_of, load_schema
 from mirrorflow.jobs import report_inputs as inputs
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
+from mirrorflow.report.further import further_sections
 from mirrorflow.report.genes import genes_section
 from mirrorflow.report.head import glance_section, notices
 from mirrorflow.report.page import Page, build_page
@@ -36,6 +37,8 @@ class ReportFiles:
     audits: Sequence[str]
     cohorts: Sequence[str]
     """<cohort>.parquet; the flow and the dropped lie beside each."""
+    further_tables: Sequence[str] = field(default=(), kw_only=True)
+    """Further tables as written: only their .md and .csv are shown."""
     summaries: Sequence[str]
     genes: Sequence[str]
     ledgers: Sequence[str]
@@ -86,8 +89,10 @@ def _sections(
     return [
         glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
         main_section(inputs.read_main_tables(files.main_tables), results, levels),
+        *further_sections(inputs.read_further_tables(files.further_tables)),
         figures_section("forest", "Methods side by side", "forest", drawn, left_out),
-        protocols_section(config["protocols"], _key_descriptions(), bases),
+        figures_section("ranks", "Ranks within folds", "ranks", drawn, left_out),
+        protocols_section(_whole_protocols(config), _key_descriptions(), bases),
         audits_section(audits),
         cohorts_section(cohorts, _flow_pictures(drawn)),
         folds_section(inputs.read_summaries(files.summaries), used_by),
@@ -98,6 +103,11 @@ def _sections(
         *_more_figures(drawn, left_out),
         results_section(results),
     ]
+
+
+def _whole_protocols(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Protocols less those that differ from the base in a single habit."""
+    return {name: keys for name, keys in config["protocols"].items() if not name.startswith(HABIT)}
 
 
 def _more_figures(drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]) -> list[Section]:

@@ -1,6 +1,7 @@
 """What the report reads: files of a run (and its store) as frames, records and bytes."""
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -28,7 +29,10 @@ PACKAGES = (
 
 def read_results(path: str) -> pd.DataFrame:
     """results.csv: numbers as numbers, an empty cell as NaN."""
-    return pd.read_csv(path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float})
+    further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict"), str)
+    return pd.read_csv(
+        path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float, **further}
+    )
 
 
 def read_main_tables(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -36,6 +40,19 @@ def read_main_tables(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
     return {
         Path(path).stem.removeprefix("main_"): pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths
     }
+
+
+def read_further_tables(paths: Sequence[str]) -> dict[str, tuple[str, list[list[str]]]]:
+    """Name -> caption and rows (header first) of the tables that have a Markdown file among ``paths``."""
+    tables = {}
+    for path in (Path(path) for path in paths if str(path).endswith(".md")):
+        caption, _, header, _, *rows = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        tables[path.stem] = caption, [_markdown_cells(row) for row in (header, *rows)]
+    return tables
+
+
+def _markdown_cells(row: str) -> list[str]:
+    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
 
 
 def read_audits(paths: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,20 +1,16 @@
 """Rule audit: what was really used under a protocol, held against what it claims."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mirrorflow import audit
-from mirrorflow.cohort import barcode_sites, to_units
-from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.splits import Fold
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.jobs.audit_evidence import Records, gather
 from mirrorflow.store.files import write_text
-from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
+from mirrorflow.store.tables import read_cohort, read_fold
 
 
 def run_audit(
@@ -28,13 +24,16 @@ def run_audit(
     shots: Sequence[int],
     name: str,
     scaled_upstream: bool,
+    support: str = "",
+    models: Sequence[str] = (),
     few_shot_genes: Sequence[str] = (),
     expression: str | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
     genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
-    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix;
+    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
+    the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
     expression: the record of the converted matrix.
     """
@@ -48,14 +47,14 @@ def run_audit(
     findings += audit.audit_transductive(
         scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
     )
-    units = to_units(frame, protocol["unit"])
-    unit_labels = dict(zip(units["unit"], units["label"].fillna(""), strict=True))
-    findings += audit.audit_lost(_lost(manifests), unit_labels)
+    found = gather(Records([*genes, *few_shot_genes], support, models, manifests), frame, folds, protocol)
+    findings += found.findings
     record = {
         "protocol": name,
         "cohort": Path(cohort).stem,
         "claims_honest": protocol["claims_honest"],
         "keys": dict(protocol),
+        "seen": [asdict(line) for line in found.seen],
         "gene_labels": {"all": _counts(seen), "k-shot": _counts(of_shots or seen) if shots else []},
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
@@ -65,12 +64,17 @@ def run_audit(
     return findings
 
 
+def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
+    """Whether the numbers of an audited protocol are kept out of every table: an honest claim, a leak, ``strict``."""
+    leaking = any(finding["level"] == audit.LEAK for finding in record["findings"])
+    return strict and bool(record["claims_honest"]) and leaking
+
+
 def stop_if_dishonest(record: str, *, strict: bool) -> None:
     """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
     audited = json.loads(Path(record).read_text())
-    findings = [audit.Finding(**finding) for finding in audited["findings"]]
-    leaks = audit.leaks(findings)
-    if strict and audited["claims_honest"] and leaks:
+    leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
+    if is_withheld(audited, strict=strict):
         said = "\n".join(f"  {_where(finding)}{finding.text}" for finding in leaks)
         message = (
             f"{record}: {audited['protocol']} on {audited['cohort']} claims to be honest and has {len(leaks)} leaks:\n"
@@ -101,7 +105,16 @@ def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) ->
         lines += [f"| {f.level} | {_where(f).rstrip(': ')} | {f.text} | {', '.join(f.examples)} |" for f in findings]
     else:
         lines.append("Nothing found.")
+    if record.get("seen"):
+        lines += ["", "Who was really seen, by the records:", ""]
+        lines += ["| what | fold | patients | of them evaluated | by |", "| --- | --- | --- | --- | --- |"]
+        lines += [_seen_line(line) for line in record["seen"]]
     return "\n".join(lines) + "\n"
+
+
+def _seen_line(line: Mapping[str, Any]) -> str:
+    counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
+    return f"| {line['what']} | {line['fold']} | {counts[0]} | {counts[1]} | {line['detail']} |"
 
 
 def _where(finding: audit.Finding) -> str:
@@ -120,43 +133,3 @@ def _like_z_scores(record: str) -> float:
 
 def _counts(lists: Sequence[Sequence[str]]) -> list[int]:
     return [len(names) for names in lists]
-
-
-def _lost(manifests: Sequence[str]) -> dict[int, list[str]]:
-    """Units lost at evaluation of subtyping by fold: the same for every method of a protocol."""
-    lost: dict[int, set[str]] = {}
-    for manifest in manifests:
-        for name in json.loads(Path(manifest).read_text())["written"]:
-            if name.startswith("subtyping/"):
-                stored = read_predictions(Path(manifest).parent / name)
-                units = {unit for note in stored.notes["settings"] for unit in note["lost_units"]}
-                lost.setdefault(int(stored.rows["fold"].iloc[0]), set()).update(units)
-    return {fold: sorted(units) for fold, units in lost.items()}
-
-
-def audit_folder(folder: Path, patients: Path | None) -> int:
-    """``mirrorflow audit``: print the findings of anyone's split files; returns 1 when one is a leak."""
-    paths = sorted(folder.glob("splits_*.csv"), key=lambda path: (len(path.name), path.name))
-    if not paths:
-        message = f"{folder}: no splits_<k>.csv (columns train, val) in it"
-        raise InputError(message)
-    sheet = read_text_sheet(patients) if patients else pd.DataFrame({"patient": []})
-    if "patient" not in sheet:
-        message = f"{patients}: no column `patient`; the sheet has {', '.join(sheet.columns)}"
-        raise InputError(message)
-    sites, labels = (
-        dict(zip(sheet["patient"], sheet[name], strict=True)) if name in sheet else {} for name in ("site", "label")
-    )
-    folds = [read_fold(path) for path in paths]
-    findings = audit.audit_splits(folds, sites or _barcode_sites(folds), labels)
-    for finding in findings:
-        sys.stdout.write(f"{finding.level}: {_where(finding)}{finding.text} ({', '.join(finding.examples)})\n")
-    found = len(audit.leaks(findings))
-    sys.stdout.write(f"{len(folds)} folds: {found} leaks, {len(findings) - found} warnings\n")
-    return int(found > 0)
-
-
-def _barcode_sites(folds: Sequence[Fold]) -> dict[str, str]:
-    """Tissue source sites of the patients whose names are TCGA barcodes."""
-    names = pd.Series(sorted({patient for fold in folds for patient in (*fold.train, *fold.val)}), dtype=object)
-    return {name: site for name, site in zip(names, barcode_sites(names), strict=True) if site}

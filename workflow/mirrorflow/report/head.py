@@ -23,7 +23,14 @@ def notices(config: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> l
             f"{text[0].upper()}{text[1:]}: nothing here is a finding, and nothing is compared with a paper "
             "(comparable = no)."
         )
-    leaky = sorted({str(record["protocol"]) for record in audits if record["leaks"]})
+    leaking = [record for record in audits if record["leaks"]]
+    stopped = sorted({str(one["protocol"]) for one in leaking if one.get("claims_honest") and config["strict"]})
+    if stopped:
+        said.append(
+            f"Protocol {some(stopped)} claims to be honest and has a leak (see Audits): its numbers are withheld, and "
+            "the run counts as failed, until the leak is mended or the claim dropped."
+        )
+    leaky = sorted({str(record["protocol"]) for record in leaking} - set(stopped))
     if leaky:
         said.append(
             f"Protocol {some(leaky)} lets evaluation data into what is fitted or chosen (see Audits): its numbers "

@@ -30,7 +30,7 @@ class NotDrawn:
 
 def picture(drawn: Drawn) -> Picture:
     """A figure as a picture of the page, under its title where the drawing itself has none."""
-    title = drawn.title if drawn.kind == "forest" else ""
+    title = drawn.title if drawn.kind in ("forest", "ranks") else ""
     return Picture(data_uri(drawn.svg, "image/svg+xml"), drawn.alt, drawn.caption, title=title)
 
 

@@ -74,15 +74,37 @@ def _audit_blocks(record: Mapping[str, Any]) -> list[Block]:
     claim = "claims to be honest" if record["claims_honest"] else "does not claim to be honest"
     title = f"{record['protocol']} on {record['cohort']}"
     heading = Heading(title, badge_cells(level_counts([record])))
+    seen = _seen_blocks(record, title)
     if not findings:
-        return [heading, Text(f"The protocol {claim}; nothing was found.")]
+        return [heading, Text(f"The protocol {claim}; nothing was found."), *seen]
     caption = (
         f"Findings for protocol {title}, n = {len(findings)}; it {claim}. Rule audit, file "
         f"audit/{record['protocol']}/{record['cohort']}.json."
     )
     table = Table(caption, ("level", "fold", "finding", "examples"), [_finding_row(f) for f in findings])
     leaks = [found for found in findings if found["level"] == "leak"]
-    return [heading, Details(f"The protocol {claim}: {len(findings)} findings", (table,), opened=bool(leaks))]
+    return [heading, Details(f"The protocol {claim}: {len(findings)} findings", (table,), opened=bool(leaks)), *seen]
+
+
+def _seen_blocks(record: Mapping[str, Any], title: str) -> list[Block]:
+    """Who genes, models and bins were really made from."""
+    lines = record.get("seen") or []
+    if not lines:
+        return []
+    caption = (
+        f"Whom genes, models, scalers and survival bins saw under protocol {title}, as their records and digests say, "
+        "and how many of these patients are evaluated on the fold. Rule audit."
+    )
+    rows = [
+        cells(line["what"], line["fold"], _count(line["patients"]), _count(line["of_evaluation"]), line["detail"])
+        for line in lines
+    ]
+    table = Table(caption, ("what", "fold", "patients", "of them evaluated", "by"), rows, frozenset({2, 3}))
+    return [Details(f"Who was really seen: {len(lines)} records", (table,))]
+
+
+def _count(number: int) -> str:
+    return "unknown" if number < 0 else str(number)
 
 
 def _finding_row(finding: Mapping[str, Any]) -> list[Cell]:

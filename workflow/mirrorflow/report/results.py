@@ -10,7 +10,10 @@ import pandas as pd
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
 from mirrorflow.tables.main import MAIN_METRICS, value_text
 
-CELL = re.compile(r"(?P<value>[^\[(]*)(?:\[(?P<interval>[^\]]*)\])?\s*(?:\((?P<published>published .*)\))?\Z")
+CELL = re.compile(
+    r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z ]+?))?"
+    r"\s*(?:\((?P<published>published .*)\))?\Z"
+)
 """A cell of a main table (mirrorflow.tables.main.cell_text), taken apart."""
 KEYS = ("protocol", "encoder", "method")
 
@@ -23,7 +26,9 @@ def main_section(
         Text(
             "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over evaluation patients. "
             "Bold: the interval lies above that of every other method of the protocol; elsewhere the data do not "
-            "tell the best apart, and nothing is marked."
+            "tell the best apart, and nothing is marked. Reference: the method that the others are held against, on "
+            "the same patients; better, worse, not distinguishable (at this number of patients): by a paired "
+            "bootstrap, adjusted after Holm over the methods of a column."
         )
     ]
     for task, table in tables.items():
@@ -68,7 +73,8 @@ def _main_cell(text: str, *, strong: bool) -> Cell:
     parts = CELL.match(text)
     if parts is None:
         return Cell(text, strong=strong)
-    below = [f"[{parts['interval']}]" if parts["interval"] else "", parts["published"] or ""]
+    interval = f"[{parts['interval']}]" if parts["interval"] else ""
+    below = [interval, parts["verdict"] or "", parts["published"] or ""]
     return Cell(parts["value"].strip(), below=" ".join(filter(None, below)), strong=strong)
 
 
@@ -93,11 +99,11 @@ def _bounds(text: str) -> tuple[float, float] | None:
 
 LONG_HEADER = (
     *("protocol", "cohort", "encoder", "method", "setting", "task", "metric", "mean ± sd", "interval"),
-    *("n", "folds", "published", "delta", "comparable", "remarks"),
+    *("n", "folds", "published", "delta", "comparable", "difference", "verdict", "remarks"),
 )
 
 
-LONG_NUMERIC = range(7, 13)
+LONG_NUMERIC = (*range(7, 13), 14)
 
 
 def results_section(results: pd.DataFrame) -> Section:
@@ -110,7 +116,8 @@ def results_section(results: pd.DataFrame) -> Section:
         f"Every cell of this run, n = {len(rows)} rows of all protocols (rules evaluate and make_results, file "
         "tables/results.csv, which also has values by fold and the path of the predictions). n counts evaluated units "
         "over all folds. delta is given only where a cell is comparable with the published one; a number in brackets "
-        "leads to the reason below."
+        "leads to the reason below. difference and verdict: against the reference on the same patients (paired "
+        "bootstrap, p adjusted after Holm)."
     )
     numeric = frozenset(place for place, i in enumerate(filled) if i in LONG_NUMERIC)
     header, body = [LONG_HEADER[i] for i in filled], [[row[i] for i in filled] for row in rows]
@@ -122,7 +129,6 @@ def results_section(results: pd.DataFrame) -> Section:
 
 def _long_row(row: Mapping[Hashable, Any], number: Mapping[str, int]) -> list[Cell]:
     reason = _text(row["why_not"])
-    remarks = [_text(row["why_undefined"]), _text(row["note"]), _genes_saw(row.get("gene_labels"))]
     interval = "" if _missing(row["ci_low"]) else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
     published = "" if _missing(row["published_mean"]) else value_text(row["published_mean"], row["published_sd"])
     return cells(
@@ -134,8 +140,34 @@ def _long_row(row: Mapping[Hashable, Any], number: Mapping[str, int]) -> list[Ce
         Cell(published, below="suspect" if _text(row["suspect"]) else ""),
         "" if _missing(row["delta"]) else f"{row['delta']:+.3f}",
         f"{row['comparable']} [{number[reason]}]" if reason else str(row["comparable"]),
-        "; ".join(filter(None, remarks)),
+        _difference(row),
+        _verdict(row),
+        "; ".join(filter(None, _remarks(row))),
     )
+
+
+def _difference(row: Mapping[Hashable, Any]) -> Cell:
+    if _missing(row["difference"]):
+        return Cell("")
+    low, high = row["difference_low"], row["difference_high"]
+    return Cell(f"{row['difference']:+.3f}", below="" if _missing(low) else f"[{low:+.3f}, {high:+.3f}]")
+
+
+def _verdict(row: Mapping[Hashable, Any]) -> Cell:
+    against = f"p {row['p_holm']:.3f} against {_text(row['reference'])}" if not _missing(row["p_holm"]) else ""
+    return Cell(_text(row["verdict"]), below=against)
+
+
+def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
+    tau, unstable = _text(row["tau_days"]), _text(row["unstable"])
+    return [
+        _text(row["why_undefined"]),
+        _text(row["note"]),
+        _genes_saw(row.get("gene_labels")),
+        f"tau by fold: {tau} days" if tau else "",
+        f"unstable: {unstable}" if unstable else "",
+        "" if _missing(row["seed_sd"]) else f"sd between {row['seeds']:.0f} seeds: {row['seed_sd']:.3f}",
+    ]
 
 
 def _genes_saw(labels: object) -> str:

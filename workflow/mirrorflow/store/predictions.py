@@ -69,6 +69,27 @@ def read_predictions(path: str | Path) -> Predictions:
     return Predictions(table.to_pandas(), json.loads(metadata[METADATA_KEY]))
 
 
+def read_rows(path: str | Path) -> pd.DataFrame:
+    """Rows of a predictions file of anyone's, with empty setting, seed and slide_id where it has none.
+
+    Raises InputError when it is not readable or lacks fold, patient, or what is predicted.
+    """
+    try:
+        rows = pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        message = f"{path}: not readable as a predictions file ({error})"
+        raise InputError(message) from error
+    rows = rows.assign(**{name: value for name, value in (("setting", "all"), ("seed", 0)) if name not in rows})
+    rows["slide_id"] = rows["slide_id"].fillna("") if "slide_id" in rows else ""
+    missing = {"fold", "patient"} - set(rows)
+    predicted = "risk" in rows or any(str(name).startswith("prob_") for name in rows)
+    if missing or not predicted or rows.empty:
+        what = ", ".join(sorted(missing)) or ("prob_<class> or risk" if not predicted else "any row")
+        message = f"{path}: no predictions file: it lacks {what}"
+        raise InputError(message)
+    return rows
+
+
 def stored_notes(path: str | Path) -> dict[str, Any]:
     """Notes of a predictions file without its rows; empty when there is no whole file of ours."""
     try:

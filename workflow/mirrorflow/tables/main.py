@@ -16,9 +16,15 @@ def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles:
     A cell reads ``mean +- sd [low, high]``, followed by the published value where there is one. ``titles`` maps
     cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``.
     """
-    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])].copy()
+    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])]
+    return wide_table(rows, methods, titles)
+
+
+def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:
+    """Cells of results.csv, methods down, a column per cohort, setting and metric; empty where there is no cell."""
     if rows.empty:
         return pd.DataFrame(columns=KEY)
+    rows = rows.copy()
     rows["column"] = [
         f"{titles.get(cohort, cohort)}, {setting}, {TITLES[metric]}"
         for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
@@ -38,10 +44,12 @@ def _order(column: pd.Series, methods: Sequence[str]) -> pd.Series:
 
 
 def cell_text(row: Mapping[str, object]) -> str:
-    """``0.912 ± 0.031 [0.871, 0.943]``, and ``(published 0.933 ± 0.012)`` where there is one."""
+    """``0.912 ± 0.031 [0.871, 0.943], better (published 0.933 ± 0.012)``, as far as there is a verdict and a value."""
     text = value_text(row["mean"], row["sd"])
     if not np.isnan(_number(row["ci_low"])):
         text += f" [{_number(row['ci_low']):.3f}, {_number(row['ci_high']):.3f}]"
+    if row.get("verdict"):
+        text += f", {row['verdict']}"
     if not np.isnan(_number(row["published_mean"])):
         doubt = ", suspect" if row["suspect"] else ""
         text += f" (published {value_text(row['published_mean'], row['published_sd'])}{doubt})"

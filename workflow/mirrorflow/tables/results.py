@@ -9,9 +9,13 @@ CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
 ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
 BESIDE = ["published_mean", "published_sd", "suspect", "delta", "comparable", "why_not"]
-FURTHER = ["patients", "by_fold", "why_undefined", "note", "gene_labels"]
+COMPARED = ["reference", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict"]
+"""Against one method named beforehand, on the same patients (mirrorflow.evaluation.verdicts)."""
+REMARKS = ["by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
+FURTHER = ["patients", *REMARKS, *COMPARED]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
-NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients", "gene_labels"]
+COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
+NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-1]]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
 
 

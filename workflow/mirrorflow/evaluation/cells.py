@@ -1,0 +1,132 @@
+"""The cells of a method on a cohort: one row a setting, task and metric, with what it rests on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.evaluation.folds import FoldRows, FoldScores
+from mirrorflow.inference import Draws, bootstrap, summarise
+from mirrorflow.metrics import DISTANCES, FEW_EVENTS, NEEDS_FOLLOW_UP
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's row for the table, and the draws it came from (for comparisons with other methods)."""
+
+    row: dict[str, Any]
+    draws: Draws
+
+
+def score_cells(
+    task: str, folds: Sequence[FoldRows], *, resamples: int, confidence: float, seed: int
+) -> list[dict[str, Any]]:
+    """The rows of :func:`score_method`."""
+    cells = score_method(task, folds, resamples=resamples, confidence=confidence, seed=seed)
+    return [cell.row for cell in cells]
+
+
+def score_method(
+    task: str,
+    folds: Sequence[FoldRows],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    smoothing: float = 0.0,
+) -> list[Cell]:
+    """Cells with rows setting, task, metric, mean, sd, ci_low, ci_high, n, patients, folds, by_fold, and remarks.
+
+    gene_labels: the most labels that chose the genes of a fold; NaN for a method without genes.
+    n counts evaluated units over all folds. Seeds of training are averaged per fold and resample; ``seed_sd`` is
+    the deviation (ddof 1) of the mean over folds between them. ``tau_days``: by fold, how far metrics with
+    censoring weights look; ``unstable``: folds in which they rest on fewer than 10 patients with an event.
+    """
+    cells = []
+    for setting in dict.fromkeys(setting for fold in folds for setting in fold.rows["setting"]):
+        parts = [part for part in (fold.of(setting) for fold in folds) if len(part.rows)]
+        scores = [FoldScores(task, part, smoothing) for part in parts]
+        draws = bootstrap([one.sample() for one in scores], resamples=resamples, seed=seed)
+        shared = {
+            "setting": setting,
+            "task": task,
+            "note": _note(setting, parts),
+            "gene_labels": _gene_labels(setting, parts),
+        }
+        for metric, one in draws.items():
+            drawn = replace(one, resampled={}) if metric in DISTANCES else one
+            cells.append(Cell(shared | _row(metric, drawn, scores, confidence), drawn))
+    return cells
+
+
+def _row(metric: str, drawn: Draws, scores: Sequence[FoldScores], confidence: float) -> dict[str, Any]:
+    result = summarise(drawn, confidence)
+    patients = {name for one in drawn.patients.values() for name in one}
+    undefined = [
+        f"fold {one.number}: {one.why_undefined(metric)}" for one in scores if np.isnan(drawn.points[one.number])
+    ]
+    return {
+        "metric": metric,
+        "mean": result.mean,
+        "sd": result.sd,
+        "ci_low": result.ci_low,
+        "ci_high": result.ci_high,
+        "n": sum(len(one.rows) for one in scores),
+        "patients": len(patients),
+        "folds": result.folds,
+        "by_fold": " ".join(f"{value:.4f}" for value in result.by_fold),
+        "why_undefined": "; ".join(undefined),
+        "tau_days": _taus(metric, scores),
+        "unstable": _unstable(metric, scores),
+        "seeds": max(len(one.seeds) for one in scores),
+        "seed_sd": _seed_sd(metric, scores),
+    }
+
+
+def _taus(metric: str, scores: Sequence[FoldScores]) -> str:
+    taus = [one.tau(metric) for one in scores]
+    return "" if np.isnan(taus).all() else " ".join(f"{tau:.0f}" for tau in taus)
+
+
+def _unstable(metric: str, scores: Sequence[FoldScores]) -> str:
+    if metric not in NEEDS_FOLLOW_UP:
+        return ""
+    few = [f"fold {one.number}: {one.event_patients()}" for one in scores if one.event_patients() < FEW_EVENTS]
+    return f"fewer than {FEW_EVENTS} evaluation events ({', '.join(few)})" if few else ""
+
+
+def _seed_sd(metric: str, scores: Sequence[FoldScores]) -> float:
+    """Deviation between seeds of the mean over folds: the variance of training, which no bootstrap holds."""
+    counts = {len(one.seeds) for one in scores}
+    if len(counts) > 1 or counts == {1}:
+        return np.nan
+    values = np.array([[seed[metric] for seed in one.by_seed] for one in scores])
+    defined = values[~np.isnan(values).any(1)]
+    return float(defined.mean(0).std(ddof=1)) if len(defined) else np.nan
+
+
+def _gene_labels(setting: str, parts: Sequence[FoldRows]) -> float:
+    notes = [note for part in parts for note in part.notes["settings"] if note["setting"] == setting]
+    counts = [note["gene_labels"] for note in notes if note.get("gene_labels") is not None]
+    return max(counts, default=np.nan)
+
+
+def _note(setting: str, parts: Sequence[FoldRows]) -> str:
+    notes = [note for part in parts for note in part.notes["settings"] if note["setting"] == setting]
+    said = []
+    ks = sorted({note["k_real"] for note in notes if note["k_real"] is not None})
+    if ks and [f"{k}-shot" for k in ks] != [setting]:
+        said.append(f"k = {', '.join(map(str, ks))} (smallest group)")
+    by_fold = [{unit for note in part.notes["settings"] for unit in note["lost_units"]} for part in parts]
+    lost = sum(len(units) for units in by_fold)
+    if lost:
+        said.append(f"{lost} evaluation units lost with the last batch")
+    return "; ".join(said)
+
+
+def training_outcomes(cohort: pd.DataFrame, train: Sequence[str]) -> pd.DataFrame:
+    """time_days and event of the training patients whose outcome is known, one row a patient."""
+    known = cohort["patient"].isin(train) & cohort["time_days"].gt(0) & cohort["event"].notna()
+    return cohort.loc[known, ["time_days", "event"]]

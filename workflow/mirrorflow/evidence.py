@@ -1,0 +1,207 @@
+"""What a run really used, held against its folds: support sets, genes, models, bins, epochs, evaluated units.
+
+The auditor's second half: :mod:`mirrorflow.audit` reads folds and protocol keys, this module what the files that the
+rules left behind say. Everything here is plain values; reading them is the job's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.audit import LEAK, WARNING, Finding
+from mirrorflow.splits import Fold
+
+FEW_EVENTS = 10
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Who something was fitted on or chosen with, on one fold: a line of the audit's page."""
+
+    what: str
+    fold: int
+    patients: int
+    """How many patients it has seen; -1 where the record cannot say."""
+    of_evaluation: int
+    """How many of them are evaluated on this fold; -1 where the record cannot say."""
+    detail: str = ""
+
+
+def _examples(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names)[:5])
+
+
+# Folds against the cohort.
+
+
+def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Finding]:
+    """Patients of the cohort in neither part of a fold, or never evaluated; parts with hardly an event."""
+    everybody = set(cohort["patient"])
+    died = set(cohort.loc[cohort["event"] == 1, "patient"])
+    for number, fold in enumerate(folds):
+        if absent := everybody - set(fold.train) - set(fold.val):
+            text = f"{len(absent)} patients of the cohort are in neither train nor val"
+            yield Finding(WARNING, "in_neither", text, number, len(absent), _examples(absent))
+        for side, patients in (("train", fold.train), ("val", fold.val)):
+            events = len(died & set(patients))
+            if died and events < FEW_EVENTS:
+                text = f"{side} has {events} patients with an event: survival metrics are unstable or undefined"
+                yield Finding(WARNING, "few_events", text, number, events)
+    if never := everybody - {patient for fold in folds for patient in fold.val}:
+        text = f"{len(never)} patients of the cohort are evaluated in no fold"
+        yield Finding(WARNING, "never_evaluated", text, None, len(never), _examples(never))
+
+
+# Support sets.
+
+
+def audit_support(support: pd.DataFrame, folds: Sequence[Fold]) -> Iterator[Finding]:
+    """Support sets that are not k distinct training patients a group.
+
+    ``support``: the drawn units of one protocol, columns setting (``10-shot``), task, fold, group, patient, unit.
+    """
+    for (setting, task, said), drawn in support.groupby(["setting", "task", "fold"], sort=False):
+        number = int(str(said))
+        where, fold = f"{setting} {task}", folds[number]
+        inside = set(drawn["patient"]) & set(fold.val)
+        if inside:
+            text = f"{where}: {len(inside)} patients of the support set are evaluated on this fold"
+            yield Finding(LEAK, "support_evaluated", text, number, len(inside), _examples(inside))
+        k = int(str(setting).split("-")[0])
+        odd = [
+            f"{'bin ' if task == 'survival' else ''}{group}: {patients['patient'].nunique()} and {len(patients)}"
+            for group, patients in drawn.groupby("group")
+            if patients["patient"].nunique() != k or len(patients) != k
+        ]
+        if odd:
+            text = f"{where}: not {k} distinct patients with a unit each; patients and units of {', '.join(odd)}"
+            yield Finding(WARNING, "support_size", text, number, len(odd))
+
+
+# Genes.
+
+
+def audit_gene_record(
+    fold: Fold, number: int, record: Mapping[str, object], name: str = "genes"
+) -> tuple[list[Finding], list[Seen]]:
+    """What a fold's gene selection saw: subtype labels, outcomes and values, each told apart.
+
+    record: beside the gene manifest, with ``label_patients``, ``value_patients`` and ``outcome_patients`` as far as
+    it has them. Subtype labels of evaluation patients are found by :func:`mirrorflow.audit.audit_genes`.
+    """
+    by_reason = dict(record.get("genes_by_reason") or {})  # type: ignore[call-overload]
+    chosen = sum(count for reason, count in by_reason.items() if reason not in ("census", "drivers"))
+    detail = f"{record.get('genes', '?')} genes, {chosen} of them chosen" if by_reason else ""
+    seen = []
+    for key, what in (("label", "subtype labels"), ("outcome", "outcomes"), ("value", "expression")):
+        patients = set(record.get(f"{key}_patients") or ())  # type: ignore[call-overload]
+        if patients:
+            seen.append(Seen(f"{name}: {what}", number, len(patients), len(patients & set(fold.val)), detail))
+    findings = []
+    outcomes = set(record.get("outcome_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
+    values = set(record.get("value_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
+    if outcomes:
+        text = f"{chosen or 'the'} {name} were chosen with the outcomes of {len(outcomes)} evaluation patients"
+        findings.append(Finding(LEAK, "gene_outcomes", text, number, len(outcomes), _examples(outcomes)))
+    if values:
+        text = f"{chosen or 'the'} {name} were chosen on the expression of {len(values)} evaluation patients"
+        findings.append(Finding(WARNING, "gene_values", text, number, len(values), _examples(values)))
+    return findings, seen
+
+
+# Pretraining and its scalers.
+
+
+def audit_pretraining(
+    name: str, number: int, fold: Fold, units: pd.DataFrame, recorded: str, digest_of: Mapping[str, str]
+) -> tuple[list[Finding], Seen]:
+    """Whom a pretrained model (and the scalers in it) saw, from the digest of units in its record.
+
+    digest_of: digest of the fold's ``training`` units and of ``everybody``, in the cohort's order. A digest of
+    neither is a leak: the record vouches for no honest choice.
+    """
+    train, everybody = set(fold.train), set(units["patient"])
+    if recorded == digest_of["training"]:
+        patients = train & everybody
+        return [], Seen(name, number, len(patients), len(patients & set(fold.val)), "training units, by their digest")
+    if recorded == digest_of["everybody"]:
+        evaluated = everybody & set(fold.val)
+        text = f"{name} saw every patient of the cohort, {len(evaluated)} evaluation patients among them"
+        found = [Finding(LEAK, "pretraining", text, number, len(evaluated), _examples(evaluated))]
+        return found, Seen(name, number, len(everybody), len(evaluated), "everybody, by their digest")
+    text = f"{name} was trained on other units than the fold's training patients; pretrain it again"
+    return [Finding(LEAK, "pretraining", text, number)], Seen(name, number, -1, -1, "unknown units")
+
+
+# Survival bins and epochs, as the predictions note them.
+
+
+def audit_bins(number: int, noted: Sequence[float], edges: Mapping[str, np.ndarray]) -> tuple[list[Finding], str]:
+    """Whose outcomes set the bins: ``training`` or ``everybody``, by comparison with the edges of each."""
+    for who in ("training", "everybody"):
+        if len(noted) == len(edges[who]) - 1 and np.allclose(noted, edges[who][:-1]):
+            return [], who
+    text = "survival bins are neither those of the training patients nor those of everybody"
+    return [Finding(WARNING, "survival_bins_unknown", text, number)], "unknown"
+
+
+def audit_epochs(noted: Iterable[str], claimed: str) -> list[Finding]:
+    """Predictions whose epoch was chosen by another rule than the protocol says."""
+    other = sorted(set(noted) - {claimed})
+    if not other:
+        return []
+    level = LEAK if "best_on_evaluation" in other else WARNING
+    text = f"predictions were made with epoch: {', '.join(other)}, the protocol says {claimed}"
+    return [Finding(level, "epoch_of_predictions", text)]
+
+
+# Evaluated units.
+
+
+def audit_evaluated(
+    task: str, number: int, fold: Fold, expected: pd.DataFrame, predicted: pd.DataFrame, *, last_batch: bool
+) -> Iterator[Finding]:
+    """Evaluation units without a prediction (of which class), and predictions of patients who are elsewhere.
+
+    expected: units of the fold's evaluation patients that can take part; predicted: columns patient and unit.
+    last_batch: whether the file says that they were lost with it.
+    """
+    lost = expected[~expected["unit"].isin(predicted["unit"])]
+    if len(lost):
+        kinds = lost["label"] if task == "subtyping" else lost["event"].map({1.0: "with event", 0.0: "censored"})
+        counts = kinds.replace("", "unlabelled").value_counts().sort_index()
+        why = "lost with the last incomplete batch" if last_batch else "not predicted"
+        text = f"{len(lost)} evaluation units of {task} are {why}: "
+        text += ", ".join(f"{count} {name}" for name, count in counts.items())
+        yield Finding(WARNING, "lost_units", text, number, len(lost), _examples(lost["unit"]))
+    trained = set(predicted["patient"]) & set(fold.train)
+    if trained:
+        text = f"{task}: {len(trained)} evaluated patients are training patients of the fold"
+        yield Finding(LEAK, "evaluated_in_training", text, number, len(trained), _examples(trained))
+    strangers = set(predicted["patient"]) - set(fold.val) - set(fold.train)
+    if strangers:
+        text = f"{task}: {len(strangers)} evaluated patients are not in val"
+        yield Finding(WARNING, "evaluated_elsewhere", text, number, len(strangers), _examples(strangers))
+
+
+def audit_filled_in(task: str, number: int, rows: pd.DataFrame, cohort: pd.DataFrame) -> Iterator[Finding]:
+    """Evaluated labels or outcomes that the cohort does not know, or knows otherwise."""
+    known = cohort.drop_duplicates("patient").set_index("patient")
+    mine = rows.drop_duplicates("patient").set_index("patient")
+    mine = mine[mine.index.isin(known.index)]
+    there = known.loc[mine.index]
+    if task == "subtyping":
+        unknown, differs = there["label"].fillna("") == "", there["label"].fillna("") != mine["label"].fillna("")
+    else:
+        unknown = there["time_days"].isna() | there["event"].isna() | (there["time_days"] <= 0)
+        differs = (there["time_days"] != mine["time_days"]) | (there["event"] != mine["event"])
+    what = "a label" if task == "subtyping" else "an outcome"
+    for kind, which, said in (
+        ("filled_in", unknown, "does not know"),
+        ("other_targets", differs & ~unknown, "has otherwise"),
+    ):
+        if which.any():
+            text = f"{task}: {int(which.sum())} patients are evaluated on {what} that the cohort {said}"
+            yield Finding(WARNING, kind, text, number, int(which.sum()), _examples(which.index[which]))

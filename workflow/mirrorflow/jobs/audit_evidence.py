@@ -1,0 +1,167 @@
+"""What the files of a run say they were made from, read for the auditor."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow import evidence
+from mirrorflow.audit import LEAK, Finding
+from mirrorflow.cohort import to_units
+from mirrorflow.errors import InputError
+from mirrorflow.evidence import Seen
+from mirrorflow.splits import Fold, evaluation_units, training_edges
+from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.tables import read_text_sheet
+
+
+@dataclass
+class Evidence:
+    """Findings, and the lines "who was seen" of the page."""
+
+    findings: list[Finding] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Paths of what a protocol's rules left on a cohort, beside the folds: any of them may be empty."""
+
+    genes: Sequence[str] = ()
+    """Gene manifests ``[few-shot-]fold<k>.tsv``, each with a ``.json`` beside it."""
+    support: str = ""
+    models: Sequence[str] = ()
+    """done.json of pretrained folds, each with a ``config.json`` beside it."""
+    manifests: Sequence[str] = ()
+    """Of the methods' predictions."""
+
+
+def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protocol: Mapping[str, Any]) -> Evidence:
+    """Everything the records say about a protocol on a cohort."""
+    found = Evidence()
+    found.findings += evidence.audit_membership(folds, frame)
+    for manifest in map(Path, records.genes):
+        prefix, _, number = manifest.stem.rpartition("fold")
+        record = json.loads(manifest.with_suffix(".json").read_text())
+        what = f"genes{_of_shots(prefix)}"
+        findings, seen = evidence.audit_gene_record(folds[int(number)], int(number), record, what)
+        found.findings += findings
+        found.seen += seen
+    if records.support:
+        found.findings += evidence.audit_support(_support_of(records.support, protocol), folds)
+    units = to_units(frame, protocol["unit"])
+    for path in records.models:
+        _read_model(Path(path), folds, units, found)
+    _read_predictions(records.manifests, frame, units, folds, protocol, found)
+    return found
+
+
+def _of_shots(name: str) -> str:
+    """What is made for the k-shot settings alone lies under ``few-shot-...``."""
+    return " of the k-shot settings" if name.startswith("few-shot-") else ""
+
+
+def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
+    """The sets that this protocol draws from the file of its basis."""
+    support = read_text_sheet(path)
+    mine = support["replacement"] == str(protocol["few_shot_replacement"])
+    return support[mine & (support["survival_bins"] == protocol["survival_bins"])]
+
+
+def _read_model(record: Path, folds: Sequence[Fold], units: pd.DataFrame, found: Evidence) -> None:
+    config = record.with_name("config.json")
+    if not config.exists():
+        return
+    made_with = json.loads(config.read_text())
+    encoder, method, seed = record.parent.parts[-4:-1]
+    number = int(made_with["fold"])
+    scaled = " and RNA scaler" if made_with["data"].get("rna_scaling") == "train" else ""
+    training = units.loc[units["patient"].isin(folds[number].train), "unit"]
+    digests = {"training": _digest(training), "everybody": _digest(units["unit"])}
+    name = f"pretraining{scaled} of {method}{_of_shots(record.parent.name)} ({encoder}, {seed})"
+    findings, seen = evidence.audit_pretraining(name, number, folds[number], units, made_with["data"]["units"], digests)
+    found.findings += findings
+    found.seen.append(seen)
+
+
+def _digest(names: pd.Series) -> str:
+    """As :class:`mirrorflow.jobs.paired.PairedUnits` writes it (that module imports torch)."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def _read_predictions(
+    manifests: Sequence[str],
+    frame: pd.DataFrame,
+    units: pd.DataFrame,
+    folds: Sequence[Fold],
+    protocol: Mapping[str, Any],
+    found: Evidence,
+) -> None:
+    """Findings of all methods; one that all methods share stands once."""
+    epochs: set[str] = set()
+    bins: dict[int, str] = {}
+    shared: dict[Finding, None] = {}
+    for manifest in map(Path, manifests):
+        for name in json.loads(manifest.read_text())["written"]:
+            stored, task = _stored(manifest.parent / name), name.split("/")[0]
+            number = int(stored.rows["fold"].iloc[0])
+            epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
+            shared |= dict.fromkeys(_file_findings(stored, task, folds[number], frame, units))
+            if task == "survival":
+                noted, bins[number] = _bins_of(stored, frame, folds[number], number)
+                found.findings += [one for one in noted if one not in found.findings]
+    found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
+    found.findings += shared
+    found.findings += _leaking_bins(bins, protocol)
+    found.seen += [_seen_by_bins(number, who, frame, folds[number]) for number, who in sorted(bins.items())]
+
+
+def _stored(path: Path) -> Predictions:
+    stored = read_predictions(path)
+    missing = {"fold", "patient", "setting"} - set(stored.rows)
+    if missing or stored.rows.empty:
+        message = f"{path}: no predictions file (columns missing: {', '.join(sorted(missing)) or 'none, but no row'})"
+        raise InputError(message)
+    return stored
+
+
+def _file_findings(
+    stored: Predictions, task: str, fold: Fold, frame: pd.DataFrame, units: pd.DataFrame
+) -> Iterator[Finding]:
+    rows, number = stored.rows, int(stored.rows["fold"].iloc[0])
+    names = rows["slide_id"].where(rows["slide_id"].fillna("") != "", rows["patient"])
+    predicted = rows.assign(unit=names)[["patient", "unit"]].drop_duplicates()
+    last_batch = any(note["lost_units"] for note in stored.notes["settings"])
+    expected = evaluation_units(units, fold, task)
+    yield from evidence.audit_evaluated(task, number, fold, expected, predicted, last_batch=last_batch)
+    yield from evidence.audit_filled_in(task, number, rows, frame)
+
+
+def _bins_of(stored: Predictions, frame: pd.DataFrame, fold: Fold, number: int) -> tuple[list[Finding], str]:
+    noted = next((note["bin_edges_days"] for note in stored.notes["settings"] if note.get("bin_edges_days")), None)
+    if noted is None:
+        return [], "unknown"
+    scopes = {"training": "fold", "everybody": "cohort"}
+    edges = {who: training_edges(frame, fold, len(noted), scope) for who, scope in scopes.items()}
+    return evidence.audit_bins(number, noted, edges)
+
+
+def _leaking_bins(bins: Mapping[int, str], protocol: Mapping[str, Any]) -> list[Finding]:
+    """Bins of everybody under a protocol that says otherwise (where it says so, the protocol's key is the leak)."""
+    wrong = [number for number, who in bins.items() if who == "everybody"]
+    if protocol["survival_bins"] == "cohort" or not wrong:
+        return []
+    text = f"survival bins of folds {', '.join(map(str, sorted(wrong)))} were set with the outcomes of everybody"
+    return [Finding(LEAK, "survival_bins", text, None, len(wrong))]
+
+
+def _seen_by_bins(number: int, who: str, frame: pd.DataFrame, fold: Fold) -> Seen:
+    known = set(frame.loc[frame["time_days"].gt(0) & frame["event"].notna(), "patient"])
+    if who == "unknown":
+        return Seen("survival bins", number, -1, -1, "edges of unknown origin")
+    seen = known & set(fold.train) if who == "training" else known
+    return Seen("survival bins", number, len(seen), len(seen & set(fold.val)), f"outcomes of {who}, by the edges")

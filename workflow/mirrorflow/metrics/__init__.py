@@ -1,0 +1,83 @@
+"""Metrics of one fold's predictions, for one weighting of its units or for many at once.
+
+``weights`` [resample, unit] counts how often a unit is in a resample; a row of ones is the fold itself, so
+that the bootstrap is a matrix product. An undefined metric is NaN, and a reason says why. The forms are ours
+because no library scores a thousand weightings at once; each is held against scikit-learn, scikit-survival
+or lifelines in tests/reference.
+"""
+
+from mirrorflow.metrics.calibration import d_calibration, expected_calibration_error, undo_smoothing
+from mirrorflow.metrics.follow_up import FollowUp, follow_up, survival_at
+from mirrorflow.metrics.subtyping import (
+    accuracy,
+    auroc,
+    balanced_accuracy,
+    confusion,
+    f1_macro,
+    subtyping_metrics,
+)
+from mirrorflow.metrics.survival import (
+    brier_scores,
+    c_index,
+    integrated_brier,
+    mean_time_auc,
+    survival_metrics,
+    uno_c,
+)
+
+SUBTYPING_METRICS = ("accuracy", "f1_macro", "balanced_accuracy", "auroc", "ece")
+SURVIVAL_METRICS = ("c_index", "uno_c", "mean_t_auc", "ibs", "d_calibration")
+LOWER_IS_BETTER = frozenset({"ece", "ece_unsmoothed", "ibs", "d_calibration"})
+"""All other metrics are better when higher."""
+DISTANCES = frozenset({"ece", "ece_unsmoothed", "d_calibration"})
+"""Distances from a perfect value: a resample adds noise of its own, so that a percentile interval lies beyond the
+printed value; they get no interval and no verdict."""
+NEEDS_FOLLOW_UP = frozenset({"uno_c", "mean_t_auc", "ibs"})
+"""Metrics weighted by the training patients' censoring; unstable with few evaluation events."""
+FEW_EVENTS = 10
+"""Below this many evaluation events such a metric is flagged unstable."""
+
+__all__ = [
+    "DISTANCES",
+    "FEW_EVENTS",
+    "LOWER_IS_BETTER",
+    "NEEDS_FOLLOW_UP",
+    "SUBTYPING_METRICS",
+    "SURVIVAL_METRICS",
+    "FollowUp",
+    "accuracy",
+    "auroc",
+    "balanced_accuracy",
+    "brier_scores",
+    "c_index",
+    "confusion",
+    "d_calibration",
+    "expected_calibration_error",
+    "f1_macro",
+    "follow_up",
+    "integrated_brier",
+    "mean_time_auc",
+    "subtyping_metrics",
+    "survival_at",
+    "survival_metrics",
+    "undefined_reason",
+    "undo_smoothing",
+    "uno_c",
+]
+
+
+def undefined_reason(
+    metric: str, n_units: int, classes_present: int, events: int, follow_up_reason: str = "", *, curves: bool = True
+) -> str:
+    """Why ``metric`` is NaN on a fold. ``curves``: whether the method gives survival functions."""
+    if n_units == 0:
+        return "no evaluation unit"
+    if metric in ("ibs", "d_calibration") and not curves:
+        return "the method gives no survival function"
+    if metric in NEEDS_FOLLOW_UP and follow_up_reason:
+        return follow_up_reason
+    if metric in ("c_index", "uno_c"):
+        return f"no comparable pair ({events} events)"
+    if metric == "mean_t_auc":
+        return f"no time with both events before and patients alive after it ({events} events)"
+    return f"only {classes_present} class among the evaluation units"

@@ -1,0 +1,144 @@
+"""Survival: whether the riskier die earlier (C), and whether predicted curves hold (Brier, calibration)."""
+
+import numpy as np
+
+from mirrorflow.metrics.calibration import d_calibration
+from mirrorflow.metrics.follow_up import FollowUp
+from mirrorflow.metrics.weighted import ratio
+
+TIED = 1e-8
+"""Risks closer than this are tied, as in scikit-survival."""
+
+
+def c_index(risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Harrell's C: share of comparable pairs in which the earlier event has the higher risk; tied risks 0.5.
+
+    A pair is comparable when the earlier time is an event (or, at equal times, one is an event and the
+    other is censored), as in scikit-survival.
+    """
+    return _concordance(risk, _comparable(time_days, event).astype(float), weights)
+
+
+def uno_c(
+    risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Uno's C: as Harrell's, each pair weighted by 1 / G(t)^2 of its event, events before tau only.
+
+    G: censoring survival of the training patients (Uno et al. 2011; scikit-survival's concordance_index_ipcw).
+    """
+    if followed.reason:
+        return np.full(len(weights), np.nan)
+    early = time_days < followed.tau
+    return _concordance(risk, _comparable(time_days, event) * (early / followed.uncensored**2)[:, None], weights)
+
+
+def _comparable(time_days: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """[unit, unit] whether the first had its event before the second was gone."""
+    earlier, same = time_days[:, None] < time_days[None, :], time_days[:, None] == time_days[None, :]
+    return event[:, None] & (earlier | (same & ~event[None, :]))
+
+
+def _concordance(risk: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    agree = pairs * _wins(risk, risk)
+    return ratio(((weights @ agree) * weights).sum(1), ((weights @ pairs) * weights).sum(1))
+
+
+def _wins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[one, other] 1 where ``one`` has the higher risk, 0.5 where they are tied."""
+    difference = one[:, None] - other[None, :]
+    tied = np.abs(difference) <= TIED
+    return 0.5 * tied + 1.0 * (~tied & (difference > 0))
+
+
+def mean_time_auc(
+    risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Cumulative/dynamic AUC over the grid, mean weighted by the evaluation units' drops in survival.
+
+    At a time: events until then (weighted 1 / G) against those who live longer (Hung and Chiang 2010,
+    Lambert and Chevret 2016; scikit-survival's cumulative_dynamic_auc). Times without a case or a control in
+    a resample do not count.
+    """
+    if followed.reason:
+        return np.full(len(weights), np.nan)
+    wins = _wins(risk, risk)
+    areas = np.stack([_area_at(t, wins, time_days, event, weights, followed.uncensored) for t in followed.grid], axis=1)
+    survival = _kaplan_meier(time_days, event, weights, followed.grid)
+    drops = -np.diff(survival, axis=1, prepend=1.0)
+    counted = np.where(np.isnan(areas), 0.0, drops)
+    return ratio((np.nan_to_num(areas) * counted).sum(1), counted.sum(1))
+
+
+def _area_at(
+    time: float,
+    wins: np.ndarray,
+    time_days: np.ndarray,
+    event: np.ndarray,
+    weights: np.ndarray,
+    uncensored: np.ndarray,
+) -> np.ndarray:
+    cases, controls = event & (time_days <= time), time_days > time
+    up, down = weights[:, cases] / uncensored[cases], weights[:, controls]
+    return ratio(((up @ wins[np.ix_(cases, controls)]) * down).sum(1), up.sum(1) * down.sum(1))
+
+
+def _kaplan_meier(time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Survival [resample, time] of the units themselves."""
+    moments = np.unique(time_days[event])
+    died = weights @ (event[:, None] & (time_days[:, None] == moments)).astype(float)
+    at_risk = weights @ (time_days[:, None] >= moments).astype(float)
+    steps = np.cumprod(1 - np.nan_to_num(ratio(died, at_risk)), axis=1)
+    steps = np.hstack([np.ones((len(weights), 1)), steps])
+    return steps[:, np.searchsorted(moments, times, side="right")]
+
+
+def brier_scores(
+    survival: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Brier score [resample, time] of predicted survival [unit, time] on the grid, weighted by censoring.
+
+    Graf et al. 1999; scikit-survival's brier_score.
+    """
+    dead = event[:, None] & (time_days[:, None] <= followed.grid)
+    alive = time_days[:, None] > followed.grid
+    losses = survival**2 * dead / followed.uncensored[:, None]
+    losses = losses + (1 - survival) ** 2 * alive / followed.uncensored_grid
+    return ratio(weights @ losses, weights.sum(1)[:, None])
+
+
+def integrated_brier(
+    survival: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Brier score integrated over the grid and divided by its length; lower is better."""
+    if followed.reason:
+        return np.full(len(weights), np.nan)
+    scores = brier_scores(survival, time_days, event, weights, followed)
+    return np.trapezoid(scores, followed.grid, axis=1) / (followed.grid[-1] - followed.grid[0])
+
+
+def survival_metrics(
+    risk: np.ndarray,
+    time_days: np.ndarray,
+    event: np.ndarray,
+    weights: np.ndarray,
+    followed: FollowUp,
+    on_grid: np.ndarray | None = None,
+    at_own_time: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Every metric of SURVIVAL_METRICS, each [resample].
+
+    on_grid [unit, time] and at_own_time [unit]: predicted survival at the grid and at each unit's time, None
+    for methods without a survival function (whose ``ibs`` and ``d_calibration`` are NaN).
+    """
+    undefined = np.full(len(weights), np.nan)
+    scores = {
+        "c_index": c_index(risk, time_days, event, weights),
+        "uno_c": uno_c(risk, time_days, event, weights, followed),
+        "mean_t_auc": mean_time_auc(risk, time_days, event, weights, followed),
+        "ibs": undefined,
+        "d_calibration": undefined,
+    }
+    if on_grid is not None and at_own_time is not None:
+        scores["ibs"] = integrated_brier(on_grid, time_days, event, weights, followed)
+        scores["d_calibration"] = d_calibration(at_own_time, event, weights)
+    return scores
