@@ -8,8 +8,19 @@ import pytest
 import yaml
 
 from mirrorflow import config as configs
-from mirrorflow.config import PROTOCOL_PRESETS, basis_of, fill_defaults, load_schema, pretrain_settings, resolve
+from mirrorflow.config import (
+    METHOD_DEFAULTS,
+    PROTOCOL_PRESETS,
+    SUPERVISED_TRAINING,
+    basis_of,
+    few_shot_prefix,
+    fill_defaults,
+    load_schema,
+    pretrain_settings,
+    resolve,
+)
 from mirrorflow.errors import ConfigError
+from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.slides.grid import PRESETS
 from mirrorflow.tables.comparison import PAPER_PRETRAINING
 
@@ -183,7 +194,23 @@ def test_methods_start_from_their_defaults_and_variants_from_their_method():
     assert config["methods"]["mirror--exact"]["family"] == "mirror"
     settings = pretrain_settings(config, "mirror--exact")
     assert settings["attention"] == "exact"
-    assert settings == config["pretrain"] | {"attention": "exact"}
+    assert settings.items() <= (config["pretrain"] | {"attention": "exact"}).items()
+
+
+def test_each_family_gets_the_pretraining_keys_it_knows():
+    methods = {"mirror": {}, "tangle": {"pretrain": {"temperature": 0.1}}, "linear": {}}
+    config = resolve(minimal(methods=methods))
+    for name in ("mirror", "tangle"):
+        split_settings(pretrain_settings(config, name), name, patch_dim=8, gene_count=9, seed=0)
+    assert pretrain_settings(config, "tangle")["temperature"] == 0.1
+    assert not {"prototypes", "losses", "attention"} & set(pretrain_settings(config, "tangle"))
+    assert pretrain_settings(config, "linear") == {}
+
+
+def test_pretraining_keys_of_another_family_are_refused():
+    message = refused(minimal(methods={"tangle": {"pretrain": {"prototypes": 9}}}))
+    assert "methods.tangle.pretrain.prototypes: no setting of tangle" in message
+    assert "linear is not pretrained" in refused(minimal(methods={"linear": {"pretrain": {"width": 9}}}))
 
 
 def test_every_method_has_the_settings_its_predictor_needs():
@@ -192,6 +219,34 @@ def test_every_method_has_the_settings_its_predictor_needs():
     for name, method in methods.items():
         needed = {"linear": ["C", "pooling"], "cox": ["components", "alpha", "pooling"]}.get(method["family"], [])
         assert [key for key in needed if key not in method] == [], name
+
+
+def test_a_supervised_methods_settings_are_merged_key_by_key_with_its_defaults():
+    methods = {"abmil": {"train": {"epochs": 3}, "network": {"width": 64}}, "abmil--flat": None}
+    config = resolve(minimal(methods=methods))["methods"]
+    assert config["abmil"]["train"] == SUPERVISED_TRAINING | {"epochs": 3}
+    assert config["abmil"]["network"] == METHOD_DEFAULTS["abmil"]["network"] | {"width": 64}
+    assert config["abmil--flat"]["train"] == SUPERVISED_TRAINING
+    assert config["abmil--flat"]["family"] == "abmil"
+
+
+def test_settings_of_another_methods_network_are_refused():
+    assert "methods.abmil.network: heads: this method has width, attention_width, dropout" in refused(
+        minimal(methods={"abmil": {"network": {"heads": 4}}})
+    )
+    assert "methods.linear.train: epochs: this method has none" in refused(
+        minimal(methods={"linear": {"train": {"epochs": 4}}})
+    )
+    assert "unknown key 'epoch'; did you mean 'epochs'?" in refused(minimal(methods={"abmil": {"train": {"epoch": 4}}}))
+
+
+def test_survpath_asks_for_pathways_and_takes_those_of_the_gene_selection():
+    message = refused(minimal(methods={"survpath": None}))
+    assert "methods.survpath.gene_sets: pathways are needed" in message
+    selection = {"expression": minimal()["expression"] | {"selection": {"gene_sets": "sets.csv"}}}
+    assert resolve(minimal(methods={"survpath": None}, **selection))["methods"]["survpath"]["gene_sets"] == "sets.csv"
+    own = resolve(minimal(methods={"survpath": {"gene_sets": "random"}}, **selection))
+    assert own["methods"]["survpath"]["gene_sets"] == "random"
 
 
 def test_an_unknown_method_lists_the_known_ones():
@@ -241,6 +296,20 @@ def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -
         yield from described(others, f"{where}.*", definitions)
 
 
+@pytest.mark.parametrize(
+    ("preset", "method", "shots", "prefix"),
+    [
+        ("honest", "rfe", [10], "few-shot-"),
+        ("honest", "variance", [10], ""),  # sees no label anyway
+        ("honest", "rfe", [], ""),
+        ("paper", "rfe", [10], ""),
+    ],
+)
+def test_k_shot_settings_have_genes_of_their_own_only_where_those_of_the_fold_saw_labels(preset, method, shots, prefix):
+    config = {"expression": {"selection": {"method": method}}, "evaluation": {"shots": shots}}
+    assert few_shot_prefix(config, PROTOCOL_PRESETS[preset]) == prefix
+
+
 def test_every_key_of_the_schema_has_a_description():
     schema = load_schema()
     keys = dict(described(schema, "", schema["$defs"]))
@@ -272,7 +341,9 @@ def test_defaults_of_the_schema_fit_the_schema():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
 def test_the_configs_that_come_with_the_project_are_accepted(path):
-    config = resolve(yaml.safe_load(path.read_text(encoding="utf-8")))
+    # Ablations go on top of another config.
+    base = {} if path.name != "ablations.yaml" else yaml.safe_load((path.parent / "config.yaml").read_text("utf-8"))
+    config = resolve(base | yaml.safe_load(path.read_text(encoding="utf-8")))
     assert config["cohorts"]
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from mirrorflow.models import losses
 from mirrorflow.models.mirror import MirrorSettings
-from mirrorflow.models.objective import loss_weights, total_loss
+from mirrorflow.models.objective import loss_weights
+from mirrorflow.models.paired import total_loss
 
 TINY = MirrorSettings(patch_dim=4, gene_count=3, width=48, tokens=4)
 number = st.floats(-6, 6, allow_nan=False)
@@ -124,7 +125,7 @@ def test_objectives_weight_the_terms_as_named(objective, style, cluster):
     assert weights == pytest.approx(expected)
     terms = {name: torch.tensor(10.0**power) for power, name in enumerate(expected)}
     by_hand = 0.5 + 1.5 + 15 + style * 1000 + cluster * 10_000
-    assert total_loss(terms, chosen).item() == pytest.approx(by_hand)
+    assert total_loss(terms, loss_weights(chosen)).item() == pytest.approx(by_hand)
 
 
 def test_lambdas_of_table_viii_enter_the_total():

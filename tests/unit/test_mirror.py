@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
-from mirrorflow.models.objective import loss_terms, total_loss
+from mirrorflow.models.paired import total_loss
 from mirrorflow.models.retention import random_mask
 from mirrorflow.models.rna import HeadAttention
 from mirrorflow.models.style import Prototypes
@@ -30,7 +30,7 @@ def inputs(batch: int = 3, patches: int = 9) -> tuple[torch.Tensor, torch.Tensor
 def terms_of(settings: MirrorSettings) -> dict[str, torch.Tensor]:
     model = build_mirror(settings, 0)
     output = model(*inputs(), generator=torch.Generator().manual_seed(1))
-    return loss_terms(output, settings)
+    return model.loss_terms(output)
 
 
 def parameter_count(module: torch.nn.Module) -> int:
@@ -64,9 +64,9 @@ def test_an_mlp_ratio_of_4_does_not_give_the_published_count():
 def test_every_parameter_of_either_form_gets_a_gradient(attention, objective):
     settings = variant(attention=attention, objective=objective)
     model = build_mirror(settings, 0)
-    terms = loss_terms(model(*inputs(), generator=torch.Generator().manual_seed(0)), settings)
-    total_loss(terms, settings).backward()
-    assert list(terms) == TERMS
+    terms = model.loss_terms(model(*inputs(), generator=torch.Generator().manual_seed(0)))
+    total_loss(terms, model.loss_weights()).backward()
+    assert list(terms) == model.term_names() == TERMS
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
 
 
@@ -84,7 +84,7 @@ def test_every_parameter_of_either_form_gets_a_gradient(attention, objective):
 )
 def test_any_subset_of_losses(losses, expected):
     terms = terms_of(variant(losses=losses))
-    assert list(terms) == expected
+    assert list(terms) == build_mirror(variant(losses=losses), 0).term_names() == expected
     assert all(term.isfinite() for term in terms.values())
 
 
@@ -114,11 +114,12 @@ def test_hard_alignment_replaces_the_prototypes():
 
 def test_same_patient_negatives_are_a_setting():
     patients = torch.tensor([0, 0, 1])
-    model = build_mirror(TINY, 0).eval()
-    output = model(*inputs(), generator=torch.Generator().manual_seed(0))
-    kept = loss_terms(output, TINY, patients)["alignment"]
-    dropped = loss_terms(output, variant(same_patient_negatives="drop"), patients)["alignment"]
-    assert dropped < kept
+    terms = {}
+    for choice in ("keep", "drop"):
+        model = build_mirror(variant(same_patient_negatives=choice), 0).eval()
+        output = model(*inputs(), generator=torch.Generator().manual_seed(0))
+        terms[choice] = model.loss_terms(output, patients)["alignment"]
+    assert terms["drop"] < terms["keep"]
 
 
 def test_weights_are_interchangeable_between_attention_forms():
@@ -155,7 +156,7 @@ def test_losses_of_a_padded_batch_do_not_see_the_padding():
     other = patches.clone()
     other[1, 3:] = 1e3
     first, second = (
-        loss_terms(model(p, genes, counts=counts, generator=torch.Generator().manual_seed(0)), TINY)
+        model.loss_terms(model(p, genes, counts=counts, generator=torch.Generator().manual_seed(0)))
         for p in (patches, other)
     )
     assert {name: term.item() for name, term in first.items()} == pytest.approx(

@@ -1,81 +1,20 @@
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
 from mirrorflow.jobs import pretrain as job
-from mirrorflow.jobs.embed import embed_fold
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.embeddings import read_embeddings
-from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.models import load_model
-
-PATIENTS = [f"TCGA-{number:02d}" for number in range(12)]
-TRAIN = PATIENTS[:9]
-SETTINGS = {
-    "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
-    "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
-}  # fmt: skip
-
-
-class Cohort:
-    """A cohort on disk; the first patient has two slides, the second lost one of two."""
-
-    def __init__(self, folder: Path, *, patch_dim: int = 5, genes: int = 7) -> None:
-        rng = np.random.default_rng(0)
-        self.folder, self.index = folder, folder / "features.tsv"
-        slides = {patient: [f"{patient}-A"] for patient in PATIENTS}
-        slides[PATIENTS[0]].append(f"{PATIENTS[0]}-B")
-        slides[PATIENTS[1]].append(f"{PATIENTS[1]}-B")
-        rows = []
-        for patient, names in slides.items():
-            for name in names:
-                path = folder / f"{name}.h5"
-                with h5py.File(path, "w") as file:
-                    file["features"] = rng.normal(size=(8, patch_dim)).astype(np.float32)
-                status = "failed" if name == f"{PATIENTS[1]}-B" else "ok"
-                rows.append((name, patient, str(path), 8, patch_dim, status))
-        columns = ["slide_id", "patient", "path", "patches", "dim", "status"]
-        pd.DataFrame(rows, columns=columns).to_csv(self.index, sep="\t", index=False)
-        self.units = pd.DataFrame({"unit": PATIENTS, "patient": PATIENTS, "slide_ids": list(slides.values())})
-        self.write_genes(rng.normal(size=(genes, len(PATIENTS))).astype(np.float32))
-
-    def write_genes(self, values: np.ndarray) -> None:
-        ids = [f"ENST{number}" for number in range(len(values))]
-        with ExpressionWriter(self.folder / "expression.parquet", PATIENTS) as writer:
-            writer.add(ids, ids, values)
-            writer.finish({}, {})
-        manifest = pd.DataFrame({"id": ids[::-1], "gene": ids[::-1]})
-        manifest.to_csv(self.folder / "genes.tsv", sep="\t", index=False)
-
-    @property
-    def inputs(self) -> tuple:
-        return (self.units, self.index, self.folder / "expression.parquet", self.folder / "genes.tsv")
-
-    def pretrain(self, folder: Path, *, fold: int = 0, train=TRAIN, **changes) -> None:
-        job.pretrain_fold(
-            *self.inputs, train, folder, SETTINGS | changes,
-            seed=1, fold=fold, rna_scaling="train", rna_clip=10.0, threads=1, device="cpu",
-        )  # fmt: skip
-
-    def embed(self, folder: Path, **settings) -> Path:
-        path = folder / "embeddings.safetensors"
-        embed_fold(*self.inputs, folder, path, settings, seed=1, threads=1, device="cpu")
-        return path
+from pretraining_cohort import PATIENTS, SETTINGS, TRAIN, Cohort, losses
 
 
 @pytest.fixture
 def cohort(tmp_path) -> Cohort:
     return Cohort(tmp_path)
-
-
-def losses(folder: Path) -> pd.DataFrame:
-    history = pd.read_csv(folder / "history.csv")
-    return history[["epoch", "total", "alignment", "slide_retention", "rna_retention", "style", "cluster", "tau"]]
 
 
 def test_a_fold_is_trained_saved_and_kept(cohort, tmp_path, monkeypatch):
@@ -151,6 +90,18 @@ def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):
     cohort.embed(folder, draws=2, mode="frozen")
 
 
+def test_tangle_goes_through_the_same_job(cohort, tmp_path):
+    settings = {key: SETTINGS[key] for key in ("width", "tokens", "epochs", "batch_size", "learning_rate", "precision")}
+    job.pretrain_fold(
+        *cohort.inputs, TRAIN, tmp_path / "fold0", settings,
+        family="tangle", seed=1, fold=0, rna_scaling="train", rna_clip=None, threads=1, device="cpu",
+    )  # fmt: skip
+    assert type(load_model(tmp_path / "fold0").network).__name__ == "Tangle"
+    assert json.loads((tmp_path / "fold0/retrieval.json").read_text())["gallery"] == 3
+    embeddings = read_embeddings(cohort.embed(tmp_path / "fold0", draws=2, mode="resampled_dropout"))
+    assert embeddings.slide.shape == embeddings.rna_eval.shape == (2, 12, 48)
+
+
 def test_embedding_refuses_other_genes_than_the_models(cohort, tmp_path):
     cohort.pretrain(tmp_path / "fold0")
     cohort.write_genes(np.ones((6, len(PATIENTS)), np.float32))
@@ -186,8 +137,14 @@ def test_a_patients_slides_are_one_bag(cohort):
 
 
 def test_the_cache_stays_under_its_limit(cohort):
+    """Only what cannot be mapped is kept: here, compressed files."""
+    for patient in PATIENTS:
+        with h5py.File(cohort.folder / f"{patient}-A.h5", "a") as file:
+            values = file["features"][:]
+            del file["features"]
+            file.create_dataset("features", data=values, compression="gzip")
     bags = FeatureBags([[cohort.folder / f"{patient}-A.h5"] for patient in PATIENTS], 400e-9)
-    assert all(bags[i].shape == (8, 5) for i in range(12))
+    assert all(bags.rows(i, np.array([7, 0])).shape == (2, 5) for i in range(12))
     assert bags.left == 400 - 2 * 8 * 5 * 4
 
 

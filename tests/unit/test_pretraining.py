@@ -9,25 +9,13 @@ import torch
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
-from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_tokens, patch_moments, prefetched
+from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
 from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
-from mirrorflow.training.retrieval import modality_gap, recall_at, retrieval_report
+from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
+from planted import GENES, PATCH_DIM, TOKENS, planted
 
-PATCH_DIM, GENES, TOKENS = 8, 30, 10
-TIMES = {"seconds", "samples_per_second", "peak_memory_mb"}
-
-
-def planted(units: int = 32, seed: int = 0) -> tuple[ArrayBags, np.ndarray]:
-    """Slides and RNA that share four latent factors a unit."""
-    rng = np.random.default_rng(seed)
-    factors = rng.normal(size=(units, 4))
-    to_patches, to_genes = rng.normal(size=(4, PATCH_DIM)), rng.normal(size=(4, GENES))
-    bags = [
-        (row @ to_patches + 0.5 * rng.normal(size=(rng.integers(4, 20), PATCH_DIM))).astype(np.float32)
-        for row in factors
-    ]
-    return ArrayBags(bags), (factors @ to_genes + 0.2 * rng.normal(size=(units, GENES))).astype(np.float32)
+TIMES = {"seconds", "samples_per_second", "waited_seconds", "peak_memory_mb"}
 
 
 def model_of(seed: int = 0, **changes):
@@ -65,7 +53,7 @@ def test_training_finds_the_planted_pairs(attention, short):
     assert history[-1]["total"] < 0.5 * history[0]["total"]
     assert [row["epoch"] for row in history] == list(range(1, 11))
     rng = np.random.default_rng(0)
-    drawn = torch.from_numpy(np.stack([draw_tokens(bags[i], TOKENS, rng) for i in range(len(bags))]))
+    drawn = torch.from_numpy(np.stack([bags.rows(i, draw_rows(bags.size(i), TOKENS, rng)) for i in range(len(bags))]))
     with torch.inference_mode():
         slide, rna = model.align(*model.encode(drawn, torch.from_numpy(genes)))
     report = retrieval_report(slide.numpy(), rna.numpy(), [str(i) for i in range(len(bags))])
@@ -121,6 +109,12 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
         def __getitem__(self, i):
             return (bags if finished else quiet)[i]
 
+        def size(self, i):
+            return len(self[i])
+
+        def rows(self, i, index):
+            return self[i][index]
+
     with pytest.raises(MirrorflowError, match=r"not finite at epoch 2, step 3 \(total=.*lower learning_rate"):
         pretrain(model, Poisoned(), genes, chosen, device="cpu", on_epoch=lambda *_: finished.append(1))
     assert len(finished) == 1
@@ -167,6 +161,33 @@ def test_an_empty_bag_is_refused_by_name():
         pretrain(model_of(), SomeBags(bags, [3, 2, 1, 0]), genes, settings_of(), device="cpu")
 
 
+@pytest.mark.parametrize("short", ["resample", "mask"])
+@pytest.mark.parametrize("attention", ["exact", "nystrom"])
+def test_bags_of_one_patch_train(short, attention):
+    bags, genes = planted(4)
+    bags = ArrayBags([bag[:1] for bag in bags.arrays])
+    history = pretrain(model_of(attention=attention), bags, genes, settings_of(epochs=1, short=short), device="cpu")
+    assert math.isfinite(history[0]["total"])
+
+
+def test_a_full_gpu_ends_with_what_to_set(monkeypatch):
+    bags, genes = planted(4)
+    model = model_of()
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 8"):
+        pretrain(model, bags, genes, settings_of(tokens=4), device="cpu")
+
+
+def test_the_history_says_how_long_the_device_waited_for_data():
+    bags, genes = planted(4)
+    row = pretrain(model_of(), bags, genes, settings_of(epochs=1), device="cpu")[0]
+    assert 0 <= row["waited_seconds"] < row["seconds"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -182,13 +203,13 @@ def test_impossible_settings_are_named(changes, message):
 
 
 def test_tokens_are_drawn_without_replacement_unless_the_bag_is_smaller():
-    bag, rng = np.arange(6.0)[:, None], np.random.default_rng(0)
-    assert sorted(draw_tokens(bag, 6, rng)[:, 0]) == list(range(6))
-    assert len(set(draw_tokens(bag, 4, rng)[:, 0])) == 4
-    assert draw_tokens(bag, 9, rng).shape == (9, 1)
-    assert draw_tokens(bag[:1], 3, rng)[:, 0].tolist() == [0.0, 0.0, 0.0]
+    rng = np.random.default_rng(0)
+    assert sorted(draw_rows(6, 6, rng)) == list(range(6))
+    assert len(set(draw_rows(6, 4, rng))) == 4
+    assert draw_rows(6, 9, rng).shape == (9,)
+    assert draw_rows(1, 3, rng).tolist() == [0, 0, 0]
     with pytest.raises(InputError, match="empty bag"):
-        draw_tokens(bag[:0], 3, rng)
+        draw_rows(0, 3, rng)
 
 
 def test_short_bags_are_padded_with_zeros_and_counted():
@@ -239,4 +260,17 @@ def test_recall_counts_siblings_as_positives_and_ties_against():
     assert recall_at(swapped, gallery, ["a", "b", "c"], ks=(1, 3)) == {1: pytest.approx(1 / 3), 3: 1.0}
     assert recall_at(swapped, gallery, ["a", "a", "c"], ks=(1,)) == {1: 1.0}
     assert recall_at(np.ones((3, 3)), np.ones((3, 3)), ["a", "b", "c"], ks=(1,)) == {1: 0.0}
+    units = np.eye(3)
+    report = retrieval_report(3 * units, units, ["a", "b", "c"])
+    assert report["modality_gap"] == 2
+    assert report["modality_gap_unit"] == 0
     assert modality_gap(np.zeros((2, 2)), np.array([[3.0, 4], [0, 0]])) == 2.5
+
+
+def test_chance_is_what_random_orders_give():
+    patients = ["a", "a", "b", "c", "d", "e", "e", "e"]
+    rng = np.random.default_rng(0)
+    draws = [recall_at(rng.normal(size=(8, 4)), rng.normal(size=(8, 4)), patients, (1, 3)) for _ in range(4000)]
+    for k, chance in chance_at(patients, (1, 3)).items():
+        assert chance == pytest.approx(np.mean([draw[k] for draw in draws]), abs=0.01)
+    assert chance_at(["a", "b"], (1, 5)) == {1: 0.5, 5: 1.0}

@@ -110,6 +110,14 @@ def test_hazard_likelihood_is_that_of_the_bins_one_by_one():
     assert hazard_nll(logits, bins, events).item() == pytest.approx(np.mean(expected))
 
 
+def test_alpha_takes_weight_from_the_censored_alone():
+    logits = torch.randn(4, BINS, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    bins, events = torch.tensor([0, 1, 2, 3]), torch.tensor([1, 0, 1, 0])
+    one_by_one = [hazard_nll(logits[i : i + 1], bins[i : i + 1], events[i : i + 1]).item() for i in range(4)]
+    expected = (one_by_one[0] + 0.25 * one_by_one[1] + one_by_one[2] + 0.25 * one_by_one[3]) / 4
+    assert hazard_nll(logits, bins, events, alpha=0.75).item() == pytest.approx(expected)
+
+
 def test_the_likelihoods_of_all_that_can_happen_add_up_to_one():
     logits = torch.randn(1, BINS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     events = [hazard_nll(logits, torch.tensor([number]), torch.tensor([1])) for number in range(BINS)]

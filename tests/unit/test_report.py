@@ -19,16 +19,18 @@ from mirrorflow.jobs.make_report import ReportFiles, make_report
 from mirrorflow.jobs.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
 from mirrorflow.jobs.run_audit import run_audit
 from mirrorflow.report.blocks import Cell, Section, Table, Text, plain
-from mirrorflow.report.genes import mean_jaccard
+from mirrorflow.report.genes import mean_jaccard, stability_text
 from mirrorflow.report.head import has_random_weights, notices
 from mirrorflow.report.page import Page, build_page
 from mirrorflow.report.protocols import protocols_section
 from mirrorflow.report.results import clearly_best
+from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.slides import failures_first, slides_to_show
 from mirrorflow.splits import Fold
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
+from mirrorflow.training.retrieval import retrieval_report
 
 EVIL = "<script>alert('slide')</script>"
 CLASSES = ["luma", "lumb", "basal"]
@@ -174,6 +176,9 @@ class SmallRun:
             history = {name: (1 + i + k / 3) / epoch for i, name in enumerate(terms)}
             write_sheet(folder / "history.csv", pd.DataFrame({"epoch": epoch} | history))
             write_text(folder / "done.json", "{}")
+            names = ["a", "b", "c", "c"]
+            aligned = np.eye(4) + k
+            write_text(folder / "retrieval.json", json.dumps(retrieval_report(aligned, aligned, names)))
             self.models.append(str(folder / "done.json"))
 
     def write_ledger(self) -> str:
@@ -233,6 +238,7 @@ class SmallRun:
             genes=self.genes,
             ledgers=[self.ledger],
             figures=[self.figure_folder],
+            models=self.models,
             benchmarks=str(self.results / "benchmarks"),
         )
         destination = self.results / name
@@ -354,6 +360,20 @@ def test_genes_and_audits_are_counted(page: str) -> None:
     assert '<span class="badge leak">leak</span>' in page
 
 
+def test_retrieval_stands_beside_chance(page: str) -> None:
+    start = page.index("Was alignment learned?</h2>")
+    text = re.sub(r"<[^>]+>", " ", page[start : page.index("</section>", start)])
+    assert "gallery is every unit left out" in text
+    # Two of four units share a patient: chance (1 + 1 + 2 + 2) / 16.
+    assert "0.375" in text
+
+
+def test_models_without_newer_values_leave_their_cells_empty() -> None:
+    row = {"cohort": "a", "encoder": "b", "method": "mirror", "basis": "c", "gallery": 9.0, "modality_gap": 2.0}
+    table = retrieval_section(pd.DataFrame([row])).blocks[0]
+    assert [cell.text for cell in table.rows[0]][-2:] == ["2", ""]
+
+
 def test_reproduce_and_cost(page: str) -> None:
     assert "snakemake --cores 8 --resources gpu=1 --configfile &#39;config/my config.yaml&#39;" in page
     config = re.search(r"<pre tabindex=\"0\">(run: small.*?)</pre>", page, re.DOTALL)
@@ -460,6 +480,10 @@ def test_failures_come_first() -> None:
 def test_jaccard_by_hand() -> None:
     assert mean_jaccard([["a", "b"], ["b", "c"]]) == pytest.approx(1 / 3)
     assert np.isnan(mean_jaccard([["a"]]))
+    said = stability_text([["a", "b"], ["b", "c"], ["b"]])
+    assert "index: 0.44; of the 3 genes" in said
+    assert "1 are kept by all 3 folds and 2 by one alone" in said
+    assert "unknown" in stability_text([["a"]])
 
 
 @pytest.mark.parametrize(

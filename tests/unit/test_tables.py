@@ -8,7 +8,7 @@ import pytest
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.comparison import PAPER_PRETRAINING, differences
+from mirrorflow.tables.comparison import PAPER_PRETRAINING, PAPER_VARIANTS, differences
 from mirrorflow.tables.main import MAIN_METRICS, TITLES, cell_text, main_table, value_text
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, NUMBERS, beside_published, published_key
@@ -119,9 +119,10 @@ def test_every_published_label_of_tables_iii_and_iv_has_a_name(kind, column):
 
 
 def test_methods_and_encoders_are_named_as_published():
-    # beside_published maps cohorts alone.
+    # beside_published maps cohorts and variants alone.
     for kind in ("method", "encoder"):
-        assert all(label in ("", name) for name, label in published_key(NAMES, kind).items())
+        labels = {name: label for name, label in published_key(NAMES, kind).items() if "--" not in name}
+        assert all(label in ("", name) for name, label in labels.items())
 
 
 def test_names_are_path_names_and_stand_once():
@@ -172,7 +173,29 @@ def test_a_different_encoder_is_named(encoder, said):
 def test_every_setting_of_pretraining_that_differs_is_named(key):
     method = {"family": "mirror", "pretrain": PAPER_PRETRAINING | {key: "other"}}
     found = differences(COHORT, ENCODER, PAPER, method, "")
-    assert found == [f"pretraining {key}: other (paper: {PAPER_PRETRAINING[key]})", ALWAYS]
+    value = PAPER_PRETRAINING[key]
+    shown = "+".join(value) if isinstance(value, list) else value
+    assert found == [f"pretraining {key}: other (paper: {shown})", ALWAYS]
+
+
+def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else():
+    for name, changes in PAPER_VARIANTS.items():
+        method = {"family": "mirror", "pretrain": PAPER_PRETRAINING | changes}
+        found = differences(COHORT, ENCODER, PAPER, method, "", name=name)
+        hard = ["the paper does not give the loss of its hard alignment: ours is 1 - cosine"]
+        assert found == (hard if name == "mirror--hard-clustering" else []) + [ALWAYS]
+        assert len(differences(COHORT, ENCODER, PAPER, MIRROR, "", name=name)) == 1 + len(changes)
+
+
+def test_ablations_stand_beside_their_own_published_rows():
+    table = joined(*(cell(method=name) for name in ("mirror", *PAPER_VARIANTS)))
+    label = published_key(NAMES, "method")
+    for row in table.to_dict("records"):
+        mine = PUBLISHED["method"] == label[row["method"]]
+        mine &= (PUBLISHED["cohort"] == "TCGA-BRCA") & (PUBLISHED["metric"] == "accuracy")
+        found = PUBLISHED[mine & (PUBLISHED["paper"] == "mirror") & (PUBLISHED["setting"] == "all")]
+        assert row["published_mean"] in set(found["mean"]), row["method"]
+    assert len(table) == 1 + len(PAPER_VARIANTS)
 
 
 def test_other_methods_and_notes_are_reasons():

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mirrorflow.errors import MirrorflowError
 
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check a config and the sheets it names, and say what does not fit")
     check.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
     check.set_defaults(command=_check)
+    _add_preflight(commands)
     audit = commands.add_parser("audit", help="audit anyone's split files")
     audit.add_argument("--splits", type=Path, required=True, help="folder of splits_<k>.csv (columns train, val)")
     audit.add_argument("--patients", type=Path, help="sheet with patient and optionally site, label")
@@ -37,6 +39,33 @@ def _parser() -> argparse.ArgumentParser:
     reruns = commands.add_parser("reruns", help="print which rules run again after which change (a minute or two)")
     reruns.set_defaults(command=_reruns)
     return parser
+
+
+def _add_preflight(commands: Any) -> None:
+    preflight = commands.add_parser(
+        "preflight",
+        help="open everything a run will open; forecast patches, disk and hours; list what to mend",
+        description="Exit status 1 where the run would fail. Slides that would be ledgered as failed are listed and "
+        "do not count, unless --strict.",
+    )
+    preflight.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    preflight.add_argument("--patches-per-second", type=float, help="speed of the encoders, instead of measuring it")
+    preflight.add_argument("--cores", type=int, help="cores the run will have (all)")
+    preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be mended")
+    preflight.add_argument("--table", type=Path, help="write the list of findings to this TSV")
+    preflight.set_defaults(command=_preflight)
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    from mirrorflow.jobs.preflight import preflight
+
+    return preflight(
+        options.configfile,
+        patches_per_second=options.patches_per_second,
+        cores=options.cores,
+        strict=options.strict,
+        table=options.table,
+    )
 
 
 def _check(options: argparse.Namespace) -> int:

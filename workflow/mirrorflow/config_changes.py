@@ -24,7 +24,9 @@ OTHER_VALUES: dict[str, Any] = {
     "features.encoders.<name>.model": "timm/vit_tiny_patch16_224",
     "features.encoders.<name>.patching": "512px-20x",
     "features.encoders.<name>.weights": "random",
+    "methods.<name>.network": {"width": 8},
     "methods.<name>.pretrain": {"epochs": 7},
+    "methods.<name>.train": {"epochs": 7},
     "protocols.<name>.preset": "honest-published",
     "protocols.<name>.splits": "random",
 }

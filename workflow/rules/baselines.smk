@@ -9,6 +9,7 @@ rule fit_baseline:
         index=pooled_index,
         expression=expression_of,
         genes=gene_inputs,
+        few_shot_genes=few_shot_gene_inputs,
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:

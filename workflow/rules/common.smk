@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.config import PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
@@ -30,8 +30,9 @@ COHORTS = list(config["cohorts"])
 PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
-PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
-BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
+PRETRAINED = [name for name, method in config["methods"].items() if method["family"] in PRETRAINED_FAMILIES]
+SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
+BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]
 
 NAME = "[a-z0-9._-]+"
 
@@ -52,6 +53,7 @@ wildcard_constraints:
     source=NAME,
     method=any_of(config["methods"]),
     fold=r"\d+",
+    genes="(few-shot-)?",
     seed=r"\d+",
     shard=r"\d+",
 

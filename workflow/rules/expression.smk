@@ -38,12 +38,12 @@ rule select_genes:
         gene_sets=config["expression"]["selection"]["gene_sets"] or [],
     output:
         # kept where they are valid: the elimination costs minutes a fold
-        manifest=update(f"{BASIS}/genes/fold{{fold}}.tsv"),
-        record=update(f"{BASIS}/genes/fold{{fold}}.json"),
+        manifest=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
+        record=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.json"),
     log:
-        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/fold{{fold}}.log",
+        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/fold{{fold}}.tsv"
+        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 2
@@ -52,9 +52,10 @@ rule select_genes:
         runtime=60,
     params:
         version=versions.SELECTION,
-        scope=lambda wildcards: basis_keys(wildcards.basis)["gene_selection"],
+        scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
         settings=lambda wildcards: {
             **config["expression"]["selection"],
+            **({"method": "variance"} if wildcards.genes else {}),
             "tumour_types": cohort_of(wildcards)["tumour_types"],
             "scaling": basis_keys(wildcards.basis)["rna_scaling"],
             "clip": config["expression"]["clip"],

@@ -4,6 +4,7 @@
 rule extract_features:
     input:
         sheet=sheet_of,
+        files=slide_files,
         patches=f"{SLIDES}/shards/{{shard}}.tsv",
     output:
         status=f"{FEATURES}/shards/{{shard}}.tsv",

@@ -1,8 +1,11 @@
-"""MIRROR's pretraining, a job a fold, and the frozen embeddings made with it.
+"""Self-supervised pretraining (MIRROR, TANGLE), a job a fold, and the frozen embeddings made with it.
 
 Declared outputs are small records: Snakemake deletes outputs before a re-run, and models and embeddings are
 worth keeping (they know themselves what they were made from).
 """
+
+FOLDS_OF_A_JOB = "{fold}" if config["compute"]["gpu_share"] == 1 else "all"
+"""One job a fold; with `compute: gpu_share` above 1 a job serves all folds of a seed on one GPU."""
 
 
 rule pretrain_mirror:
@@ -10,25 +13,27 @@ rule pretrain_mirror:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        split=f"{BASIS}/splits/splits_{{fold}}.csv",
-        genes=f"{BASIS}/genes/fold{{fold}}.tsv",
+        splits=of_folds(f"{BASIS}/splits/splits_{{fold}}.csv"),
+        genes=of_folds(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
     output:
-        record=f"{MODEL}/done.json",
+        records=of_folds(f"{MODEL}/done.json"),
     log:
-        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.log",
+        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.log",
     benchmark:
-        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.tsv"
+        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 8
     resources:
-        gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        gpu=config["compute"]["devices"],
+        mem_mb=lambda wildcards, attempt: 16000 * config["compute"]["gpu_share"] * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
         version=versions.PRETRAIN,
+        family=family_of,
+        folds=lambda wildcards: [int(wildcards.fold)] if "fold" in wildcards.keys() else FOLDS,
         settings=lambda wildcards: pretrain_settings(config, wildcards.method),
         unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
         rna_scaling=lambda wildcards: basis_keys(wildcards.basis)["rna_scaling"],
@@ -42,14 +47,14 @@ rule embed:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        genes=expand(f"{BASIS}/genes/fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
+        genes=expand(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
         models=expand(f"{MODEL}/done.json", fold=FOLDS, allow_missing=True),
     output:
-        record=f"{EMBEDDINGS}/done.json",
+        record=f"{EMBEDDINGS}/{{genes}}done.json",
     log:
-        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
+        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.log",
     benchmark:
-        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
+        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
         mode="frozen|resampled_dropout",

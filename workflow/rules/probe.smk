@@ -7,6 +7,9 @@ rule probe_mirror:
         splits=basis_splits,
         support=basis_file(f"{BASIS}/support/support.tsv"),
         embeddings=embedding_records,
+        few_shot_embeddings=few_shot_embeddings,
+        genes=basis_genes,
+        few_shot_genes=few_shot_genes,
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:
@@ -23,10 +26,12 @@ rule probe_mirror:
         runtime=120,
     params:
         version=versions.PROBE,
+        family=family_of,
         protocol=protocol_of,
         tasks=tasks_of,
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"],
+        bins=config["probe"]["survival_bins"],
         probe=config["probe"],
     script:
         "../scripts/probe_mirror.py"

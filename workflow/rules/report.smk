@@ -30,6 +30,7 @@ rule make_report:
             fold=FOLDS,
         ),
         ledgers=all_ledgers(),
+        models=[record for cohort in COHORTS for record in models_of(cohort)],
         figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
     output:
         page=report(

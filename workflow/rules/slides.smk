@@ -4,6 +4,7 @@
 rule patch_slides:
     input:
         sheet=sheet_of,
+        files=slide_files,
     output:
         status=f"{SLIDES}/shards/{{shard}}.tsv",
     log:

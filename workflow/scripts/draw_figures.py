@@ -15,4 +15,8 @@ with door(snakemake):
         RESOURCES / "names.tsv",
         snakemake.output.folder,
         methods=snakemake.params.methods,
+        frame=snakemake.input.cohort,
+        expression=snakemake.input.expression,
+        genes=snakemake.input.genes,
+        clip=snakemake.params.rna_clip,
     )

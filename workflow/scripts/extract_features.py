@@ -6,9 +6,11 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.extract_features import extract_shard
+    from mirrorflow.jobs.gdc import restorer
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
 
-    rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
+    sheet = Path(snakemake.input.sheet)
+    rows = read_slide_sheet(sheet, snakemake.params.columns)
     shard = [row for row in rows if shard_of(row.slide_id, snakemake.params.shards) == int(snakemake.wildcards.shard)]
     speed = snakemake.params.speed
     extract_shard(
@@ -20,4 +22,5 @@ with door(snakemake):
         {**snakemake.params.settings, "batch_size": speed["batch_size"]},
         threads=snakemake.threads,
         workers=speed["workers"],
+        restore=restorer(sheet),
     )

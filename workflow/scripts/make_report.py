@@ -15,6 +15,7 @@ with door(snakemake):
         genes=given.genes,
         ledgers=given.ledgers,
         figures=given.figures,
+        models=given.models,
         benchmarks=snakemake.params.benchmarks,
     )
     make_report(

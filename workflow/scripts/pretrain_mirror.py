@@ -1,31 +1,30 @@
-"""Rule pretrain_mirror: MIRROR on one fold's training patients, resumed where it stopped."""
+"""Rule pretrain_mirror: a self-supervised method on a fold's training patients (or on every fold's, sharing a GPU)."""
 
-import json
 from pathlib import Path
 
 from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.cohort import to_units
-    from mirrorflow.jobs.pretrain import pretrain_fold
-    from mirrorflow.store.files import write_text
-    from mirrorflow.store.tables import read_cohort, read_fold
+    from mirrorflow.jobs.pretrain_folds import FoldFiles, pretrain_folds
+    from mirrorflow.store.tables import read_cohort
 
-    units = to_units(read_cohort(snakemake.input.cohort)[0], snakemake.params.unit)
-    train = units.loc[units["patient"].isin(read_fold(snakemake.input.split).train), "unit"]
-    folder = Path(str(snakemake.output.record)).parent
-    pretrain_fold(
-        units,
-        Path(snakemake.input.index),
-        Path(snakemake.input.expression),
-        Path(snakemake.input.genes),
-        train.tolist(),
-        folder,
-        snakemake.params.settings,
+    params, given = snakemake.params, snakemake.input
+    compute = dict(snakemake.config["compute"])
+    paths = [given.splits, given.genes, snakemake.output.records]
+    if len(params.folds) == 1:
+        paths = [[path] for path in paths]
+    pretrain_folds(
+        to_units(read_cohort(given.cohort)[0], params.unit),
+        Path(given.index),
+        Path(given.expression),
+        [FoldFiles(fold, *map(Path, files)) for fold, *files in zip(params.folds, *paths, strict=True)],
+        params.settings,
+        share=compute.pop("gpu_share"),
+        family=params.family,
         seed=int(snakemake.wildcards.seed),
-        fold=int(snakemake.wildcards.fold),
-        rna_scaling=snakemake.params.rna_scaling,
-        rna_clip=snakemake.params.rna_clip,
+        rna_scaling=params.rna_scaling,
+        rna_clip=params.rna_clip,
         threads=snakemake.threads,
+        compute=compute,
     )
-    write_text(snakemake.output.record, json.dumps({"model": str(folder / "model.safetensors")}))

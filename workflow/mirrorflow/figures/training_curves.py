@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mirrorflow.figures.style import BLACK, BLUE, light_grid, new_figure, styled
 
-MEASURES = ("epoch", "learning_rate", "samples_per_second", "seconds", "peak_memory_mb")
+MEASURES = ("epoch", "learning_rate", "samples_per_second", "seconds", "waited_seconds", "peak_memory_mb")
 """Columns of history.csv that say how training went, not what it minimised."""
 TITLES = {
     "total": "Total (weighted sum)",

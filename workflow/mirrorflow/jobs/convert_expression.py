@@ -18,6 +18,7 @@ from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
+from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
 from mirrorflow.store.files import clear_leftovers, written_whole
@@ -94,12 +95,13 @@ def _write(
     made_with: Mapping[str, Any],
 ) -> None:
     seen: set[str] = set()
-    missing = 0
+    missing = like_z_scores = 0
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
         for ids, values in source.chunks(choice.positions):
             _require_new(ids, seen, made_with["matrix"])
             averaged = choice.average(values)
             missing += int(np.isnan(averaged).sum())
+            like_z_scores += int(looks_standardised(averaged).sum())
             writer.add(ids, symbols.symbols(ids), averaged)
         if not seen:
             message = f"{made_with['matrix']}: no genes below (or beside) the header"
@@ -108,6 +110,7 @@ def _write(
             "genes": len(seen),
             "genes_without_symbol": symbols.unmapped,
             "values_missing": missing,
+            "genes_like_z_scores": like_z_scores,
         }
         writer.finish(made_with, counts)
     logger.info("%s: %s", destination, counts)

@@ -89,6 +89,7 @@ def make_results(
             config["protocols"][cell["protocol"]],
             config["methods"][cell["method"]],
             cell["note"],
+            name=cell["method"],
         )
 
     table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)

@@ -18,6 +18,7 @@ from mirrorflow.report.page import Page, build_page
 from mirrorflow.report.pictures import Drawn, NotDrawn, figures_section, picture
 from mirrorflow.report.protocols import audits_section, level_counts, protocols_section
 from mirrorflow.report.results import main_section, results_section
+from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.running import Origin, cost_section, reproduce_section
 from mirrorflow.report.slides import slides_section
 from mirrorflow.store.files import write_text
@@ -40,6 +41,8 @@ class ReportFiles:
     ledgers: Sequence[str]
     figures: Sequence[str]
     """Folders of draw_figures."""
+    models: Sequence[str]
+    """done.json of every pretrained model; retrieval.json lies beside it."""
     benchmarks: str
     """Folder of benchmark files; what is there when the page is made."""
 
@@ -90,6 +93,8 @@ def _sections(
         folds_section(inputs.read_summaries(files.summaries), used_by),
         slides_section(inputs.read_ledgers(files.ledgers)),
         genes_section(inputs.read_genes(files.genes), used_by),
+        figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
+        retrieval_section(inputs.read_retrieval(files.models)),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]

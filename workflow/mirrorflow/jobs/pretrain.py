@@ -1,9 +1,10 @@
-"""Pretrain MIRROR on one fold's training units: load, train, save; kept when done, resumed when not."""
+"""Pretrain a self-supervised method on one fold: load, train, save; kept when done, resumed when not."""
 
 import dataclasses
 import difflib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,21 @@ from mirrorflow import versions
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.paired import PairedUnits, load_paired
-from mirrorflow.models.mirror import Mirror, MirrorSettings, build_mirror
+from mirrorflow.jobs.processes import Call, run_spread
+from mirrorflow.models.families import FAMILIES, build_network
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import clear_leftovers, write_text
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
+from mirrorflow.training.world import World, torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
 RETRIEVAL = "retrieval.json"
-CACHE_GB = 4.0
 
 
 def pretrain_fold(
@@ -39,18 +43,21 @@ def pretrain_fold(
     folder: Path,
     settings: Mapping[str, Any],
     *,
+    family: str = "mirror",
     seed: int,
     fold: int,
     rna_scaling: str,
     rna_clip: float | None,
     threads: int,
     device: str = "auto",
+    compute: Mapping[str, Any] | None = None,
 ) -> None:
     """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
 
-    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of
-    :class:`MirrorSettings` and :class:`PretrainSettings` by name, and ``cache_gb``. A model of the same
-    settings and inputs is kept; an interrupted training goes on after its last finished epoch.
+    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of the ``family``'s settings
+    and of :class:`PretrainSettings` by name, ``compute`` those of :class:`ComputeSettings`, which no file depends
+    on. A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
+    epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
     ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
     nothing is chosen by it).
 
@@ -62,7 +69,7 @@ def pretrain_fold(
     paired = load_paired(units, features_index, expression, genes_manifest)
     train, held_out = split_rows(paired.names, train_units)
     model_settings, training = split_settings(
-        settings, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
+        settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
     )
     made_with = {
         "version": versions.PRETRAIN,
@@ -72,46 +79,74 @@ def pretrain_fold(
         "training": dataclasses.asdict(training),
         "data": paired.only(train).digests() | {"rna_scaling": rna_scaling, "rna_clip": rna_clip},
     }
+    if family != "mirror":  # models of MIRROR are older than the key: they are kept
+        made_with["family"] = family
     if model_is_finished(folder, made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
         return
-    state = load_checkpoint(folder, made_with)
+    layout = ComputeSettings(**(compute or {}))
+    if layout.devices > 1 and "WORLD_SIZE" not in os.environ:
+        positional = (units, features_index, expression, genes_manifest, train_units, folder, settings)
+        keywords = {
+            "family": family, "seed": seed, "fold": fold, "rna_scaling": rna_scaling, "rna_clip": rna_clip,
+            "threads": max(1, threads // layout.devices), "device": device, "compute": compute,
+        }  # fmt: skip
+        run_spread(Call(pretrain_fold, positional, keywords, f"fold {fold}"), layout.devices)
+        return
     scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
     genes = scaler.transform(paired.expression)
-    model = build_mirror(model_settings, training.seed)
-    cache_gb = float(settings.get("cache_gb", CACHE_GB))
-    history = pretrain(
+    model = build_network(family, model_settings, training.seed)
+    with torchruns_world(device) as (world, own):
+        history = _train(model, paired.only(train), genes[train], training, layout, world, own, folder, made_with)
+    if world.rank == 0:
+        _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, own)
+        save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
+
+
+def _train(
+    model: PairedNetwork,
+    units: PairedUnits,
+    genes: np.ndarray,
+    training: PretrainSettings,
+    layout: ComputeSettings,
+    world: World,
+    device: str,
+    folder: Path,
+    made_with: Mapping[str, Any],
+) -> list[dict[str, float]]:
+    state = load_checkpoint(folder, made_with)
+    return pretrain(
         model,
-        paired.only(train).bags(cache_gb),
-        genes[train],
+        units.bags(layout.cache_gb),
+        genes,
         training,
-        patients=pd.factorize(np.array(paired.patients)[train])[0],
+        patients=pd.factorize(np.array(units.patients))[0],
         resume_from=state,
-        on_epoch=_reporter(folder, made_with, training.epochs, state, fold),
+        on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
         device=device,
+        compute=layout,
+        world=world,
     )
-    _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, device)
-    save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
 
 
 def split_settings(
-    settings: Mapping[str, Any], *, patch_dim: int, gene_count: int, seed: int
-) -> tuple[MirrorSettings, PretrainSettings]:
+    settings: Mapping[str, Any], family: str, *, patch_dim: int, gene_count: int, seed: int
+) -> tuple[Any, PretrainSettings]:
     """Share out flat settings by the names of the fields; ``tokens`` goes to both.
 
     Raises ConfigError naming a key that neither knows, with the closest one that exists.
     """
     ours = {"patch_dim", "gene_count", "seed"}
-    of_model = {field.name for field in dataclasses.fields(MirrorSettings)} - ours
+    of_model = {field.name for field in dataclasses.fields(FAMILIES[family].settings)} - ours
     of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
-    known = of_model | of_training | {"cache_gb"}
+    known = of_model | of_training
     for key in settings:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1) or [", ".join(sorted(known))]
             message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
             raise ConfigError(message)
     return (
-        MirrorSettings(
+        FAMILIES[family].settings(
             patch_dim=patch_dim,
             gene_count=gene_count,
             **{key: value for key, value in settings.items() if key in of_model},
@@ -136,10 +171,9 @@ def fold_seed(seed: int, fold: int) -> int:
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
-def _reporter(
-    folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None, fold: int
-) -> OnEpoch:
-    progress = Progress(f"pretrain fold {fold}", epochs, "epochs", kept=0 if state is None else state.epoch)
+def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:
+    label = f"pretrain fold {made_with['fold']}"
+    progress = Progress(label, epochs, "epochs", kept=0 if state is None else state.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
         if state.epoch < epochs:
@@ -154,13 +188,13 @@ def _reporter(
 
 def _check_retrieval(
     folder: Path,
-    model: Mirror,
+    model: PairedNetwork,
     held_out: PairedUnits,
     genes: np.ndarray,
     training: PretrainSettings,
     device: str,
 ) -> None:
-    if len(held_out.names) < 2 or model.alignment is None:
+    if len(held_out.names) < 2 or np.isnan(model.tau()):
         return
     settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=training.batch_size)
     bags = held_out.bags(0)

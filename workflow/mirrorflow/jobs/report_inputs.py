@@ -68,6 +68,17 @@ def read_genes(paths: Sequence[str]) -> dict[tuple[str, str], list[FoldGenes]]:
     return genes
 
 
+def read_retrieval(records: Sequence[str]) -> pd.DataFrame:
+    """retrieval.json beside each model's done.json (none where nothing was aligned), one row a model."""
+    rows = []
+    for path in (Path(record).with_name("retrieval.json") for record in records):
+        if path.exists():
+            basis, cohort, _, encoder, method = path.parts[-8:-3]
+            where = {"cohort": cohort, "encoder": encoder, "method": method, "basis": basis}
+            rows.append(where | json.loads(path.read_text(encoding="utf-8")))
+    return pd.DataFrame(rows)
+
+
 def read_ledgers(paths: Sequence[str]) -> list[Ledger]:
     """<store>/slides/<cohort>/<patching>/ledger.tsv, with as many thumbnails as the page can hold."""
     return [_read_ledger(Path(path), PICTURE_BYTES // len(paths)) for path in paths]

@@ -1,12 +1,16 @@
 """MIRROR (Wang et al., v4): two encoders and the modules that train them."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirrorflow.models import objective
+from mirrorflow.models.draws import Draws
+from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
 from mirrorflow.models.settings import LOSSES, MirrorSettings
@@ -19,18 +23,9 @@ START_TAU = 1 / 0.07
 
 
 @dataclass(frozen=True)
-class MirrorOutput:
-    """What the losses need. A part whose loss is off is None.
+class MirrorOutput(PairedOutput):
+    """What the losses need. A part whose loss is off is None; *_scores: [batch, prototype]."""
 
-    slide, rna: embeddings [batch, width]; aligned_*: [batch, width]; tau: scalar; *_scores: [batch,
-    prototype].
-    """
-
-    slide: Tensor
-    rna: Tensor
-    aligned_slide: Tensor | None = None
-    aligned_rna: Tensor | None = None
-    tau: Tensor | None = None
     slide_retention: Retention | None = None
     rna_retention: Retention | None = None
     slide_style: Style | None = None
@@ -57,21 +52,14 @@ class Alignment(nn.Module):
         )
 
 
-class Mirror(nn.Module):
-    """The pretraining network; :meth:`encode` is what downstream tasks keep of it.
+class Mirror(PairedNetwork):
+    """The pretraining network; :meth:`encode` is what downstream tasks keep of it."""
 
-    Patch features are standardised with ``patch_mean`` and ``patch_sd`` [feature], buffers that travel
-    with the weights (0 and 1, i.e. nothing, unless :meth:`scale_patches` set them).
-    """
-
-    patch_mean: Tensor
-    patch_sd: Tensor
+    settings: MirrorSettings
 
     def __init__(self, settings: MirrorSettings) -> None:
-        super().__init__()
-        self.settings = s = settings
-        self.register_buffer("patch_mean", torch.zeros(s.patch_dim))
-        self.register_buffer("patch_sd", torch.ones(s.patch_dim))
+        super().__init__(settings)
+        s = settings
         self.slide_encoder = SlideEncoder(
             s.patch_dim,
             s.width,
@@ -96,7 +84,7 @@ class Mirror(nn.Module):
         genes: Tensor,
         *,
         counts: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Draws = None,
     ) -> MirrorOutput:
         """One pretraining pass over patches [batch, patch, feature] and expression [batch, gene].
 
@@ -113,9 +101,7 @@ class Mirror(nn.Module):
             parts["rna_retention"] = self.rna_retention(rna, generator=generator)
         return MirrorOutput(slide, rna, **parts, **self._styles(slide, rna, generator))  # type: ignore[arg-type]
 
-    def _styles(
-        self, slide: Tensor, rna: Tensor, generator: torch.Generator | None
-    ) -> dict[str, Style | Tensor | None]:
+    def _styles(self, slide: Tensor, rna: Tensor, generator: Draws) -> dict[str, Style | Tensor | None]:
         if self.style is None:
             return {}
         of_slide, of_rna = self.style(slide, generator=generator), self.style(rna, generator=generator)
@@ -140,34 +126,60 @@ class Mirror(nn.Module):
         aligned_slide, aligned_rna, _ = self.alignment(slide, rna)
         return aligned_slide, aligned_rna
 
-    def scale_patches(self, mean: Tensor, sd: Tensor) -> None:
-        """Standardise patch features from now on with ``mean`` and ``sd`` [feature] of training patches."""
-        self.patch_mean.copy_(mean)
-        self.patch_sd.copy_(sd)
+    def unit_terms(self, output: PairedOutput) -> dict[str, Tensor]:
+        """Retention, style and cluster, as far as they are switched on, see :mod:`.objective`."""
+        assert isinstance(output, MirrorOutput)
+        return objective.unit_terms(output, self.settings)
 
-    def normalise_prototypes(self) -> None:
-        """To be called before each step: unit rows for the cluster centres."""
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term by the settings' objective and lambdas."""
+        return objective.loss_weights(self.settings)
+
+    def term_names(self) -> list[str]:
+        """In the order of :func:`.objective.loss_weights`."""
+        return objective.term_names(self.settings)
+
+    def tau_tensor(self) -> Tensor | None:
+        """Learned; None where the alignment loss is off."""
+        return None if self.alignment is None else self.alignment.log_tau.exp()
+
+    def encoders(self) -> Iterator[nn.Module]:
+        """Of the slide and of the RNA."""
+        yield from (self.slide_encoder, self.rna_encoder)
+
+    def heavy_blocks(self) -> Iterator[nn.Module]:
+        """Every attention block over patches."""
+        yield from (self.slide_encoder.first, self.slide_encoder.second)
+        if self.slide_retention is not None:
+            yield self.slide_retention.block
+
+    def looks_at_the_batch(self) -> bool:
+        """The Nystrom form's pseudo-inverse does."""
+        return self.settings.attention == "nystrom"
+
+    def prepare_step(self) -> None:
+        """Unit rows for the cluster centres."""
         if self.prototypes is not None:
             self.prototypes.normalise()
 
-    def _scaled(self, patches: Tensor) -> Tensor:
-        return (patches - self.patch_mean) / self.patch_sd
-
 
 class DownstreamModel(nn.Module):
-    """Encoders and a linear head on both embeddings, as in MIRROR's downstream tasks (N(0, 0.01), bias 0)."""
+    """Encoders and a linear head on both embeddings, as in MIRROR's downstream tasks (N(0, 0.01), bias 0).
 
-    def __init__(self, mirror: Mirror, outputs: int = 2) -> None:
+    It shares the encoders of ``network``, whose other parts are not its own.
+    """
+
+    def __init__(self, network: PairedNetwork, outputs: int = 2) -> None:
         super().__init__()
-        self.slide_encoder, self.rna_encoder = mirror.slide_encoder, mirror.rna_encoder
-        self.head = nn.Linear(2 * mirror.settings.width, outputs)
+        self.encoders = nn.ModuleList(network.encoders())
+        self.encode = network.encode
+        self.head = nn.Linear(2 * network.settings.width, outputs)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
-        """Patches [batch, patch, feature] (standardised, if training was) and genes -> [batch, output]."""
-        both = [self.slide_encoder(patches)[:, 0], self.rna_encoder(genes)]
-        return self.head(torch.cat(both, dim=1))
+        """Patches [batch, patch, feature] and genes [batch, gene] -> [batch, output]."""
+        return self.head(torch.cat(self.encode(patches, genes), dim=1))
 
 
 def build_mirror(settings: MirrorSettings, seed: int) -> Mirror:

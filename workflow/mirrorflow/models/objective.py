@@ -5,12 +5,16 @@
 printed weights, which give 0.2 and 0.2 for the last two.
 """
 
-import torch
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from mirrorflow.models import losses
-from mirrorflow.models.mirror import MirrorOutput, MirrorSettings
 from mirrorflow.models.retention import Retention
+from mirrorflow.models.settings import MirrorSettings
+
+if TYPE_CHECKING:
+    from mirrorflow.models.mirror import MirrorOutput
 
 STYLE_SHARE = {"reference": 0.5, "equations": 1.0}
 CLUSTER_SHARE = {"reference": 0.25, "equations": 1.0}
@@ -29,15 +33,15 @@ def loss_weights(settings: MirrorSettings) -> dict[str, float]:
     }
 
 
-def loss_terms(output: MirrorOutput, settings: MirrorSettings, patients: Tensor | None = None) -> dict[str, Tensor]:
-    """The unweighted terms that are switched on, by name.
+def term_names(settings: MirrorSettings) -> list[str]:
+    """The terms that are switched on."""
+    module = {"slide_retention": "retention", "rna_retention": "retention"}
+    return [name for name in loss_weights(settings) if module.get(name, name) in settings.losses]
 
-    ``patients`` [batch], a number each: used where ``same_patient_negatives`` is ``drop``.
-    """
+
+def unit_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
+    """The unweighted terms that are switched on, by name; InfoNCE apart, which is no mean over units."""
     terms: dict[str, Tensor] = {}
-    if output.aligned_slide is not None and output.aligned_rna is not None and output.tau is not None:
-        siblings = patients if settings.same_patient_negatives == "drop" else None
-        terms["alignment"] = losses.alignment_loss(output.aligned_slide, output.aligned_rna, output.tau, siblings)
     for name in ("slide_retention", "rna_retention"):
         part: Retention | None = getattr(output, name)
         if part is not None:
@@ -45,7 +49,7 @@ def loss_terms(output: MirrorOutput, settings: MirrorSettings, patients: Tensor 
     return terms | _style_terms(output, settings)
 
 
-def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Tensor]:
+def _style_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
     slide, rna = output.slide_style, output.rna_style
     if slide is None or rna is None:
         return {}
@@ -58,9 +62,3 @@ def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Te
     elif "cluster" in settings.losses:
         terms["cluster"] = losses.hard_alignment_loss(slide.z, rna.z)
     return terms
-
-
-def total_loss(terms: dict[str, Tensor], settings: MirrorSettings) -> Tensor:
-    """Eq. 22 of MIRROR: the weighted sum of the terms that are switched on."""
-    weights = loss_weights(settings)
-    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.attention import AttentionForm
+from mirrorflow.models.draws import Draws, uniform
 from mirrorflow.models.rna import RnaBlock
 from mirrorflow.models.transmil import AttentionBlock
 
@@ -44,9 +45,7 @@ class SlideRetention(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, width)
 
-    def forward(
-        self, tokens: Tensor, counts: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Retention:
+    def forward(self, tokens: Tensor, counts: Tensor | None = None, *, generator: Draws = None) -> Retention:
         """The encoder's tokens [batch, 1 + patch, width] -> their reconstruction, [CLS] left out.
 
         Raises ConfigError when a bag holds more patches than there are positions.
@@ -78,7 +77,7 @@ class RnaRetention(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, width)
 
-    def forward(self, vectors: Tensor, *, generator: torch.Generator | None = None) -> Retention:
+    def forward(self, vectors: Tensor, *, generator: Draws = None) -> Retention:
         """The encoder's vectors [batch, width] -> their reconstruction."""
         masked = random_mask(vectors, self.mask_ratio, None, generator)
         embedded = self.embed(vectors)
@@ -86,13 +85,13 @@ class RnaRetention(nn.Module):
         return Retention(self.head(self.norm(self.block(placed))), vectors, masked)
 
 
-def random_mask(like: Tensor, ratio: float, counts: Tensor | None, generator: torch.Generator | None) -> Tensor:
+def random_mask(like: Tensor, ratio: float, counts: Tensor | None, generator: Draws) -> Tensor:
     """True at a random ``ratio`` of each row of ``like`` [batch, entry]: what is kept is rounded down.
 
     With ``counts`` only the first ``counts[i]`` entries of row i can be masked.
     """
     batch, length = like.shape
-    noise = torch.rand(batch, length, generator=generator, device=like.device)
+    noise = uniform(batch, length, generator, like.device)
     if counts is None:
         counts = torch.full((batch,), length, device=like.device)
     counts = counts.to(like.device)[:, None]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirrorflow.models.draws import Draws, normal
+
 
 class Style(NamedTuple):
     """Gaussian parameters [batch, latent] and the style z [batch, width] made from a sample.
@@ -33,7 +35,7 @@ class StyleEncoder(nn.Module):
         self.log_variance = nn.Linear(narrow, latent) if stochastic else None
         self.expand = nn.Linear(latent, width)
 
-    def forward(self, vectors: Tensor, *, generator: torch.Generator | None = None) -> Style:
+    def forward(self, vectors: Tensor, *, generator: Draws = None) -> Style:
         """Vectors [batch, width]; samples h ~ N(mu, sigma^2) in training, takes h = mu in evaluation."""
         hidden = self.mlp(vectors)
         mean = self.mean(hidden)
@@ -42,7 +44,7 @@ class StyleEncoder(nn.Module):
         log_variance = self.log_variance(hidden)
         latent = mean
         if self.training:
-            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+            noise = normal(mean.shape[0], mean.shape[1], generator, mean.device)
             latent = mean + noise * (0.5 * log_variance.float()).exp()
         return Style(mean, log_variance, self.expand(latent))
 

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mirrorflow.models.attention import AttentionForm, make_attention
 
@@ -27,7 +28,13 @@ class Ppeg(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """x + attention(LayerNorm(x))."""
+    """x + attention(LayerNorm(x)).
+
+    With ``checkpointing`` its activations are not kept but computed again in the backward pass: the same gradient
+    (dropout included), less memory, a forward pass more.
+    """
+
+    checkpointing = False
 
     def __init__(self, form: AttentionForm, width: int, heads: int, *, landmarks: int, dropout: float) -> None:
         super().__init__()
@@ -36,6 +43,11 @@ class AttentionBlock(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Tokens [batch, token, width]; ``mask`` [batch, token] is True at real tokens."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(self._mixed, tokens, mask, use_reentrant=False)
+        return self._mixed(tokens, mask)
+
+    def _mixed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         return tokens + self.attention(self.norm(tokens), mask)
 
 

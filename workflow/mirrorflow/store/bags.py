@@ -1,4 +1,4 @@
-"""Bags of patch features read from the store's h5 files, with a cache under a limit."""
+"""Bags of patch features from the store's h5 files: drawn rows through a memory map, whole bags on request."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import numpy as np
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
+from mirrorflow.store.rows import RowLayout, row_layout
 
 FINGERPRINT_BYTES = 65_536
 
@@ -15,8 +16,9 @@ FINGERPRINT_BYTES = 65_536
 class FeatureBags:
     """Units by number: ``bags[i]`` is all patches of unit i, float32 [patch, feature].
 
-    ``files`` lists each unit's feature files (a patient's slides are concatenated); up to ``cache_gb``
-    (10^9 bytes) of bags are kept in memory, the rest is read again each time. ``names`` are for messages.
+    ``files`` lists each unit's feature files (a patient's slides are concatenated). Rows are read where they lie;
+    only files that cannot be mapped (compressed ones) are read whole, and up to ``cache_gb`` (10^9 bytes) of
+    such bags are kept in memory. ``names`` are for messages.
     """
 
     def __init__(self, files: Sequence[Sequence[Path]], cache_gb: float, names: Sequence[str] | None = None) -> None:
@@ -24,6 +26,7 @@ class FeatureBags:
         self.names = list(names) if names is not None else [f"unit {i}" for i in range(len(self.files))]
         self.left = int(cache_gb * 1e9)
         self._cache: dict[int, np.ndarray] = {}
+        self._layouts: dict[int, list[RowLayout]] = {}
         self._width: tuple[int, Path] | None = None
 
     def __len__(self) -> int:
@@ -33,29 +36,68 @@ class FeatureBags:
         """Raises InputError naming the unit or file: no patches, NaN in features, a width unlike the other slides'."""
         if i in self._cache:
             return self._cache[i]
-        if not self.files[i]:
-            message = f"{self.names[i]}: no slide with features; leave this unit out of the cohort"
-            raise InputError(message)
-        bag = np.concatenate([self._read(path) for path in self.files[i]])
-        if not len(bag):
-            message = f"{self.names[i]}: no patches in {self.files[i][0]}; leave this unit out of the cohort"
-            raise InputError(message)
-        if bag.nbytes <= self.left:
+        self.size(i)
+        bag = np.concatenate([read_features(path)[0] for path in self.files[i]])
+        if not self._mapped(i) and bag.nbytes <= self.left:
             self.left -= bag.nbytes
             self._cache[i] = bag
         return bag
 
-    def _read(self, path: Path) -> np.ndarray:
-        features = read_features(path)[0]
-        width = self._width or (features.shape[1], path)
-        if features.shape[1] != width[0]:
+    def size(self, i: int) -> int:
+        """Patches of unit ``i``, from the files' headers. Raises InputError as ``bags[i]``, values apart."""
+        if i not in self._layouts:
+            self._layouts[i] = self._read_layouts(i)
+        return sum(layout.rows for layout in self._layouts[i])
+
+    def rows(self, i: int, index: np.ndarray) -> np.ndarray:
+        """Patches ``index`` of unit ``i``: float32 [patch, feature]. Raises InputError as ``bags[i]``."""
+        self.size(i)
+        if not self._mapped(i):
+            return self[i][index]
+        layouts = self._layouts[i]
+        first = np.cumsum([0, *(layout.rows for layout in layouts)])
+        taken = np.empty((len(index), layouts[0].width), np.float32)
+        for layout, start, stop in zip(layouts, first, first[1:], strict=False):
+            mine = (index >= start) & (index < stop)
+            taken[mine] = _finite(layout, index[mine] - start)
+        return taken
+
+    def _mapped(self, i: int) -> bool:
+        return all(layout.mapped or not layout.rows for layout in self._layouts[i])
+
+    def _read_layouts(self, i: int) -> list[RowLayout]:
+        if not self.files[i]:
+            message = f"{self.names[i]}: no slide with features; leave this unit out of the cohort"
+            raise InputError(message)
+        layouts = [row_layout(path) for path in self.files[i]]
+        for layout in layouts:
+            self._check_width(layout)
+        if not any(layout.rows for layout in layouts):
+            message = f"{self.names[i]}: no patches in {self.files[i][0]}; leave this unit out of the cohort"
+            raise InputError(message)
+        return layouts
+
+    def _check_width(self, layout: RowLayout) -> None:
+        width = self._width or (layout.width, layout.path)
+        if layout.width != width[0]:
             message = (
-                f"{path}: features are {features.shape[1]} wide, those of {width[1]} are {width[0]}; "
+                f"{layout.path}: features are {layout.width} wide, those of {width[1]} are {width[0]}; "
                 "one run takes the features of one encoder"
             )
             raise InputError(message)
         self._width = width
-        return features
+
+
+def _finite(layout: RowLayout, index: np.ndarray) -> np.ndarray:
+    if not len(index):
+        return np.empty((0, layout.width), np.float32)
+    taken = layout.read(index)
+    bad = ~np.isfinite(taken).all(axis=1)
+    if bad.any():
+        row = int(index[bad].min())
+        message = f"{layout.path}: features hold NaN or infinity (e.g. in row {row}); make the file again"
+        raise InputError(message)
+    return taken
 
 
 def features_fingerprint(paths: Sequence[Path]) -> str:

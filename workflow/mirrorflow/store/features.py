@@ -90,8 +90,8 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
     for anything else, and for values that are not finite.
     """
     with opened(path) as file:
-        dataset = _dataset(Path(path), file)
-        features = dataset[:].astype(np.float32).reshape(_shape(Path(path), dataset))
+        dataset = feature_dataset(Path(path), file)
+        features = dataset[:].astype(np.float32).reshape(feature_shape(Path(path), dataset))
         coords = _coords(Path(path), file, len(features))
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
@@ -103,8 +103,8 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
 def describe_features(path: str | Path) -> FeatureFile:
     """What a file holds, without reading its values. Raises InputError as :func:`read_features`."""
     with opened(path) as file:
-        dataset = _dataset(Path(path), file)
-        n, dim = _shape(Path(path), dataset)
+        dataset = feature_dataset(Path(path), file)
+        n, dim = feature_shape(Path(path), dataset)
         encoder = dataset.attrs.get("encoder", file.attrs.get("encoder", file.attrs.get("extractor", "")))
         return FeatureFile(n, dim, _text(encoder), _coords(Path(path), file, n) is not None)
 
@@ -115,7 +115,8 @@ def stored_settings(path: str | Path) -> tuple[str, dict[str, Any]]:
         return read_settings(file)
 
 
-def _dataset(path: Path, file: h5py.File) -> h5py.Dataset:
+def feature_dataset(path: Path, file: h5py.File) -> h5py.Dataset:
+    """The dataset of features, whatever it is called. Raises InputError where there is none."""
     for name in NAMES:
         if name in file and isinstance(file[name], h5py.Dataset):
             return file[name]
@@ -123,7 +124,8 @@ def _dataset(path: Path, file: h5py.File) -> h5py.Dataset:
     raise InputError(message)
 
 
-def _shape(path: Path, dataset: h5py.Dataset) -> tuple[int, int]:
+def feature_shape(path: Path, dataset: h5py.Dataset) -> tuple[int, int]:
+    """Patches and values a patch, without a leading axis of 1. Raises InputError for anything else."""
     shape = dataset.shape
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]

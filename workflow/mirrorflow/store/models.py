@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mirrorflow.errors import InputError
-from mirrorflow.models.mirror import Mirror, MirrorSettings
+from mirrorflow.models.families import FAMILIES
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.files import clear_leftovers, write_text, written_whole
 from mirrorflow.training.pretraining import TrainingState
@@ -32,14 +33,14 @@ SETTINGS = "settings"
 class StoredModel:
     """A network in evaluation mode, what it was made with (nested settings), and its RNA scaler's arrays."""
 
-    network: Mirror
+    network: PairedNetwork
     made_with: dict[str, Any]
     rna_scaler: dict[str, np.ndarray]
 
 
 def save_model(
     folder: Path,
-    network: Mirror,
+    network: PairedNetwork,
     made_with: Mapping[str, Any],
     *,
     rna_scaler: Mapping[str, np.ndarray],
@@ -86,7 +87,8 @@ def load_model(folder: Path) -> StoredModel:
         raise InputError(message)
     made_with = json.loads(stored)
     tensors = load_file(path)
-    network = Mirror(MirrorSettings(**made_with["model"]))
+    family = FAMILIES[made_with.get("family", "mirror")]
+    network = family.network(family.settings(**made_with["model"]))
     network.load_state_dict(
         {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
     )

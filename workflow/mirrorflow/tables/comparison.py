@@ -15,7 +15,29 @@ PAPER_PRETRAINING = {
     "attention": "nystrom",
     "objective": "reference",
     "feature_scaling": "none",
+    "losses": ["alignment", "retention", "style", "cluster"],
+    "clustering": "prototypes",
+    "slide_mask_ratio": 0.75,
+    "rna_mask_ratio": 0.75,
+    "prototypes": 3000,
+    "alignment_weight": 0.5,
+    "retention_weight": 0.3,
+    "style_clustering_weight": 0.2,
 }
+PAPER_VARIANTS: dict[str, dict[str, Any]] = {
+    "mirror--alignment": {"losses": ["alignment"]},
+    "mirror--alignment-retention": {"losses": ["alignment", "retention"]},
+    "mirror--alignment-style-clustering": {"losses": ["alignment", "style", "cluster"]},
+    "mirror--deterministic-style": {"losses": ["alignment", "retention", "cluster"]},
+    "mirror--hard-clustering": {"clustering": "hard"},
+    "mirror--weights-0.3-0.5-0.2": {"alignment_weight": 0.3, "retention_weight": 0.5},
+    "mirror--weights-0.3-0.2-0.5": {
+        "alignment_weight": 0.3,
+        "retention_weight": 0.2,
+        "style_clustering_weight": 0.5,
+    },
+}
+"""What the paper's ablations (Tables V, VI, VIII) change; config/ablations.yaml runs them under these names."""
 PAPER_PATCHING = "512px-20x"
 
 
@@ -25,11 +47,14 @@ def differences(
     protocol: Mapping[str, Any],
     method: Mapping[str, Any],
     setting_note: str,
+    *,
+    name: str = "mirror",
 ) -> list[str]:
-    """What differs between a cell of ours and MIRROR's Tables III and IV, each in a few words.
+    """What differs between a cell of ours and MIRROR's tables, each in a few words.
 
     cohort: the config's entry; encoder: the config's entry, None for features made elsewhere; protocol and
-    method: resolved. Empty only if everything known matches.
+    method: resolved; name: the method's, of which some are the paper's ablations. Empty only if everything
+    known matches.
     """
     if cohort["simulated"]:
         return ["simulated cohort"]
@@ -43,9 +68,11 @@ def differences(
         pretrain = method["pretrain"]
         found += [
             f"pretraining {key}: {_show(pretrain[key])} (paper: {_show(value)})"
-            for key, value in PAPER_PRETRAINING.items()
+            for key, value in {**PAPER_PRETRAINING, **PAPER_VARIANTS.get(name, {})}.items()
             if pretrain[key] != value
         ]
+        if "cluster" in pretrain["losses"] and pretrain["clustering"] == "hard":
+            found.append("the paper does not give the loss of its hard alignment: ours is 1 - cosine")
     else:
         found.append("the paper names no hyper-parameters of this method")
     if setting_note:
@@ -68,4 +95,6 @@ def _encoder_differences(encoder: Mapping[str, Any] | None) -> list[str]:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value))
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -9,9 +9,9 @@ CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
 ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
 BESIDE = ["published_mean", "published_sd", "suspect", "delta", "comparable", "why_not"]
-FURTHER = ["patients", "by_fold", "why_undefined", "note"]
+FURTHER = ["patients", "by_fold", "why_undefined", "note", "gene_labels"]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
-NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients"]
+NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients", "gene_labels"]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
 
 
@@ -29,16 +29,23 @@ def beside_published(
 ) -> pd.DataFrame:
     """The cells with published_mean, published_sd, suspect, comparable, why_not and delta.
 
-    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched. ``why_not`` says
-    for a cell what differs; ``delta`` (ours less published) is given only where nothing does.
+    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, and the ablations of
+    V, VI and VIII by the labels that ``names`` gives to variants. ``why_not`` says for a cell what differs;
+    ``delta`` (ours less published) is given only where nothing does.
     """
-    tables = published[(published["paper"] == "mirror") & published["table"].isin(["III", "IV"])]
-    key = ["cohort", "encoder", "setting", "task", "method", "metric"]
+    # The ablations' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
+    ablated = published["table"].isin(["V", "VI", "VIII"]) & published["method"].str.contains("[", regex=False)
+    tables = published[(published["paper"] == "mirror") & (published["table"].isin(["III", "IV"]) | ablated)]
+    key = ["_cohort", "_method", "encoder", "setting", "task", "metric"]
     known = tables.rename(columns={"mean": "published_mean", "sd": "published_sd"})
-    known = known[[*key, "published_mean", "published_sd", "suspect"]].rename(columns={"cohort": "_cohort"})
-    cohorts = published_key(names, "cohort")
-    joined = cells.assign(_cohort=cells["cohort"].map(cohorts).fillna(""))
-    joined = joined.merge(known, how="left", on=["_cohort", *key[1:]]).drop(columns="_cohort")
+    known = known.rename(columns={"cohort": "_cohort", "method": "_method"})
+    known = known[[*key, "published_mean", "published_sd", "suspect"]]
+    labels = {kind: published_key(names, kind) for kind in ("cohort", "method")}
+    joined = cells.assign(
+        _cohort=cells["cohort"].map(labels["cohort"]).fillna(""),
+        _method=[labels["method"].get(name) or name for name in cells["method"]],
+    )
+    joined = joined.merge(known, how="left", on=key).drop(columns=["_cohort", "_method"])
     reasons = [why_not({str(key): value for key, value in row.items()}) for row in joined.to_dict("records")]
     there = joined["published_mean"].notna().to_numpy()
     comparable = np.array([not reason for reason in reasons]) & there

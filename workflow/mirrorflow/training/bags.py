@@ -18,13 +18,22 @@ T = TypeVar("T")
 
 
 class Bags(Protocol):
-    """Units by number. ``bags[i]`` is every patch of unit i: float32 [patch, feature]."""
+    """Units by number. ``bags[i]`` is every patch of unit i: float32 [patch, feature].
+
+    A step asks for the rows it drew alone, so that a bag need not be read whole.
+    """
 
     def __len__(self) -> int:
         """Number of units."""
 
     def __getitem__(self, i: int, /) -> np.ndarray:
         """All patches of unit ``i``: float32 [patch, feature]."""
+
+    def size(self, i: int) -> int:
+        """Patches of unit ``i``."""
+
+    def rows(self, i: int, index: np.ndarray) -> np.ndarray:
+        """The patches ``index`` of unit ``i``, in that order: float32 [patch, feature]."""
 
 
 class ArrayBags:
@@ -40,30 +49,46 @@ class ArrayBags:
     def __getitem__(self, i: int, /) -> np.ndarray:
         return self.arrays[i]
 
+    def size(self, i: int) -> int:
+        """Patches of unit ``i``."""
+        return len(self.arrays[i])
+
+    def rows(self, i: int, index: np.ndarray) -> np.ndarray:
+        """The patches ``index`` of unit ``i``."""
+        return np.asarray(self.arrays[i], dtype=np.float32)[index]
+
 
 class SomeBags:
-    """The bags of ``rows`` of a larger collection, e.g. the training units of a fold."""
+    """The bags ``chosen`` from a larger collection, e.g. the training units of a fold."""
 
-    def __init__(self, bags: Bags, rows: Sequence[int]) -> None:
-        self.bags, self.rows = bags, list(rows)
+    def __init__(self, bags: Bags, chosen: Sequence[int]) -> None:
+        self.bags, self.chosen = bags, list(chosen)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.chosen)
 
     def __getitem__(self, i: int, /) -> np.ndarray:
-        return self.bags[self.rows[i]]
+        return self.bags[self.chosen[i]]
+
+    def size(self, i: int) -> int:
+        """Patches of unit ``i``."""
+        return self.bags.size(self.chosen[i])
+
+    def rows(self, i: int, index: np.ndarray) -> np.ndarray:
+        """The patches ``index`` of unit ``i``."""
+        return self.bags.rows(self.chosen[i], index)
 
 
-def draw_tokens(bag: np.ndarray, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``n_tokens`` patches of a bag [patch, feature], in random order (no spatial order, as published).
+def draw_rows(size: int, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw ``n_tokens`` of a bag's ``size`` patches, in random order (no spatial order, as published).
 
     Without replacement; a smaller bag is drawn with replacement (published ``bag.short: resample``).
     Raises InputError for an empty bag.
     """
-    if not len(bag):
+    if not size:
         message = "empty bag: a unit without patches cannot be drawn from; leave it out of the cohort"
         raise InputError(message)
-    return bag[rng.choice(len(bag), size=n_tokens, replace=len(bag) < n_tokens)]
+    return rng.choice(size, size=n_tokens, replace=size < n_tokens)
 
 
 @dataclass(frozen=True)
@@ -89,6 +114,8 @@ def draw_batch(
     real. Raises InputError naming the unit whose bag is empty.
     """
     drawn = [_draw(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+    if not drawn:
+        return Batch(units, torch.zeros(0, 1, 1), None)
     if short == "resample":
         # Copied to torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
         return Batch(units, torch.stack([torch.from_numpy(bag) for bag in drawn]), None)
@@ -100,17 +127,18 @@ def draw_batch(
 
 
 def _draw(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
-    bag = np.asarray(bags[unit], dtype=np.float32)
-    if not len(bag):
+    size = bags.size(unit)
+    if not size:
         message = f"{unit_name(bags, unit)}: no patches; leave this unit out of the cohort"
         raise InputError(message)
-    return draw_tokens(bag, tokens if short == "resample" else min(tokens, len(bag)), rng)
+    index = draw_rows(size, tokens if short == "resample" else min(tokens, size), rng)
+    return np.asarray(bags.rows(unit, index), dtype=np.float32)
 
 
 def unit_name(bags: Bags, unit: int) -> str:
     """What to call a unit in a message: its name if the bags know names, else its number."""
     if isinstance(bags, SomeBags):
-        return unit_name(bags.bags, bags.rows[unit])
+        return unit_name(bags.bags, bags.chosen[unit])
     names = getattr(bags, "names", None)
     return str(names[unit]) if names else f"unit {unit}"
 

@@ -1,4 +1,4 @@
-"""Embeddings of units by a pretrained MIRROR: once and frozen, or drawn anew for every epoch of a probe."""
+"""Embeddings of units by a pretrained network: once and frozen, or drawn anew for every epoch of a probe."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.models.mirror import Mirror
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, ShortBags, draw_batch, prefetched
 from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device
 
@@ -59,13 +59,13 @@ class Embeddings:
     rna_eval: np.ndarray
 
     def joined(self, *, draw: int = 0, evaluation: bool = False) -> np.ndarray:
-        """Slide and RNA side by side [unit, 2 * width], as MIRROR's linear head takes them."""
+        """Slide and RNA side by side [unit, 2 * width], as the linear head takes them."""
         slide, rna = (self.slide_eval, self.rna_eval) if evaluation else (self.slide, self.rna)
         return np.concatenate([slide[draw % len(slide)], rna[draw % len(rna)]], axis=1)
 
 
 def embed(
-    model: Mirror,
+    model: PairedNetwork,
     bags: Bags,
     genes: np.ndarray,
     units: Sequence[str],
@@ -93,7 +93,7 @@ def embed(
 class _Embedder:
     def __init__(
         self,
-        model: Mirror,
+        model: PairedNetwork,
         bags: Bags,
         genes: np.ndarray,
         units: Sequence[str],
@@ -121,7 +121,7 @@ class _Embedder:
         return slide, rna
 
     def _batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
-        size = 1 if self.model.settings.attention == "nystrom" else self.settings.batch_size
+        size = 1 if self.model.looks_at_the_batch() else self.settings.batch_size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
             rngs = [
@@ -129,9 +129,6 @@ class _Embedder:
                 for row in rows
             ]
             yield draw_batch(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
-
-    def _rng(self, draw: int, unit: str, *, training: bool) -> np.random.Generator:
-        return np.random.default_rng([self.seed, draw, training, zlib.crc32(unit.encode())])
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         patches = batch.patches.to(self.device)

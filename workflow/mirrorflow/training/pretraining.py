@@ -1,25 +1,26 @@
-"""MIRROR's pretraining: batches of paired slides and RNA, resumable to the digit.
+"""Self-supervised pretraining: batches of paired slides and RNA, resumable to the digit.
 
 Every random draw (order, patches, masks, style samples, dropout) follows from (seed, epoch, step) alone, so
 that a run resumed after epoch e gives the losses of one that was never disturbed.
 """
 
+import dataclasses
 import logging
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
-from mirrorflow.models.mirror import Mirror
-from mirrorflow.models.objective import loss_terms, total_loss
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.compute import ComputeSettings, lay_out
 from mirrorflow.training.schedule import (
     autocast_dtype,
     choose_device,
@@ -27,8 +28,12 @@ from mirrorflow.training.schedule import (
     make_optimizer,
 )
 from mirrorflow.training.settings import PretrainSettings
+from mirrorflow.training.step import Gradients, StepInputs
+from mirrorflow.training.world import World
 
 __all__ = ["PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
@@ -47,7 +52,7 @@ OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
 
 
 def pretrain(
-    model: Mirror,
+    model: PairedNetwork,
     bags: Bags,
     genes: np.ndarray,
     settings: PretrainSettings,
@@ -56,18 +61,23 @@ def pretrain(
     resume_from: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
     device: str = "auto",
+    compute: ComputeSettings | None = None,
+    world: World | None = None,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
 
     ``patients`` [unit], a number each, is needed where same-patient negatives are dropped. ``on_epoch``
-    hears of every finished epoch. Returns the history, one row an epoch: every loss term, their weighted
-    total, tau, learning rate, samples/s, seconds, peak memory.
+    hears of every finished epoch. ``compute`` lays the work out; in a ``world`` of several processes each calls this
+    with the same arguments and takes its share of every batch. Returns the history, one row an epoch: every loss
+    term, their weighted total, tau, learning rate, samples/s, seconds, seconds waited for data, peak memory.
 
     Raises InputError for fewer than two units, MirrorflowError naming epoch and step when the loss is not
     finite, or saying what to lower when the GPU's memory is full.
     """
     _check_inputs(model, bags, genes, settings)
-    run = _Run(model, bags, genes, settings, patients, choose_device(device))
+    run = _Run(
+        model, bags, genes, settings, patients, choose_device(device), compute or ComputeSettings(), world or World()
+    )
     history = run.restore(resume_from)
     gpus = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
@@ -80,7 +90,7 @@ def pretrain(
     return history
 
 
-def _check_inputs(model: Mirror, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
+def _check_inputs(model: PairedNetwork, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
     if len(bags) != len(genes):
         message = f"{len(bags)} bags beside {len(genes)} expression profiles; they must pair up"
         raise InputError(message)
@@ -119,17 +129,22 @@ class _Run:
 
     def __init__(
         self,
-        model: Mirror,
+        model: PairedNetwork,
         bags: Bags,
         genes: np.ndarray,
         settings: PretrainSettings,
         patients: np.ndarray | None,
         device: torch.device,
+        compute: ComputeSettings,
+        world: World,
     ) -> None:
         self.model, self.bags, self.settings, self.device = model.to(device), bags, settings, device
+        self.compute, self.world = compute, world
+        lay_out(self.model, compute)
         self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
         self.patients = None if patients is None else torch.as_tensor(np.asarray(patients))
-        self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
+        dtype = autocast_dtype(settings.precision, device, model.settings.width)
+        self.gradients = Gradients(model, dtype, compute.micro_batch, world)
         self.optimizer = make_optimizer(
             model.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -145,74 +160,71 @@ class _Run:
             self.model.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
         return []
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """The drawn batches of an epoch."""
+    def batches(self, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
+        """The units of each batch of an epoch, and this process's share of them, drawn."""
         settings = self.settings
         for step, units in enumerate(epoch_batches(len(self.bags), settings, epoch)):
-            rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(units))]
-            yield draw_batch(self.bags, units, tokens=settings.tokens, short=settings.short, rngs=rngs)
+            rows = self.world.rows(len(units))
+            rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
+            batch = draw_batch(self.bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
+            yield units, on_its_way(batch, self.device)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch and return its row of the history."""
-        started, seen = time.perf_counter(), 0
+        started, seen, waited = time.perf_counter(), 0, 0.0
         sums: dict[str, float] = {}
         self.model.train()
         with closing(prefetched(self.batches(epoch))) as batches:
-            for step, batch in enumerate(batches):
-                values = self._guarded_step(batch, epoch, step)
-                seen += len(batch.units)
+            for step, ((units, batch), seconds) in enumerate(timed(batches)):
+                values = self._guarded_step(units, batch, epoch, step)
+                seen, waited = seen + len(units), waited + seconds
                 for name, value in values.items():
-                    sums[name] = sums.get(name, 0.0) + value * len(batch.units)
+                    sums[name] = sums.get(name, 0.0) + value * len(units)
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
-        return row | self._measures(seconds, seen)
+        return row | self._measures(seconds, seen) | {"waited_seconds": waited}
 
     def _measures(self, seconds: float, seen: int) -> dict[str, float]:
-        alignment = self.model.alignment
         return {
-            "tau": float("nan") if alignment is None else float(alignment.log_tau.detach().exp()),
+            "tau": self.model.tau(),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "samples_per_second": seen / seconds,
             "seconds": seconds,
             "peak_memory_mb": peak_memory_mb(self.device),
         }
 
-    def _guarded_step(self, batch: Batch, epoch: int, step: int) -> dict[str, float]:
+    def _guarded_step(self, units: np.ndarray, batch: Batch, epoch: int, step: int) -> dict[str, float]:
         try:
-            return self._step(batch, epoch, step)
+            return self._step(units, batch, epoch, step)
         except torch.OutOfMemoryError as error:
-            message = (
-                f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
-                f"{self.settings.tokens} tokens; lower pretrain batch_size or tokens, or set attention: exact"
-            )
-            raise MirrorflowError(message) from error
+            raise MirrorflowError(out_of_memory(self.settings, self.compute)) from error
 
-    def _step(self, batch: Batch, epoch: int, step: int) -> dict[str, float]:
-        generator = self._seed_step(epoch, step)
-        self.model.normalise_prototypes()
-        terms = self._terms(batch, generator)
-        total = total_loss(terms, self.model.settings)
-        values = {"total": total.item()} | {name: term.item() for name, term in terms.items()}
-        _check_finite(values, epoch, step)
+    def _step(self, units: np.ndarray, batch: Batch, epoch: int, step: int) -> dict[str, float]:
+        self.model.prepare_step()
         self._set_learning_rate(epoch, step)
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        values = self.gradients.backward(
+            self._inputs(units, batch),
+            step_seed(self.settings.seed, epoch, step),
+            lambda values: _check_finite(values, epoch, step),
+        )
         self.optimizer.step()
         return values
 
-    def _terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        units = torch.from_numpy(batch.units)
-        patches, genes = batch.patches.to(self.device), self.genes[units].to(self.device)
-        patients = None if self.patients is None else self.patients[units].to(self.device)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            output = self.model(patches, genes, counts=batch.counts, generator=generator)
-        return loss_terms(output, self.model.settings, patients)
-
-    def _seed_step(self, epoch: int, step: int) -> torch.Generator:
-        """Dropout draws from torch's own generator (forked by the caller), all else from the one returned."""
-        seed = step_seed(self.settings.seed, epoch, step)
-        torch.manual_seed(seed)
-        return torch.Generator(self.device).manual_seed(seed + 1)
+    def _inputs(self, units: np.ndarray, batch: Batch) -> StepInputs:
+        rows, mine = self.world.rows(len(units)), torch.from_numpy(batch.units)
+        patches, counts = batch.patches, batch.counts
+        if self.settings.short == "mask":  # asked of every process, also of one without units
+            missing = self.world.max(patches.shape[1]) - patches.shape[1]
+            patches = torch.nn.functional.pad(patches, (0, 0, 0, missing))
+        return StepInputs(
+            patches.to(self.device, non_blocking=True),
+            self.genes[mine].to(self.device),
+            counts,
+            None if self.patients is None else self.patients[torch.from_numpy(units)].to(self.device),
+            int(rows[0]) if len(rows) else 0,
+            len(units),
+        )
 
     def _set_learning_rate(self, epoch: int, step: int) -> None:
         settings = self.settings
@@ -230,6 +242,38 @@ class _Run:
 def step_seed(seed: int, epoch: int, step: int) -> int:
     """A number for torch's generators that follows from seed, epoch and step alone."""
     return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 2)
+
+
+def on_its_way(batch: Batch, device: torch.device) -> Batch:
+    """For a GPU: patches in pinned memory, from which they are copied while it computes."""
+    return dataclasses.replace(batch, patches=batch.patches.pin_memory()) if device.type == "cuda" else batch
+
+
+def timed(items: Iterator[T]) -> Iterator[tuple[T, float]]:
+    """Each item with the seconds it was waited for."""
+    while True:
+        started = time.perf_counter()
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        yield item, time.perf_counter() - started
+
+
+def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
+    """What to set when the GPU's memory is full, the mildest first."""
+    remedies = []
+    if not compute.activation_checkpointing:
+        remedies.append("activation_checkpointing: true (same values, a third more time)")
+    at_once = compute.micro_batch or settings.batch_size
+    if at_once > 1:
+        remedies.append(f"micro_batch: {max(1, at_once // 2)} (InfoNCE still sees the whole batch)")
+    return (
+        f"the GPU's memory is full with {at_once} units of {settings.tokens} tokens at a time (batch_size "
+        f"{settings.batch_size}). Set in the section `compute` {'; or '.join(remedies) or 'nothing more'}; or in "
+        "`pretrain` attention: exact, or a lower batch_size or tokens. With gpu_share above 1, let fewer folds share. "
+        "Finished epochs are kept"
+    )
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from mirrorflow.jobs.complexity import measure_complexity
+from mirrorflow.store.tables import read_numbers
+from mirrorflow.tables.complexity import MEASURES, complexity_table, shown
+from mirrorflow.training import complexity
+from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
+
+RESOURCES = Path(__file__).parents[2] / "resources"
+PUBLISHED = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+SMALL = Dimensions(patch_dim=6, genes=10, tokens=9, width=48)
+
+
+@pytest.mark.parametrize(
+    ("subject", "stage", "parameters", "gflops"),
+    [
+        ("mirror", "pretrain", 48.97, 139.09),
+        ("mirror", "downstream", 33.10, 90.40),
+        ("tangle", "pretrain", 11.41, 9.69),
+        ("tangle", "downstream", 11.41, 9.69),
+    ],
+)
+def test_counts_are_the_published_ones(subject, stage, parameters, gflops):
+    found = count(subject, stage, Dimensions())
+    assert round(found["parameters_m"], 2) == parameters
+    assert round(found["gflops"], 2) == gflops
+
+
+def test_exact_attention_has_the_same_parameters_and_fewer_operations():
+    exact, nystrom = (count(name, "pretrain", Dimensions()) for name in ("mirror--exact", "mirror"))
+    assert exact["parameters_m"] == nystrom["parameters_m"]
+    assert exact["gflops"] < nystrom["gflops"]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_every_stage_is_measured(subject):
+    for stage in stages_of(subject):
+        found = measure(
+            subject, stage, SMALL, batch=2, steps=1, precision="float32", device="cpu", threads=torch.get_num_threads()
+        )
+        assert found["samples_per_second"] > 0
+        assert 0.01 < found["peak_memory_gb"] < 100
+
+
+class Sum(nn.Module):
+    """Stands for a supervised method's network."""
+
+    def __init__(self, sizes: Dimensions) -> None:
+        super().__init__()
+        self.head = nn.Linear(sizes.genes, 2)
+
+    def forward(self, patches: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
+        return self.head(genes) + patches.mean((1, 2))[:, None]
+
+
+def test_a_supervised_network_is_one_line(monkeypatch):
+    monkeypatch.setitem(SUBJECTS, "sum", lambda sizes: complexity.supervised(Sum, sizes))
+    assert stages_of("sum") == ["downstream"]
+    assert count("sum", "downstream", SMALL) == {"parameters_m": 22e-6, "gflops": 40e-9}
+
+
+def test_published_costs_stand_beside_ours():
+    rows = [
+        {"method": name, "stage": stage} | dict.fromkeys(MEASURES, 1.0)
+        for name in ("mirror", "tangle", "mirror--exact")
+        for stage in ("pretrain", "downstream")
+    ]
+    table = complexity_table(rows, PUBLISHED).set_index(["method", "stage"])
+    beside = table[[f"published_{measure}" for measure in MEASURES]]
+    assert beside.loc[("mirror", "pretrain")].tolist() == [48.97, 139.14, 61.58, 19.24]
+    assert beside.loc[("mirror", "downstream")].tolist() == [33.10, 90.44, 227.88, 10.30]
+    assert beside.loc[("tangle", "pretrain")].tolist() == [11.41, 9.69, 799.19, 3.17]
+    assert beside.loc[("tangle", "downstream")].tolist() == [11.41, 9.69, 2593.77, 3.17]
+    assert beside.loc[("mirror--exact", "pretrain")].isna().all()
+    assert shown(table.reset_index(), {"mirror": "MIRROR"}).iloc[0].tolist() == [
+        "MIRROR", "pretrain", "1 (48.97)", "1 (139.14)", "1 (61.58)", "1 (19.24)",
+    ]  # fmt: skip
+
+
+def test_the_rule_writes_the_table_three_times(tmp_path):
+    settings = {"batch_size": 2, "steps": 1, "precision": "float32"}
+    measure_complexity(
+        RESOURCES / "published_results.csv", RESOURCES / "names.tsv", tmp_path / "complexity", settings,
+        threads=1, device="cpu", subjects=["tangle"], sizes=SMALL,
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "complexity.csv")
+    assert table["stage"].tolist() == ["pretrain", "downstream"]
+    assert table["published_parameters_m"].tolist() == [11.41, 11.41]
+    assert "TANGLE" in (tmp_path / "complexity.md").read_text()
+    assert "RTX 3090" in (tmp_path / "complexity.tex").read_text()

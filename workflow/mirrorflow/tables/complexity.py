@@ -1,0 +1,51 @@
+"""The table of costs: ours, measured on the machine at hand, beside those of MIRROR's section V-D."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+MEASURES = {
+    "parameters_m": ("params_{stage}_m", "params_m"),
+    "gflops": ("gflops_{stage}", "gflops"),
+    "samples_per_second": ("{run}_samples_per_s_rtx3090",),
+    "peak_memory_gb": ("peak_gb_{stage}", "peak_gb"),
+}
+"""Our measure -> the published ones that say the same, the closest first."""
+RUN = {"pretrain": "pretrain", "downstream": "inference"}
+HEADER = {
+    "method": "Method",
+    "stage": "Stage",
+    "parameters_m": "Parameters (M)",
+    "gflops": "GFLOPs a sample",
+    "samples_per_second": "Samples/s",
+    "peak_memory_gb": "Peak memory (GB)",
+}
+
+
+def complexity_table(measured: Sequence[Mapping[str, Any]], published: pd.DataFrame) -> pd.DataFrame:
+    """``measured`` rows (method, stage, the measures, further columns) with ``published_<measure>`` beside them."""
+    known = published[(published["paper"] == "mirror") & (published["table"] == "V-D")]
+    values = dict(zip(zip(known["method"], known["metric"], strict=True), known["mean"], strict=True))
+    rows = []
+    for row in measured:
+        beside = {}
+        for measure, choices in MEASURES.items():
+            keys = [(row["method"], name.format(stage=row["stage"], run=RUN[row["stage"]])) for name in choices]
+            beside[f"published_{measure}"] = next((values[key] for key in keys if key in values), None)
+        rows.append({**row, **beside})
+    return pd.DataFrame(rows).astype({f"published_{measure}": float for measure in MEASURES})
+
+
+def shown(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """For a reader: four significant digits, the published value in brackets."""
+    columns: dict[str, list[str]] = {
+        "Method": [titles.get(name, name) for name in table["method"]],
+        "Stage": table["stage"].tolist(),
+    }
+    for measure in MEASURES:
+        pairs = zip(table[measure], table[f"published_{measure}"], strict=True)
+        columns[HEADER[measure]] = [
+            f"{ours:.4g}" + ("" if pd.isna(theirs) else f" ({theirs:g})") for ours, theirs in pairs
+        ]
+    return pd.DataFrame(columns)

@@ -1,0 +1,168 @@
+"""What a network costs: parameters, operations, samples a second, memory (section V-D of MIRROR's paper).
+
+A method is one line of :data:`SUBJECTS`.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mirrorflow.models.families import FAMILIES
+from mirrorflow.models.mirror import DownstreamModel
+from mirrorflow.models.paired import PairedNetwork, total_loss
+from mirrorflow.training.pretraining import peak_memory_mb
+from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device, make_optimizer
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Published: the defaults, with 2 classes."""
+
+    patch_dim: int = 768
+    genes: int = 10_234
+    tokens: int = 2048
+    width: int = 768
+
+
+class Stage(NamedTuple):
+    """A network in use: what is trained or run, and the loss of one step over patches and genes."""
+
+    module: nn.Module
+    run: Callable[[Tensor, Tensor], Any]
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+
+Builder = Callable[[Dimensions], dict[str, Stage]]
+"""Stages by name: ``pretrain`` (where there is one) and ``downstream``."""
+
+
+def pretrained(family: str, sizes: Dimensions, **settings: Any) -> dict[str, Stage]:
+    """A self-supervised family: the network it is pretrained as, and its encoders with a linear head."""
+    made = FAMILIES[family]
+    shape = {"patch_dim": sizes.patch_dim, "gene_count": sizes.genes, "width": sizes.width, "tokens": sizes.tokens}
+    network = made.network(made.settings(**shape, **settings))
+    downstream = DownstreamModel(network)
+    return {
+        "pretrain": Stage(network, network, partial(_pretraining_loss, network)),
+        "downstream": Stage(downstream, downstream, partial(_head_loss, downstream)),
+    }
+
+
+def supervised(build: Callable[[Dimensions], nn.Module], sizes: Dimensions) -> dict[str, Stage]:
+    """A network from patches [batch, patch, feature] and genes [batch, gene] to logits, trained as a whole."""
+    network = build(sizes)
+    return {"downstream": Stage(network, network, partial(_head_loss, network))}
+
+
+SUBJECTS: dict[str, Builder] = {
+    "mirror": partial(pretrained, "mirror"),
+    "mirror--exact": partial(pretrained, "mirror", attention="exact"),
+    "tangle": partial(pretrained, "tangle"),
+}
+
+
+def count(subject: str, stage: str, sizes: Dimensions) -> dict[str, float]:
+    """Parameters (millions) and operations of one sample's forward pass (10^9, 2 a multiply-add), computing nothing."""
+    with torch.device("meta"):
+        part = SUBJECTS[subject](sizes)[stage]
+        patches, genes = _inputs(sizes, 1)
+        with FlopCounterMode(display=False) as counter:
+            part.run(patches, genes)
+    parameters = sum(parameter.numel() for parameter in part.module.parameters())
+    return {"parameters_m": parameters / 1e6, "gflops": counter.get_total_flops() / 1e9}
+
+
+def measure(
+    subject: str,
+    stage: str,
+    sizes: Dimensions,
+    *,
+    batch: int,
+    steps: int,
+    precision: Precision,
+    device: str,
+    threads: int,
+) -> dict[str, float]:
+    """Samples a second and peak memory (GB) on this machine; to be called in a process of its own.
+
+    ``pretrain``: optimisation steps. ``downstream``: forward passes without gradients; memory is that of one
+    optimisation step of encoders and head. The best of ``steps`` counts, after one to warm up.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    where = choose_device(device)
+    with torch.device(where):
+        part = SUBJECTS[subject](sizes)[stage]
+        inputs = _inputs(sizes, batch)
+    autocast = partial(_autocast, where, autocast_dtype(precision, where, sizes.width))
+    if stage == "pretrain":
+        rate = batch / _best_seconds(_training(part, inputs, autocast), steps, where)
+        return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
+    rate = batch / _best_seconds(partial(_infer, part, inputs, autocast), steps, where)
+    _training(part, inputs, autocast)()
+    return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
+
+
+def stages_of(subject: str) -> list[str]:
+    """Stages of a subject, built of nothing."""
+    with torch.device("meta"):
+        return list(SUBJECTS[subject](dataclasses.replace(Dimensions(), genes=8)))
+
+
+def _inputs(sizes: Dimensions, batch: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(batch, sizes.tokens, sizes.patch_dim), torch.randn(batch, sizes.genes)
+
+
+def _pretraining_loss(network: PairedNetwork, patches: Tensor, genes: Tensor) -> Tensor:
+    return total_loss(network.loss_terms(network(patches, genes)), network.loss_weights())
+
+
+def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor) -> Tensor:
+    logits = network(patches, genes)
+    return nn.functional.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def _training(
+    part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]
+) -> Callable[[], None]:
+    optimizer = make_optimizer(part.module.parameters(), learning_rate=1e-5, weight_decay=0.0)
+    part.module.train()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast():
+            loss = part.loss(*inputs)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+@torch.inference_mode()
+def _infer(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]) -> None:
+    part.module.eval()
+    with autocast():
+        part.run(*inputs)
+
+
+def _best_seconds(work: Callable[[], None], steps: int, device: torch.device) -> float:
+    best = float("inf")
+    for _ in range(1 + steps):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best
