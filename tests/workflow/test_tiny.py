@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner import CONFIGS, ROOT, changed_config, planned, succeed
+from runner import CONFIGS, ROOT, SECRETS, changed_config, planned, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -153,6 +153,14 @@ def test_report_is_self_contained(tiny: Path) -> None:
     page = (tiny / "results/tiny/report.html").read_text()
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?:", page)
     assert "simulated" in page.lower()
+
+
+def test_no_file_of_a_run_names_a_secret(tiny: Path) -> None:
+    """Logs, report, records and Snakemake's own notes: secrets stay in the environment."""
+    sentinels = [value.encode() for value in SECRETS.values()]
+    files = [path for path in tiny.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if any(sentinel in path.read_bytes() for sentinel in sentinels)] == []
 
 
 def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: Path) -> None:

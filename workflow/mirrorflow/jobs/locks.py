@@ -21,11 +21,14 @@ OWNER_VARIABLE = "MIRRORFLOW_OWNER"
 
 
 def own_jobs(package: str) -> None:
-    """Tell the jobs this process will start whose they are, and where the package lies.
+    """Tell the jobs this process will start whose they are, where the package lies, and to trust no pickle.
 
-    Scripts run in processes (and conda environments) of their own; they inherit the environment.
+    Scripts run in processes (and conda environments) of their own; they inherit the environment. Torch then
+    loads tensors only (``weights_only``), whoever calls it: a file of weights cannot execute anything.
     """
     os.environ[OWNER_VARIABLE] = str(os.getpid())
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 

@@ -67,6 +67,9 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+LONGEST_NAME = 160
+"""File systems take 255 bytes; endings and temporary names need some."""
+
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]*\Z")
 
 
@@ -76,10 +79,10 @@ def check_file_name(name: str, *, what: str, where: str) -> str:
     Raises InputError for path separators, quotes, ``..``, control characters and other characters a
     shell or a file system could take for something else.
     """
-    if not SAFE_NAME.match(name) or ".." in name:
+    if not SAFE_NAME.match(name) or ".." in name or len(name) > LONGEST_NAME:
         message = (
-            f"{where}: {what} {name!r} cannot be a file name; use letters, digits, space and . _ + - "
-            "(starting with a letter or digit)"
+            f"{where}: {what} {name[:LONGEST_NAME]!r} cannot be a file name; use letters, digits, space and . _ + - "
+            f"(starting with a letter or digit, at most {LONGEST_NAME} of them)"
         )
         raise InputError(message)
     return name

@@ -84,7 +84,7 @@ def _rows(path: str, _date: int, columns: Columns) -> tuple[Row, ...] | None:
     except (OSError, UnicodeDecodeError):
         return None
     delimiter = "," if path.lower().endswith(".csv") else "\t"
-    lines = list(csv.reader(text.splitlines(), delimiter=delimiter))
+    lines = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter))
     header = [cell.strip() for cell in lines[0]] if lines else []
     theirs = [dict(columns).get(name, name) for name in OURS]
     counting = [name for name in (*theirs, *sorted(h for h in header if h.startswith(OVERRIDE))) if name in header]

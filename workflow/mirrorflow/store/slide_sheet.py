@@ -67,7 +67,7 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
         raise InputError(message) from error
     delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:

@@ -82,7 +82,8 @@ def _from_hub(encoder: EncoderSettings) -> Mapping[str, Any]:
     if encoder.model == "resnet50":
         from torchvision.models import ResNet50_Weights
 
-        return ResNet50_Weights[encoder.weights_set].get_state_dict(progress=False, check_hash=True)
+        weights = ResNet50_Weights[encoder.weights_set]
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     if encoder.model == "phikon":
         return read_weights(_phikon_file())
     import timm

@@ -1,0 +1,136 @@
+"""How long Snakemake thinks about a large run: a dry run and a run with nothing to do, in seconds and gigabytes.
+
+    python benchmarks/dag.py                  # 10,000 slides, 2 encoders, 4 cohorts, 9 methods, 5 folds
+    python benchmarks/dag.py --slides 100000 --shards 400
+    python benchmarks/dag.py --overhead       # seconds a job and a shard cost beside their work (runs jobs)
+
+The sheets are simulated; slides need not exist to be planned (they are no inputs). For the run with nothing to
+do, every declared output is created empty and Snakemake's own ``--touch`` notes each job's inputs and params as
+done: the metadata are those of a real run, only the files' contents are not. Each figure is of a fresh process,
+as the user would start it. Figures come last as ``name=value`` lines.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COHORTS = ("brca", "nsclc", "rcc", "coadread")
+ENCODERS = {
+    "resnet50": {"model": "resnet50", "weights": "hub"},
+    "phikon": {"model": "phikon", "weights": "hub"},
+}
+METHODS = (
+    *("majority", "linear", "rna-linear", "concat-linear", "cox"),
+    *("mirror", "mirror--alignment", "mirror--retention", "mirror--equations"),
+)
+JOBS = re.compile(r"^total\s+(\d+)\s*$", re.MULTILINE)
+GIGA = 1e9
+
+
+def config_of(options: argparse.Namespace) -> dict:
+    """Four cohorts with all there is: own slides, two encoders, two protocols, published folds' number."""
+    cohorts = {
+        name: {
+            "slides": {"sheet": f"sheets/{name}/slides.tsv"},
+            "clinical": {"sheet": f"sheets/{name}/patients.tsv"},
+            "expression": "toil",
+            "encoders": list(ENCODERS),
+        }
+        for name in COHORTS
+    }
+    return {
+        "run": "large",
+        "cohorts": cohorts,
+        "slides": {"shards": options.shards},
+        "features": {"encoders": ENCODERS},
+        "expression": {"sources": {"toil": {"matrix": "sheets/expression.tsv.gz"}}},
+        "splits": {"folds": 5},
+        "protocols": {"honest": {}, "paper": {"splits": "random"}},
+        "methods": {name: {} for name in METHODS},
+    }
+
+
+def write_sheets(folder: Path, slides: int) -> None:
+    """Sheets with barcodes as long as TCGA's, one slide a patient and a second for every fourth."""
+    for number, cohort in enumerate(COHORTS):
+        place = folder / "sheets" / cohort
+        place.mkdir(parents=True)
+        rows = []
+        for i in range(slides // len(COHORTS)):
+            patient = f"TCGA-{number}{i % 40:02d}-{i // 5 * 4 + min(i % 5, 3):05d}"
+            slide = f"{patient}-01Z-00-DX{i % 5 // 4 + 1}.0F1E2D3C-{i:012d}"
+            rows.append(f"{slide}\t{patient}\t/data/slides/{slide}.svs\n")
+        (place / "slides.tsv").write_text("slide_id\tpatient\tpath\n" + "".join(rows))
+        (place / "patients.tsv").write_text("patient\tlabel\n")
+    (folder / "sheets" / "expression.tsv.gz").touch()
+
+
+def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, peak gigabytes and output of a Snakemake process."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    where = ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
+    where += ["--workflow-profile", str(ROOT / "profiles" / "default")]
+    started = time.perf_counter()
+    with (folder / "said.txt").open("w+") as said:
+        process = subprocess.Popen([*command, *where, *arguments], stdout=said, stderr=subprocess.STDOUT, cwd=folder)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        said.seek(0)
+        text = said.read()
+    if status != 0:
+        sys.exit(f"snakemake {' '.join(arguments)} failed:\n{text[-3000:]}")
+    return seconds, usage.ru_maxrss * 1024 / GIGA, text
+
+
+def create_outputs(folder: Path) -> int:
+    """Every output of the plan, empty, inputs before what reads them; their number."""
+    from mirrorflow.job_plan import plan_jobs
+
+    outputs = [output for job in plan_jobs(folder / "config.yaml", folder) for output in job.outputs]
+    for output in outputs:
+        path = folder / output
+        if path.parent.name == "figures":
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return len(outputs)
+
+
+def think(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="dag-") as name:
+        folder = Path(name)
+        write_sheets(folder, options.slides)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(options), sort_keys=False))
+        dry_seconds, dry_gb, said = snakemake(folder, "--dry-run", "--quiet", "rules")
+        jobs = int(JOBS.findall(said)[-1])
+        outputs = create_outputs(folder)
+        touch_seconds, _, _ = snakemake(folder, "--touch", "--quiet")
+        noop_seconds, noop_gb, said = snakemake(folder)
+        if "Nothing to be done" not in said:
+            sys.exit(f"the run with nothing to do did something:\n{said[-3000:]}")
+        print(f"slides={options.slides}")
+        print(f"shards_a_cohort={options.shards}")
+        print(f"methods={len(METHODS)}")
+        print(f"outputs={outputs}")
+        print(f"touch_seconds={touch_seconds:.1f}")
+        print(f"jobs={jobs}")
+        print(f"dry_run_seconds={dry_seconds:.1f}")
+        print(f"noop_seconds={noop_seconds:.1f}")
+        print(f"peak_gb={max(dry_gb, noop_gb):.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slides", type=int, default=10_000)
+    parser.add_argument("--shards", type=int, default=25, help="of each cohort (25: 100 slides a shard)")
+    parser.add_argument("--overhead", action="store_true")
+    think(parser.parse_args())
