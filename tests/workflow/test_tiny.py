@@ -178,5 +178,5 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     jobs = planned(tiny, config)
     assert jobs["make_optimism"] == 1
     assert jobs["audit"] == jobs["evaluate"] == 2
-    assert jobs["select_genes"] == 2  # one new basis, two folds
+    assert jobs["select_genes"] == 4  # one new basis, two folds, each with the genes of its support sets
     assert jobs["make_splits"] == 1

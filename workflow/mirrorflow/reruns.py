@@ -32,7 +32,7 @@ Written from the workflow itself by `mirrorflow reruns`; a test holds the two eq
 valid value, and Snakemake is asked which jobs' inputs or params differ. *Changed* are rules that run again because of
 the value; *after them* are those that read what they write. A rule that is in neither column is not started. Rules
 run for the cohorts, protocols, encoders or methods concerned only. `make_report` runs again after every change (it
-prints the config) and is left out.
+prints the config) and is left out, as are rules that run on request only.
 
 A job that starts again keeps what is still valid: slides, epochs, embeddings, gene lists and predictions are known by
 a digest of what they were made from. Files in the store with other settings stop the run and are never overwritten.

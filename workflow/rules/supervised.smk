@@ -37,6 +37,6 @@ rule train_supervised:
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         settings=lambda wildcards: config["methods"][wildcards.method],
-        rna_clip=config["expression"]["clip"],
+        rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/train_supervised.py"

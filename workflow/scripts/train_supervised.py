@@ -21,7 +21,7 @@ with door(snakemake):
         expression=snakemake.input.expression,
         genes=snakemake.input.genes,
         rna_scaling=params.protocol["rna_scaling"],
-        clip=params.rna_clip,
+        clip=params.rna["clip"],
         feature_scaling=method["train"]["feature_scaling"],
         cache_gb=method["train"]["cache_gb"],
         gene_sets=method.get("gene_sets"),
