@@ -42,9 +42,9 @@ class BagAttention(nn.Module):
 
     def project(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [batch, head, token, width / heads], zero at masked tokens."""
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.to_qkv(tokens).chunk(3, dim=-1)
-        )
+        # One copy to the layout that every product below wants, instead of one in each of them.
+        split = self.to_qkv(tokens).unflatten(-1, (3, self.heads, -1))
+        q, k, v = split.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         if mask is None:
             return q, k, v
         padding = ~mask[:, None, :, None]
@@ -132,11 +132,13 @@ def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: 
     Queries, keys and values are [batch, head, token, width], the number of tokens a multiple of
     ``landmarks``; ``mask`` [batch, token] is True at real tokens.
     """
-    q = q * q.shape[-1] ** -0.5
+    scale = q.shape[-1] ** -0.5
     real = None if mask is None else mask[:, None, :]
     q_marks, marked = landmark_means(q, real, landmarks)
     k_marks, _ = landmark_means(k, real, landmarks)
-    to_marks = masked_softmax(q @ k_marks.mT, real, marked)
+    # What is scaled is the landmarks of either side, which are fewer than the tokens.
+    q_marks = q_marks * scale
+    to_marks = masked_softmax(q @ (k_marks * scale).mT, real, marked)
     among_marks = masked_softmax(q_marks @ k_marks.mT, marked, marked)
     from_marks = masked_softmax(q_marks @ k.mT, marked, real)
     # This order of products is the published one; its operations are what the paper counts.
@@ -172,9 +174,10 @@ def iterated_pinv(matrices: Tensor, iterations: int = PINV_ITERATIONS) -> Tensor
     start = matrices.mT / (sizes.sum(dim=-1).max() * sizes.sum(dim=-2).max())
     a, z = matrices.flatten(0, 1), start.flatten(0, 1)
     eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)[None]
+    first, second, third = 1.75 * eye, -3.75 * eye, 3.25 * eye
     for _ in range(iterations):
+        # z (13 I - az (15 I - az (7 I - az))) / 4, with the signs and the quarter drawn into the innermost bracket.
         az = torch.bmm(a, z)
-        inner = torch.baddbmm(15 * eye, az, 7 * eye - az, alpha=-1)
-        outer = torch.baddbmm(13 * eye, az, inner, alpha=-1)
-        z = 0.25 * torch.bmm(z, outer)
+        inner = torch.baddbmm(second, az, torch.add(first, az, alpha=-0.25))
+        z = torch.bmm(z, torch.baddbmm(third, az, inner))
     return z.unflatten(0, matrices.shape[:2])
