@@ -50,6 +50,7 @@ rule all:
 
 onstart:
     note_owner(Path.cwd())
+    refuse_stalling_arrays()
 
 
 onsuccess:

@@ -17,8 +17,8 @@ rule convert_expression:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         version=versions.EXPRESSION,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
@@ -46,8 +46,8 @@ rule select_genes:
         "../../envs/mirrorflow.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         version=versions.SELECTION,
         scope=lambda wildcards: basis_keys(wildcards.basis)["gene_selection"],

@@ -25,8 +25,8 @@ rule pretrain_mirror:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=growing(16000),
+        runtime=growing(720),
     params:
         version=versions.PRETRAIN,
         settings=lambda wildcards: pretrain_settings(config, wildcards.method),
@@ -58,8 +58,8 @@ rule embed:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         version=versions.EMBED,
         folds=FOLDS,

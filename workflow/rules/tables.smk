@@ -15,8 +15,8 @@ rule evaluate:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         version=versions.METRICS,
         settings={key: config["evaluation"][key] for key in ("bootstrap", "confidence", "seed")},
@@ -43,8 +43,8 @@ rule make_results:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.TABLES,
         config={
@@ -82,8 +82,8 @@ rule make_main_table:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.TABLES,
         methods=list(config["methods"]),
