@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
 
-.PHONY: help setup run test test-slow lint lock clean-venv
+.PHONY: help setup run test test-slow lint lock reference clean-venv
 
 help:
 	@echo "make run        the demo cohort from slides and RNA to tables and a report (results/demo/report.html)"
 	@echo "make test       unit tests and the workflow on a tiny cohort"
 	@echo "make test-slow  kills, crashes, clusters"
 	@echo "make lint       formatting, types, import layers, snakemake --lint"
+	@echo "make reference  write config/README.md and config/reruns.md anew from schema and workflow"
 	@echo "make lock       resolve requirements.lock anew (needs uv)"
 
 setup: $(STAMP)
@@ -41,6 +42,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
+
+reference: $(STAMP)
+	$(BIN)/mirrorflow config-reference > config/README.md
+	$(BIN)/mirrorflow reruns > config/reruns.md
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

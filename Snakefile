@@ -3,8 +3,8 @@
     snakemake --cores 8 --resources gpu=1                       # the demo cohort
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
-The chain, a file a domain: cohort -> slides -> features -> expression -> splits -> pretrain -> probe,
-baselines -> audit -> tables -> figures -> report (workflow/rules/).
+The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
+baselines, supervised -> audit -> tables -> figures -> report (workflow/rules/).
 """
 
 from snakemake.utils import min_version
@@ -20,7 +20,9 @@ if not workflow.configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/downloads.smk"
 include: "workflow/rules/cohort.smk"
+include: "workflow/rules/gdc.smk"
 include: "workflow/rules/slides.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/expression.smk"
@@ -28,6 +30,7 @@ include: "workflow/rules/splits.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/baselines.smk"
+include: "workflow/rules/supervised.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
@@ -46,6 +49,7 @@ rule all:
             cohort=COHORTS,
         ),
         all_ledgers(),
+        all_dropped(),
 
 
 onstart:

@@ -111,6 +111,14 @@ def test_k_shot_genes_that_saw_more_labels_are_a_warning(seen, text):
     assert text in finding.text
 
 
+def test_k_shot_genes_of_their_own_are_the_ones_that_count():
+    seen = [list(fold.train) for fold in CLEAN]
+    assert audit.audit_genes(CLEAN, seen, [3], [[], []]) == []
+    findings = audit.audit_genes(CLEAN, seen, [], [["A"], ["A"]])
+    assert found(findings) == {(LEAK, "gene_labels", 1, 1)}
+    assert findings[0].text.startswith("genes of the k-shot settings")
+
+
 def test_an_honest_protocol_has_no_finding():
     assert audit.audit_protocol(PROTOCOL_PRESETS["honest"]) == []
     assert audit.audit_protocol(PROTOCOL_PRESETS["honest-published"]) == []
@@ -154,6 +162,14 @@ def test_upstream_scaling_is_a_warning():
     (finding,) = audit.audit_transductive(scaled_upstream=True)
     assert finding.level == WARNING
     assert "whole cohort" in finding.text
+
+
+def test_a_matrix_that_looks_standardised_is_a_warning_even_where_the_config_does_not_say_so():
+    assert audit.audit_transductive(scaled_upstream=False, like_z_scores=0.2) == []
+    (finding,) = audit.audit_transductive(scaled_upstream=False, like_z_scores=0.87)
+    assert (finding.level, finding.kind) == (WARNING, "transductive_expression")
+    assert "seems" in finding.text
+    assert "87%" in finding.text
 
 
 def test_findings_are_counted_by_kind():

@@ -8,7 +8,17 @@ import pytest
 import yaml
 
 from mirrorflow import config as configs
-from mirrorflow.config import PROTOCOL_PRESETS, basis_of, fill_defaults, load_schema, pretrain_settings, resolve
+from mirrorflow.config import (
+    METHOD_DEFAULTS,
+    PROTOCOL_PRESETS,
+    SUPERVISED_TRAINING,
+    basis_of,
+    few_shot_prefix,
+    fill_defaults,
+    load_schema,
+    pretrain_settings,
+    resolve,
+)
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import PRESETS
 from mirrorflow.tables.comparison import PAPER_PRETRAINING
@@ -194,6 +204,34 @@ def test_every_method_has_the_settings_its_predictor_needs():
         assert [key for key in needed if key not in method] == [], name
 
 
+def test_a_supervised_methods_settings_are_merged_key_by_key_with_its_defaults():
+    methods = {"abmil": {"train": {"epochs": 3}, "network": {"width": 64}}, "abmil--flat": None}
+    config = resolve(minimal(methods=methods))["methods"]
+    assert config["abmil"]["train"] == SUPERVISED_TRAINING | {"epochs": 3}
+    assert config["abmil"]["network"] == METHOD_DEFAULTS["abmil"]["network"] | {"width": 64}
+    assert config["abmil--flat"]["train"] == SUPERVISED_TRAINING
+    assert config["abmil--flat"]["family"] == "abmil"
+
+
+def test_settings_of_another_methods_network_are_refused():
+    assert "methods.abmil.network: heads: this method has width, attention_width, dropout" in refused(
+        minimal(methods={"abmil": {"network": {"heads": 4}}})
+    )
+    assert "methods.linear.train: epochs: this method has none" in refused(
+        minimal(methods={"linear": {"train": {"epochs": 4}}})
+    )
+    assert "unknown key 'epoch'; did you mean 'epochs'?" in refused(minimal(methods={"abmil": {"train": {"epoch": 4}}}))
+
+
+def test_survpath_asks_for_pathways_and_takes_those_of_the_gene_selection():
+    message = refused(minimal(methods={"survpath": None}))
+    assert "methods.survpath.gene_sets: pathways are needed" in message
+    selection = {"expression": minimal()["expression"] | {"selection": {"gene_sets": "sets.csv"}}}
+    assert resolve(minimal(methods={"survpath": None}, **selection))["methods"]["survpath"]["gene_sets"] == "sets.csv"
+    own = resolve(minimal(methods={"survpath": {"gene_sets": "random"}}, **selection))
+    assert own["methods"]["survpath"]["gene_sets"] == "random"
+
+
 def test_an_unknown_method_lists_the_known_ones():
     message = refused(minimal(methods={"mirrr": {}}))
     assert "methods.mirrr" in message
@@ -239,6 +277,20 @@ def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
         yield from described(others, f"{where}.*", definitions)
+
+
+@pytest.mark.parametrize(
+    ("preset", "method", "shots", "prefix"),
+    [
+        ("honest", "rfe", [10], "few-shot-"),
+        ("honest", "variance", [10], ""),  # sees no label anyway
+        ("honest", "rfe", [], ""),
+        ("paper", "rfe", [10], ""),
+    ],
+)
+def test_k_shot_settings_have_genes_of_their_own_only_where_those_of_the_fold_saw_labels(preset, method, shots, prefix):
+    config = {"expression": {"selection": {"method": method}}, "evaluation": {"shots": shots}}
+    assert few_shot_prefix(config, PROTOCOL_PRESETS[preset]) == prefix
 
 
 def test_every_key_of_the_schema_has_a_description():

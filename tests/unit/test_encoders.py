@@ -69,11 +69,12 @@ def test_normalisation():
     assert pixels[0, :, 5, 5].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_bfloat16_tells_patches_apart_as_float32_does():
-    whole, half = build()(IMAGES), build(precision="bfloat16")(IMAGES)
+@pytest.mark.parametrize(("precision", "least"), [("bfloat16", 0.98), ("float16", 0.999)])
+def test_half_precision_tells_patches_apart_as_float32_does(precision: str, least: float):
+    whole, half = build()(IMAGES), build(precision=precision)(IMAGES)
     whole, half = whole - whole.mean(0), half - half.mean(0)
     cosine = (whole * half).sum(1) / np.linalg.norm(whole, axis=1) / np.linalg.norm(half, axis=1)
-    assert cosine.min() > 0.98
+    assert cosine.min() > least
 
 
 def test_weights_from_a_file(tmp_path: Path):
@@ -122,6 +123,8 @@ def test_any_timm_model():
     encoder = build(name="t", model="timm/resnet10t", image_size=None)
     assert (encoder.image_size, encoder.dim) == (176, 512)
     assert encoder(np.zeros((2, 176, 176, 3), np.uint8)).shape == (2, 512)
+    vit = build(name="t", model="timm/vit_tiny_patch16_224", image_size=None)
+    assert (vit.dim, vit.mean, vit.std) == (192, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # its own, not ImageNet's
     with pytest.raises(ConfigError, match="timm knows no model 'nonsense'"):
         build(name="t", model="timm/nonsense")
     with pytest.raises(ConfigError, match="sees 224 px, image_size is 64"):

@@ -101,6 +101,19 @@ def test_a_setting_that_a_fold_lacks_is_scored_on_the_others():
     assert scored["3-shot", "accuracy"]["folds"] == 1
 
 
+def test_the_labels_that_chose_the_genes_are_told_by_setting():
+    rows = [pd.concat([subtype_fold(k, "ab", "ab"), subtype_fold(k, "ab", "ab", setting="3-shot")]) for k in (0, 1)]
+    folds = [
+        FoldRows(part, notes(note() | {"gene_labels": seen}, note("3-shot", k_real=3) | {"gene_labels": 0}))
+        for part, seen in zip(rows, (40, 41), strict=True)
+    ]
+    scored = cells("subtyping", *folds)
+    assert scored["all", "accuracy"]["gene_labels"] == 41
+    assert scored["3-shot", "accuracy"]["gene_labels"] == 0
+    without = cells("subtyping", FoldRows(rows[0], notes(note(), note("3-shot", k_real=3))))
+    assert np.isnan(without["all", "accuracy"]["gene_labels"])
+
+
 def test_the_real_k_is_noted_when_it_is_not_the_settings():
     rows = [subtype_fold(fold, "ab", "ab", setting="3-shot") for fold in (0, 1)]
     same = [FoldRows(part, notes(note("3-shot", k_real=3))) for part in rows]

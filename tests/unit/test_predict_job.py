@@ -200,6 +200,26 @@ def test_notes_say_how_the_predictions_came_about(tmp_path):
     assert survival["bin_edges_days"][0] == 0
 
 
+def test_k_shot_settings_have_vectors_of_their_own_genes_and_say_how_many_labels_chose_them(tmp_path):
+    manifests = {"all": [tmp_path / f"fold{k}.tsv" for k in range(FOLDS)]}
+    manifests["3-shot"] = [tmp_path / f"few-shot-fold{k}.tsv" for k in range(FOLDS)]
+    for setting, labels in (("all", 40), ("3-shot", 0)):
+        for path in manifests[setting]:
+            path.with_suffix(".json").write_text(json.dumps({"labels_seen": labels}))
+    genes, few_shot_genes = ([str(path) for path in paths] for paths in manifests.values())
+    job = prepare(tmp_path, genes=genes, few_shot_genes=few_shot_genes)
+    misled = Planted(dict.fromkeys(job.vectors.truth, 0), name="few")
+    manifest = tmp_path / "manifest.json"
+    predict_method(job.plan, job.vectors, str(job.folder), str(manifest), "test", few_shot=misled)
+    notes = read_predictions(job.folder / "subtyping" / "fold0.parquet").notes["settings"]
+    assert {note["setting"]: note["gene_labels"] for note in notes} == {"all": 40, "3-shot": 0}
+    assert scores(job)[0] > 0.9
+    assert scores(job, "3-shot")[0] < 0.6
+    written = job.ages()
+    predict_method(job.plan, job.vectors, str(job.folder), str(manifest), "test", few_shot=replace(misled, name="else"))
+    assert all(job.ages()[name] > age for name, age in written.items())
+
+
 @pytest.mark.parametrize("method", ["linear", "mirror"])
 def test_a_planted_signal_is_found(tmp_path, method):
     job = prepare(tmp_path, method=method)

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from tests.dicom_factory import write_dicom
 from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
 
 from mirrorflow.slides.openslide_source import OpenSlideSource, on_white
-from mirrorflow.slides.reader import SlideError, best_level, open_slide, resample
+from mirrorflow.slides.reader import SlideError, best_level, open_slide, resample, source_bytes
 from mirrorflow.slides.scale import find_scale
 from mirrorflow.slides.sources import Level, RegionError
 from mirrorflow.slides.tiff_source import TileCache
@@ -91,13 +92,26 @@ def test_ome_tiff(tmp_path: Path):
         options = {"tile": (128, 128), "compression": "deflate", "photometric": "rgb"}
         tiff.write(image, subifds=1, metadata=meta, **options)
         tiff.write(image[::2, ::2], subfiletype=1, **options)
-    from mirrorflow.slides.tiff_source import TiffSource
+    with open_slide(path) as slide:
+        assert [tuple(level) for level in slide.levels] == [(600, 400, 1.0), (300, 200, 2.0)]
+        assert find_scale(slide.properties, None).mpp == pytest.approx(0.25)
+        assert np.array_equal(slide.read(0, 100, 90, 300, 200), image[90:290, 100:400])
 
-    source = TiffSource(path)
-    assert [tuple(level) for level in source.levels] == [(600, 400, 1.0), (300, 200, 2.0)]
-    assert find_scale(source.properties, None).mpp == pytest.approx(0.25)
-    assert np.array_equal(source.read(0, 100, 90, 300, 200), image[90:290, 100:400])
-    source.close()
+
+@pytest.mark.parametrize("scan_first", [True, False])
+def test_the_scan_of_an_ome_tiff_with_several_series(tmp_path: Path, scan_first: bool):  # noqa: FBT001
+    path = tmp_path / "a.ome.tif"
+    scan, label = simple(600, 400), np.full((90, 120, 3), 7, np.uint8)
+    fluorescence = np.zeros((500, 700), np.uint16)  # larger, but no image for us
+    options = {"tile": (128, 128), "compression": "jpeg", "photometric": "rgb"}
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for image, mpp in [(scan, 0.25), (label, 20.0)] if scan_first else [(label, 20.0), (scan, 0.25)]:
+            tiff.write(image, metadata={"axes": "YXS", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp}, **options)
+        tiff.write(fluorescence, metadata={"axes": "YX"})
+    with open_slide(path) as slide:
+        assert [(level.width, level.height) for level in slide.levels] == [(600, 400)]
+        assert find_scale(slide.properties, None).mpp == pytest.approx(0.25)
+        assert np.abs(slide.read(0, 0, 0, 600, 400).astype(int) - scan).mean() < 3
 
 
 @pytest.mark.parametrize("kind", ["strips", "grey", "planes"])
@@ -115,6 +129,28 @@ def test_plain_tiffs(tmp_path: Path, kind: str):
         assert np.array_equal(slide.read(0, 10, 20, 200, 150), image[20:170, 10:210])
         with pytest.raises(SlideError):
             find_scale(slide.properties, None) if slide.properties else open_slide(tmp_path / "none.tif")
+
+
+def test_a_dicom_slide_by_its_folder_or_a_file_of_it(tmp_path: Path):
+    image = simple(700, 500)
+    folder = write_dicom(tmp_path / "scan", image, 0.25)
+    for path in (folder, folder / "level1.dcm"):
+        with open_slide(path) as slide:
+            assert [tuple(level) for level in slide.levels] == [(700, 500, 1.0), (175, 125, 4.0)]
+            assert find_scale(slide.properties, None).mpp == pytest.approx(0.25)
+            assert np.array_equal(slide.read(0, 100, 90, 300, 200), image[90:290, 100:400])
+    with pytest.raises(SlideError, match="a folder without a DICOM slide"):
+        open_slide(tmp_path)
+
+
+def test_a_slide_of_several_files_has_the_bytes_of_all(tmp_path: Path):
+    folder = write_dicom(tmp_path / "scan", simple(300, 200), 0.25)
+    (tmp_path / "b.mrxs").write_bytes(b"12")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/Data0001.dat").write_bytes(b"12345")
+    assert source_bytes(folder) == sum(path.stat().st_size for path in folder.iterdir())
+    assert source_bytes(tmp_path / "b.mrxs") == 7
+    assert source_bytes(tmp_path / "none.svs") is None
 
 
 def test_png_as_a_slide(tmp_path: Path):

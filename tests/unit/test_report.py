@@ -19,7 +19,7 @@ from mirrorflow.jobs.make_report import ReportFiles, make_report
 from mirrorflow.jobs.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
 from mirrorflow.jobs.run_audit import run_audit
 from mirrorflow.report.blocks import Cell, Section, Table, Text, plain
-from mirrorflow.report.genes import mean_jaccard
+from mirrorflow.report.genes import mean_jaccard, stability_text
 from mirrorflow.report.head import has_random_weights, notices
 from mirrorflow.report.page import Page, build_page
 from mirrorflow.report.protocols import protocols_section
@@ -460,6 +460,10 @@ def test_failures_come_first() -> None:
 def test_jaccard_by_hand() -> None:
     assert mean_jaccard([["a", "b"], ["b", "c"]]) == pytest.approx(1 / 3)
     assert np.isnan(mean_jaccard([["a"]]))
+    said = stability_text([["a", "b"], ["b", "c"], ["b"]])
+    assert "index: 0.44; of the 3 genes" in said
+    assert "1 are kept by all 3 folds and 2 by one alone" in said
+    assert "unknown" in stability_text([["a"]])
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,18 @@ def embeddings(draws: int, *, resampled: bool, seed: int = 0) -> Embeddings:
     return Embeddings(("D", "C", "B", "A"), slide, rna, slide_eval, rna_eval)
 
 
+def test_other_genes_share_the_pooled_slides(folder):
+    write_sheet(folder / "few-shot-fold0.tsv", pd.DataFrame({"id": ["g2"], "gene": ["G2"]}))
+    made = pooled(folder)
+    train, _ = vectors(made)
+    other = made.with_genes([str(folder / "few-shot-fold0.tsv")])
+    few, _ = vectors(other)
+    assert (train.shape[1], few.shape[1]) == (5, 4)
+    np.testing.assert_array_equal(few[:, :3], train[:, :3])
+    assert made.digest(0) != other.digest(0)
+    assert other._pooled is made._pooled
+
+
 @pytest.mark.parametrize("resampled", [False, True])
 def test_embeddings_are_found_by_the_units_name(tmp_path, resampled):
     made = embeddings(2, resampled=resampled)

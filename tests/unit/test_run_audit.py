@@ -23,6 +23,9 @@ def audited(
     *,
     seen: list[list[str]] | None = None,
     lost: tuple[str, ...] = (),
+    shots: tuple[int, ...] = (),
+    few_shot_seen: list[list[str]] | None = None,
+    expression: str | None = None,
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
@@ -38,13 +41,17 @@ def audited(
         }
     )
     write_cohort(folder / "demo.parquet", frame, ["x", "y"])
-    splits, genes = [], []
+    splits, genes, few_shot_genes = [], [], []
     for number, fold in enumerate(folds):
         splits.append(str(folder / f"splits_{number}.csv"))
         write_fold(splits[-1], fold)
         genes.append(str(folder / f"fold{number}.tsv"))
         labels = list(fold.train) if seen is None else seen[number]
         Path(genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
+        if few_shot_seen is not None:
+            few_shot_genes.append(str(folder / f"few-shot-fold{number}.tsv"))
+            seen_there = json.dumps({"label_patients": few_shot_seen[number]})
+            Path(few_shot_genes[-1]).with_suffix(".json").write_text(seen_there)
     settings = [{"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
     rows = pd.DataFrame({"fold": [0], "patient": ["C"]})
     write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, {"settings": settings})
@@ -58,9 +65,11 @@ def audited(
         [str(folder / "p" / "manifest.json")],
         str(folder / "audit"),
         protocol=keys,
-        shots=[],
+        shots=shots,
         name=protocol,
         scaled_upstream=False,
+        few_shot_genes=few_shot_genes,
+        expression=expression,
     )
     return json.loads((folder / "audit.json").read_text())
 
@@ -89,6 +98,24 @@ def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
     assert "| leak | fold 0 | genes were chosen with the subtype labels of 2 evaluation patients | C, D |" in page
     with pytest.raises(MirrorflowError, match="2 leaks"):
         stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_labels_that_chose_genes_are_counted_by_setting(tmp_path):
+    record = audited(tmp_path, CLEAN, shots=(3,), few_shot_seen=[[], []])
+    assert record["findings"] == []
+    assert record["gene_labels"] == {"all": [2, 2], "k-shot": [0, 0]}
+    assert "genes of setting k-shot, by fold: 0, 0." in (tmp_path / "audit.md").read_text()
+    record = audited(tmp_path, CLEAN, shots=(3,))
+    assert kinds(record) == [("warning", "few_shot_gene_labels", None)]
+    assert record["gene_labels"]["k-shot"] == [2, 2]
+
+
+def test_an_expression_that_looks_standardised_is_warned_of(tmp_path):
+    record = tmp_path / "rna.parquet.json"
+    record.write_text(json.dumps({"counts": {"genes": 4, "genes_like_z_scores": 3}}))
+    assert kinds(audited(tmp_path, CLEAN, expression=str(record))) == [("warning", "transductive_expression", None)]
+    record.write_text(json.dumps({"counts": {"genes": 4}}))
+    assert audited(tmp_path, CLEAN, expression=str(record))["findings"] == []
 
 
 def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.expression.scaling import RnaScaler, looks_standardised
 
 
 def test_training_patients_alone_set_the_scale():
@@ -56,3 +56,14 @@ def test_what_cannot_be_is_refused():
         RnaScaler.fit(np.ones((0, 2)), scaling="train")
     with pytest.raises(InputError, match="3 genes"):
         RnaScaler.fit(np.ones((2, 2)), scaling="train").transform(np.ones((2, 3)))
+
+
+def test_z_scores_are_told_from_log_expression():
+    rng = np.random.default_rng(0)
+    log_fpkm = rng.normal(rng.normal(-2, 4, (500, 1)), 1.5, (500, 80))
+    assert looks_standardised(log_fpkm).mean() < 0.15
+    mean, deviation = log_fpkm.mean(axis=1, keepdims=True), log_fpkm.std(axis=1, keepdims=True)
+    z_scores = ((log_fpkm - mean) / deviation).astype(np.float32)
+    assert looks_standardised(z_scores[:, :50]).mean() > 0.85  # patients were left out since
+    z_scores[0] = np.nan
+    assert looks_standardised(z_scores).tolist() == [False, *[True] * 499]

@@ -95,6 +95,16 @@ def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, 
     assert "stands in" in caplog.text
 
 
+def test_ids_instead_of_symbols_are_said_where_no_census_gene_is_found(place: Path, caplog: pytest.LogCaptureFixture):
+    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+        writer.add(GENES, GENES, np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32))
+        writer.finish({"seed": 3}, {})
+    with caplog.at_level(logging.WARNING):
+        table, _ = select(place, {"method": "variance", "n_genes": 2})
+    assert set(table["reason"]) == {"variance"}
+    assert "none of its 3 genes is in the expression, whose genes are named t00, t01, t02" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("settings", "reasons", "labels_seen"),
     [

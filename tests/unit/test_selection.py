@@ -1,3 +1,6 @@
+import gzip
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,6 @@ from mirrorflow.expression.selection import (
     by_variance,
     everything,
     gene_table,
-    overlap,
 )
 
 IDS = ["t4", "t3", "t2", "t1"]
@@ -110,7 +112,21 @@ def test_unknown_solvers_and_steps_are_refused(settings: dict):
         )
 
 
-def test_overlap_of_folds():
-    table = overlap({"fold0": ["a", "b"], "fold1": ["b", "c"], "fold2": ["d"]})
-    assert table["jaccard"].tolist() == pytest.approx([1 / 3, 0, 0])
-    assert table["shared"].tolist() == [1, 0, 0]
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "reason"),
+    [("porpoise_signatures", 6, "families"), ("combine", 331, "pathways"), ("hallmarks", 50, "pathways")],
+)
+def test_the_published_families_and_pathways_find_their_genes_in_a_real_matrix(name: str, sets: int, reason: str):
+    path, matrix = SHARED / "gene_sets" / f"{name}.csv", SHARED / "tcga" / "nsclc" / "rna.tsv.gz"
+    if not path.exists() or not matrix.exists():
+        pytest.skip(f"{path} or {matrix} is absent")
+    parsed = parse_gene_sets(path.read_text(), where=str(path))
+    with gzip.open(matrix, "rt") as stream:
+        symbols = [line.split("\t", 1)[0] for line in stream][1:]
+    choice = by_gene_sets(symbols, parsed, reason=reason)
+    assert (len(parsed), choice.reason) == (sets, reason)
+    assert {symbols[at] for at in choice.positions} == set(symbols) & {g for genes in parsed.values() for g in genes}
+    assert len(choice.positions) > 100

@@ -92,16 +92,27 @@ def _overlapping_evaluation(folds: Sequence[Fold]) -> Iterator[Finding]:
         yield Finding(WARNING, "evaluation_overlap", text, None, len(several), _examples(several))
 
 
-def audit_genes(folds: Sequence[Fold], label_patients: Sequence[Sequence[str]], shots: Sequence[int]) -> list[Finding]:
-    """Evaluation patients whose labels the gene selection of a fold has seen; k-shot genes that saw more labels."""
+def audit_genes(
+    folds: Sequence[Fold],
+    label_patients: Sequence[Sequence[str]],
+    shots: Sequence[int],
+    few_shot_labels: Sequence[Sequence[str]] = (),
+) -> list[Finding]:
+    """Evaluation patients whose labels the gene selection of a fold has seen; k-shot genes that saw more labels.
+
+    few_shot_labels: by fold, the patients whose labels chose the genes of the k-shot settings, where these have
+    genes of their own; else they use those of ``label_patients``.
+    """
     findings = []
-    for number, (fold, seen) in enumerate(zip(folds, label_patients, strict=True)):
-        leaked = set(fold.val) & set(seen)
-        if leaked:
-            text = f"genes were chosen with the subtype labels of {len(leaked)} evaluation patients"
-            findings.append(Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked)))
-    if shots and any(len(seen) for seen in label_patients):
-        counts = sorted({len(seen) for seen in label_patients})
+    for what, lists in (("genes", label_patients), ("genes of the k-shot settings", few_shot_labels)):
+        for number, (fold, seen) in enumerate(zip(folds, lists, strict=bool(lists))):
+            leaked = set(fold.val) & set(seen)
+            if leaked:
+                text = f"{what} were chosen with the subtype labels of {len(leaked)} evaluation patients"
+                findings.append(Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked)))
+    of_shots = few_shot_labels or label_patients
+    if shots and any(len(seen) for seen in of_shots):
+        counts = sorted({len(seen) for seen in of_shots})
         number_of = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         text = (
             f"genes of the k-shot settings were chosen with {number_of} labels, more than the k "
@@ -145,11 +156,23 @@ def audit_lost(lost: Mapping[int, Sequence[str]], classes: Mapping[str, str]) ->
     return findings
 
 
-def audit_transductive(*, scaled_upstream: bool) -> list[Finding]:
-    """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired."""
-    if not scaled_upstream:
+LIKE_Z_SCORES = 0.5
+"""Share of genes with mean near 0 and deviation near 1 from which on a matrix is taken to be standardised."""
+
+
+def audit_transductive(*, scaled_upstream: bool, like_z_scores: float = 0.0) -> list[Finding]:
+    """An expression matrix that was scaled over a whole cohort before it reached us cannot be repaired.
+
+    scaled_upstream: what the config says; like_z_scores: share of the cohort's genes that look standardised.
+    """
+    if not scaled_upstream and like_z_scores < LIKE_Z_SCORES:
         return []
     text = "expression was scaled over the whole cohort, evaluation patients included, before it came here"
+    if not scaled_upstream:
+        text = (
+            "expression seems to have been scaled over the whole cohort before it came here: "
+            f"{like_z_scores:.0%} of the genes have a mean near 0 and a deviation near 1"
+        )
     return [Finding(WARNING, "transductive_expression", text)]
 
 

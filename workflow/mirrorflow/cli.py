@@ -34,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     unlock.set_defaults(command=_unlock)
     reference = commands.add_parser("config-reference", help="print the reference of all config keys")
     reference.set_defaults(command=_reference)
+    reruns = commands.add_parser("reruns", help="print which rules run again after which change (a minute or two)")
+    reruns.set_defaults(command=_reruns)
     return parser
 
 
@@ -59,6 +61,13 @@ def _reference(_options: argparse.Namespace) -> int:
     from mirrorflow.config_reference import reference
 
     sys.stdout.write(reference())
+    return 0
+
+
+def _reruns(_options: argparse.Namespace) -> int:
+    from mirrorflow.reruns import rerun_tables
+
+    sys.stdout.write(rerun_tables())
     return 0
 
 

@@ -13,9 +13,13 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from mirrorflow.datasets import with_downloads
 from mirrorflow.errors import ConfigError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast form of the safe loader where it was built: every job of a cluster reads the schema."""
 
 PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
     "honest": {
@@ -26,6 +30,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "last",
         "survival_bins": "fold",
         "few_shot_replacement": False,
+        "few_shot_genes": "none",
         "probe_features": "frozen",
         "evaluate_all": True,
     },
@@ -37,6 +42,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "epoch": "best_on_evaluation",
         "survival_bins": "cohort",
         "few_shot_replacement": True,
+        "few_shot_genes": "all",
         "probe_features": "resampled_dropout",
         "evaluate_all": False,
     },
@@ -44,6 +50,9 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
 
 GENERATED_SPLITS = ("random", "site_preserved")
+
+SEES_LABELS = ("rfe", "univariate_f")
+"""Values of ``expression.selection.method`` that look at labels."""
 
 
 def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,15 +67,18 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(message)
     config = fill_defaults(schema, raw)
     config = _fill_placeholders(config, {"store": config["store"]})
+    config = with_downloads(config)
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
+    _name_gdc_sheets(config)
+    _fill_gene_sets(config)
     _check_references(config)
     return config
 
 
 def load_schema() -> dict[str, Any]:
     """The schema of the config, as a mapping."""
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=LOADER)
 
 
 def _errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[ValidationError]:
@@ -171,13 +183,62 @@ def _protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 BOTH_TASKS = ["subtyping", "survival"]
+SUPERVISED_TRAINING: dict[str, Any] = {
+    "epochs": 20,
+    "batch_size": 16,
+    "learning_rate": 2e-4,
+    "weight_decay": 1e-5,
+    "tokens": 2048,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "min_steps": 0,
+    "label_smoothing": 0.0,
+    "alpha": 0.0,
+    "feature_scaling": "train",
+    "precision": "auto",
+    "cache_gb": 4.0,
+}
+"""Ours: the papers' tables name no settings of these methods."""
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "mirror": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
     "majority": {"inputs": [], "tasks": BOTH_TASKS},
+    "clinical": {
+        "inputs": ["clinical"],
+        "tasks": BOTH_TASKS,
+        "columns": ["age", "sex", "stage"],
+        "C": 1.0,
+        "components": 50,
+        "alpha": 1.0,
+    },
     "linear": {"inputs": ["slides"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "rna-linear": {"inputs": ["rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "concat-linear": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
     "cox": {"inputs": ["slides", "rna"], "tasks": ["survival"], "pooling": "mean", "components": 50, "alpha": 200.0},
+    "abmil": {
+        "inputs": ["slides"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 512, "attention_width": 256, "dropout": 0.25},
+    },
+    "ilra-mil": {
+        "inputs": ["slides"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "heads": 8, "layers": 2, "latents": 64, "dropout": 0.25},
+    },
+    "porpoise": {
+        "inputs": ["slides", "rna"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "attention_width": 256, "fusion_width": 32, "dropout": 0.25, "l1": 1e-4},
+    },
+    "survpath": {
+        "inputs": ["slides", "rna"],
+        "tasks": BOTH_TASKS,
+        "train": SUPERVISED_TRAINING,
+        "network": {"width": 256, "dropout": 0.25},
+        "gene_sets": None,
+    },
 }
 FAMILIES = {"rna-linear": "linear", "concat-linear": "linear"}
 
@@ -188,7 +249,43 @@ def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(METHOD_DEFAULTS)
         message = f"methods.{name}: unknown method {base!r}; known: {known} (variants: <method>--<variant>)"
         raise ConfigError(message)
-    return {"family": FAMILIES.get(base, base), **METHOD_DEFAULTS[base], **entry}
+    defaults = copy.deepcopy(METHOD_DEFAULTS[base])
+    method: dict[str, Any] = {"family": FAMILIES.get(base, base), **defaults, **entry}
+    for key in ("train", "network"):
+        _check_keys(f"methods.{name}.{key}", entry.get(key, {}), defaults.get(key, {}))
+        if key in defaults:
+            method[key] = {**defaults[key], **entry.get(key, {})}
+    return method
+
+
+def _check_keys(where: str, entry: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse settings that this method does not have, though another does."""
+    if unknown := [key for key in entry if key not in known]:
+        has = f"this method has {', '.join(known)}" if known else "this method has none of them"
+        message = f"{where}: {', '.join(unknown)}: {has}"
+        raise ConfigError(message)
+
+
+def _fill_gene_sets(config: Mapping[str, Any]) -> None:
+    """Gene sets of the methods that need them: their own file, else that of the gene selection; none is an error."""
+    for name, method in config["methods"].items():
+        if "gene_sets" not in method:
+            continue
+        method["gene_sets"] = method["gene_sets"] or config["expression"]["selection"]["gene_sets"]
+        if method["gene_sets"] is None:
+            message = (
+                f"methods.{name}.gene_sets: pathways are needed: a CSV with one column a set, its name on top and "
+                "symbols below (as MSigDB's Hallmarks), here or under expression.selection.gene_sets; `random` takes "
+                "random groups of the selected genes instead"
+            )
+            raise ConfigError(message)
+
+
+def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
+    """Where the sheet of slides that GDC lists is written; from there on it is a sheet like any other."""
+    for cohort, entry in config["cohorts"].items():
+        if "gdc" in entry["slides"]:
+            entry["slides"]["sheet"] = f"{config['store']}/gdc/{cohort}/slides.tsv"
 
 
 def _check_references(config: Mapping[str, Any]) -> None:
@@ -226,6 +323,16 @@ def basis_of(protocol: Mapping[str, Any]) -> str:
     """Name of what protocols may share: unit, splits, gene selection and scaling decide the models."""
     keys = ("unit", "splits", "gene_selection", "rna_scaling")
     return "-".join(str(protocol[key]) for key in keys)
+
+
+def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """``few-shot-`` where the k-shot settings of a protocol have genes of their own, else nothing.
+
+    It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    labelled = config["expression"]["selection"]["method"] in SEES_LABELS
+    own = protocol["few_shot_genes"] == "none" and labelled and config["evaluation"]["shots"]
+    return "few-shot-" if own else ""
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

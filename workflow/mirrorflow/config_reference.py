@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mirrorflow.config import PROTOCOL_PRESETS, load_schema
+from mirrorflow.config import METHOD_DEFAULTS, PROTOCOL_PRESETS, SUPERVISED_TRAINING, load_schema
 
 HEAD = """# Config reference
 
@@ -22,7 +22,7 @@ def reference() -> str:
     """The reference as Markdown."""
     schema = load_schema()
     rows = [f"| `{key}` | {default} | {text} |" for key, default, text in _walk(schema, schema, "")]
-    return HEAD + "\n".join(rows) + "\n\n" + _presets()
+    return HEAD + "\n".join(rows) + "\n\n" + _presets() + "\n" + _methods()
 
 
 def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
@@ -30,13 +30,13 @@ def _walk(schema: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> It
         yield from _entry(child, root, f"{prefix}{name}")
     others = schema.get("additionalProperties")
     if isinstance(others, dict) and "description" in others and ("properties" in others or "$ref" in others):
-        resolved = _resolve(others, root)
+        resolved = resolve_reference(others, root)
         if "properties" in resolved:
             yield from _walk(resolved, root, f"{prefix}<name>.")
 
 
 def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, str]]:
-    resolved = _resolve(child, root)
+    resolved = resolve_reference(child, root)
     nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
     nested = nested and not resolved.get("x-partial")
     default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
@@ -48,7 +48,8 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
         yield from _walk(resolved, root, f"{key}.")
 
 
-def _resolve(child: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_reference(child: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of the schema with what its ``$ref`` names filled in."""
     if "$ref" not in child:
         return dict(child)
     return {**root["$defs"][child["$ref"].rsplit("/", 1)[-1]], **{k: v for k, v in child.items() if k != "$ref"}}
@@ -61,3 +62,24 @@ def _presets() -> str:
         values = [json.dumps(PROTOCOL_PRESETS[name][key]).strip('"') for name in names]
         lines.append(f"| `{key}` | " + " | ".join(values) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _methods() -> str:
+    """Defaults of every method, and what the keys of ``train`` and ``network`` mean."""
+    lines = ["## Defaults of the methods", "", "| method | settings |", "| --- | --- |"]
+    lines += [f"| {name} | {_settings(method)} |" for name, method in METHOD_DEFAULTS.items()]
+    lines += ["", "`train` and `network` of the supervised methods:", "", "| key | default | what it is |"]
+    lines.append("| --- | --- | --- |")
+    root = load_schema()
+    for part in ("train", "network"):
+        for key, _, text in _walk(root["$defs"][part], root, ""):
+            default = f"`{json.dumps(SUPERVISED_TRAINING[key])}`" if part == "train" else "see above"
+            lines.append(f"| `methods.<name>.{part}.{key}` | {default} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def _settings(method: Mapping[str, Any]) -> str:
+    """A method's defaults in one cell; of ``train`` only what is its own."""
+    own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING[key]}
+    shown = {key: value for key, value in method.items() if key != "train"} | ({"train": own} if own else {})
+    return ", ".join(f"`{key}: {json.dumps(value)}`" for key, value in shown.items())

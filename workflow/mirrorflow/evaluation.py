@@ -22,7 +22,8 @@ class FoldRows:
 def score_cells(
     task: str, folds: Sequence[FoldRows], *, resamples: int, confidence: float, seed: int
 ) -> list[dict[str, Any]]:
-    """Rows setting, task, metric, mean, sd, ci_low, ci_high, n, patients, folds, by_fold, why_undefined, note.
+    """Rows setting, task, metric, mean, sd, ci_low, ci_high, n, patients, folds, by_fold, why_undefined,
+    note, gene_labels (the most labels that chose the genes of a fold; NaN for a method without genes).
 
     n counts evaluated units over all folds. Seeds of training are averaged per fold and resample.
     """
@@ -81,6 +82,7 @@ def _cell(task: str, setting: str, metric: str, result: Estimate, parts: Sequenc
         "by_fold": " ".join(f"{value:.4f}" for value in result.by_fold),
         "why_undefined": "; ".join(undefined),
         "note": _note(setting, parts),
+        "gene_labels": _gene_labels(setting, parts),
     }
 
 
@@ -88,6 +90,12 @@ def _why(metric: str, task: str, rows: pd.DataFrame) -> str:
     classes = sorted(set(rows["label"])) if task == "subtyping" else []
     events = int(rows["event"].sum()) if task == "survival" else 0
     return undefined_reason(metric, len(rows), list(range(len(classes))), events)
+
+
+def _gene_labels(setting: str, parts: Sequence[FoldRows]) -> float:
+    notes = [note for part in parts for note in part.notes["settings"] if note["setting"] == setting]
+    counts = [note["gene_labels"] for note in notes if note.get("gene_labels") is not None]
+    return max(counts, default=np.nan)
 
 
 def _note(setting: str, parts: Sequence[FoldRows]) -> str:

@@ -6,6 +6,8 @@ rule audit:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         splits=basis_splits,
         genes=basis_genes,
+        few_shot_genes=few_shot_genes,
+        expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
     output:
         record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",

@@ -9,6 +9,7 @@ rule fit_baseline:
         index=pooled_index,
         expression=expression_of,
         genes=gene_inputs,
+        few_shot_genes=few_shot_gene_inputs,
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:
@@ -31,6 +32,6 @@ rule fit_baseline:
         seeds=config["seeds"][:1],
         bins=config["probe"]["survival_bins"],
         settings=lambda wildcards: config["methods"][wildcards.method],
-        rna_clip=config["expression"]["clip"],
+        rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/fit_baseline.py"

@@ -8,10 +8,12 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.config import basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
+from mirrorflow.resources import RESOURCES, resource_digest
+from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
 
 own_jobs(PACKAGE)
 
@@ -30,8 +32,8 @@ PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
-BASELINES = [name for name in config["methods"] if name not in PRETRAINED]
-RESOURCES = Path(workflow.basedir) / "resources"
+SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
+BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]
 
 NAME = "[a-z0-9._-]+"
 
@@ -52,6 +54,7 @@ wildcard_constraints:
     source=NAME,
     method=any_of(config["methods"]),
     fold=r"\d+",
+    genes="(few-shot-)?",
     seed=r"\d+",
     shard=r"\d+",
 

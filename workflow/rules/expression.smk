@@ -5,10 +5,11 @@ rule convert_expression:
     input:
         matrix=lambda wildcards: ancient(source_of(wildcards)["matrix"]),
         probemap=lambda wildcards: source_of(wildcards).get("probemap", []),
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
     output:
-        parquet=f"{STORE}/expression/{{source}}/{{cohort}}.parquet",
-        record=f"{STORE}/expression/{{source}}/{{cohort}}.parquet.json",
+        # kept where it is valid: the matrix has gigabytes
+        parquet=update(f"{STORE}/expression/{{source}}/{{cohort}}.parquet"),
+        record=update(f"{STORE}/expression/{{source}}/{{cohort}}.parquet.json"),
     log:
         f"{LOGS}/convert_expression/{{source}}/{{cohort}}.log",
     benchmark:
@@ -21,6 +22,7 @@ rule convert_expression:
         runtime=growing(120),
     params:
         version=versions.EXPRESSION,
+        patients=sheet_param(patients_digest),
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
         settings=lambda wildcards: {key: source_of(wildcards)[key] for key in ("orientation", "sample_ids")},
     script:
@@ -34,14 +36,14 @@ rule select_genes:
         expression=expression_of,
         census=lambda wildcards: cohort_of(wildcards).get("census", []),
         gene_sets=config["expression"]["selection"]["gene_sets"] or [],
-        drivers=RESOURCES / "drivers.tsv",
     output:
-        manifest=f"{BASIS}/genes/fold{{fold}}.tsv",
-        record=f"{BASIS}/genes/fold{{fold}}.json",
+        # kept where they are valid: the elimination costs minutes a fold
+        manifest=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
+        record=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.json"),
     log:
-        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/fold{{fold}}.log",
+        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/fold{{fold}}.tsv"
+        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 2
@@ -50,13 +52,15 @@ rule select_genes:
         runtime=growing(60),
     params:
         version=versions.SELECTION,
-        scope=lambda wildcards: basis_keys(wildcards.basis)["gene_selection"],
+        scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
         settings=lambda wildcards: {
             **config["expression"]["selection"],
+            **({"method": "variance"} if wildcards.genes else {}),
             "tumour_types": cohort_of(wildcards)["tumour_types"],
             "scaling": basis_keys(wildcards.basis)["rna_scaling"],
             "clip": config["expression"]["clip"],
         },
         seed=config["splits"]["seed"],
+        drivers=resource_digest("drivers.tsv"),
     script:
         "../scripts/select_genes.py"

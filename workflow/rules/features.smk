@@ -3,7 +3,8 @@
 
 rule extract_features:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
+        files=slide_files,
         patches=f"{SLIDES}/shards/{{shard}}.tsv",
     output:
         status=f"{FEATURES}/shards/{{shard}}.tsv",
@@ -21,17 +22,19 @@ rule extract_features:
     params:
         version=versions.FEATURES,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
+        rows=sheet_param(shard_digest),
         shards=len(SHARDS),
         encoder=lambda wildcards: encoder_settings(wildcards.encoder),
-        settings={key: config["features"][key] for key in ("batch_size", "max_unreadable")},
-        workers=config["features"]["workers"],
+        settings={"max_unreadable": config["features"]["max_unreadable"]},
+        # no value depends on these: a param that asks for `threads` re-runs nothing
+        speed=lambda wildcards, threads: {key: config["features"][key] for key in ("batch_size", "workers")},
     script:
         "../scripts/extract_features.py"
 
 
 rule index_features:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
         shards=feature_shards,
     output:
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
@@ -46,6 +49,7 @@ rule index_features:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        rows=sheet_param(rows_digest),
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
         folder=feature_folder,
     script:

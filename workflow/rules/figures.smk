@@ -1,4 +1,4 @@
-"""Figures of a cohort: its flow, forest plots, survival of risk groups, training curves. One job a cohort."""
+"""Figures of a cohort: its flow, forest plots, survival of risk groups, training curves, genes. One job a cohort."""
 
 
 rule draw_figures:
@@ -7,7 +7,13 @@ rule draw_figures:
         manifests=curve_manifests,
         models=model_records,
         results=f"{RESULTS}/tables/results.csv",
-        names=RESOURCES / "names.tsv",
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        expression=expression_of,
+        genes=lambda wildcards: expand(
+            f"{RESULTS}/{{basis}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
+            basis=sorted({basis_of(protocol) for protocol in config["protocols"].values()}),
+            fold=FOLDS,
+        ),
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(
@@ -29,6 +35,8 @@ rule draw_figures:
         runtime=growing(20),
     params:
         version=versions.REPORT,
+        names=resource_digest("names.tsv"),
         methods=list(config["methods"]),
+        rna_clip=config["expression"]["clip"],
     script:
         "../scripts/draw_figures.py"

@@ -9,7 +9,74 @@ def clinical_files(wildcards):
     return [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
 
 
+# gdc
+
+GDC = f"{STORE}/gdc/{{cohort}}"
+
+
+def gdc_of(wildcards):
+    """The config's section `slides.gdc` of the wildcard's cohort."""
+    return cohort_of(wildcards)["slides"]["gdc"]
+
+
+def made_of_slides(cohort):
+    """Folders of what is made from a cohort's slide files: patches of each preset, features of each encoder."""
+    encoders = own_encoders(cohort)
+    return {
+        "patches": [f"{STORE}/slides/{cohort}/{name}" for name in sorted({patching_of(e) for e in encoders})],
+        "features": [f"{STORE}/features/{cohort}/{patching_of(e)}/{e}" for e in encoders],
+    }
+
+
+def slide_files(wildcards):
+    """Record of the shard's downloads; nothing for slides that are there already."""
+    if "gdc" not in cohort_of(wildcards)["slides"]:
+        return []
+    return f"{STORE}/gdc/{wildcards.cohort}/shards/{wildcards.shard}.tsv"
+
+
+def shard_that_makes_room(wildcards):
+    """Record of the shard that has to be done and deleted before this one is fetched, where slides are not kept."""
+    # Not ancient(): Snakemake 9 then overlooks other reasons why the jobs behind it have to run.
+    gdc = gdc_of(wildcards)
+    before = int(wildcards.shard) - (gdc["ahead"] or len(SHARDS))
+    return [] if gdc["keep"] or before < 0 else f"{STORE}/gdc/{wildcards.cohort}/dropped/{before}.tsv"
+
+
+def all_dropped():
+    """Records of the deletion of slides that are not kept."""
+    return [
+        f"{STORE}/gdc/{cohort}/dropped/{shard}.tsv"
+        for cohort in COHORTS
+        if own_encoders(cohort) and not config["cohorts"][cohort]["slides"].get("gdc", {}).get("keep", True)
+        for shard in SHARDS
+    ]
+
+
 # slides
+
+
+def has_own_sheet(wildcards):
+    """Whether the cohort's sheet of slides is the user's own: then its rows count, not its date."""
+    return not cohort_of(wildcards)["slides"]["sheet"].startswith(f"{STORE}/")
+
+
+def sheet_of(wildcards):
+    """The cohort's sheet of slides; one that the workflow itself makes counts by its date."""
+    sheet = cohort_of(wildcards)["slides"]["sheet"]
+    return ancient(sheet) if has_own_sheet(wildcards) else sheet
+
+
+def sheet_param(digest):
+    """Param: what a sheet of one's own says to a rule, so that only what its rows change runs again."""
+
+    def param(wildcards):
+        slides = cohort_of(wildcards)["slides"]
+        shard = (int(wildcards.shard), len(SHARDS)) if "shard" in wildcards.keys() else ()
+        return digest(slides["sheet"], slides["columns"], *shard) if has_own_sheet(wildcards) else None
+
+    return param
+
 
 SLIDES = f"{STORE}/slides/{{cohort}}/{{patching}}"
 
@@ -94,7 +161,7 @@ def split_files(wildcards):
 
 # pretrain
 
-MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}"
+MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}"
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
@@ -119,22 +186,34 @@ def basis_splits(wildcards):
     return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/splits_{fold}.csv" for fold in FOLDS]
 
 
-def basis_genes(wildcards):
-    """Gene manifests of the protocol's basis."""
+def basis_genes(wildcards, prefix=""):
+    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/fold{fold}.tsv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
 
 
-def embedding_records(wildcards):
-    """One record per seed."""
+def few_shot_genes(wildcards):
+    """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
+    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    return basis_genes(wildcards, prefix) if prefix else []
+
+
+def embedding_records(wildcards, prefix=""):
+    """One record per seed; ``prefix`` picks the models of the k-shot settings."""
     basis, mode = (
         basis_of(protocol_of(wildcards)),
         protocol_of(wildcards)["probe_features"],
     )
     return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/done.json"
+        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/{prefix}done.json"
         for seed in config["seeds"]
     ]
+
+
+def few_shot_embeddings(wildcards):
+    """Records of the embeddings that the k-shot settings use, where they have genes of their own."""
+    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    return embedding_records(wildcards, prefix) if prefix else []
 
 
 def tasks_of(wildcards):
@@ -142,7 +221,7 @@ def tasks_of(wildcards):
     return [task for task in config["evaluation"]["tasks"] if task in config["methods"][wildcards.method]["tasks"]]
 
 
-# baselines
+# baselines, supervised
 
 
 def pooled_index(wildcards):
@@ -152,9 +231,25 @@ def pooled_index(wildcards):
     return f"{RESULTS}/features/{wildcards.cohort}/{wildcards.encoder}.tsv"
 
 
+def gene_set_file(wildcards):
+    """The method's file of gene sets, if it reads one."""
+    sets = config["methods"][wildcards.method].get("gene_sets", "random")
+    return [] if sets == "random" else sets
+
+
+def sees_selected_genes(wildcards):
+    """Whether the method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+    return "rna" in config["methods"][wildcards.method]["inputs"] and not gene_set_file(wildcards)
+
+
 def gene_inputs(wildcards):
-    """Gene manifests, for methods that see RNA."""
-    return basis_genes(wildcards) if "rna" in config["methods"][wildcards.method]["inputs"] else []
+    """Gene manifests, for methods that see the selected genes."""
+    return basis_genes(wildcards) if sees_selected_genes(wildcards) else []
+
+
+def few_shot_gene_inputs(wildcards):
+    """Gene manifests of the k-shot settings, for methods that see the selected genes."""
+    return few_shot_genes(wildcards) if sees_selected_genes(wildcards) else []
 
 
 def manifests(protocols, cohorts):

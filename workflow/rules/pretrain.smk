@@ -11,13 +11,13 @@ rule pretrain_mirror:
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
         split=f"{BASIS}/splits/splits_{{fold}}.csv",
-        genes=f"{BASIS}/genes/fold{{fold}}.tsv",
+        genes=f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv",
     output:
         record=f"{MODEL}/done.json",
     log:
-        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.log",
+        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/fold{{fold}}.tsv"
+        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
     conda:
@@ -42,14 +42,14 @@ rule embed:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        genes=expand(f"{BASIS}/genes/fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
+        genes=expand(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
         models=expand(f"{MODEL}/done.json", fold=FOLDS, allow_missing=True),
     output:
-        record=f"{EMBEDDINGS}/done.json",
+        record=f"{EMBEDDINGS}/{{genes}}done.json",
     log:
-        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
+        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.log",
     benchmark:
-        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
+        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
         mode="frozen|resampled_dropout",

@@ -7,6 +7,9 @@ rule probe_mirror:
         splits=basis_splits,
         support=basis_file(f"{BASIS}/support/support.tsv"),
         embeddings=embedding_records,
+        few_shot_embeddings=few_shot_embeddings,
+        genes=basis_genes,
+        few_shot_genes=few_shot_genes,
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:
@@ -27,6 +30,7 @@ rule probe_mirror:
         tasks=tasks_of,
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"],
+        bins=config["probe"]["survival_bins"],
         probe=config["probe"],
     script:
         "../scripts/probe_mirror.py"

@@ -3,7 +3,8 @@
 
 rule patch_slides:
     input:
-        sheet=lambda wildcards: cohort_of(wildcards)["slides"]["sheet"],
+        sheet=sheet_of,
+        files=slide_files,
     output:
         status=f"{SLIDES}/shards/{{shard}}.tsv",
     log:
@@ -12,13 +13,14 @@ rule patch_slides:
         f"{BENCHMARKS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: config["slides"]["workers"]
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
         version=versions.SEGMENTATION,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
+        rows=sheet_param(shard_digest),
         shards=len(SHARDS),
         settings=lambda wildcards: {
             "patch": config["slides"]["presets"][wildcards.patching],

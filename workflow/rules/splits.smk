@@ -45,9 +45,11 @@ rule draw_support:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
-        shots=config["evaluation"]["shots"],
-        bins=config["probe"]["survival_bins"],
-        seed=config["splits"]["seed"],
+        settings=lambda wildcards: {
+            "unit": basis_keys(wildcards.basis)["unit"],
+            "shots": config["evaluation"]["shots"],
+            "bins": config["probe"]["survival_bins"],
+            "seed": config["splits"]["seed"],
+        },
     script:
         "../scripts/draw_support.py"

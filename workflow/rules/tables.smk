@@ -4,7 +4,8 @@
 rule evaluate:
     input:
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
-        passed=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
+        # that it passed counts, not when
+        passed=ancient(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
     output:
         metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
     log:
@@ -31,8 +32,6 @@ rule make_results:
             protocol=PROTOCOLS,
             cohort=COHORTS,
         ),
-        published=RESOURCES / "published_results.csv",
-        names=RESOURCES / "names.tsv",
     output:
         results=f"{RESULTS}/tables/results.csv",
     log:
@@ -47,6 +46,8 @@ rule make_results:
         runtime=growing(10),
     params:
         version=versions.TABLES,
+        published=resource_digest("published_results.csv"),
+        names=resource_digest("names.tsv"),
         config={
             "cohorts": {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()},
             "encoders": config["features"]["encoders"],
@@ -63,7 +64,6 @@ rule make_results:
 rule make_main_table:
     input:
         results=f"{RESULTS}/tables/results.csv",
-        names=RESOURCES / "names.tsv",
     output:
         csv=f"{RESULTS}/tables/main_{{task}}.csv",
         md=report(
@@ -86,6 +86,7 @@ rule make_main_table:
         runtime=growing(10),
     params:
         version=versions.TABLES,
+        names=resource_digest("names.tsv"),
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
         run=config["run"],

@@ -17,4 +17,6 @@ with door(snakemake):
         shots=snakemake.params.shots,
         name=snakemake.wildcards.protocol,
         scaled_upstream=snakemake.params.scaled_upstream,
+        few_shot_genes=snakemake.input.few_shot_genes,
+        expression=snakemake.input.expression,
     )

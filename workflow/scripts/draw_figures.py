@@ -4,6 +4,7 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.draw_figures import draw_figures
+    from mirrorflow.resources import RESOURCES
 
     draw_figures(
         snakemake.wildcards.cohort,
@@ -11,7 +12,11 @@ with door(snakemake):
         snakemake.input.manifests,
         snakemake.input.models,
         snakemake.input.results,
-        snakemake.input.names,
+        RESOURCES / "names.tsv",
         snakemake.output.folder,
         methods=snakemake.params.methods,
+        frame=snakemake.input.cohort,
+        expression=snakemake.input.expression,
+        genes=snakemake.input.genes,
+        clip=snakemake.params.rna_clip,
     )

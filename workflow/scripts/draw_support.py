@@ -9,8 +9,5 @@ with door(snakemake):
         snakemake.input.cohort,
         snakemake.input.splits,
         snakemake.output.support,
-        unit=snakemake.params.unit,
-        shots=snakemake.params.shots,
-        bins=snakemake.params.bins,
-        seed=snakemake.params.seed,
+        **snakemake.params.settings,
     )

@@ -13,7 +13,7 @@ with door(snakemake):
 
     units = to_units(read_cohort(snakemake.input.cohort)[0], snakemake.params.unit)
     folder = Path(str(snakemake.output.record)).parent
-    files = [folder / f"fold{fold}.safetensors" for fold in snakemake.params.folds]
+    files = [folder / f"{snakemake.wildcards.genes}fold{fold}.safetensors" for fold in snakemake.params.folds]
     for path, genes, model in zip(files, snakemake.input.genes, snakemake.input.models, strict=True):
         embed_fold(
             units,

@@ -6,17 +6,21 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.extract_features import extract_shard
+    from mirrorflow.jobs.gdc import restorer
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
 
-    rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
+    sheet = Path(snakemake.input.sheet)
+    rows = read_slide_sheet(sheet, snakemake.params.columns)
     shard = [row for row in rows if shard_of(row.slide_id, snakemake.params.shards) == int(snakemake.wildcards.shard)]
+    speed = snakemake.params.speed
     extract_shard(
         shard,
         Path(str(snakemake.input.patches)).parents[1],
         Path(str(snakemake.output.status)).parents[1],
         Path(snakemake.output.status),
         snakemake.params.encoder,
-        snakemake.params.settings,
+        {**snakemake.params.settings, "batch_size": speed["batch_size"]},
         threads=snakemake.threads,
-        workers=snakemake.params.workers,
+        workers=speed["workers"],
+        restore=restorer(sheet),
     )

@@ -1,4 +1,4 @@
-"""Rule fit_baseline: a classical method on pooled features and genes, every task, setting and fold."""
+"""Rule fit_baseline: a classical method on pooled features, genes or clinical columns, every task and fold."""
 
 from pathlib import Path
 
@@ -6,35 +6,30 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.cohort import to_units
+    from mirrorflow.jobs.clinical import ClinicalColumns
     from mirrorflow.jobs.predict import Plan, predict_method
     from mirrorflow.jobs.representations import Nothing, PooledInputs
     from mirrorflow.store.tables import read_cohort
 
     params, method = snakemake.params, snakemake.params.settings
-    plan = Plan(
-        cohort=snakemake.input.cohort,
-        splits=snakemake.input.splits,
-        support=snakemake.input.support,
-        protocol=params.protocol,
-        tasks=params.tasks,
-        shots=params.shots,
-        seeds=params.seeds,
-        bins=params.bins,
-        method=method,
-    )
-    vectors = (
-        Nothing()
-        if not method["inputs"]
-        else PooledInputs(
-            units=to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"]),
+    units = to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"])
+    if not method["inputs"]:
+        vectors = Nothing()
+    elif method["inputs"] == ["clinical"]:
+        vectors = ClinicalColumns(units, method["columns"])
+    else:
+        vectors = PooledInputs(
+            units=units,
             inputs=method["inputs"],
             pooling=method.get("pooling", "mean"),
             index=snakemake.input.index or None,
             expression=snakemake.input.expression,
             genes=snakemake.input.genes,
             rna_scaling=params.protocol["rna_scaling"],
-            clip=params.rna_clip,
+            clip=params.rna["clip"],
         )
-    )
-    folder = str(Path(str(snakemake.output.manifest)).parent)
-    predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    few_shot = vectors.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
+    plan = Plan.of(snakemake.input, params, method)
+    manifest = str(snakemake.output.manifest)
+    folder = str(Path(manifest).parent)
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

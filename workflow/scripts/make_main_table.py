@@ -6,10 +6,11 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.evaluate import make_main_table
+    from mirrorflow.resources import RESOURCES
 
     make_main_table(
         snakemake.input.results,
-        snakemake.input.names,
+        RESOURCES / "names.tsv",
         snakemake.wildcards.task,
         str(Path(str(snakemake.output.csv)).with_suffix("")),
         snakemake.params.methods,

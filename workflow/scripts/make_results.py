@@ -4,11 +4,12 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.evaluate import make_results
+    from mirrorflow.resources import RESOURCES
 
     make_results(
         snakemake.input.metrics,
-        snakemake.input.published,
-        snakemake.input.names,
+        RESOURCES / "published_results.csv",
+        RESOURCES / "names.tsv",
         snakemake.output.results,
         snakemake.params.config,
     )

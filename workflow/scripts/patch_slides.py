@@ -5,10 +5,19 @@ from pathlib import Path
 from mirrorflow.jobs.door import door
 
 with door(snakemake):
+    from mirrorflow.jobs.gdc import restorer
     from mirrorflow.jobs.patch_slides import patch_shard
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
 
-    rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)
+    sheet = Path(snakemake.input.sheet)
+    rows = read_slide_sheet(sheet, snakemake.params.columns)
     shard = [row for row in rows if shard_of(row.slide_id, snakemake.params.shards) == int(snakemake.wildcards.shard)]
     folder = Path(str(snakemake.output.status)).parents[1]
-    patch_shard(shard, folder, Path(snakemake.output.status), snakemake.params.settings, workers=snakemake.threads)
+    patch_shard(
+        shard,
+        folder,
+        Path(snakemake.output.status),
+        snakemake.params.settings,
+        workers=snakemake.threads,
+        restore=restorer(sheet),
+    )

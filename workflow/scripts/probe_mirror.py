@@ -1,6 +1,5 @@
 """Rule probe_mirror: linear heads on frozen embeddings, every task, setting, seed and fold."""
 
-import json
 from pathlib import Path
 
 from mirrorflow.jobs.door import door
@@ -10,22 +9,12 @@ with door(snakemake):
     from mirrorflow.jobs.representations import Embedded
 
     params = snakemake.params
-    files = {
-        (seed, fold): path
-        for seed, record in zip(params.seeds, snakemake.input.embeddings, strict=True)
-        for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
-    }
-    plan = Plan(
-        cohort=snakemake.input.cohort,
-        splits=snakemake.input.splits,
-        support=snakemake.input.support,
-        protocol=params.protocol,
-        tasks=params.tasks,
-        shots=params.shots,
-        seeds=params.seeds,
-        bins=params.probe["survival_bins"],
-        method={"family": "mirror", "probe": params.probe},
+    plan = Plan.of(snakemake.input, params, {"family": "mirror", "probe": params.probe})
+    resampled = params.protocol["probe_features"] == "resampled_dropout"
+    vectors, few_shot = (
+        Embedded.of_records(dict(zip(params.seeds, records, strict=True)), resampled=resampled) if records else None
+        for records in (snakemake.input.embeddings, snakemake.input.few_shot_embeddings)
     )
-    vectors = Embedded(files, resampled=params.protocol["probe_features"] == "resampled_dropout")
-    folder = str(Path(str(snakemake.output.manifest)).parent)
-    predict_method(plan, vectors, folder, snakemake.output.manifest, snakemake.wildcards.method)
+    manifest = str(snakemake.output.manifest)
+    folder = str(Path(manifest).parent)
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)

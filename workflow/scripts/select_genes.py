@@ -6,6 +6,7 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.select_genes import select_genes
+    from mirrorflow.resources import RESOURCES
     from mirrorflow.splits import selection_patients
     from mirrorflow.store.tables import read_cohort, read_fold
 
@@ -19,7 +20,7 @@ with door(snakemake):
         snakemake.params.settings,
         fold=int(snakemake.wildcards.fold),
         census=Path(snakemake.input.census) if snakemake.input.census else None,
-        drivers=Path(snakemake.input.drivers),
+        drivers=RESOURCES / "drivers.tsv",
         seed=snakemake.params.seed,
         threads=snakemake.threads,
     )

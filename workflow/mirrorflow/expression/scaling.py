@@ -74,6 +74,20 @@ class RnaScaler:
         return cls(mean, scale, None if np.isinf(clip) else clip)
 
 
+def looks_standardised(values: NDArray) -> NDArray[np.bool_]:
+    """Which genes of ``values`` [gene, patient] look like z-scores: mean within 0.25 of 0, deviation 0.5 to 2.
+
+    Most genes of a matrix that was standardised over a whole cohort do, also where some patients were left out
+    since; of log2(FPKM + 0.001) or of counts few do.
+    """
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=1), 1)
+    mean = np.sum(values, axis=1, where=known, dtype=np.float64) / count
+    spread = np.square(values.astype(np.float64) - mean[:, None])
+    deviation = np.sqrt(np.sum(spread, axis=1, where=known) / count)
+    return (np.abs(mean) < 0.25) & (deviation > 0.5) & (deviation < 2)
+
+
 def _clipped(values: NDArray, clip: float | None) -> NDArray:
     return values if clip is None else np.clip(values, -clip, clip)
 

@@ -150,18 +150,6 @@ def gene_table(
     )
 
 
-def overlap(signatures: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Stability of a signature: Jaccard index of each pair of gene lists (columns a, b, shared, jaccard)."""
-    names = sorted(signatures)
-    sets = {name: set(signatures[name]) for name in names}
-    pairs = [(a, b) for at, a in enumerate(names) for b in names[at + 1 :]]
-    shared = [len(sets[a] & sets[b]) for a, b in pairs]
-    union = [len(sets[a] | sets[b]) for a, b in pairs]
-    jaccard = [part / whole if whole else np.nan for part, whole in zip(shared, union, strict=True)]
-    a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    return pd.DataFrame({"a": a, "b": b, "shared": shared, "jaccard": jaccard})
-
-
 def _ranked(result: CrossValidation, ids: Sequence[str], n_folds: int) -> Choice:
     strength = _strength(result.elimination)
     kept = np.flatnonzero(result.elimination.kept)

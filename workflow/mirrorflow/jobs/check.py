@@ -1,7 +1,7 @@
 """``mirrorflow check``: a config and the sheets it names, before anything is computed."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ def check_config(path: Path) -> int:
 
 def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
     sheet, rows = Path(entry["slides"]["sheet"]), []
+    if "gdc" in entry["slides"] and not sheet.exists():
+        yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
+        return
     try:
         rows = read_slide_sheet(sheet, entry["slides"]["columns"])
         yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
@@ -48,18 +51,32 @@ def _cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterat
         yield f"PROBLEM: {error}"
     yield from _slide_lines(entry, rows)
     patients: set[str] = set()
+    source = config["expression"]["sources"][entry["expression"]]
+    if pending := list(_pending(config, [*entry["clinical"].values(), *source.values()])):
+        yield from pending
+        yield "clinical data and expression are checked once they are there"
+        return
     try:
         clinical = clinical_sheet(entry["clinical"])
         patients = set(clinical["patient"])
         yield from _clinical_lines(clinical, entry)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
-    yield from _expression_lines(config["expression"]["sources"][entry["expression"]], rows, patients)
+    yield from _expression_lines(source, rows, patients)
     yield from _split_lines(config, entry, patients)
+
+
+def _pending(config: Mapping[str, Any], values: Sequence[Any]) -> Iterator[str]:
+    """Data sets among the config's ``values`` that a run has yet to fetch."""
+    for name, dataset in config["downloads"].items():
+        if dataset["path"] in values and not Path(dataset["path"]).exists():
+            yield f"{name}: not there yet, a run fetches it from {dataset['url']}"
 
 
 def _slide_lines(entry: Mapping[str, Any], rows: list[SlideRow]) -> Iterator[str]:
     for encoder in entry["encoders"]:
+        if encoder not in entry["features"] and "gdc" in entry["slides"]:
+            continue
         if encoder in entry["features"]:
             folder = Path(entry["features"][encoder])
             missing = [row.slide_id for row in rows if not (folder / f"{row.slide_id}.h5").exists()]

@@ -1,6 +1,7 @@
 """Any expression matrix to ``<store>/expression/<source>/<cohort>.parquet``, streamed."""
 
 import hashlib
+import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
-from mirrorflow.store.digest import digest, require_same_settings
+from mirrorflow.expression.scaling import looks_standardised
+from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
 from mirrorflow.store.files import clear_leftovers, written_whole
 
@@ -37,13 +39,13 @@ def convert_expression(
     """Write the expression of ``patients`` (all of the matrix when None) to ``destination``.
 
     settings: ``orientation`` (genes_by_samples, samples_by_genes) and ``sample_ids`` (tcga, patient). A
-    destination made of the same matrix with the same settings is kept.
+    destination made of the same matrix with the same settings is kept; one of other patients or of another
+    matrix is made again.
     Raises InputError for what the matrix holds, SettingsMismatchError for a destination of other settings.
     """
     orientation = _orientation(settings)
     made_with = _identity(matrix, settings, probemap, patients)
-    if destination.exists():
-        require_same_settings(str(destination), stored_settings(destination), made_with)
+    if _is_kept(destination, made_with):
         logger.info("%s: kept, made of the same matrix with the same settings", destination)
         if not Path(f"{destination}.json").exists():
             write_sidecar(destination)
@@ -59,6 +61,22 @@ def convert_expression(
             )
             _write(source, choice, symbols, destination, made_with)
         write_sidecar(destination)
+
+
+CONTENT = ("matrix", "matrix_sha256", "probemap_sha256", "patients")
+"""What a file was made of; where that is new the file is made again. Other settings stop the run."""
+
+
+def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
+    if not destination.exists():
+        return False
+    stored = json.loads(stored_settings(destination))
+    was, now = ({k: v for k, v in settings.items() if k not in CONTENT} for settings in (stored, made_with))
+    require_same_settings(str(destination), canonical(was), now)
+    changed = [key for key in CONTENT if stored.get(key) != made_with.get(key)]
+    if changed:
+        logger.info("%s: made again, other %s", destination, ", ".join(changed))
+    return not changed
 
 
 def _orientation(settings: Mapping[str, Any]) -> str:
@@ -77,12 +95,13 @@ def _write(
     made_with: Mapping[str, Any],
 ) -> None:
     seen: set[str] = set()
-    missing = 0
+    missing = like_z_scores = 0
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
         for ids, values in source.chunks(choice.positions):
             _require_new(ids, seen, made_with["matrix"])
             averaged = choice.average(values)
             missing += int(np.isnan(averaged).sum())
+            like_z_scores += int(looks_standardised(averaged).sum())
             writer.add(ids, symbols.symbols(ids), averaged)
         if not seen:
             message = f"{made_with['matrix']}: no genes below (or beside) the header"
@@ -91,6 +110,7 @@ def _write(
             "genes": len(seen),
             "genes_without_symbol": symbols.unmapped,
             "values_missing": missing,
+            "genes_like_z_scores": like_z_scores,
         }
         writer.finish(made_with, counts)
     logger.info("%s: %s", destination, counts)

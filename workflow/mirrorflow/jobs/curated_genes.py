@@ -46,7 +46,16 @@ def curated_genes(
         source, path = "drivers", drivers
         logger.warning("no census file given: %s stands in for it (%s)", drivers, note)
     match = match_census(genes, symbols)
-    if match.unmatched:
+    if not match.positions:
+        first = ", ".join(list(symbols)[:3])
+        logger.warning(
+            "%s: none of its %d genes is in the expression, whose genes are named %s: are these ids? A probe map "
+            "(expression.sources.<name>.probemap) gives them symbols",
+            path,
+            len(genes),
+            first,
+        )
+    elif match.unmatched:
         logger.warning("%s: %d genes are not in the expression", path, len(match.unmatched))
     record = {
         "source": source,

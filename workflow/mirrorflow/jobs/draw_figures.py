@@ -8,6 +8,7 @@ from pathlib import Path
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
 from mirrorflow.jobs.figure_tasks import Task, flow_task, forest_tasks, survival_task, training_tasks
+from mirrorflow.jobs.gene_figures import gene_tasks
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.store.tables import read_text_sheet
@@ -43,12 +44,16 @@ def draw_figures(
     folder: str,
     *,
     methods: Sequence[str],
+    frame: str = "",
+    expression: str = "",
+    genes: Sequence[str] = (),
+    clip: float | None = None,
 ) -> list[Drawing | LeftOut]:
     """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
 
     manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
-    results: results.csv; methods: their order in the forest plots. What the data do not allow is left out,
-    with the reason.
+    results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet; genes: manifests of
+    the folds of every basis. What the data do not allow is left out, with the reason.
     """
     titles = _method_titles(names)
     tasks = [
@@ -56,6 +61,7 @@ def draw_figures(
         *forest_tasks(cohort, results, methods, titles),
         *(survival_task(Path(manifest), titles) for manifest in manifests),
         *training_tasks(models, titles),
+        *gene_tasks(cohort, frame, expression, genes, clip),
     ]
     progress = Progress(f"figures of {cohort}", len(tasks), "figures")
     drawn: list[Drawing | LeftOut] = []

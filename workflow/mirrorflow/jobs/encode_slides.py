@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
+from mirrorflow.jobs.deaths import Deaths
 from mirrorflow.jobs.feature_plan import Plan, Row
 from mirrorflow.jobs.ordered_pool import read_then_work
 from mirrorflow.progress import Progress
@@ -43,6 +44,10 @@ class Work:
     _level: int = 0
     _lock: Lock = field(default_factory=Lock)
 
+    @property
+    def _deaths(self) -> Deaths:
+        return Deaths(self.plan.features.parent)
+
     def read(self, x: int, y: int, size: int) -> NDArray[np.uint8]:
         """One patch [size, size, 3]. Raises RegionError where it, or the whole slide, cannot be read."""
         slide = self._opened()
@@ -53,6 +58,7 @@ class Work:
             if self.problem:
                 raise RegionError(self.problem)
             if self._slide is None:
+                self._deaths.begin(self.plan.row.slide_id)
                 try:
                     self._slide = open_slide(self.plan.row.path or "no path in the sheet of slides")
                 except InputError as error:
@@ -65,6 +71,7 @@ class Work:
         """Close the slide."""
         if self._slide is not None:
             self._slide.close()
+        self._deaths.end(self.plan.row.slide_id)
 
 
 class Segment(NamedTuple):

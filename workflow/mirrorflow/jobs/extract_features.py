@@ -1,6 +1,6 @@
 """From patch coordinates to features: one process serves a shard, batches are filled across slides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.jobs.deaths import Deaths
 from mirrorflow.jobs.encode_slides import Run
 from mirrorflow.jobs.feature_plan import Plan, Row, plan_slide
+from mirrorflow.jobs.read_alone import patches_task
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
 from mirrorflow.store.files import clear_leftovers
 from mirrorflow.store.ledger import FEATURE_COLUMNS, write_rows
@@ -33,6 +35,7 @@ def extract_shard(
     threads: int,
     workers: int = 1,
     device: str = "auto",
+    restore: Callable[[Sequence[SlideRow]], None] | None = None,
 ) -> None:
     """Encode the patches of ``rows`` and write ``<features_folder>/<slide_id>.h5`` and ``status``.
 
@@ -40,8 +43,9 @@ def extract_shard(
     cores compute (without a GPU), ``workers`` threads read ahead; neither, nor ``batch_size``, changes values
     beyond rounding. A patch that cannot be read is left out and counted; a slide that lacks more than
     ``max_unreadable`` of its patches fails. Finished files of an earlier run are kept; without any work no
-    network is loaded. Raises InputError or ConfigError where weights are missing, SettingsMismatchError for
-    files of other settings.
+    network is loaded. ``restore`` gets the slides to be encoded, to fetch files that were deleted.
+
+    Raises InputError or ConfigError where weights are missing, SettingsMismatchError for files of other settings.
     """
     values = _settings(settings)
     spec = encoder_from(encoder)
@@ -58,6 +62,12 @@ def extract_shard(
     todo = [item for item in planned.values() if isinstance(item, Plan)]
     outcomes = {key: item for key, item in planned.items() if not isinstance(item, Plan)}
     if todo:
+        if restore is not None:
+            restore([item.row for item in todo])
+        deadly = _deadly(todo, features_folder)
+        todo = [item for item in todo if item.row.slide_id not in deadly]
+        outcomes |= deadly
+    if todo:
         outcomes |= _extract(todo, spec, values, threads, workers, device)
     write_rows(status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
 
@@ -67,6 +77,17 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         message = f"features: unknown {', '.join(unknown)}; allowed are {', '.join(DEFAULTS)}"
         raise ConfigError(message)
     return DEFAULTS | dict(settings)
+
+
+def _deadly(plans: Sequence[Plan], folder: Path) -> dict[str, Row]:
+    """Status rows of the slides of which an earlier process died, by slide id."""
+    deaths, rows = Deaths(folder), {}
+    for plan in plans:
+        if fault := deaths.fault(plan.row, patches_task(plan.row.path, plan.patches)):
+            plan.features.unlink(missing_ok=True)
+            slide_id = plan.row.slide_id
+            rows[slide_id] = {"slide_id": slide_id, "status": "failed", "reason": fault, "patches": 0}
+    return rows
 
 
 def _extract(

@@ -90,6 +90,7 @@ def _sections(
         folds_section(inputs.read_summaries(files.summaries), used_by),
         slides_section(inputs.read_ledgers(files.ledgers)),
         genes_section(inputs.read_genes(files.genes), used_by),
+        figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]

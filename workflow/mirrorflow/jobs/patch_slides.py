@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.jobs.deaths import Deaths
 from mirrorflow.jobs.patch_settings import PatchSettings, Places
+from mirrorflow.jobs.read_alone import view_task
 from mirrorflow.progress import Progress
 from mirrorflow.slides.grid import Patching, place_patches
 from mirrorflow.slides.mask import segment
 from mirrorflow.slides.overlay import draw_overlay
-from mirrorflow.slides.reader import Slide, SlideError, open_slide
+from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes
 from mirrorflow.slides.scale import Scale, check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.view import View, read_view
 from mirrorflow.store.digest import require_same_settings
@@ -37,16 +39,28 @@ MAX_UNKNOWN = 0.5
 Row = dict[str, Any]
 
 
+Restore = Callable[[Sequence[SlideRow]], None]
+
+
 def patch_shard(
-    rows: Sequence[SlideRow], folder: Path, status: Path, settings: Mapping[str, Any], *, workers: int = 1
+    rows: Sequence[SlideRow],
+    folder: Path,
+    status: Path,
+    settings: Mapping[str, Any],
+    *,
+    workers: int = 1,
+    restore: Restore | None = None,
 ) -> None:
     """Segment slides and place their patches; a slide that fails gets a row, the others go on.
 
     Writes below ``folder`` for every slide ``patches/<slide_id>.h5``, ``masks/<slide_id>.png`` and
     ``overlays/<slide_id>.jpg``, and at the end ``status`` (TSV, one row a slide). Finished slides of an
-    earlier run are kept where settings and the slide file's size are the same; ``workers`` slides are worked
-    on at a time. Raises SettingsMismatchError where files were made with other settings, ConfigError for
-    settings that do not make sense.
+    earlier run are kept where settings and the slide file's size are the same, or the slide file is gone;
+    ``workers`` slides are worked on at a time. ``restore`` gets the slides to be made, to fetch files that
+    were deleted.
+
+    Raises SettingsMismatchError where files were made with other settings, ConfigError for settings that do
+    not make sense.
     """
     wanted = PatchSettings.read(settings)
     cv2.setNumThreads(1)  # parallel over slides, not inside one
@@ -55,6 +69,8 @@ def patch_shard(
     kept = {row.slide_id: found for row in rows if (found := _kept(row, folder, wanted))}
     progress = Progress("patches", len(rows), "slides", kept=len(kept))
     todo = [row for row in rows if row.slide_id not in kept]
+    if restore is not None:
+        restore(todo)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         for row, done in zip(todo, pool.map(partial(_patch, folder=folder, wanted=wanted), todo), strict=True):
             kept[row.slide_id] = done
@@ -69,12 +85,14 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
         return None
     try:
         stored = read_patches(places.patches)
-        size = row.path.stat().st_size
-    except (InputError, OSError):
+    except InputError:
         return None
     noted = wanted.noted(row, stored.facts.get("mpp_source", ""))
     require_same_settings(str(places.patches), stored.settings or "{}", noted)
-    if stored.facts.get("source_bytes") != size:
+    size = source_bytes(row.path)
+    if size is None:
+        logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, row.path)
+    elif stored.facts.get("source_bytes") != size:
         logger.info("%s: the slide file has changed, its patches are made again", row.slide_id)
         return None
     return stored.facts | {"slide_id": row.slide_id, "patient": row.patient}
@@ -85,8 +103,11 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     started = time.monotonic()
     places = Places.of(folder, row.slide_id)
     named = {"slide_id": row.slide_id, "patient": row.patient}
+    deaths = Deaths(folder)
     try:
-        return named | _patch_slide(row, places, wanted, started)
+        _refuse_deadly(row, wanted, deaths)
+        with deaths.reading(row.slide_id):
+            return named | _patch_slide(row, places, wanted, started)
     except InputError as error:
         reason = str(error)
         logger.warning("%s: failed: %s", row.slide_id, reason)
@@ -97,6 +118,12 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
         logger.exception("%s: failed", row.slide_id)
     places.remove()
     return named | {"status": "failed", "reason": reason, "patches": 0, "seconds": _since(started)}
+
+
+def _refuse_deadly(row: SlideRow, wanted: PatchSettings, deaths: Deaths) -> None:
+    """Raises SlideError for a slide of which an earlier process died."""
+    if fault := deaths.fault(row, view_task(row.path, row.mpp, wanted.of(row).mpp)):
+        raise SlideError(fault)
 
 
 def _patch_slide(row: SlideRow, places: Places, wanted: PatchSettings, started: float) -> Row:
@@ -118,7 +145,7 @@ def _patch_slide(row: SlideRow, places: Places, wanted: PatchSettings, started: 
         attributes = _attributes(slide, row, wanted.patch, mpp, size)
     write_png(places.mask, mask.astype(np.uint8) * 255)
     write_jpeg(places.overlay, draw_overlay(view.rgb, mask, corners, size, slide.width))
-    facts |= {"source_bytes": row.path.stat().st_size, "seconds": _since(started)}
+    facts |= {"source_bytes": source_bytes(row.path), "seconds": _since(started)}
     write_patches(places.patches, corners, attributes, wanted.noted(row, scale.source), facts)
     return facts
 

@@ -1,22 +1,22 @@
-"""Rules probe_mirror and fit_baseline: fit a method on every fold, setting and seed; write its predictions.
+"""Rules probe_mirror, fit_baseline and train_supervised: every fold, setting and seed.
 
 One job serves a method on a cohort; what is finished is known by the digest in each predictions file and
-kept. A method is a function of vectors and targets (:data:`~mirrorflow.jobs.predictors.PREDICTORS`); where
-its vectors come from is a :class:`~mirrorflow.jobs.representations.Representation`.
+kept. A method is a function of inputs and targets (:func:`~mirrorflow.jobs.predictors.predictor_of`); where
+its inputs come from is a :class:`~mirrorflow.jobs.representations.Representation`.
 """
 
 import json
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mirrorflow import versions
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.predictors import PREDICTORS, score_on
-from mirrorflow.jobs.questions import Plan, Question, Questioner
+from mirrorflow.jobs.predictors import predictor_of, score_on, version_of
+from mirrorflow.jobs.questions import ALL_DATA, Plan, Question, Questioner
 from mirrorflow.jobs.representations import Representation
 from mirrorflow.probes.task import Prediction, SubtypePrediction
 from mirrorflow.progress import Progress
@@ -29,13 +29,39 @@ __all__ = ["Plan", "predict_method"]
 logger = logging.getLogger("mirrorflow.predict")
 
 
-def predict_method(plan: Plan, representation: Representation, folder: str, manifest: str, label: str) -> None:
+@dataclass(frozen=True)
+class Inputs:
+    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes)."""
+
+    everybody: Representation
+    few_shot: Representation
+
+    def of(self, setting: str) -> Representation:
+        """The vectors that a setting uses."""
+        return self.everybody if setting == ALL_DATA else self.few_shot
+
+    def digests(self, fold: int) -> list[str]:
+        """What both are made from."""
+        return [self.everybody.digest(fold), self.few_shot.digest(fold)]
+
+
+def predict_method(
+    plan: Plan,
+    representation: Representation,
+    folder: str,
+    manifest: str,
+    label: str,
+    *,
+    few_shot: Representation | None = None,
+) -> None:
     """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
 
+    few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels.
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
     manifest with the reason, and the rest is still computed.
     """
     asked = Questioner(plan)
+    inputs = Inputs(representation, few_shot or representation)
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -43,7 +69,7 @@ def predict_method(plan: Plan, representation: Representation, folder: str, mani
         clear_leftovers(Path(folder) / task)
         for number in range(len(plan.splits)):
             name = f"{task}/fold{number}.parquet"
-            key, reasons = _predict_fold(asked, representation, task, number, Path(folder) / name)
+            key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
             if key is not None:
                 written[name] = key
             skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
@@ -55,7 +81,7 @@ def predict_method(plan: Plan, representation: Representation, folder: str, mani
 
 
 def _predict_fold(
-    asked: Questioner, representation: Representation, task: str, number: int, path: Path
+    asked: Questioner, inputs: Inputs, task: str, number: int, path: Path
 ) -> tuple[str | None, dict[str, str]]:
     """Predict one task on one fold in all settings and seeds, unless it is done.
 
@@ -66,10 +92,10 @@ def _predict_fold(
         questions = list(asked.questions(task, number))
     except InputError as error:
         return None, {"": str(error)}
-    key = digest(_ingredients(asked.plan, representation, task, number))
+    key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
     if notes.get("digest") != key:
-        rows, notes = _answers(asked, representation, questions)
+        rows, notes = _answers(asked, inputs, questions)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         if not rows:
             return None, notes["skipped"]
@@ -78,12 +104,12 @@ def _predict_fold(
 
 
 def _answers(
-    asked: Questioner, representation: Representation, questions: Sequence[Question]
+    asked: Questioner, inputs: Inputs, questions: Sequence[Question]
 ) -> tuple[list[pd.DataFrame], dict[str, Any]]:
     rows, settings, skipped = [], [], {}
     for question in questions:
         # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = representation.vectors(
+        vectors = inputs.of(question.setting).vectors(
             asked.folds[question.fold],
             question.fold,
             question.seed,
@@ -94,18 +120,19 @@ def _answers(
         scorer = score_on(question.evaluation) if chosen else None
         method = asked.plan.method
         try:
-            prediction = PREDICTORS[method["family"]](vectors, question, method, scorer)
+            prediction = predictor_of(method)(vectors, question, method, scorer)
         except InputError as error:
             skipped[f"{question.setting}, seed {question.seed}"] = str(error)
             continue
         rows.append(_rows(question, prediction))
-        settings.append(_note(question, prediction))
+        labels = asked.plan.gene_labels(question.setting, question.fold)
+        settings.append(_note(question, prediction) | {"gene_labels": labels})
     return rows, {"settings": settings, "skipped": skipped}
 
 
-def _ingredients(plan: Plan, representation: Representation, task: str, number: int) -> dict[str, Any]:
+def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
     return {
-        "version": versions.PROBE if plan.method["family"] == "mirror" else versions.BASELINES,
+        "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
         "support": file_digest(plan.support),
@@ -116,7 +143,8 @@ def _ingredients(plan: Plan, representation: Representation, task: str, number: 
         "seeds": list(plan.seeds),
         "bins": plan.bins,
         "method": dict(plan.method),
-        "vectors": representation.digest(number),
+        "vectors": inputs.digests(number),
+        "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from mirrorflow import versions
+from mirrorflow.errors import InputError
 from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.probes import classical
+from mirrorflow.probes.covariates import TARGETS
 from mirrorflow.probes.task import Prediction, Scorer, SubtypePrediction, Targets
 
-Predictor = Callable[[FoldVectors, Question, Mapping[str, Any], Scorer | None], Prediction]
+Predictor = Callable[[Any, Question, Mapping[str, Any], Scorer | None], Prediction]
+"""Takes what the method's representation gives for a question (:class:`FoldVectors`, or bags)."""
 
 
 def score_on(targets: Targets) -> Scorer:
@@ -68,4 +72,40 @@ def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _s
     )
 
 
-PREDICTORS: dict[str, Predictor] = {"mirror": _head, "majority": _majority, "linear": _linear, "cox": _cox}
+def _clinical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+    if not vectors.train.shape[2]:
+        has = [str(name) for name in question.train.units if name not in TARGETS]
+        message = (
+            f"none of the columns {', '.join(method['columns'])} is known in this cohort, which has {', '.join(has)}; "
+            "name others under the method's `columns:`"
+        )
+        raise InputError(message)
+    return (_linear if question.edges is None else _cox)(vectors, question, method, scorer)
+
+
+def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+    """A network trained on bags. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.jobs.supervised import train_and_predict
+
+    return train_and_predict(inputs, question, method, scorer)
+
+
+PREDICTORS: dict[str, Predictor] = {
+    "mirror": _head,
+    "majority": _majority,
+    "linear": _linear,
+    "cox": _cox,
+    "clinical": _clinical,
+}
+
+
+def predictor_of(method: Mapping[str, Any]) -> Predictor:
+    """What fits and predicts a method of the config: its family's, or the training loop of the supervised ones."""
+    return _supervised if "train" in method else PREDICTORS[method["family"]]
+
+
+def version_of(method: Mapping[str, Any]) -> int:
+    """Version of the algorithms that give a method's predictions."""
+    if "train" in method:
+        return versions.SUPERVISED
+    return versions.PROBE if method["family"] == "mirror" else versions.BASELINES

@@ -12,9 +12,13 @@ from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
 from mirrorflow.store import tables
+from mirrorflow.store.genes import read_record
 
 PUBLISHED_BATCH = 16
 """Batch of the published loaders, which drop the last incomplete one."""
+
+ALL_DATA = "all"
+"""The setting that trains on every training unit; the others are k-shot."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,32 @@ class Plan:
     seeds: Sequence[int]
     bins: int
     method: Mapping[str, Any]
+    genes: Sequence[str] = ()
+    """Gene manifests of the folds, for methods that see RNA."""
+    few_shot_genes: Sequence[str] = ()
+    """Those of the k-shot settings, where the protocol gives them genes of their own."""
+
+    def gene_labels(self, setting: str, fold: int) -> int | None:
+        """How many labels chose the genes that a setting uses on a fold; None for a method without genes."""
+        paths = self.few_shot_genes if self.few_shot_genes and setting != ALL_DATA else self.genes
+        return int(read_record(paths[fold])["labels_seen"]) if paths else None
+
+    @classmethod
+    def of(cls, files: Any, params: Any, method: Mapping[str, Any]) -> "Plan":
+        """From a rule's inputs (cohort, splits, support, genes) and params (protocol, tasks, shots, seeds, bins)."""
+        return cls(
+            cohort=files.cohort,
+            splits=files.splits,
+            support=files.support,
+            protocol=params.protocol,
+            tasks=params.tasks,
+            shots=params.shots,
+            seeds=params.seeds,
+            bins=params.bins,
+            method=method,
+            genes=files.genes,
+            few_shot_genes=files.few_shot_genes,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +117,7 @@ class Questioner:
 
     def _settings(self, train: pd.DataFrame, task: str, number: int) -> Iterator[tuple[str, pd.DataFrame, int | None]]:
         """Training units of each setting: everybody, then the stored support sets."""
-        yield "all", train, None
+        yield ALL_DATA, train, None
         support, protocol = self.support, self.plan.protocol
         mine = support[
             (support["task"] == task)

@@ -1,7 +1,8 @@
 """Where a method's vectors come from: frozen embeddings of a pretrained model, or pooled features and genes."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,15 +27,16 @@ class FoldVectors:
 
 
 class Representation(Protocol):
-    """Fixed vectors per fold. ``digest`` names what a fold's vectors are made from."""
+    """Inputs of a method per fold: fixed vectors, or bags. ``digest`` names what a fold's inputs are made from."""
 
     def digest(self, fold_number: int) -> str:
         """Digest of everything the vectors of a fold depend on."""
 
-    def vectors(
-        self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
-    ) -> FoldVectors:
-        """Vectors of the given units; anything fitted is fitted on ``fold.train`` only."""
+    def vectors(self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> Any:
+        """Vectors of the given units (:class:`FoldVectors`), or bags for a supervised method.
+
+        Anything fitted is fitted on ``fold.train`` only.
+        """
 
 
 class Nothing:
@@ -71,6 +73,10 @@ class PooledInputs:
     _scaled: dict[int, tuple[dict[str, int], np.ndarray]] = field(default_factory=dict)
     """Row of each patient and scaled genes [patient, gene] of the fold that was asked for last."""
 
+    def with_genes(self, genes: Sequence[str]) -> "PooledInputs":
+        """The same inputs with other genes; pooled slides are shared."""
+        return replace(self, genes=genes, _scaled={})
+
     def digest(self, fold_number: int) -> str:
         """From the index of the features, the expression file's settings and the fold's genes."""
         parts: dict[str, Any] = {"inputs": list(self.inputs), "pooling": self.pooling}
@@ -93,6 +99,10 @@ class PooledInputs:
             blocks.append(self._genes(fold, fold_number, train, evaluation))
         return FoldVectors(*(np.concatenate(parts, axis=1)[None] for parts in zip(*blocks, strict=True)))
 
+    def gene_ids(self, fold_number: int) -> list[str]:
+        """The genes of the fold's manifest, in its order."""
+        return read_text_sheet(self.genes[fold_number])["id"].tolist()
+
     def _slides(self, units: pd.DataFrame) -> np.ndarray:
         if not self._pooled:
             paths = read_text_sheet(str(self.index)).set_index("slide_id")["path"]
@@ -108,9 +118,8 @@ class PooledInputs:
         return [values[[row[patient] for patient in part["patient"]]] for part in (train, evaluation)]
 
     def _scale(self, fold: Fold, fold_number: int) -> tuple[dict[str, int], np.ndarray]:
-        ids = read_text_sheet(self.genes[fold_number])["id"].tolist()
         patients = sorted(set(self.units["patient"]))
-        values = read_expression(str(self.expression), patients=patients, genes=ids).values
+        values = read_expression(str(self.expression), patients=patients, genes=self.gene_ids(fold_number)).values
         row = {patient: number for number, patient in enumerate(patients)}
         fitted_on = [row[patient] for patient in fold.train if patient in row]
         return row, RnaScaler.fit(values[fitted_on], scaling=self.rna_scaling, clip=self.clip).transform(values)
@@ -124,6 +133,16 @@ class Embedded:
     """(seed, fold) -> embeddings file."""
     resampled: bool = False
     _open: dict[tuple[int, int], Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_records(cls, records: Mapping[int, str], *, resampled: bool) -> "Embedded":
+        """From the record that rule embed leaves for each seed."""
+        files = {
+            (seed, fold): path
+            for seed, record in records.items()
+            for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
+        }
+        return cls(files, resampled)
 
     def digest(self, fold_number: int) -> str:
         """From what the fold's embeddings files say they were made from."""

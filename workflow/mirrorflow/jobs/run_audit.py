@@ -28,19 +28,26 @@ def run_audit(
     shots: Sequence[int],
     name: str,
     scaled_upstream: bool,
+    few_shot_genes: Sequence[str] = (),
+    expression: str | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
     genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
-    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix.
+    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix;
+    few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
+    expression: the record of the converted matrix.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
     sites = dict(zip(frame["patient"], frame["site"].fillna(""), strict=True))
     labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels)
-    findings += audit.audit_genes(folds, [_labels_seen(path) for path in genes], shots)
-    findings += audit.audit_transductive(scaled_upstream=scaled_upstream)
+    seen, of_shots = ([_labels_seen(path) for path in paths] for paths in (genes, few_shot_genes))
+    findings += audit.audit_genes(folds, seen, shots, of_shots)
+    findings += audit.audit_transductive(
+        scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
+    )
     units = to_units(frame, protocol["unit"])
     unit_labels = dict(zip(units["unit"], units["label"].fillna(""), strict=True))
     findings += audit.audit_lost(_lost(manifests), unit_labels)
@@ -49,6 +56,7 @@ def run_audit(
         "cohort": Path(cohort).stem,
         "claims_honest": protocol["claims_honest"],
         "keys": dict(protocol),
+        "gene_labels": {"all": _counts(seen), "k-shot": _counts(of_shots or seen) if shots else []},
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
@@ -81,6 +89,12 @@ def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) ->
         "",
         *[f"- {key}: {value}" for key, value in sorted(record["keys"].items())],
         "",
+        *[
+            f"Labels that chose the genes of setting {setting}, by fold: {', '.join(map(str, counts))}."
+            for setting, counts in record.get("gene_labels", {}).items()
+            if counts
+        ],
+        "",
     ]
     if findings:
         lines += ["| level | where | finding | examples |", "| --- | --- | --- | --- |"]
@@ -96,6 +110,16 @@ def _where(finding: audit.Finding) -> str:
 
 def _labels_seen(manifest: str) -> list[str]:
     return json.loads(Path(manifest).with_suffix(".json").read_text())["label_patients"]
+
+
+def _like_z_scores(record: str) -> float:
+    """Share of the genes that look standardised; 0 where the matrix was converted before this was counted."""
+    counts = json.loads(Path(record).read_text(encoding="utf-8"))["counts"]
+    return counts.get("genes_like_z_scores", 0) / max(counts["genes"], 1)
+
+
+def _counts(lists: Sequence[Sequence[str]]) -> list[int]:
+    return [len(names) for names in lists]
 
 
 def _lost(manifests: Sequence[str]) -> dict[int, list[str]]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from mirrorflow.probes.hazards import curve_risk, hazard_nll, survival_curve
-from mirrorflow.probes.task import Prediction, Scorer, SubtypePrediction, SurvivalPrediction, Targets
+from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.task import Prediction, Scorer, Targets
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def fit_linear_head(
     nn.init.normal_(head.weight, std=0.01, generator=generator)
     nn.init.zeros_(head.bias)
     optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    loss_of = _loss(targets, settings)
+    loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
     best: tuple[float, Prediction] | None = None
     for epoch in range(settings.epochs):
         _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings.batch_size, generator)
@@ -77,15 +76,6 @@ def _standardize(train: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray,
     return (train - mean) / deviation, (evaluation - mean) / deviation
 
 
-def _loss(targets: Targets, settings: HeadSettings) -> Callable[[Tensor, Tensor], Tensor]:
-    """Loss of the logits of the units at the given rows."""
-    if targets.classes is not None:
-        classes = torch.as_tensor(targets.classes)
-        return lambda logits, rows: cross_entropy(logits, classes[rows], label_smoothing=settings.label_smoothing)
-    bins, event = torch.as_tensor(targets.bins), torch.as_tensor(targets.event)
-    return lambda logits, rows: hazard_nll(logits, bins[rows], event[rows])
-
-
 def _train_epoch(
     head: nn.Linear,
     optimizer: torch.optim.Optimizer,
@@ -102,8 +92,4 @@ def _train_epoch(
 
 @torch.inference_mode()
 def _predict(head: nn.Linear, data: Tensor, targets: Targets, epoch: int) -> Prediction:
-    logits = head(data)
-    if targets.classes is not None:
-        return SubtypePrediction(logits.double().softmax(1).numpy(), epoch)
-    survival = survival_curve(logits.double())
-    return SurvivalPrediction(curve_risk(survival).numpy(), survival.numpy(), epoch)
+    return to_prediction(head(data), targets, epoch)

@@ -1,5 +1,6 @@
 """Genes of every fold: how many and why, how alike the folds' lists are, how many labels they saw."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -24,6 +25,18 @@ def mean_jaccard(lists: Sequence[Sequence[str]]) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
+def stability_text(lists: Sequence[Sequence[str]]) -> str:
+    """How stable the signature is: the folds' overlap, what all of them keep, and what only one does."""
+    if len(lists) < 2:
+        return "One fold: its stability is unknown."
+    kept = Counter(name for names in lists for name in set(names))
+    everywhere, once = (sum(count == number for count in kept.values()) for number in (len(lists), 1))
+    return (
+        f"Overlap between two folds, mean Jaccard index: {mean_jaccard(lists):.2f}; of the {len(kept)} genes that any "
+        f"fold kept, {everywhere} are kept by all {len(lists)} folds and {once} by one alone."
+    )
+
+
 def genes_section(
     genes: Mapping[tuple[str, str], Sequence[FoldGenes]], used_by: Mapping[str, Sequence[str]]
 ) -> Section:
@@ -46,11 +59,11 @@ def _table(basis: str, cohort: str, folds: Sequence[FoldGenes], protocols: Seque
         )
         for number, (fold, count) in enumerate(zip(folds, counts, strict=True))
     ]
-    overlap = mean_jaccard([fold.manifest["id"].tolist() for fold in folds])
+    stand_in = " drivers: no census file was given, the open list of known drivers stands in." * ("drivers" in reasons)
     caption = (
         f"Genes (or transcripts) of {cohort}, basis {basis} (protocol {', '.join(protocols)}), n = {len(folds)} folds: "
-        "all, by the reason they were kept, and the patients whose labels the choice saw. Overlap between two folds, "
-        f"mean Jaccard index: {overlap:.2f}. Rule select_genes."
+        f"all, by the reason they were kept, and the patients whose labels the choice saw.{stand_in} "
+        f"{stability_text([fold.manifest['id'].tolist() for fold in folds])} Rule select_genes."
     )
     header = ("fold", "genes", *(f"reason {reason}" for reason in reasons), "labels seen")
     return Table(caption, header, rows, frozenset(range(1, len(header))))

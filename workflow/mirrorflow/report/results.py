@@ -121,7 +121,8 @@ def results_section(results: pd.DataFrame) -> Section:
 
 
 def _long_row(row: Mapping[Hashable, Any], number: Mapping[str, int]) -> list[Cell]:
-    reason, remarks = _text(row["why_not"]), [_text(row["why_undefined"]), _text(row["note"])]
+    reason = _text(row["why_not"])
+    remarks = [_text(row["why_undefined"]), _text(row["note"]), _genes_saw(row.get("gene_labels"))]
     interval = "" if _missing(row["ci_low"]) else f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
     published = "" if _missing(row["published_mean"]) else value_text(row["published_mean"], row["published_sd"])
     return cells(
@@ -135,6 +136,10 @@ def _long_row(row: Mapping[Hashable, Any], number: Mapping[str, int]) -> list[Ce
         f"{row['comparable']} [{number[reason]}]" if reason else str(row["comparable"]),
         "; ".join(filter(None, remarks)),
     )
+
+
+def _genes_saw(labels: object) -> str:
+    return "" if labels is None or _missing(labels) else f"genes chosen with {int(labels)} labels"  # type: ignore[call-overload]
 
 
 def _missing(value: object) -> bool:

@@ -32,6 +32,7 @@ class OpenSlideSource:
         except openslide.OpenSlideError as error:
             message = str(error) or "not a format it knows"
             raise RegionError(message) from error
+        self._leave_ome_tiff()
         self.levels: Sequence[Level] = [
             Level(width, height, scale) for (width, height), scale in zip(sizes, downsamples, strict=True)
         ]
@@ -52,6 +53,14 @@ class OpenSlideSource:
         for level in self._tiles.values():
             level.close()
         self._slide.close()
+
+    def _leave_ome_tiff(self) -> None:
+        """To OpenSlide an OME-TIFF is any tiled TIFF: it sees neither its pyramid nor its scale."""
+        generic = self.properties.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff"
+        if generic and "<OME" in self.properties.get("tiff.ImageDescription", ""):
+            self._slide.close()
+            message = "an OME-TIFF is for the TIFF reader"
+            raise RegionError(message)
 
     def _read_openslide(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """Straight from the library: no detour over a PIL image and un-premultiplied alpha."""

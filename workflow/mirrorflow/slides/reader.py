@@ -126,7 +126,7 @@ def open_slide(path: str | Path) -> Slide:
     from mirrorflow.slides.openslide_source import OpenSlideSource
     from mirrorflow.slides.tiff_source import TiffSource
 
-    path = Path(path)
+    path = _one_file(Path(path))
     _check_file(path)
     reasons = []
     for opener in (OpenSlideSource, TiffSource, ImageSource):
@@ -136,6 +136,16 @@ def open_slide(path: str | Path) -> Slide:
             reasons.append(f"{opener.reader}: {error}")
     message = f"{path}: cannot be opened as a slide ({'; '.join(reasons)}); is the file complete?"
     raise SlideError(message)
+
+
+def source_bytes(path: str | Path) -> int | None:
+    """Bytes of a slide: of its file, its DICOM folder, or its ``.mrxs`` file with its folder; None: not there."""
+    path = Path(path)
+    if not path.exists():
+        return None
+    parts = [path, path.with_suffix("")] if path.suffix.lower() == ".mrxs" else [path]
+    files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def best_level(levels: Sequence[Level], downsample: float) -> int:
@@ -151,6 +161,19 @@ def resample(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     smaller = width <= image.shape[1] and height <= image.shape[0]
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
+
+
+def _one_file(path: Path) -> Path:
+    """A DICOM slide may be named by its folder: any file of it that OpenSlide knows opens them all."""
+    if not path.is_dir():
+        return path
+    import openslide
+
+    for file in sorted(path.iterdir()):
+        if file.is_file() and openslide.OpenSlide.detect_format(file) == "dicom":
+            return file
+    message = f"{path}: a folder without a DICOM slide; name the slide's file in slides.tsv"
+    raise SlideError(message)
 
 
 def _check_file(path: Path) -> None:

@@ -5,7 +5,6 @@ around OpenSlide for plain JPEG tiles (0.7 ms instead of 3.9 ms for 512 x 512 px
 import math
 import os
 import struct
-import xml.etree.ElementTree as ET
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from mirrorflow.slides.sources import Level, RegionError, level_of
+from mirrorflow.slides.tiff_scale import scale_properties
 
 CACHE_BYTES = 64 * 2**20
 JPEG = 7
-UNITS_UM = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
 class TileCache:
@@ -138,7 +137,10 @@ class TiffLevel:
 
 
 class TiffSource:
-    """OME-TIFF, or any TIFF whose first series is RGB or grey, 8 bit, with or without a pyramid."""
+    """OME-TIFF, or any other TIFF, RGB or grey, 8 bit, with or without a pyramid.
+
+    Of several series (scan, label, macro) it is the largest that is such an image.
+    """
 
     reader: ClassVar[str] = "TIFF"
 
@@ -146,8 +148,9 @@ class TiffSource:
         try:
             with tifffile.TiffFile(path) as tiff:
                 _check_directories(tiff)
-                self._levels = [TiffLevel(path, _planes(level)) for level in tiff.series[0].levels]
-                self.properties: Mapping[str, str] = _properties(tiff)
+                index = _main_series(tiff)
+                self._levels = [TiffLevel(path, _planes(level)) for level in tiff.series[index].levels]
+                self.properties: Mapping[str, str] = scale_properties(tiff, index)
         except RegionError:
             raise
         except IndexError as error:
@@ -203,6 +206,20 @@ def _is_jpeg(page: Any) -> bool:
     return bool(page.is_tiled and page.compression == JPEG and page.samplesperpixel == 3 and page.bitspersample == 8)
 
 
+def _main_series(tiff: tifffile.TiffFile) -> int:
+    """Index of the largest series that is an image for us. Raises RegionError saying what is odd about the largest."""
+    pages: list[Any] = [series.keyframe for series in tiff.series]
+    problems = []
+    for index in sorted(range(len(pages)), key=lambda i: -pages[i].imagewidth * pages[i].imagelength):
+        try:
+            _planes(tiff.series[index].levels[0])
+        except RegionError as error:
+            problems.append(error)
+            continue
+        return index
+    raise problems[0]
+
+
 def _planes(level: Any) -> list[Any]:
     """Pages that make one level: one of RGB or grey samples, or three of one colour each."""
     pages = [page.aspage() for page in level.pages[: len(level.pages)]]
@@ -219,30 +236,3 @@ def _as_rgb(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if tile.shape[2] == 1:
         return np.repeat(tile, 3, axis=2)
     return tile[..., :3]
-
-
-def _properties(tiff: tifffile.TiffFile) -> dict[str, str]:
-    """Scale under OpenSlide's names, from OME-XML, else from the resolution tags."""
-    if tiff.ome_metadata:
-        return _ome_properties(tiff.ome_metadata)
-    page: Any = tiff.pages[0]
-    unit = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 1))
-    density = page.resolution[0]
-    if unit is None or not density:
-        return {}
-    return {"openslide.mpp-x": str(unit / density), "openslide.mpp-y": str(unit / page.resolution[1])}
-
-
-def _ome_properties(xml: str) -> dict[str, str]:
-    properties = {}
-    root = ET.fromstring(xml)
-    pixels = root.find(".//{*}Pixels")
-    if pixels is not None:
-        for axis in "XY":
-            size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-            if size and unit in UNITS_UM:
-                properties[f"openslide.mpp-{axis.lower()}"] = str(float(size) * UNITS_UM[unit])
-    objective = root.find(".//{*}Objective")
-    if objective is not None and objective.get("NominalMagnification"):
-        properties["openslide.objective-power"] = objective.get("NominalMagnification", "")
-    return properties

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,10 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.slides.mask import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.files import check_file_name
+from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
 
-OVERRIDE = "segmentation."
-"""Columns that begin so override one segmentation setting for one slide: ``segmentation.pen``."""
+__all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
 
-OURS = ("slide_id", "patient", "path", "mpp")
 SHOWN_PROBLEMS = 10
 
 
@@ -57,11 +55,6 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
         message = f"{path}: no slides below the header"
         raise InputError(message)
     return list(rows.values())
-
-
-def shard_of(slide_id: str, n_shards: int) -> int:
-    """Shard (0 to ``n_shards`` - 1) of a slide; depends on its id alone, so a new slide touches one shard."""
-    return zlib.crc32(slide_id.encode()) % n_shards
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -9,9 +9,9 @@ CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
 ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
 BESIDE = ["published_mean", "published_sd", "suspect", "delta", "comparable", "why_not"]
-FURTHER = ["patients", "by_fold", "why_undefined", "note"]
+FURTHER = ["patients", "by_fold", "why_undefined", "note", "gene_labels"]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
-NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients"]
+NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", "patients", "gene_labels"]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
 
 

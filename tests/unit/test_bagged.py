@@ -1,0 +1,275 @@
+"""Inputs of the supervised methods, and a whole job on them: what is fitted, kept, skipped and named."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from mirrorflow.cohort import to_units
+from mirrorflow.config import METHOD_DEFAULTS, PROTOCOL_PRESETS
+from mirrorflow.errors import InputError
+from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
+from mirrorflow.jobs.clinical import ClinicalColumns
+from mirrorflow.jobs.cohorts import draw_support, make_splits
+from mirrorflow.jobs.predict import Plan, predict_method
+from mirrorflow.splits import Fold
+from mirrorflow.store.expression import ExpressionWriter, write_sidecar
+from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.tables import read_fold, write_cohort, write_sheet
+
+CLASSES = ["a", "b", "c"]
+NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
+TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "precision": "float32"}
+SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4}
+FOLD = Fold(("P00", "P01", "P02"), ("P03",))
+
+
+def people(count: int = 30) -> pd.DataFrame:
+    """Three classes; survival that goes with the class; two slides for every third patient."""
+    rng = np.random.default_rng(0)
+    number = np.arange(count)
+    return pd.DataFrame(
+        {
+            "patient": [f"P{i:02}" for i in number],
+            "label": np.array(CLASSES)[number % 3],
+            "time_days": rng.exponential(1000 * np.exp(-2.0 * (number % 3))),
+            "event": (rng.random(count) < 0.8).astype(float),
+            "site": [f"s{i % 6}" for i in number],
+            "age": [str(40 + 15 * (i % 3)) for i in number],
+            "slide_ids": [[f"P{i:02}-1", f"P{i:02}-2"][: 1 + (i % 3 == 0)] for i in number],
+        }
+    )
+
+
+class Store:
+    """A cohort, its features and its expression on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.frame = folder, people()
+        rng = np.random.default_rng(1)
+        rows = []
+        for patient, slides in zip(self.frame["patient"], self.frame["slide_ids"], strict=True):
+            for slide in slides:
+                bag = rng.normal(size=(int(rng.integers(1, 7)), 5)).astype(np.float32)
+                bag[:, int(patient[1:]) % 3] += 3
+                with h5py.File(folder / f"{slide}.h5", "w") as file:
+                    file["features"] = bag
+                rows.append({"slide_id": slide, "patient": patient, "path": str(folder / f"{slide}.h5")})
+        write_sheet(folder / "index.tsv", pd.DataFrame(rows))
+        symbols = ["G1", "G2", "G2", "G3"]
+        with ExpressionWriter(folder / "rna.parquet", self.frame["patient"].tolist()) as writer:
+            writer.add([f"t{i}" for i in range(4)], symbols, rng.normal(size=(4, 30)).astype(np.float32))
+            writer.finish({}, {})
+        write_sidecar(folder / "rna.parquet")
+        for fold in range(2):
+            write_sheet(
+                folder / f"genes{fold}.tsv", pd.DataFrame({"id": ["t3", "t0", "t1"], "gene": ["G3", "G1", "G2"]})
+            )
+        (folder / "sets.csv").write_text("ONE,TWO,NONE\nG2,G3,X1\nG9,G2,\n")
+        write_cohort(folder / "cohort.parquet", self.frame, CLASSES)
+
+    def inputs(self, unit: str = "patient", **changes: Any) -> BaggedInputs:
+        settings = {
+            "units": to_units(self.frame, unit),
+            "inputs": ["slides", "rna"],
+            "index": str(self.folder / "index.tsv"),
+            "expression": str(self.folder / "rna.parquet"),
+            "genes": [str(self.folder / f"genes{fold}.tsv") for fold in range(2)],
+            "rna_scaling": "train",
+            "clip": None,
+            "feature_scaling": "train",
+            "cache_gb": 1.0,
+        }
+        return BaggedInputs(**(settings | changes))
+
+    def plan(self, family: str, **changes: Any) -> Plan:
+        splits = [str(self.folder / f"splits_{fold}.csv") for fold in range(2)]
+        cohort, support = str(self.folder / "cohort.parquet"), str(self.folder / "support.tsv")
+        make_splits(cohort, splits, str(self.folder / "report.tsv"), kind="random", folder=None, seed=1)
+        draw_support(cohort, splits, support, unit="patient", shots=[3], bins=4, seed=1)
+        method = {"family": family, **METHOD_DEFAULTS[family]}
+        if "train" in method:
+            network = {key: SMALL.get(key, value) for key, value in method["network"].items()}
+            method |= {"train": method["train"] | TRAIN, "network": network}
+        plan = Plan(
+            cohort=cohort,
+            splits=splits,
+            support=support,
+            protocol=PROTOCOL_PRESETS["honest"] | {"splits": "random"},
+            tasks=["subtyping", "survival"],
+            shots=[3],
+            seeds=[42],
+            bins=4,
+            method=method,
+        )
+        return replace(plan, **changes)
+
+    def predict(self, plan: Plan, inputs: Any, name: str = "predictions") -> Path:
+        folder = self.folder / name
+        predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test")
+        return folder
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def of_fold(inputs: BaggedInputs, fold: Fold = FOLD) -> Any:
+    units = inputs.units
+    parts = [units[units["patient"].isin(side)] for side in (fold.train, fold.val)]
+    return inputs.vectors(fold, 0, 42, *parts)
+
+
+# Inputs.
+
+
+def test_a_patients_slides_are_one_bag_and_genes_come_in_the_manifests_order(store):
+    made = of_fold(store.inputs(rna_scaling="none"))
+    slides = [h5py.File(store.folder / f"P00-{i}.h5")["features"][:] for i in (1, 2)]
+    np.testing.assert_array_equal(made.train.bags[0], np.concatenate(slides))
+    assert made.patch_dim == 5
+    assert made.gene_sets == ()
+    values = pd.read_parquet(store.folder / "rna.parquet").set_index("id").loc[["t3", "t0", "t1"], "P00"]
+    np.testing.assert_array_equal(made.train.genes[0], values)
+
+
+def test_scaling_is_that_of_the_training_patients(store):
+    made = of_fold(store.inputs())
+    patches = np.concatenate([made.train.bags[i] for i in range(3)])
+    np.testing.assert_allclose(made.moments[0], patches.mean(0), atol=1e-5)
+    np.testing.assert_allclose(made.moments[1], patches.std(0), atol=1e-5)
+    np.testing.assert_allclose(made.train.genes.mean(0), 0, atol=1e-6)
+    assert of_fold(store.inputs(feature_scaling="none")).moments is None
+
+
+def test_methods_without_expression_read_none(store):
+    made = of_fold(store.inputs(inputs=["slides"], expression="nowhere", genes=[]))
+    assert made.train.genes.shape == (3, 0)
+
+
+def test_pathway_genes_come_from_the_whole_matrix_with_all_their_transcripts(store):
+    made = of_fold(store.inputs(gene_sets=str(store.folder / "sets.csv"), rna_scaling="none"))
+    values = pd.read_parquet(store.folder / "rna.parquet").set_index("id")["P00"]
+    for members, ids in zip(made.gene_sets, [["t1", "t2"], ["t3", "t1", "t2"]], strict=True):
+        np.testing.assert_array_equal(made.train.genes[0][list(members)], values[ids])
+
+
+def test_sets_without_a_gene_of_the_matrix_are_an_error_that_shows_the_file():
+    with pytest.raises(InputError, match=r"sets.csv: none of its 1 sets has a gene"):
+        match_sets({"ONE": ["ENSG1"]}, ["t1"], ["G1"], "sets.csv")
+
+
+def test_random_sets_hold_every_gene_once():
+    for genes in (1, 7, 120):
+        dealt = random_sets(genes)
+        assert sorted(gene for group in dealt for gene in group) == list(range(genes))
+        assert len(dealt) == min(50, genes)
+    assert random_sets(120) == random_sets(120)
+
+
+def test_the_digest_follows_what_is_used(store):
+    digests = {
+        store.inputs().digest(0),
+        store.inputs(feature_scaling="none").digest(0),
+        store.inputs(inputs=["slides"]).digest(0),
+        store.inputs(gene_sets="random").digest(0),
+        store.inputs(gene_sets=str(store.folder / "sets.csv")).digest(0),
+    }
+    assert len(digests) == 5
+    sets, before = store.inputs(gene_sets=str(store.folder / "sets.csv")), store.inputs().digest(0)
+    with_sets = sets.digest(0)
+    write_sheet(store.folder / "genes0.tsv", pd.DataFrame({"id": ["t3"], "gene": ["G3"]}))
+    assert store.inputs().digest(0) != before
+    assert sets.digest(0) == with_sets
+
+
+# The job.
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_predictions_are_what_the_contract_says(store, family):
+    sets = "random" if family == "survpath" else None
+    inputs = store.inputs(inputs=METHOD_DEFAULTS[family]["inputs"], gene_sets=sets)
+    plan = store.plan(family)
+    folder = store.predict(plan, inputs)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["skipped"] == {}
+    for task in ("subtyping", "survival"):
+        for fold in range(2):
+            made = read_predictions(folder / task / f"fold{fold}.parquet")
+            assert set(made.rows["setting"]) == {"all", "3-shot"}
+            assert sorted(made.rows.query("setting == 'all'")["patient"]) == sorted(read_fold(plan.splits[fold]).val)
+            assert [note["epoch"] for note in made.notes["settings"]] == [2, 2]
+            numbers = made.rows.filter(regex="prob_|risk|surv_")
+            assert np.isfinite(numbers.to_numpy()).all()
+            assert numbers.shape[1] == (3 if task == "subtyping" else 5)
+
+
+def test_a_job_goes_on_where_it_stopped_and_gives_the_same(store):
+    plan, inputs = store.plan("abmil", tasks=["subtyping"]), store.inputs(inputs=["slides"])
+    folder = store.predict(plan, inputs)
+    kept, lost = (folder / f"subtyping/fold{fold}.parquet" for fold in range(2))
+    before, age = pd.read_parquet(lost), kept.stat().st_mtime_ns
+    lost.unlink()
+    store.predict(plan, store.inputs(inputs=["slides"]))
+    pd.testing.assert_frame_equal(pd.read_parquet(lost), before, check_exact=True)
+    assert kept.stat().st_mtime_ns == age
+
+
+def test_the_best_epoch_is_chosen_on_evaluation_units_only_when_asked(store):
+    inputs = store.inputs(inputs=["slides"])
+    plan = store.plan("abmil", tasks=["subtyping"], shots=[])
+    best = replace(plan, protocol=plan.protocol | {"epoch": "best_on_evaluation"})
+    notes = [
+        read_predictions(store.predict(p, inputs, n) / "subtyping/fold0.parquet") for p, n in ((plan, "l"), (best, "b"))
+    ]
+    right = [
+        (made.rows.filter(like="prob_").to_numpy().argmax(1) == made.rows["label"].map(CLASSES.index)).mean()
+        for made in notes
+    ]
+    assert right[1] >= right[0]
+    assert notes[1].notes["settings"][0]["epoch"] in (1, 2)
+
+
+def test_evaluation_labels_and_outcomes_decide_nothing(store):
+    plan, inputs = store.plan("porpoise", shots=[]), store.inputs()
+    before = store.predict(plan, inputs)
+    rows = store.frame["patient"].isin(read_fold(plan.splits[0]).val)
+    changed = store.frame.copy()
+    for columns in (["label"], ["time_days", "event"]):
+        order = np.random.default_rng(3).permutation(changed.index[rows])
+        changed.loc[rows, columns] = store.frame.loc[order, columns].to_numpy()
+    write_cohort(store.folder / "cohort.parquet", changed, CLASSES)
+    after = store.predict(plan, inputs, "after")
+    for task in ("subtyping", "survival"):
+        one, other = (
+            read_predictions(folder / task / "fold0.parquet").rows.set_index("patient").filter(regex="prob_|risk|surv_")
+            for folder in (before, after)
+        )
+        pd.testing.assert_frame_equal(one.sort_index(), other.sort_index(), check_exact=True)
+
+
+def test_clinical_columns_predict_both_tasks(store):
+    plan = store.plan("clinical")
+    folder = store.predict(plan, ClinicalColumns(to_units(store.frame, "patient"), ["age", "sex"]))
+    rows = read_predictions(folder / "subtyping" / "fold0.parquet").rows.query("setting == 'all'")
+    assert (rows.filter(like="prob_").to_numpy().argmax(1) == rows["label"].map(CLASSES.index)).mean() > 0.9
+    risks = read_predictions(folder / "survival" / "fold0.parquet").rows.query("setting == 'all'")
+    assert risks.loc[risks["event"] == 1, ["risk", "time_days"]].corr("spearman").iloc[0, 1] < -0.3
+
+
+def test_without_clinical_columns_everything_is_skipped_with_the_reason(store):
+    plan = store.plan("clinical", method={**METHOD_DEFAULTS["clinical"], "family": "clinical", "columns": ["sex"]})
+    folder = store.predict(plan, ClinicalColumns(to_units(store.frame, "patient"), ["sex"]))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["written"] == {}
+    assert manifest["skipped"]
+    for reason in manifest["skipped"].values():
+        assert re.match("none of the columns sex is known in this cohort, which has site, age;", reason)

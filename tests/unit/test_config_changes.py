@@ -1,0 +1,32 @@
+"""Another valid value for every key of the config."""
+
+from mirrorflow.config import load_schema, resolve
+from mirrorflow.config_changes import OTHER_VALUES, all_changes
+from mirrorflow.config_reference import reference
+from mirrorflow.errors import ConfigError
+from mirrorflow.rerun_example import example_config
+
+
+def test_every_key_of_the_reference_is_changed() -> None:
+    changed = {change.key for change in all_changes(load_schema(), resolve(example_config()))}
+    documented = {line.split("`")[1] for line in reference().splitlines() if line.startswith("| `")}
+    leaves = {key for key in documented if not any(other.startswith(f"{key}.") for other in documented)}
+    presets = {"unit", "splits", "gene_selection", "rna_scaling", "epoch", "survival_bins", "few_shot_replacement"}
+    assert leaves - presets - {"probe_features", "evaluate_all"} <= changed
+
+
+def test_every_key_has_a_place_where_its_other_value_is_valid() -> None:
+    raw = example_config()
+    good: dict[str, bool] = {}
+    for change in all_changes(load_schema(), resolve(raw)):
+        try:
+            differs = resolve(change.apply(raw)) != resolve(raw)
+        except ConfigError:
+            differs = False
+        good[change.key] = good.get(change.key, False) or differs
+    assert [key for key, found in good.items() if not found] == []
+
+
+def test_other_values_are_of_keys_that_exist() -> None:
+    known = {change.key for change in all_changes(load_schema(), resolve(example_config()))}
+    assert set(OTHER_VALUES) <= known

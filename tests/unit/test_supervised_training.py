@@ -1,0 +1,205 @@
+"""The supervised loop with every network: a planted signal is learned, a shuffled one is not, to the digit the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mirrorflow.config import METHOD_DEFAULTS
+from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.metrics import c_index
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.task import SurvivalPrediction, Targets
+from mirrorflow.training.bags import ArrayBags
+from mirrorflow.training.supervised import SupervisedSettings, Units, predict_units, train_supervised
+
+NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
+SEES_RNA = [name for name in NETWORKS if "rna" in METHOD_DEFAULTS[name]["inputs"]]
+SMALL = {"width": 32, "attention_width": 16, "heads": 4, "layers": 1, "latents": 4, "fusion_width": 6}
+TRAIN, COUNT, CLASSES = 72, 120, 3
+FAST = SupervisedSettings(epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", seed=3)
+BINS = 4
+
+
+def build(family: str, outputs: int = CLASSES, seed: int = 0) -> SupervisedNetwork:
+    sizes = Sizes(6, 5, outputs, gene_sets=((0, 1), (1, 2, 3), (4,)))
+    settings = {key: SMALL.get(key, value) for key, value in METHOD_DEFAULTS[family]["network"].items()}
+    return build_network(family, sizes, settings | {"dropout": 0.1}, seed)
+
+
+def planted(truth: np.ndarray, *, slides: bool, rna: bool) -> Units:
+    """Bags of 1 to 9 patches, a third of which (one at least) tell the class; expression that tells it."""
+    rng = np.random.default_rng(1)
+    bags = []
+    for value in truth:
+        bag = rng.normal(size=(int(rng.integers(1, 10)), 6)).astype(np.float32)
+        bag[: 1 + len(bag) // 3, int(value)] += 3.0 * slides
+        bags.append(bag[rng.permutation(len(bag))])
+    genes = rng.normal(size=(len(truth), 5)) + 2.5 * rna * np.eye(5)[truth]
+    return Units(ArrayBags(bags, [f"P{i}" for i in range(len(truth))]), genes.astype(np.float32))
+
+
+def part(units: Units, rows: range) -> Units:
+    return Units(ArrayBags([units.bags[i] for i in rows], [f"P{i}" for i in rows]), units.genes[list(rows)])
+
+
+def targets(truth: np.ndarray) -> Targets:
+    return Targets(pd.DataFrame(index=range(len(truth))), classes=truth)
+
+
+def accuracy(family: str, units: Units, labels: np.ndarray) -> float:
+    network = build(family)
+    train_supervised(network, part(units, range(TRAIN)), loss_on(targets(labels[:TRAIN])), FAST, device="cpu")
+    logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
+    return float((logits.argmax(1).numpy() == labels[TRAIN:]).mean())
+
+
+CASES = [(name, "slides") for name in NETWORKS] + [(name, "rna") for name in SEES_RNA]
+
+
+@pytest.mark.parametrize(("family", "where"), CASES)
+def test_a_planted_signal_is_learned_and_a_shuffled_one_is_not(family, where):
+    truth = np.random.default_rng(0).integers(0, CLASSES, COUNT)
+    units = planted(truth, slides=where == "slides", rna=where == "rna")
+    assert accuracy(family, units, truth) > 0.75
+    assert accuracy(family, units, np.random.default_rng(9).permutation(truth)) < 0.55
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_higher_risk_means_an_earlier_event(family):
+    group = np.random.default_rng(0).integers(0, 3, COUNT)
+    rng = np.random.default_rng(4)
+    times = rng.exponential(1000 * np.exp(-2.0 * group))
+    event = rng.random(COUNT) < 0.8
+    bins = np.searchsorted(np.quantile(times[event], [0.25, 0.5, 0.75]), times, side="right")
+    frame = pd.DataFrame(index=range(TRAIN))
+    known = Targets(frame, time_days=times[:TRAIN], event=event[:TRAIN], bins=bins[:TRAIN])
+    units = planted(group, slides=True, rna=True)
+    network = build(family, BINS)
+    train_supervised(network, part(units, range(TRAIN)), loss_on(known), FAST, device="cpu")
+    logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
+    prediction = to_prediction(logits, known, FAST.epochs)
+    assert isinstance(prediction, SurvivalPrediction)
+    assert np.all(np.diff(prediction.survival, axis=1) <= 0)
+    ones = np.ones((1, COUNT - TRAIN))
+    agreement = c_index(prediction.risk, times[TRAIN:], event[TRAIN:], ones)[0]
+    assert agreement > 0.65
+    assert c_index(-prediction.risk, times[TRAIN:], event[TRAIN:], ones)[0] == pytest.approx(1 - agreement)
+
+
+def trained(family: str, **changes: object) -> torch.Tensor:
+    truth = np.arange(12) % CLASSES
+    units = planted(truth, slides=True, rna=True)
+    network = build(family)
+    train_supervised(network, units, loss_on(targets(truth)), replace(FAST, epochs=2, **changes), device="cpu")
+    return predict_units(network, units, device="cpu")
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_the_seed_decides_everything_and_torchs_own_state_nothing(family):
+    torch.manual_seed(1)
+    first = trained(family)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(first, trained(family))
+    assert torch.equal(state, torch.get_rng_state())
+    assert not torch.equal(first, trained(family, seed=4))
+
+
+def test_a_units_prediction_does_not_depend_on_the_others():
+    units = planted(np.arange(6) % 3, slides=True, rna=True)
+    network = build("porpoise")
+    everybody = predict_units(network, units, device="cpu")
+    assert torch.equal(predict_units(network, part(units, range(2, 4)), device="cpu"), everybody[2:4])
+
+
+def test_prediction_sees_every_patch_whatever_tokens_says():
+    units = planted(np.arange(6) % 3, slides=True, rna=False)
+    network = build("abmil")
+    before = predict_units(network, units, device="cpu")
+    longest = max(range(6), key=lambda i: len(units.bags[i]))
+    for patch in range(len(units.bags[longest])):
+        changed = [bag.copy() for bag in units.bags.arrays]
+        changed[longest][patch] += 5.0
+        after = predict_units(network, Units(ArrayBags(changed), units.genes), device="cpu")
+        assert not torch.equal(after[longest], before[longest])
+
+
+def test_padding_of_a_batch_changes_no_gradient():
+    """A step on bags of unequal size equals one on the same bags one by one, accumulated."""
+    truth = np.array([0, 1, 2])
+    units = planted(truth, slides=True, rna=False)
+    assert len({len(bag) for bag in units.bags.arrays}) > 1
+    once = replace(FAST, epochs=1, batch_size=3, tokens=99, warmup_epochs=0, schedule="constant")
+    network = build("abmil")
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    expected = build("abmil")
+    expected.load_state_dict(network.state_dict())
+    expected.eval()
+    loss = loss_on(targets(truth))
+    for row, bag in enumerate(units.bags.arrays):
+        mask = torch.ones(1, len(bag), dtype=torch.bool)
+        logits = expected(torch.from_numpy(bag)[None], mask, torch.zeros(1, 5))
+        (loss(logits, torch.tensor([row])) / 3).backward()
+    train_supervised(network, units, loss, once, device="cpu")
+    for (name, one), other in zip(network.named_parameters(), expected.parameters(), strict=True):
+        if name != "pool.score.bias":
+            torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_every_epoch_is_heard_of_and_the_loss_falls():
+    truth = np.random.default_rng(0).integers(0, CLASSES, COUNT)
+    heard: list[int] = []
+    history = train_supervised(
+        build("abmil"),
+        planted(truth, slides=True, rna=False),
+        loss_on(targets(truth)),
+        FAST,
+        on_epoch=heard.append,
+        device="cpu",
+    )
+    assert heard == list(range(1, 21))
+    assert history[-1] < 0.7 * history[0]
+
+
+def test_few_units_get_more_epochs_until_there_are_enough_steps():
+    settings = SupervisedSettings(epochs=5, batch_size=16, min_steps=40)
+    assert settings.epochs_for(320) == 5
+    assert settings.epochs_for(20) == 20
+    assert settings.epochs_for(10) == 40
+
+
+def test_what_is_not_finite_is_named():
+    units = planted(np.array([0, 1, 2, 0]), slides=True, rna=True)
+    genes = units.genes.copy()
+    genes[2, 1] = np.nan
+    with pytest.raises(InputError, match="P2: expression holds NaN"):
+        Units(units.bags, genes)
+    units.bags.arrays[3][0, 1] = np.nan
+    loss = loss_on(targets(np.array([0, 1, 2, 0])))
+    with pytest.raises(MirrorflowError, match="epoch 1, step 1; features of P3 hold NaN"):
+        train_supervised(build("abmil"), units, loss, replace(FAST, tokens=9), device="cpu")
+
+
+def test_a_training_that_diverges_ends_and_says_what_to_lower():
+    units = planted(np.array([0, 1, 2, 0]), slides=True, rna=True)
+    with pytest.raises(MirrorflowError, match=r"not finite at epoch 1, step 1; lower train.learning_rate"):
+        train_supervised(build("abmil"), units, lambda logits, rows: logits.sum() * np.nan, FAST, device="cpu")
+
+
+def test_impossible_settings_and_inputs_say_so():
+    with pytest.raises(ConfigError, match=r"train.epochs is 0"):
+        SupervisedSettings(epochs=0)
+    with pytest.raises(ConfigError, match=r"train.schedule is 'step'; allowed"):
+        SupervisedSettings(schedule="step")
+    with pytest.raises(InputError, match="no training unit"):
+        train_supervised(
+            build("abmil"), Units(ArrayBags([]), np.zeros((0, 5))), lambda a, b: a.sum(), FAST, device="cpu"
+        )
+    with pytest.raises(InputError, match="2 bags beside 3"):
+        Units(ArrayBags([np.zeros((1, 6))] * 2), np.zeros((3, 5)))

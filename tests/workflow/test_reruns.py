@@ -1,0 +1,99 @@
+"""What runs again after which change: the table is the workflow's own, and dry runs agree with it."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mirrorflow.job_plan import Job, changed_jobs, following
+from mirrorflow.reruns import Example, rerun_tables
+from runner import ROOT
+
+pytestmark = pytest.mark.workflow
+TABLE = ROOT / "config" / "reruns.md"
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return Example(tmp_path_factory.mktemp("example"))
+
+
+@pytest.mark.slow
+def test_table_is_up_to_date() -> None:
+    assert TABLE.read_text() == rerun_tables(), "run `make reference`"
+
+
+def test_table_has_every_key(example: Example) -> None:
+    text = TABLE.read_text()
+    assert [key for key, _ in example.key_changes() if f"`{key}`" not in text] == [], "run `make reference`"
+
+
+@pytest.mark.parametrize(
+    ("key", "changed", "untouched"),
+    [
+        ("slides.segmentation.pen", {"patch_slides"}, {"convert_expression", "simulate_cohort"}),
+        ("cohorts.<name>.title", {"make_main_table"}, {"make_results", "draw_figures", "evaluate"}),
+        ("features.batch_size", set(), {"extract_features", "index_features"}),
+        ("embed.draws", {"embed"}, {"pretrain_mirror", "fit_baseline", "select_genes", "make_splits"}),
+        ("strict", {"require_honesty"}, {"evaluate", "make_results", "audit"}),
+        ("splits.seed", {"make_splits", "draw_support", "select_genes"}, {"build_cohort", "index_features"}),
+    ],
+)
+def test_a_change_starts_these_rules_and_no_other(
+    example: Example, key: str, changed: set[str], untouched: set[str]
+) -> None:
+    outcome = example.after_change(dict(example.key_changes())[key])
+    assert outcome.changed - {"make_report"} == changed
+    assert not untouched & (outcome.changed | outcome.after)
+
+
+@pytest.mark.parametrize(("number", "rules"), [("SEGMENTATION", {"patch_slides"}), ("PROBE", {"probe_mirror"})])
+def test_a_raised_version_starts_its_rules(example: Example, number: str, rules: set[str]) -> None:
+    outcome = example.after_version(number)
+    assert outcome.changed == rules
+    assert outcome.after
+
+
+def test_a_new_slide_starts_its_shard_alone(example: Example) -> None:
+    jobs = [job for job in example.after_edit(lambda slides: [*slides, ("new", slides[0][1])]) if of_own(job)]
+    assert Counter(job.rule for job in jobs) == {"patch_slides": 1, "extract_features": 1, "index_features": 1}
+    assert "select_genes" in {job.rule for job in following(jobs)}
+
+
+def test_a_new_date_starts_nothing(example: Example) -> None:
+    assert example.after_edit(lambda slides: slides) == []
+
+
+def test_two_plans_of_one_config_do_not_differ(example: Example) -> None:
+    assert changed_jobs(example.before, example.plan(example.raw)) == []
+
+
+def test_no_param_can_hide_behind_another(example: Example) -> None:
+    """Snakemake compares params as a set of values: of three bare numbers one can change to another unseen."""
+    crowded = {job.rule for job in example.before if sum(map(is_number, job.params)) > 2}
+    assert not crowded, "put the numbers of these rules into one dict param"
+
+
+def test_a_hidden_change_is_named() -> None:
+    before = Job("rule", ("out",), ("1", "1", "4"), (), [])
+    with pytest.raises(ValueError, match="one dict param"):
+        changed_jobs([before], [Job("rule", ("out",), ("1", "4", "4"), (), [])])
+
+
+def is_number(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").isdigit()
+
+
+def of_own(job: Job) -> bool:
+    return any("/own" in output for output in job.outputs)
+
+
+def test_example_names_every_rule(example: Example) -> None:
+    """A rule that the example does not need would be in no row."""
+    lines = [line for path in rule_files() for line in path.read_text().splitlines()]
+    rules = {line.split()[1].rstrip(":") for line in lines if line.startswith("rule ")}
+    assert rules - set(example.rules) == set()
+
+
+def rule_files() -> list[Path]:
+    return sorted((ROOT / "workflow" / "rules").glob("*.smk"))

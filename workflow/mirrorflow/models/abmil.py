@@ -1,0 +1,30 @@
+"""ABMIL: attention-based multiple instance learning (Ilse, Tomczak, Welling 2018).
+
+Patches are embedded, pooled by gated attention (Eq. 7, 9) and classified from the pooled vector, the
+embedding-level form of the paper. Sizes and dropout follow CLAM (Lu et al. 2021), which carried the method to
+whole slides.
+"""
+
+from torch import Tensor, nn
+
+from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+class Abmil(SupervisedNetwork):
+    """Embedding, gated attention, linear head."""
+
+    def __init__(self, sizes: Sizes, width: int, attention_width: int, dropout: float) -> None:
+        super().__init__(sizes, width)
+        self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)
+        self.pool = GatedAttentionPooling(width, attention_width, dropout)
+        self.head = nn.Linear(width, sizes.outputs)
+
+    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
+        """Logits [batch, output] of the bags; the expression is not looked at."""
+        return self.head(self.pool(self.embed(patches), mask))
+
+
+def build(sizes: Sizes, *, width: int = 512, attention_width: int = 256, dropout: float = 0.25) -> Abmil:
+    """An ABMIL network; ``attention_width`` is the width of the attention's hidden layer."""
+    return Abmil(sizes, width, attention_width, dropout)

@@ -1,0 +1,52 @@
+"""Layers that several supervised methods are built from."""
+
+from torch import Tensor, nn
+
+
+def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean [batch, width] of the real tokens [batch, token, width]; ``mask`` [batch, token] is True at them."""
+    weights = mask.to(tokens.dtype)[..., None]
+    return (tokens.masked_fill(~mask[..., None], 0.0) * weights).sum(1) / weights.sum(1)
+
+
+class PatchEmbedding(nn.Sequential):
+    """A patch's features [..., feature] to tokens [..., width]: linear, ReLU, dropout."""
+
+    def __init__(self, features: int, width: int, dropout: float) -> None:
+        super().__init__(nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout))
+
+
+class GatedAttentionPooling(nn.Module):
+    """A bag's tokens as one vector: Eq. 7 with the gated weights of Eq. 9 of Ilse et al. 2018.
+
+    z = sum_k a_k h_k, a = softmax_k(w'(tanh(V h_k) * sigmoid(U h_k))).
+    """
+
+    def __init__(self, width: int, attention_width: int, dropout: float) -> None:
+        super().__init__()
+        self.content = nn.Sequential(nn.Linear(width, attention_width), nn.Tanh(), nn.Dropout(dropout))
+        self.gate = nn.Sequential(nn.Linear(width, attention_width), nn.Sigmoid(), nn.Dropout(dropout))
+        self.score = nn.Linear(attention_width, 1)
+
+    def weights(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Attention [batch, token]: adds up to 1 over the real tokens, 0 at padded ones."""
+        scores = self.score(self.content(tokens) * self.gate(tokens)).squeeze(-1)
+        return scores.float().masked_fill(~mask, float("-inf")).softmax(dim=1)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Pool tokens [batch, token, width] to [batch, width]; ``mask`` [batch, token] is True at real ones."""
+        return (self.weights(tokens, mask)[..., None] * tokens.masked_fill(~mask[..., None], 0.0)).sum(1)
+
+
+class SelfNormalizing(nn.Sequential):
+    """A block of a self-normalising network (Klambauer et al. 2017): linear, ELU, alpha dropout.
+
+    ELU as in PORPOISE and SurvPath; weights start from N(0, 1 / inputs), biases at 0, which keeps the
+    variance of standardised inputs through the layers.
+    """
+
+    def __init__(self, inputs: int, width: int, dropout: float) -> None:
+        linear = nn.Linear(inputs, width)
+        nn.init.normal_(linear.weight, std=max(inputs, 1) ** -0.5)
+        nn.init.zeros_(linear.bias)
+        super().__init__(linear, nn.ELU(), nn.AlphaDropout(dropout))

@@ -1,0 +1,78 @@
+"""PORPOISE: slides and expression fused by a Kronecker product (Chen et al., Cancer Cell 2022, STAR Methods).
+
+Slides: attention-based MIL (Ilse et al. 2018, Eq. 7, 9). Expression: a self-normalising network (Klambauer et
+al. 2017) with an L1 penalty on its weights. Fusion: each modality's vector is gated by both, a 1 is appended,
+and the outer product of the two holds every single and pairwise term (Pathomic Fusion, Chen et al. 2022, Eq. 5, 6);
+the vectors themselves join again before the head.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding, SelfNormalizing
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+class KroneckerFusion(nn.Module):
+    """Two vectors [batch, width] to one [batch, width] by gating and an outer product of ``fusion_width`` each."""
+
+    def __init__(self, width: int, fusion_width: int, dropout: float) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(2))
+        self.contents = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.outs = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, fusion_width), nn.ReLU(), nn.Dropout(dropout)) for _ in range(2)
+        )
+        self.joined = nn.Sequential(nn.Linear((fusion_width + 1) ** 2, width), nn.ReLU(), nn.Dropout(dropout))
+        self.last = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, slide: Tensor, rna: Tensor) -> Tensor:
+        """Fuse the modalities' vectors."""
+        both = torch.cat([slide, rna], dim=1)
+        one, other = (
+            out(torch.sigmoid(gate(both)) * torch.relu(content(vector)))
+            for gate, content, out, vector in zip(self.gates, self.contents, self.outs, (slide, rna), strict=True)
+        )
+        one, other = (torch.cat([part, torch.ones_like(part[:, :1])], dim=1) for part in (one, other))
+        product = self.joined((one[:, :, None] * other[:, None, :]).flatten(1))
+        return self.last(torch.cat([product, slide, rna], dim=1))
+
+
+class Porpoise(SupervisedNetwork):
+    """AMIL and SNN, Kronecker fusion, linear head."""
+
+    def __init__(
+        self, sizes: Sizes, width: int, attention_width: int, fusion_width: int, dropout: float, l1: float
+    ) -> None:
+        super().__init__(sizes, width)
+        self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)
+        self.pool = GatedAttentionPooling(width, attention_width, dropout)
+        self.genes = nn.Sequential(
+            SelfNormalizing(sizes.gene_count, width, dropout), SelfNormalizing(width, width, dropout)
+        )
+        self.fuse = KroneckerFusion(width, fusion_width, dropout)
+        self.head = nn.Linear(width, sizes.outputs)
+        self.l1 = l1
+
+    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
+        """Logits [batch, output] of bags and expression."""
+        return self.head(self.fuse(self.pool(self.embed(patches), mask), self.genes(genes)))
+
+    def penalty(self) -> Tensor:
+        """L1 norm of the expression network's weights, times ``l1``."""
+        if not self.l1:
+            return super().penalty()
+        return self.l1 * sum((p.abs().sum() for p in self.genes.parameters()), start=super().penalty())
+
+
+def build(
+    sizes: Sizes,
+    *,
+    width: int = 256,
+    attention_width: int = 256,
+    fusion_width: int = 32,
+    dropout: float = 0.25,
+    l1: float = 1e-4,
+) -> Porpoise:
+    """A PORPOISE network; ``fusion_width`` is that of each modality in the outer product."""
+    return Porpoise(sizes, width, attention_width, fusion_width, dropout, l1)

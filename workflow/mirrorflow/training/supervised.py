@@ -1,0 +1,226 @@
+"""One training loop for every supervised method: bags drawn per step, the loss handed in, seeded to the digit.
+
+Every draw (order, patches, dropout) follows from (seed, epoch, step) alone. Training sees ``tokens`` patches of a
+bag at a step, a smaller bag whole, padded and masked; prediction sees all patches, one bag at a time, so that
+a unit's answer depends on nobody else's bag.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.models.supervised import SupervisedNetwork
+from mirrorflow.progress import Progress
+from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
+from mirrorflow.training.pretraining import step_seed
+from mirrorflow.training.schedule import (
+    Precision,
+    Schedule,
+    autocast_dtype,
+    choose_device,
+    learning_rate_factor,
+    make_optimizer,
+)
+
+LossOf = Callable[[Tensor, Tensor], Tensor]
+"""Loss of logits [batch, output] of the units at rows [batch], on the CPU."""
+
+OnEpoch = Callable[[int], None]
+"""Hears of every finished epoch, counted from 1."""
+
+
+@dataclass(frozen=True)
+class SupervisedSettings:
+    """How a supervised network is trained. ``min_steps``: more epochs are added until there are as many steps.
+
+    Raises ConfigError naming the setting, its value and what is allowed.
+    """
+
+    epochs: int = 20
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    weight_decay: float = 1e-5
+    tokens: int = 2048
+    schedule: Schedule = "cosine"
+    warmup_epochs: int = 1
+    min_steps: int = 0
+    precision: Precision = "auto"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "tokens", "learning_rate"):
+            if getattr(self, name) <= 0:
+                message = f"train.{name} is {getattr(self, name)}; it must be above 0"
+                raise ConfigError(message)
+        if self.schedule not in ("constant", "cosine"):
+            message = f"train.schedule is {self.schedule!r}; allowed: constant, cosine"
+            raise ConfigError(message)
+
+    def epochs_for(self, units: int) -> int:
+        """Epochs over ``units`` training units."""
+        return max(self.epochs, -(-self.min_steps // self.steps(units)))
+
+    def steps(self, units: int) -> int:
+        """Steps of an epoch."""
+        return -(-units // self.batch_size)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units with their bags and, where the method sees it, scaled expression [unit, gene] (else width 0).
+
+    Raises InputError when bags and expression do not pair up or the expression is not finite.
+    """
+
+    bags: Bags
+    genes: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.bags) != len(self.genes):
+            message = f"{len(self.bags)} bags beside {len(self.genes)} expression profiles; they must pair up"
+            raise InputError(message)
+        if len(bad := np.flatnonzero(~np.isfinite(self.genes).all(axis=1))):
+            message = f"{unit_name(self.bags, int(bad[0]))}: expression holds NaN or infinite values; scale it first"
+            raise InputError(message)
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+
+def train_supervised(
+    network: SupervisedNetwork,
+    units: Units,
+    loss_of: LossOf,
+    settings: SupervisedSettings,
+    *,
+    label: str = "training",
+    on_epoch: OnEpoch | None = None,
+    device: str = "auto",
+) -> list[float]:
+    """Train ``network`` in place; returns the mean loss of each epoch. ``label`` begins the lines of progress.
+
+    Raises InputError for no unit, MirrorflowError naming epoch, step and what is not finite when the loss is
+    not, or saying what to lower when the GPU's memory is full.
+    """
+    if not len(units):
+        message = f"{label}: no training unit"
+        raise InputError(message)
+    run = _Run(network, units, loss_of, settings, choose_device(device))
+    epochs = settings.epochs_for(len(units))
+    progress = Progress(label, epochs, "epochs")
+    history = []
+    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+        for epoch in range(epochs):
+            history.append(run.epoch(epoch, epochs))
+            if on_epoch is not None:
+                on_epoch(epoch + 1)
+            progress.step(note=f"loss {history[-1]:.3f}")
+    network.eval()
+    return history
+
+
+@torch.inference_mode()
+def predict_units(network: SupervisedNetwork, units: Units, *, device: str = "auto") -> Tensor:
+    """Logits [unit, output] float64 from all patches of every unit, in float32."""
+    where = choose_device(device)
+    network.to(where).eval()
+    genes = torch.as_tensor(units.genes, dtype=torch.float32)
+    rows = []
+    with closing(prefetched(units.bags[i] for i in range(len(units)))) as bags:
+        for number, bag in enumerate(bags):
+            patches = torch.tensor(bag, dtype=torch.float32)[None].to(where)
+            mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
+            rows.append(network(patches, mask, genes[number : number + 1].to(where)).double().cpu())
+    return torch.cat(rows)
+
+
+class _Run:
+    """One training under way."""
+
+    def __init__(
+        self,
+        network: SupervisedNetwork,
+        units: Units,
+        loss_of: LossOf,
+        settings: SupervisedSettings,
+        device: torch.device,
+    ) -> None:
+        self.network, self.units, self.loss_of = network.to(device), units, loss_of
+        self.settings, self.device = settings, device
+        self.genes = torch.as_tensor(units.genes, dtype=torch.float32)
+        self.dtype = autocast_dtype(settings.precision, device, network.width)
+        self.optimizer = make_optimizer(
+            network.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+    def epoch(self, epoch: int, epochs: int) -> float:
+        """Train one epoch of ``epochs``; returns its mean loss."""
+        self.network.train()
+        total = 0.0
+        with closing(prefetched(self._batches(epoch))) as batches:
+            for step, batch in enumerate(batches):
+                self._set_learning_rate(epoch, step, epochs)
+                total += self._guarded_step(batch, epoch, step) * len(batch.units)
+        return total / len(self.units)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        settings = self.settings
+        order = np.random.default_rng([settings.seed, epoch]).permutation(len(self.units))
+        for step in range(settings.steps(len(order))):
+            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+            rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))]
+            yield draw_batch(self.units.bags, rows, tokens=settings.tokens, short="mask", rngs=rngs)
+
+    def _guarded_step(self, batch: Batch, epoch: int, step: int) -> float:
+        try:
+            return self._step(batch, epoch, step)
+        except torch.OutOfMemoryError as error:
+            message = (
+                f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
+                f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
+            )
+            raise MirrorflowError(message) from error
+
+    def _step(self, batch: Batch, epoch: int, step: int) -> float:
+        torch.manual_seed(step_seed(self.settings.seed, epoch, step))
+        rows = torch.from_numpy(batch.units)
+        counts: Tensor = batch.counts  # type: ignore[assignment]  # draw_batch counts where it pads
+        mask = torch.arange(batch.patches.shape[1])[None, :] < counts[:, None]
+        inputs = (part.to(self.device) for part in (batch.patches, mask, self.genes[rows]))
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            logits = self.network(*inputs)
+        loss = self.loss_of(logits.float().cpu(), rows) + self.network.penalty().cpu()
+        self._check_finite(float(loss.detach()), batch, epoch, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _check_finite(self, loss: float, batch: Batch, epoch: int, step: int) -> None:
+        if np.isfinite(loss):
+            return
+        finite = batch.patches.isfinite().all(dim=2).all(dim=1).numpy()
+        names = [unit_name(self.units.bags, int(unit)) for unit in batch.units[~finite]]
+        why = (
+            f"features of {', '.join(names[:3])} hold NaN or infinite values; make them again"
+            if names
+            else "lower train.learning_rate, set train.precision: float32, or look for extreme features or expression"
+        )
+        message = f"training stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1}; {why}"
+        raise MirrorflowError(message)
+
+    def _set_learning_rate(self, epoch: int, step: int, epochs: int) -> None:
+        settings, per_epoch = self.settings, self.settings.steps(len(self.units))
+        factor = learning_rate_factor(
+            epoch * per_epoch + step,
+            epochs * per_epoch,
+            schedule=settings.schedule,
+            warmup_steps=settings.warmup_epochs * per_epoch,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor

@@ -1,0 +1,27 @@
+"""Public data sets by name: Xena's matrices, probe maps and clinical tables."""
+
+
+rule download_dataset:
+    output:
+        file=f"{STORE}/downloads/{{dataset}}/{{file}}",
+    log:
+        f"{LOGS}/download_dataset/{{dataset}}/{{file}}.log",
+    benchmark:
+        f"{BENCHMARKS}/download_dataset/{{dataset}}/{{file}}.tsv"
+    wildcard_constraints:
+        dataset=any_of(config["downloads"]),
+        file="[^/]+",
+    # compute nodes of many clusters have no way out
+    localrule: True
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=720,
+    params:
+        dataset=lambda wildcards: {
+            key: config["downloads"][wildcards.dataset][key] for key in ("url", "size", "checksum")
+        },
+    script:
+        "../scripts/download_dataset.py"

@@ -1,0 +1,42 @@
+"""Networks trained on labels (ABMIL, ILRA-MIL, PORPOISE, SurvPath): a job per protocol, cohort, encoder and method.
+
+The predictions of each fold and task are kept by their digest; a killed job goes on with the first that is missing.
+"""
+
+
+rule train_supervised:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=basis_splits,
+        support=basis_file(f"{BASIS}/support/support.tsv"),
+        index=pooled_index,
+        expression=expression_of,
+        genes=gene_inputs,
+        few_shot_genes=few_shot_gene_inputs,
+        gene_sets=gene_set_file,
+    output:
+        manifest=f"{PREDICTIONS}/manifest.json",
+    log:
+        f"{LOGS}/train_supervised/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train_supervised/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+    wildcard_constraints:
+        method=any_of(SUPERVISED),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 12000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        version=versions.SUPERVISED,
+        protocol=protocol_of,
+        tasks=tasks_of,
+        shots=config["evaluation"]["shots"],
+        seeds=config["seeds"],
+        bins=config["probe"]["survival_bins"],
+        settings=lambda wildcards: config["methods"][wildcards.method],
+        rna_clip=config["expression"]["clip"],
+    script:
+        "../scripts/train_supervised.py"

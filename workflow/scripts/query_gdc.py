@@ -1,0 +1,10 @@
+"""Rule query_gdc: the slides that GDC has of the cohort's projects, as a sheet."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.gdc import gdc_sheet
+
+    gdc_sheet(Path(snakemake.output.sheet), snakemake.params.settings)

@@ -1,0 +1,33 @@
+"""Rule train_supervised: a network trained on labels, every task, setting, seed and fold."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    import torch
+
+    from mirrorflow.cohort import to_units
+    from mirrorflow.jobs.bagged import BaggedInputs
+    from mirrorflow.jobs.predict import Plan, predict_method
+    from mirrorflow.store.tables import read_cohort
+
+    torch.set_num_threads(snakemake.threads)
+    params, method = snakemake.params, snakemake.params.settings
+    inputs = BaggedInputs(
+        units=to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"]),
+        inputs=method["inputs"],
+        index=snakemake.input.index,
+        expression=snakemake.input.expression,
+        genes=snakemake.input.genes,
+        rna_scaling=params.protocol["rna_scaling"],
+        clip=params.rna_clip,
+        feature_scaling=method["train"]["feature_scaling"],
+        cache_gb=method["train"]["cache_gb"],
+        gene_sets=method.get("gene_sets"),
+    )
+    few_shot = inputs.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
+    plan = Plan.of(snakemake.input, params, method)
+    manifest = str(snakemake.output.manifest)
+    folder = str(Path(manifest).parent)
+    predict_method(plan, inputs, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)
