@@ -56,6 +56,7 @@ rule all:
 
 onstart:
     note_owner(Path.cwd())
+    refuse_stalling_arrays()
 
 
 onsuccess:

@@ -26,8 +26,8 @@ rule audit:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.AUDIT,
         protocol=protocol_of,

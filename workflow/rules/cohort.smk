@@ -19,8 +19,8 @@ rule simulate_cohort:
         "../../envs/mirrorflow.yaml"
     threads: 8
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         version=versions.SIMULATION,
         settings=lambda wildcards: config["simulate"][wildcards.name],
@@ -49,8 +49,8 @@ rule build_cohort:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.COHORT,
         clinical=lambda wildcards: cohort_of(wildcards)["clinical"],

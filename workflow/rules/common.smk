@@ -10,6 +10,7 @@ sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
 from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.jobs.array_jobs import check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
@@ -58,6 +59,20 @@ wildcard_constraints:
     genes="(few-shot-)?",
     seed=r"\d+",
     shard=r"\d+",
+
+
+def refuse_stalling_arrays():
+    """Stop, before anything is submitted, where Slurm's array jobs would hang this run."""
+    jobs = sum(1 for job in workflow.dag.needrun_jobs())
+    try:
+        check_array_jobs(workflow.executor_settings, workflow.resource_settings.nodes, jobs, slurm_remembers_s)
+    except MirrorflowError as error:
+        raise WorkflowError(str(error))
+
+
+def growing(base):
+    """A resource of ``base`` that grows with each attempt of a job: a job killed for memory or time gets more."""
+    return lambda wildcards, attempt: base * attempt
 
 
 def cohort_of(wildcards):

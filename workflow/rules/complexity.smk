@@ -15,8 +15,8 @@ rule measure_complexity:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=24000,
-        runtime=60,
+        mem_mb=growing(24000),
+        runtime=growing(60),
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),

@@ -17,8 +17,8 @@ rule download_dataset:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=720,
+        mem_mb=growing(1000),
+        runtime=growing(720),
     params:
         dataset=lambda wildcards: {
             key: config["downloads"][wildcards.dataset][key] for key in ("url", "size", "checksum")

@@ -23,8 +23,8 @@ rule convert_expression:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=growing(3000),
+        runtime=growing(120),
     params:
         version=versions.EXPRESSION,
         patients=sheet_param(patients_digest),
@@ -53,8 +53,8 @@ rule select_genes:
         "../../envs/mirrorflow.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=60,
+        mem_mb=growing(6000),
+        runtime=growing(60),
     params:
         version=versions.SELECTION,
         scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],

@@ -17,8 +17,8 @@ rule extract_features:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=6000,
-        runtime=720,
+        mem_mb=growing(6000),
+        runtime=growing(720),
     params:
         version=versions.FEATURES,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
@@ -46,8 +46,8 @@ rule index_features:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         rows=sheet_param(rows_digest),
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],

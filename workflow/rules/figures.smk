@@ -31,8 +31,8 @@ rule draw_figures:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         version=versions.REPORT,
         names=resource_digest("names.tsv"),

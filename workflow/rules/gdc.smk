@@ -15,8 +15,8 @@ rule query_gdc:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         settings=lambda wildcards: {
             key: gdc_of(wildcards)[key]
@@ -40,8 +40,8 @@ rule download_slides:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=1440,
+        mem_mb=growing(1000),
+        runtime=growing(1440),
     params:
         shards=len(SHARDS),
     script:
@@ -67,8 +67,8 @@ rule drop_slides:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         shards=len(SHARDS),
         folders=lambda wildcards: made_of_slides(wildcards.cohort),

@@ -28,8 +28,8 @@ rule pretrain_mirror:
     threads: 8
     resources:
         gpu=config["compute"]["devices"],
-        mem_mb=lambda wildcards, attempt: 16000 * config["compute"]["gpu_share"] * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=growing(16000 * config["compute"]["gpu_share"]),
+        runtime=growing(720),
     params:
         version=versions.PRETRAIN,
         family=family_of,
@@ -63,8 +63,8 @@ rule embed:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         version=versions.EMBED,
         folds=FOLDS,

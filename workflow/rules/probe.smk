@@ -22,8 +22,8 @@ rule probe_mirror:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         version=versions.PROBE,
         family=family_of,

@@ -47,8 +47,8 @@ rule make_report:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=growing(4000),
+        runtime=growing(20),
     params:
         version=versions.REPORT,
         config=config,

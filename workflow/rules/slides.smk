@@ -15,8 +15,8 @@ rule patch_slides:
         "../../envs/mirrorflow.yaml"
     threads: config["slides"]["workers"]
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         version=versions.SEGMENTATION,
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
@@ -50,8 +50,8 @@ rule write_ledger:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         encoders=lambda wildcards: encoders_seeing(wildcards.cohort, wildcards.patching),
     script:

@@ -16,8 +16,8 @@ rule make_splits:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.SPLITS,
         kind=lambda wildcards: basis_keys(wildcards.basis)["splits"],
@@ -41,8 +41,8 @@ rule draw_support:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.SPLITS,
         settings=lambda wildcards: {

@@ -27,8 +27,8 @@ rule train_supervised:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 12000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=growing(12000),
+        runtime=growing(720),
     params:
         version=versions.SUPERVISED,
         protocol=protocol_of,

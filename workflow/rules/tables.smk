@@ -18,8 +18,8 @@ rule evaluate:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         version=versions.METRICS,
         settings={
@@ -51,8 +51,8 @@ rule make_results:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
@@ -92,8 +92,8 @@ rule make_main_table:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.TABLES,
         names=resource_digest("names.tsv"),
@@ -125,8 +125,8 @@ rule make_further_table:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
@@ -158,8 +158,8 @@ rule make_optimism:
         "../../envs/mirrorflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         version=versions.METRICS,
         names=resource_digest("names.tsv"),
