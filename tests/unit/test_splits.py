@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mirrorflow import splits as folding
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
+from mirrorflow.folds import random_folds, site_preserved_folds
 from mirrorflow.splits import Fold
 
 
@@ -38,7 +39,7 @@ cohorts_of_letters = st.text("abc.", min_size=12, max_size=60)
 @property_test
 def test_random_folds_evaluate_every_patient_once_and_never_train_on_them(labels, count, seed):
     cohort = people(labels)
-    folds = folding.random_folds(cohort, count, seed)
+    folds = random_folds(cohort, count, seed)
     assert len(folds) == count
     for fold in folds:
         assert set(fold.train) & set(fold.val) == set()
@@ -54,7 +55,7 @@ def test_site_preserved_folds_keep_every_site_on_one_side(data, labels, count, s
     others = data.draw(st.text(letters, min_size=len(labels) - count, max_size=len(labels) - count))
     cohort = people(labels, letters[:count] + others)
     site = dict(zip(cohort["patient"], cohort["site"], strict=True))
-    folds = folding.site_preserved_folds(cohort, count, seed)
+    folds = site_preserved_folds(cohort, count, seed)
     for fold in folds:
         assert {site[patient] for patient in fold.train} & {site[patient] for patient in fold.val} == set()
         assert fold.train
@@ -62,7 +63,7 @@ def test_site_preserved_folds_keep_every_site_on_one_side(data, labels, count, s
     assert sorted(patient for fold in folds for patient in fold.val) == cohort["patient"].tolist()
 
 
-@pytest.mark.parametrize("make", [folding.random_folds, folding.site_preserved_folds])
+@pytest.mark.parametrize("make", [random_folds, site_preserved_folds])
 def test_folds_follow_from_the_seed(make):
     cohort = people("ab" * 20, "abcdefghij" * 4)
     assert make(cohort, 5, 1) == make(cohort.copy(), 5, 1)
@@ -71,39 +72,39 @@ def test_folds_follow_from_the_seed(make):
 
 def test_random_folds_are_balanced_by_label():
     label = dict(zip((cohort := people("a" * 30 + "b" * 10))["patient"], cohort["label"], strict=True))
-    for fold in folding.random_folds(cohort, 5, 0):
+    for fold in random_folds(cohort, 5, 0):
         assert sorted(label[patient] for patient in fold.val) == list("aaaaaabb")
 
 
 def test_patients_without_a_label_are_balanced_by_event():
     cohort = people("." * 40)
     event = dict(zip(cohort["patient"], cohort["event"], strict=True))
-    for fold in folding.random_folds(cohort, 5, 0):
+    for fold in random_folds(cohort, 5, 0):
         assert sum(event[patient] for patient in fold.val) == 4
 
 
 def test_a_class_smaller_than_the_folds_is_named_and_everybody_still_evaluated(caplog):
     cohort = people("a" * 20 + "bbb")
     with caplog.at_level(logging.WARNING):
-        folds = folding.random_folds(cohort, 5, 0, "demo")
+        folds = random_folds(cohort, 5, 0, "demo")
     assert "demo: fewer patients than the 5 folds in class b (3)" in caplog.text
     assert sorted(patient for fold in folds for patient in fold.val) == cohort["patient"].tolist()
 
 
 def test_small_groups_without_a_label_are_no_reason_to_warn(caplog):
     with caplog.at_level(logging.WARNING):
-        folding.random_folds(people("a" * 20 + ".."), 5, 0)
+        random_folds(people("a" * 20 + ".."), 5, 0)
     assert caplog.text == ""
 
 
 def test_too_few_patients_sites_or_no_site_say_what_to_change():
     with pytest.raises(InputError, match=r"demo: 3 patients for 5 folds; set splits.folds to at most 3"):
-        folding.random_folds(people("aab"), 5, 0, "demo")
+        random_folds(people("aab"), 5, 0, "demo")
     with pytest.raises(InputError, match=r"demo: 2 sites for 5 folds; set splits.folds to at most 2"):
-        folding.site_preserved_folds(people("a" * 10, "xy" * 5), 5, 0, "demo")
+        site_preserved_folds(people("a" * 10, "xy" * 5), 5, 0, "demo")
     cohort = people("a" * 10, "abcde" * 2).assign(site=["", *"abcdeabcd"])
     with pytest.raises(InputError, match=r"demo: 1 patients have no site; give a `site` or set splits: random"):
-        folding.site_preserved_folds(cohort, 5, 0, "demo")
+        site_preserved_folds(cohort, 5, 0, "demo")
 
 
 def test_a_published_fold_loses_whom_the_cohort_lacks_and_nobody_else():
@@ -120,7 +121,7 @@ def test_units_of_a_patient_are_on_one_side_and_take_part_where_they_can(unit, t
     cohort = people("ab.." * 10)
     cohort.loc[::3, "event"] = np.nan
     units = to_units(cohort, unit)
-    fold = folding.random_folds(cohort, 4, 0)[0]
+    fold = random_folds(cohort, 4, 0)[0]
     train, evaluation = folding.training_units(units, fold, task), folding.evaluation_units(units, fold, task)
     assert set(train["patient"]) & set(evaluation["patient"]) == set()
     known = cohort["label"] != "" if task == "subtyping" else cohort["event"].notna()
@@ -162,7 +163,7 @@ def test_bins_without_an_event_cannot_be_set():
 
 def test_bins_of_a_fold_do_not_see_evaluation_outcomes():
     cohort = people("a" * 40)
-    fold = folding.random_folds(cohort, 4, 0)[0]
+    fold = random_folds(cohort, 4, 0)[0]
     changed = cohort.copy()
     changed.loc[changed["patient"].isin(fold.val), "time_days"] *= 100
     edges = [folding.training_edges(frame, fold, 4, "fold") for frame in (cohort, changed)]
@@ -260,13 +261,13 @@ def test_whole_batches_and_a_fold_below_one_batch_lose_nobody():
 
 def test_honest_selection_sees_training_patients_only():
     cohort = people("ab" * 20)
-    fold = folding.random_folds(cohort, 4, 0)[1]
+    fold = random_folds(cohort, 4, 0)[1]
     assert folding.selection_patients(cohort, fold, "fold", 0) == sorted(fold.train)
 
 
 def test_published_selection_sees_the_same_80_percent_in_every_fold():
     cohort = people("ab." * 20)
-    folds = folding.random_folds(cohort, 4, 0)
+    folds = random_folds(cohort, 4, 0)
     chosen = [folding.selection_patients(cohort, fold, "cohort", 3) for fold in folds]
     assert all(patients == chosen[0] for patients in chosen)
     assert len(chosen[0]) == len(set(chosen[0])) == 32  # 80% of the 40 with a label

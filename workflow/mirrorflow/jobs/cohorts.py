@@ -10,6 +10,7 @@ import pandas as pd
 from mirrorflow import cohort as cohorts
 from mirrorflow import splits as folding
 from mirrorflow.errors import InputError
+from mirrorflow.folds import random_folds, site_preserved_folds
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
 
@@ -57,9 +58,9 @@ def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, 
     """Write the split files of a basis and, beside them, what each fold holds and lost."""
     frame, classes = tables.read_cohort(cohort)
     if kind == "random":
-        folds = folding.random_folds(frame, len(outputs), seed, cohort)
+        folds = random_folds(frame, len(outputs), seed, cohort)
     elif kind == "site_preserved":
-        folds = folding.site_preserved_folds(frame, len(outputs), seed, cohort)
+        folds = site_preserved_folds(frame, len(outputs), seed, cohort)
     else:
         folds = _published(frame, str(folder), len(outputs))
     for path, fold in zip(outputs, folds, strict=True):
