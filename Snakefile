@@ -7,6 +7,8 @@ The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> s
 baselines, supervised -> audit -> tables -> figures -> report (workflow/rules/).
 """
 
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.12")
@@ -19,6 +21,11 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+
+
+become_own_task(sys.argv[1:])
+
+
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/downloads.smk"
 include: "workflow/rules/cohort.smk"

@@ -1,11 +1,17 @@
-"""Array jobs that would hang are refused before anything is submitted."""
+"""Array jobs that would hang are refused before anything is submitted; each task is its own."""
 
+import base64
+import json
+import os
+import subprocess
+import sys
+import zlib
 from types import SimpleNamespace
 
 import pytest
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs.array_jobs import check_array_jobs
+from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs
 
 
 def settings(**changes: object) -> SimpleNamespace:
@@ -35,3 +41,38 @@ def test_other_executors_and_no_arrays_have_no_limits() -> None:
 def test_what_would_hang_is_refused_with_the_mend(changes: dict, slots: int, remembers: int, mend: str) -> None:
     with pytest.raises(ConfigError, match=mend):
         check_array_jobs(settings(**changes), slots, 40, lambda: remembers)
+
+
+def payload() -> str:
+    """Commands of the tasks after the first, as the plugin hands them over."""
+    calls = {str(task): zlib.compress(f"echo task {task}; exit {task}".encode()).hex() for task in (5, 6)}
+    return base64.b64encode(json.dumps(calls).encode()).decode()
+
+
+PROCESS = """
+import sys
+from mirrorflow.jobs.array_jobs import become_own_task
+become_own_task(sys.argv[1:])
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(("task", "said", "status"), [("4", "went on", 0), ("6", "task 6", 6), (None, "went on", 0)])
+def test_a_task_after_the_first_becomes_its_own_command(task: str | None, said: str, status: int) -> None:
+    pytest.importorskip("snakemake_executor_plugin_slurm_jobstep")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+    if task:
+        environment |= {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_MIN": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, "--jobs", "1", "--slurm-jobstep-array-execs", payload(), "--nocolor"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == (said, status), done.stderr
+
+
+def test_other_executors_have_no_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    become_own_task(["--cores", "2"])

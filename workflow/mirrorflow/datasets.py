@@ -16,6 +16,9 @@ from mirrorflow.errors import ConfigError
 SOURCES = Path(__file__).parents[2] / "resources" / "sources.tsv"
 COLUMNS = ("dataset", "version", "url", "size", "checksum", "licence", "date", "probemap", "note")
 CHECKSUM = re.compile(r"(?P<kind>md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})\Z")
+FILE = "{file}"
+"""Stands in the address of a data set of several files for the name of each."""
+
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -72,7 +75,18 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
     def path_of(name: str, where: str) -> str:
         if name not in used:
             found = find_dataset(name, own, where)
+            if FILE in found["url"]:
+                message = f"{where}: {name!r} stands for several files ({found['url']}); one is needed"
+                raise ConfigError(message)
             used[name] = found | {"path": f"{config['store']}/downloads/{name}/{found['file']}"}
+        return used[name]["path"]
+
+    def folder_of(name: str, where: str) -> str:
+        found = find_dataset(name, own, where)
+        if FILE not in found["url"]:
+            message = f"{where}: the address of {name!r} needs {FILE} where the name splits_<k>.csv stands"
+            raise ConfigError(message)
+        used[name] = found | {"path": f"{config['store']}/downloads/{name}"}
         return used[name]["path"]
 
     sources = {
@@ -80,7 +94,11 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
         for name, entry in config["expression"]["sources"].items()
     }
     cohorts = {
-        name: entry | {"clinical": _clinical(entry["clinical"], f"cohorts.{name}.clinical", path_of)}
+        name: entry
+        | {
+            "clinical": _clinical(entry["clinical"], f"cohorts.{name}.clinical", path_of),
+            "splits": _splits(entry["splits"], f"cohorts.{name}.splits", folder_of),
+        }
         for name, entry in config["cohorts"].items()
     }
     expression = config["expression"] | {"sources": sources}
@@ -99,10 +117,20 @@ def _source(entry: Mapping[str, Any], where: str, path_of: Any, used: Mapping[st
 
 def _clinical(entry: Mapping[str, Any], where: str, path_of: Any) -> dict[str, Any]:
     entry = dict(entry)
-    for key, name in entry.pop("download", {}).items():
-        entry[key] = path_of(name, f"{where}.download.{key}")
+    for key, names in entry.pop("download", {}).items():
+        several = isinstance(names, list)
+        paths = [path_of(name, f"{where}.download.{key}") for name in (names if several else [names])]
+        entry[key] = paths if several else paths[0]
     if "sheet" not in entry and (missing := {"survival", "matrix"} - set(entry)):
         key = sorted(missing)[0]
         message = f"{where}: no {key}: give its path in {where}.{key} or a data set in {where}.download.{key}"
         raise ConfigError(message)
     return entry
+
+
+def _splits(entry: Mapping[str, Any], where: str, folder_of: Any) -> dict[str, Any]:
+    """Folders of split files: the user's own, or that of a data set with one file a fold."""
+    return {
+        name: value if isinstance(value, str) else folder_of(value["download"], f"{where}.{name}.download")
+        for name, value in entry.items()
+    }

@@ -10,7 +10,7 @@ sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
 from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.array_jobs import check_array_jobs, slurm_remembers_s
+from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest

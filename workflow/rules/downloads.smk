@@ -20,8 +20,6 @@ rule download_dataset:
         mem_mb=growing(1000),
         runtime=growing(720),
     params:
-        dataset=lambda wildcards: {
-            key: config["downloads"][wildcards.dataset][key] for key in ("url", "size", "checksum")
-        },
+        dataset=dataset_file,
     script:
         "../scripts/download_dataset.py"

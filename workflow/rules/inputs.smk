@@ -1,12 +1,23 @@
 """Input functions and paths of the rules, domain by domain in the order of the chain."""
 
+# downloads
+
+
+def dataset_file(wildcards):
+    """Address, size and checksum of a file of a data set."""
+    dataset = config["downloads"][wildcards.dataset]
+    url = dataset["url"].replace("{file}", wildcards.file)
+    return {"url": url, "size": dataset["size"], "checksum": dataset["checksum"]}
+
+
 # cohort
 
 
 def clinical_files(wildcards):
     """Files of the config's section `clinical`."""
     clinical = cohort_of(wildcards)["clinical"]
-    return [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
+    named = [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
+    return [path for paths in named for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 # gdc

@@ -1,11 +1,20 @@
-"""Slurm's array jobs: refused where the executor plugin would stall or mistake one task for another."""
+"""Slurm's array jobs: refused where the executor plugin would stall, set right where it mistakes one task for another.
 
+What is known of the plugins was seen in snakemake-executor-plugin-slurm 2.8.0 and its jobstep plugin 0.6.1.
+"""
+
+import argparse
+import os
 import re
 import subprocess
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mirrorflow.errors import ConfigError
+
+TASKS_OPTION = "--slurm-jobstep-array-execs"
+"""Under which the plugin hands an array's tasks their commands."""
 
 WITHOUT = "or go without arrays: --slurm-array-jobs none"
 
@@ -48,3 +57,22 @@ def slurm_remembers_s() -> int | None:
         return None
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", said.stdout, re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def become_own_task(arguments: Sequence[str]) -> None:
+    """In a task of an array job: go on as the command of this very task; elsewhere nothing.
+
+    Every task of an array starts as a Snakemake process for the array's *first* task, which runs the task's own
+    command and then looks for the first task's files. A task that ends before the first one is so called failed, and
+    done again (the plugin's issue 447). ``arguments`` are those of this process.
+    """
+    task, first = (os.environ.get(f"SLURM_ARRAY_TASK_{name}") for name in ("ID", "MIN"))
+    if TASKS_OPTION not in " ".join(arguments) or task is None or task == first:
+        return
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument(TASKS_OPTION, dest="tasks")
+    execs = options.parse_known_args(arguments)[0].tasks
+    from snakemake_executor_plugin_slurm_jobstep import parse_array_execs
+
+    own = zlib.decompress(bytes.fromhex(parse_array_execs(execs)[task])).decode()
+    os.execv("/bin/sh", ["/bin/sh", "-c", own])

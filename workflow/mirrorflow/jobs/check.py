@@ -10,7 +10,7 @@ import yaml
 
 from mirrorflow.config import GENERATED_SPLITS, resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.jobs.cohorts import clinical_sheet
+from mirrorflow.jobs.cohorts import clinical_sheet, matrices
 from mirrorflow.jobs.convert_expression import patients_in
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_folds
@@ -58,7 +58,7 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterato
     yield from _slide_lines(entry, rows)
     patients: set[str] = set()
     source = config["expression"]["sources"][entry["expression"]]
-    if pending := list(_pending(config, [*entry["clinical"].values(), *source.values()])):
+    if pending := list(_pending(config, [*matrices(entry["clinical"]), *entry["clinical"].values(), *source.values()])):
         yield from pending
         yield "clinical data and expression are checked once they are there"
         return
@@ -123,7 +123,11 @@ def _expression_lines(source: Mapping[str, Any], rows: list[SlideRow], patients:
 def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str]) -> Iterator[str]:
     for name in sorted({protocol["splits"] for protocol in config["protocols"].values()} - set(GENERATED_SPLITS)):
         try:
-            folds = read_folds(entry["splits"][name], config["splits"]["folds"])
+            folder = entry["splits"][name]
+            if pending := list(_pending(config, [folder])):
+                yield from pending
+                continue
+            folds = read_folds(folder, config["splits"]["folds"])
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             continue

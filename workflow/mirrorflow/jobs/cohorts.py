@@ -31,7 +31,7 @@ def build_cohort(
     clinical: the config's section; settings: classes, site and, where given, a table of institutions, whose names
     take the place of the sites' codes; indexes: encoder -> index of its features.
     """
-    where = clinical.get("sheet") or clinical["matrix"]
+    where = clinical.get("sheet") or ", ".join(matrices(clinical))
     sheet = clinical_sheet(clinical)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if table := settings.get("institutions"):
@@ -50,8 +50,20 @@ def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
         sheet = tables.read_text_sheet(clinical["sheet"])
         return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
     survival = tables.read_text_sheet(clinical["survival"])
-    matrix = tables.read_text_sheet(clinical["matrix"])
-    return cohorts.xena_sheet(survival, matrix, clinical["label"], clinical["outcome"], clinical["matrix"])
+    paths = matrices(clinical)
+    frames = [tables.read_text_sheet(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if clinical["label"] not in frame:
+            message = f"{path}: no column {clinical['label']} (`label`); it has {', '.join(frame.columns[:20])}, ..."
+            raise InputError(message)
+    matrix = pd.concat(frames, ignore_index=True).fillna("")
+    return cohorts.xena_sheet(survival, matrix, clinical["label"], clinical["outcome"], ", ".join(paths))
+
+
+def matrices(clinical: Mapping[str, Any]) -> list[str]:
+    """Paths of the clinical matrices that make the cohort."""
+    named = clinical.get("matrix", [])
+    return [named] if isinstance(named, str) else list(named)
 
 
 def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, folder: str | None, seed: int) -> None:
