@@ -16,6 +16,7 @@ def config(**changes: object) -> dict:
     source = changes.pop("source", {"download": "tcga_RSEM_isoform_fpkm"})
     clinical = changes.pop("clinical", {"download": {"survival": SURVIVAL, "matrix": "BRCA_clinicalMatrix"}})
     cohort = {"slides": {"sheet": "s.tsv"}, "clinical": clinical, "expression": "toil", "encoders": ["uni"]}
+    cohort["splits"] = changes.pop("splits", {})
     cohort["features"] = {"uni": "features"}
     minimal = {"run": "r", "store": "st", "cohorts": {"brca": cohort}, "expression": {"sources": {"toil": source}}}
     return resolve(minimal | changes)
@@ -79,9 +80,23 @@ def test_a_set_of_ones_own_is_named_after_its_address_where_that_can_be_a_name()
     assert find_dataset("mine", {"mine": {"url": "https://x.example/a b"}}, "here")["file"] == "mine"
 
 
+def test_several_matrices_make_one_cohort():
+    names = ["KIRC_clinicalMatrix", "KICH_clinicalMatrix"]
+    resolved = config(clinical={"download": {"survival": SURVIVAL, "matrix": names}})
+    assert resolved["cohorts"]["brca"]["clinical"]["matrix"] == [f"st/downloads/{name}/{name}" for name in names]
+
+
+def test_folds_by_name_are_a_folder_of_files():
+    resolved = config(splits={"published": {"download": "mirror_folds_brca"}, "own": "my/folds"})
+    assert resolved["cohorts"]["brca"]["splits"] == {"published": "st/downloads/mirror_folds_brca", "own": "my/folds"}
+    assert resolved["downloads"]["mirror_folds_brca"]["url"].endswith("/tcga_brca/{file}")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"splits": {"published": {"download": "BRCA_clinicalMatrix"}}}, "needs {file}"),
+        ({"source": {"download": "mirror_folds_brca"}}, "stands for several files"),
         ({"source": {"download": "toil"}}, "expression.sources.toil.download: no data set 'toil'"),
         ({"clinical": {"download": {"survival": SURVIVAL}}}, "no matrix"),
         ({"source": {"download": "x"}, "downloads": {"x": {}}}, "downloads.x: needs a `url`"),

@@ -8,6 +8,7 @@ import pytest
 
 from file_server import FileServer, serving
 from mirrorflow.store.expression import read_expression
+from mirrorflow.store.tables import read_fold
 from runner import CONFIGS, changed_config, planned, succeed
 
 pytestmark = pytest.mark.workflow
@@ -56,3 +57,22 @@ def test_a_source_by_name_is_fetched_once_and_kept(hub: FileServer, tiny: Path, 
     succeed(tmp_path, config, f"fetched/downloads/{NAME}/{NAME}.gz", "--force")
     assert (tmp_path / "fetched" / "downloads" / NAME / f"{NAME}.gz").stat().st_size > 0
     assert len(hub.requests) == 2
+
+
+def test_published_folds_are_files_of_one_data_set(hub: FileServer, tiny: Path, tmp_path: Path) -> None:
+    drawn = tiny / "results/tiny/slide-random-cohort-none/tiny/splits"
+    for path in drawn.glob("splits_*.csv"):
+        hub.files[f"/folds/{path.name}"] = path.read_bytes() + b"\n" * 512  # no data set is shorter
+    config = changed_config(
+        tmp_path,
+        CONFIGS / "tiny.yaml",
+        downloads={"theirs": {"url": f"{hub.url}/folds/{{file}}"}},
+        protocols={"paper": {}},
+        **{"cohorts.tiny.splits": {"published": {"download": "theirs"}}},
+    )
+    files = [f"store/downloads/theirs/splits_{fold}.csv" for fold in range(2)]
+    succeed(tmp_path, config, *files)
+    assert [read_fold(tmp_path / path) for path in files] == [read_fold(drawn / Path(path).name) for path in files]
+    jobs = planned(tmp_path, config, "results/tiny/slide-published-cohort-none/tiny/splits/splits_0.csv")
+    assert jobs["make_splits"] == 1
+    assert "download_dataset" not in jobs

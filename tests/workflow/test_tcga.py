@@ -1,0 +1,53 @@
+"""config/tcga.yaml is planned from nothing, and every published cell of Tables III and IV has its job."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from mirrorflow.config import resolve
+from runner import ROOT, planned_from, succeed
+
+pytestmark = pytest.mark.workflow
+TCGA = ROOT / "config" / "tcga.yaml"
+PREDICTED = re.compile(r"output: results/tcga/predictions/([^/]+)/([^/]+)/([^/]+)/([^/]+)/manifest\.json")
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return succeed(tmp_path_factory.mktemp("tcga"), TCGA, "--dry-run")
+
+
+def test_every_published_cell_is_listed(said: str) -> None:
+    config = resolve(yaml.safe_load(TCGA.read_text()))
+    predicted = set(PREDICTED.findall(said))
+    titles = {entry["title"]: name for name, entry in config["cohorts"].items()}
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv")
+    cells = published[(published["paper"] == "mirror") & published["table"].isin(["III", "IV"])]
+    assert len(cells) > 300
+    settings = {"all", *(f"{k}-shot" for k in config["evaluation"]["shots"])}
+    assert set(cells["setting"]) <= settings
+    assert set(cells["task"]) <= set(config["evaluation"]["tasks"])
+    for cohort, encoder, method in set(zip(cells["cohort"], cells["encoder"], cells["method"], strict=True)):
+        assert ("paper", titles[cohort], encoder, method) in predicted
+        assert ("honest", titles[cohort], encoder, method) in predicted
+
+
+def test_slides_rna_tables_and_folds_come_from_where_they_are_published(said: str) -> None:
+    jobs = planned_from(said)
+    assert jobs["download_slides"] == jobs["patch_slides"] == jobs["drop_slides"] == 4 * 32
+    assert jobs["extract_features"] == 2 * 4 * 32
+    assert jobs["query_gdc"] == 4
+    files = set(re.findall(r"output: store/downloads/(\S+)", said))
+    assert {f"mirror_folds_rcc/splits_{fold}.csv" for fold in range(5)} <= files
+    assert {f"{name}_clinicalMatrix/{name}_clinicalMatrix" for name in ("KIRC", "KIRP", "KICH")} <= files
+    assert "tcga_RSEM_isoform_fpkm/tcga_RSEM_isoform_fpkm.gz" in files
+
+
+def test_ablations_come_on_top(tmp_path: Path, said: str) -> None:
+    more = succeed(tmp_path, TCGA, "--dry-run", "--configfile", str(TCGA), str(ROOT / "config" / "ablations.yaml"))
+    predicted = {method for *_, method in PREDICTED.findall(more)} - {method for *_, method in PREDICTED.findall(said)}
+    assert {method.partition("--")[0] for method in predicted} == {"mirror"}
+    assert len(predicted) == 9
