@@ -12,7 +12,7 @@ help:
 	@echo "make test       unit tests and the workflow on a tiny cohort"
 	@echo "make test-slow  kills, crashes, clusters"
 	@echo "make lint       formatting, types, import layers, snakemake --lint"
-	@echo "make reference  write config/README.md and config/reruns.md anew from schema and workflow"
+	@echo "make reference  write config/README.md, config/reruns.md and resources/tcga_jobs.tsv anew"
 	@echo "make lock       resolve requirements.lock anew (needs uv)"
 
 setup: $(STAMP)
@@ -46,6 +46,7 @@ lint: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/mirrorflow config-reference > config/README.md
 	$(BIN)/mirrorflow reruns > config/reruns.md
+	$(BIN)/mirrorflow plan --configfile config/tcga.yaml > resources/tcga_jobs.tsv
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

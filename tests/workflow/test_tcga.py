@@ -46,6 +46,12 @@ def test_slides_rna_tables_and_folds_come_from_where_they_are_published(said: st
     assert "tcga_RSEM_isoform_fpkm/tcga_RSEM_isoform_fpkm.gz" in files
 
 
+def test_the_counted_jobs_are_those_of_the_plan(said: str) -> None:
+    """`make reference` counts them anew."""
+    counted = pd.read_csv(ROOT / "resources" / "tcga_jobs.tsv", sep="\t").set_index("rule")["jobs"].to_dict()
+    assert counted == dict(planned_from(said))
+
+
 def test_ablations_come_on_top(tmp_path: Path, said: str) -> None:
     more = succeed(tmp_path, TCGA, "--dry-run", "--configfile", str(TCGA), str(ROOT / "config" / "ablations.yaml"))
     predicted = {method for *_, method in PREDICTED.findall(more)} - {method for *_, method in PREDICTED.findall(said)}

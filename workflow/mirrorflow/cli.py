@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     reference.set_defaults(command=_reference)
     reruns = commands.add_parser("reruns", help="print which rules run again after which change (a minute or two)")
     reruns.set_defaults(command=_reruns)
+    plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
+    plan.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    plan.set_defaults(command=_plan)
     return parser
 
 
@@ -101,6 +104,13 @@ def _reruns(_options: argparse.Namespace) -> int:
     from mirrorflow.reruns import rerun_tables
 
     sys.stdout.write(rerun_tables())
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from mirrorflow.job_plan import job_table
+
+    sys.stdout.write(job_table(options.configfile, Path.cwd()))
     return 0
 
 

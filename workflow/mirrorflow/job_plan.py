@@ -4,6 +4,7 @@ Asked through Snakemake's own API, in this process, without running anything and
 """
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ class Job:
     inputs: tuple[str, ...]
     followers: list["Job"]
     """Jobs that read an output of this one, by more than its mere presence (``ancient``)."""
+    gpus: int = 0
+    """How many GPUs it asks for."""
 
 
 def plan_jobs(configfile: Path, folder: Path) -> list[Job]:
@@ -55,6 +58,7 @@ def _jobs(workflow: Any) -> list[Job]:
             tuple(map(str, notes._params(job))),
             tuple(map(str, notes._input(job))),
             [],
+            int(job.resources.get("gpu", 0)),
         )
         for job in theirs
     }
@@ -63,6 +67,13 @@ def _jobs(workflow: Any) -> list[Job]:
             if not all(file.is_ancient for file in files):
                 planned.followers.append(ours[follower])
     return [job for job in ours.values() if job.outputs]
+
+
+def job_table(configfile: Path, folder: Path) -> str:
+    """The jobs of a config counted by rule: TSV with rule, jobs and the GPUs that each asks for."""
+    planned = plan_jobs(configfile, folder)
+    counts = Counter((job.rule, job.gpus) for job in planned)
+    return "rule\tjobs\tgpus\n" + "".join(f"{rule}\t{count}\t{gpus}\n" for (rule, gpus), count in counts.items())
 
 
 def changed_jobs(before: Collection[Job], after: Collection[Job]) -> list[Job]:

@@ -10,6 +10,7 @@ import yaml
 
 from mirrorflow.config import HABIT, basis_of, load_schema
 from mirrorflow.jobs import report_inputs as inputs
+from mirrorflow.jobs.cost_forecast import extent_of, forecast
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
 from mirrorflow.report.further import further_sections
@@ -23,6 +24,7 @@ from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.running import Origin, cost_section, reproduce_section
 from mirrorflow.report.slides import slides_section
 from mirrorflow.store.files import write_text
+from mirrorflow.store.tables import read_text_sheet
 
 CHECKOUT = Path(__file__).parents[3]
 """The folder of the Snakefile, whose git commit the page names."""
@@ -65,7 +67,7 @@ def make_report(
     cohorts = inputs.read_cohorts(files.cohorts)
     sections = _sections(files, config, audits, cohorts)
     sections.append(reproduce_section(_origin(config, configfiles)))
-    sections.append(cost_section(inputs.read_benchmarks(files.benchmarks)))
+    sections.append(_cost(files, config, cohorts))
     page = Page(
         f"mirrorflow: run {config['run']}",
         "From whole-slide images and RNA to results tables: what was done, on whom, by which protocol, what came out.",
@@ -103,6 +105,14 @@ def _sections(
         *_more_figures(drawn, left_out),
         results_section(results),
     ]
+
+
+def _cost(files: ReportFiles, config: Mapping[str, Any], cohorts: Mapping[str, CohortTables]) -> Section:
+    benchmarks = inputs.read_benchmarks(files.benchmarks)
+    ledgers = [read_text_sheet(path) for path in files.ledgers]
+    sizes = [_size(tables)[1] for tables in cohorts.values()]
+    here = extent_of(config, ledgers, sizes, len(benchmarks.get("patch_slides", ())))
+    return cost_section(benchmarks, forecast(benchmarks, here))
 
 
 def _whole_protocols(config: Mapping[str, Any]) -> dict[str, Any]:

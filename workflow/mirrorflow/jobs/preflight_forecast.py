@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mirrorflow.config import basis_of, pretrain_settings
+from mirrorflow.config import PRETRAINED_FAMILIES, basis_of, pretrain_settings
 from mirrorflow.jobs.preflight_slides import Finding, Look
 
 ASSUMED_PATCHES = 11_000
@@ -80,7 +80,7 @@ def results_bytes(config: Mapping[str, Any]) -> int:
     bases = {basis_of(protocol) for protocol in config["protocols"].values()}
     encoders = sum(len(entry["encoders"]) for entry in config["cohorts"].values())
     fits = encoders * len(bases) * len(config["seeds"]) * config["splits"]["folds"]
-    methods = [name for name, method in config["methods"].items() if method["family"] == "mirror"]
+    methods = [name for name, method in config["methods"].items() if method["family"] in PRETRAINED_FAMILIES]
     widths = [pretrain_settings(config, name)["width"] for name in methods]
     models = sum(fits * MODEL_BYTES * (width / MODEL_WIDTH) ** 2 for width in widths)
     return round(models) + OTHER_BYTES * len(config["cohorts"])

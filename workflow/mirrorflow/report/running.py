@@ -33,8 +33,22 @@ def reproduce_section(origin: Origin) -> Section:
     return Section("reproduce", "How to reproduce this", blocks)
 
 
-def cost_section(benchmarks: Mapping[str, Sequence[pd.DataFrame]]) -> Section:
-    """Time and memory by rule. ``benchmarks``: rule -> Snakemake's benchmark rows of its jobs."""
+@dataclass(frozen=True)
+class RuleForecast:
+    """Hours of a rule in the full TCGA run: ``jobs`` of this run's mean length, scaled by what they grow with."""
+
+    rule: str
+    on_gpu: bool
+    jobs: int
+    grows_with: str
+    hours: float
+
+
+def cost_section(benchmarks: Mapping[str, Sequence[pd.DataFrame]], forecast: Sequence[RuleForecast]) -> Section:
+    """Time and memory by rule, and what the full TCGA run would cost at this speed.
+
+    ``benchmarks``: rule -> Snakemake's benchmark rows of its jobs.
+    """
     rows = [_rule_cost(rule, pd.concat(frames)) for rule, frames in benchmarks.items()]
     rows.sort(key=lambda row: -row[0])
     total = sum(seconds for seconds, _ in rows)
@@ -45,7 +59,24 @@ def cost_section(benchmarks: Mapping[str, Sequence[pd.DataFrame]]) -> Section:
     )
     header = ("rule", "jobs", "seconds", "longest job (s)", "CPU seconds", "peak memory (MB)")
     table = Table(caption, header, [cells(*row) for _, row in rows], frozenset(range(1, len(header))))
-    return Section("cost", "What it cost", (table,))
+    return Section("cost", "What it cost", (table, _forecast_table(forecast)) if forecast else (table,))
+
+
+def _forecast_table(forecast: Sequence[RuleForecast]) -> Table:
+    gpu, cpu = (sum(row.hours for row in forecast if row.on_gpu is on_gpu) for on_gpu in (True, False))
+    caption = (
+        f"The full TCGA run (config/tcga.yaml: 3,600 slides, 2 encoders, 4 cohorts, 5 folds) at this run's speed: "
+        f"{gpu:,.0f} hours of jobs that ask for a GPU (here they ran on what this machine has) and {cpu:,.0f} hours of "
+        f"others, one after another; n = {sum(row.jobs for row in forecast)} jobs. Each is this run's mean time a job, "
+        "in proportion to what it grows with. Networks, bags and gene matrices of this run's size are assumed: smaller "
+        "ones than published make it far too low. Downloads and rules that this run did not need are not in it."
+    )
+    header = ("rule", "asks for", "jobs", "grows with", "hours")
+    rows = [
+        cells(row.rule, "GPU" if row.on_gpu else "CPU", row.jobs, row.grows_with, f"{row.hours:,.2f}")
+        for row in sorted(forecast, key=lambda row: -row.hours)
+    ]
+    return Table(caption, header, rows, frozenset({2, 4}))
 
 
 def _rule_cost(rule: str, jobs: pd.DataFrame) -> tuple[float, list[object]]:
