@@ -27,10 +27,11 @@ ENCODERS = {
     "resnet50": {"model": "resnet50", "weights": "hub"},
     "phikon": {"model": "phikon", "weights": "hub"},
 }
-METHODS = (
-    *("majority", "linear", "rna-linear", "concat-linear", "cox"),
-    *("mirror", "mirror--alignment", "mirror--retention", "mirror--equations"),
-)
+METHODS: dict[str, dict] = {
+    **{name: {} for name in ("linear", "abmil", "ilra-mil", "porpoise", "tangle", "mirror", "concat-linear", "cox")},
+    "survpath": {"gene_sets": "random"},
+}
+TINY = ROOT / "tests" / "workflow" / "configs" / "tiny.yaml"
 JOBS = re.compile(r"^total\s+(\d+)\s*$", re.MULTILINE)
 GIGA = 1e9
 
@@ -54,7 +55,7 @@ def config_of(options: argparse.Namespace) -> dict:
         "expression": {"sources": {"toil": {"matrix": "sheets/expression.tsv.gz"}}},
         "splits": {"folds": 5},
         "protocols": {"honest": {}, "paper": {"splits": "random"}},
-        "methods": {name: {} for name in METHODS},
+        "methods": METHODS,
     }
 
 
@@ -128,9 +129,33 @@ def think(options: argparse.Namespace) -> None:
         print(f"peak_gb={max(dry_gb, noop_gb):.2f}")
 
 
+def overhead() -> None:
+    """Seconds that a finished shard and a small job take from the user, beside the planning of the run."""
+    with tempfile.TemporaryDirectory(prefix="dag-") as name:
+        folder = Path(name)
+        config = yaml.safe_load(TINY.read_text())
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        encoder = next(iter(config["features"]["encoders"]))
+        shard = f"store/features/tiny/256px-20x/{encoder}/shards/0.tsv"
+        snakemake(folder, shard)
+        planning = min(snakemake(folder, shard)[0] for _ in range(3))
+        per_shard = min(snakemake(folder, shard, "--force")[0] for _ in range(3)) - planning
+        index = f"results/tiny/features/tiny/{encoder}.tsv"
+        snakemake(folder, index)
+        planning_index = min(snakemake(folder, index)[0] for _ in range(3))
+        per_job = min(snakemake(folder, index, "--force")[0] for _ in range(3)) - planning_index
+        print(f"planning_seconds={planning:.2f}")
+        print(f"overhead_job_seconds={per_job:.2f}")
+        print(f"overhead_finished_shard_seconds={per_shard:.2f}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slides", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=25, help="of each cohort (25: 100 slides a shard)")
     parser.add_argument("--overhead", action="store_true")
-    think(parser.parse_args())
+    options = parser.parse_args()
+    if options.overhead:
+        overhead()
+    else:
+        think(options)
