@@ -3,12 +3,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
+from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.jobs.complexity import measure_complexity
+from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.store.tables import read_numbers
 from mirrorflow.tables.complexity import MEASURES, complexity_table, shown
-from mirrorflow.training import complexity
 from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -47,21 +47,15 @@ def test_every_stage_is_measured(subject):
         assert 0.01 < found["peak_memory_gb"] < 100
 
 
-class Sum(nn.Module):
-    """Stands for a supervised method's network."""
-
-    def __init__(self, sizes: Dimensions) -> None:
-        super().__init__()
-        self.head = nn.Linear(sizes.genes, 2)
-
-    def forward(self, patches: torch.Tensor, genes: torch.Tensor) -> torch.Tensor:
-        return self.head(genes) + patches.mean((1, 2))[:, None]
-
-
-def test_a_supervised_network_is_one_line(monkeypatch):
-    monkeypatch.setitem(SUBJECTS, "sum", lambda sizes: complexity.supervised(Sum, sizes))
-    assert stages_of("sum") == ["downstream"]
-    assert count("sum", "downstream", SMALL) == {"parameters_m": 22e-6, "gflops": 40e-9}
+@pytest.mark.parametrize("family", [name for name, method in METHOD_DEFAULTS.items() if "network" in method])
+def test_supervised_methods_are_counted_at_their_default_size(family):
+    assert stages_of(family) == ["downstream"]
+    genes = SMALL.genes if "rna" in METHOD_DEFAULTS[family]["inputs"] else 0
+    sets = tuple((gene,) for gene in range(SMALL.genes))
+    network = build_network(family, Sizes(SMALL.patch_dim, genes, 2, sets), METHOD_DEFAULTS[family]["network"], seed=0)
+    found = count(family, "downstream", SMALL)
+    assert found["parameters_m"] * 1e6 == sum(parameter.numel() for parameter in network.parameters())
+    assert found["gflops"] > 0
 
 
 def test_published_costs_stand_beside_ours():

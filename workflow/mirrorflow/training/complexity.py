@@ -15,11 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.models.families import FAMILIES
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.training.pretraining import peak_memory_mb
 from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device, make_optimizer
+
+PATHWAYS = 50
+"""As many as MSigDB's Hallmark sets."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,36 @@ def pretrained(family: str, sizes: Dimensions, **settings: Any) -> dict[str, Sta
     }
 
 
-def supervised(build: Callable[[Dimensions], nn.Module], sizes: Dimensions) -> dict[str, Stage]:
-    """A network from patches [batch, patch, feature] and genes [batch, gene] to logits, trained as a whole."""
-    network = build(sizes)
+def supervised(family: str, sizes: Dimensions) -> dict[str, Stage]:
+    """A network from patches and genes to the logits of two classes, trained as a whole; the method's default size.
+
+    Pathways (survpath): 50 groups of equal size that share no gene.
+    """
+    defaults = METHOD_DEFAULTS[family]
+    gene_sets = tuple(tuple(range(start, sizes.genes, PATHWAYS)) for start in range(min(PATHWAYS, sizes.genes)))
+    genes = sizes.genes if "rna" in defaults["inputs"] else 0
+    made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), defaults["network"], seed=0)
+    network = _WholeBags(made)
     return {"downstream": Stage(network, network, partial(_head_loss, network))}
+
+
+class _WholeBags(nn.Module):
+    """A supervised network on bags without padding."""
+
+    def __init__(self, network: SupervisedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
+        mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
+        return self.network(patches, mask, genes)
 
 
 SUBJECTS: dict[str, Builder] = {
     "mirror": partial(pretrained, "mirror"),
     "mirror--exact": partial(pretrained, "mirror", attention="exact"),
     "tangle": partial(pretrained, "tangle"),
+    **{name: partial(supervised, name) for name, method in METHOD_DEFAULTS.items() if "network" in method},
 }
 
 
