@@ -1,5 +1,6 @@
 """config/ablations.yaml on top of another config: planned, and run to rows of the results."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -25,11 +26,19 @@ def test_each_variant_is_pretrained_and_probed_and_nothing_else_runs_again(tiny:
 
 
 @pytest.mark.slow
-def test_variants_have_rows_of_their_own(tmp_path: Path) -> None:
-    config = changed_config(tmp_path, TINY, protocols={"honest": {}}, methods={"mirror": {}})
-    succeed(tmp_path, config, "--configfile", str(config), str(ABLATIONS), "results/tiny/tables/results.csv")
-    results = pd.read_csv(tmp_path / "results/tiny/tables/results.csv")
-    assert set(results["method"]) == VARIANTS
+def test_variants_have_rows_of_their_own(tiny: Path, tmp_path: Path) -> None:
+    """A variant of each kind: fewer losses, another style encoder, no prototypes."""
+    names = {"mirror", "mirror--alignment", "mirror--deterministic-style", "mirror--hard-clustering"}
+    every = yaml.safe_load(ABLATIONS.read_text())["methods"]
+    some = tmp_path / "some.yaml"
+    some.write_text(yaml.safe_dump({"methods": {name: every[name] for name in names}}))
+    shutil.copytree(tiny, tmp_path / "run")
+    changes = {"protocols": {"honest": {}}, "methods": {"mirror": {}}, "evaluation": {"shots": [], "bootstrap": 20}}
+    config = changed_config(tmp_path, TINY, **changes)
+    table = "results/tiny/tables/results.csv"
+    succeed(tmp_path / "run", config, table, "--configfile", str(config), str(some))
+    results = pd.read_csv(tmp_path / "run" / table)
+    assert set(results["method"]) == names
     accuracy = results[(results["metric"] == "accuracy") & (results["setting"] == "all")]
     assert accuracy["mean"].between(0, 1).all()
     assert len(set(accuracy["by_fold"])) > 1

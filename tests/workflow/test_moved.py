@@ -22,10 +22,10 @@ SHARD = "features/tiny/256px-20x/resnet50-random/shards/0.tsv"
 
 
 def touch_all(folder: Path, seed: int) -> None:
-    """New dates for every file, seconds apart and in random order, as a copy or a checkout may give."""
+    """New dates for every file, seconds apart up to now and in random order, as a copy or a checkout may give."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and ".snakemake" not in path.parts)
     random.Random(seed).shuffle(files)
-    start = max(path.stat().st_mtime for path in files)
+    start = max(path.stat().st_mtime for path in files) - len(files)
     for number, path in enumerate(files):
         os.utime(path, (start + number, start + number))
 
