@@ -65,11 +65,12 @@ def cost_section(benchmarks: Mapping[str, Sequence[pd.DataFrame]], forecast: Seq
 def _forecast_table(forecast: Sequence[RuleForecast]) -> Table:
     gpu, cpu = (sum(row.hours for row in forecast if row.on_gpu is on_gpu) for on_gpu in (True, False))
     caption = (
-        f"The full TCGA run (config/tcga.yaml: 3,600 slides, 2 encoders, 4 cohorts, 5 folds, 3 protocols) at this run's speed: "
-        f"{gpu:,.0f} hours of jobs that ask for a GPU (here they ran on what this machine has) and {cpu:,.0f} hours of "
-        f"others, one after another; n = {sum(row.jobs for row in forecast)} jobs. Each is this run's mean time a job, "
-        "in proportion to what it grows with. Networks, bags and gene matrices of this run's size are assumed: smaller "
-        "ones than published make it far too low. Downloads and rules that this run did not need are not in it. Rule make_report."
+        f"The full TCGA run (config/tcga.yaml: 3,600 slides, 2 encoders, 4 cohorts, 5 folds, 3 protocols) at this "
+        f"run's speed: {gpu:,.0f} hours of jobs that ask for a GPU (here they ran on what this machine has) and "
+        f"{cpu:,.0f} hours of others, one after another; n = {sum(row.jobs for row in forecast)} jobs. Each is this "
+        "run's mean time a job, in proportion to what it grows with. Networks, bags and gene matrices of this run's "
+        "size are assumed: smaller ones than published make it far too low. Downloads and rules that this run did "
+        "not need are not in it. Rule make_report."
     )
     header = ("rule", "asks for", "jobs", "grows with", "hours")
     rows = [
