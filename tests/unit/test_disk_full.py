@@ -1,5 +1,6 @@
 """A full disk: the message names the file and the mend, and no half file is left that could pass for a whole one."""
 
+import contextlib
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,19 +117,23 @@ def test_the_checkpoint_of_before_stays(disk: Path) -> None:
     (disk / "checkpoint.pt").unlink()
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 100 kB (what `ulimit -f` and some queues set)."""
+    """No file may grow beyond 100 kB (what `ulimit -f` and some queues set).
+
+    Around the write alone: pytest's own output may be a file that is larger already.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("name", ["features.h5", "predictions.parquet", "model.safetensors", "record.json"])
 def test_a_limit_on_the_size_of_files_is_said_too(tmp_path: Path, name: str) -> None:
     """Without a mount, so wherever the tests run."""
-    with pytest.raises(MirrorflowError, match=rf"{name}: no space left"):
+    with small_files(), pytest.raises(MirrorflowError, match=rf"{name}: no space left"):
         WRITERS[name](tmp_path / name)
     assert list(tmp_path.iterdir()) == []
