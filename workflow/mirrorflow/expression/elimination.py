@@ -138,7 +138,7 @@ def shortened(space: SampleSpace, labels: NDArray, whole: Elimination, *, n_feat
 
 
 class _Path:
-    """One descent: the genes that remain, their Gram matrix, the machines' duals."""
+    """One descent: the genes that remain, the training samples' Gram matrix, the machines' duals and weights."""
 
     def __init__(
         self,
@@ -157,26 +157,23 @@ class _Path:
         self.remaining: Genes = np.arange(space.n_genes)
         self.left_at = np.zeros(space.n_genes, dtype=np.int64)
         self.steps, self.downdates = 0, 0
-        self.gram = 1 + (space.gram(self.remaining) if gram is None else gram)
+        self.gram = 1 + (space.gram(self.remaining, train) if gram is None else gram[np.ix_(train, train)])
         self.duals = np.zeros((len(self.signs), space.n_samples))
+        self.weights = np.zeros((len(self.signs), space.n_genes))
         self.twins = space.twins(train)
 
     def fit(self, on_fit: OnFit | None) -> None:
         """Fit the machines on the genes that remain, from where the last fit ended."""
-        within = self.gram[np.ix_(self.train, self.train)]
-        self.duals[:, self.train] = fit_duals(within, self.signs, C=self.C, start=self.duals[:, self.train])
+        self.duals[:, self.train] = fit_duals(self.gram, self.signs, C=self.C, start=self.duals[:, self.train])
+        weights, decisions = self.space.weights_and_decisions(self.remaining, self.duals)
+        # Genes with equal values get equal weights.
+        self.weights = weights[:, np.searchsorted(self.remaining, self.twins[self.remaining])]
         if on_fit:
-            on_fit(len(self.remaining), self.duals @ self.gram)
-
-    def weights(self) -> Array:
-        """Weights [machine, remaining gene], equal for genes with equal values."""
-        weights = self.space.weights(self.remaining, self.duals)
-        twins = np.searchsorted(self.remaining, self.twins[self.remaining])
-        return weights[:, twins]
+            on_fit(len(self.remaining), decisions)
 
     def leave(self, count: int) -> None:
         """Let the ``count`` genes of the smallest squared weight go."""
-        importance = np.square(self.weights()).sum(axis=0)
+        importance = np.square(self.weights).sum(axis=0)
         lowest = np.zeros(len(self.remaining), dtype=bool)
         lowest[np.argsort(importance, kind="stable")[:count]] = True
         leaving, self.remaining = self.remaining[lowest], self.remaining[~lowest]
@@ -187,22 +184,24 @@ class _Path:
     def _update_gram(self, leaving: Genes) -> None:
         self.downdates += 1
         if len(self.remaining) <= len(leaving) or self.downdates > DOWNDATES_BEFORE_AFRESH:
-            self.gram, self.downdates = 1 + self.space.gram(self.remaining), 0
+            self.gram, self.downdates = 1 + self.space.gram(self.remaining, self.train), 0
         else:
-            self.gram -= self.space.gram(leaving)
+            self.gram -= self.space.gram(leaving, self.train)
 
     def leave_one_by_one(self, n_features: int, on_fit: OnFit | None) -> None:
         """Let genes go one at a time until ``n_features`` are left."""
-        walk = OneByOne(self.space, self.gram, self.signs, self.train, C=self.C, twins=self.twins)
+        gram = 1 + self.space.gram(self.remaining)  # held-out samples too: the running fit decides from it
+        walk = OneByOne(self.space, gram, self.signs, self.train, C=self.C, twins=self.twins)
         for leaving in walk.run(n_features, on_fit):
             self.steps += 1
             self.left_at[leaving] = self.steps
-        self.remaining, self.gram, self.duals = walk.remaining(), walk.fit.full_gram(), walk.fit.duals
+        self.remaining, self.duals = walk.remaining(), walk.fit.duals
+        self.gram = walk.fit.full_gram()[np.ix_(self.train, self.train)]
 
     def result(self, counts: list[int]) -> Elimination:
         """Ranking and final weights in the order of the caller's columns."""
         ranking = np.empty(self.space.n_genes, dtype=np.int64)
         ranking[self.space.order] = np.where(self.left_at == 0, 1, self.steps - self.left_at + 2)
         coefficients = np.zeros((len(self.signs), self.space.n_genes))
-        coefficients[:, self.space.order[self.remaining]] = self.weights()
+        coefficients[:, self.space.order[self.remaining]] = self.weights
         return Elimination(ranking, coefficients, self.duals.sum(axis=1), self.classes, counts)

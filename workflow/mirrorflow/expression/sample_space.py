@@ -44,33 +44,52 @@ class SampleSpace:
         """Number of samples, held-out ones included."""
         return self.rows.shape[1]
 
-    def blocks(self, genes: Genes) -> Iterator[tuple[slice, Array]]:
-        """The rows of ``genes`` in float64, a block at a time (the array is used again: do not keep it)."""
-        stored = np.empty((min(BLOCK, len(genes)), self.n_samples), self.rows.dtype)
-        wide = np.empty(stored.shape, np.float64)
+    def blocks(self, genes: Genes, samples: NDArray[np.int64] | None = None) -> Iterator[tuple[slice, Array]]:
+        """The rows of ``genes`` in float64, a block at a time (the array is used again: do not keep it).
+
+        ``samples``: only these of the samples, by position.
+        """
+        rows = min(BLOCK, len(genes))
+        stored = np.empty((rows, self.n_samples), self.rows.dtype)
+        chosen = stored if samples is None else np.empty((rows, len(samples)), self.rows.dtype)
+        wide = np.empty(chosen.shape, np.float64)
         for start in range(0, len(genes), BLOCK):
             part = genes[start : start + BLOCK]
-            np.take(self.rows, part, axis=0, out=stored[: len(part)], mode="clip")
-            wide[: len(part)] = stored[: len(part)]
-            yield slice(start, start + len(part)), wide[: len(part)]
+            size = len(part)
+            np.take(self.rows, part, axis=0, out=stored[:size], mode="clip")
+            if samples is not None:
+                np.take(stored[:size], samples, axis=1, out=chosen[:size], mode="clip")
+            wide[:size] = chosen[:size]
+            yield slice(start, start + size), wide[:size]
 
     def take(self, genes: Genes) -> Array:
         """The rows of ``genes`` in float64 [gene, sample], to keep."""
         return self.rows[genes].astype(np.float64)
 
-    def gram(self, genes: Genes) -> Array:
-        """Inner products of the samples over ``genes``, without the intercept's 1 [sample, sample]."""
-        gram = np.zeros((self.n_samples, self.n_samples))
-        for _, block in self.blocks(genes):
+    def gram(self, genes: Genes, train: NDArray[np.bool_] | None = None) -> Array:
+        """Inner products of the samples over ``genes``, without the intercept's 1 [sample, sample].
+
+        ``train`` [sample]: of these samples only.
+        """
+        samples = None if train is None or train.all() else np.flatnonzero(train)
+        size = self.n_samples if samples is None else len(samples)
+        gram = np.zeros((size, size))
+        for _, block in self.blocks(genes, samples):
             gram += block.T @ block
         return gram
 
     def weights(self, genes: Genes, duals: Array) -> Array:
         """Weights w = X' d [machine, gene] of ``duals`` [machine, sample]."""
+        return self.weights_and_decisions(genes, duals)[0]
+
+    def weights_and_decisions(self, genes: Genes, duals: Array) -> tuple[Array, Array]:
+        """The same, and the decision values w.x + b [machine, sample] of all samples, in one pass."""
         weights = np.empty((len(duals), len(genes)))
+        decisions = np.repeat(duals.sum(axis=1, keepdims=True), self.n_samples, axis=1)
         for part, block in self.blocks(genes):
             weights[:, part] = (block @ duals.T).T
-        return weights
+            decisions += weights[:, part] @ block
+        return weights, decisions
 
     def twins(self, train: NDArray[np.bool_]) -> Genes:
         """For each gene the last one (by id) with the same values in all ``train`` samples, often itself.
