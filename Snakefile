@@ -4,7 +4,7 @@
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
 The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
-baselines, supervised -> audit -> tables -> figures -> report (workflow/rules/).
+baselines, supervised, adapt -> audit -> tables -> figures -> report (workflow/rules/).
 """
 
 import sys
@@ -38,6 +38,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/supervised.smk"
+include: "workflow/rules/adapt.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/complexity.smk"
@@ -52,11 +53,7 @@ rule all:
         f"{RESULTS}/tables/results.csv",
         expand(f"{RESULTS}/tables/main_{{task}}.md", task=["subtyping", "survival"]),
         further_tables(),
-        expand(
-            f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed",
-            protocol=PROTOCOLS,
-            cohort=COHORTS,
-        ),
+        of_evaluated(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
         all_ledgers(),
         all_dropped(),
 

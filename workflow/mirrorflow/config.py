@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from mirrorflow import adaptations
 from mirrorflow.datasets import with_downloads
 from mirrorflow.errors import ConfigError
 
@@ -74,6 +75,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
+    config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, HABIT)
     _check_references(config)
     return config
 
@@ -325,6 +327,7 @@ def _check_references(config: Mapping[str, Any]) -> None:
         problems += _method_problems(f"methods.{name}", entry)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
+    problems += adaptations.problems(config, PRETRAINED_FAMILIES)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
 

@@ -13,6 +13,10 @@ from typing import Any
 from mirrorflow.config_reference import resolve_reference
 
 OTHER_VALUES: dict[str, Any] = {
+    "adaptation.<name>.encoders": ["resnet50"],
+    "adaptation.<name>.methods": ["mirror"],
+    "adaptation.<name>.protocols": ["paper"],
+    "adaptation.<name>.targets": ["own"],
     "cohorts.<name>.classes": {"Alpha": "gamma", "Beta": "beta"},
     "cohorts.<name>.clinical.columns": {"label": "other_label"},
     "cohorts.<name>.clinical.download.matrix": "KIRC_clinicalMatrix",

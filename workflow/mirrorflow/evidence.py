@@ -135,6 +135,24 @@ def audit_pretraining(
     return [Finding(LEAK, "pretraining", text, number)], Seen(name, number, -1, -1, "unknown units")
 
 
+def audit_source(
+    name: str, number: int, fold: Fold, pretrained: Iterable[str], labels: Iterable[str]
+) -> Iterator[Finding]:
+    """Evaluation patients of an adapted cohort's fold whom the encoders' source ``name`` has seen.
+
+    pretrained: patients of the source whom the models of its fold were pretrained on; labels: those whose subtype
+    labels chose its genes.
+    """
+    for kind, patients, said in (
+        ("source_pretraining", pretrained, "the encoders were pretrained on"),
+        ("source_gene_labels", labels, "the genes of the encoders were chosen with the subtype labels of"),
+    ):
+        shared = set(fold.val) & set(patients)
+        if shared:
+            text = f"{said} {len(shared)} evaluation patients, who are in {name} as well"
+            yield Finding(LEAK, kind, text, number, len(shared), _examples(shared))
+
+
 # Survival bins and epochs, as the predictions note them.
 
 

@@ -22,8 +22,8 @@ cohorts:
     slides: {sheet: slides.tsv}
     clinical: {sheet: patients.tsv}
     expression: first
-    encoders: [resnet50]
-    features: {resnet50: elsewhere/first}
+    encoders: [resnet50, phikon]
+    features: {resnet50: elsewhere/first, phikon: elsewhere/second}
     splits: {published: folds}
   listed: # slides from GDC, tables and expression from Xena
     slides: {gdc: {projects: [TCGA-KICH], keep: false}}
@@ -38,7 +38,7 @@ cohorts:
       survival: "{store}/simulated/planted/clinical/survival.tsv"
       matrix: "{store}/simulated/planted/clinical/clinical_matrix.tsv"
     expression: first
-    encoders: [resnet50]
+    encoders: [resnet50, phikon]
     splits: {published: folds}
 slides: {presets: {256px-20x: {size_px: 256}, 512px-20x: {size_px: 512}}}
 features:
@@ -56,6 +56,8 @@ protocols:
   honest:
   paper: {splits: published}
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
+adaptation:
+  planted: {targets: [elsewhere]}
 evaluation: {optimism: {habits: [epoch]}}
 """
 

@@ -7,14 +7,19 @@ the report is made all the same, with the audit that says why.
 
 rule audit:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        cohort=cohort_file,
         splits=basis_splits,
         genes=basis_genes,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
-        models=basis_models,
-        few_shot_genes=few_shot_genes,
+        support=unless_pair(basis_file(f"{BASIS}/support/support.tsv")),
+        models=unless_pair(basis_models),
+        few_shot_genes=unless_pair(few_shot_genes),
         expression=lambda wildcards: f"{expression_of(wildcards)}.json",
-        manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
+        manifests=own_manifests,
+        # of an adapted cohort: whom the encoders have seen
+        source_cohort=source_cohort,
+        source_splits=of_source(f"{BASIS}/splits/splits_{{fold}}.csv"),
+        source_genes=of_source(f"{BASIS}/genes/fold{{fold}}.tsv"),
+        source_models=audited_source_models,
     output:
         record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
         page=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.md",
@@ -22,6 +27,8 @@ rule audit:
         f"{LOGS}/audit/{{protocol}}/{{cohort}}.log",
     benchmark:
         f"{BENCHMARKS}/audit/{{protocol}}/{{cohort}}.tsv"
+    wildcard_constraints:
+        cohort=any_of(EVERY_COHORT),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -31,7 +38,7 @@ rule audit:
     params:
         version=versions.AUDIT,
         protocol=protocol_of,
-        shots=config["evaluation"]["shots"],
+        shots=lambda wildcards: [] if wildcards.cohort in ADAPTED else config["evaluation"]["shots"],
         scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
             "scaled_upstream"
         ],
@@ -46,6 +53,8 @@ rule require_honesty:
         passed=touch(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
     log:
         f"{LOGS}/require_honesty/{{protocol}}/{{cohort}}.log",
+    wildcard_constraints:
+        cohort=any_of(EVERY_COHORT),
     localrule: True
     conda:
         "../../envs/mirrorflow.yaml"

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
+from mirrorflow.adaptations import adapted_cohorts
 from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
@@ -29,6 +30,8 @@ LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 COHORTS = list(config["cohorts"])
+ADAPTED = adapted_cohorts(config)
+EVERY_COHORT = [*COHORTS, *ADAPTED]
 PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
@@ -75,9 +78,26 @@ def growing(base):
     return lambda wildcards, attempt: base * attempt
 
 
+def home_of(cohort):
+    """The cohort whose patients, folds and genes a cohort has: an adapted one's target, else itself."""
+    return ADAPTED[cohort]["target"] if cohort in ADAPTED else cohort
+
+
+def evaluated():
+    """Protocols and cohorts that predictions are made for, adapted cohorts last."""
+    return [(protocol, cohort) for protocol in PROTOCOLS for cohort in COHORTS] + [
+        (protocol, cohort) for cohort, pair in ADAPTED.items() for protocol in pair["protocols"]
+    ]
+
+
+def of_evaluated(pattern):
+    """The pattern for every protocol and cohort."""
+    return [pattern.format(protocol=protocol, cohort=cohort) for protocol, cohort in evaluated()]
+
+
 def cohort_of(wildcards):
-    """The config's entry of the wildcard's cohort."""
-    return config["cohorts"][wildcards.cohort]
+    """The config's entry of the wildcard's cohort; of an adapted one its target's."""
+    return config["cohorts"][home_of(wildcards.cohort)]
 
 
 def protocol_of(wildcards):
@@ -114,4 +134,4 @@ def encoders_of(cohort, method):
 
 def expression_of(wildcards):
     """The cohort's expression matrix in the store."""
-    return f"{STORE}/expression/{cohort_of(wildcards)['expression']}/{wildcards.cohort}.parquet"
+    return f"{STORE}/expression/{cohort_of(wildcards)['expression']}/{home_of(wildcards.cohort)}.parquet"

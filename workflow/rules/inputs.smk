@@ -197,6 +197,12 @@ def of_folds(pattern):
     return expand(pattern, fold=FOLDS, allow_missing=True)
 
 
+def embed_settings(wildcards):
+    """How units are embedded: the published probe draws their patches anew in each of its epochs."""
+    resampled = wildcards.mode == "resampled_dropout"
+    return {"mode": wildcards.mode, "draws": config["probe"]["epochs"] if resampled else config["embed"]["draws"]}
+
+
 def family_of(wildcards):
     """The method's family: mirror for `mirror--alignment`."""
     return config["methods"][wildcards.method]["family"]
@@ -211,7 +217,7 @@ def basis_file(pattern):
     """Input function: a file of the protocol's basis."""
     return lambda wildcards: pattern.format(
         basis=basis_of(protocol_of(wildcards)),
-        cohort=wildcards.cohort,
+        cohort=home_of(wildcards.cohort),
         encoder=getattr(wildcards, "encoder", ""),
         method=getattr(wildcards, "method", ""),
     )
@@ -220,13 +226,13 @@ def basis_file(pattern):
 def basis_splits(wildcards):
     """Split files of the protocol's basis."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/splits_{fold}.csv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/splits/splits_{fold}.csv" for fold in FOLDS]
 
 
 def basis_genes(wildcards, prefix=""):
     """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
 
 
 def few_shot_genes(wildcards):
@@ -314,6 +320,88 @@ def manifests(protocols, cohorts):
     ]
 
 
+# adapt: the wildcard `cohort` is a pair, <target>--from--<source>
+
+
+def cohort_file(wildcards):
+    """The cohort's patients; of a pair the target's."""
+    return f"{RESULTS}/cohort/{home_of(wildcards.cohort)}.parquet"
+
+
+def target_index(wildcards):
+    """Index of the target's features."""
+    return f"{RESULTS}/features/{home_of(wildcards.cohort)}/{wildcards.encoder}.tsv"
+
+
+def models_taken(pair, basis, encoders, methods, seeds):
+    """Records of the source's models, all folds, whose encoders a pair takes."""
+    return [
+        f"{RESULTS}/{basis}/{pair['source']}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        for method in methods
+        for encoder in encoders
+        for seed in seeds
+        for fold in FOLDS
+    ]
+
+
+def source_models(wildcards):
+    """Those of one encoder and method, of one seed or, under a protocol, of all seeds."""
+    one_seed = "seed" in wildcards.keys()
+    basis = wildcards.basis if one_seed else basis_of(protocol_of(wildcards))
+    seeds = [wildcards.seed] if one_seed else config["seeds"]
+    return models_taken(ADAPTED[wildcards.cohort], basis, [wildcards.encoder], [wildcards.method], seeds)
+
+
+def adapt_settings(wildcards):
+    """The method's family, and how a pair's new RNA embedding is trained."""
+    pair = ADAPTED[wildcards.cohort]
+    trained = {key: pair[key] for key in ("embedding_learning_rate", "embedding_weight_decay")}
+    return {"family": family_of(wildcards), "adapt": trained}
+
+
+def own_manifests(wildcards):
+    """Manifests of the wildcards' protocol and cohort, which may be a pair."""
+    if wildcards.cohort not in ADAPTED:
+        return manifests([wildcards.protocol], [wildcards.cohort])
+    pair = ADAPTED[wildcards.cohort]
+    return [
+        f"{RESULTS}/predictions/{wildcards.protocol}/{wildcards.cohort}/{encoder}/{method}/manifest.json"
+        for method in pair["methods"]
+        if set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
+        for encoder in pair["encoders"]
+    ]
+
+
+def unless_pair(function):
+    """Input function for files that a pair has none of: k-shot settings, models of its own."""
+    return lambda wildcards: [] if wildcards.cohort in ADAPTED else function(wildcards)
+
+
+def of_source(pattern):
+    """Input function: a pair's files of its source, of the protocol's basis, a fold each; nothing for other cohorts."""
+
+    def files(wildcards):
+        if wildcards.cohort not in ADAPTED:
+            return []
+        where = {"basis": basis_of(protocol_of(wildcards)), "cohort": ADAPTED[wildcards.cohort]["source"]}
+        return [pattern.format(fold=fold, **where) for fold in FOLDS]
+
+    return files
+
+
+def source_cohort(wildcards):
+    """Patients of a pair's source; nothing for other cohorts."""
+    return f"{RESULTS}/cohort/{ADAPTED[wildcards.cohort]['source']}.parquet" if wildcards.cohort in ADAPTED else []
+
+
+def audited_source_models(wildcards):
+    """Records of the source's models behind all predictions of a pair; nothing for other cohorts."""
+    if wildcards.cohort not in ADAPTED:
+        return []
+    pair = ADAPTED[wildcards.cohort]
+    return models_taken(pair, basis_of(protocol_of(wildcards)), pair["encoders"], pair["methods"], config["seeds"])
+
+
 # tables
 
 
@@ -323,7 +411,21 @@ def optimism_protocols():
     return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
 
 
-FURTHER = wanted_tables(list(config["methods"]), COHORTS, config["evaluation"]["shots"], config["evaluation"]["tasks"])
+def cohorts_compared():
+    """What decides whether a cohort's cells may stand beside published ones; an adapted one is as its two cohorts."""
+    cohorts = {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()}
+    return cohorts | {
+        name: {
+            "simulated": any(config["cohorts"][pair[side]]["simulated"] for side in ("target", "source")),
+            "adapted_from": pair["source"],
+        }
+        for name, pair in ADAPTED.items()
+    }
+
+
+FURTHER = wanted_tables(
+    list(config["methods"]), EVERY_COHORT, config["evaluation"]["shots"], config["evaluation"]["tasks"]
+)
 
 
 def further_tables():

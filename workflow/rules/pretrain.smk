@@ -68,12 +68,7 @@ rule embed:
     params:
         version=versions.EMBED,
         folds=FOLDS,
-        settings=lambda wildcards: {
-            "mode": wildcards.mode,
-            "draws": (
-                config["probe"]["epochs"] if wildcards.mode == "resampled_dropout" else config["embed"]["draws"]
-            ),
-        },
+        settings=embed_settings,
         unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
     script:
         "../scripts/embed.py"

@@ -7,11 +7,7 @@ rule make_report:
     input:
         results=f"{RESULTS}/tables/results.csv",
         main_tables=expand(f"{RESULTS}/tables/main_{{task}}.csv", task=["subtyping", "survival"]),
-        audits=expand(
-            f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
-            protocol=PROTOCOLS,
-            cohort=COHORTS,
-        ),
+        audits=of_evaluated(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json"),
         cohorts=expand(f"{RESULTS}/cohort/{{cohort}}.parquet", cohort=COHORTS),
         beside_cohorts=expand(
             f"{RESULTS}/cohort/{{cohort}}.{{what}}.tsv",

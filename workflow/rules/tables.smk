@@ -3,10 +3,10 @@
 
 rule evaluate:
     input:
-        manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
+        manifests=own_manifests,
         # not ancient: an audit that finds a leak withholds the numbers
         audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        cohort=cohort_file,
         splits=basis_splits,
     output:
         metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
@@ -14,6 +14,8 @@ rule evaluate:
         f"{LOGS}/evaluate/{{protocol}}/{{cohort}}.log",
     benchmark:
         f"{BENCHMARKS}/evaluate/{{protocol}}/{{cohort}}.tsv"
+    wildcard_constraints:
+        cohort=any_of(EVERY_COHORT),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -36,11 +38,7 @@ rule evaluate:
 
 rule make_results:
     input:
-        metrics=expand(
-            f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
-            protocol=PROTOCOLS,
-            cohort=COHORTS,
-        ),
+        metrics=of_evaluated(f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv"),
     output:
         results=f"{RESULTS}/tables/results.csv",
     log:
@@ -58,7 +56,7 @@ rule make_results:
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
         config={
-            "cohorts": {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()},
+            "cohorts": cohorts_compared(),
             "encoders": config["features"]["encoders"],
             "protocols": config["protocols"],
             "selection": config["expression"]["selection"],

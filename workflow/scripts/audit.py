@@ -5,8 +5,14 @@ from pathlib import Path
 from mirrorflow.jobs.door import door
 
 with door(snakemake):
+    from mirrorflow.jobs.audit_source import Source
     from mirrorflow.jobs.run_audit import run_audit
 
+    given = snakemake.input
+    source = None
+    if given.source_cohort:
+        name = Path(given.source_cohort).stem
+        source = Source(name, given.source_cohort, given.source_splits, given.source_genes, given.source_models)
     run_audit(
         snakemake.input.cohort,
         snakemake.input.splits,
@@ -21,4 +27,5 @@ with door(snakemake):
         models=snakemake.input.models,
         few_shot_genes=snakemake.input.few_shot_genes,
         expression=snakemake.input.expression,
+        source=source,
     )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protoco
         found.findings += evidence.audit_support(_support_of(records.support, protocol), folds)
     units = to_units(frame, protocol["unit"])
     for path in records.models:
-        _read_model(Path(path), folds, units, found)
+        read_model(Path(path), folds, units, found)
     _read_predictions(records.manifests, frame, units, folds, protocol, found)
     return found
 
@@ -72,7 +72,18 @@ def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
     return support[mine & (support["survival_bins"] == protocol["survival_bins"])]
 
 
-def _read_model(record: Path, folds: Sequence[Fold], units: pd.DataFrame, found: Evidence) -> None:
+def read_model(
+    record: Path,
+    folds: Sequence[Fold],
+    units: pd.DataFrame,
+    found: Evidence,
+    on: str = "",
+    evaluated_on: Sequence[Fold] = (),
+) -> None:
+    """Add to ``found`` whom a pretrained model has seen; ``units`` and ``folds`` are those of its own cohort.
+
+    on: ends its name; evaluated_on: folds of the cohort that is evaluated with it, where that is another.
+    """
     config = record.with_name("config.json")
     if not config.exists():
         return
@@ -82,9 +93,12 @@ def _read_model(record: Path, folds: Sequence[Fold], units: pd.DataFrame, found:
     scaled = " and RNA scaler" if made_with["data"].get("rna_scaling") == "train" else ""
     training = units.loc[units["patient"].isin(folds[number].train), "unit"]
     digests = {"training": _digest(training), "everybody": _digest(units["unit"])}
-    name = f"pretraining{scaled} of {method}{_of_shots(record.parent.name)} ({encoder}, {seed})"
+    name = f"pretraining{on}{scaled} of {method}{_of_shots(record.parent.name)} ({encoder}, {seed})"
     findings, seen = evidence.audit_pretraining(name, number, folds[number], units, made_with["data"]["units"], digests)
     found.findings += findings
+    if evaluated_on and seen.patients >= 0:
+        known = set(units["patient"]) & set(folds[number].train)
+        seen = replace(seen, of_evaluation=len(known & set(evaluated_on[number].val)))
     found.seen.append(seen)
 
 

@@ -56,9 +56,7 @@ def load_paired(units: pd.DataFrame, features_index: Path, expression: Path, gen
 
     Raises InputError naming the unit that has no slide with features, or the file that is missing.
     """
-    index = read_text_sheet(features_index)
-    index = index[index["status"] == "ok"].set_index("slide_id")
-    files = [_files(row, index, features_index) for row in units.itertuples(index=False)]
+    files, patch_dim = slide_files(units, features_index)
     gene_ids = read_text_sheet(genes_manifest)["id"].tolist()
     values = read_expression(expression, patients=sorted(set(units["patient"])), genes=gene_ids)
     row_of = {patient: row for row, patient in enumerate(values.patients)}
@@ -69,8 +67,16 @@ def load_paired(units: pd.DataFrame, features_index: Path, expression: Path, gen
         files,
         np.asarray(values.values, dtype=np.float32)[rows],
         gene_ids,
-        int(index["dim"].iloc[0]),
+        patch_dim,
     )
+
+
+def slide_files(units: pd.DataFrame, features_index: Path) -> tuple[list[list[Path]], int]:
+    """Feature files of each unit's slides, and how wide the features are. Raises InputError as :func:`load_paired`."""
+    index = read_text_sheet(features_index)
+    index = index[index["status"] == "ok"].set_index("slide_id")
+    files = [_files(row, index, features_index) for row in units.itertuples(index=False)]
+    return files, int(index["dim"].iloc[0])
 
 
 def _files(unit: Any, index: pd.DataFrame, features_index: Path) -> list[Path]:

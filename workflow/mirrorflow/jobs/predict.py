@@ -135,7 +135,7 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
-        "support": file_digest(plan.support),
+        "support": file_digest(plan.support) if plan.support else "",
         "protocol": dict(plan.protocol),
         "task": task,
         "fold": number,

@@ -91,6 +91,13 @@ def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], scor
     return train_and_predict(inputs, question, method, scorer)
 
 
+def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+    """Another cohort's encoders, adapted. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.jobs.adapt import adapt_and_predict
+
+    return adapt_and_predict(inputs, question, method, scorer)
+
+
 PREDICTORS: dict[str, Predictor] = {
     **dict.fromkeys(PRETRAINED_FAMILIES, _head),
     "majority": _majority,
@@ -101,12 +108,16 @@ PREDICTORS: dict[str, Predictor] = {
 
 
 def predictor_of(method: Mapping[str, Any]) -> Predictor:
-    """What fits and predicts a method of the config: its family's, or the training loop of the supervised ones."""
+    """What fits and predicts a method: its family's, the training loop of the supervised ones, or adaptation."""
+    if "adapt" in method:
+        return _adapted
     return _supervised if "train" in method else PREDICTORS[method["family"]]
 
 
 def version_of(method: Mapping[str, Any]) -> int:
     """Version of the algorithms that give a method's predictions."""
+    if "adapt" in method:
+        return versions.ADAPTATION
     if "train" in method:
         return versions.SUPERVISED
     return versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES

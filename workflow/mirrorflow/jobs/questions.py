@@ -28,6 +28,7 @@ class Plan:
     cohort: str
     splits: Sequence[str]
     support: str
+    """Sheet of the support sets; empty where there are no k-shot settings."""
     protocol: Mapping[str, Any]
     tasks: Sequence[str]
     shots: Sequence[int]
@@ -85,7 +86,7 @@ class Questioner:
         self.plan = plan
         self.frame, self.classes = tables.read_cohort(plan.cohort)
         self.units = to_units(self.frame, plan.protocol["unit"])
-        self.support = tables.read_text_sheet(plan.support)
+        self.support = tables.read_text_sheet(plan.support) if plan.support else pd.DataFrame()
         self.folds = [tables.read_fold(path) for path in plan.splits]
 
     def questions(self, task: str, number: int) -> Iterator[Question]:
@@ -118,6 +119,8 @@ class Questioner:
     def _settings(self, train: pd.DataFrame, task: str, number: int) -> Iterator[tuple[str, pd.DataFrame, int | None]]:
         """Training units of each setting: everybody, then the stored support sets."""
         yield ALL_DATA, train, None
+        if not self.plan.shots:
+            return
         support, protocol = self.support, self.plan.protocol
         mine = support[
             (support["task"] == task)

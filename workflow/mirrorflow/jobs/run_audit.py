@@ -9,6 +9,7 @@ from typing import Any
 from mirrorflow import audit
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.audit_evidence import Records, gather
+from mirrorflow.jobs.audit_source import Source, gather_source
 from mirrorflow.store.files import write_text
 from mirrorflow.store.tables import read_cohort, read_fold
 
@@ -28,6 +29,7 @@ def run_audit(
     models: Sequence[str] = (),
     few_shot_genes: Sequence[str] = (),
     expression: str | None = None,
+    source: Source | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -35,7 +37,8 @@ def run_audit(
     seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
     the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
-    expression: the record of the converted matrix.
+    expression: the record of the converted matrix; source: where the encoders of an adapted cohort come from
+    (``cohort`` and everything else is then the target's).
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -49,9 +52,13 @@ def run_audit(
     )
     found = gather(Records([*genes, *few_shot_genes], support, models, manifests), frame, folds, protocol)
     findings += found.findings
+    if source is not None:
+        brought = gather_source(source, folds, protocol["unit"])
+        findings += brought.findings
+        found.seen += brought.seen
     record = {
         "protocol": name,
-        "cohort": Path(cohort).stem,
+        "cohort": Path(stem).name if source else Path(cohort).stem,
         "claims_honest": protocol["claims_honest"],
         "keys": dict(protocol),
         "seen": [asdict(line) for line in found.seen],

@@ -115,9 +115,17 @@ class Mirror(PairedNetwork):
             "rna_scores": scores[1],
         }
 
-    def encode(self, patches: Tensor, genes: Tensor, *, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Slide [CLS] and RNA vector, each [batch, width]: the representation downstream tasks use."""
-        return self.slide_encoder(self._scaled(patches), counts)[:, 0], self.rna_encoder(genes)
+    def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
+        """The slide's [CLS]."""
+        return self.slide_encoder(self._scaled(patches), counts)[:, 0]
+
+    def encode_rna(self, genes: Tensor) -> Tensor:
+        """Of the RNA encoder, Eq. 4."""
+        return self.rna_encoder(genes)
+
+    def rna_embedding(self) -> nn.Module:
+        """The MLP before the gene token."""
+        return self.rna_encoder.embed
 
     def align(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings [batch, width] in the shared space; as they are where the alignment loss is off."""

@@ -87,8 +87,20 @@ class PairedNetwork(nn.Module, ABC):
         """The terms that are switched on, in the order of the history."""
 
     @abstractmethod
+    def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
+        """Slide vectors [batch, width] of patches [batch, patch, feature]."""
+
+    @abstractmethod
+    def encode_rna(self, genes: Tensor) -> Tensor:
+        """RNA vectors [batch, width] of expression [batch, gene]."""
+
+    @abstractmethod
+    def rna_embedding(self) -> nn.Module:
+        """The layers of the RNA encoder that depend on which genes there are: what adaptation trains anew."""
+
     def encode(self, patches: Tensor, genes: Tensor, *, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Slide and RNA vector, each [batch, width]: the representation downstream tasks use."""
+        return self.encode_slides(patches, counts=counts), self.encode_rna(genes)
 
     @abstractmethod
     def align(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor]:

@@ -111,9 +111,17 @@ class Tangle(PairedNetwork):
         """One term, as it is."""
         return {"alignment": 1.0}
 
-    def encode(self, patches: Tensor, genes: Tensor, *, counts: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Pooled slide and RNA vector, each [batch, width]."""
-        return self.pool(self.embed(self._scaled(patches)), counts), self.rna_encoder(genes)
+    def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
+        """Pooled patches."""
+        return self.pool(self.embed(self._scaled(patches)), counts)
+
+    def encode_rna(self, genes: Tensor) -> Tensor:
+        """Of the three layers over the genes."""
+        return self.rna_encoder(genes)
+
+    def rna_embedding(self) -> nn.Module:
+        """The first of the three layers: the only one whose shape the genes decide."""
+        return self.rna_encoder[0]
 
     def align(self, slide: Tensor, rna: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors [batch, width]: TANGLE compares the embeddings themselves."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mirrorflow.adaptations import is_adapted
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
 from mirrorflow.tables.main import MAIN_METRICS, value_text
 
@@ -62,6 +63,7 @@ def _main_table(part: pd.DataFrame, task: str, protocol: str, results: pd.DataFr
 def _evaluated(results: pd.DataFrame, task: str, protocol: str) -> str:
     shown = results["metric"].isin(MAIN_METRICS[task])
     mine = results[(results["task"] == task) & (results["protocol"] == protocol) & shown]
+    mine = mine[~mine["cohort"].astype(str).map(is_adapted).astype(bool)]
     said = []
     for cohort, rows in mine.groupby("cohort", sort=True):
         n, folds = (sorted({int(rows[name].min()), int(rows[name].max())}) for name in ("n", "folds"))

@@ -38,6 +38,9 @@ PAPER_VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 """What the paper's ablations (Tables V, VI, VIII) change; config/ablations.yaml runs them under these names."""
+ADAPTATION = (
+    "adaptation: the paper does not say which layers are new, how they are trained, or which fold's weights are taken"
+)
 PAPER_PATCHING = "512px-20x"
 
 
@@ -53,9 +56,9 @@ def differences(
 ) -> list[str]:
     """What differs between a cell of ours and MIRROR's tables, each in a few words.
 
-    cohort: the config's entry; encoder: the config's entry, None for features made elsewhere; protocol and
-    method: resolved; name: the method's, of which some are the paper's ablations; selection: the config's
-    expression.selection. Empty only if everything known matches.
+    cohort: simulated, and adapted_from (the source) where it is an adapted one; encoder: the config's entry, None
+    for features made elsewhere; protocol and method: resolved; name: the method's, of which some are the paper's
+    ablations; selection: the config's expression.selection. Empty only if everything known matches.
     """
     if cohort["simulated"]:
         return ["simulated cohort"]
@@ -76,6 +79,8 @@ def differences(
             found.append("the paper does not give the loss of its hard alignment: ours is 1 - cosine")
     else:
         found.append("the paper names no hyper-parameters of this method")
+    if cohort.get("adapted_from"):
+        found.append(ADAPTATION)
     if selection and "rna" in method["inputs"]:
         found += _gene_differences(selection)
     if setting_note:

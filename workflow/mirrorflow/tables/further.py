@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-ADAPTED = re.compile(r"(?P<target>.+)--from--(?P<source>.+)")
+from mirrorflow.adaptations import is_adapted
+
 BOTH = ("subtyping", "survival")
 
 
@@ -88,7 +89,7 @@ def wanted_tables(
         if set(table.tasks) & set(tasks)
         and (
             (table.few_shot and len(shots) > 0)
-            or (table.adapted and any(ADAPTED.fullmatch(cohort) for cohort in cohorts))
+            or (table.adapted and any(map(is_adapted, cohorts)))
             or bool(variants_of(table, methods))
         )
     ]

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mirrorflow.adaptations import is_adapted
+
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]
 MAIN_METRICS = {"subtyping": ("accuracy", "f1_macro"), "survival": ("c_index",)}
@@ -14,9 +16,11 @@ def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles:
     """Wide table of ``task``: rows protocol, encoder, method; a column per cohort, setting and metric.
 
     A cell reads ``mean +- sd [low, high]``, followed by the published value where there is one. ``titles`` maps
-    cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``.
+    cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``. Adapted cohorts
+    stand in tables of their own.
     """
     rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])]
+    rows = rows[~rows["cohort"].astype(str).map(is_adapted).astype(bool)]
     return wide_table(rows, methods, titles)
 
 

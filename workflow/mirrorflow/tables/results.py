@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from mirrorflow.adaptations import ADAPTED
+
 CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
 ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
@@ -25,6 +27,16 @@ def published_key(names: pd.DataFrame, kind: str, column: str = "published") -> 
     return dict(zip(mine["name"], mine[column], strict=True))
 
 
+def published_place(cohort: str, setting: str) -> tuple[str, str]:
+    """Cohort and setting under which the published tables have a cell: those of adaptation name the target and
+    ``adapt-from-<SOURCE>``.
+    """
+    adapted = ADAPTED.fullmatch(cohort)
+    if adapted is None or setting != "all":
+        return cohort, setting
+    return adapted["target"], f"adapt-from-{adapted['source'].upper()}"
+
+
 def beside_published(
     cells: pd.DataFrame,
     published: pd.DataFrame,
@@ -33,23 +45,26 @@ def beside_published(
 ) -> pd.DataFrame:
     """The cells with published_mean, published_sd, suspect, comparable, why_not and delta.
 
-    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, and the ablations of
-    V, VI and VIII by the labels that ``names`` gives to variants. ``why_not`` says for a cell what differs;
-    ``delta`` (ours less published) is given only where nothing does.
+    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, IX and X for adapted
+    cohorts, and the ablations of V, VI and VIII by the labels that ``names`` gives to variants. ``why_not`` says for a
+    cell what differs; ``delta`` (ours less published) is given only where nothing does.
     """
     # The ablations' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
     ablated = published["table"].isin(["V", "VI", "VIII"]) & published["method"].str.contains("[", regex=False)
-    tables = published[(published["paper"] == "mirror") & (published["table"].isin(["III", "IV"]) | ablated)]
-    key = ["_cohort", "_method", "encoder", "setting", "task", "metric"]
+    whole = published["table"].isin(["III", "IV", "IX", "X"])
+    tables = published[(published["paper"] == "mirror") & (whole | ablated)]
+    key = ["_cohort", "_method", "encoder", "_setting", "task", "metric"]
     known = tables.rename(columns={"mean": "published_mean", "sd": "published_sd"})
-    known = known.rename(columns={"cohort": "_cohort", "method": "_method"})
+    known = known.rename(columns={"cohort": "_cohort", "method": "_method", "setting": "_setting"})
     known = known[[*key, "published_mean", "published_sd", "suspect"]]
     labels = {kind: published_key(names, kind) for kind in ("cohort", "method")}
+    places = [published_place(*where) for where in zip(cells["cohort"], cells["setting"], strict=True)]
     joined = cells.assign(
-        _cohort=cells["cohort"].map(labels["cohort"]).fillna(""),
+        _cohort=[labels["cohort"].get(cohort) or "" for cohort, _ in places],
         _method=[labels["method"].get(name) or name for name in cells["method"]],
+        _setting=[setting for _, setting in places],
     )
-    joined = joined.merge(known, how="left", on=key).drop(columns=["_cohort", "_method"])
+    joined = joined.merge(known, how="left", on=key).drop(columns=["_cohort", "_method", "_setting"])
     reasons = [why_not({str(key): value for key, value in row.items()}) for row in joined.to_dict("records")]
     there = joined["published_mean"].notna().to_numpy()
     comparable = np.array([not reason for reason in reasons]) & there

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mirrorflow.tables.further import ADAPTED, FurtherTable, methods_of
+from mirrorflow.adaptations import ADAPTED
+from mirrorflow.tables.further import FurtherTable, methods_of
 from mirrorflow.tables.main import MAIN_METRICS, wide_table
-from mirrorflow.tables.results import published_key
+from mirrorflow.tables.results import published_key, published_place
 
 PLACE = ["cohort", "encoder", "setting", "method", "metric"]
 PUBLISHED = ["published_mean", "published_sd", "suspect"]
@@ -51,9 +52,8 @@ def _shown(table: FurtherTable, results: pd.DataFrame, methods: Sequence[str]) -
 def _published_place(table: FurtherTable, row: Mapping[object, object], names: pd.DataFrame) -> tuple[str, ...]:
     """Cohort, encoder, setting, method and metric as the published tables call them."""
     cohorts, labels = published_key(names, "cohort"), published_key(names, "method")
-    cohort, setting, method = str(row["cohort"]), str(row["setting"]), str(row["method"])
-    if adapted := ADAPTED.fullmatch(cohort):
-        cohort, setting = adapted["target"], f"adapt-from-{adapted['source'].upper()}"
+    cohort, setting = published_place(str(row["cohort"]), str(row["setting"]))
+    method = str(row["method"])
     label = table.relabelled.get(method) or labels.get(method) or ("" if "--" in method else method)
     return cohorts.get(cohort, ""), str(row["encoder"]), setting, label, str(row["metric"])
 

@@ -67,7 +67,7 @@ class Embeddings:
 def embed(
     model: PairedNetwork,
     bags: Bags,
-    genes: np.ndarray,
+    genes: np.ndarray | None,
     units: Sequence[str],
     settings: EmbedSettings,
     *,
@@ -76,8 +76,8 @@ def embed(
 ) -> Embeddings:
     """Embed every unit; a unit's bag follows from (seed, draw, its name), whoever else is there.
 
-    ``genes`` [unit, gene] is scaled as in training. With Nystrom attention units go through one by one,
-    because its pseudo-inverse looks at the whole batch.
+    ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. With Nystrom
+    attention units go through one by one, because its pseudo-inverse looks at the whole batch.
     """
     embedder = _Embedder(model, bags, genes, units, settings, seed, choose_device(device))
     with torch.random.fork_rng(devices=[embedder.device] if embedder.device.type == "cuda" else []):
@@ -95,14 +95,14 @@ class _Embedder:
         self,
         model: PairedNetwork,
         bags: Bags,
-        genes: np.ndarray,
+        genes: np.ndarray | None,
         units: Sequence[str],
         settings: EmbedSettings,
         seed: int,
         device: torch.device,
     ) -> None:
         self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
-        self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
+        self.genes = None if genes is None else torch.as_tensor(np.asarray(genes, dtype=np.float32))
         self.seed, self.device = seed, device
         self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
 
@@ -132,6 +132,9 @@ class _Embedder:
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         patches = batch.patches.to(self.device)
-        genes = self.genes[torch.from_numpy(batch.units)].to(self.device)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            if self.genes is None:
+                slide = self.model.encode_slides(patches, counts=batch.counts)
+                return slide, slide[:, :0]
+            genes = self.genes[torch.from_numpy(batch.units)].to(self.device)
             return self.model.encode(patches, genes, counts=batch.counts)

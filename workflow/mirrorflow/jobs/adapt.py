@@ -1,0 +1,187 @@
+"""Rule adapt: a source's frozen encoders on a target cohort; new RNA embedding and head, trained and judged by fold.
+
+Fold k and seed of the target take the source's model of fold k and that seed, of the same basis.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from mirrorflow.cohort import to_units
+from mirrorflow.jobs.predict import predict_method
+from mirrorflow.jobs.pretrain import fold_seed
+from mirrorflow.jobs.questions import Plan, Question
+from mirrorflow.jobs.representations import Embedded, PooledInputs
+from mirrorflow.models.adaptation import renew_rna_embedding
+from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.task import Prediction, Scorer
+from mirrorflow.splits import Fold
+from mirrorflow.store.digest import digest
+from mirrorflow.store.models import load_model, model_digest
+from mirrorflow.store.tables import read_cohort
+from mirrorflow.training.adaptation import (
+    AdaptationSettings,
+    AdaptedModel,
+    AdaptedUnits,
+    predict_adapted,
+    train_adapted,
+)
+
+
+def adapted_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """``protocol`` as adaptation follows it: the epoch is the best on the evaluation fold, or the last."""
+    epoch = "best_on_evaluation" if protocol["epoch"] == "best_on_evaluation" else "last"
+    return {**protocol, "epoch": epoch}
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Files and settings of one pair, protocol, encoder and method; a path a fold where there are several."""
+
+    cohort: str
+    """The target's, as are splits, expression and genes."""
+    splits: Sequence[str]
+    expression: str
+    genes: Sequence[str]
+    embeddings: Sequence[str]
+    """Records of rule embed_target, one a seed."""
+    models: Sequence[str]
+    """done.json of the source's models: every fold of the first seed, then of the next."""
+    protocol: Mapping[str, Any]
+    tasks: Sequence[str]
+    seeds: Sequence[int]
+    bins: int
+    method: Mapping[str, Any]
+    """``family``, ``probe`` (the head) and ``adapt`` (learning rate and weight decay of the embedding)."""
+    clip: float | None
+
+
+def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None:
+    """Adapt and predict every task, fold and seed; write the predictions beside ``manifest`` and it.
+
+    What is finished is known by its digest and kept. The setting is always that of all training data.
+    """
+    torch.set_num_threads(threads)
+    protocol = adapted_protocol(files.protocol)
+    resampled = protocol["probe_features"] == "resampled_dropout"
+    slides = Embedded.of_records(dict(zip(files.seeds, files.embeddings, strict=True)), resampled=resampled)
+    pairs = [(seed, fold) for seed in files.seeds for fold in range(len(files.splits))]
+    models = {pair: Path(record).parent for pair, record in zip(pairs, files.models, strict=True)}
+    rna = PooledInputs(
+        units=to_units(read_cohort(files.cohort)[0], protocol["unit"]),
+        inputs=["rna"],
+        pooling="mean",
+        index=None,
+        expression=files.expression,
+        genes=files.genes,
+        rna_scaling=protocol["rna_scaling"],
+        clip=files.clip,
+    )
+    plan = Plan(
+        cohort=files.cohort,
+        splits=files.splits,
+        support="",
+        protocol=protocol,
+        tasks=files.tasks,
+        shots=[],
+        seeds=files.seeds,
+        bins=files.bins,
+        method={**files.method, "adapt": {**files.method["adapt"], "dropout": resampled}},
+        genes=files.genes,
+    )
+    predict_method(plan, AdaptedInputs(slides, rna, models), str(Path(manifest).parent), manifest, label)
+
+
+@dataclass(frozen=True)
+class AdaptedVectors:
+    """What one question is answered from: the source's network and the target's units."""
+
+    network: PairedNetwork
+    train: AdaptedUnits
+    evaluation: AdaptedUnits
+
+
+@dataclass
+class AdaptedInputs:
+    """Slide vectors of the source's slide encoder, and the target's own genes, scaled by its training patients."""
+
+    slides: Embedded
+    rna: PooledInputs
+    models: Mapping[tuple[int, int], Path]
+    """(seed, fold) -> folder of the source's model."""
+    _open: dict[tuple[int, int], PairedNetwork] = field(default_factory=dict)
+
+    def digest(self, fold_number: int) -> str:
+        """From the fold's slide vectors and models of all seeds, expression and genes."""
+        models = {str(key): model_digest(path) for key, path in self.models.items() if key[1] == fold_number}
+        parts = {"slides": self.slides.digest(fold_number), "rna": self.rna.digest(fold_number), "models": models}
+        return digest(parts)
+
+    def vectors(
+        self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
+    ) -> AdaptedVectors:
+        """The units' slide vectors and genes, with the source's network of this fold and seed."""
+        asked = (fold, fold_number, seed, train, evaluation)
+        slides, rna = self.slides.vectors(*asked), self.rna.vectors(*asked)
+        key = (seed, fold_number)
+        if key not in self._open:
+            self._open = {key: load_model(self.models[key]).network}
+        units = [AdaptedUnits(getattr(slides, side), getattr(rna, side)[0]) for side in ("train", "evaluation")]
+        return AdaptedVectors(self._open[key], *units)
+
+
+def adapt_and_predict(
+    inputs: AdaptedVectors,
+    question: Question,
+    method: Mapping[str, Any],
+    scorer: Scorer | None,
+    *,
+    device: str = "auto",
+) -> Prediction:
+    """Train RNA embedding and head on the question's training units and predict its evaluation units.
+
+    method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
+    embedding, dropout). The last epoch is reported; with a ``scorer`` the one with the best score (the first of
+    equals), the published habit that the auditor calls a leak.
+    """
+    probe, seed = method["probe"], fold_seed(question.seed, question.fold)
+    survival = question.task == "survival"
+    settings = AdaptationSettings(
+        **{key: probe[key] for key in ("epochs", "batch_size", "weight_decay")},
+        **method["adapt"],
+        learning_rate=probe["survival_learning_rate" if survival else "learning_rate"],
+        seed=seed,
+    )
+    train, evaluation = _standardized(inputs) if probe["standardize"] else (inputs.train, inputs.evaluation)
+    network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
+    model = AdaptedModel(network, probe["survival_bins"] if survival else len(question.classes), seed)
+    best: list[tuple[float, Prediction]] = []
+
+    def predict(epoch: int) -> Prediction:
+        logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
+        return to_prediction(logits, question.train, epoch)
+
+    def judge(epoch: int) -> None:
+        prediction = predict(epoch)
+        score = scorer(prediction)  # type: ignore[misc]
+        if not best or score > best[0][0]:
+            best[:] = [(score, prediction)]
+
+    label = f"adapt {method['family']} {question.task} fold {question.fold}"
+    loss_of = loss_on(question.train, label_smoothing=probe["label_smoothing"])
+    on_epoch = None if scorer is None else judge
+    train_adapted(model, train, loss_of, settings, label=label, on_epoch=on_epoch, device=device)
+    return best[0][1] if best else predict(settings.epochs)
+
+
+def _standardized(inputs: AdaptedVectors) -> tuple[AdaptedUnits, AdaptedUnits]:
+    """Slide vectors by mean and deviation of the training units; those of the RNA are still to be learned."""
+    mean, deviation = inputs.train.slides.mean((0, 1)), inputs.train.slides.std((0, 1))
+    deviation[deviation == 0] = 1.0
+    sides = [AdaptedUnits((side.slides - mean) / deviation, side.genes) for side in (inputs.train, inputs.evaluation)]
+    return sides[0], sides[1]
