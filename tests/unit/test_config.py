@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mirrorflow import config as configs
+from mirrorflow.adaptations import adapted_cohorts
 from mirrorflow.config import (
     METHOD_DEFAULTS,
     PROTOCOL_PRESETS,
@@ -363,3 +364,60 @@ def test_the_order_of_keys_does_not_matter():
         return value
 
     assert json.dumps(resolve(turned(raw))) == json.dumps(resolve(raw))
+
+
+# Adaptation.
+
+
+def with_pair(**changes: Any) -> dict[str, Any]:
+    """Two cohorts and an adaptation from the first to the second."""
+    raw = minimal(methods={"mirror": {}, "tangle": {}, "linear": {}})
+    raw["cohorts"]["b"] = raw["cohorts"]["a"] | {"encoders": ["uni", "other"], "features": {"uni": "x", "other": "y"}}
+    return raw | {"adaptation": {"a": {"targets": ["b"]} | changes}}
+
+
+def test_an_adaptation_takes_what_both_cohorts_have():
+    raw = with_pair() | {"protocols": {"honest": {}, "paper": {"splits": "random"}}}
+    raw |= {"evaluation": {"optimism": {"habits": ["epoch"]}}}
+    config = resolve(raw)
+    entry = config["adaptation"]["a"]
+    assert (entry["methods"], entry["encoders"]) == (["mirror", "tangle"], ["uni"])
+    assert entry["protocols"] == ["honest", "paper"], "protocols of single habits take no part"
+    (pair,) = adapted_cohorts(config).items()
+    assert pair[0] == "b--from--a"
+    assert (pair[1]["target"], pair[1]["source"]) == ("b", "a")
+    assert adapted_cohorts(resolve(minimal())) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"targets": ["c"]}, ["adaptation.a.targets: 'c' is no cohort (there: a, b)"]),
+        ({"targets": ["a"]}, ["adaptation.a.targets: 'a' is the source itself"]),
+        ({"targets": []}, ["adaptation.a.targets", "non-empty"]),
+        ({"methods": ["linear"]}, ["adaptation.a.methods: 'linear' is not pretrained", "mirror, tangle"]),
+        ({"methods": ["mirror--x"]}, ["adaptation.a.methods: 'mirror--x' is no method of this run"]),
+        ({"encoders": ["other"]}, ["adaptation.a.encoders: 'other' is no encoder of a"]),
+        ({"protocols": ["paper"]}, ["adaptation.a.protocols: 'paper' is no protocol (there: honest)"]),
+        ({"embedding_learning_rate": 0}, ["adaptation.a.embedding_learning_rate"]),
+    ],
+)
+def test_what_an_adaptation_cannot_be_is_named(changes, said):
+    message = refused(with_pair(**changes))
+    assert [part for part in said if part not in message] == []
+
+
+def test_an_adaptation_needs_its_source_a_shared_encoder_and_something_pretrained():
+    assert "adaptation.x: no cohort 'x'" in refused(with_pair() | {"adaptation": {"x": {"targets": ["b"]}}})
+    raw = with_pair()
+    raw["cohorts"]["b"]["encoders"] = ["other"]
+    assert "adaptation.a.encoders: a, b share no encoder" in refused(raw)
+    assert "this run pretrains nothing" in refused(with_pair() | {"methods": {"linear": {}}})
+    blind = with_pair() | {"methods": {"mirror": {"inputs": ["slides"]}}}
+    assert "'mirror' is run on slides; it takes slides and rna" in refused(blind)
+
+
+def test_names_of_pairs_are_no_cohorts_of_ones_own():
+    raw = with_pair()
+    raw["cohorts"]["b--from--a"] = raw["cohorts"]["a"]
+    assert "cohorts.b--from--a: names with --from-- are those of adaptation" in refused(raw)

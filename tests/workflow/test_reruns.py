@@ -40,7 +40,12 @@ def test_table_has_every_key(example: Example) -> None:
             {"make_results", "draw_figures", "evaluate"},
         ),
         ("features.batch_size", set(), {"extract_features", "index_features"}),
-        ("embed.draws", {"embed"}, {"pretrain_mirror", "fit_baseline", "select_genes", "make_splits"}),
+        (
+            "adaptation.<name>.embedding_learning_rate",
+            {"adapt"},
+            {"embed_target", "pretrain_mirror", "embed", "probe_mirror", "select_genes"},
+        ),
+        ("embed.draws", {"embed", "embed_target"}, {"pretrain_mirror", "fit_baseline", "select_genes", "make_splits"}),
         ("strict", {"require_honesty", "evaluate"}, {"audit", "fit_baseline", "probe_mirror"}),
         ("splits.seed", {"make_splits", "draw_support", "select_genes"}, {"build_cohort", "index_features"}),
     ],
@@ -53,7 +58,9 @@ def test_a_change_starts_these_rules_and_no_other(
     assert not untouched & (outcome.changed | outcome.after)
 
 
-@pytest.mark.parametrize(("number", "rules"), [("SEGMENTATION", {"patch_slides"}), ("PROBE", {"probe_mirror"})])
+@pytest.mark.parametrize(
+    ("number", "rules"), [("SEGMENTATION", {"patch_slides"}), ("PROBE", {"probe_mirror"}), ("ADAPTATION", {"adapt"})]
+)
 def test_a_raised_version_starts_its_rules(example: Example, number: str, rules: set[str]) -> None:
     outcome = example.after_version(number)
     assert outcome.changed == rules

@@ -1,4 +1,4 @@
-"""config/tcga.yaml is planned from nothing, and every published cell of Tables III and IV has its job."""
+"""config/tcga.yaml is planned from nothing, and every published cell of Tables III, IV, IX and X has its job."""
 
 import re
 from pathlib import Path
@@ -33,6 +33,35 @@ def test_every_published_cell_is_listed(said: str) -> None:
     for cohort, encoder, method in set(zip(cells["cohort"], cells["encoder"], cells["method"], strict=True)):
         assert ("paper", titles[cohort], encoder, method) in predicted
         assert ("honest", titles[cohort], encoder, method) in predicted
+
+
+def test_every_published_cell_of_adaptation_is_listed(said: str) -> None:
+    """Tables IX and X, less CPTAC-KIDNEY: that cohort is a user's own (README)."""
+    config = resolve(yaml.safe_load(TCGA.read_text()))
+    predicted = set(PREDICTED.findall(said))
+    titles = {entry["title"]: name for name, entry in config["cohorts"].items()}
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv")
+    cells = published[(published["paper"] == "mirror") & published["table"].isin(["IX", "X"])]
+    assert set(cells["setting"]) == {"adapt-from-BRCA"}
+    assert set(cells["cohort"]) - set(titles) == {"CPTAC-KIDNEY"}
+    cells = cells[cells["cohort"].isin(titles)]
+    for cohort, encoder, method in set(zip(cells["cohort"], cells["encoder"], cells["method"], strict=True)):
+        for protocol in config["protocols"]:
+            assert (protocol, f"{titles[cohort]}--from--brca", encoder, method) in predicted
+    assert "results/tcga/tables/adaptation_subtyping.md" in said
+    assert "results/tcga/tables/adaptation_survival.md" in said
+
+
+def test_a_pair_is_made_from_the_sources_models_and_the_targets_genes(said: str) -> None:
+    jobs = planned_from(said)
+    pairs, methods, protocols = 3, 2, 3
+    assert jobs["adapt"] == jobs["embed_target"] == pairs * methods * protocols  # each protocol has a basis of its own
+    assert jobs["audit"] == jobs["evaluate"] == jobs["require_honesty"] == (4 + pairs) * protocols
+    manifest = "results/tcga/predictions/honest/rcc--from--brca/phikon/mirror/manifest.json"
+    (job,) = re.findall(rf"rule adapt:\n +input: (.*)\n +output: {re.escape(manifest)}", said)
+    assert "/rcc/genes/fold4.tsv" in job
+    assert "/brca/models/phikon/mirror/seed42/fold4/done.json" in job
+    assert "/rcc/models/" not in job
 
 
 def test_slides_rna_tables_and_folds_come_from_where_they_are_published(said: str) -> None:
