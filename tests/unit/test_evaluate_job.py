@@ -111,6 +111,24 @@ def test_metrics_name_where_a_cell_comes_from(tmp_path):
     assert (cells.loc[cells["metric"] == "c_index", "tau_days"] == "").all()
 
 
+def test_an_adapted_cohort_is_held_against_its_targets_reference_and_stands_in_no_main_table(tmp_path):
+    adapted, reference = predictions(tmp_path, cohort="brca--from--demo"), predictions(tmp_path, method="majority")
+    metrics = tmp_path / "metrics.tsv"
+    settings = SETTINGS | {"reference": "majority"}
+    evaluate([adapted], *who(tmp_path), str(metrics), settings, beside=[reference])
+    cells = read_numbers(metrics, NUMBERS)
+    assert set(cells["cohort"]) == {"brca--from--demo"}
+    assert set(cells["method"]) == {"linear"}
+    accuracy = cells[cells["metric"] == "accuracy"].iloc[0]
+    assert accuracy["reference"] == "majority"
+    assert accuracy["difference"] == 0  # the same predictions under two names
+    config = CONFIG | {"cohorts": {"brca--from--demo": {"simulated": True, "adapted_from": "demo"}}}
+    results, names = str(tmp_path / "results.csv"), str(RESOURCES / "names.tsv")
+    make_results([str(metrics)], str(RESOURCES / "published_results.csv"), names, results, config)
+    make_main_table(results, names, "subtyping", str(tmp_path / "main_subtyping"), ["linear"], {}, "test")
+    assert (tmp_path / "main_subtyping.csv").read_text().splitlines() == ["protocol,encoder,method"]
+
+
 def test_folds_stand_in_their_order_also_beyond_ten(tmp_path):
     evaluate([predictions(tmp_path, folds=11)], *who(tmp_path, 11), str(tmp_path / "metrics.tsv"), SETTINGS)
     by_fold = read_text_sheet(tmp_path / "metrics.tsv").query("metric == 'auroc'")["by_fold"].iloc[0].split()

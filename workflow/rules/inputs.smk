@@ -372,6 +372,17 @@ def own_manifests(wildcards):
     ]
 
 
+def targets_reference(wildcards):
+    """Manifests of the reference on a pair's target, which the pair's methods are held against; else nothing."""
+    reference, target = config["evaluation"]["reference"], home_of(wildcards.cohort)
+    if wildcards.cohort not in ADAPTED or reference not in config["methods"]:
+        return []
+    return [
+        f"{RESULTS}/predictions/{wildcards.protocol}/{target}/{encoder}/{reference}/manifest.json"
+        for encoder in encoders_of(target, reference)
+    ]
+
+
 def unless_pair(function):
     """Input function for files that a pair has none of: k-shot settings, models of its own."""
     return lambda wildcards: [] if wildcards.cohort in ADAPTED else function(wildcards)

@@ -4,6 +4,7 @@
 rule evaluate:
     input:
         manifests=own_manifests,
+        beside=targets_reference,
         # not ancient: an audit that finds a leak withholds the numbers
         audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
         cohort=cohort_file,

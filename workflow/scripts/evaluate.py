@@ -12,4 +12,5 @@ with door(snakemake):
         snakemake.output.metrics,
         snakemake.params.settings,
         audit=snakemake.input.audit,
+        beside=snakemake.input.beside,
     )

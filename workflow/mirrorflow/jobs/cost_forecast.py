@@ -88,7 +88,9 @@ GROWTH: dict[str, tuple[Callable[[Extent], float], str]] = {
     "pretrain_mirror": (lambda extent: extent.units * TRAINED * extent.pretrain_epochs, "units x epochs"),
     "train_supervised": (lambda extent: extent.units * TRAINED * extent.supervised_epochs, "units x epochs"),
     "embed": (lambda extent: extent.units, "units"),
+    "embed_target": (lambda extent: extent.units, "units"),
     "probe_mirror": (lambda extent: extent.units, "units"),
+    "adapt": (lambda extent: extent.units, "units"),
     "fit_baseline": (lambda extent: extent.units, "units"),
     "evaluate": (lambda extent: extent.units, "units"),
 }

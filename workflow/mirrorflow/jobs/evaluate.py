@@ -34,13 +34,15 @@ def evaluate(
     settings: Mapping[str, Any],
     *,
     audit: str = "",
+    beside: Sequence[str] = (),
 ) -> None:
     """Score every method of a protocol and cohort from its predictions files.
 
     manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
     training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
     seed, reference (the method that others are held against), label_smoothing (by method), strict.
-    audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row.
+    audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row. beside: manifests
+    of the reference alone, where it was predicted under another cohort's name (an adapted one's target): no rows.
     """
     if audit and is_withheld(json.loads(Path(audit).read_text()), strict=settings["strict"]):
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
@@ -55,8 +57,9 @@ def evaluate(
     if not cells:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
-    rows = with_verdicts(cells, settings.get("reference", ""), settings["confidence"])
-    write_sheet(destination, pd.DataFrame(rows, columns=CELL_COLUMNS))
+    others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
+    rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
 def training_patients(cohort: str, splits: Sequence[str]) -> dict[int, pd.DataFrame]:

@@ -136,7 +136,7 @@ class _Run:
         head = {"params": list(model.head.parameters()), "lr": settings.learning_rate}
         embedding = {"params": list(model.network.rna_embedding().parameters()), "lr": settings.embedding_learning_rate}
         head["weight_decay"], embedding["weight_decay"] = settings.weight_decay, settings.embedding_weight_decay
-        self.optimizer = torch.optim.Adam([head, embedding])
+        self.optimizer = torch.optim.Adam([head, embedding], fused=True)
 
     def epoch(self, epoch: int) -> float:
         """Train one epoch; returns its mean loss."""
