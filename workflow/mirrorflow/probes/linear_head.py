@@ -54,7 +54,9 @@ def fit_linear_head(
     head = nn.utils.skip_init(nn.Linear, data.shape[-1], outputs)
     nn.init.normal_(head.weight, std=0.01, generator=generator)
     nn.init.zeros_(head.bias)
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    # A penalty on the biases would pull every class to the same share.
+    groups = [{"params": [head.weight], "weight_decay": settings.weight_decay}, {"params": [head.bias]}]
+    optimizer = torch.optim.Adam(groups, lr=settings.learning_rate)
     loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
     best: tuple[float, Prediction] | None = None
     for epoch in range(settings.epochs):
