@@ -6,7 +6,8 @@ Of each outer fold asked for, the published training patients are split again (s
 held out). Genes are chosen, values scaled and MIRROR pretrained on the inner training part alone; then every probe
 of PROBES is fitted on its embeddings and judged on the inner held-out part, beside the simple models on the same
 patients. One JSON line a trial and fold goes to ``--log`` (appended); embeddings are kept in results/inner_folds/, so
-that further probes cost seconds. Needs ../shared/tcga; about two minutes a trial and fold. Width 192, bags of 64 unless a trial says otherwise; ``tokens``, ``width`` etc. are keys of `pretrain`.
+that further probes cost seconds. Needs ../shared/tcga; about two minutes a trial and fold. Trials change BASE (keys of
+the config's section `pretrain`).
 """
 
 import argparse
