@@ -180,3 +180,15 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     assert jobs["audit"] == jobs["evaluate"] == 2
     assert jobs["select_genes"] == 4  # one new basis, two folds, each with the genes of its support sets
     assert jobs["make_splits"] == 1
+
+
+def test_sensitivity_on_request(tiny: Path) -> None:
+    succeed(tiny, TINY, "make_sensitivity")
+    table = pd.read_csv(tiny / "results/tiny/tables/sensitivity.csv")
+    assert set(table["method"]) == {"mirror", "tangle"}
+    assert set(table["protocol"]) == {"honest", "paper"}
+    assert (table["mean"] > 0).all()
+    assert set(table["comparable"]) == {"no"}
+    units = pd.read_csv(next((tiny / "results/tiny/sensitivity/honest").rglob("mirror.tsv")), sep="\t")
+    assert units["fold"].nunique() == 2
+    assert units["unit"].is_unique, "site-preserved folds evaluate every unit once"

@@ -370,3 +370,32 @@ def models_of(cohort):
 def model_records(wildcards):
     """Records of every pretrained model of the wildcard's cohort."""
     return models_of(wildcards.cohort)
+
+
+# sensitivity
+
+SENSITIVITY = f"{RESULTS}/sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
+
+
+def frozen_embeddings(wildcards):
+    """Records of the frozen embeddings of the protocol's basis, one per seed, also where its probe draws anew."""
+    pattern = f"{EMBEDDINGS}/done.json".replace("{basis}", basis_of(protocol_of(wildcards)))
+    return expand(pattern, **dict(wildcards.items()), seed=config["seeds"], mode="frozen")
+
+
+def frozen_models(wildcards):
+    """Records of the pretrained models behind them: seed by seed, fold by fold."""
+    pattern = MODEL.replace("{genes}", "").replace("{basis}", basis_of(protocol_of(wildcards)))
+    return expand(f"{pattern}/done.json", **dict(wildcards.items()), seed=config["seeds"], fold=FOLDS)
+
+
+def sensitivity_cases():
+    """Every pretrained method under every protocol, cohort and encoder; habits of the optimism table apart."""
+    return [
+        {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
+        for protocol in PROTOCOLS
+        if protocol not in HABITS
+        for cohort in COHORTS
+        for method in PRETRAINED
+        for encoder in encoders_of(cohort, method)
+    ]
