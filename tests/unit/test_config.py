@@ -15,6 +15,8 @@ from mirrorflow.config import (
     basis_of,
     few_shot_prefix,
     fill_defaults,
+    has_epochs,
+    inner_prefixes,
     load_schema,
     pretrain_settings,
     resolve,
@@ -363,3 +365,18 @@ def test_the_order_of_keys_does_not_matter():
         return value
 
     assert json.dumps(resolve(turned(raw))) == json.dumps(resolve(raw))
+
+
+def test_inner_folds_are_asked_for_by_a_nested_epoch_alone():
+    config = resolve(
+        minimal(splits={"inner_folds": 2}, protocols={"honest": {"epoch": "nested"}, "p": {"preset": "honest"}})
+    )
+    assert inner_prefixes(config, config["protocols"]["honest"]) == ["inner0-", "inner1-"]
+    assert inner_prefixes(config, config["protocols"]["p"]) == []
+
+
+def test_probes_and_networks_have_epochs_and_classical_methods_none():
+    known = dict.fromkeys(name for name in METHOD_DEFAULTS if name != "survpath")  # which needs a file of pathways
+    methods = resolve(minimal(methods=known))["methods"]
+    names = ["mirror", "tangle", "abmil", "ilra-mil", "porpoise"]
+    assert [name for name in methods if has_epochs(methods[name])] == names

@@ -387,6 +387,20 @@ def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> s
     return "few-shot-" if own else ""
 
 
+def inner_prefixes(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    """``inner0-``, ``inner1-``, ...: what the files of a protocol's inner folds begin with, none without ``nested``.
+
+    They stand beside those of the fold: ``genes/inner0-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    count = config["splits"]["inner_folds"] if protocol["epoch"] == "nested" else 0
+    return [f"inner{number}-" for number in range(count)]
+
+
+def has_epochs(method: Mapping[str, Any]) -> bool:
+    """Whether a protocol's ``epoch`` concerns a method: a probe on pretrained vectors, or a network with labels."""
+    return method["family"] in PRETRAINED_FAMILIES or "train" in method
+
+
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top, as far as its
     family knows them; none for a method that is not pretrained.

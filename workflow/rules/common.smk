@@ -8,7 +8,15 @@ from snakemake.exceptions import WorkflowError
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
-from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
+from mirrorflow.config import (
+    HABIT,
+    PRETRAINED_FAMILIES,
+    basis_of,
+    few_shot_prefix,
+    inner_prefixes,
+    pretrain_settings,
+    resolve,
+)
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
@@ -56,7 +64,7 @@ wildcard_constraints:
     source=NAME,
     method=any_of(config["methods"]),
     fold=r"\d+",
-    genes="(few-shot-)?",
+    genes=r"(few-shot-|inner\d+-)?",
     seed=r"\d+",
     shard=r"\d+",
 

@@ -37,7 +37,7 @@ rule convert_expression:
 rule select_genes:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        split=f"{BASIS}/splits/splits_{{fold}}.csv",
+        split=fitted_splits,
         expression=expression_of,
         census=lambda wildcards: cohort_of(wildcards).get("census", []),
         gene_sets=config["expression"]["selection"]["gene_sets"] or [],
@@ -57,6 +57,7 @@ rule select_genes:
         runtime=growing(60),
     params:
         version=versions.SELECTION,
+        # those of k-shot settings and inner folds never see more than their own training patients
         scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
         settings=selection_settings,
         seed=config["splits"]["seed"],

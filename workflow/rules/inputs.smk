@@ -159,7 +159,7 @@ def source_of(wildcards):
 def selection_settings(wildcards):
     """What chooses the genes of a basis; those of the k-shot settings are chosen without labels."""
     selection = config["expression"]["selection"]
-    if wildcards.genes:
+    if wildcards.genes == "few-shot-":
         label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
         selection = {**label_free, "method": "variance"}
     return {
@@ -182,6 +182,23 @@ def split_files(wildcards):
     """The split files a basis reads."""
     folder = split_folder(wildcards)
     return [f"{folder}/splits_{fold}.csv" for fold in FOLDS] if folder else []
+
+
+SPLITS = f"{BASIS}/splits"
+INNER = [f"inner{number}-" for number in range(config["splits"]["inner_folds"])]
+
+
+def inner_of(genes):
+    """``inner<j>-`` where genes and models are those of an inner fold, else nothing: its split files begin so, too."""
+    return genes if genes.startswith("inner") else ""
+
+
+def fitted_splits(wildcards):
+    """Split files whose training patients genes and models are fitted on: of one fold, or of every fold of a job."""
+    folder = SPLITS.format(basis=wildcards.basis, cohort=wildcards.cohort)
+    folds = [wildcards.fold] if "fold" in wildcards.keys() else FOLDS
+    paths = [f"{folder}/{inner_of(wildcards.genes)}splits_{fold}.csv" for fold in folds]
+    return paths[0] if "fold" in wildcards.keys() else paths
 
 
 # pretrain
@@ -217,14 +234,14 @@ def basis_file(pattern):
     )
 
 
-def basis_splits(wildcards):
-    """Split files of the protocol's basis."""
+def basis_splits(wildcards, prefix=""):
+    """Split files of the protocol's basis; ``prefix`` picks those of an inner fold."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/splits_{fold}.csv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{wildcards.cohort}/splits/{prefix}splits_{fold}.csv" for fold in FOLDS]
 
 
 def basis_genes(wildcards, prefix=""):
-    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings."""
+    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings or of an inner fold."""
     basis = basis_of(protocol_of(wildcards))
     return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
 
@@ -235,12 +252,30 @@ def few_shot_genes(wildcards):
     return basis_genes(wildcards, prefix) if prefix else []
 
 
+def of_inner_folds(paths):
+    """Input function: ``paths(wildcards, prefix)`` of each inner fold on which the protocol chooses its epoch."""
+    return lambda wildcards: [
+        path for prefix in inner_prefixes(config, protocol_of(wildcards)) for path in paths(wildcards, prefix)
+    ]
+
+
+def used_inner_splits(wildcards):
+    """Split files of the inner folds, where a method of the run has epochs."""
+    return of_inner_folds(basis_splits)(wildcards) if PRETRAINED or SUPERVISED else []
+
+
+def used_inner_genes(wildcards):
+    """Gene manifests of the inner folds, where a method with epochs sees the selected genes."""
+    names = [name for name in SUPERVISED if sees_genes(name)]
+    return of_inner_folds(basis_genes)(wildcards) if PRETRAINED or names else []
+
+
 def basis_models(wildcards):
-    """Records of the pretrained models of the protocol's basis, those of the k-shot settings among them."""
-    basis = basis_of(protocol_of(wildcards))
+    """Records of the pretrained models of the protocol's basis, those of k-shot settings and inner folds among them."""
+    basis, protocol = basis_of(protocol_of(wildcards)), protocol_of(wildcards)
     return [
         f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/{prefix}fold{fold}/done.json"
-        for prefix in dict.fromkeys(["", few_shot_prefix(config, protocol_of(wildcards))])
+        for prefix in dict.fromkeys(["", few_shot_prefix(config, protocol), *inner_prefixes(config, protocol)])
         for method in PRETRAINED
         for encoder in encoders_of(wildcards.cohort, method)
         for seed in config["seeds"]
@@ -249,7 +284,7 @@ def basis_models(wildcards):
 
 
 def embedding_records(wildcards, prefix=""):
-    """One record per seed; ``prefix`` picks the models of the k-shot settings."""
+    """One record per seed; ``prefix`` picks the models of the k-shot settings or of an inner fold."""
     basis, mode = (
         basis_of(protocol_of(wildcards)),
         protocol_of(wildcards)["probe_features"],
@@ -287,19 +322,20 @@ def gene_set_file(wildcards):
     return [] if sets == "random" else sets
 
 
-def sees_selected_genes(wildcards):
-    """Whether the method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
-    return "rna" in config["methods"][wildcards.method]["inputs"] and not gene_set_file(wildcards)
+def sees_genes(name):
+    """Whether a method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+    method = config["methods"][name]
+    return "rna" in method["inputs"] and method.get("gene_sets", "random") == "random"
 
 
-def gene_inputs(wildcards):
-    """Gene manifests, for methods that see the selected genes."""
-    return basis_genes(wildcards) if sees_selected_genes(wildcards) else []
+def gene_inputs(wildcards, prefix=""):
+    """Gene manifests, for methods that see the selected genes; ``prefix`` picks those of an inner fold."""
+    return basis_genes(wildcards, prefix) if sees_genes(wildcards.method) else []
 
 
 def few_shot_gene_inputs(wildcards):
     """Gene manifests of the k-shot settings, for methods that see the selected genes."""
-    return few_shot_genes(wildcards) if sees_selected_genes(wildcards) else []
+    return few_shot_genes(wildcards) if sees_genes(wildcards.method) else []
 
 
 def manifests(protocols, cohorts):

@@ -13,7 +13,7 @@ rule pretrain_mirror:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        splits=of_folds(f"{BASIS}/splits/splits_{{fold}}.csv"),
+        splits=fitted_splits,
         genes=of_folds(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
     output:
         records=of_folds(f"{MODEL}/done.json"),

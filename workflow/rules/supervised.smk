@@ -14,6 +14,8 @@ rule train_supervised:
         genes=gene_inputs,
         few_shot_genes=few_shot_gene_inputs,
         gene_sets=gene_set_file,
+        inner_splits=of_inner_folds(basis_splits),
+        inner_genes=of_inner_folds(gene_inputs),
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:
