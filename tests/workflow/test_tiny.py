@@ -180,3 +180,21 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     assert jobs["audit"] == jobs["evaluate"] == 2
     assert jobs["select_genes"] == 4  # one new basis, two folds, each with the genes of its support sets
     assert jobs["make_splits"] == 1
+
+
+@pytest.mark.parametrize("gpu_share", [1, 2])
+def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(
+    tiny: Path, tmp_path: Path, gpu_share: int
+) -> None:
+    settings = {"splits.inner_folds": 2, "compute.gpu_share": gpu_share}
+    last = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last}))
+    assert "make_inner_splits" not in jobs
+    assert "pretrain_mirror" not in jobs
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last | {"epoch": "nested"}}))
+    assert jobs["make_inner_splits"] == 1
+    assert jobs["select_genes"] == 4  # two folds, two inner folds
+    assert jobs["pretrain_mirror"] == 2 * 4 // gpu_share  # mirror and tangle; none for the k-shot settings
+    assert jobs["embed"] == 2 * 2
+    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 2, 1)
+    assert not {"make_splits", "draw_support", "extract_features"} & set(jobs)
