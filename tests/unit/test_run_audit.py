@@ -28,6 +28,7 @@ def audited(
     few_shot_seen: list[list[str]] | None = None,
     expression: str | None = None,
     inner: list[list[Fold]] | None = None,
+    own: list[list[str]] | None = None,
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
@@ -55,6 +56,10 @@ def audited(
             few_shot_genes.append(str(folder / f"few-shot-fold{number}.tsv"))
             seen_there = json.dumps({"label_patients": few_shot_seen[number]})
             Path(few_shot_genes[-1]).with_suffix(".json").write_text(seen_there)
+    own_genes = [str(folder / "genes" / "mirror--genes-a" / f"fold{number}.tsv") for number in range(len(own or []))]
+    for path, labels in zip(own_genes, own or [], strict=True):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
     inner_splits, inner_genes = [], []
     for number, parts in enumerate(inner or []):
         for k, part in enumerate(parts):
@@ -89,6 +94,7 @@ def audited(
         expression=expression,
         inner_splits=inner_splits,
         inner_genes=inner_genes,
+        own_genes=own_genes,
     )
     return json.loads((folder / "audit.json").read_text())
 
@@ -171,3 +177,11 @@ def test_an_inner_fold_with_evaluation_patients_stops_an_honest_run(tmp_path):
     ]
     with pytest.raises(MirrorflowError, match="the epoch is chosen with 1 evaluation patients of the fold"):
         stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_genes_that_a_method_has_for_itself_are_audited_too(tmp_path):
+    assert beside_few_events(audited(tmp_path, CLEAN, own=[["A", "B"], ["C"]])) == []
+    record = audited(tmp_path, CLEAN, own=[["A", "B"], ["C", "A"]])
+    assert beside_few_events(record) == [("leak", "gene_labels", 1)]
+    text = "genes of mirror--genes-a were chosen with the subtype labels of 1 evaluation patients"
+    assert text in (tmp_path / "audit.md").read_text()

@@ -205,6 +205,18 @@ def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else
         assert len(differences(COHORT, ENCODER, PAPER, MIRROR, "", name=name)) == 1 + len(changes)
 
 
+@pytest.mark.parametrize(("variant", "method"), [("genes-porpoise", "families"), ("genes-survpath", "pathways")])
+def test_gene_sets_of_other_methods_differ_by_where_their_genes_come_from(variant, method):
+    whole = MIRROR | {"inputs": ["slides", "rna"]}
+    selection = {"method": method, "census": False}
+    (sets, always) = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=selection)
+    assert "not shown to be the paper's" in sets
+    assert always == ALWAYS
+    other = {"method": "rfe", "census": True}
+    found = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=other)
+    assert found[:2] == [f"genes: rfe (paper: {method})", "genes joined with the census"]
+
+
 def test_ablations_stand_beside_their_own_published_rows():
     table = joined(*(cell(method=name) for name in ("mirror", *PAPER_VARIANTS)))
     label = published_key(NAMES, "method")

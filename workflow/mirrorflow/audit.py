@@ -6,7 +6,7 @@ better or less comparable than a reader would assume, without that.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import pandas as pd
 
@@ -123,6 +123,11 @@ def _gene_labels(what: str, folds: Sequence[Fold], lists: Sequence[Sequence[str]
         if leaked:
             text = f"{what} were chosen with the subtype labels of {len(leaked)} evaluation patients"
             yield Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked))
+
+
+def audit_gene_labels(what: str, fold: Fold, number: int, seen: Sequence[str]) -> list[Finding]:
+    """Evaluation patients of one fold whose subtype labels chose its genes."""
+    return [replace(finding, fold=number) for finding in _gene_labels(what, [fold], [seen])]
 
 
 def unseen_by(fold: Fold, inner: Fold) -> Fold:

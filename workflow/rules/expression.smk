@@ -40,15 +40,15 @@ rule select_genes:
         split=fitted_splits,
         expression=expression_of,
         census=lambda wildcards: cohort_of(wildcards).get("census", []),
-        gene_sets=config["expression"]["selection"]["gene_sets"] or [],
+        gene_sets=lambda wildcards: selection_of(config, variant_method(wildcards))["gene_sets"] or [],
     output:
         # kept where they are valid: the elimination costs minutes a fold
-        manifest=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
-        record=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.json"),
+        manifest=update(f"{GENES}.tsv"),
+        record=update(f"{GENES}.json"),
     log:
-        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.log",
+        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.tsv"
+        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 2

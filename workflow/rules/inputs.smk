@@ -156,9 +156,23 @@ def source_of(wildcards):
     return config["expression"]["sources"][wildcards.source]
 
 
+GENES = f"{BASIS}/genes/{{variant}}{{genes}}fold{{fold}}"
+
+
+def variant_method(wildcards):
+    """The method whose own genes are chosen; None: those of the run."""
+    return wildcards.variant.rstrip("/") or None
+
+
+def genes_of(basis, cohort, method, prefix):
+    """Gene manifests of the folds that a method sees (None: the run's); ``prefix``: of k-shot settings or inner folds."""
+    folder = f"{RESULTS}/{basis}/{cohort}/genes/{gene_variant(config, method)}"
+    return [f"{folder}{prefix}fold{fold}.tsv" for fold in FOLDS]
+
+
 def selection_settings(wildcards):
     """What chooses the genes of a basis; those of the k-shot settings are chosen without labels."""
-    selection = config["expression"]["selection"]
+    selection = selection_of(config, variant_method(wildcards))
     if wildcards.genes == "few-shot-":
         label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
         selection = {**label_free, "method": "variance"}
@@ -201,6 +215,12 @@ def fitted_splits(wildcards):
     return paths[0] if "fold" in wildcards.keys() else paths
 
 
+def fitted_genes(wildcards):
+    """Gene manifests of a pretrained method: of one fold, or of every fold of a job."""
+    paths = genes_of(wildcards.basis, wildcards.cohort, wildcards.method, wildcards.genes)
+    return paths[int(wildcards.fold)] if "fold" in wildcards.keys() else paths
+
+
 # pretrain
 
 MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}"
@@ -241,14 +261,14 @@ def basis_splits(wildcards, prefix=""):
 
 
 def basis_genes(wildcards, prefix=""):
-    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings or of an inner fold."""
-    basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{wildcards.cohort}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
+    """Gene manifests of the protocol's basis, the method's own where it has such; ``prefix`` as :func:`genes_of`."""
+    basis, method = basis_of(protocol_of(wildcards)), getattr(wildcards, "method", None)
+    return genes_of(basis, wildcards.cohort, method, prefix)
 
 
 def few_shot_genes(wildcards):
     """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    prefix = few_shot_prefix(config, protocol_of(wildcards), getattr(wildcards, "method", None))
     return basis_genes(wildcards, prefix) if prefix else []
 
 
@@ -266,8 +286,26 @@ def used_inner_splits(wildcards):
 
 def used_inner_genes(wildcards):
     """Gene manifests of the inner folds, where a method with epochs sees the selected genes."""
-    names = [name for name in SUPERVISED if sees_genes(name)]
-    return of_inner_folds(basis_genes)(wildcards) if PRETRAINED or names else []
+    names = [name for name in PRETRAINED + SUPERVISED if sees_genes(name) and name not in OWN_GENES]
+    return of_inner_folds(basis_genes)(wildcards) if names else []
+
+
+def prefixes_of(protocol, method):
+    """What the names of a method's genes and models begin with: the folds', k-shot settings', inner folds'."""
+    inner = inner_prefixes(config, protocol) if has_epochs(config["methods"][method]) else []
+    return list(dict.fromkeys(["", few_shot_prefix(config, protocol, method), *inner]))
+
+
+def own_genes(wildcards):
+    """Gene manifests of the methods that have a selection of their own, whatever they are made for."""
+    protocol = protocol_of(wildcards)
+    return [
+        path
+        for method in OWN_GENES
+        if encoders_of(wildcards.cohort, method)
+        for prefix in prefixes_of(protocol, method)
+        for path in genes_of(basis_of(protocol), wildcards.cohort, method, prefix)
+    ]
 
 
 def basis_models(wildcards):
@@ -275,8 +313,8 @@ def basis_models(wildcards):
     basis, protocol = basis_of(protocol_of(wildcards)), protocol_of(wildcards)
     return [
         f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/{prefix}fold{fold}/done.json"
-        for prefix in dict.fromkeys(["", few_shot_prefix(config, protocol), *inner_prefixes(config, protocol)])
         for method in PRETRAINED
+        for prefix in prefixes_of(protocol, method)
         for encoder in encoders_of(wildcards.cohort, method)
         for seed in config["seeds"]
         for fold in FOLDS
@@ -297,7 +335,7 @@ def embedding_records(wildcards, prefix=""):
 
 def few_shot_embeddings(wildcards):
     """Records of the embeddings that the k-shot settings use, where they have genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    prefix = few_shot_prefix(config, protocol_of(wildcards), wildcards.method)
     return embedding_records(wildcards, prefix) if prefix else []
 
 
@@ -307,6 +345,12 @@ def tasks_of(wildcards):
 
 
 # baselines, supervised
+
+
+def method_settings(wildcards):
+    """What decides a method's values: not where it is run, nor what chooses its genes (they are an input)."""
+    elsewhere = ("cohorts", "encoders", "selection")
+    return {key: value for key, value in config["methods"][wildcards.method].items() if key not in elsewhere}
 
 
 def pooled_index(wildcards):

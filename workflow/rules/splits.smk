@@ -46,7 +46,7 @@ rule make_inner_splits:
     params:
         version=versions.SPLITS,
         seed=config["splits"]["seed"],
-        per_class=2 if config["expression"]["selection"]["method"] == "rfe" else 0,
+        per_class=2 if any(selection_of(config, name)["method"] == "rfe" for name in config["methods"]) else 0,
     script:
         "../scripts/make_inner_splits.py"
 

@@ -38,7 +38,7 @@ rule train_supervised:
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
-        settings=lambda wildcards: config["methods"][wildcards.method],
+        settings=method_settings,
         rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/train_supervised.py"

@@ -23,4 +23,5 @@ with door(snakemake):
         expression=snakemake.input.expression,
         inner_splits=snakemake.input.inner_splits,
         inner_genes=snakemake.input.inner_genes,
+        own_genes=snakemake.input.own_genes,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow import evidence
-from mirrorflow.audit import LEAK, Finding, unseen_by
+from mirrorflow.audit import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
 from mirrorflow.evidence import Seen
@@ -42,6 +42,8 @@ class Records:
     """Of the methods' predictions."""
     inner_splits: Sequence[Sequence[str]] = ()
     """Split files [inner fold][fold] on which the epoch is chosen."""
+    own_genes: Sequence[str] = ()
+    """Those of ``genes`` that a method has for itself, in a folder of its name."""
 
 
 class Folds:
@@ -70,10 +72,14 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     for manifest in map(Path, records.genes):
         prefix, _, number = manifest.stem.rpartition("fold")
         record = json.loads(manifest.with_suffix(".json").read_text())
-        fold = folds.of(prefix, int(number))
-        findings, seen = evidence.audit_gene_record(fold, int(number), record, f"genes{_purpose(prefix)}")
+        own = str(manifest) in records.own_genes
+        owner = f" of {manifest.parent.name}" if own else ""
+        fold, what = folds.of(prefix, int(number)), f"genes{owner}{_purpose(prefix)}"
+        findings, seen = evidence.audit_gene_record(fold, int(number), record, what)
         found.findings += findings
         found.seen += seen
+        if own:
+            found.findings += audit_gene_labels(what, fold, int(number), record["label_patients"])
     if records.support:
         found.findings += evidence.audit_support(_support_of(records.support, protocol), outer)
     units = to_units(frame, protocol["unit"])

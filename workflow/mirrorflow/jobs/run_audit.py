@@ -31,6 +31,7 @@ def run_audit(
     expression: str | None = None,
     inner_splits: Sequence[str] = (),
     inner_genes: Sequence[str] = (),
+    own_genes: Sequence[str] = (),
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -39,7 +40,8 @@ def run_audit(
     the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
     expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
-    inner fold, where the protocol chooses the epoch on them.
+    inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    selection of their own, in folders of their names.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -54,7 +56,8 @@ def run_audit(
     findings += audit.audit_transductive(
         scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
     )
-    records = Records([*genes, *few_shot_genes, *inner_genes], support, models, manifests, inner)
+    every_gene = [*genes, *few_shot_genes, *inner_genes, *own_genes]
+    records = Records(every_gene, support, models, manifests, inner, own_genes)
     found = gather(records, frame, folds, protocol)
     findings += found.findings
     record = {
