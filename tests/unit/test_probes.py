@@ -12,6 +12,7 @@ from mirrorflow.probes.hazards import curve_risk, hazard_nll, survival_curve
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import (
+    EpochRule,
     Prediction,
     SubtypePrediction,
     SurvivalPrediction,
@@ -220,7 +221,7 @@ def test_with_a_scorer_the_first_of_the_best_epochs_is_reported():
         seen.append(prediction)
         return next(scores)
 
-    best = fit_linear_head(vectors[None], vectors[None], targets, 3, HeadSettings(epochs=5), scorer)
+    best = fit_linear_head(vectors[None], vectors[None], targets, 3, HeadSettings(epochs=5), EpochRule(scorer))
     assert best.epoch == 2
     assert best is seen[1]
     third = head(vectors, vectors, targets, 3, epochs=2, learning_rate=2e-3)

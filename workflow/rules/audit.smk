@@ -13,6 +13,9 @@ rule audit:
         support=basis_file(f"{BASIS}/support/support.tsv"),
         models=basis_models,
         few_shot_genes=few_shot_genes,
+        inner_splits=used_inner_splits,
+        inner_genes=used_inner_genes,
+        own_genes=own_genes,
         expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=lambda wildcards: manifests([wildcards.protocol], [wildcards.cohort]),
     output:

@@ -21,4 +21,7 @@ with door(snakemake):
         models=snakemake.input.models,
         few_shot_genes=snakemake.input.few_shot_genes,
         expression=snakemake.input.expression,
+        inner_splits=snakemake.input.inner_splits,
+        inner_genes=snakemake.input.inner_genes,
+        own_genes=snakemake.input.own_genes,
     )

@@ -6,6 +6,7 @@ subtyping by cross-entropy with label smoothing in training only, survival by di
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import Prediction, Scorer, Targets
+from mirrorflow.probes.task import LAST, EpochRule, Prediction, Targets
 
 
 @dataclass(frozen=True)
@@ -35,28 +36,28 @@ def fit_linear_head(
     targets: Targets,
     outputs: int,
     settings: HeadSettings,
-    scorer: Scorer | None = None,
+    rule: EpochRule = LAST,
 ) -> Prediction:
     """Train the head on embeddings and predict the evaluation units.
 
     train [draw, unit, feature], evaluation [draw, unit, feature]: epoch e sees draw e modulo the number of
     draws (one draw: frozen embeddings; one per epoch: the published resampling). outputs: classes or bins.
-    Without ``scorer`` the last epoch is reported; with it the epoch with the best score on the evaluation
-    units (the first of equals), the published habit that the auditor calls a leak.
+    The last epoch is reported, or what ``rule`` says; the learning rate is the same in all of them.
     """
     if settings.standardize:
         train, evaluation = _standardize(train, evaluation)
     held_out = torch.as_tensor(evaluation, dtype=torch.float32)
     best: tuple[float, Prediction] | None = None
-    for epoch, head in _epochs(train, targets, outputs, settings):
-        if scorer is not None:
+    epochs = rule.stop_after or settings.epochs
+    for epoch, head in islice(_epochs(train, targets, outputs, settings), epochs):
+        if rule.scorer is not None:
             prediction = _predict(head, held_out[epoch % len(held_out)], targets, epoch + 1)
-            score = scorer(prediction)
+            score = rule.scorer(prediction)
             if best is None or score > best[0]:
                 best = score, prediction
     if best is not None:
         return best[1]
-    return _predict(head, held_out[(settings.epochs - 1) % len(held_out)], targets, settings.epochs)
+    return _predict(head, held_out[(epochs - 1) % len(held_out)], targets, epochs)
 
 
 def last_head(

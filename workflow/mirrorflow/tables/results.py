@@ -33,12 +33,12 @@ def beside_published(
 ) -> pd.DataFrame:
     """The cells with published_mean, published_sd, suspect, comparable, why_not and delta.
 
-    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, and the ablations of
-    V, VI and VIII by the labels that ``names`` gives to variants. ``why_not`` says for a cell what differs;
+    ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, and the variants of
+    V to VIII by the labels that ``names`` gives to variants. ``why_not`` says for a cell what differs;
     ``delta`` (ours less published) is given only where nothing does.
     """
-    # The ablations' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
-    ablated = published["table"].isin(["V", "VI", "VIII"]) & published["method"].str.contains("[", regex=False)
+    # The variants' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
+    ablated = published["table"].isin(["V", "VI", "VII", "VIII"]) & published["method"].str.contains("[", regex=False)
     tables = published[(published["paper"] == "mirror") & (published["table"].isin(["III", "IV"]) | ablated)]
     key = ["_cohort", "_method", "encoder", "setting", "task", "metric"]
     known = tables.rename(columns={"mean": "published_mean", "sd": "published_sd"})
