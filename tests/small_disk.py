@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of ``size`` (as of mount) mounted on ``folder``; skips the test where that is not permitted."""
-    folder.mkdir(parents=True, exist_ok=True)
+def small_disk(size: str) -> Iterator[Path]:
+    """A tmpfs of ``size`` (as of mount); skips the test where that is not permitted.
+
+    Its folder is none of pytest's: a mount that a killed session left there fails every later one's cleaning up.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small tmpfs")
+    folder = Path(tempfile.mkdtemp(prefix="small-disk-"))
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
         capture_output=True,
@@ -22,11 +26,13 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         check=False,
     )
     if done.returncode != 0:
+        folder.rmdir()
         pytest.skip(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
     try:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
 
 
 def enlarge(folder: Path, size: str) -> None:

@@ -235,3 +235,27 @@ def test_published_folds_share_no_patient_but_sites(cohort):
 def test_site_stratified_folds_share_no_site(cohort):
     kinds = {finding.kind for finding in real_findings(cohort, "splits_site_stratified")}
     assert kinds.isdisjoint({"patients_in_both", "sites_in_both"})
+
+
+# Inner folds.
+
+
+def test_inner_folds_that_hold_evaluation_patients_or_share_patients_are_leaks():
+    folds = [Fold(("A", "B", "C"), ("D",))]
+    assert audit.audit_inner(folds, [[Fold(("A", "B"), ("C",))], [Fold(("C",), ("A", "B"))]]) == []
+    findings = audit.audit_inner(folds, [[Fold(("A", "B"), ("B", "D"))]])
+    assert [(f.level, f.kind, f.fold, f.examples) for f in findings] == [
+        (LEAK, "inner_patients_in_both", 0, ("B",)),
+        (LEAK, "inner_evaluated", 0, ("D",)),
+    ]
+
+
+@pytest.mark.parametrize(("seen", "leaked"), [(["A", "B"], ()), (["A", "C"], ("C",)), (["B", "D"], ("D",))])
+def test_genes_of_an_inner_fold_see_labels_of_its_training_part_alone(seen, leaked):
+    inner = [[Fold(("A", "B"), ("C",))]]
+    findings = audit.audit_inner([Fold(("A", "B", "C"), ("D",))], inner, [[seen]])
+    assert [(f.kind, f.examples) for f in findings] == [("gene_labels", leaked)] * bool(leaked)
+
+
+def test_a_nested_choice_of_the_epoch_is_no_leak():
+    assert audit.audit_protocol(PROTOCOL_PRESETS["honest"] | {"epoch": "nested"}) == []

@@ -13,11 +13,15 @@ import pytest
 
 from mirrorflow.cohort import to_units
 from mirrorflow.config import METHOD_DEFAULTS, PROTOCOL_PRESETS
+from mirrorflow.epochs import best_epoch
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
 from mirrorflow.jobs.clinical import ClinicalColumns
-from mirrorflow.jobs.cohorts import draw_support, make_splits
+from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
 from mirrorflow.jobs.predict import Plan, predict_method
+from mirrorflow.jobs.questions import Questioner
+from mirrorflow.jobs.supervised import train_and_predict
+from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.splits import Fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
@@ -236,6 +240,61 @@ def test_the_best_epoch_is_chosen_on_evaluation_units_only_when_asked(store):
     ]
     assert right[1] >= right[0]
     assert notes[1].notes["settings"][0]["epoch"] in (1, 2)
+
+
+def nested(store: Store, family: str, **changes: Any) -> tuple[Plan, BaggedInputs, list[BaggedInputs]]:
+    """A plan with two inner folds, whose genes are others than those of the fold."""
+    plan = store.plan(family, **changes)
+    inner_splits = [[str(store.folder / f"inner{j}-splits_{k}.csv") for k in range(2)] for j in range(2)]
+    make_inner_splits(plan.cohort, plan.splits, inner_splits, seed=1)
+    write_sheet(store.folder / "inner.tsv", pd.DataFrame({"id": ["t1", "t2"], "gene": ["G2", "G2"]}))
+    inputs = store.inputs(inputs=METHOD_DEFAULTS[family]["inputs"])
+    inner = [inputs.with_genes([str(store.folder / "inner.tsv")] * 2) for _ in inner_splits]
+    return replace(plan, protocol=plan.protocol | {"epoch": "nested"}, inner_splits=inner_splits), inputs, inner
+
+
+@pytest.mark.parametrize("family", ["abmil", "porpoise"])
+def test_a_nested_choice_reports_that_epoch_of_a_training_on_the_whole_fold(store, family):
+    plan, inputs, inner = nested(store, family, tasks=["subtyping"], shots=[])
+    plan.method["train"]["epochs"] = 4
+    folder = store.folder / "nested"
+    predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test", inner=inner)
+    made = read_predictions(folder / "subtyping/fold0.parquet")
+    (note,) = made.notes["settings"]
+    assert note["epoch"] == best_epoch(note["epoch_choice"]["mean"])
+    asked = Questioner(plan)
+    (question,) = asked.questions("subtyping", 0)
+    bags = inputs.vectors(asked.folds[0], 0, 42, question.train.units, question.evaluation.units)
+    whole = []
+
+    def keep(prediction: SubtypePrediction) -> float:
+        whole.append(prediction.probabilities)
+        return 0.0
+
+    train_and_predict(bags, question, plan.method, EpochRule(scorer=keep))
+    assert len(whole) == 4
+    reported = made.rows.set_index("patient").loc[question.evaluation.units["patient"]].filter(like="prob_")
+    np.testing.assert_array_equal(reported, whole[note["epoch"] - 1])
+
+
+def test_an_inner_folds_patches_are_scaled_by_its_own_training_part(store):
+    plan, inputs, (inner, _) = nested(store, "abmil")
+    outer = read_fold(plan.splits[0])
+    part = read_fold(plan.inner_splits[0][0])
+    units = inputs.units
+    for fold in (outer, part):
+        given = inner.vectors(fold, 0, 42, *(units[units["patient"].isin(side)] for side in (fold.train, fold.val)))
+        patches = np.concatenate([given.train.bags[i] for i in range(len(given.train))])
+        np.testing.assert_allclose(given.moments[0], patches.mean(0), atol=1e-5)
+
+
+def test_min_steps_count_by_the_whole_training_fold(store):
+    plan, inputs, inner = nested(store, "abmil", tasks=["subtyping"], shots=[])
+    plan.method["train"] |= {"epochs": 1, "batch_size": 4, "min_steps": 8}
+    folder = store.folder / "nested"
+    predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test", inner=inner)
+    (note,) = read_predictions(folder / "subtyping/fold0.parquet").notes["settings"]
+    assert len(note["epoch_choice"]["mean"]) == 2  # 15 units, 4 steps an epoch; an inner part would need 4 epochs
 
 
 def test_evaluation_labels_and_outcomes_decide_nothing(store):

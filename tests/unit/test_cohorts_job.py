@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.cohorts import build_cohort, draw_support, make_splits
+from mirrorflow.jobs.cohorts import build_cohort, draw_support, make_inner_splits, make_splits
 from mirrorflow.splits import Fold
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
@@ -42,6 +42,37 @@ def split(tmp: Path, frame: pd.DataFrame, kind: str = "random", count: int = 3, 
     settings = {"kind": kind, "folder": None, "seed": 1} | changes
     make_splits(str(tmp / "cohort.parquet"), paths, str(tmp / "summary.tsv"), **settings)
     return [read_fold(path) for path in paths]
+
+
+def split_again(tmp: Path, count: int = 3, inner: int = 2, **settings: int) -> list[list[Fold]]:
+    """Inner folds [inner fold][fold] of what :func:`split` wrote."""
+    splits = [str(tmp / f"splits_{number}.csv") for number in range(count)]
+    outputs = [[str(tmp / f"inner{number}-splits_{k}.csv") for k in range(count)] for number in range(inner)]
+    make_inner_splits(str(tmp / "cohort.parquet"), splits, outputs, seed=1, **settings)
+    return [[read_fold(path) for path in paths] for paths in outputs]
+
+
+@pytest.mark.parametrize("kind", ["random", "site_preserved"])
+def test_inner_split_files_part_each_folds_training_patients_by_site_where_the_folds_are(tmp_path, kind):
+    frame = people()
+    folds, inner = split(tmp_path, frame, kind), split_again(tmp_path)
+    site = dict(zip(frame["patient"], frame["site"], strict=True))
+    shared = []
+    for k, fold in enumerate(folds):
+        for parts in inner:
+            assert sorted(parts[k].train + parts[k].val) == sorted(fold.train)
+            shared.append({site[name] for name in parts[k].train} & {site[name] for name in parts[k].val})
+        assert sorted(inner[0][k].val + inner[1][k].val) == sorted(fold.train)
+    assert any(shared) == (kind == "random")
+    assert split_again(tmp_path) == inner
+
+
+def test_classes_too_small_for_inner_folds_are_named_with_the_mend(tmp_path):
+    split(tmp_path, people(label=["a"] * 26 + ["b"] * 4), count=2)
+    assert split_again(tmp_path, count=2)
+    match = r"splits_0.csv, training part of inner fold 0: fewer than 2 patients of class b \(1\).* raise splits.inner_"
+    with pytest.raises(InputError, match=match):
+        split_again(tmp_path, count=2, per_class=2)
 
 
 # build_cohort

@@ -16,9 +16,13 @@ from mirrorflow.config import (
     basis_of,
     few_shot_prefix,
     fill_defaults,
+    gene_variant,
+    has_epochs,
+    inner_prefixes,
     load_schema,
     pretrain_settings,
     resolve,
+    selection_of,
 )
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
@@ -413,6 +417,12 @@ def test_an_adaptation_needs_its_source_a_shared_encoder_and_something_pretraine
     raw["cohorts"]["b"]["encoders"] = ["other"]
     assert "adaptation.a.encoders: a, b share no encoder" in refused(raw)
     assert "this run pretrains nothing" in refused(with_pair() | {"methods": {"linear": {}}})
+    own = with_pair() | {"methods": {"mirror": {}, "mirror--genes-a": {"selection": {"n_genes": 5}}}}
+    assert resolve(own)["adaptation"]["a"]["methods"] == ["mirror"]
+    own["adaptation"]["a"]["methods"] = ["mirror--genes-a"]
+    assert "'mirror--genes-a' has a gene selection of its own" in refused(own)
+    elsewhere = with_pair(methods=["mirror"]) | {"methods": {"mirror": {"cohorts": ["b"]}}}
+    assert "'mirror' is not run on a (methods.mirror.cohorts)" in refused(elsewhere)
     blind = with_pair() | {"methods": {"mirror": {"inputs": ["slides"]}}}
     assert "'mirror' is run on slides; it takes slides and rna" in refused(blind)
 
@@ -421,3 +431,68 @@ def test_names_of_pairs_are_no_cohorts_of_ones_own():
     raw = with_pair()
     raw["cohorts"]["b--from--a"] = raw["cohorts"]["a"]
     assert "cohorts.b--from--a: names with --from-- are those of adaptation" in refused(raw)
+
+
+def test_inner_folds_are_asked_for_by_a_nested_epoch_alone():
+    config = resolve(
+        minimal(splits={"inner_folds": 2}, protocols={"honest": {"epoch": "nested"}, "p": {"preset": "honest"}})
+    )
+    assert inner_prefixes(config, config["protocols"]["honest"]) == ["inner0-", "inner1-"]
+    assert inner_prefixes(config, config["protocols"]["p"]) == []
+
+
+def test_probes_and_networks_have_epochs_and_classical_methods_none():
+    known = dict.fromkeys(name for name in METHOD_DEFAULTS if name != "survpath")  # which needs a file of pathways
+    methods = resolve(minimal(methods=known))["methods"]
+    names = ["mirror", "tangle", "abmil", "ilra-mil", "porpoise"]
+    assert [name for name in methods if has_epochs(methods[name])] == names
+
+
+# Genes of a method's own.
+
+
+def with_genes(**selection: Any) -> dict[str, Any]:
+    return minimal(methods={"mirror": {}, "mirror--genes-a": {"selection": selection}})
+
+
+def test_a_methods_own_selection_stands_on_top_of_the_runs():
+    config = resolve(with_genes(census=False, rfe={"cv": 2}))
+    base, own = selection_of(config, "mirror"), selection_of(config, "mirror--genes-a")
+    assert base == selection_of(config) == config["expression"]["selection"]
+    assert {key for key in base if own[key] != base[key]} == {"census", "rfe"}
+    assert own["rfe"] == base["rfe"] | {"cv": 2}
+    assert (gene_variant(config, "mirror"), gene_variant(config, "mirror--genes-a")) == ("", "mirror--genes-a/")
+
+
+def test_k_shot_genes_go_by_the_methods_own_selection():
+    config = resolve(with_genes(method="variance"))
+    honest = PROTOCOL_PRESETS["honest"]
+    assert few_shot_prefix(config, honest, "mirror") == "few-shot-"
+    assert few_shot_prefix(config, honest, "mirror--genes-a") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "said"),
+    [
+        ("abmil--x", {"selection": {"method": "none"}}, "methods.abmil--x.selection: abmil sees no genes"),
+        ("mirror--x", {"selection": {"method": "families"}}, "families needs gene_sets"),
+        ("mirror--x", {"selection": {"methd": "rfe"}}, "did you mean 'method'"),
+        ("mirror--x", {"cohorts": ["b"]}, "methods.mirror--x.cohorts: b: the run has a"),
+        ("mirror--x", {"encoders": ["phikon"]}, "methods.mirror--x.encoders: phikon: the run has uni"),
+        ("survpath", {"gene_sets": "s.csv", "selection": {"n_genes": 3}}, "are those of the method's gene_sets"),
+    ],
+)
+def test_a_selection_or_a_place_that_makes_no_sense_is_refused(name, entry, said):
+    assert said in refused(minimal(methods={name: entry}))
+
+
+def test_gene_sets_may_be_a_data_set():
+    sets = {"gene_sets": {"download": "survpath_pathways"}}
+    methods = {"survpath": sets, "mirror--genes-survpath": {"selection": {"method": "pathways", **sets}}}
+    config = resolve(minimal(methods=methods))
+    path = "store/downloads/survpath_pathways/combine_signatures.csv"
+    assert config["methods"]["survpath"]["gene_sets"] == path
+    assert selection_of(config, "mirror--genes-survpath")["gene_sets"] == path
+    assert config["downloads"]["survpath_pathways"]["path"] == path
+    missing = {"mirror--x": {"selection": {"method": "families", "gene_sets": {"download": "nowhere"}}}}
+    assert "methods.mirror--x.selection.gene_sets.download: no data set 'nowhere'" in refused(minimal(methods=missing))

@@ -87,8 +87,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with small_disk(tmp_path_factory.mktemp("disk"), "1m") as folder:
+def disk() -> Iterator[Path]:
+    with small_disk("1m") as folder:
         yield folder
 
 

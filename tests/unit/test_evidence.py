@@ -117,6 +117,35 @@ def test_an_epoch_chosen_otherwise_than_said_is_found():
     assert warning.level == WARNING
 
 
+INNER = [Fold(("A",), ("B",)), Fold(("B",), ("A",))]
+
+
+def chosen(epoch: int = 2, **changes: object) -> dict:
+    return {"epoch": epoch, "epoch_choice": {"mean": [0.1, 0.7, 0.7], "splits": ["d0", "d1"]}, **changes}
+
+
+def test_an_epoch_of_best_inner_mean_is_vouched_for():
+    findings, seen = evidence.audit_epoch_choice("m", 0, chosen(), INNER, FOLDS[0], ["d0", "d1"])
+    assert findings == []
+    assert (seen.patients, seen.of_evaluation) == (2, 0)
+    assert seen.detail == "epoch 2 of 3, inner mean 0.700"
+
+
+@pytest.mark.parametrize(
+    ("note", "digests", "said"),
+    [
+        (chosen(3), ["d0", "d1"], "is 3, the best on the inner folds is 2"),
+        (chosen(), ["d0", "other"], "on other inner folds"),
+        ({"epoch": 2}, ["d0", "d1"], "nothing that its record names"),
+    ],
+)
+def test_an_epoch_that_is_not_vouched_for_is_a_leak(note, digests, said):
+    (leak,), seen = evidence.audit_epoch_choice("m", 0, note, INNER, FOLDS[0], digests)
+    assert (leak.level, leak.kind, leak.fold) == (LEAK, "epoch_choice", 0)
+    assert said in leak.text
+    assert seen.patients == -1
+
+
 # Evaluated units.
 
 

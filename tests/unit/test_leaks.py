@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from mirrorflow.cohort import to_units
 from mirrorflow.config import PROTOCOL_PRESETS, resolve
-from mirrorflow.jobs.cohorts import draw_support
+from mirrorflow.jobs.cohorts import draw_support, make_inner_splits
 from mirrorflow.jobs.embed import embed_fold
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.pretrain import pretrain_fold
@@ -25,7 +25,7 @@ from mirrorflow.jobs.select_genes import select_genes
 from mirrorflow.splits import Fold, selection_patients
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import write_cohort, write_fold
+from mirrorflow.store.tables import read_fold, write_cohort, write_fold
 
 DRIVERS = Path(__file__).parents[2] / "resources" / "drivers.tsv"
 PATIENTS = [f"P{number:02}" for number in range(36)]
@@ -90,8 +90,10 @@ class Chain:
         self.folder, self.given = folder, given
         self.protocol = PROTOCOL_PRESETS[protocol] | keys
         self.write()
-        self.select()
-        self.pretrain()
+        self.inner = self.part()
+        for prefix, fold in {"": FOLD, **self.inner}.items():
+            self.select(prefix, fold)
+            self.pretrain(prefix, fold)
         for name in ("mirror", "concat-linear", "cox"):
             self.predict(name)
 
@@ -116,14 +118,22 @@ class Chain:
         splits = [str(self.folder / "splits_0.csv")]
         draw_support(str(self.folder / "cohort.parquet"), splits, support, unit="patient", shots=[3], bins=4, seed=1)
 
-    def select(self) -> None:
+    def part(self) -> dict[str, Fold]:
+        """Inner folds of the training patients, by what their files begin with."""
+        if self.protocol["epoch"] != "nested":
+            return {}
+        paths = [[str(self.folder / f"inner{number}-splits_0.csv")] for number in range(2)]
+        make_inner_splits(str(self.folder / "cohort.parquet"), [str(self.folder / "splits_0.csv")], paths, seed=1)
+        return {f"inner{number}-": read_fold(path) for number, (path,) in enumerate(paths)}
+
+    def select(self, prefix: str, fold: Fold) -> None:
         labels = dict(zip(self.given.cohort["patient"], self.given.cohort["label"], strict=True))
-        patients = selection_patients(self.given.cohort, FOLD, str(self.protocol["gene_selection"]), 1)
+        patients = selection_patients(self.given.cohort, fold, str(self.protocol["gene_selection"]), 1)
         select_genes(
             self.folder / "rna.parquet",
             patients,
             labels,
-            self.folder / "fold0.tsv",
+            self.folder / f"{prefix}fold0.tsv",
             {**CONFIG["expression"]["selection"], "tumour_types": [], "scaling": "train", "clip": None},
             fold=0,
             census=None,
@@ -132,23 +142,25 @@ class Chain:
             threads=1,
         )
 
-    def pretrain(self) -> None:
-        files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / "fold0.tsv"
+    def pretrain(self, prefix: str, fold: Fold) -> None:
+        files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / f"{prefix}fold0.tsv"
         settings = {"rna_scaling": "train", "rna_clip": None}
-        model = self.folder / "model"
-        pretrain_fold(
-            self.units, *files, list(FOLD.train), model, PRETRAIN, seed=1, fold=0, threads=1, device="cpu", **settings
-        )
-        self.embeddings = self.folder / "embeddings.safetensors"
+        model = self.folder / f"{prefix}model"
+        train = [name for name in PATIENTS if name in fold.train]
+        pretrain_fold(self.units, *files, train, model, PRETRAIN, seed=1, fold=0, threads=1, device="cpu", **settings)
         frozen = {"mode": "frozen", "draws": 1}
-        embed_fold(self.units, *files, model, self.embeddings, frozen, seed=1, threads=1, device="cpu")
+        embed_fold(self.units, *files, model, self.embeddings(prefix), frozen, seed=1, threads=1, device="cpu")
+
+    def embeddings(self, prefix: str) -> Path:
+        return self.folder / f"{prefix}embeddings.safetensors"
 
     def predict(self, name: str) -> None:
         method = CONFIG["methods"][name]
         if name == "mirror":
             method = method | {"probe": CONFIG["probe"]}
-            vectors = Embedded({(1, 0): str(self.embeddings)})
+            vectors, *inner = (Embedded({(1, 0): str(self.embeddings(prefix))}) for prefix in ("", *self.inner))
         else:
+            inner = []
             vectors = PooledInputs(
                 units=self.units,
                 inputs=["slides", "rna"],
@@ -169,8 +181,10 @@ class Chain:
             seeds=[1],
             bins=4,
             method=method,
+            inner_splits=[[str(self.folder / f"{prefix}splits_0.csv")] for prefix in self.inner],
         )
-        predict_method(plan, vectors, str(self.folder / name), str(self.folder / name / "manifest.json"), name)
+        folder = self.folder / name
+        predict_method(plan, vectors, str(folder), str(folder / "manifest.json"), name, inner=inner)
 
     # What can be compared.
 
@@ -191,10 +205,10 @@ class Chain:
         rows = read_predictions(self.folder / path).rows.sort_values(["setting", "patient"])
         return rows.filter(regex="^(setting|patient|prob_|risk|surv_)").reset_index(drop=True)
 
-    def chosen(self, path: Path) -> list[tuple[object, object, object]]:
-        """Bins and epoch of each setting."""
+    def chosen(self, path: Path) -> list[tuple[object, ...]]:
+        """Bins and epoch of each setting, and the curve behind a nested choice."""
         notes = read_predictions(self.folder / path).notes["settings"]
-        return [(note["setting"], note["bin_edges_days"], note["epoch"]) for note in notes]
+        return [(note["setting"], note["bin_edges_days"], note["epoch"], note.get("epoch_choice")) for note in notes]
 
 
 def permuted(given: World) -> World:
@@ -219,13 +233,13 @@ def altered(given: World) -> World:
     return World(cohort, slides, rna)
 
 
-@pytest.fixture(scope="module")
-def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return Chain(tmp_path_factory.mktemp("leaks") / "one", world())
+@pytest.fixture(scope="module", params=["last", "nested"])
+def honest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), epoch=request.param)
 
 
 def test_permuted_evaluation_labels_change_no_gene_weight_probability_risk_or_survival(honest, tmp_path):
-    other = Chain(tmp_path / "two", permuted(world()))
+    other = Chain(tmp_path / "two", permuted(world()), epoch=honest.protocol["epoch"])
     assert other.genes() == honest.genes()
     weights = other.weights()
     for name, array in honest.weights().items():
@@ -236,7 +250,7 @@ def test_permuted_evaluation_labels_change_no_gene_weight_probability_risk_or_su
 
 
 def test_altered_evaluation_slides_rna_and_outcomes_change_nothing_that_is_fitted(honest, tmp_path):
-    other = Chain(tmp_path / "two", altered(world()))
+    other = Chain(tmp_path / "two", altered(world()), epoch=honest.protocol["epoch"])
     assert other.genes() == honest.genes()
     weights = other.weights()
     scalers = [name for name in weights if "scal" in name]
@@ -255,3 +269,15 @@ def test_the_published_habits_do_let_evaluation_labels_in(tmp_path):
     assert set(one.label_patients()) & set(FOLD.val)
     same = [one.values(path).equals(two.values(path)) for path in one.files() if path.parts[0] == "mirror"]
     assert not all(same)
+
+
+def test_a_nested_choice_is_made_of_inner_folds_alone(tmp_path):
+    chain = Chain(tmp_path / "one", world(), epoch="nested")
+    genes = {prefix: (chain.folder / f"{prefix}fold0.tsv").read_text() for prefix in ("", *chain.inner)}
+    assert len(set(genes.values())) == 3
+    for prefix, fold in chain.inner.items():
+        record = json.loads((chain.folder / f"{prefix}fold0.json").read_text())
+        assert set(record["label_patients"]) <= set(fold.train)
+        assert set(record["value_patients"]) <= set(fold.train)
+    (everybody, few) = read_predictions(chain.folder / "mirror/subtyping/fold0.parquet").notes["settings"]
+    assert len(everybody["epoch_choice"]["mean"]) == few["epoch"] == CONFIG["probe"]["epochs"]

@@ -14,7 +14,7 @@ import pytest
 from mirrorflow import versions
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.cohorts import draw_support, make_splits
+from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
@@ -94,7 +94,8 @@ class Job:
 
     def run(self) -> dict[str, dict[str, str]]:
         manifest = self.folder / "manifest.json"
-        predict_method(self.plan, self.vectors, str(self.folder), str(manifest), "test")
+        inner = [replace(self.vectors, name=f"inner{number}") for number in range(len(self.plan.inner_splits))]
+        predict_method(self.plan, self.vectors, str(self.folder), str(manifest), "test", inner=inner)
         return json.loads(manifest.read_text())
 
     def rows(self, task: str, fold: int = 0) -> pd.DataFrame:
@@ -124,6 +125,10 @@ def prepare(
         make_splits(str(path), splits, str(folder / "report.tsv"), kind="random", folder=None, seed=1)
     support = str(folder / "support.tsv")
     protocol = HONEST | changes.pop("protocol", {})
+    if protocol["epoch"] == "nested":
+        inner = [[str(folder / f"inner{number}-splits_{k}.csv") for k in range(FOLDS)] for number in range(2)]
+        make_inner_splits(str(path), splits, inner, seed=1)
+        changes["inner_splits"] = inner
     draw_support(str(path), splits, support, unit=protocol["unit"], shots=[3], bins=BINS, seed=1)
     plan = Plan(
         cohort=str(path),
@@ -426,6 +431,21 @@ def differs(tmp_path: Path, method: str, **protocol: Any) -> dict[str, bool]:
 @pytest.mark.parametrize("method", METHODS)
 def test_under_honest_keys_evaluation_labels_and_outcomes_change_no_prediction(tmp_path, method, unit):
     assert not any(differs(tmp_path, method, unit=unit).values())
+
+
+@pytest.mark.parametrize("unit", ["patient", "slide"])
+@pytest.mark.parametrize("method", METHODS)
+def test_nor_under_a_nested_choice_of_the_epoch(tmp_path, method, unit):
+    assert not any(differs(tmp_path, method, unit=unit, epoch="nested").values())
+
+
+def test_a_nested_choice_finds_the_planted_signal(tmp_path):
+    job = prepare(tmp_path, method="mirror", protocol={"epoch": "nested"})
+    job.run()
+    assert scores(job)[0] > 0.9
+    (note, shot) = read_predictions(job.folder / "subtyping" / "fold0.parquet").notes["settings"]
+    assert note["epoch"] == note["epoch_choice"]["epoch"]
+    assert len(note["epoch_choice"]["mean"]) == shot["epoch"] == PROBE["epochs"]
 
 
 def test_the_published_choice_of_the_epoch_does_let_them_in(tmp_path):

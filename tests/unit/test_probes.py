@@ -12,6 +12,7 @@ from mirrorflow.probes.hazards import curve_risk, hazard_nll, survival_curve
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import (
+    EpochRule,
     Prediction,
     SubtypePrediction,
     SurvivalPrediction,
@@ -191,6 +192,15 @@ def test_standardising_uses_training_units_alone():
     assert accuracy(plain, truth) > 0.8
 
 
+def test_weight_decay_leaves_the_class_shares_alone():
+    """The biases are not penalised: where the vectors tell nothing, the training shares are predicted."""
+    vectors = np.zeros((100, 3))
+    targets = Targets(pd.DataFrame(index=range(100)), classes=np.repeat([0, 1], [85, 15]))
+    prediction = head(vectors, vectors, targets, 2, weight_decay=1.0, label_smoothing=0.0)
+    assert isinstance(prediction, SubtypePrediction)
+    np.testing.assert_allclose(prediction.probabilities[0], [0.85, 0.15], atol=0.05)
+
+
 def test_a_constant_feature_can_be_standardised():
     vectors, targets = subtype_case(30)
     vectors[:, 5] = 4.0
@@ -211,7 +221,7 @@ def test_with_a_scorer_the_first_of_the_best_epochs_is_reported():
         seen.append(prediction)
         return next(scores)
 
-    best = fit_linear_head(vectors[None], vectors[None], targets, 3, HeadSettings(epochs=5), scorer)
+    best = fit_linear_head(vectors[None], vectors[None], targets, 3, HeadSettings(epochs=5), EpochRule(scorer))
     assert best.epoch == 2
     assert best is seen[1]
     third = head(vectors, vectors, targets, 3, epochs=2, learning_rate=2e-3)

@@ -10,6 +10,7 @@ from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.run_audit import run_audit, stop_if_dishonest
 from mirrorflow.splits import Fold
+from mirrorflow.store.digest import file_digest
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold
 
@@ -26,10 +27,13 @@ def audited(
     shots: tuple[int, ...] = (),
     few_shot_seen: list[list[str]] | None = None,
     expression: str | None = None,
+    inner: list[list[Fold]] | None = None,
+    own: list[list[str]] | None = None,
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
     keys = PROTOCOL_PRESETS[protocol] | {"preset": protocol, "claims_honest": claims}
+    keys |= {"epoch": "nested"} if inner else {}
     frame = pd.DataFrame(
         {
             "patient": list("ABCD"),
@@ -52,7 +56,20 @@ def audited(
             few_shot_genes.append(str(folder / f"few-shot-fold{number}.tsv"))
             seen_there = json.dumps({"label_patients": few_shot_seen[number]})
             Path(few_shot_genes[-1]).with_suffix(".json").write_text(seen_there)
-    settings = [{"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
+    own_genes = [str(folder / "genes" / "mirror--genes-a" / f"fold{number}.tsv") for number in range(len(own or []))]
+    for path, labels in zip(own_genes, own or [], strict=True):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
+    inner_splits, inner_genes = [], []
+    for number, parts in enumerate(inner or []):
+        for k, part in enumerate(parts):
+            inner_splits.append(str(folder / f"inner{number}-splits_{k}.csv"))
+            write_fold(inner_splits[-1], part)
+            inner_genes.append(str(folder / f"inner{number}-fold{k}.tsv"))
+            Path(inner_genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": list(part.train)}))
+    digests = [file_digest(path) for path in inner_splits if path.endswith("_0.csv")]
+    choice = {"epoch": 1, "epoch_choice": {"mean": [0.5, 0.4], "splits": digests}, "seed": 0} if inner else {}
+    settings = [choice | {"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
     units = pd.DataFrame(
         {"patient": ["C", "D"], "slide_id": [f"{name}-1" if keys["unit"] == "slide" else "" for name in "CD"]}
     )
@@ -75,6 +92,9 @@ def audited(
         scaled_upstream=False,
         few_shot_genes=few_shot_genes,
         expression=expression,
+        inner_splits=inner_splits,
+        inner_genes=inner_genes,
+        own_genes=own_genes,
     )
     return json.loads((folder / "audit.json").read_text())
 
@@ -138,3 +158,30 @@ def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):
     assert (loss["fold"], loss["count"]) == (0, 1)
     assert loss["text"].endswith("1 y")
     stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_a_nested_choice_has_nothing_to_find_and_says_on_whom_it_was_made(tmp_path):
+    record = audited(tmp_path, CLEAN, inner=[[Fold(("A",), ("B",)), Fold(("C",), ("D",))]])
+    assert beside_few_events(record) == []
+    page = (tmp_path / "audit.md").read_text()
+    assert "| genes of inner fold 0: subtype labels | 1 | 1 | 0 |  |" in page
+    assert "subtyping" in page
+    assert "| 0 | 2 | 0 | epoch 1 of 2, inner mean 0.500 |" in page
+
+
+def test_an_inner_fold_with_evaluation_patients_stops_an_honest_run(tmp_path):
+    record = audited(tmp_path, CLEAN, inner=[[Fold(("A", "C"), ("B",)), Fold(("C",), ("D",))]])
+    assert [found for found in kinds(record) if found[0] == "leak"] == [
+        ("leak", "inner_evaluated", 0),
+        ("leak", "gene_labels", 0),
+    ]
+    with pytest.raises(MirrorflowError, match="the epoch is chosen with 1 evaluation patients of the fold"):
+        stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_genes_that_a_method_has_for_itself_are_audited_too(tmp_path):
+    assert beside_few_events(audited(tmp_path, CLEAN, own=[["A", "B"], ["C"]])) == []
+    record = audited(tmp_path, CLEAN, own=[["A", "B"], ["C", "A"]])
+    assert beside_few_events(record) == [("leak", "gene_labels", 1)]
+    text = "genes of mirror--genes-a were chosen with the subtype labels of 1 evaluation patients"
+    assert text in (tmp_path / "audit.md").read_text()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mirrorflow import splits as folding
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
-from mirrorflow.folds import random_folds, site_preserved_folds
+from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
 from mirrorflow.splits import Fold
 
 
@@ -105,6 +105,57 @@ def test_too_few_patients_sites_or_no_site_say_what_to_change():
     cohort = people("a" * 10, "abcde" * 2).assign(site=["", *"abcdeabcd"])
     with pytest.raises(InputError, match=r"demo: 1 patients have no site; give a `site` or set splits: random"):
         site_preserved_folds(cohort, 5, 0, "demo")
+
+
+# Inner folds.
+
+
+@pytest.mark.parametrize("by_site", [False, True])
+def test_inner_folds_part_the_training_patients_and_leave_the_others_alone(by_site):
+    cohort = people("ab" * 20, "abcdefghij" * 4)
+    outer = site_preserved_folds(cohort, 2, 0)[0]
+    inner = inner_folds(cohort, outer, 3, 1, by_site=by_site)
+    site = dict(zip(cohort["patient"], cohort["site"], strict=True))
+    for part in inner:
+        assert sorted(part.train + part.val) == sorted(outer.train)
+        assert not set(part.train) & set(part.val)
+        assert not by_site or not {site[name] for name in part.train} & {site[name] for name in part.val}
+    assert sorted(name for part in inner for name in part.val) == sorted(outer.train)
+    assert inner == inner_folds(cohort.copy(), outer, 3, 1, by_site=by_site)
+    assert inner != inner_folds(cohort, outer, 3, 2, by_site=by_site)
+
+
+def test_inner_folds_are_balanced_by_label():
+    label = dict(zip((cohort := people("a" * 30 + "b" * 10))["patient"], cohort["label"], strict=True))
+    outer = random_folds(cohort, 2, 0)[0]
+    for part in inner_folds(cohort, outer, 5, 0, by_site=False):
+        assert sorted(label[patient] for patient in part.val) == list("aaab")
+
+
+def test_an_evaluation_patient_who_is_trained_on_too_is_in_no_inner_fold():
+    cohort = people("ab" * 6)
+    everybody = cohort["patient"].tolist()
+    for part in inner_folds(cohort, Fold(tuple(everybody), tuple(everybody[:4])), 2, 0, by_site=False):
+        assert sorted(part.train + part.val) == everybody[4:]
+
+
+def test_too_few_patients_or_sites_for_inner_folds_say_what_to_change():
+    cohort = people("ab" * 6, "aabb" * 3)
+    outer = Fold(("P000", "P001", "P002"), ("P003",))
+    with pytest.raises(InputError, match=r"3 patients for 4 folds; set splits.inner_folds to at most 3"):
+        inner_folds(cohort, outer, 4, 0, by_site=False)
+    with pytest.raises(InputError, match=r"2 sites for 3 folds; set splits.inner_folds to at most 2"):
+        inner_folds(cohort, outer, 3, 0, by_site=True)
+    with pytest.raises(InputError, match=r"1 sites for 2 folds; set splits: random"):
+        inner_folds(cohort, Fold(("P000", "P001"), ("P002",)), 2, 0, by_site=True)
+
+
+def test_folds_that_keep_sites_apart_are_known_by_their_patients():
+    cohort = people("abab", "xxyz")
+    assert keep_sites_apart([Fold(("P000", "P001"), ("P002", "P003")), Fold(("P002",), ("P000", "P001"))], cohort)
+    assert not keep_sites_apart([Fold(("P002",), ("P000", "P001")), Fold(("P000", "P003"), ("P001",))], cohort)
+    unknown = cohort.assign(site=["x", "x", "", "z"])
+    assert not keep_sites_apart([Fold(("P000", "P001"), ("P003",))], unknown)
 
 
 def test_a_published_fold_loses_whom_the_cohort_lacks_and_nobody_else():

@@ -9,7 +9,7 @@ from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.evaluation.verdicts import NOTHING
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.comparison import PAPER_PRETRAINING, PAPER_VARIANTS, differences
+from mirrorflow.tables.comparison import PAPER_GENE_SETS, PAPER_PRETRAINING, PAPER_VARIANTS, differences
 from mirrorflow.tables.main import MAIN_METRICS, TITLES, cell_text, main_table, value_text
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, NUMBERS, beside_published, published_key
@@ -205,15 +205,28 @@ def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else
         assert len(differences(COHORT, ENCODER, PAPER, MIRROR, "", name=name)) == 1 + len(changes)
 
 
+@pytest.mark.parametrize(("variant", "method"), [("genes-porpoise", "families"), ("genes-survpath", "pathways")])
+def test_gene_sets_of_other_methods_differ_by_where_their_genes_come_from(variant, method):
+    whole = MIRROR | {"inputs": ["slides", "rna"]}
+    selection = {"method": method, "census": False}
+    (sets, always) = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=selection)
+    assert "not shown to be the paper's" in sets
+    assert always == ALWAYS
+    other = {"method": "rfe", "census": True}
+    found = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=other)
+    assert found[:2] == [f"genes: rfe (paper: {method})", "genes joined with the census"]
+
+
 def test_ablations_stand_beside_their_own_published_rows():
-    table = joined(*(cell(method=name) for name in ("mirror", *PAPER_VARIANTS)))
+    gene_sets = [f"{name}--{variant}" for name in ("mirror", "tangle") for variant in PAPER_GENE_SETS]
+    table = joined(*(cell(method=name) for name in ("mirror", *PAPER_VARIANTS, *gene_sets)))
     label = published_key(NAMES, "method")
     for row in table.to_dict("records"):
         mine = PUBLISHED["method"] == label[row["method"]]
         mine &= (PUBLISHED["cohort"] == "TCGA-BRCA") & (PUBLISHED["metric"] == "accuracy")
         found = PUBLISHED[mine & (PUBLISHED["paper"] == "mirror") & (PUBLISHED["setting"] == "all")]
         assert row["published_mean"] in set(found["mean"]), row["method"]
-    assert len(table) == 1 + len(PAPER_VARIANTS)
+    assert len(table) == 1 + len(PAPER_VARIANTS) + len(gene_sets)
 
 
 def test_other_methods_and_notes_are_reasons():

@@ -129,7 +129,7 @@ def test_an_added_slide_touches_its_shard_and_what_follows(tiny: Path, tmp_path:
 def test_a_full_disk_stops_the_job_and_loses_nothing(tiny: Path, tmp_path: Path) -> None:
     """The store's disk is full in the middle of a shard; with more room the run goes on from there."""
     sheet = tiny / "store/simulated/tiny/slides.tsv"
-    with small_disk(tmp_path / "disk", "3m") as store:
+    with small_disk("3m") as store:
         config = changed_config(tmp_path, TINY, store=str(store), **{"cohorts.tiny.slides.sheet": str(sheet)})
         done = run(tmp_path, config, f"{store}/{SHARD}")
         assert done.returncode != 0

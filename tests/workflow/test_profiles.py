@@ -11,7 +11,14 @@ from runner import CONFIGS, ROOT, run
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
 PROFILES = ROOT / "profiles"
-ON_GPUS = {"extract_features", "pretrain_mirror", "embed", "train_supervised", "measure_complexity"}
+ON_GPUS = {
+    "extract_features",
+    "pretrain_mirror",
+    "embed",
+    "train_supervised",
+    "measure_complexity",
+    "probe_sensitivity",
+}
 
 
 def rules() -> dict[str, str]:

@@ -10,7 +10,7 @@ from mirrorflow.reruns import Example, rerun_tables
 from runner import ROOT
 
 pytestmark = pytest.mark.workflow
-ON_REQUEST = {"measure_complexity"}
+ON_REQUEST = {"measure_complexity", "probe_sensitivity", "make_sensitivity"}
 """Rules that `rule all` does not ask for."""
 TABLE = ROOT / "config" / "reruns.md"
 

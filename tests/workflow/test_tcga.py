@@ -1,4 +1,4 @@
-"""config/tcga.yaml is planned from nothing, and every published cell of Tables III, IV, IX and X has its job."""
+"""config/tcga.yaml is planned from nothing; each published cell of Tables III, IV, VII, IX and X has its job."""
 
 import re
 from pathlib import Path
@@ -62,6 +62,22 @@ def test_a_pair_is_made_from_the_sources_models_and_the_targets_genes(said: str)
     assert "/rcc/genes/fold4.tsv" in job
     assert "/brca/models/phikon/mirror/seed42/fold4/done.json" in job
     assert "/rcc/models/" not in job
+
+
+def test_gene_sets_of_other_methods_are_run_where_they_are_published_and_nowhere_else(said: str) -> None:
+    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
+    label = dict(zip(names["name"], names["published"], strict=True))
+    published = pd.read_csv(ROOT / "resources" / "published_results.csv").query("paper == 'mirror' and table == 'VII'")
+    variants = {name for name in label if "--genes-" in name}
+    cells = {(label[m], cohort, encoder) for _, cohort, encoder, m in PREDICTED.findall(said) if m in variants}
+    wanted = set(zip(published["method"], published["encoder"], strict=True))
+    assert {(method, encoder) for method, _, encoder in cells} == {
+        (method, encoder) for method, encoder in wanted if not method.endswith("[genes=mirror]")
+    }
+    assert {cohort for _, cohort, _ in cells} == {"brca"}
+    assert set(published["cohort"]) == {"TCGA-BRCA"}
+    assert "store/downloads/porpoise_gene_families/signatures.csv" in said
+    assert "store/downloads/survpath_pathways/combine_signatures.csv" in said
 
 
 def test_slides_rna_tables_and_folds_come_from_where_they_are_published(said: str) -> None:

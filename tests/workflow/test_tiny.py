@@ -180,3 +180,44 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     assert jobs["audit"] == jobs["evaluate"] == 2
     assert jobs["select_genes"] == 4  # one new basis, two folds, each with the genes of its support sets
     assert jobs["make_splits"] == 1
+
+
+def test_sensitivity_on_request(tiny: Path) -> None:
+    succeed(tiny, TINY, "make_sensitivity")
+    table = pd.read_csv(tiny / "results/tiny/tables/sensitivity.csv")
+    assert set(table["method"]) == {"mirror", "tangle"}
+    assert set(table["protocol"]) == {"honest", "paper"}
+    assert (table["mean"] > 0).all()
+    assert set(table["comparable"]) == {"no"}
+    units = pd.read_csv(next((tiny / "results/tiny/sensitivity/honest").rglob("mirror.tsv")), sep="\t")
+    assert units["fold"].nunique() == 2
+    assert units["unit"].is_unique, "site-preserved folds evaluate every unit once"
+
+
+@pytest.mark.parametrize("gpu_share", [1, 2])
+def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(
+    tiny: Path, tmp_path: Path, gpu_share: int
+) -> None:
+    settings = {"splits.inner_folds": 2, "compute.gpu_share": gpu_share}
+    last = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last}))
+    assert "make_inner_splits" not in jobs
+    assert "pretrain_mirror" not in jobs
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last | {"epoch": "nested"}}))
+    assert jobs["make_inner_splits"] == 1
+    assert jobs["select_genes"] == 4  # two folds, two inner folds
+    assert jobs["pretrain_mirror"] == 2 * 4 // gpu_share  # mirror and tangle; none for the k-shot settings
+    assert jobs["embed"] == 2 * 2
+    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 2, 1)
+    assert not {"make_splits", "draw_support", "extract_features"} & set(jobs)
+
+
+def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_path: Path) -> None:
+    own = {"selection": {"method": "variance", "n_genes": 20}}
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.mirror--genes-few": own}))
+    assert jobs["select_genes"] == jobs["pretrain_mirror"] == 4  # two bases, two folds; k-shot settings share them
+    assert jobs["embed"] == jobs["probe_mirror"] == 2
+    assert not {"fit_baseline", "train_supervised", "make_splits", "draw_support"} & set(jobs)
+    somewhere = {"selection": own["selection"], "encoders": ["resnet50-random"], "cohorts": ["tiny"]}
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.rna-linear--genes-few": somewhere}))
+    assert (jobs["select_genes"], jobs["fit_baseline"], jobs["pretrain_mirror"]) == (4, 2, 0)

@@ -41,7 +41,7 @@ def filled(config: Mapping[str, Any], pretrained: Collection[str], habit: str) -
     for source, entry in config["adaptation"].items():
         cohorts = [config["cohorts"][name] for name in (source, *entry["targets"]) if name in config["cohorts"]]
         first, *others = [one["encoders"] for one in cohorts] or [[]]
-        methods = [name for name, method in config["methods"].items() if method["family"] in pretrained]
+        methods = [name for name, method in config["methods"].items() if _can_be(method, source, pretrained)]
         protocols = [name for name in config["protocols"] if not name.startswith(habit)]
         whole[source] = {
             **entry,
@@ -50,6 +50,11 @@ def filled(config: Mapping[str, Any], pretrained: Collection[str], habit: str) -
             "protocols": entry["protocols"] or protocols,
         }
     return whole
+
+
+def _can_be(method: Mapping[str, Any], source: str, pretrained: Collection[str]) -> bool:
+    """Whether a method is pretrained on ``source`` with the run's genes."""
+    return method["family"] in pretrained and "selection" not in method and source in method.get("cohorts", [source])
 
 
 def problems(config: Mapping[str, Any], pretrained: Collection[str]) -> Iterator[str]:
@@ -89,7 +94,7 @@ def _encoder_problems(config: Mapping[str, Any], where: str, source: str, entry:
 def _method_problems(
     config: Mapping[str, Any], where: str, entry: Mapping[str, Any], pretrained: Collection[str]
 ) -> Iterator[str]:
-    known = config["methods"]
+    known, source = config["methods"], where.partition(".")[2]
     able = [name for name, method in known.items() if method["family"] in pretrained]
     if not entry["methods"]:
         yield f"{where}.methods: this run pretrains nothing; add one of {', '.join(pretrained)} under `methods`"
@@ -99,3 +104,9 @@ def _method_problems(
             yield f"{where}.methods: {name!r} {what} (pretrained here: {', '.join(able) or 'none'})"
         elif not {"slides", "rna"} <= set(known[name]["inputs"]):
             yield f"{where}.methods: {name!r} is run on {', '.join(known[name]['inputs'])}; it takes slides and rna"
+        elif "selection" in known[name]:
+            yield f"{where}.methods: {name!r} has a gene selection of its own; adapt the method without one"
+        elif source not in known[name].get("cohorts", [source]):
+            yield f"{where}.methods: {name!r} is not run on {source} (methods.{name}.cohorts)"
+        elif strange := sorted(set(entry["encoders"]) - set(known[name].get("encoders", entry["encoders"]))):
+            yield f"{where}.methods: {name!r} is not run with {', '.join(strange)} (methods.{name}.encoders)"

@@ -6,7 +6,7 @@ better or less comparable than a reader would assume, without that.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import pandas as pd
 
@@ -103,13 +103,8 @@ def audit_genes(
     few_shot_labels: by fold, the patients whose labels chose the genes of the k-shot settings, where these have
     genes of their own; else they use those of ``label_patients``.
     """
-    findings = []
-    for what, lists in (("genes", label_patients), ("genes of the k-shot settings", few_shot_labels)):
-        for number, (fold, seen) in enumerate(zip(folds, lists, strict=bool(lists))):
-            leaked = set(fold.val) & set(seen)
-            if leaked:
-                text = f"{what} were chosen with the subtype labels of {len(leaked)} evaluation patients"
-                findings.append(Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked)))
+    findings = [*_gene_labels("genes", folds, label_patients)]
+    findings += _gene_labels("genes of the k-shot settings", folds, few_shot_labels)
     of_shots = few_shot_labels or label_patients
     if shots and any(len(seen) for seen in of_shots):
         counts = sorted({len(seen) for seen in of_shots})
@@ -119,6 +114,47 @@ def audit_genes(
             "per class the probe sees"
         )
         findings.append(Finding(WARNING, "few_shot_gene_labels", text, None, counts[-1]))
+    return findings
+
+
+def _gene_labels(what: str, folds: Sequence[Fold], lists: Sequence[Sequence[str]]) -> Iterator[Finding]:
+    for number, (fold, seen) in enumerate(zip(folds, lists, strict=bool(lists))):
+        leaked = set(fold.val) & set(seen)
+        if leaked:
+            text = f"{what} were chosen with the subtype labels of {len(leaked)} evaluation patients"
+            yield Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked))
+
+
+def audit_gene_labels(what: str, fold: Fold, number: int, seen: Sequence[str]) -> list[Finding]:
+    """Evaluation patients of one fold whose subtype labels chose its genes."""
+    return [replace(finding, fold=number) for finding in _gene_labels(what, [fold], [seen])]
+
+
+def unseen_by(fold: Fold, inner: Fold) -> Fold:
+    """An inner fold as its genes and models are judged: neither its validation nor evaluation patients are seen."""
+    return Fold(inner.train, (*inner.val, *fold.val))
+
+
+def audit_inner(
+    folds: Sequence[Fold], inner: Sequence[Sequence[Fold]], label_patients: Sequence[Sequence[Sequence[str]]] = ()
+) -> list[Finding]:
+    """Inner folds [inner fold][fold] on which the epoch is chosen: who is on both sides, or evaluated on the fold.
+
+    label_patients: [inner fold][fold], whose labels chose their genes.
+    """
+    findings: list[Finding] = []
+    for number, parts in enumerate(inner):
+        for k, (fold, part) in enumerate(zip(folds, parts, strict=True)):
+            shared, evaluated = set(part.train) & set(part.val), {*part.train, *part.val} & set(fold.val)
+            if shared:
+                text = f"inner fold {number}: {len(shared)} patients are in train and val"
+                findings.append(Finding(LEAK, "inner_patients_in_both", text, k, len(shared), _examples(shared)))
+            if evaluated:
+                text = f"inner fold {number}: the epoch is chosen with {len(evaluated)} evaluation patients of the fold"
+                findings.append(Finding(LEAK, "inner_evaluated", text, k, len(evaluated), _examples(evaluated)))
+    for number, lists in enumerate(label_patients):
+        watched = [unseen_by(fold, part) for fold, part in zip(folds, inner[number], strict=True)]
+        findings += _gene_labels(f"genes of inner fold {number}", watched, lists)
     return findings
 
 

@@ -325,6 +325,7 @@ def _check_references(config: Mapping[str, Any]) -> None:
     problems: list[str] = []
     for name, entry in config["methods"].items():
         problems += _method_problems(f"methods.{name}", entry)
+        problems += _place_problems(config, name, entry)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
@@ -338,6 +339,24 @@ def _method_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}.pretrain: {family} is not pretrained; only {', '.join(PRETRAINED_FAMILIES)} are"
     for key in sorted(set(entry.get("pretrain", {})) & _strange_keys(family)):
         yield f"{where}.pretrain.{key}: no setting of {family}"
+
+
+def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Cohorts, encoders and genes that a method names for itself."""
+    encoders = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
+    encoders |= set(config["features"]["encoders"])
+    for key, known in (("cohorts", set(config["cohorts"])), ("encoders", encoders)):
+        if unknown := [one for one in entry.get(key, []) if one not in known]:
+            yield f"methods.{name}.{key}: {', '.join(unknown)}: the run has {', '.join(sorted(known))}"
+    if "selection" not in entry:
+        return
+    if "rna" not in entry["inputs"]:
+        yield f"methods.{name}.selection: {entry['family']} sees no genes"
+    if entry.get("gene_sets", "random") != "random":
+        yield f"methods.{name}.selection: the genes are those of the method's gene_sets; set these instead"
+    selection = selection_of(config, name)
+    if selection["method"] in ("families", "pathways") and not selection["gene_sets"]:
+        yield f"methods.{name}.selection: {selection['method']} needs gene_sets, a CSV with one column a set"
 
 
 def _strange_keys(family: str) -> set[str]:
@@ -380,14 +399,45 @@ def basis_of(protocol: Mapping[str, Any]) -> str:
     return "-".join(str(protocol[key]) for key in keys)
 
 
-def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
-    """``few-shot-`` where the k-shot settings of a protocol have genes of their own, else nothing.
+def merged_selection(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A gene selection with a method's own keys on top, those of ``rfe`` one by one."""
+    merged = {**base, **own}
+    return merged | {"rfe": {**base["rfe"], **own["rfe"]}} if "rfe" in own else merged
+
+
+def selection_of(config: Mapping[str, Any], method: str | None = None) -> dict[str, Any]:
+    """What chooses the genes of a method: ``expression.selection`` with the method's own keys on top."""
+    own = config["methods"][method].get("selection", {}) if method else {}
+    return merged_selection(config["expression"]["selection"], own)
+
+
+def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
+    """``<method>/`` where a method has a gene selection of its own, else nothing: where its genes lie in ``genes/``."""
+    return f"{method}/" if method and "selection" in config["methods"][method] else ""
+
+
+def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any], method: str | None = None) -> str:
+    """``few-shot-`` where the k-shot settings of a protocol (and method) have genes of their own, else nothing.
 
     It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
     """
-    labelled = config["expression"]["selection"]["method"] in SEES_LABELS
+    labelled = selection_of(config, method)["method"] in SEES_LABELS
     own = protocol["few_shot_genes"] == "none" and labelled and config["evaluation"]["shots"]
     return "few-shot-" if own else ""
+
+
+def inner_prefixes(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    """``inner0-``, ``inner1-``, ...: what the files of a protocol's inner folds begin with, none without ``nested``.
+
+    They stand beside those of the fold: ``genes/inner0-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    count = config["splits"]["inner_folds"] if protocol["epoch"] == "nested" else 0
+    return [f"inner{number}-" for number in range(count)]
+
+
+def has_epochs(method: Mapping[str, Any]) -> bool:
+    """Whether a protocol's ``epoch`` concerns a method: a probe on pretrained vectors, or a network with labels."""
+    return method["family"] in PRETRAINED_FAMILIES or "train" in method
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _file_name(url: str, name: str) -> str:
 
 
 def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with each ``download:`` of an expression source or of clinical data turned into paths.
+    """The config with each ``download:`` of an expression source, clinical data, folds or gene sets turned into paths.
 
     ``downloads`` then holds the data sets that this run uses, each with its ``path`` in the store. Raises ConfigError
     naming the key whose data set is unknown.
@@ -101,8 +101,25 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, entry in config["cohorts"].items()
     }
-    expression = config["expression"] | {"sources": sources}
-    return dict(config) | {"cohorts": cohorts, "expression": expression, "downloads": used}
+    selection = _gene_sets(config["expression"]["selection"], "expression.selection", path_of)
+    expression = config["expression"] | {"sources": sources, "selection": selection}
+    methods = {name: _of_method(entry, f"methods.{name}", path_of) for name, entry in config["methods"].items()}
+    return dict(config) | {"cohorts": cohorts, "expression": expression, "methods": methods, "downloads": used}
+
+
+def _of_method(entry: Mapping[str, Any] | None, where: str, path_of: Any) -> dict[str, Any]:
+    """A method's gene sets, and those of its own gene selection."""
+    entry = _gene_sets(entry or {}, where, path_of)
+    if "selection" in entry:
+        entry["selection"] = _gene_sets(entry["selection"], f"{where}.selection", path_of)
+    return entry
+
+
+def _gene_sets(entry: Mapping[str, Any], where: str, path_of: Any) -> dict[str, Any]:
+    sets = entry.get("gene_sets")
+    if not isinstance(sets, Mapping):
+        return dict(entry)
+    return {**entry, "gene_sets": path_of(sets["download"], f"{where}.gene_sets.download")}
 
 
 def _source(entry: Mapping[str, Any], where: str, path_of: Any, used: Mapping[str, Any]) -> dict[str, Any]:

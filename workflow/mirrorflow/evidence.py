@@ -6,11 +6,13 @@ rules left behind say. Everything here is plain values; reading them is the job'
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mirrorflow.audit import LEAK, WARNING, Finding
+from mirrorflow.epochs import best_epoch
 from mirrorflow.splits import Fold
 
 FEW_EVENTS = 10
@@ -173,6 +175,29 @@ def audit_epochs(noted: Iterable[str], claimed: str) -> list[Finding]:
     level = LEAK if "best_on_evaluation" in other else WARNING
     text = f"predictions were made with epoch: {', '.join(other)}, the protocol says {claimed}"
     return [Finding(level, "epoch_of_predictions", text)]
+
+
+def audit_epoch_choice(
+    what: str, number: int, note: Mapping[str, Any], inner: Sequence[Fold], fold: Fold, digests: Sequence[str]
+) -> tuple[list[Finding], Seen]:
+    """Whether the reported epoch of a setting is the one of best mean on this run's inner folds, as its note says.
+
+    note: of the predictions, with ``epoch`` and ``epoch_choice``; inner: the fold's inner folds, of split files
+    with these ``digests``.
+    """
+    choice = note.get("epoch_choice")
+    patients = {name for part in inner for name in (*part.train, *part.val)}
+    if choice is None:
+        why = "was chosen on nothing that its record names"
+    elif list(choice["splits"]) != list(digests):
+        why = "was chosen on other inner folds than those of this run"
+    elif note["epoch"] != best_epoch(choice["mean"]):
+        why = f"is {note['epoch']}, the best on the inner folds is {best_epoch(choice['mean'])}"
+    else:
+        detail = f"epoch {note['epoch']} of {len(choice['mean'])}, inner mean {choice['mean'][note['epoch'] - 1]:.3f}"
+        return [], Seen(f"epoch of {what}", number, len(patients), len(patients & set(fold.val)), detail)
+    found = [Finding(LEAK, "epoch_choice", f"the epoch of {what} {why}", number)]
+    return found, Seen(f"epoch of {what}", number, -1, -1, "no choice that is vouched for")
 
 
 # Evaluated units.

@@ -1,6 +1,7 @@
 """How folds are drawn: at random, or with every tissue source site on one side; never a patient on both."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,19 +31,23 @@ def _strata(cohort: pd.DataFrame, folds: int, where: str) -> np.ndarray:
     return strata.where(~strata.isin(small.index), "small groups").to_numpy()
 
 
-def random_folds(cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort") -> list[Fold]:
+def random_folds(
+    cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort", key: str = "splits.folds"
+) -> list[Fold]:
     """Random folds of patients, balanced by label. ``cohort`` has one row per patient.
 
-    Raises InputError when there are fewer patients than folds.
+    key: the config's, for messages. Raises InputError when there are fewer patients than folds.
     """
-    _check_count(len(cohort), folds, where, "patients")
+    _check_count(len(cohort), folds, where, "patients", key)
     strata = _strata(cohort, folds, where)
     strata = _join_if_too_small(strata, folds)
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(cohort, strata)
     return [_fold(cohort, train, val) for train, val in parts]
 
 
-def site_preserved_folds(cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort") -> list[Fold]:
+def site_preserved_folds(
+    cohort: pd.DataFrame, folds: int, seed: int, where: str = "cohort", key: str = "splits.folds"
+) -> list[Fold]:
     """Folds in which no tissue source site is on both sides, balanced by label as well as sites allow.
 
     After Howard et al. 2021 (site-specific digital histology signatures); grouping by
@@ -52,10 +57,33 @@ def site_preserved_folds(cohort: pd.DataFrame, folds: int, seed: int, where: str
     if (sites == "").any():
         message = f"{where}: {int((sites == '').sum())} patients have no site; give a `site` or set splits: random"
         raise InputError(message)
-    _check_count(len(set(sites)), folds, where, "sites")
+    _check_count(len(set(sites)), folds, where, "sites", key)
     strata = _join_if_too_small(_strata(cohort, folds, where), folds)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cohort, strata, sites)
     return [_fold(cohort, train, val) for train, val in parts]
+
+
+def inner_folds(
+    cohort: pd.DataFrame, outer: Fold, folds: int, seed: int, *, by_site: bool, where: str = "cohort"
+) -> list[Fold]:
+    """Folds of a fold's training patients, on which the epoch is chosen (``epoch: nested``).
+
+    Nobody of ``outer.val`` is among them, not even a patient who (in leaking split files) is a training patient
+    too. by_site: no site is on both sides. Raises InputError when patients or sites are too few.
+    """
+    patients = set(outer.train) - set(outer.val)
+    part = cohort[cohort["patient"].isin(patients)].reset_index(drop=True)
+    draw = site_preserved_folds if by_site else random_folds
+    return draw(part, folds, seed, where, "splits.inner_folds")
+
+
+def keep_sites_apart(folds: Sequence[Fold], cohort: pd.DataFrame) -> bool:
+    """Whether every patient has a site and no fold has one on both sides, however the folds were made."""
+    site = dict(zip(cohort["patient"], cohort["site"].fillna(""), strict=True))
+    if not all(site.values()):
+        return False
+    sides = [({site[name] for name in fold.train}, {site[name] for name in fold.val}) for fold in folds]
+    return not any(train & val for train, val in sides)
 
 
 def _join_if_too_small(strata: np.ndarray, folds: int) -> np.ndarray:
@@ -64,9 +92,10 @@ def _join_if_too_small(strata: np.ndarray, folds: int) -> np.ndarray:
     return np.where(np.isin(strata, small), names[counts.argmax()], strata)
 
 
-def _check_count(count: int, folds: int, where: str, what: str) -> None:
+def _check_count(count: int, folds: int, where: str, what: str, key: str) -> None:
     if count < folds:
-        message = f"{where}: {count} {what} for {folds} folds; set splits.folds to at most {count}"
+        mend = f"set {key} to at most {count}" if count > 1 else "set splits: random"
+        message = f"{where}: {count} {what} for {folds} folds; {mend}"
         raise InputError(message)
 
 

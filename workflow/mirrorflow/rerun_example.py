@@ -51,9 +51,9 @@ expression:
     second: {matrix: expression.tsv}
     toil: {download: tcga_RSEM_isoform_fpkm}
   selection: {gene_sets: sets.csv}
-splits: {folds: 2}
+splits: {folds: 2, inner_folds: 2}
 protocols:
-  honest:
+  honest: {epoch: nested}
   paper: {splits: published}
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
 adaptation:

@@ -13,6 +13,9 @@ rule audit:
         support=unless_pair(basis_file(f"{BASIS}/support/support.tsv")),
         models=unless_pair(basis_models),
         few_shot_genes=unless_pair(few_shot_genes),
+        inner_splits=unless_pair(used_inner_splits),
+        inner_genes=unless_pair(used_inner_genes),
+        own_genes=unless_pair(own_genes),
         expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=own_manifests,
         # of an adapted cohort: whom the encoders have seen

@@ -31,7 +31,7 @@ rule fit_baseline:
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"][:1],
         bins=config["probe"]["survival_bins"],
-        settings=lambda wildcards: config["methods"][wildcards.method],
+        settings=method_settings,
         rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/fit_baseline.py"

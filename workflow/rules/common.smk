@@ -9,7 +9,18 @@ PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
 from mirrorflow.adaptations import adapted_cohorts
-from mirrorflow.config import HABIT, PRETRAINED_FAMILIES, basis_of, few_shot_prefix, pretrain_settings, resolve
+from mirrorflow.config import (
+    HABIT,
+    PRETRAINED_FAMILIES,
+    basis_of,
+    few_shot_prefix,
+    gene_variant,
+    has_epochs,
+    inner_prefixes,
+    pretrain_settings,
+    resolve,
+    selection_of,
+)
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
@@ -40,6 +51,8 @@ PRETRAINED = [name for name, method in config["methods"].items() if method["fami
 SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
 BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]
 
+OWN_GENES = [name for name in config["methods"] if gene_variant(config, name)]
+
 NAME = "[a-z0-9._-]+"
 
 
@@ -59,7 +72,8 @@ wildcard_constraints:
     source=NAME,
     method=any_of(config["methods"]),
     fold=r"\d+",
-    genes="(few-shot-)?",
+    variant=f"(({any_of(OWN_GENES)})/)?",
+    genes=r"(few-shot-|inner\d+-)?",
     seed=r"\d+",
     shard=r"\d+",
 
@@ -127,9 +141,12 @@ def patching_of(encoder):
 
 
 def encoders_of(cohort, method):
-    """Encoders a method is run with on a cohort; `none` for methods without slides."""
-    inputs = config["methods"][method]["inputs"]
-    return config["cohorts"][cohort]["encoders"] if "slides" in inputs else ["none"]
+    """Encoders a method is run with on a cohort; `none` for methods without slides, nothing where it is not run."""
+    entry = config["methods"][method]
+    if cohort not in entry.get("cohorts", COHORTS):
+        return []
+    own = config["cohorts"][cohort]["encoders"]
+    return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
 
 
 def expression_of(wildcards):

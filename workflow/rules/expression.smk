@@ -37,18 +37,18 @@ rule convert_expression:
 rule select_genes:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        split=f"{BASIS}/splits/splits_{{fold}}.csv",
+        split=fitted_splits,
         expression=expression_of,
         census=lambda wildcards: cohort_of(wildcards).get("census", []),
-        gene_sets=config["expression"]["selection"]["gene_sets"] or [],
+        gene_sets=lambda wildcards: selection_of(config, variant_method(wildcards))["gene_sets"] or [],
     output:
         # kept where they are valid: the elimination costs minutes a fold
-        manifest=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
-        record=update(f"{BASIS}/genes/{{genes}}fold{{fold}}.json"),
+        manifest=update(f"{GENES}.tsv"),
+        record=update(f"{GENES}.json"),
     log:
-        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.log",
+        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{genes}}fold{{fold}}.tsv"
+        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 2
@@ -57,6 +57,7 @@ rule select_genes:
         runtime=growing(60),
     params:
         version=versions.SELECTION,
+        # those of k-shot settings and inner folds never see more than their own training patients
         scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
         settings=selection_settings,
         seed=config["splits"]["seed"],

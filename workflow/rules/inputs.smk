@@ -156,10 +156,24 @@ def source_of(wildcards):
     return config["expression"]["sources"][wildcards.source]
 
 
+GENES = f"{BASIS}/genes/{{variant}}{{genes}}fold{{fold}}"
+
+
+def variant_method(wildcards):
+    """The method whose own genes are chosen; None: those of the run."""
+    return wildcards.variant.rstrip("/") or None
+
+
+def genes_of(basis, cohort, method, prefix):
+    """Gene manifests of the folds that a method sees (None: the run's); ``prefix``: of k-shot settings or inner folds."""
+    folder = f"{RESULTS}/{basis}/{cohort}/genes/{gene_variant(config, method)}"
+    return [f"{folder}{prefix}fold{fold}.tsv" for fold in FOLDS]
+
+
 def selection_settings(wildcards):
     """What chooses the genes of a basis; those of the k-shot settings are chosen without labels."""
-    selection = config["expression"]["selection"]
-    if wildcards.genes:
+    selection = selection_of(config, variant_method(wildcards))
+    if wildcards.genes == "few-shot-":
         label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
         selection = {**label_free, "method": "variance"}
     return {
@@ -182,6 +196,29 @@ def split_files(wildcards):
     """The split files a basis reads."""
     folder = split_folder(wildcards)
     return [f"{folder}/splits_{fold}.csv" for fold in FOLDS] if folder else []
+
+
+SPLITS = f"{BASIS}/splits"
+INNER = [f"inner{number}-" for number in range(config["splits"]["inner_folds"])]
+
+
+def inner_of(genes):
+    """``inner<j>-`` where genes and models are those of an inner fold, else nothing: its split files begin so, too."""
+    return genes if genes.startswith("inner") else ""
+
+
+def fitted_splits(wildcards):
+    """Split files whose training patients genes and models are fitted on: of one fold, or of every fold of a job."""
+    folder = SPLITS.format(basis=wildcards.basis, cohort=wildcards.cohort)
+    folds = [wildcards.fold] if "fold" in wildcards.keys() else FOLDS
+    paths = [f"{folder}/{inner_of(wildcards.genes)}splits_{fold}.csv" for fold in folds]
+    return paths[0] if "fold" in wildcards.keys() else paths
+
+
+def fitted_genes(wildcards):
+    """Gene manifests of a pretrained method: of one fold, or of every fold of a job."""
+    paths = genes_of(wildcards.basis, wildcards.cohort, wildcards.method, wildcards.genes)
+    return paths[int(wildcards.fold)] if "fold" in wildcards.keys() else paths
 
 
 # pretrain
@@ -223,31 +260,67 @@ def basis_file(pattern):
     )
 
 
-def basis_splits(wildcards):
-    """Split files of the protocol's basis."""
+def basis_splits(wildcards, prefix=""):
+    """Split files of the protocol's basis; ``prefix`` picks those of an inner fold."""
     basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/splits/splits_{fold}.csv" for fold in FOLDS]
+    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/splits/{prefix}splits_{fold}.csv" for fold in FOLDS]
 
 
 def basis_genes(wildcards, prefix=""):
-    """Gene manifests of the protocol's basis; ``prefix`` picks those of the k-shot settings."""
-    basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/genes/{prefix}fold{fold}.tsv" for fold in FOLDS]
+    """Gene manifests of the protocol's basis, the method's own where it has such; ``prefix`` as :func:`genes_of`."""
+    basis, method = basis_of(protocol_of(wildcards)), getattr(wildcards, "method", None)
+    return genes_of(basis, home_of(wildcards.cohort), method, prefix)
 
 
 def few_shot_genes(wildcards):
     """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    prefix = few_shot_prefix(config, protocol_of(wildcards), getattr(wildcards, "method", None))
     return basis_genes(wildcards, prefix) if prefix else []
 
 
+def of_inner_folds(paths):
+    """Input function: ``paths(wildcards, prefix)`` of each inner fold on which the protocol chooses its epoch."""
+    return lambda wildcards: [
+        path for prefix in inner_prefixes(config, protocol_of(wildcards)) for path in paths(wildcards, prefix)
+    ]
+
+
+def used_inner_splits(wildcards):
+    """Split files of the inner folds, where a method of the run has epochs."""
+    return of_inner_folds(basis_splits)(wildcards) if PRETRAINED or SUPERVISED else []
+
+
+def used_inner_genes(wildcards):
+    """Gene manifests of the inner folds, where a method with epochs sees the selected genes."""
+    names = [name for name in PRETRAINED + SUPERVISED if sees_genes(name) and name not in OWN_GENES]
+    return of_inner_folds(basis_genes)(wildcards) if names else []
+
+
+def prefixes_of(protocol, method):
+    """What the names of a method's genes and models begin with: the folds', k-shot settings', inner folds'."""
+    inner = inner_prefixes(config, protocol) if has_epochs(config["methods"][method]) else []
+    return list(dict.fromkeys(["", few_shot_prefix(config, protocol, method), *inner]))
+
+
+def own_genes(wildcards):
+    """Gene manifests of the methods that have a selection of their own, whatever they are made for."""
+    protocol = protocol_of(wildcards)
+    return [
+        path
+        for method in OWN_GENES
+        if encoders_of(wildcards.cohort, method)
+        for prefix in prefixes_of(protocol, method)
+        for path in genes_of(basis_of(protocol), wildcards.cohort, method, prefix)
+    ]
+
+
 def basis_models(wildcards):
-    """Records of the pretrained models of the protocol's basis, those of the k-shot settings among them."""
-    basis = basis_of(protocol_of(wildcards))
+    """Records of the pretrained models of the protocol's basis, those of k-shot settings and inner folds among them."""
+    basis, protocol = basis_of(protocol_of(wildcards)), protocol_of(wildcards)
     return [
         f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/{prefix}fold{fold}/done.json"
-        for prefix in dict.fromkeys(["", few_shot_prefix(config, protocol_of(wildcards))])
         for method in PRETRAINED
+        for prefix in prefixes_of(protocol, method)
         for encoder in encoders_of(wildcards.cohort, method)
         for seed in config["seeds"]
         for fold in FOLDS
@@ -255,7 +328,7 @@ def basis_models(wildcards):
 
 
 def embedding_records(wildcards, prefix=""):
-    """One record per seed; ``prefix`` picks the models of the k-shot settings."""
+    """One record per seed; ``prefix`` picks the models of the k-shot settings or of an inner fold."""
     basis, mode = (
         basis_of(protocol_of(wildcards)),
         protocol_of(wildcards)["probe_features"],
@@ -268,7 +341,7 @@ def embedding_records(wildcards, prefix=""):
 
 def few_shot_embeddings(wildcards):
     """Records of the embeddings that the k-shot settings use, where they have genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards))
+    prefix = few_shot_prefix(config, protocol_of(wildcards), wildcards.method)
     return embedding_records(wildcards, prefix) if prefix else []
 
 
@@ -278,6 +351,12 @@ def tasks_of(wildcards):
 
 
 # baselines, supervised
+
+
+def method_settings(wildcards):
+    """What decides a method's values: not where it is run, nor what chooses its genes (they are an input)."""
+    elsewhere = ("cohorts", "encoders", "selection")
+    return {key: value for key, value in config["methods"][wildcards.method].items() if key not in elsewhere}
 
 
 def pooled_index(wildcards):
@@ -293,19 +372,20 @@ def gene_set_file(wildcards):
     return [] if sets == "random" else sets
 
 
-def sees_selected_genes(wildcards):
-    """Whether the method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
-    return "rna" in config["methods"][wildcards.method]["inputs"] and not gene_set_file(wildcards)
+def sees_genes(name):
+    """Whether a method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+    method = config["methods"][name]
+    return "rna" in method["inputs"] and method.get("gene_sets", "random") == "random"
 
 
-def gene_inputs(wildcards):
-    """Gene manifests, for methods that see the selected genes."""
-    return basis_genes(wildcards) if sees_selected_genes(wildcards) else []
+def gene_inputs(wildcards, prefix=""):
+    """Gene manifests, for methods that see the selected genes; ``prefix`` picks those of an inner fold."""
+    return basis_genes(wildcards, prefix) if sees_genes(wildcards.method) else []
 
 
 def few_shot_gene_inputs(wildcards):
     """Gene manifests of the k-shot settings, for methods that see the selected genes."""
-    return few_shot_genes(wildcards) if sees_selected_genes(wildcards) else []
+    return few_shot_genes(wildcards) if sees_genes(wildcards.method) else []
 
 
 def manifests(protocols, cohorts):
@@ -483,3 +563,32 @@ def models_of(cohort):
 def model_records(wildcards):
     """Records of every pretrained model of the wildcard's cohort."""
     return models_of(wildcards.cohort)
+
+
+# sensitivity
+
+SENSITIVITY = f"{RESULTS}/sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
+
+
+def frozen_embeddings(wildcards):
+    """Records of the frozen embeddings of the protocol's basis, one per seed, also where its probe draws anew."""
+    pattern = f"{EMBEDDINGS}/done.json".replace("{basis}", basis_of(protocol_of(wildcards)))
+    return expand(pattern, **dict(wildcards.items()), seed=config["seeds"], mode="frozen")
+
+
+def frozen_models(wildcards):
+    """Records of the pretrained models behind them: seed by seed, fold by fold."""
+    pattern = MODEL.replace("{genes}", "").replace("{basis}", basis_of(protocol_of(wildcards)))
+    return expand(f"{pattern}/done.json", **dict(wildcards.items()), seed=config["seeds"], fold=FOLDS)
+
+
+def sensitivity_cases():
+    """Every pretrained method under every protocol, cohort and encoder; habits of the optimism table apart."""
+    return [
+        {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
+        for protocol in PROTOCOLS
+        if protocol not in HABITS
+        for cohort in COHORTS
+        for method in PRETRAINED
+        for encoder in encoders_of(cohort, method)
+    ]

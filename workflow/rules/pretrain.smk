@@ -13,8 +13,8 @@ rule pretrain_mirror:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        splits=of_folds(f"{BASIS}/splits/splits_{{fold}}.csv"),
-        genes=of_folds(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv"),
+        splits=fitted_splits,
+        genes=fitted_genes,
     output:
         records=of_folds(f"{MODEL}/done.json"),
     log:
@@ -47,7 +47,7 @@ rule embed:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
-        genes=expand(f"{BASIS}/genes/{{genes}}fold{{fold}}.tsv", fold=FOLDS, allow_missing=True),
+        genes=fitted_genes,
         models=expand(f"{MODEL}/done.json", fold=FOLDS, allow_missing=True),
     output:
         record=f"{EMBEDDINGS}/{{genes}}done.json",

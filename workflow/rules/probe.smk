@@ -10,6 +10,8 @@ rule probe_mirror:
         few_shot_embeddings=few_shot_embeddings,
         genes=basis_genes,
         few_shot_genes=few_shot_genes,
+        inner_splits=of_inner_folds(basis_splits),
+        inner_embeddings=of_inner_folds(embedding_records),
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:

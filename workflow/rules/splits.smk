@@ -1,4 +1,4 @@
-"""Folds of patients, and the support sets of k-shot learning."""
+"""Folds of patients, inner folds for protocols that choose the epoch on them, support sets of k-shot learning."""
 
 
 rule make_splits:
@@ -25,6 +25,30 @@ rule make_splits:
         seed=config["splits"]["seed"],
     script:
         "../scripts/make_splits.py"
+
+
+rule make_inner_splits:
+    input:
+        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        splits=rules.make_splits.output.folds,
+    output:
+        folds=expand(f"{SPLITS}/{{inner}}splits_{{fold}}.csv", inner=INNER, fold=FOLDS, allow_missing=True),
+    log:
+        f"{LOGS}/make_inner_splits/{{basis}}/{{cohort}}.log",
+    benchmark:
+        f"{BENCHMARKS}/make_inner_splits/{{basis}}/{{cohort}}.tsv"
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        version=versions.SPLITS,
+        seed=config["splits"]["seed"],
+        per_class=2 if any(selection_of(config, name)["method"] == "rfe" for name in config["methods"]) else 0,
+    script:
+        "../scripts/make_inner_splits.py"
 
 
 rule draw_support:

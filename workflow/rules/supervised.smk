@@ -14,6 +14,8 @@ rule train_supervised:
         genes=gene_inputs,
         few_shot_genes=few_shot_gene_inputs,
         gene_sets=gene_set_file,
+        inner_splits=of_inner_folds(basis_splits),
+        inner_genes=of_inner_folds(gene_inputs),
     output:
         manifest=f"{PREDICTIONS}/manifest.json",
     log:
@@ -36,7 +38,7 @@ rule train_supervised:
         shots=config["evaluation"]["shots"],
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
-        settings=lambda wildcards: config["methods"][wildcards.method],
+        settings=method_settings,
         rna={"clip": config["expression"]["clip"]},
     script:
         "../scripts/train_supervised.py"

@@ -28,4 +28,7 @@ with door(snakemake):
         few_shot_genes=snakemake.input.few_shot_genes,
         expression=snakemake.input.expression,
         source=source,
+        inner_splits=snakemake.input.inner_splits,
+        inner_genes=snakemake.input.inner_genes,
+        own_genes=snakemake.input.own_genes,
     )

@@ -6,15 +6,17 @@ from mirrorflow.jobs.door import door
 
 with door(snakemake):
     from mirrorflow.jobs.predict import Plan, predict_method
+    from mirrorflow.jobs.questions import in_rows
     from mirrorflow.jobs.representations import Embedded
 
     params = snakemake.params
     plan = Plan.of(snakemake.input, params, {"family": params.family, "probe": params.probe})
     resampled = params.protocol["probe_features"] == "resampled_dropout"
-    vectors, few_shot = (
+    inner_records = in_rows(snakemake.input.inner_embeddings, len(params.seeds))
+    vectors, few_shot, *inner = (
         Embedded.of_records(dict(zip(params.seeds, records, strict=True)), resampled=resampled) if records else None
-        for records in (snakemake.input.embeddings, snakemake.input.few_shot_embeddings)
+        for records in (snakemake.input.embeddings, snakemake.input.few_shot_embeddings, *inner_records)
     )
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)
-    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)
+    predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot, inner=inner)

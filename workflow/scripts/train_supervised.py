@@ -10,6 +10,7 @@ with door(snakemake):
     from mirrorflow.cohort import to_units
     from mirrorflow.jobs.bagged import BaggedInputs
     from mirrorflow.jobs.predict import Plan, predict_method
+    from mirrorflow.jobs.questions import in_rows
     from mirrorflow.store.tables import read_cohort
 
     torch.set_num_threads(snakemake.threads)
@@ -28,6 +29,8 @@ with door(snakemake):
     )
     few_shot = inputs.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
     plan = Plan.of(snakemake.input, params, method)
+    inner_genes = in_rows(snakemake.input.inner_genes, len(plan.splits)) or [[]] * len(plan.inner_splits)
+    inner = [inputs.with_genes(genes) for genes in inner_genes]
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)
-    predict_method(plan, inputs, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)
+    predict_method(plan, inputs, folder, manifest, snakemake.wildcards.method, few_shot=few_shot, inner=inner)

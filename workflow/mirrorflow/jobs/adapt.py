@@ -19,7 +19,7 @@ from mirrorflow.jobs.representations import Embedded, PooledInputs
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import Prediction, Scorer
+from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.splits import Fold
 from mirrorflow.store.digest import digest
 from mirrorflow.store.models import load_model, model_digest
@@ -139,14 +139,14 @@ def adapt_and_predict(
     inputs: AdaptedVectors,
     question: Question,
     method: Mapping[str, Any],
-    scorer: Scorer | None,
+    rule: EpochRule,
     *,
     device: str = "auto",
 ) -> Prediction:
     """Train RNA embedding and head on the question's training units and predict its evaluation units.
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
-    embedding, dropout). The last epoch is reported; with a ``scorer`` the one with the best score (the first of
+    embedding, dropout). The last epoch is reported; with a scorer in ``rule`` the one with the best score (the first of
     equals), the published habit that the auditor calls a leak.
     """
     probe, seed = method["probe"], fold_seed(question.seed, question.fold)
@@ -168,13 +168,13 @@ def adapt_and_predict(
 
     def judge(epoch: int) -> None:
         prediction = predict(epoch)
-        score = scorer(prediction)  # type: ignore[misc]
+        score = rule.scorer(prediction)  # type: ignore[misc]
         if not best or score > best[0][0]:
             best[:] = [(score, prediction)]
 
     label = f"adapt {method['family']} {question.task} fold {question.fold}"
     loss_of = loss_on(question.train, label_smoothing=probe["label_smoothing"])
-    on_epoch = None if scorer is None else judge
+    on_epoch = None if rule.scorer is None else judge
     train_adapted(model, train, loss_of, settings, label=label, on_epoch=on_epoch, device=device)
     return best[0][1] if best else predict(settings.epochs)
 

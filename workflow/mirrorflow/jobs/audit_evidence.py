@@ -10,13 +10,15 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow import evidence
-from mirrorflow.audit import LEAK, Finding
+from mirrorflow.audit import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
 from mirrorflow.evidence import Seen
+from mirrorflow.jobs.questions import ALL_DATA
 from mirrorflow.splits import Fold, evaluation_units, training_edges
+from mirrorflow.store.digest import file_digest
 from mirrorflow.store.predictions import Predictions, read_predictions
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.store.tables import read_fold, read_text_sheet
 
 
 @dataclass
@@ -32,27 +34,54 @@ class Records:
     """Paths of what a protocol's rules left on a cohort, beside the folds: any of them may be empty."""
 
     genes: Sequence[str] = ()
-    """Gene manifests ``[few-shot-]fold<k>.tsv``, each with a ``.json`` beside it."""
+    """Gene manifests ``[few-shot-|inner<j>-]fold<k>.tsv``, each with a ``.json`` beside it."""
     support: str = ""
     models: Sequence[str] = ()
     """done.json of pretrained folds, each with a ``config.json`` beside it."""
     manifests: Sequence[str] = ()
     """Of the methods' predictions."""
+    inner_splits: Sequence[Sequence[str]] = ()
+    """Split files [inner fold][fold] on which the epoch is chosen."""
+    own_genes: Sequence[str] = ()
+    """Those of ``genes`` that a method has for itself, in a folder of its name."""
 
 
-def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protocol: Mapping[str, Any]) -> Evidence:
+class Folds:
+    """A protocol's folds and their inner folds, by the names of what is fitted on them."""
+
+    def __init__(self, outer: Sequence[Fold], inner_splits: Sequence[Sequence[str]]) -> None:
+        self.outer = outer
+        self.inner = [[read_fold(path) for path in paths] for paths in inner_splits]
+        self._digests = [[file_digest(path) for path in paths] for paths in inner_splits]
+
+    def of(self, prefix: str, number: int) -> Fold:
+        """Fold ``number`` for files that begin with ``prefix``: its own, or as its inner fold may see it."""
+        if not prefix.startswith("inner"):
+            return self.outer[number]
+        return unseen_by(self.outer[number], self.inner[int(prefix.removeprefix("inner").removesuffix("-"))][number])
+
+    def inner_of(self, number: int) -> tuple[list[Fold], list[str]]:
+        """The inner folds of a fold, and the digests of their split files."""
+        return [parts[number] for parts in self.inner], [digests[number] for digests in self._digests]
+
+
+def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protocol: Mapping[str, Any]) -> Evidence:
     """Everything the records say about a protocol on a cohort."""
-    found = Evidence()
-    found.findings += evidence.audit_membership(folds, frame)
+    found, folds = Evidence(), Folds(outer, records.inner_splits)
+    found.findings += evidence.audit_membership(outer, frame)
     for manifest in map(Path, records.genes):
         prefix, _, number = manifest.stem.rpartition("fold")
         record = json.loads(manifest.with_suffix(".json").read_text())
-        what = f"genes{_of_shots(prefix)}"
-        findings, seen = evidence.audit_gene_record(folds[int(number)], int(number), record, what)
+        own = str(manifest) in records.own_genes
+        owner = f" of {manifest.parent.name}" if own else ""
+        fold, what = folds.of(prefix, int(number)), f"genes{owner}{_purpose(prefix)}"
+        findings, seen = evidence.audit_gene_record(fold, int(number), record, what)
         found.findings += findings
         found.seen += seen
+        if own:
+            found.findings += audit_gene_labels(what, fold, int(number), record["label_patients"])
     if records.support:
-        found.findings += evidence.audit_support(_support_of(records.support, protocol), folds)
+        found.findings += evidence.audit_support(_support_of(records.support, protocol), outer)
     units = to_units(frame, protocol["unit"])
     for path in records.models:
         read_model(Path(path), folds, units, found)
@@ -60,8 +89,10 @@ def gather(records: Records, frame: pd.DataFrame, folds: Sequence[Fold], protoco
     return found
 
 
-def _of_shots(name: str) -> str:
-    """What is made for the k-shot settings alone lies under ``few-shot-...``."""
+def _purpose(name: str) -> str:
+    """What is made for the k-shot settings alone lies under ``few-shot-...``, for an inner fold ``inner<j>-...``."""
+    if name.startswith("inner"):
+        return f" of inner fold {name.removeprefix('inner').split('-')[0]}"
     return " of the k-shot settings" if name.startswith("few-shot-") else ""
 
 
@@ -73,12 +104,7 @@ def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def read_model(
-    record: Path,
-    folds: Sequence[Fold],
-    units: pd.DataFrame,
-    found: Evidence,
-    on: str = "",
-    evaluated_on: Sequence[Fold] = (),
+    record: Path, folds: Folds, units: pd.DataFrame, found: Evidence, on: str = "", evaluated_on: Sequence[Fold] = ()
 ) -> None:
     """Add to ``found`` whom a pretrained model has seen; ``units`` and ``folds`` are those of its own cohort.
 
@@ -90,14 +116,16 @@ def read_model(
     made_with = json.loads(config.read_text())
     encoder, method, seed = record.parent.parts[-4:-1]
     number = int(made_with["fold"])
+    prefix, _, _ = record.parent.name.rpartition("fold")
+    fold = folds.of(prefix, number)
     scaled = " and RNA scaler" if made_with["data"].get("rna_scaling") == "train" else ""
-    training = units.loc[units["patient"].isin(folds[number].train), "unit"]
+    training = units.loc[units["patient"].isin(fold.train), "unit"]
     digests = {"training": _digest(training), "everybody": _digest(units["unit"])}
-    name = f"pretraining{on}{scaled} of {method}{_of_shots(record.parent.name)} ({encoder}, {seed})"
-    findings, seen = evidence.audit_pretraining(name, number, folds[number], units, made_with["data"]["units"], digests)
+    name = f"pretraining{on}{scaled} of {method}{_purpose(prefix)} ({encoder}, {seed})"
+    findings, seen = evidence.audit_pretraining(name, number, fold, units, made_with["data"]["units"], digests)
     found.findings += findings
     if evaluated_on and seen.patients >= 0:
-        known = set(units["patient"]) & set(folds[number].train)
+        known = set(units["patient"]) & set(fold.train)
         seen = replace(seen, of_evaluation=len(known & set(evaluated_on[number].val)))
     found.seen.append(seen)
 
@@ -111,7 +139,7 @@ def _read_predictions(
     manifests: Sequence[str],
     frame: pd.DataFrame,
     units: pd.DataFrame,
-    folds: Sequence[Fold],
+    folds: Folds,
     protocol: Mapping[str, Any],
     found: Evidence,
 ) -> None:
@@ -124,14 +152,28 @@ def _read_predictions(
             stored, task = _stored(manifest.parent / name), name.split("/")[0]
             number = int(stored.rows["fold"].iloc[0])
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
-            shared |= dict.fromkeys(_file_findings(stored, task, folds[number], frame, units))
+            shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
+            if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
+                _read_epochs(f"{manifest.parent.name}, {task} ({manifest.parent.parent.name}", stored, folds, found)
             if task == "survival":
-                noted, bins[number] = _bins_of(stored, frame, folds[number], number)
+                noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
-    found.seen += [_seen_by_bins(number, who, frame, folds[number]) for number, who in sorted(bins.items())]
+    found.seen += [_seen_by_bins(number, who, frame, folds.outer[number]) for number, who in sorted(bins.items())]
+
+
+def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) -> None:
+    """On what the epochs of the setting with everybody were chosen; methods without epochs have none."""
+    number = int(stored.rows["fold"].iloc[0])
+    inner, digests = folds.inner_of(number)
+    for note in stored.notes["settings"]:
+        if note["setting"] == ALL_DATA and note.get("epoch") is not None:
+            name, fold = f"{what}, {note['seed']})", folds.outer[number]
+            findings, seen = evidence.audit_epoch_choice(name, number, note, inner, fold, digests)
+            found.findings += findings
+            found.seen.append(seen)
 
 
 def _stored(path: Path) -> Predictions:

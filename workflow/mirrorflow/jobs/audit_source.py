@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirrorflow import evidence
 from mirrorflow.cohort import to_units
-from mirrorflow.jobs.audit_evidence import Evidence, read_model
+from mirrorflow.jobs.audit_evidence import Evidence, Folds, read_model
 from mirrorflow.splits import Fold
 from mirrorflow.store.tables import read_cohort, read_fold
 
@@ -34,7 +34,7 @@ def gather_source(source: Source, folds: Sequence[Fold], unit: str) -> Evidence:
     theirs = [read_fold(path) for path in source.splits]
     found = Evidence()
     for path in map(Path, source.models):
-        read_model(path, theirs, units, found, f" on {source.name}", evaluated_on=folds)
+        read_model(path, Folds(theirs, []), units, found, f" on {source.name}", evaluated_on=folds)
     known = set(frame["patient"])
     for number, (fold, there, genes) in enumerate(zip(folds, theirs, source.genes, strict=True)):
         labels = json.loads(Path(genes).with_suffix(".json").read_text())["label_patients"]

@@ -62,7 +62,8 @@ class BaggedInputs:
     cache_gb: float
     gene_sets: str | None = None
     _bags: FeatureBags | None = None
-    _moments: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _moments: dict[Fold, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
     _expression: "SetGenes | None" = None
 
     def with_genes(self, genes: Sequence[str]) -> "BaggedInputs":
@@ -86,7 +87,7 @@ class BaggedInputs:
             train=Units(self._side(train), train_genes),
             evaluation=Units(self._side(evaluation), evaluation_genes),
             patch_dim=self._all()[0].shape[1],
-            moments=self._scale(fold, fold_number) if self.feature_scaling == "train" else None,
+            moments=self._scale(fold) if self.feature_scaling == "train" else None,
             gene_sets=sets,
         )
 
@@ -101,11 +102,11 @@ class BaggedInputs:
         row = {name: number for number, name in enumerate(self.units["unit"])}
         return SomeBags(self._all(), [row[name] for name in units["unit"]])
 
-    def _scale(self, fold: Fold, fold_number: int) -> tuple[np.ndarray, np.ndarray]:
-        if fold_number not in self._moments:
+    def _scale(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+        if fold not in self._moments:
             known = self.units[self.units["patient"].isin(fold.train)]
-            self._moments = {fold_number: patch_moments(self._side(known))}
-        return self._moments[fold_number]
+            self._moments = {fold: patch_moments(self._side(known))}
+        return self._moments[fold]
 
     def _rna(self) -> "SetGenes":
         if self._expression is None:

@@ -10,7 +10,7 @@ import pandas as pd
 from mirrorflow import cohort as cohorts
 from mirrorflow import splits as folding
 from mirrorflow.errors import InputError
-from mirrorflow.folds import random_folds, site_preserved_folds
+from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
 
@@ -78,6 +78,36 @@ def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, 
     for path, fold in zip(outputs, folds, strict=True):
         tables.write_fold(path, fold)
     tables.write_sheet(report, pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)]))
+
+
+def make_inner_splits(
+    cohort: str, splits: Sequence[str], outputs: Sequence[Sequence[str]], *, seed: int, per_class: int = 0
+) -> None:
+    """Write the inner folds of each fold's training patients: ``outputs[inner][fold]`` (columns train, val).
+
+    per_class: training patients that each class of the fold needs (the gene selection's cross-validation). Raises
+    InputError with the mend where a class has fewer, or patients or sites are too few for the inner folds.
+    """
+    frame, _ = tables.read_cohort(cohort)
+    outer = [tables.read_fold(path) for path in splits]
+    by_site = keep_sites_apart(outer, frame)
+    for k, (fold, path) in enumerate(zip(outer, splits, strict=True)):
+        inner = inner_folds(frame, fold, len(outputs), seed, by_site=by_site, where=f"{path}, its training patients")
+        for number, part in enumerate(inner):
+            _check_classes(frame, fold, part, per_class, f"{path}, training part of inner fold {number}")
+            tables.write_fold(outputs[number][k], part)
+
+
+def _check_classes(frame: pd.DataFrame, fold: folding.Fold, part: folding.Fold, least: int, where: str) -> None:
+    label = frame[cohorts.has_label(frame)].set_index("patient")["label"]
+    wanted, counts = (label[label.index.isin(side)].value_counts() for side in (fold.train, part.train))
+    few = [f"{name} ({counts.get(name, 0)})" for name in sorted(wanted.index) if counts.get(name, 0) < least]
+    if few:
+        message = (
+            f"{where}: fewer than {least} patients of class {', '.join(few)}, too few to choose genes by labels; raise "
+            "splits.inner_folds, draw folds with `splits: random`, join the class to another, or set epoch: last"
+        )
+        raise InputError(message)
 
 
 def _published(frame: pd.DataFrame, folder: str, count: int) -> list[folding.Fold]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.config import HABIT
+from mirrorflow.config import HABIT, merged_selection
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.jobs.run_audit import is_withheld
@@ -129,11 +129,17 @@ def make_results(
             config["methods"][cell["method"]],
             cell["note"],
             name=cell["method"],
-            selection=config.get("selection"),
+            selection=_selection_of(config, cell["method"]),
         )
 
     table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)
     write_sheet(destination, table[COLUMNS])
+
+
+def _selection_of(config: Mapping[str, Any], method: str) -> dict[str, Any] | None:
+    """What chose the genes of a method: the run's selection with the method's own keys on top."""
+    base = config.get("selection")
+    return merged_selection(base, config["methods"][method].get("selection", {})) if base else None
 
 
 def make_main_table(

@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
+from mirrorflow.jobs.nested import EpochChoice, NoEpochError, choose_epoch
 from mirrorflow.jobs.predictors import predictor_of, score_on, version_of
 from mirrorflow.jobs.questions import ALL_DATA, Plan, Question, Questioner
 from mirrorflow.jobs.representations import Representation
-from mirrorflow.probes.task import Prediction, SubtypePrediction
+from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest
@@ -31,10 +32,14 @@ logger = logging.getLogger("mirrorflow.predict")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes)."""
+    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes).
+
+    inner: those of the inner folds on which the epoch is chosen, fitted on their training parts alone.
+    """
 
     everybody: Representation
     few_shot: Representation
+    inner: Sequence[Representation] = ()
 
     def of(self, setting: str) -> Representation:
         """The vectors that a setting uses."""
@@ -53,15 +58,17 @@ def predict_method(
     label: str,
     *,
     few_shot: Representation | None = None,
+    inner: Sequence[Representation] = (),
 ) -> None:
     """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
 
-    few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels.
+    few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels; inner: vectors of
+    the inner folds, where the protocol chooses the epoch on them.
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
     manifest with the reason, and the rest is still computed.
     """
     asked = Questioner(plan)
-    inputs = Inputs(representation, few_shot or representation)
+    inputs = Inputs(representation, few_shot or representation, inner)
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -116,22 +123,40 @@ def _answers(
             question.train.units,
             question.evaluation.units,
         )
-        chosen = asked.plan.protocol["epoch"] == "best_on_evaluation"
-        scorer = score_on(question.evaluation) if chosen else None
-        method = asked.plan.method
+        method, name = asked.plan.method, f"{question.setting}, seed {question.seed}"
         try:
-            prediction = predictor_of(method)(vectors, question, method, scorer)
+            choice = _chosen_epoch(asked, inputs, question)
+        except NoEpochError as error:
+            skipped[name] = str(error)
+            continue
+        try:
+            prediction = predictor_of(method)(vectors, question, method, _epoch_rule(asked.plan, question, choice))
         except InputError as error:
-            skipped[f"{question.setting}, seed {question.seed}"] = str(error)
+            skipped[name] = str(error)
             continue
         rows.append(_rows(question, prediction))
         labels = asked.plan.gene_labels(question.setting, question.fold)
         settings.append(_note(question, prediction) | {"gene_labels": labels})
+        if choice is not None:
+            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(question.fold)}
     return rows, {"settings": settings, "skipped": skipped}
 
 
+def _chosen_epoch(asked: Questioner, inputs: Inputs, question: Question) -> EpochChoice | None:
+    """The nested choice; k-shot settings have none, their support sets are too small to be split."""
+    if not asked.plan.nested or question.setting != ALL_DATA:
+        return None
+    return choose_epoch(asked, question, inputs.inner)
+
+
+def _epoch_rule(plan: Plan, question: Question, choice: EpochChoice | None) -> EpochRule:
+    if plan.protocol["epoch"] == "best_on_evaluation":
+        return EpochRule(scorer=score_on(question.evaluation))
+    return LAST if choice is None else EpochRule(stop_after=choice.epoch)
+
+
 def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
-    return {
+    made_of = {
         "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
@@ -146,6 +171,10 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "vectors": inputs.digests(number),
         "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
+    if plan.nested:
+        vectors = [representation.digest(number) for representation in inputs.inner]
+        made_of["inner"] = list(zip(plan.inner_digests(number), vectors, strict=True))
+    return made_of
 
 
 def _remove_others(folder: Path, written: Collection[str]) -> None:

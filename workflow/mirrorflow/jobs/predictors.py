@@ -14,26 +14,36 @@ from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.probes import classical
 from mirrorflow.probes.covariates import TARGETS
-from mirrorflow.probes.task import Prediction, Scorer, SubtypePrediction, Targets
+from mirrorflow.probes.task import EpochRule, Prediction, Scorer, SubtypePrediction, Targets
 
-Predictor = Callable[[Any, Question, Mapping[str, Any], Scorer | None], Prediction]
+Predictor = Callable[[Any, Question, Mapping[str, Any], EpochRule], Prediction]
 """Takes what the method's representation gives for a question (:class:`FoldVectors`, or bags)."""
 
 
-def score_on(targets: Targets) -> Scorer:
-    """Accuracy or C-index on the evaluation units: the published choice of the epoch."""
+def measure_on(targets: Targets) -> Scorer:
+    """Accuracy or C-index on held-out units, by which an epoch is chosen; NaN where it is undefined."""
     ones = np.ones((1, len(targets)))
 
-    def score(prediction: Prediction) -> float:
+    def measure(prediction: Prediction) -> float:
         if isinstance(prediction, SubtypePrediction):
             return float(accuracy(confusion(prediction.probabilities, targets.classes, ones))[0])  # type: ignore[arg-type]
-        value = c_index(prediction.risk, targets.time_days, targets.event, ones)[0]  # type: ignore[arg-type]
-        return -np.inf if np.isnan(value) else float(value)
+        return float(c_index(prediction.risk, targets.time_days, targets.event, ones)[0])  # type: ignore[arg-type]
+
+    return measure
+
+
+def score_on(targets: Targets) -> Scorer:
+    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units."""
+    measure = measure_on(targets)
+
+    def score(prediction: Prediction) -> float:
+        value = measure(prediction)
+        return -np.inf if np.isnan(value) else value
 
     return score
 
 
-def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 
@@ -43,26 +53,24 @@ def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], s
     outputs = len(question.classes)
     if question.task == "survival":
         settings, outputs = replace(settings, learning_rate=survival_rate), bins
-    return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, scorer)
+    return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, rule)
 
 
-def _majority(
-    vectors: FoldVectors, question: Question, _method: Mapping[str, Any], _scorer: Scorer | None
-) -> Prediction:
+def _majority(vectors: FoldVectors, question: Question, _method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
     count = len(question.evaluation)
     if question.edges is None:
         return classical.predict_majority(question.train, count, len(question.classes))
     return classical.predict_everyone_alike(question.train, count, question.edges)
 
 
-def _linear(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _scorer: Scorer | None) -> Prediction:
+def _linear(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
     train, evaluation = vectors.train[0], vectors.evaluation[0]
     if question.edges is None:
         return classical.predict_logistic(train, evaluation, question.train, len(question.classes), method["C"])
     return classical.predict_hazards(train, evaluation, question.train, len(question.edges) - 1, method["C"])
 
 
-def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _scorer: Scorer | None) -> Prediction:
+def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
     return classical.predict_cox(
         vectors.train[0],
         vectors.evaluation[0],
@@ -73,7 +81,7 @@ def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _s
     )
 
 
-def _clinical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+def _clinical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     if not vectors.train.shape[2]:
         has = [str(name) for name in question.train.units if name not in TARGETS]
         message = (
@@ -81,21 +89,21 @@ def _clinical(vectors: FoldVectors, question: Question, method: Mapping[str, Any
             "name others under the method's `columns:`"
         )
         raise InputError(message)
-    return (_linear if question.edges is None else _cox)(vectors, question, method, scorer)
+    return (_linear if question.edges is None else _cox)(vectors, question, method, rule)
 
 
-def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """A network trained on bags. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.jobs.supervised import train_and_predict
 
-    return train_and_predict(inputs, question, method, scorer)
+    return train_and_predict(inputs, question, method, rule)
 
 
-def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], scorer: Scorer | None) -> Prediction:
+def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """Another cohort's encoders, adapted. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.jobs.adapt import adapt_and_predict
 
-    return adapt_and_predict(inputs, question, method, scorer)
+    return adapt_and_predict(inputs, question, method, rule)
 
 
 PREDICTORS: dict[str, Predictor] = {

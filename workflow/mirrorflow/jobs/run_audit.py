@@ -10,6 +10,7 @@ from mirrorflow import audit
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.audit_evidence import Records, gather
 from mirrorflow.jobs.audit_source import Source, gather_source
+from mirrorflow.jobs.questions import in_rows
 from mirrorflow.store.files import write_text
 from mirrorflow.store.tables import read_cohort, read_fold
 
@@ -30,6 +31,9 @@ def run_audit(
     few_shot_genes: Sequence[str] = (),
     expression: str | None = None,
     source: Source | None = None,
+    inner_splits: Sequence[str] = (),
+    inner_genes: Sequence[str] = (),
+    own_genes: Sequence[str] = (),
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -37,7 +41,9 @@ def run_audit(
     seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
     the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
-    expression: the record of the converted matrix; source: where the encoders of an adapted cohort come from
+    expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
+    inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
     (``cohort`` and everything else is then the target's).
     """
     frame, _ = read_cohort(cohort)
@@ -47,10 +53,15 @@ def run_audit(
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels)
     seen, of_shots = ([_labels_seen(path) for path in paths] for paths in (genes, few_shot_genes))
     findings += audit.audit_genes(folds, seen, shots, of_shots)
+    inner = in_rows(inner_splits, len(folds))
+    inner_seen = in_rows([_labels_seen(path) for path in inner_genes], len(folds))
+    findings += audit.audit_inner(folds, [[read_fold(path) for path in paths] for paths in inner], inner_seen)
     findings += audit.audit_transductive(
         scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
     )
-    found = gather(Records([*genes, *few_shot_genes], support, models, manifests), frame, folds, protocol)
+    every_gene = [*genes, *few_shot_genes, *inner_genes, *own_genes]
+    records = Records(every_gene, support, models, manifests, inner, own_genes)
+    found = gather(records, frame, folds, protocol)
     findings += found.findings
     if source is not None:
         brought = gather_source(source, folds, protocol["unit"])

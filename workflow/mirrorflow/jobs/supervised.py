@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from mirrorflow.jobs.pretrain import fold_seed
 from mirrorflow.jobs.questions import Question
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import Prediction, Scorer
+from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.training.supervised import SupervisedSettings, predict_units, train_supervised
 
 logger = logging.getLogger("mirrorflow.predict")
@@ -21,18 +22,21 @@ OF_THE_INPUTS = ("feature_scaling", "cache_gb")
 
 
 def train_and_predict(
-    inputs: FoldBags, question: Question, method: Mapping[str, Any], scorer: Scorer | None, *, device: str = "auto"
+    inputs: FoldBags, question: Question, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
 ) -> Prediction:
     """Train the method's network on the question's training units and predict its evaluation units.
 
-    The last epoch is reported; with a ``scorer`` the epoch with the best score (the first of equals), the
-    published habit that the auditor calls a leak.
+    The last epoch is reported, or what ``rule`` says. An epoch is one of a schedule: epoch 7 of 20 has the same
+    learning rate (as a share of all steps) whether training goes on after it or not, and whether it is a part of the
+    training units that is passed over or all of them. So an epoch chosen on inner folds is the same point of the
+    same schedule when the whole fold is trained on, though it has more steps there.
     """
     train = dict(method["train"])
     loss = {key: train.pop(key) for key in OF_THE_LOSS}
     for key in OF_THE_INPUTS:
         train.pop(key)
     settings = SupervisedSettings(**train, seed=fold_seed(question.seed, question.fold))
+    settings = replace(settings, epochs=settings.epochs_for(rule.units or len(inputs.train)), min_steps=0)
     network = _build(inputs, question, method, settings.seed)
     best: list[tuple[float, Prediction]] = []
 
@@ -42,14 +46,23 @@ def train_and_predict(
 
     def judge(epoch: int) -> None:
         prediction = predict(epoch)
-        score = scorer(prediction)  # type: ignore[misc]
+        score = rule.scorer(prediction)  # type: ignore[misc]
         if not best or score > best[0][0]:
             best[:] = [(score, prediction)]
 
     label = f"{method['family']} {question.task} fold {question.fold} {question.setting}"
     loss_of = loss_on(question.train, **loss)
-    on_epoch = None if scorer is None else judge
-    history = train_supervised(network, inputs.train, loss_of, settings, label=label, on_epoch=on_epoch, device=device)
+    on_epoch = None if rule.scorer is None else judge
+    history = train_supervised(
+        network,
+        inputs.train,
+        loss_of,
+        settings,
+        label=label,
+        on_epoch=on_epoch,
+        stop_after=rule.stop_after,
+        device=device,
+    )
     return best[0][1] if best else predict(len(history))
 
 

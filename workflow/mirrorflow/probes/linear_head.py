@@ -4,15 +4,17 @@ MIRROR, Sec. IV (settings in FACTS of the config reference): weights start from 
 subtyping by cross-entropy with label smoothing in training only, survival by discrete hazards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import Prediction, Scorer, Targets
+from mirrorflow.probes.task import LAST, EpochRule, Prediction, Targets
 
 
 @dataclass(frozen=True)
@@ -34,46 +36,73 @@ def fit_linear_head(
     targets: Targets,
     outputs: int,
     settings: HeadSettings,
-    scorer: Scorer | None = None,
+    rule: EpochRule = LAST,
 ) -> Prediction:
     """Train the head on embeddings and predict the evaluation units.
 
     train [draw, unit, feature], evaluation [draw, unit, feature]: epoch e sees draw e modulo the number of
     draws (one draw: frozen embeddings; one per epoch: the published resampling). outputs: classes or bins.
-    Without ``scorer`` the last epoch is reported; with it the epoch with the best score on the evaluation
-    units (the first of equals), the published habit that the auditor calls a leak.
+    The last epoch is reported, or what ``rule`` says; the learning rate is the same in all of them.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
     if settings.standardize:
         train, evaluation = _standardize(train, evaluation)
-    data, held_out = (
-        torch.as_tensor(train, dtype=torch.float32),
-        torch.as_tensor(evaluation, dtype=torch.float32),
-    )
-    # skip_init leaves torch's global random state alone.
-    head = nn.utils.skip_init(nn.Linear, data.shape[-1], outputs)
-    nn.init.normal_(head.weight, std=0.01, generator=generator)
-    nn.init.zeros_(head.bias)
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
+    held_out = torch.as_tensor(evaluation, dtype=torch.float32)
     best: tuple[float, Prediction] | None = None
-    for epoch in range(settings.epochs):
-        _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings.batch_size, generator)
-        if scorer is not None:
+    epochs = rule.stop_after or settings.epochs
+    for epoch, head in islice(_epochs(train, targets, outputs, settings), epochs):
+        if rule.scorer is not None:
             prediction = _predict(head, held_out[epoch % len(held_out)], targets, epoch + 1)
-            score = scorer(prediction)
+            score = rule.scorer(prediction)
             if best is None or score > best[0]:
                 best = score, prediction
     if best is not None:
         return best[1]
-    return _predict(head, held_out[(settings.epochs - 1) % len(held_out)], targets, settings.epochs)
+    return _predict(head, held_out[(epochs - 1) % len(held_out)], targets, epochs)
+
+
+def last_head(
+    train: np.ndarray, targets: Targets, outputs: int, settings: HeadSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight [output, feature] and bias [output] after the last epoch, on embeddings as they are.
+
+    train [draw, unit, feature] as in :func:`fit_linear_head`; standardising is folded into weight and bias.
+    """
+    mean, deviation = np.zeros(train.shape[-1]), np.ones(train.shape[-1])
+    if settings.standardize:
+        mean, deviation = _moments(train)
+    *_, (_, head) = _epochs((train - mean) / deviation, targets, outputs, settings)
+    weight = head.weight.detach().double().numpy() / deviation
+    return weight, head.bias.detach().double().numpy() - weight @ mean
+
+
+def _epochs(
+    train: np.ndarray, targets: Targets, outputs: int, settings: HeadSettings
+) -> Iterator[tuple[int, nn.Linear]]:
+    """The head (always the same object) after each epoch, with the epoch's number from 0."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    data = torch.as_tensor(train, dtype=torch.float32)
+    # skip_init leaves torch's global random state alone.
+    head = nn.utils.skip_init(nn.Linear, data.shape[-1], outputs)
+    nn.init.normal_(head.weight, std=0.01, generator=generator)
+    nn.init.zeros_(head.bias)
+    # A penalty on the biases would pull every class to the same share.
+    weights: dict[str, Any] = {"params": [head.weight], "weight_decay": settings.weight_decay}
+    optimizer = torch.optim.Adam([weights, {"params": [head.bias]}], lr=settings.learning_rate)
+    loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
+    for epoch in range(settings.epochs):
+        _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings.batch_size, generator)
+        yield epoch, head
 
 
 def _standardize(train: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """By the mean and deviation of the training units, over all their draws."""
-    mean, deviation = train.mean((0, 1)), train.std((0, 1))
-    deviation = np.where(deviation > 0, deviation, 1.0)
+    mean, deviation = _moments(train)
     return (train - mean) / deviation, (evaluation - mean) / deviation
+
+
+def _moments(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    deviation = train.std((0, 1))
+    return train.mean((0, 1)), np.where(deviation > 0, deviation, 1.0)
 
 
 def _train_epoch(

@@ -57,4 +57,22 @@ class SurvivalPrediction:
 
 Prediction = SubtypePrediction | SurvivalPrediction
 Scorer = Callable[[Prediction], float]
-"""Score of predictions on the evaluation units; only the published epoch choice may use it."""
+"""Score of predictions on the units that were held out."""
+
+
+@dataclass(frozen=True)
+class EpochRule:
+    """Which epoch of a method with epochs is reported, if not the last.
+
+    scorer: hears every epoch's predictions, and the best of them (the first of equals) are reported: on evaluation
+    units the published habit, on inner validation units a part of the nested choice. stop_after: training ends
+    after this epoch, as one epoch of a schedule that goes on. units: training units by which the number of
+    epochs is counted (``min_steps``), where those trained on are a part of them.
+    """
+
+    scorer: Scorer | None = None
+    stop_after: int | None = None
+    units: int | None = None
+
+
+LAST = EpochRule()

@@ -41,6 +41,8 @@ PAPER_VARIANTS: dict[str, dict[str, Any]] = {
 ADAPTATION = (
     "adaptation: the paper does not say which layers are new, how they are trained, or which fold's weights are taken"
 )
+PAPER_GENE_SETS = {"genes-porpoise": "families", "genes-survpath": "pathways"}
+"""Variants of Table VII, and how their genes are chosen; config/tcga.yaml runs them under these names."""
 PAPER_PATCHING = "512px-20x"
 
 
@@ -82,15 +84,22 @@ def differences(
     if cohort.get("adapted_from"):
         found.append(ADAPTATION)
     if selection and "rna" in method["inputs"]:
-        found += _gene_differences(selection)
+        found += _gene_differences(selection, PAPER_GENE_SETS.get(name.partition("--")[2]))
     if setting_note:
         found.append(setting_note)
     found.append("patients, expression and outcome source not shown to be the paper's")
     return found
 
 
-def _gene_differences(selection: Mapping[str, Any]) -> list[str]:
-    """The paper's genes are those of scikit-learn's RFECV at its default tolerance, joined with the census."""
+def _gene_differences(selection: Mapping[str, Any], sets: str | None) -> list[str]:
+    """The paper's genes are those of scikit-learn's RFECV at its default tolerance, joined with the census.
+
+    sets: which way of choosing by gene sets a variant of Table VII stands for.
+    """
+    if sets is not None:
+        found = [] if selection["method"] == sets else [f"genes: {selection['method']} (paper: {sets})"]
+        found += ["genes joined with the census"] if selection["census"] else []
+        return [*found, "gene sets and their match with the matrix not shown to be the paper's"]
     if selection["method"] != "rfe":
         return [f"genes: {selection['method']} (paper: rfe)"]
     found = [] if selection["census"] else ["genes without the census (paper: joined with it)"]

@@ -46,11 +46,11 @@ def beside_published(
     """The cells with published_mean, published_sd, suspect, comparable, why_not and delta.
 
     ``published`` is resources/published_results.csv; MIRROR's Tables III and IV are matched, IX and X for adapted
-    cohorts, and the ablations of V, VI and VIII by the labels that ``names`` gives to variants. ``why_not`` says for a
+    cohorts, and the variants of V to VIII by the labels that ``names`` gives to variants. ``why_not`` says for a
     cell what differs; ``delta`` (ours less published) is given only where nothing does.
     """
-    # The ablations' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
-    ablated = published["table"].isin(["V", "VI", "VIII"]) & published["method"].str.contains("[", regex=False)
+    # The variants' tables repeat the whole method: only what they change ("mirror[...]") is taken from there.
+    ablated = published["table"].isin(["V", "VI", "VII", "VIII"]) & published["method"].str.contains("[", regex=False)
     whole = published["table"].isin(["III", "IV", "IX", "X"])
     tables = published[(published["paper"] == "mirror") & (whole | ablated)]
     key = ["_cohort", "_method", "encoder", "_setting", "task", "metric"]

@@ -79,7 +79,7 @@ def embed(
     ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. With Nystrom
     attention units go through one by one, because its pseudo-inverse looks at the whole batch.
     """
-    embedder = _Embedder(model, bags, genes, units, settings, seed, choose_device(device))
+    embedder = Embedder(model, bags, genes, units, settings, seed, choose_device(device))
     with torch.random.fork_rng(devices=[embedder.device] if embedder.device.type == "cuda" else []):
         if settings.mode == "frozen":
             slide, rna = (part.mean(axis=0, keepdims=True) for part in embedder.draws(training=False))
@@ -90,7 +90,9 @@ def embed(
     return result
 
 
-class _Embedder:
+class Embedder:
+    """Draws the bags of units and embeds them; arguments as those of :func:`embed`."""
+
     def __init__(
         self,
         model: PairedNetwork,
@@ -102,7 +104,9 @@ class _Embedder:
         device: torch.device,
     ) -> None:
         self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
-        self.genes = None if genes is None else torch.as_tensor(np.asarray(genes, dtype=np.float32))
+        self.slides_only = genes is None
+        given = np.zeros((len(units), 0)) if genes is None else genes
+        self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32))
         self.seed, self.device = seed, device
         self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
 
@@ -115,12 +119,13 @@ class _Embedder:
     @torch.inference_mode()
     def _draw(self, draw: int, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
-        with closing(prefetched(self._batches(draw, training=training))) as batches:
+        with closing(prefetched(self.batches(draw, training=training))) as batches:
             parts = [self._encode(batch) for batch in batches]
         slide, rna = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
         return slide, rna
 
-    def _batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
+    def batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
+        """The bags of a draw; one unit at a time where the network looks at the whole batch."""
         size = 1 if self.model.looks_at_the_batch() else self.settings.batch_size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
@@ -133,7 +138,7 @@ class _Embedder:
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         patches = batch.patches.to(self.device)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            if self.genes is None:
+            if self.slides_only:
                 slide = self.model.encode_slides(patches, counts=batch.counts)
                 return slide, slide[:, :0]
             genes = self.genes[torch.from_numpy(batch.units)].to(self.device)

@@ -100,9 +100,12 @@ def train_supervised(
     *,
     label: str = "training",
     on_epoch: OnEpoch | None = None,
+    stop_after: int | None = None,
     device: str = "auto",
 ) -> list[float]:
     """Train ``network`` in place; returns the mean loss of each epoch. ``label`` begins the lines of progress.
+
+    stop_after: end with this epoch; learning rates are those of the whole schedule.
 
     Raises InputError for no unit, MirrorflowError naming epoch, step and what is not finite when the loss is
     not, or saying what to lower when the GPU's memory is full.
@@ -112,10 +115,11 @@ def train_supervised(
         raise InputError(message)
     run = _Run(network, units, loss_of, settings, choose_device(device))
     epochs = settings.epochs_for(len(units))
-    progress = Progress(label, epochs, "epochs")
+    last = min(stop_after or epochs, epochs)
+    progress = Progress(label, last, "epochs")
     history = []
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        for epoch in range(epochs):
+        for epoch in range(last):
             history.append(run.epoch(epoch, epochs))
             if on_epoch is not None:
                 on_epoch(epoch + 1)

@@ -1,0 +1,73 @@
+"""How much a frozen model's logits move with its inputs: s1 and s2 (MIRROR, Eq. 23 and 24)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.training.bags import Bags, Batch
+from mirrorflow.training.embedding import Embedder, EmbedSettings
+from mirrorflow.training.schedule import choose_device
+
+PARTS = ("slide", "rna")
+"""Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
+
+
+def sensitivities(
+    model: PairedNetwork,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    bags: Bags,
+    genes: np.ndarray,
+    classes: np.ndarray,
+    units: Sequence[str],
+    settings: EmbedSettings,
+    *,
+    seed: int,
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """``s1``, ``s2``, and each of them by input (``s1_slide``, ``s1_rna``, ...), [unit].
+
+    The logits f are those of a linear head, ``weight`` [class, 2 * width] and ``bias`` [class], on frozen
+    embeddings in evaluation mode. s1 is the l2 norm of the gradient of f_y - max over k != y of f_k (``classes``
+    [unit] holds y), s2 the Frobenius norm of the Jacobian of f. The input x is what the network receives: the
+    patch features of the unit's bag as they are stored [token, feature] (the bag that :func:`.embedding.embed`
+    draws first with this ``seed``; a patch drawn twice counts as two inputs), and ``genes`` [unit, gene] as scaled
+    for training. Precision is float32.
+    """
+    embedder = Embedder(model, bags, genes, units, replace(settings, draws=1), seed, choose_device(device))
+    model.eval()
+    head = (torch.as_tensor(weight).float().to(embedder.device), torch.as_tensor(bias).float().to(embedder.device))
+    found = [_of_batch(embedder, head, batch, classes) for batch in embedder.batches(0, training=False)]
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def _of_batch(
+    embedder: Embedder, head: tuple[Tensor, Tensor], batch: Batch, classes: np.ndarray
+) -> dict[str, np.ndarray]:
+    patches = batch.patches.to(embedder.device).requires_grad_()
+    genes = embedder.genes[torch.from_numpy(batch.units)].to(embedder.device).requires_grad_()
+    logits = torch.cat(embedder.model.encode(patches, genes, counts=batch.counts), dim=1) @ head[0].T + head[1]
+    truth = torch.as_tensor(classes[batch.units], device=logits.device)
+    outputs = {"s1": [_margin(logits, truth)], "s2": list(logits.unbind(1))}
+    values: dict[str, Tensor] = {}
+    for name, scalars in outputs.items():
+        squares = torch.stack([_squared_gradients(scalar, (patches, genes)) for scalar in scalars]).sum(0)
+        values |= {f"{name}_{part}": column for part, column in zip(PARTS, squares.unbind(1), strict=True)}
+        values[name] = squares.sum(1)
+    return {name: value.sqrt().cpu().numpy() for name, value in values.items()}
+
+
+def _margin(logits: Tensor, truth: Tensor) -> Tensor:
+    """f_y less the largest other logit [unit]."""
+    own = logits.gather(1, truth[:, None]).squeeze(1)
+    return own - logits.scatter(1, truth[:, None], -torch.inf).amax(1)
+
+
+def _squared_gradients(scalar: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Squared norms [unit, input] of the gradients of ``scalar`` [unit]; units do not look at each other."""
+    gradients = torch.autograd.grad(scalar.sum(), inputs, retain_graph=True)
+    return torch.stack([gradient.flatten(1).double().square().sum(1) for gradient in gradients], dim=1)

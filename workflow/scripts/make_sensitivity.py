@@ -1,0 +1,17 @@
+"""Rule make_sensitivity: the table of s1 and s2."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.sensitivity import make_sensitivity
+    from mirrorflow.resources import RESOURCES
+
+    cases = zip(snakemake.params.cases, snakemake.input.sheets, strict=True)
+    make_sensitivity(
+        [{**case, "path": path} for case, path in cases],
+        RESOURCES / "published_results.csv",
+        RESOURCES / "names.tsv",
+        Path(snakemake.output.csv).with_suffix(""),
+    )
