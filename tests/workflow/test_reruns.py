@@ -47,7 +47,11 @@ def test_table_has_every_key(example: Example) -> None:
         ),
         ("embed.draws", {"embed", "embed_target"}, {"pretrain_mirror", "fit_baseline", "select_genes", "make_splits"}),
         ("strict", {"require_honesty", "evaluate"}, {"audit", "fit_baseline", "probe_mirror"}),
-        ("splits.seed", {"make_splits", "draw_support", "select_genes"}, {"build_cohort", "index_features"}),
+        (
+            "splits.seed",
+            {"make_splits", "make_inner_splits", "draw_support", "select_genes"},
+            {"build_cohort", "index_features"},
+        ),
     ],
 )
 def test_a_change_starts_these_rules_and_no_other(

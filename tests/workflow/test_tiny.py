@@ -194,22 +194,32 @@ def test_sensitivity_on_request(tiny: Path) -> None:
     assert units["unit"].is_unique, "site-preserved folds evaluate every unit once"
 
 
-@pytest.mark.parametrize("gpu_share", [1, 2])
-def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(
-    tiny: Path, tmp_path: Path, gpu_share: int
-) -> None:
-    settings = {"splits.inner_folds": 2, "compute.gpu_share": gpu_share}
-    last = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}
-    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last}))
-    assert "make_inner_splits" not in jobs
-    assert "pretrain_mirror" not in jobs
-    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings, **{"protocols.other": last | {"epoch": "nested"}}))
+OTHER = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}
+"""A protocol on the basis of `honest`."""
+
+
+def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(tiny: Path, tmp_path: Path) -> None:
+    settings = {"splits.inner_folds": 2, "protocols.other": OTHER}
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **settings))
+    assert not {"make_inner_splits", "pretrain_mirror", "select_genes"} & set(jobs)
+    jobs = planned(
+        tiny, changed_config(tmp_path, TINY, **(settings | {"protocols.other": OTHER | {"epoch": "nested"}}))
+    )
     assert jobs["make_inner_splits"] == 1
     assert jobs["select_genes"] == 4  # two folds, two inner folds
-    assert jobs["pretrain_mirror"] == 2 * 4 // gpu_share  # mirror and tangle; none for the k-shot settings
+    assert jobs["pretrain_mirror"] == 2 * 4  # mirror and tangle; none for the k-shot settings
     assert jobs["embed"] == 2 * 2
     assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 2, 1)
     assert not {"make_splits", "draw_support", "extract_features"} & set(jobs)
+
+
+def test_inner_folds_of_a_seed_share_a_gpu_as_the_folds_do(tmp_path: Path) -> None:
+    settings = {"splits.inner_folds": 2, "compute.gpu_share": 2}
+    last, nested = (
+        planned(tmp_path, changed_config(tmp_path, TINY, **settings, **{"protocols.other": OTHER | {"epoch": epoch}}))
+        for epoch in ("last", "nested")
+    )
+    assert nested["pretrain_mirror"] - last["pretrain_mirror"] == 2 * 2  # an inner fold of both folds is one job
 
 
 def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_path: Path) -> None:

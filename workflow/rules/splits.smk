@@ -45,8 +45,10 @@ rule make_inner_splits:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        seed=config["splits"]["seed"],
-        per_class=2 if any(selection_of(config, name)["method"] == "rfe" for name in config["methods"]) else 0,
+        settings={
+            "seed": config["splits"]["seed"],
+            "per_class": 2 if any(selection_of(config, name)["method"] == "rfe" for name in config["methods"]) else 0,
+        },
     script:
         "../scripts/make_inner_splits.py"
 

@@ -8,10 +8,4 @@ with door(snakemake):
 
     given = snakemake.input
     outputs = in_rows(snakemake.output.folds, len(given.splits))
-    make_inner_splits(
-        given.cohort,
-        given.splits,
-        outputs,
-        seed=snakemake.params.seed,
-        per_class=snakemake.params.per_class,
-    )
+    make_inner_splits(given.cohort, given.splits, outputs, **snakemake.params.settings)
