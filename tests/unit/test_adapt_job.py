@@ -67,7 +67,7 @@ class Pair:
         rows = self.rows("subtyping")
         return float((rows["prob_b"].gt(0.5) == rows["label"].eq("b")).mean())
 
-    def audit(self) -> dict:
+    def audit(self, **protocol: object) -> dict:
         source = Source(
             "brca",
             str(self.folder / "brca.parquet"),
@@ -77,8 +77,8 @@ class Pair:
         )
         run_audit(
             self.files.cohort, self.files.splits, self.files.genes, [str(self.manifest)],
-            str(self.folder / "nsclc--from--brca"), protocol=HONEST, shots=[], name="honest", scaled_upstream=False,
-            source=source,
+            str(self.folder / "nsclc--from--brca"), protocol=HONEST | protocol, shots=[], name="honest",
+            scaled_upstream=False, source=source,
         )  # fmt: skip
         return json.loads((self.folder / "nsclc--from--brca.json").read_text())
 
@@ -293,6 +293,14 @@ def test_the_audit_of_a_pair_names_whom_the_encoders_have_seen(pair):
     seen = {line["what"]: line for line in record["seen"]}
     line = seen["pretraining on brca and RNA scaler of mirror (phikon, seed1)"]
     assert (line["patients"], line["of_evaluation"]) == (len(SOURCE_TRAIN), 0)
+
+
+def test_a_protocol_that_asks_for_a_nested_epoch_is_told_that_it_got_the_last(pair):
+    record = pair.audit(epoch="nested")
+    (finding,) = [one for one in record["findings"] if one["kind"] == "epoch_of_predictions"]
+    assert finding["level"] == "warning"
+    assert finding["text"] == "predictions were made with epoch: last, the protocol says nested"
+    assert record["leaks"] == 0
 
 
 def test_patients_of_both_cohorts_who_are_evaluated_are_a_leak(tmp_path):
