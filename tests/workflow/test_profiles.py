@@ -12,13 +12,9 @@ pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
 PROFILES = ROOT / "profiles"
 ON_GPUS = {
-    "extract_features",
-    "pretrain_mirror",
-    "embed",
-    "train_supervised",
-    "measure_complexity",
-    "probe_sensitivity",
-}
+    "extract_features", "pretrain_mirror", "embed", "train_supervised", "measure_complexity", "probe_sensitivity",
+    "embed_target", "adapt",
+}  # fmt: skip
 
 
 def rules() -> dict[str, str]:

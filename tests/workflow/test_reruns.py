@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mirrorflow.config_changes import Change
 from mirrorflow.job_plan import Job, changed_jobs, following
 from mirrorflow.reruns import Example, rerun_tables
 from runner import ROOT
@@ -20,14 +21,20 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     return Example(tmp_path_factory.mktemp("example"))
 
 
+@pytest.fixture(scope="module")
+def changes(example: Example) -> dict[str, list[Change]]:
+    """Every key of the config, with its changes."""
+    return example.changes_of(example.keys())
+
+
 @pytest.mark.slow
 def test_table_is_up_to_date() -> None:
     assert TABLE.read_text() == rerun_tables(), "run `make reference`"
 
 
-def test_table_has_every_key(example: Example) -> None:
+def test_table_has_every_key(changes: dict[str, list[Change]]) -> None:
     text = TABLE.read_text()
-    assert [key for key, _ in example.key_changes() if f"`{key}`" not in text] == [], "run `make reference`"
+    assert [key for key in changes if f"`{key}`" not in text] == [], "run `make reference`"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +64,7 @@ def test_table_has_every_key(example: Example) -> None:
 def test_a_change_starts_these_rules_and_no_other(
     example: Example, key: str, changed: set[str], untouched: set[str]
 ) -> None:
-    outcome = example.after_change(dict(example.key_changes())[key])
+    outcome = example.after_change(changes[key])
     assert outcome.changed - {"make_report"} == changed
     assert not untouched & (outcome.changed | outcome.after)
 

@@ -6,10 +6,12 @@ that follow them, are what runs again.
 """
 
 import contextlib
+import multiprocessing
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,11 +79,15 @@ class Example:
         path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
         return plan_jobs(path, self.folder)
 
-    def key_changes(self) -> Iterator[tuple[str, list[Change]]]:
-        """Every key of the config, with its changes at the places where they are valid."""
-        changes = all_changes(load_schema(), resolve(self.raw))
-        for key in dict.fromkeys(change.key for change in changes):
-            yield key, [change for change in changes if change.key == key and self._is_valid(change)]
+    def keys(self) -> list[str]:
+        """Every key of the config."""
+        return list(dict.fromkeys(change.key for change in all_changes(load_schema(), resolve(self.raw))))
+
+    def changes_of(self, keys: Collection[str]) -> dict[str, list[Change]]:
+        """The changes of keys at the places where they are valid."""
+        changes = [change for change in all_changes(load_schema(), resolve(self.raw)) if change.key in set(keys)]
+        valid = [change for change in changes if self._is_valid(change)]
+        return {key: [change for change in valid if change.key == key] for key in keys}
 
     def _is_valid(self, change: Change) -> bool:
         try:
@@ -92,6 +98,9 @@ class Example:
 
     def after_change(self, changes: Sequence[Change]) -> Outcome:
         """What runs again after any of ``changes``."""
+        if not changes:
+            message = "a value that is valid nowhere in the example; name another in config_changes.OTHER_VALUES"
+            raise ValueError(message)
         outcome = Outcome()
         for change in changes:
             with self._file_named(change.value):
@@ -132,10 +141,18 @@ class Example:
 
 
 def rerun_tables() -> str:
-    """The page, as Markdown. Takes a minute or two: Snakemake plans the example some 200 times."""
+    """The page, as Markdown. Takes some minutes: Snakemake plans the example some 200 times, on every core."""
     with tempfile.TemporaryDirectory() as folder, _quiet_in(Path(folder)):
         example = Example(Path(folder))
         return "\n".join([HEAD, *_key_table(example), *_version_table(example), *_sheet_table(example)])
+
+
+def _outcomes(keys: Sequence[str]) -> list[tuple[str, tuple[str, str]]]:
+    """The cells of some keys, in a process and a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder, _quiet_in(Path(folder)):
+        example = Example(Path(folder))
+        changes = example.changes_of(keys)
+        return [(key, _cells(example, example.after_change(changes[key]))) for key in keys]
 
 
 @contextlib.contextmanager
@@ -150,12 +167,13 @@ def _quiet_in(folder: Path) -> Iterator[None]:
 
 
 def _key_table(example: Example) -> list[str]:
+    keys = example.keys()
+    workers = min(len(keys), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        cells = dict(pair for part in pool.map(_outcomes, [keys[i::workers] for i in range(workers)]) for pair in part)
     outcomes: dict[tuple[str, str], list[str]] = {}
-    for key, changes in example.key_changes():
-        if not changes:
-            message = f"{key}: its other value is valid nowhere in the example; name one in config_changes.OTHER_VALUES"
-            raise ValueError(message)
-        outcomes.setdefault(_cells(example, example.after_change(changes)), []).append(key)
+    for key in keys:
+        outcomes.setdefault(cells[key], []).append(key)
     lines = ["## Keys of the config", "", "| keys | changed | after them |", "| --- | --- | --- |"]
     return [*lines, *(f"| {_code(keys)} | {cells[0]} | {cells[1]} |" for cells, keys in outcomes.items()), ""]
 
