@@ -62,7 +62,7 @@ def test_table_has_every_key(changes: dict[str, list[Change]]) -> None:
     ],
 )
 def test_a_change_starts_these_rules_and_no_other(
-    example: Example, key: str, changed: set[str], untouched: set[str]
+    example: Example, changes: dict[str, list[Change]], key: str, changed: set[str], untouched: set[str]
 ) -> None:
     outcome = example.after_change(changes[key])
     assert outcome.changed - {"make_report"} == changed
