@@ -131,6 +131,12 @@ def test_a_change_re_runs_what_depends_on_it(
     assert not untouched & set(jobs)
 
 
+@pytest.mark.slow
+def test_two_runs_are_equal(tiny: Path, tmp_path: Path) -> None:
+    succeed(tmp_path, TINY)
+    compare_runs(tiny / "results/tiny", tmp_path / "results/tiny")
+
+
 def compare_runs(one: Path, other: Path) -> None:
     """Tables, gene lists and prediction values of two runs are the same."""
     for pattern in ("tables/*.csv", "*/*/genes/fold*.tsv", "*/*/splits/*.csv", "cohort/*.tsv"):

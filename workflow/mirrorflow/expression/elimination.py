@@ -158,6 +158,7 @@ class _Path:
         self.left_at = np.zeros(space.n_genes, dtype=np.int64)
         self.steps, self.downdates = 0, 0
         self.gram = 1 + (space.gram(self.remaining, train) if gram is None else gram[np.ix_(train, train)])
+        self.whole = gram
         self.duals = np.zeros((len(self.signs), space.n_samples))
         self.weights = np.zeros((len(self.signs), space.n_genes))
         self.twins = space.twins(train)
@@ -190,8 +191,9 @@ class _Path:
 
     def leave_one_by_one(self, n_features: int, on_fit: OnFit | None) -> None:
         """Let genes go one at a time until ``n_features`` are left."""
-        gram = 1 + self.space.gram(self.remaining)  # held-out samples too: the running fit decides from it
-        walk = OneByOne(self.space, gram, self.signs, self.train, C=self.C, twins=self.twins)
+        # With held-out samples: the running fit decides them from it.
+        whole = self.space.gram(self.remaining) if self.whole is None else self.whole
+        walk = OneByOne(self.space, 1 + whole, self.signs, self.train, C=self.C, twins=self.twins)
         for leaving in walk.run(n_features, on_fit):
             self.steps += 1
             self.left_at[leaving] = self.steps

@@ -18,8 +18,9 @@ from mirrorflow.jobs.questions import Plan, Question
 from mirrorflow.jobs.representations import Embedded, PooledInputs
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.probes.linear_head import moments
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction
+from mirrorflow.probes.task import EpochRule, Prediction, Reported
 from mirrorflow.splits import Fold
 from mirrorflow.store.digest import digest
 from mirrorflow.store.models import load_model, model_digest
@@ -160,28 +161,20 @@ def adapt_and_predict(
     train, evaluation = _standardized(inputs) if probe["standardize"] else (inputs.train, inputs.evaluation)
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
     model = AdaptedModel(network, probe["survival_bins"] if survival else len(question.classes), seed)
-    best: list[tuple[float, Prediction]] = []
 
     def predict(epoch: int) -> Prediction:
         logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
         return to_prediction(logits, question.train, epoch)
 
-    def judge(epoch: int) -> None:
-        prediction = predict(epoch)
-        score = rule.scorer(prediction)  # type: ignore[misc]
-        if not best or score > best[0][0]:
-            best[:] = [(score, prediction)]
-
+    reported = Reported(rule, predict)
     label = f"adapt {method['family']} {question.task} fold {question.fold}"
     loss_of = loss_on(question.train, label_smoothing=probe["label_smoothing"])
-    on_epoch = None if rule.scorer is None else judge
-    train_adapted(model, train, loss_of, settings, label=label, on_epoch=on_epoch, device=device)
-    return best[0][1] if best else predict(settings.epochs)
+    train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
+    return reported.after(settings.epochs)
 
 
 def _standardized(inputs: AdaptedVectors) -> tuple[AdaptedUnits, AdaptedUnits]:
     """Slide vectors by mean and deviation of the training units; those of the RNA are still to be learned."""
-    mean, deviation = inputs.train.slides.mean((0, 1)), inputs.train.slides.std((0, 1))
-    deviation[deviation == 0] = 1.0
+    mean, deviation = moments(inputs.train.slides)
     sides = [AdaptedUnits((side.slides - mean) / deviation, side.genes) for side in (inputs.train, inputs.evaluation)]
     return sides[0], sides[1]

@@ -54,10 +54,9 @@ def embed_fold(
         return
     stored = load_model(model_folder)
     _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, genes_manifest)
-    training = stored.made_with["training"]
-    chosen = EmbedSettings(**{key: training[key] for key in ("tokens", "short", "batch_size")} | dict(settings))
+    chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
     genes = RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression)
-    bags = paired.bags(4.0 if chosen.draws > 1 else 0.0)
+    bags = paired.bags(chosen.cache_gb)
     embeddings = embed(stored.network, bags, genes, paired.names, chosen, seed=seed, device=device)
     write_embeddings(destination, embeddings, made_with)
     logger.info("%s: %d units, %s", destination, len(paired.names), dataclasses.asdict(chosen))

@@ -62,9 +62,8 @@ def embed_target_fold(
             "features of both cohorts with the same encoder"
         )
         raise InputError(message)
-    training = stored.made_with["training"]
-    chosen = EmbedSettings(**{key: training[key] for key in ("tokens", "short", "batch_size")} | dict(settings))
+    chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
     names = units["unit"].tolist()
-    bags = FeatureBags(files, 4.0 if chosen.draws > 1 else 0.0, names)
+    bags = FeatureBags(files, chosen.cache_gb, names)
     write_embeddings(destination, embed(stored.network, bags, None, names, chosen, seed=seed, device=device), made_with)
     logger.info("%s: slides of %d units", destination, len(names))

@@ -1,7 +1,6 @@
 """Methods as functions of vectors and targets: one entry of :data:`PREDICTORS` a family."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,8 @@ def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], r
     """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 
-    probe = dict(method["probe"])
-    survival_rate, bins = probe.pop("survival_learning_rate"), probe.pop("survival_bins")
-    settings = HeadSettings(**probe, seed=question.seed)
-    outputs = len(question.classes)
-    if question.task == "survival":
-        settings, outputs = replace(settings, learning_rate=survival_rate), bins
+    settings = HeadSettings.of_probe(method["probe"], question.task, question.seed)
+    outputs = method["probe"]["survival_bins"] if question.task == "survival" else len(question.classes)
     return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, rule)
 
 

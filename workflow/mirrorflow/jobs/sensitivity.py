@@ -65,10 +65,10 @@ def _of_model(
 ) -> pd.DataFrame:
     fold, units = asked.folds[question.fold], question.evaluation.units
     vectors = embedded.vectors(fold, question.fold, question.seed, question.train.units, units)
-    weight, bias = last_head(vectors.train, question.train, len(question.classes), _head(asked.plan, question.seed))
+    head = HeadSettings.of_probe(asked.plan.method["probe"], question.task, question.seed)
+    weight, bias = last_head(vectors.train, question.train, len(question.classes), head)
     paired = load_paired(units, features_index, expression, Path(asked.plan.genes[question.fold]))
     stored = load_model(folder)
-    training = stored.made_with["training"]
     found = sensitivities(
         stored.network,
         weight,
@@ -77,18 +77,12 @@ def _of_model(
         RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
         np.asarray(question.evaluation.classes),
         paired.names,
-        EmbedSettings(**{key: training[key] for key in ("tokens", "short", "batch_size")}),
+        EmbedSettings.as_trained(stored.made_with["training"]),
         seed=question.seed,
         device=device,
     )
     named = {"seed": question.seed, "fold": question.fold, "unit": paired.names, "patient": paired.patients}
     return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
-
-
-def _head(plan: Plan, seed: int) -> HeadSettings:
-    of_survival = ("survival_learning_rate", "survival_bins")
-    probe = {key: value for key, value in plan.method["probe"].items() if key not in of_survival}
-    return HeadSettings(**probe, seed=seed)
 
 
 def make_sensitivity(

@@ -12,7 +12,7 @@ from mirrorflow.jobs.pretrain import fold_seed
 from mirrorflow.jobs.questions import Question
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction
+from mirrorflow.probes.task import EpochRule, Prediction, Reported
 from mirrorflow.training.supervised import SupervisedSettings, predict_units, train_supervised
 
 logger = logging.getLogger("mirrorflow.predict")
@@ -38,32 +38,25 @@ def train_and_predict(
     settings = SupervisedSettings(**train, seed=fold_seed(question.seed, question.fold))
     settings = replace(settings, epochs=settings.epochs_for(rule.units or len(inputs.train)), min_steps=0)
     network = _build(inputs, question, method, settings.seed)
-    best: list[tuple[float, Prediction]] = []
 
     def predict(epoch: int) -> Prediction:
         logits = predict_units(network, inputs.evaluation, device=device)
         return to_prediction(logits, question.train, epoch)
 
-    def judge(epoch: int) -> None:
-        prediction = predict(epoch)
-        score = rule.scorer(prediction)  # type: ignore[misc]
-        if not best or score > best[0][0]:
-            best[:] = [(score, prediction)]
-
+    reported = Reported(rule, predict)
     label = f"{method['family']} {question.task} fold {question.fold} {question.setting}"
     loss_of = loss_on(question.train, **loss)
-    on_epoch = None if rule.scorer is None else judge
     history = train_supervised(
         network,
         inputs.train,
         loss_of,
         settings,
         label=label,
-        on_epoch=on_epoch,
+        on_epoch=reported.hear,
         stop_after=rule.stop_after,
         device=device,
     )
-    return best[0][1] if best else predict(len(history))
+    return reported.after(len(history))
 
 
 def _build(inputs: FoldBags, question: Question, method: Mapping[str, Any], seed: int) -> SupervisedNetwork:

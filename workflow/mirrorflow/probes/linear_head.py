@@ -4,7 +4,7 @@ MIRROR, Sec. IV (settings in FACTS of the config reference): weights start from 
 subtyping by cross-entropy with label smoothing in training only, survival by discrete hazards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import LAST, EpochRule, Prediction, Targets
+from mirrorflow.probes.task import LAST, EpochRule, Prediction, Reported, Targets
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ class HeadSettings:
     weight_decay: float = 0.0
     standardize: bool = False
     seed: int = 42
+
+    @classmethod
+    def of_probe(cls, probe: Mapping[str, Any], task: str, seed: int) -> "HeadSettings":
+        """From the config's section ``probe``, at the learning rate of the task."""
+        rates = {"subtyping": probe["learning_rate"], "survival": probe["survival_learning_rate"]}
+        others = {key: probe[key] for key in probe if key not in ("survival_learning_rate", "survival_bins")}
+        return cls(**{**others, "learning_rate": rates[task]}, seed=seed)
 
 
 def fit_linear_head(
@@ -47,17 +54,16 @@ def fit_linear_head(
     if settings.standardize:
         train, evaluation = _standardize(train, evaluation)
     held_out = torch.as_tensor(evaluation, dtype=torch.float32)
-    best: tuple[float, Prediction] | None = None
     epochs = rule.stop_after or settings.epochs
-    for epoch, head in islice(_epochs(train, targets, outputs, settings), epochs):
-        if rule.scorer is not None:
-            prediction = _predict(head, held_out[epoch % len(held_out)], targets, epoch + 1)
-            score = rule.scorer(prediction)
-            if best is None or score > best[0]:
-                best = score, prediction
-    if best is not None:
-        return best[1]
-    return _predict(head, held_out[(epochs - 1) % len(held_out)], targets, epochs)
+    head, generator = _start(train.shape[-1], outputs, settings.seed)
+
+    def predict(epoch: int) -> Prediction:
+        return _predict(head, held_out[(epoch - 1) % len(held_out)], targets, epoch)
+
+    reported = Reported(rule, predict)
+    for epoch in islice(_epochs(head, generator, train, targets, settings), epochs):
+        reported.hear(epoch)
+    return reported.after(epochs)
 
 
 def last_head(
@@ -69,38 +75,46 @@ def last_head(
     """
     mean, deviation = np.zeros(train.shape[-1]), np.ones(train.shape[-1])
     if settings.standardize:
-        mean, deviation = _moments(train)
-    *_, (_, head) = _epochs((train - mean) / deviation, targets, outputs, settings)
+        mean, deviation = moments(train)
+    head, generator = _start(train.shape[-1], outputs, settings.seed)
+    for _ in _epochs(head, generator, (train - mean) / deviation, targets, settings):
+        pass
     weight = head.weight.detach().double().numpy() / deviation
     return weight, head.bias.detach().double().numpy() - weight @ mean
 
 
-def _epochs(
-    train: np.ndarray, targets: Targets, outputs: int, settings: HeadSettings
-) -> Iterator[tuple[int, nn.Linear]]:
-    """The head (always the same object) after each epoch, with the epoch's number from 0."""
-    generator = torch.Generator().manual_seed(settings.seed)
-    data = torch.as_tensor(train, dtype=torch.float32)
+def _start(features: int, outputs: int, seed: int) -> tuple[nn.Linear, torch.Generator]:
+    """A fresh head, and the generator that goes on to draw the order of the units."""
+    generator = torch.Generator().manual_seed(seed)
     # skip_init leaves torch's global random state alone.
-    head = nn.utils.skip_init(nn.Linear, data.shape[-1], outputs)
+    head = nn.utils.skip_init(nn.Linear, features, outputs)
     nn.init.normal_(head.weight, std=0.01, generator=generator)
     nn.init.zeros_(head.bias)
+    return head, generator
+
+
+def _epochs(
+    head: nn.Linear, generator: torch.Generator, train: np.ndarray, targets: Targets, settings: HeadSettings
+) -> Iterator[int]:
+    """Train ``head`` in place; yields the number of each epoch when it ends, from 1."""
+    data = torch.as_tensor(train, dtype=torch.float32)
     # A penalty on the biases would pull every class to the same share.
     weights: dict[str, Any] = {"params": [head.weight], "weight_decay": settings.weight_decay}
     optimizer = torch.optim.Adam([weights, {"params": [head.bias]}], lr=settings.learning_rate)
     loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
     for epoch in range(settings.epochs):
         _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings.batch_size, generator)
-        yield epoch, head
+        yield epoch + 1
 
 
 def _standardize(train: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """By the mean and deviation of the training units, over all their draws."""
-    mean, deviation = _moments(train)
+    mean, deviation = moments(train)
     return (train - mean) / deviation, (evaluation - mean) / deviation
 
 
-def _moments(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation [feature] of vectors [draw, unit, feature]; the deviation of a constant one is 1."""
     deviation = train.std((0, 1))
     return train.mean((0, 1)), np.where(deviation > 0, deviation, 1.0)
 

@@ -1,10 +1,10 @@
 """Embeddings of units by a pretrained network: once and frozen, or drawn anew for every epoch of a probe."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,16 @@ class EmbedSettings:
     short: ShortBags = "resample"
     batch_size: int = 16
     precision: Precision = "float32"
+
+    @classmethod
+    def as_trained(cls, training: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> "EmbedSettings":
+        """Bags as the model's ``training`` drew them, unless ``settings`` say otherwise."""
+        return cls(**{key: training[key] for key in ("tokens", "short", "batch_size")} | dict(settings or {}))
+
+    @property
+    def cache_gb(self) -> float:
+        """Bags worth keeping in memory, in 10^9 bytes: several draws read them again."""
+        return 4.0 if self.draws > 1 else 0.0
 
     def __post_init__(self) -> None:
         for name in ("draws", "tokens", "batch_size"):
