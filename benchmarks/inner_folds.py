@@ -105,8 +105,8 @@ class Inner:
     genes: np.ndarray
 
 
-def inner_split(cohort: Cohort, name: str, fold: int, threads: int) -> Inner:
-    """A quarter of the outer training patients held out; genes by RFE (at least 200) on the labels of the rest."""
+def inner_split(cohort: Cohort, name: str, fold: int, threads: int, min_genes: int) -> Inner:
+    """A quarter of the outer training patients held out; genes by RFE on the labels of the rest."""
     sheet = pd.read_csv(DATA / name / "splits" / f"splits_{fold}.csv")
     rows = np.flatnonzero(cohort.patients["patient"].isin(sheet["train"].dropna()))
     strata = cohort.patients["label"].fillna("none").to_numpy()[rows]
@@ -116,7 +116,7 @@ def inner_split(cohort: Cohort, name: str, fold: int, threads: int) -> Inner:
     known = train[~pd.isna(labels[train])]
     chosen = eliminate_cv(
         values[known], labels[known], ids=cohort.gene_ids, folds=stratified_folds(labels[known], 5),
-        min_features=200, threads=threads,
+        min_features=min_genes, threads=threads,
     ).elimination.kept  # fmt: skip
     return Inner(train, held_out, values[:, chosen])
 
@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--cohort", default="brca")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--trial", type=json.loads, action="append", default=[])
+    parser.add_argument("--min-genes", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--log", type=Path, default=Path("results/inner_folds.jsonl"))
@@ -227,7 +228,7 @@ def main() -> None:
     options.log.parent.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(options.threads, user_api="blas"):
         for fold in options.folds:
-            split = inner_split(cohort, options.cohort, fold, options.threads)
+            split = inner_split(cohort, options.cohort, fold, options.threads, options.min_genes)
             base = {"cohort": options.cohort, "fold": fold, "genes": split.genes.shape[1]}
             _note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
             for trial in options.trial:

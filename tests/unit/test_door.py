@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import logging, subprocess, sys, time, warnings
 from types import SimpleNamespace
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.door import door
-snakemake = SimpleNamespace(rule="probe", wildcards=["honest", "brca"], log=sys.argv[1:2])
+snakemake = SimpleNamespace(rule="probe", wildcards=["honest", "brca"], log=sys.argv[1:2], output=sys.argv[2:])
 """
 
 
@@ -95,6 +96,17 @@ def test_any_other_error_comes_with_its_traceback(tmp_path):
 def test_a_script_without_a_log_or_an_owner_runs():
     done = run('with door(snakemake):\n    print("done")\n')
     assert (done.returncode, done.stdout) == (0, "done\n")
+
+
+def test_half_files_beside_the_outputs_are_cleared(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(LIMIT_S)
+    half = tmp_path / "shards" / f".tmp-{gone.pid}@{socket.gethostname()}@0.tsv"
+    half.parent.mkdir()
+    half.touch()
+    done = run("with door(snakemake):\n    pass\n", str(tmp_path / "log"), str(half.with_name("0.tsv")))
+    assert done.returncode == 0
+    assert not half.exists()
 
 
 def test_a_job_dies_when_its_owner_dies_and_its_children_with_it():

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +77,16 @@ def changed_config(folder: Path, config: Path, **changes: object) -> Path:
 def _fill(place: dict, key: str) -> dict:
     place[key] = {}
     return place[key]
+
+
+def compare_runs(one: Path, other: Path) -> None:
+    """Tables, gene lists and prediction values of two runs are the same."""
+    for pattern in ("tables/*.csv", "*/*/genes/fold*.tsv", "*/*/splits/*.csv", "cohort/*.tsv"):
+        files = sorted(path.relative_to(one) for path in one.glob(pattern))
+        assert files
+        for path in files:
+            assert (one / path).read_text() == (other / path).read_text(), path
+    predictions = sorted(path.relative_to(one) for path in one.glob("predictions/*/*/*/*/*/fold*.parquet"))
+    assert predictions
+    for path in predictions:
+        pd.testing.assert_frame_equal(pd.read_parquet(one / path), pd.read_parquet(other / path), check_exact=True)

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from killing import WORTHWHILE, Killed, assert_gone, finished
-from runner import CONFIGS, changed_config, command
-from test_tiny import compare_runs
+from runner import CONFIGS, changed_config, command, compare_runs
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 KILLS = 12
@@ -19,11 +19,12 @@ SEED = 20
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny cohort under one protocol with three methods; trained long enough to be killed while it trains."""
+    """The tiny cohort under one protocol with a method of each kind; trained long enough to be killed meanwhile."""
+    tiny = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())["methods"]
     changes = {
         "pretrain.epochs": 16,
         "protocols": {"honest": {}},
-        "methods": {"linear": {}, "cox": {}, "mirror": {}},
+        "methods": {"linear": {}, "cox": {}, "mirror": {}, "tangle": {}, "abmil": tiny["abmil"]},
     }
     return changed_config(tmp_path_factory.mktemp("config"), CONFIGS / "tiny.yaml", **changes)
 

@@ -16,6 +16,7 @@ import psutil
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.locks import OWNER_VARIABLE
+from mirrorflow.store.files import clear_leftovers
 
 LEVEL_VARIABLE = "MIRRORFLOW_LOG"
 """Environment variable with the level of what is logged; DEBUG names every file that is finished."""
@@ -27,9 +28,12 @@ def door(snakemake: Any) -> Iterator[None]:
 
     Progress and warnings go to the terminal and, with everything else, to the rule's log. A
     :class:`MirrorflowError` ends the job with its message alone; any other error with its traceback.
-    The job ends by itself when the Snakemake that started it is gone.
+    The job ends by itself when the Snakemake that started it is gone. Half files that a killed job left
+    beside the outputs are removed first.
     """
     die_with_owner()
+    for folder in {Path(output).parent for output in snakemake.output}:
+        clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None
     with _logging(_label(snakemake), log):
         try:

@@ -14,15 +14,12 @@ from torch import Tensor, nn
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.progress import Progress
+from mirrorflow.training.loop import OnEpoch, run_epochs
 from mirrorflow.training.pretraining import step_seed
 from mirrorflow.training.schedule import choose_device
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Loss of logits [batch, output] of the units at rows [batch], on the CPU."""
-
-OnEpoch = Callable[[int], None]
-"""Hears of every finished epoch, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,7 @@ def train_adapted(
         message = f"{label}: no training unit"
         raise InputError(message)
     run = _Run(model, units, loss_of, settings, choose_device(device))
-    progress = Progress(label, settings.epochs, "epochs")
-    history = []
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        for epoch in range(settings.epochs):
-            history.append(run.epoch(epoch))
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
-            progress.step(note=f"loss {history[-1]:.3f}")
+    history = run_epochs(run.epoch, settings.epochs, label=label, on_epoch=on_epoch, device=run.device)
     model.eval()
     return history
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.supervised import SupervisedNetwork
-from mirrorflow.progress import Progress
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
+from mirrorflow.training.loop import OnEpoch, run_epochs
 from mirrorflow.training.pretraining import step_seed
 from mirrorflow.training.schedule import (
     Precision,
@@ -29,9 +29,6 @@ from mirrorflow.training.schedule import (
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Loss of logits [batch, output] of the units at rows [batch], on the CPU."""
-
-OnEpoch = Callable[[int], None]
-"""Hears of every finished epoch, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,9 @@ def train_supervised(
     run = _Run(network, units, loss_of, settings, choose_device(device))
     epochs = settings.epochs_for(len(units))
     last = min(stop_after or epochs, epochs)
-    progress = Progress(label, last, "epochs")
-    history = []
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        for epoch in range(last):
-            history.append(run.epoch(epoch, epochs))
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
-            progress.step(note=f"loss {history[-1]:.3f}")
+    history = run_epochs(
+        lambda number: run.epoch(number, epochs), last, label=label, on_epoch=on_epoch, device=run.device
+    )
     network.eval()
     return history
 
