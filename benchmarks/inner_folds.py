@@ -5,9 +5,9 @@
 Of each outer fold asked for, the published training patients are split again (stratified by label, a quarter is
 held out). Genes are chosen, values scaled and MIRROR pretrained on the inner training part alone; then every probe
 of PROBES is fitted on its embeddings and judged on the inner held-out part, beside the simple models on the same
-patients. One JSON line a trial and fold goes to ``--log`` (appended); embeddings are kept in results/inner_folds/, so
-that further probes cost seconds. Needs ../shared/tcga; about two minutes a trial and fold. Trials change BASE (keys of
-the config's section `pretrain`).
+patients, and how much of the genes a linear reader finds in the RNA vectors. One JSON line a trial and fold goes to
+``--log`` (appended); embeddings are kept in results/inner_folds/, so that further probes cost seconds. Needs
+../shared/tcga; one to two minutes a trial and fold. Trials change BASE (keys of the config's section `pretrain`).
 """
 
 import argparse
@@ -22,8 +22,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import accuracy_score, f1_score, r2_score, roc_auc_score
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 from sksurv.metrics import concordance_index_censored
 from threadpoolctl import threadpool_limits
 
@@ -186,6 +188,14 @@ def embeddings(cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int) -
     return embed(model, bags, split.genes, names, settings, seed=seed, device="cpu").joined(), history
 
 
+def genes_kept(split: Inner, rna: np.ndarray) -> float:
+    """Median over genes of the R2 with which ridge regression reads them from the RNA vectors, held-out part."""
+    scaler = StandardScaler().fit(rna[split.train])
+    model = RidgeCV(alphas=np.logspace(0, 4, 9)).fit(scaler.transform(rna[split.train]), split.genes[split.train])
+    read = model.predict(scaler.transform(rna[split.held_out]))
+    return float(np.median(r2_score(split.genes[split.held_out], read, multioutput="raw_values")))
+
+
 def run_trial(cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int) -> dict[str, Any]:
     """Scores of every probe on the trial's embeddings, and of the simple models on them."""
     started = time.perf_counter()
@@ -201,6 +211,7 @@ def run_trial(cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int) ->
     found = {name: scores(cohort, split, vectors, head(settings)) for name, settings in PROBES.items()}
     parts = {"both": vectors, "slide": vectors[:, :width], "rna": vectors[:, width:]}
     found |= {f"simple on {part}": scores(cohort, split, values, simple) for part, values in parts.items()}
+    found["rna vectors"] = {"genes_kept_r2": genes_kept(split, parts["rna"])}
     return {"trial": trial, "seconds": round(seconds, 1), "last": history[-1] if history else {}, "scores": found}
 
 
