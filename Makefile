@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 run: $(STAMP)
 	@$(BIN)/mirrorflow unlock
-	@$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/snakemake --cores $(CORES) --workflow-profile profiles/small
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -m "not slow" tests

@@ -20,6 +20,7 @@ from mirrorflow.config import (
     has_epochs,
     inner_prefixes,
     load_schema,
+    planned_models,
     pretrain_settings,
     resolve,
     selection_of,
@@ -469,6 +470,18 @@ def test_k_shot_genes_go_by_the_methods_own_selection():
     honest = PROTOCOL_PRESETS["honest"]
     assert few_shot_prefix(config, honest, "mirror") == "few-shot-"
     assert few_shot_prefix(config, honest, "mirror--genes-a") == ""
+
+
+def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
+    """Two protocols of one basis share their models; linear has none; genes without labels serve both settings."""
+    raw = with_genes(method="variance") | {"seeds": [1, 2], "splits": {"folds": 3, "inner_folds": 2}}
+    raw["methods"] |= {"linear": {}}
+    raw["protocols"] = {"honest": {}, "other": {"preset": "honest", "survival_bins": "cohort", "epoch": "nested"}}
+    raw["protocols"]["other"]["claims_honest"] = False
+    assert planned_models(resolve(raw)) == {"mirror": (1 + 1 + 2) * 2 * 3, "mirror--genes-a": (1 + 2) * 2 * 3}
+    raw["evaluation"] = {"shots": []}
+    del raw["protocols"]["other"]
+    assert planned_models(resolve(raw)) == {"mirror": 2 * 3, "mirror--genes-a": 2 * 3}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def command(folder: Path, config: Path, *arguments: str, cores: int = 2) -> list
     """The command line of a run in ``folder``."""
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     where = ["--directory", str(folder), "--configfile", str(config), "--cores", str(cores)]
-    return [*snakemake, *where, "--workflow-profile", str(ROOT / "profiles" / "default"), *arguments]
+    return [*snakemake, *where, "--workflow-profile", str(ROOT / "profiles" / "small"), *arguments]
 
 
 def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess[str]:

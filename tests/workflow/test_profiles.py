@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from snakemake.profiles import ProfileConfigFileParser
@@ -63,19 +64,30 @@ def test_rules_on_gpus_are_known_to_the_slurm_profile() -> None:
     assert set(re.findall(r"^    (\w+):$", of_gpu_partition, re.MULTILINE)) == on_gpus
 
 
-@pytest.mark.parametrize("profile", ["default", "slurm", "generic"])
+@pytest.mark.parametrize("profile", ["default", "small", "slurm", "generic"])
 def test_every_setting_has_its_reason(profile: str) -> None:
     for paragraph in (PROFILES / profile / "profile.yaml").read_text().split("\n\n"):
         assert "#" in paragraph, f"say why: {paragraph}"
+
+
+def test_small_differs_from_default_in_threads_and_gpus_alone() -> None:
+    default, small = parsed("default"), parsed("small")
+    threads = {rule.removesuffix("=1") for rule in small.pop("set-threads")}
+    assert threads == ON_GPUS - {"extract_features", "measure_complexity"}
+    assert {key for key in default | small if default.get(key) != small.get(key)} == {"resources"}
+
+
+def parsed(profile: str) -> dict[str, Any]:
+    with (PROFILES / profile / "profile.yaml").open() as stream:
+        return ProfileConfigFileParser().parse(stream)
 
 
 def test_slurm_does_not_inherit_the_default_profile_s_single_gpu(tmp_path, monkeypatch) -> None:
     said = said_by("slurm", tmp_path, monkeypatch)
     assert "gpu=1" in resources(said, "pretrain_mirror")
     assert "gpu" not in resources(said, "audit")
-    for profile, capped in {"default": True, "slurm": False}.items():
-        with (PROFILES / profile / "profile.yaml").open() as stream:
-            assert ("resources" in ProfileConfigFileParser().parse(stream)) is capped
+    assert "resources" in parsed("default")
+    assert "resources" not in parsed("slurm")
 
 
 def test_account_and_partitions_come_from_the_environment(tmp_path, monkeypatch) -> None:

@@ -6,6 +6,7 @@ Free of torch and pandas: every Snakemake process, on a cluster every job, parse
 import copy
 import difflib
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -438,6 +439,37 @@ def inner_prefixes(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> li
 def has_epochs(method: Mapping[str, Any]) -> bool:
     """Whether a protocol's ``epoch`` concerns a method: a probe on pretrained vectors, or a network with labels."""
     return method["family"] in PRETRAINED_FAMILIES or "train" in method
+
+
+def prefixes_of(config: Mapping[str, Any], protocol: Mapping[str, Any], method: str) -> list[str]:
+    """What the names of a method's genes and models begin with: the folds', k-shot settings', inner folds'."""
+    inner = inner_prefixes(config, protocol) if has_epochs(config["methods"][method]) else []
+    return list(dict.fromkeys(["", few_shot_prefix(config, protocol, method), *inner]))
+
+
+def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str]:
+    """Encoders a method is run with on a cohort; ``none`` for methods without slides, nothing where it is not run."""
+    entry = config["methods"][method]
+    if cohort not in entry.get("cohorts", config["cohorts"]):
+        return []
+    own = config["cohorts"][cohort]["encoders"]
+    return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
+
+
+def planned_models(config: Mapping[str, Any]) -> Counter[str]:
+    """How many models of each pretrained method a run makes, those of k-shot settings and inner folds among them."""
+    models = {
+        (method, basis_of(protocol), cohort, encoder, prefix)
+        for protocol in config["protocols"].values()
+        for method, entry in config["methods"].items()
+        if entry["family"] in PRETRAINED_FAMILIES
+        for cohort in config["cohorts"]
+        for encoder in encoders_of(config, cohort, method)
+        for prefix in prefixes_of(config, protocol, method)
+    }
+    counts = Counter(method for method, *_ in models)
+    each = len(config["seeds"]) * config["splits"]["folds"]
+    return Counter({method: count * each for method, count in counts.items()})
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The config, resolved; names and paths that several rule files share. Free of torch."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
+from mirrorflow import config as config_of
 from mirrorflow import versions
 from mirrorflow.adaptations import adapted_cohorts
 from mirrorflow.config import (
@@ -15,7 +17,6 @@ from mirrorflow.config import (
     basis_of,
     few_shot_prefix,
     gene_variant,
-    has_epochs,
     inner_prefixes,
     pretrain_settings,
     resolve,
@@ -140,13 +141,8 @@ def patching_of(encoder):
     return config["features"]["encoders"][encoder]["patching"]
 
 
-def encoders_of(cohort, method):
-    """Encoders a method is run with on a cohort; `none` for methods without slides, nothing where it is not run."""
-    entry = config["methods"][method]
-    if cohort not in entry.get("cohorts", COHORTS):
-        return []
-    own = config["cohorts"][cohort]["encoders"]
-    return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
+encoders_of = partial(config_of.encoders_of, config)
+prefixes_of = partial(config_of.prefixes_of, config)
 
 
 def expression_of(wildcards):

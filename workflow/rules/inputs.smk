@@ -296,12 +296,6 @@ def used_inner_genes(wildcards):
     return of_inner_folds(basis_genes)(wildcards) if names else []
 
 
-def prefixes_of(protocol, method):
-    """What the names of a method's genes and models begin with: the folds', k-shot settings', inner folds'."""
-    inner = inner_prefixes(config, protocol) if has_epochs(config["methods"][method]) else []
-    return list(dict.fromkeys(["", few_shot_prefix(config, protocol, method), *inner]))
-
-
 def own_genes(wildcards):
     """Gene manifests of the methods that have a selection of their own, whatever they are made for."""
     protocol = protocol_of(wildcards)

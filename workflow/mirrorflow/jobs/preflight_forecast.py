@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mirrorflow.config import PRETRAINED_FAMILIES, basis_of, pretrain_settings
+from mirrorflow.config import planned_models, pretrain_settings
 from mirrorflow.jobs.preflight_slides import Finding, Look
 
 ASSUMED_PATCHES = 11_000
@@ -77,13 +77,10 @@ def download_bytes(sizes: Mapping[int, int], *, keep: bool, ahead: int | None) -
 
 def results_bytes(config: Mapping[str, Any]) -> int:
     """What the run itself writes: models, and little else."""
-    bases = {basis_of(protocol) for protocol in config["protocols"].values()}
-    encoders = sum(len(entry["encoders"]) for entry in config["cohorts"].values())
-    fits = encoders * len(bases) * len(config["seeds"]) * config["splits"]["folds"]
-    methods = [name for name, method in config["methods"].items() if method["family"] in PRETRAINED_FAMILIES]
-    widths = [pretrain_settings(config, name)["width"] for name in methods]
-    models = sum(fits * MODEL_BYTES * (width / MODEL_WIDTH) ** 2 for width in widths)
-    return round(models) + OTHER_BYTES * len(config["cohorts"])
+    models = planned_models(config)
+    widths = {method: pretrain_settings(config, method)["width"] for method in models}
+    written = sum(count * MODEL_BYTES * (widths[method] / MODEL_WIDTH) ** 2 for method, count in models.items())
+    return round(written) + OTHER_BYTES * len(config["cohorts"])
 
 
 def disk_finding(store: Path, needed: int) -> tuple[str, Finding | None]:
