@@ -5,7 +5,7 @@ rule draw_figures:
     input:
         flow=f"{RESULTS}/cohort/{{cohort}}.flow.tsv",
         manifests=curve_manifests,
-        models=model_records,
+        models=lambda wildcards: cohort_models(wildcards.cohort),
         results=f"{RESULTS}/tables/results.csv",
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         expression=expression_of,

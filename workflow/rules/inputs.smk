@@ -227,6 +227,13 @@ MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold
 EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
+def model_records(cohort, basis, method, encoder, seeds=None, prefix=""):
+    """Records of a method's pretrained models, of all folds; ``prefix``: of k-shot settings or of an inner fold."""
+    folder = f"{RESULTS}/{basis}/{cohort}/models/{encoder}/{method}"
+    seeds = seeds or config["seeds"]
+    return [f"{folder}/seed{seed}/{prefix}fold{fold}/done.json" for seed in seeds for fold in FOLDS]
+
+
 def of_folds(pattern):
     """Paths of the folds that one job serves: its own fold's, or every fold's where they share a GPU."""
     if config["compute"]["gpu_share"] == 1:
@@ -310,27 +317,24 @@ def own_genes(wildcards):
 
 def basis_models(wildcards):
     """Records of the pretrained models of the protocol's basis, those of k-shot settings and inner folds among them."""
-    basis, protocol = basis_of(protocol_of(wildcards)), protocol_of(wildcards)
+    cohort, protocol = wildcards.cohort, protocol_of(wildcards)
     return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/models/{encoder}/{method}/seed{seed}/{prefix}fold{fold}/done.json"
+        record
         for method in PRETRAINED
         for prefix in prefixes_of(protocol, method)
-        for encoder in encoders_of(wildcards.cohort, method)
-        for seed in config["seeds"]
-        for fold in FOLDS
+        for encoder in encoders_of(cohort, method)
+        for record in model_records(cohort, basis_of(protocol), method, encoder, prefix=prefix)
     ]
 
 
-def embedding_records(wildcards, prefix=""):
-    """One record per seed; ``prefix`` picks the models of the k-shot settings or of an inner fold."""
-    basis, mode = (
-        basis_of(protocol_of(wildcards)),
-        protocol_of(wildcards)["probe_features"],
-    )
-    return [
-        f"{RESULTS}/{basis}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}/seed{seed}/{mode}/{prefix}done.json"
-        for seed in config["seeds"]
-    ]
+def embedding_records(wildcards, prefix="", mode=None):
+    """One record per seed; ``prefix`` picks the models of the k-shot settings or of an inner fold.
+
+    ``mode``: how units were embedded; by default as the protocol's probe wants them.
+    """
+    protocol = protocol_of(wildcards)
+    folder = f"{RESULTS}/{basis_of(protocol)}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}"
+    return [f"{folder}/seed{seed}/{mode or protocol['probe_features']}/{prefix}done.json" for seed in config["seeds"]]
 
 
 def few_shot_embeddings(wildcards):
@@ -407,23 +411,12 @@ def target_index(wildcards):
     return f"{RESULTS}/features/{home_of(wildcards.cohort)}/{wildcards.encoder}.tsv"
 
 
-def models_taken(pair, basis, encoders, methods, seeds):
-    """Records of the source's models, all folds, whose encoders a pair takes."""
-    return [
-        f"{RESULTS}/{basis}/{pair['source']}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
-        for method in methods
-        for encoder in encoders
-        for seed in seeds
-        for fold in FOLDS
-    ]
-
-
 def source_models(wildcards):
-    """Those of one encoder and method, of one seed or, under a protocol, of all seeds."""
+    """Records of the source's models of one encoder and method, of one seed or, under a protocol, of all seeds."""
     one_seed = "seed" in wildcards.keys()
     basis = wildcards.basis if one_seed else basis_of(protocol_of(wildcards))
-    seeds = [wildcards.seed] if one_seed else config["seeds"]
-    return models_taken(ADAPTED[wildcards.cohort], basis, [wildcards.encoder], [wildcards.method], seeds)
+    seeds = [wildcards.seed] if one_seed else None
+    return model_records(ADAPTED[wildcards.cohort]["source"], basis, wildcards.method, wildcards.encoder, seeds)
 
 
 def adapt_settings(wildcards):
@@ -484,7 +477,12 @@ def audited_source_models(wildcards):
     if wildcards.cohort not in ADAPTED:
         return []
     pair = ADAPTED[wildcards.cohort]
-    return models_taken(pair, basis_of(protocol_of(wildcards)), pair["encoders"], pair["methods"], config["seeds"])
+    return [
+        record
+        for method in pair["methods"]
+        for encoder in pair["encoders"]
+        for record in model_records(pair["source"], basis_of(protocol_of(wildcards)), method, encoder)
+    ]
 
 
 # tables
@@ -542,21 +540,15 @@ def curve_manifests(wildcards):
     ]
 
 
-def models_of(cohort):
-    """Records of every pretrained model of a cohort."""
+def cohort_models(cohort):
+    """Records of every pretrained model of a cohort, those of k-shot settings and inner folds apart."""
     return [
-        f"{RESULTS}/{basis}/{cohort}/models/{encoder}/{method}/seed{seed}/fold{fold}/done.json"
+        record
         for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
         for method in PRETRAINED
         for encoder in encoders_of(cohort, method)
-        for seed in config["seeds"]
-        for fold in FOLDS
+        for record in model_records(cohort, basis, method, encoder)
     ]
-
-
-def model_records(wildcards):
-    """Records of every pretrained model of the wildcard's cohort."""
-    return models_of(wildcards.cohort)
 
 
 # sensitivity
@@ -566,14 +558,13 @@ SENSITIVITY = f"{RESULTS}/sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{meth
 
 def frozen_embeddings(wildcards):
     """Records of the frozen embeddings of the protocol's basis, one per seed, also where its probe draws anew."""
-    pattern = f"{EMBEDDINGS}/done.json".replace("{basis}", basis_of(protocol_of(wildcards)))
-    return expand(pattern, **dict(wildcards.items()), seed=config["seeds"], mode="frozen")
+    return embedding_records(wildcards, mode="frozen")
 
 
 def frozen_models(wildcards):
     """Records of the pretrained models behind them: seed by seed, fold by fold."""
-    pattern = MODEL.replace("{genes}", "").replace("{basis}", basis_of(protocol_of(wildcards)))
-    return expand(f"{pattern}/done.json", **dict(wildcards.items()), seed=config["seeds"], fold=FOLDS)
+    basis = basis_of(protocol_of(wildcards))
+    return model_records(wildcards.cohort, basis, wildcards.method, wildcards.encoder)
 
 
 def sensitivity_cases():

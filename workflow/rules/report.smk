@@ -26,7 +26,7 @@ rule make_report:
             fold=FOLDS,
         ),
         ledgers=all_ledgers(),
-        models=[record for cohort in COHORTS for record in models_of(cohort)],
+        models=[record for cohort in COHORTS for record in cohort_models(cohort)],
         further_tables=further_tables(),
         figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
     output:
