@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import CONFIGS, ROOT, changed_config, command, run
+from runner import CONFIGS, ROOT, changed_config, command, compare_runs, run
 from slurm_cluster import Cluster
-from test_tiny import compare_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from killing import finished, worthwhile
-from runner import CONFIGS, ROOT, changed_config, command, planned, planned_from, run, succeed
+from runner import CONFIGS, ROOT, changed_config, command, compare_runs, planned, planned_from, run, succeed
 from small_disk import enlarge, small_disk
-from test_tiny import compare_runs
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
