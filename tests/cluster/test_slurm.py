@@ -143,16 +143,22 @@ def befall(seen: Story, cluster: Cluster, until: Patience) -> None:
     cluster.ask("scancel", task_of(running(cluster, "extract_features")))
     seen.encoded = features(seen.folder)
 
-    # One fold's genes may be seen a look later than the other's, and so its training submitted.
-    until(lambda: len(cluster.jobs_of("pretrain_mirror")) == FOLDS, "both trainings submitted")
     until(lambda: checkpoints(seen.folder), "a checkpoint")
-    seen.queued = [job["JobState"] for job in cluster.jobs_of("pretrain_mirror")]
     preempted = running(cluster, "pretrain_mirror")["JobId"]
     cluster.drain()
     cluster.ask("scontrol", "requeue", preempted)
+    # One fold's genes may be seen a look later than the other's, and so its training submitted.
+    until(lambda: len(states(cluster)) == FOLDS, "both trainings submitted")
     until(lambda: state(cluster, preempted) == "PENDING", "a training back in the queue")
-    seen.drained = [job["JobState"] for job in cluster.jobs_of("pretrain_mirror")]
+    seen.drained = states(cluster)
     cluster.resume()
+    until(lambda: "RUNNING" in states(cluster), "a training on the node that was given back")
+    seen.queued = states(cluster)
+
+
+def states(cluster: Cluster) -> list[str]:
+    """States of the trainings' jobs."""
+    return [job["JobState"] for job in cluster.jobs_of("pretrain_mirror")]
 
 
 def checkpoints(folder: Path) -> list[Path]:
