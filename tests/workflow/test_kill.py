@@ -23,7 +23,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())["methods"]
     changes = {
         "pretrain.epochs": 16,
-        "evaluation.shots": [],
         "protocols": {"honest": {}},
         "methods": {"linear": {}, "cox": {}, "mirror": {}, "tangle": {}, "abmil": tiny["abmil"]},
     }

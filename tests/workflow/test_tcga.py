@@ -19,6 +19,12 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return succeed(tmp_path_factory.mktemp("tcga"), TCGA, "--dry-run")
 
 
+def published_names() -> dict[str, str]:
+    """Our names of methods and those of resources/published_results.csv."""
+    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
+    return dict(zip(names["name"], names["published"], strict=True))
+
+
 def test_every_published_cell_is_listed(said: str) -> None:
     config = resolve(yaml.safe_load(TCGA.read_text()))
     predicted = set(PREDICTED.findall(said))
@@ -64,8 +70,7 @@ def test_a_pair_is_made_from_the_sources_models_and_the_targets_genes(said: str)
 
 
 def test_gene_sets_of_other_methods_are_run_where_they_are_published_and_nowhere_else(said: str) -> None:
-    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
-    label = dict(zip(names["name"], names["published"], strict=True))
+    label = published_names()
     published = pd.read_csv(ROOT / "resources" / "published_results.csv").query("paper == 'mirror' and table == 'VII'")
     variants = {name for name in label if "--genes-" in name}
     cells = {(label[m], cohort, encoder) for _, cohort, encoder, m in PREDICTED.findall(said) if m in variants}
@@ -98,8 +103,7 @@ def test_the_counted_jobs_are_those_of_the_plan(said: str) -> None:
 
 def test_every_published_ablation_is_listed(said: str) -> None:
     """Tables V, VI and VIII, with the settings of config/ablations.yaml; that file adds what is not published."""
-    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
-    label = dict(zip(names["name"], names["published"], strict=True))
+    label = published_names()
     published = pd.read_csv(ROOT / "resources" / "published_results.csv").query("paper == 'mirror'")
     cells = published[published["table"].isin(["V", "VI", "VIII"])]
     config = resolve(yaml.safe_load(TCGA.read_text()))

@@ -456,7 +456,7 @@ def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str
     return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
 
 
-def planned_models(config: Mapping[str, Any]) -> Counter[str]:
+def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
     """How many models of each pretrained method a run makes, those of k-shot settings and inner folds among them."""
     models = {
         (method, basis_of(protocol), cohort, encoder, prefix)
@@ -469,7 +469,7 @@ def planned_models(config: Mapping[str, Any]) -> Counter[str]:
     }
     counts = Counter(method for method, *_ in models)
     each = len(config["seeds"]) * config["splits"]["folds"]
-    return Counter({method: count * each for method, count in counts.items()})
+    return {method: count * each for method, count in counts.items()}
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

@@ -1,23 +1,23 @@
 """The config, resolved; names and paths that several rule files share. Free of torch."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
-from mirrorflow import config as config_of
 from mirrorflow import versions
 from mirrorflow.adaptations import adapted_cohorts
 from mirrorflow.config import (
     HABIT,
     PRETRAINED_FAMILIES,
     basis_of,
+    encoders_of,
     few_shot_prefix,
     gene_variant,
     inner_prefixes,
+    prefixes_of,
     pretrain_settings,
     resolve,
     selection_of,
@@ -139,10 +139,6 @@ def own_encoders(cohort):
 def patching_of(encoder):
     """The patch preset an encoder sees."""
     return config["features"]["encoders"][encoder]["patching"]
-
-
-encoders_of = partial(config_of.encoders_of, config)
-prefixes_of = partial(config_of.prefixes_of, config)
 
 
 def expression_of(wildcards):

@@ -229,9 +229,8 @@ EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 def model_records(cohort, basis, method, encoder, seeds=None, prefix=""):
     """Records of a method's pretrained models, of all folds; ``prefix``: of k-shot settings or of an inner fold."""
-    folder = f"{RESULTS}/{basis}/{cohort}/models/{encoder}/{method}"
-    seeds = seeds or config["seeds"]
-    return [f"{folder}/seed{seed}/{prefix}fold{fold}/done.json" for seed in seeds for fold in FOLDS]
+    where = {"cohort": cohort, "basis": basis, "method": method, "encoder": encoder, "genes": prefix}
+    return expand(f"{MODEL}/done.json", **where, seed=seeds or config["seeds"], fold=FOLDS)
 
 
 def of_folds(pattern):
@@ -309,8 +308,8 @@ def own_genes(wildcards):
     return [
         path
         for method in OWN_GENES
-        if encoders_of(wildcards.cohort, method)
-        for prefix in prefixes_of(protocol, method)
+        if encoders_of(config, wildcards.cohort, method)
+        for prefix in prefixes_of(config, protocol, method)
         for path in genes_of(basis_of(protocol), wildcards.cohort, method, prefix)
     ]
 
@@ -321,8 +320,8 @@ def basis_models(wildcards):
     return [
         record
         for method in PRETRAINED
-        for prefix in prefixes_of(protocol, method)
-        for encoder in encoders_of(cohort, method)
+        for prefix in prefixes_of(config, protocol, method)
+        for encoder in encoders_of(config, cohort, method)
         for record in model_records(cohort, basis_of(protocol), method, encoder, prefix=prefix)
     ]
 
@@ -333,8 +332,15 @@ def embedding_records(wildcards, prefix="", mode=None):
     ``mode``: how units were embedded; by default as the protocol's probe wants them.
     """
     protocol = protocol_of(wildcards)
-    folder = f"{RESULTS}/{basis_of(protocol)}/{wildcards.cohort}/embeddings/{wildcards.encoder}/{wildcards.method}"
-    return [f"{folder}/seed{seed}/{mode or protocol['probe_features']}/{prefix}done.json" for seed in config["seeds"]]
+    return expand(
+        f"{EMBEDDINGS}/{prefix}done.json",
+        basis=basis_of(protocol),
+        cohort=wildcards.cohort,
+        encoder=wildcards.encoder,
+        method=wildcards.method,
+        mode=mode or protocol["probe_features"],
+        seed=config["seeds"],
+    )
 
 
 def few_shot_embeddings(wildcards):
@@ -394,7 +400,7 @@ def manifests(protocols, cohorts):
         for cohort in cohorts
         for method in config["methods"]
         if set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
-        for encoder in encoders_of(cohort, method)
+        for encoder in encoders_of(config, cohort, method)
     ]
 
 
@@ -446,7 +452,7 @@ def targets_reference(wildcards):
         return []
     return [
         f"{RESULTS}/predictions/{wildcards.protocol}/{target}/{encoder}/{reference}/manifest.json"
-        for encoder in encoders_of(target, reference)
+        for encoder in encoders_of(config, target, reference)
     ]
 
 
@@ -536,7 +542,7 @@ def curve_manifests(wildcards):
         for protocol in PROTOCOLS
         if protocol not in HABITS
         for method in chosen
-        for encoder in encoders_of(wildcards.cohort, method)
+        for encoder in encoders_of(config, wildcards.cohort, method)
     ]
 
 
@@ -546,7 +552,7 @@ def cohort_models(cohort):
         record
         for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
         for method in PRETRAINED
-        for encoder in encoders_of(cohort, method)
+        for encoder in encoders_of(config, cohort, method)
         for record in model_records(cohort, basis, method, encoder)
     ]
 
@@ -575,5 +581,5 @@ def sensitivity_cases():
         if protocol not in HABITS
         for cohort in COHORTS
         for method in PRETRAINED
-        for encoder in encoders_of(cohort, method)
+        for encoder in encoders_of(config, cohort, method)
     ]

@@ -18,7 +18,7 @@ from mirrorflow.jobs.questions import Plan, Question
 from mirrorflow.jobs.representations import Embedded, PooledInputs
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.probes.linear_head import moments
+from mirrorflow.probes.linear_head import HeadSettings, moments
 from mirrorflow.probes.objective import loss_on, to_prediction
 from mirrorflow.probes.task import EpochRule, Prediction, Reported
 from mirrorflow.splits import Fold
@@ -152,13 +152,16 @@ def adapt_and_predict(
     """
     probe, seed = method["probe"], fold_seed(question.seed, question.fold)
     survival = question.task == "survival"
+    head = HeadSettings.of_probe(probe, question.task, seed)
     settings = AdaptationSettings(
-        **{key: probe[key] for key in ("epochs", "batch_size", "weight_decay")},
-        **method["adapt"],
-        learning_rate=probe["survival_learning_rate" if survival else "learning_rate"],
+        epochs=head.epochs,
+        batch_size=head.batch_size,
+        learning_rate=head.learning_rate,
+        weight_decay=head.weight_decay,
         seed=seed,
+        **method["adapt"],
     )
-    train, evaluation = _standardized(inputs) if probe["standardize"] else (inputs.train, inputs.evaluation)
+    train, evaluation = _standardized(inputs) if head.standardize else (inputs.train, inputs.evaluation)
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
     model = AdaptedModel(network, probe["survival_bins"] if survival else len(question.classes), seed)
 
@@ -168,7 +171,7 @@ def adapt_and_predict(
 
     reported = Reported(rule, predict)
     label = f"adapt {method['family']} {question.task} fold {question.fold}"
-    loss_of = loss_on(question.train, label_smoothing=probe["label_smoothing"])
+    loss_of = loss_on(question.train, label_smoothing=head.label_smoothing)
     train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
     return reported.after(settings.epochs)
 

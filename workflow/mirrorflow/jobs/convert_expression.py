@@ -21,7 +21,7 @@ from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
-from mirrorflow.store.files import clear_leftovers, written_whole
+from mirrorflow.store.files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,6 @@ def convert_expression(
         if not Path(f"{destination}.json").exists():
             write_sidecar(destination)
     else:
-        clear_leftovers(destination.parent)
         symbols = SymbolMap(_read_probemap(probemap) if probemap else None)
         with _opened(matrix, orientation, destination.parent) as source:
             choice = choose_samples(

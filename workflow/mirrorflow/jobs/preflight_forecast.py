@@ -77,9 +77,10 @@ def download_bytes(sizes: Mapping[int, int], *, keep: bool, ahead: int | None) -
 
 def results_bytes(config: Mapping[str, Any]) -> int:
     """What the run itself writes: models, and little else."""
-    models = planned_models(config)
-    widths = {method: pretrain_settings(config, method)["width"] for method in models}
-    written = sum(count * MODEL_BYTES * (widths[method] / MODEL_WIDTH) ** 2 for method, count in models.items())
+    written = sum(
+        count * MODEL_BYTES * (pretrain_settings(config, method)["width"] / MODEL_WIDTH) ** 2
+        for method, count in planned_models(config).items()
+    )
     return round(written) + OTHER_BYTES * len(config["cohorts"])
 
 

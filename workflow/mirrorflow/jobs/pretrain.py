@@ -21,7 +21,7 @@ from mirrorflow.jobs.processes import Call, run_spread
 from mirrorflow.models.families import FAMILIES, build_network
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
-from mirrorflow.store.files import clear_leftovers, write_text
+from mirrorflow.store.files import write_text
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
@@ -65,7 +65,6 @@ def pretrain_fold(
     settings, InputError for units without slides or features that do not fit.
     """
     torch.set_num_threads(threads)
-    clear_leftovers(folder)
     paired = load_paired(units, features_index, expression, genes_manifest)
     train, held_out = split_rows(paired.names, train_units)
     model_settings, training = split_settings(

@@ -18,7 +18,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.models.families import FAMILIES
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.store.digest import canonical, digest, require_same_settings
-from mirrorflow.store.files import clear_leftovers, write_text, written_whole
+from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.training.pretraining import TrainingState
 
 logger = logging.getLogger("mirrorflow.store")
@@ -60,7 +60,6 @@ def save_model(
     with written_whole(folder / MODEL) as temporary:
         save_file(tensors, str(temporary), metadata={SETTINGS: canonical(made_with)})
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    clear_leftovers(folder)
 
 
 def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
