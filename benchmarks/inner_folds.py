@@ -124,9 +124,16 @@ def inner_split(cohort: Cohort, name: str, fold: int, threads: int, min_genes: i
 
 
 def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[str, float]:
+    """As :func:`scores_of_rows`; ``fit`` predicts from (training vectors, held-out vectors, targets, outputs)."""
+    return scores_of_rows(
+        cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked)
+    )
+
+
+def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
     """Accuracy, macro F1, AUROC (two classes) and C-index on the held-out part.
 
-    ``fit`` predicts from (training vectors, held-out vectors, training targets, outputs).
+    ``fit`` predicts from (training rows, held-out rows, training targets, outputs).
     """
     subtype, survival = [], []
     for rows in (split.train, split.held_out):
@@ -138,7 +145,7 @@ def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[
     classes = sorted(cohort.patients["label"].dropna().unique())
     (train, sheet), (held_out, truth) = subtype
     target = subtype_targets(sheet, classes)
-    probabilities = fit(vectors[train], vectors[held_out], target, len(classes)).probabilities
+    probabilities = fit(train, held_out, target, len(classes)).probabilities
     predicted = probabilities.argmax(1)
     expected = subtype_targets(truth, classes).classes
     found = {
@@ -149,7 +156,7 @@ def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[
     (train, sheet), (held_out, truth) = survival
     sheet = sheet.assign(event=sheet["event"].astype(bool))
     edges = survival_bin_edges(sheet["time_days"].to_numpy(), sheet["event"].to_numpy(), BINS)
-    risk = fit(vectors[train], vectors[held_out], survival_targets(sheet, edges), BINS).risk
+    risk = fit(train, held_out, survival_targets(sheet, edges), BINS).risk
     event, time_days = truth["event"].to_numpy().astype(bool), truth["time_days"].to_numpy()
     return found | {"c_index": float(concordance_index_censored(event, time_days, risk)[0])}
 
@@ -241,12 +248,12 @@ def main() -> None:
         for fold in options.folds:
             split = inner_split(cohort, options.cohort, fold, options.threads, options.min_genes)
             base = {"cohort": options.cohort, "fold": fold, "genes": split.genes.shape[1]}
-            _note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
+            note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
             for trial in options.trial:
-                _note(options.log, base | run_trial(cohort, split, trial, options.seed))
+                note(options.log, base | run_trial(cohort, split, trial, options.seed))
 
 
-def _note(log: Path, row: dict[str, Any]) -> None:
+def note(log: Path, row: dict[str, Any]) -> None:
     with log.open("a") as file:
         file.write(json.dumps(row) + "\n")
     print(json.dumps({key: row[key] for key in ("cohort", "fold", "genes", "trial")}), flush=True)

@@ -1,0 +1,105 @@
+"""Tune the supervised methods on inner folds of real TCGA training patients; every trial is logged.
+
+    python benchmarks/inner_supervised.py --cohort coadread --method survpath --trial '{"train": {"epochs": 10}}'
+
+As benchmarks/inner_folds.py, whose inner splits and log it shares: no evaluation patient of the published folds is
+seen. A trial changes the method's settings (``train``, ``network``) as a config's entry would. One to two minutes a
+trial and fold on one core.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, read_cohort, scores_of_rows
+from threadpoolctl import threadpool_limits
+
+from mirrorflow.config import METHOD_DEFAULTS
+from mirrorflow.expression.gene_sets import parse_gene_sets
+from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.jobs.bagged import FoldBags, GeneSets, match_sets
+from mirrorflow.jobs.curated_genes import read_list
+from mirrorflow.jobs.questions import Question
+from mirrorflow.jobs.supervised import train_and_predict
+from mirrorflow.probes.task import LAST, Targets
+from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
+from mirrorflow.training.supervised import Units
+
+HALLMARKS = DATA.parent / "gene_sets" / "hallmarks.csv"
+
+
+def method_settings(name: str, trial: dict[str, Any]) -> dict[str, Any]:
+    """The method's defaults with the trial's on top."""
+    method: dict[str, Any] = {"family": name, **METHOD_DEFAULTS[name]}
+    return method | {key: {**method[key], **trial.get(key, {})} for key in ("train", "network")}
+
+
+def expression_of(cohort: Cohort, split: Inner, method: dict[str, Any]) -> tuple[np.ndarray, GeneSets]:
+    """Scaled genes [patient, gene] that the method sees, and its gene sets."""
+    if "rna" not in method["inputs"]:
+        return np.zeros((len(cohort.bags), 0), np.float32), ()
+    if "gene_sets" not in method:
+        return split.genes, ()
+    sets = parse_gene_sets(read_list(HALLMARKS, "gene_sets"), where=str(HALLMARKS))
+    ids, places = match_sets(sets, cohort.gene_ids, cohort.gene_ids, where=str(HALLMARKS))
+    columns = [cohort.gene_ids.index(gene) for gene in ids]
+    raw = cohort.expression[:, columns]
+    return RnaScaler.fit(raw[split.train], scaling="train", clip=10.0).transform(raw), places
+
+
+def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Scores of the method under the trial's settings."""
+    started = time.perf_counter()
+    method = method_settings(name, trial)
+    genes, sets = expression_of(cohort, split, method)
+    bags = ArrayBags(cohort.bags)
+    moments = patch_moments(SomeBags(bags, split.train))
+
+    def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
+        parts = [Units(SomeBags(bags, rows), genes[rows]) for rows in (train, held_out)]
+        inputs = FoldBags(parts[0], parts[1], cohort.bags[0].shape[1], moments, sets)
+        subtyping = targets.classes is not None
+        edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
+        names = [str(number) for number in range(outputs)] if subtyping else []
+        task = "subtyping" if subtyping else "survival"
+        question = Question(task, 0, "all", seed, targets, targets, names, edges, None, [])
+        return train_and_predict(inputs, question, method, LAST, device="cpu")
+
+    found = scores_of_rows(cohort, split, fit)
+    seconds = round(time.perf_counter() - started, 1)
+    return {"method": name, "trial": trial, "seconds": seconds, "scores": {name: found}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cohort", default="brca")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--method", action="append", required=True, choices=["abmil", "ilra-mil", "porpoise", "survpath"])
+    parser.add_argument("--trial", type=json.loads, action="append", default=[])
+    parser.add_argument("--min-genes", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--log", type=Path, default=Path("results/inner_folds.jsonl"))
+    options = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"{DATA}: not here; this benchmark needs the real cohorts")
+    torch.set_num_threads(options.threads)
+    cohort = read_cohort(options.cohort)
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    with threadpool_limits(options.threads, user_api="blas"):
+        for fold in options.folds:
+            split = inner_split(cohort, options.cohort, fold, options.threads, options.min_genes)
+            base = {"cohort": options.cohort, "fold": fold, "genes": split.genes.shape[1]}
+            note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
+            for name in options.method:
+                for trial in options.trial:
+                    note(options.log, base | run_trial(cohort, split, name, trial, options.seed))
+
+
+if __name__ == "__main__":
+    main()
