@@ -30,6 +30,7 @@ from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 
+METHODS = [name for name, method in METHOD_DEFAULTS.items() if "train" in method]
 HALLMARKS = DATA.parent / "gene_sets" / "hallmarks.csv"
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohort", default="brca")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--method", action="append", required=True, choices=["abmil", "ilra-mil", "porpoise", "survpath"])
+    parser.add_argument("--method", action="append", required=True, choices=METHODS)
     parser.add_argument("--trial", type=json.loads, action="append", default=[])
     parser.add_argument("--min-genes", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)

@@ -20,10 +20,12 @@ from mirrorflow.config import (
     has_epochs,
     inner_prefixes,
     load_schema,
+    methods_under,
     planned_models,
     pretrain_settings,
     resolve,
     selection_of,
+    shots_of,
 )
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
@@ -312,8 +314,12 @@ def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -
     ],
 )
 def test_k_shot_settings_have_genes_of_their_own_only_where_those_of_the_fold_saw_labels(preset, method, shots, prefix):
-    config = {"expression": {"selection": {"method": method}}, "evaluation": {"shots": shots}}
-    assert few_shot_prefix(config, PROTOCOL_PRESETS[preset]) == prefix
+    config = {
+        "protocols": {preset: PROTOCOL_PRESETS[preset]},
+        "expression": {"selection": {"method": method}},
+        "evaluation": {"shots": shots},
+    }
+    assert few_shot_prefix(config, preset) == prefix
 
 
 def test_every_key_of_the_schema_has_a_description():
@@ -467,9 +473,8 @@ def test_a_methods_own_selection_stands_on_top_of_the_runs():
 
 def test_k_shot_genes_go_by_the_methods_own_selection():
     config = resolve(with_genes(method="variance"))
-    honest = PROTOCOL_PRESETS["honest"]
-    assert few_shot_prefix(config, honest, "mirror") == "few-shot-"
-    assert few_shot_prefix(config, honest, "mirror--genes-a") == ""
+    assert few_shot_prefix(config, "honest", "mirror") == "few-shot-"
+    assert few_shot_prefix(config, "honest", "mirror--genes-a") == ""
 
 
 def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
@@ -482,6 +487,24 @@ def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
     raw["evaluation"] = {"shots": []}
     del raw["protocols"]["other"]
     assert planned_models(resolve(raw)) == {"mirror": 2 * 3, "mirror--genes-a": 2 * 3}
+
+
+def test_habits_are_tried_on_the_methods_of_the_optimism_table_and_on_all_data():
+    raw = with_genes(method="rfe") | {"seeds": [1], "splits": {"folds": 2}}
+    raw["protocols"] = {"honest": {"splits": "random"}, "paper": {"splits": "random", "unit": "patient"}}
+    habits = {"against": "paper", "habits": ["gene_selection"]}
+    every = resolve(raw | {"evaluation": {"shots": [3], "optimism": habits}})
+    assert shots_of(every, "honest") == [3]
+    assert shots_of(every, "habit--gene_selection") == []
+    assert few_shot_prefix(every, "habit--gene_selection", "mirror") == ""
+    assert methods_under(every, "habit--gene_selection") == ["mirror", "mirror--genes-a"]
+    one = resolve(raw | {"evaluation": {"shots": [3], "optimism": habits | {"methods": ["mirror"]}}})
+    assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
+    assert methods_under(one, "habit--gene_selection") == ["mirror"]
+    fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
+    assert fewer == 2  # a fold each of the habit's basis
+    with pytest.raises(ConfigError, match=r"optimism\.methods: tangle: the run has mirror"):
+        resolve(raw | {"evaluation": {"optimism": habits | {"methods": ["tangle"]}}})
 
 
 @pytest.mark.parametrize(

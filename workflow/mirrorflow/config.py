@@ -206,6 +206,9 @@ def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if unknown:
         message = f"evaluation.optimism.habits: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
         raise ConfigError(message)
+    if strange := [name for name in optimism["methods"] if name not in config["methods"]]:
+        message = f"evaluation.optimism.methods: {', '.join(strange)}: the run has {', '.join(config['methods'])}"
+        raise ConfigError(message)
     return {
         f"{HABIT}{key}": {**base, key: against[key], "claims_honest": False}
         for key in keys
@@ -417,13 +420,24 @@ def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
     return f"{method}/" if method and "selection" in config["methods"][method] else ""
 
 
-def few_shot_prefix(config: Mapping[str, Any], protocol: Mapping[str, Any], method: str | None = None) -> str:
+def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
+    """The k-shot settings of the protocol ``name``; none for a habit's, whose table is of all data."""
+    return [] if name.startswith(HABIT) else config["evaluation"]["shots"]
+
+
+def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a habit's."""
+    chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(HABIT) else []
+    return [method for method in config["methods"] if not chosen or method in chosen]
+
+
+def few_shot_prefix(config: Mapping[str, Any], name: str, method: str | None = None) -> str:
     """``few-shot-`` where the k-shot settings of a protocol (and method) have genes of their own, else nothing.
 
     It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
     """
     labelled = selection_of(config, method)["method"] in SEES_LABELS
-    own = protocol["few_shot_genes"] == "none" and labelled and config["evaluation"]["shots"]
+    own = config["protocols"][name]["few_shot_genes"] == "none" and labelled and shots_of(config, name)
     return "few-shot-" if own else ""
 
 
@@ -441,10 +455,12 @@ def has_epochs(method: Mapping[str, Any]) -> bool:
     return method["family"] in PRETRAINED_FAMILIES or "train" in method
 
 
-def prefixes_of(config: Mapping[str, Any], protocol: Mapping[str, Any], method: str) -> list[str]:
-    """What the names of a method's genes and models begin with: the folds', k-shot settings', inner folds'."""
-    inner = inner_prefixes(config, protocol) if has_epochs(config["methods"][method]) else []
-    return list(dict.fromkeys(["", few_shot_prefix(config, protocol, method), *inner]))
+def prefixes_of(config: Mapping[str, Any], name: str, method: str) -> list[str]:
+    """What the names of a method's genes and models begin with under the protocol ``name``: the folds', k-shot
+    settings', inner folds'.
+    """
+    inner = inner_prefixes(config, config["protocols"][name]) if has_epochs(config["methods"][method]) else []
+    return list(dict.fromkeys(["", few_shot_prefix(config, name, method), *inner]))
 
 
 def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str]:
@@ -460,12 +476,12 @@ def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
     """How many models of each pretrained method a run makes, those of k-shot settings and inner folds among them."""
     models = {
         (method, basis_of(protocol), cohort, encoder, prefix)
-        for protocol in config["protocols"].values()
-        for method, entry in config["methods"].items()
-        if entry["family"] in PRETRAINED_FAMILIES
+        for name, protocol in config["protocols"].items()
+        for method in methods_under(config, name)
+        if config["methods"][method]["family"] in PRETRAINED_FAMILIES
         for cohort in config["cohorts"]
         for encoder in encoders_of(config, cohort, method)
-        for prefix in prefixes_of(config, protocol, method)
+        for prefix in prefixes_of(config, name, method)
     }
     counts = Counter(method for method, *_ in models)
     each = len(config["seeds"]) * config["splits"]["folds"]

@@ -41,7 +41,7 @@ rule audit:
     params:
         version=versions.AUDIT,
         protocol=protocol_of,
-        shots=lambda wildcards: [] if wildcards.cohort in ADAPTED else config["evaluation"]["shots"],
+        shots=lambda wildcards: ([] if wildcards.cohort in ADAPTED else shots_of(config, wildcards.protocol)),
         scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
             "scaled_upstream"
         ],

@@ -28,7 +28,7 @@ rule fit_baseline:
         version=versions.BASELINES,
         protocol=protocol_of,
         tasks=tasks_of,
-        shots=config["evaluation"]["shots"],
+        shots=lambda wildcards: shots_of(config, wildcards.protocol),
         seeds=config["seeds"][:1],
         bins=config["probe"]["survival_bins"],
         settings=method_settings,

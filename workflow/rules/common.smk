@@ -17,10 +17,12 @@ from mirrorflow.config import (
     few_shot_prefix,
     gene_variant,
     inner_prefixes,
+    methods_under,
     prefixes_of,
     pretrain_settings,
     resolve,
     selection_of,
+    shots_of,
 )
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s

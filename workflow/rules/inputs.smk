@@ -280,7 +280,7 @@ def basis_genes(wildcards, prefix=""):
 
 def few_shot_genes(wildcards):
     """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards), getattr(wildcards, "method", None))
+    prefix = few_shot_prefix(config, wildcards.protocol, getattr(wildcards, "method", None))
     return basis_genes(wildcards, prefix) if prefix else []
 
 
@@ -304,25 +304,25 @@ def used_inner_genes(wildcards):
 
 def own_genes(wildcards):
     """Gene manifests of the methods that have a selection of their own, whatever they are made for."""
-    protocol = protocol_of(wildcards)
     return [
         path
-        for method in OWN_GENES
-        if encoders_of(config, wildcards.cohort, method)
-        for prefix in prefixes_of(config, protocol, method)
-        for path in genes_of(basis_of(protocol), wildcards.cohort, method, prefix)
+        for method in methods_under(config, wildcards.protocol)
+        if method in OWN_GENES and encoders_of(config, wildcards.cohort, method)
+        for prefix in prefixes_of(config, wildcards.protocol, method)
+        for path in genes_of(basis_of(protocol_of(wildcards)), wildcards.cohort, method, prefix)
     ]
 
 
 def basis_models(wildcards):
     """Records of the pretrained models of the protocol's basis, those of k-shot settings and inner folds among them."""
-    cohort, protocol = wildcards.cohort, protocol_of(wildcards)
+    cohort, basis = wildcards.cohort, basis_of(protocol_of(wildcards))
     return [
         record
-        for method in PRETRAINED
-        for prefix in prefixes_of(config, protocol, method)
+        for method in methods_under(config, wildcards.protocol)
+        if method in PRETRAINED
+        for prefix in prefixes_of(config, wildcards.protocol, method)
         for encoder in encoders_of(config, cohort, method)
-        for record in model_records(cohort, basis_of(protocol), method, encoder, prefix=prefix)
+        for record in model_records(cohort, basis, method, encoder, prefix=prefix)
     ]
 
 
@@ -345,7 +345,7 @@ def embedding_records(wildcards, prefix="", mode=None):
 
 def few_shot_embeddings(wildcards):
     """Records of the embeddings that the k-shot settings use, where they have genes of their own."""
-    prefix = few_shot_prefix(config, protocol_of(wildcards), wildcards.method)
+    prefix = few_shot_prefix(config, wildcards.protocol, wildcards.method)
     return embedding_records(wildcards, prefix) if prefix else []
 
 
@@ -398,7 +398,7 @@ def manifests(protocols, cohorts):
         f"{RESULTS}/predictions/{protocol}/{cohort}/{encoder}/{method}/manifest.json"
         for protocol in protocols
         for cohort in cohorts
-        for method in config["methods"]
+        for method in methods_under(config, protocol)
         if set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
         for encoder in encoders_of(config, cohort, method)
     ]
@@ -548,10 +548,11 @@ def curve_manifests(wildcards):
 
 def cohort_models(cohort):
     """Records of every pretrained model of a cohort, those of k-shot settings and inner folds apart."""
+    bases = {(basis_of(protocol), m) for name, protocol in config["protocols"].items() for m in methods_under(config, name)}
     return [
         record
-        for basis in sorted({basis_of(protocol) for protocol in config["protocols"].values()})
-        for method in PRETRAINED
+        for basis, method in sorted(bases)
+        if method in PRETRAINED
         for encoder in encoders_of(config, cohort, method)
         for record in model_records(cohort, basis, method, encoder)
     ]

@@ -31,7 +31,7 @@ rule probe_mirror:
         family=family_of,
         protocol=protocol_of,
         tasks=tasks_of,
-        shots=config["evaluation"]["shots"],
+        shots=lambda wildcards: shots_of(config, wildcards.protocol),
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],

@@ -35,7 +35,7 @@ rule train_supervised:
         version=versions.SUPERVISED,
         protocol=protocol_of,
         tasks=tasks_of,
-        shots=config["evaluation"]["shots"],
+        shots=lambda wildcards: shots_of(config, wildcards.protocol),
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         settings=method_settings,
