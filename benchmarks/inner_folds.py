@@ -125,9 +125,7 @@ def inner_split(cohort: Cohort, name: str, fold: int, threads: int, min_genes: i
 
 def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[str, float]:
     """As :func:`scores_of_rows`; ``fit`` predicts from (training vectors, held-out vectors, targets, outputs)."""
-    return scores_of_rows(
-        cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked)
-    )
+    return scores_of_rows(cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked))
 
 
 def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:

@@ -548,7 +548,9 @@ def curve_manifests(wildcards):
 
 def cohort_models(cohort):
     """Records of every pretrained model of a cohort, those of k-shot settings and inner folds apart."""
-    bases = {(basis_of(protocol), m) for name, protocol in config["protocols"].items() for m in methods_under(config, name)}
+    bases = {
+        (basis_of(protocol), m) for name, protocol in config["protocols"].items() for m in methods_under(config, name)
+    }
     return [
         record
         for basis, method in sorted(bases)
