@@ -195,6 +195,14 @@ def test_curves_are_scored_where_the_bins_are_known():
     assert without["why_undefined"] == "fold 0: the method gives no survival function"
 
 
+def test_a_fold_without_a_training_event_is_scored_like_any_other():
+    rows = survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]).assign(surv_0=0.6, surv_1=0.2)
+    train = outcomes([3, 5, 7, 9], [0, 0, 0, 0])
+    scored = cells("survival", FoldRows(rows, notes(note(bin_edges_days=[0.0, 2.0])), train))
+    assert {metric: cell["mean"] for (_, metric), cell in scored.items() if np.isnan(cell["mean"])} == {}
+    assert scored["all", "uno_c"]["tau_days"] == "4"
+
+
 def test_without_training_patients_weighted_metrics_are_undefined():
     cell = cells("survival", FoldRows(survival_fold(0, [3, 2, 1], [1, 1, 0]), notes()))["all", "uno_c"]
     assert cell["why_undefined"] == "fold 0: no training patient with a known outcome"

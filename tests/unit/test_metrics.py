@@ -184,6 +184,24 @@ def test_tau_ends_where_a_tenth_of_the_training_patients_is_left():
     assert followed(train=(TIMES, np.ones(5, bool))).tau == 5  # nobody is censored
 
 
+@pytest.mark.parametrize("patients", [40, 50, 100, 200])
+def test_tau_counts_a_tenth_as_a_tenth_whatever_the_rounding(patients):
+    # One patient is censored a day: on the day on which nine tenths are gone, G is 0.1 (0.0999... as a product).
+    train = (np.arange(1.0, patients + 1), np.zeros(patients, bool))
+    here = followed(times=np.array([1.0, patients]), events=np.array([True, False]), train=train)
+    assert here.tau == 0.9 * patients
+
+
+def test_training_patients_without_an_event_give_weights_all_the_same():
+    # All are censored, one after the other: G(t) is the share that is still there.
+    here = followed(train=(TIMES, np.zeros(5, bool)))
+    assert here.tau == 4
+    np.testing.assert_allclose(here.uncensored, [0.8, 0.6, 0.4, 1, 1])
+    risk = np.array([5.0, 4, 1, 3, 2])  # of events before tau all four pairs of the first agree, none of the third
+    expected = 4 / 0.8**2 / (4 / 0.8**2 + 2 / 0.4**2)
+    assert metrics.uno_c(risk, TIMES, EVENTS, ONES, here)[0] == pytest.approx(expected)
+
+
 def test_weights_come_from_training_patients_alone():
     one = followed()
     assert one.uncensored.tolist() == [1, 0.75, 0.75, 1, 1]  # at or beyond tau nothing is weighted
