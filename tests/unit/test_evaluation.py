@@ -176,7 +176,7 @@ def outcomes(days: list[float], events: list[int]) -> pd.DataFrame:
 def test_metrics_with_weights_say_how_far_they_look_and_that_few_events_are_unstable():
     rows = survival_fold(2, [4, 3, 2, 1], [1, 1, 1, 0])
     scored = cells("survival", FoldRows(rows, notes(), outcomes([1, 2, 3, 9], [1, 0, 1, 1])))
-    for metric in ("uno_c", "mean_t_auc", "ibs"):
+    for metric in ("uno_c", "mean_t_auc", "ibs", "mean_brier"):
         assert scored["all", metric]["tau_days"] == "4"
         assert scored["all", metric]["unstable"] == "fewer than 10 evaluation events (fold 2: 3)"
     assert (scored["all", "c_index"]["tau_days"], scored["all", "c_index"]["unstable"]) == ("", "")

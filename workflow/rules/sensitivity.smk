@@ -58,7 +58,7 @@ rule make_sensitivity:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        version=versions.SENSITIVITY,
+        version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
         cases=sensitivity_cases(),
