@@ -42,7 +42,7 @@ rule probe_sensitivity:
 
 rule make_sensitivity:
     input:
-        sheets=[SENSITIVITY.format(**case) + ".tsv" for case in sensitivity_cases()],
+        sheets=[SENSITIVITY.format(**case) + ".tsv" for case in pretrained_cases()],
     output:
         csv=f"{RESULTS}/tables/sensitivity.csv",
         md=f"{RESULTS}/tables/sensitivity.md",
@@ -61,6 +61,6 @@ rule make_sensitivity:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
-        cases=sensitivity_cases(),
+        cases=pretrained_cases(),
     script:
         "../scripts/make_sensitivity.py"
