@@ -43,6 +43,7 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/complexity.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 

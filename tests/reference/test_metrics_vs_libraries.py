@@ -146,6 +146,22 @@ def test_brier_scores_are_scikit_survivals(seed):
     np.testing.assert_allclose(ours, brier_score(*case)[1])
     integrated = metrics.integrated_brier(survival_on_grid, times, events, ones(len(risk)), followed)[0]
     assert integrated == pytest.approx(integrated_brier_score(*case))
+    mean = metrics.mean_brier(survival_on_grid, times, events, ones(len(risk)), followed)[0]
+    assert mean == pytest.approx(brier_score(*case)[1].mean())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_d_calibration_is_that_of_numpys_histogram(seed):
+    """A unit as many points: an event's all at its survival, a censored one's spread evenly below (Haider 2020)."""
+    rng = np.random.default_rng(seed)
+    survival, event, points = rng.random(30), rng.random(30) < 0.5, 20_000
+    middles = (np.arange(points) + 0.5) / points
+    spread = np.concatenate(
+        [np.full(points, s) if happened else middles * s for s, happened in zip(survival, event, strict=True)]
+    )
+    shares = np.histogram(spread, bins=10, range=(0, 1))[0] / len(spread)
+    ours = metrics.d_calibration(survival, event, ones(30))[0]
+    assert ours == pytest.approx(((shares - 0.1) ** 2).sum(), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -18,6 +18,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
 from mirrorflow.jobs.clinical import ClinicalColumns
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
+from mirrorflow.jobs.evaluate import evaluate
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.questions import Questioner
 from mirrorflow.jobs.supervised import train_and_predict
@@ -25,7 +26,8 @@ from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.splits import Fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_fold, write_cohort, write_sheet
+from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write_sheet
+from mirrorflow.tables.results import NUMBERS
 
 CLASSES = ["a", "b", "c"]
 NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
@@ -214,6 +216,17 @@ def test_predictions_are_what_the_contract_says(store, family):
             numbers = made.rows.filter(regex="prob_|risk|surv_")
             assert np.isfinite(numbers.to_numpy()).all()
             assert numbers.shape[1] == (3 if task == "subtyping" else 5)
+
+
+def test_several_seeds_are_trainings_of_their_own_and_give_their_deviation(store):
+    folder = store.predict(store.plan("abmil", seeds=[42, 43], shots=[]), store.inputs(), "honest/demo/phikon/abmil")
+    sheet, splits = store.folder / "metrics.tsv", [str(store.folder / f"splits_{fold}.csv") for fold in range(2)]
+    settings = {"bootstrap": 0, "confidence": 0.95, "seed": 0}
+    evaluate([str(folder / "manifest.json")], str(store.folder / "cohort.parquet"), splits, str(sheet), settings)
+    cells = read_numbers(sheet, NUMBERS).set_index("metric")
+    assert (cells["seeds"] == 2).all()
+    assert cells.loc[cells["mean"].notna(), "seed_sd"].notna().all()
+    assert cells.loc[["ece", "ibs"], "seed_sd"].gt(0).all()
 
 
 def test_a_job_goes_on_where_it_stopped_and_gives_the_same(store):

@@ -72,8 +72,17 @@ def test_published_costs_stand_beside_ours():
     assert beside.loc[("tangle", "downstream")].tolist() == [11.41, 9.69, 2593.77, 3.17]
     assert beside.loc[("mirror--exact", "pretrain")].isna().all()
     assert shown(table.reset_index(), {"mirror": "MIRROR"}).iloc[0].tolist() == [
-        "MIRROR", "pretrain", "1 (48.97)", "1 (139.14)", "1 (61.58)", "1 (19.24)",
+        "MIRROR", "pretrain", *(f"1 ({value}, suspect)" for value in ("48.97", "139.14", "61.58", "19.24")),
     ]  # fmt: skip
+    doubts = table[[f"suspect_{measure}" for measure in MEASURES]]
+    assert (doubts.loc[("mirror", "pretrain")] == "encoder, setting or cohort inferred, not stated").all()
+    assert (doubts.loc[("mirror--exact", "pretrain")] == "").all()
+
+
+def test_a_published_cost_without_a_mark_is_not_called_suspect():
+    row = {"method": "mirror", "stage": "pretrain"} | dict.fromkeys(MEASURES, 1.0)
+    table = complexity_table([row], PUBLISHED.assign(suspect=""))
+    assert shown(table, {}).iloc[0, 2] == "1 (48.97)"
 
 
 def test_the_rule_writes_the_table_three_times(tmp_path):

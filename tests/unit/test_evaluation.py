@@ -176,7 +176,7 @@ def outcomes(days: list[float], events: list[int]) -> pd.DataFrame:
 def test_metrics_with_weights_say_how_far_they_look_and_that_few_events_are_unstable():
     rows = survival_fold(2, [4, 3, 2, 1], [1, 1, 1, 0])
     scored = cells("survival", FoldRows(rows, notes(), outcomes([1, 2, 3, 9], [1, 0, 1, 1])))
-    for metric in ("uno_c", "mean_t_auc", "ibs"):
+    for metric in ("uno_c", "mean_t_auc", "ibs", "mean_brier"):
         assert scored["all", metric]["tau_days"] == "4"
         assert scored["all", metric]["unstable"] == "fewer than 10 evaluation events (fold 2: 3)"
     assert (scored["all", "c_index"]["tau_days"], scored["all", "c_index"]["unstable"]) == ("", "")
@@ -193,6 +193,14 @@ def test_curves_are_scored_where_the_bins_are_known():
     without = cells("survival", FoldRows(rows.drop(columns=["surv_0", "surv_1"]), notes(), train))["all", "ibs"]
     assert np.isnan(without["mean"])
     assert without["why_undefined"] == "fold 0: the method gives no survival function"
+
+
+def test_a_fold_without_a_training_event_is_scored_like_any_other():
+    rows = survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]).assign(surv_0=0.6, surv_1=0.2)
+    train = outcomes([3, 5, 7, 9], [0, 0, 0, 0])
+    scored = cells("survival", FoldRows(rows, notes(note(bin_edges_days=[0.0, 2.0])), train))
+    assert {metric: cell["mean"] for (_, metric), cell in scored.items() if np.isnan(cell["mean"])} == {}
+    assert scored["all", "uno_c"]["tau_days"] == "4"
 
 
 def test_without_training_patients_weighted_metrics_are_undefined():

@@ -1,6 +1,7 @@
 """Metrics by hand on a handful of patients; agreement with libraries is in tests/reference."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,6 +185,24 @@ def test_tau_ends_where_a_tenth_of_the_training_patients_is_left():
     assert followed(train=(TIMES, np.ones(5, bool))).tau == 5  # nobody is censored
 
 
+@pytest.mark.parametrize("patients", [40, 50, 100, 200])
+def test_tau_counts_a_tenth_as_a_tenth_whatever_the_rounding(patients):
+    # One patient is censored a day: on the day on which nine tenths are gone, G is 0.1 (0.0999... as a product).
+    train = (np.arange(1.0, patients + 1), np.zeros(patients, bool))
+    here = followed(times=np.array([1.0, patients]), events=np.array([True, False]), train=train)
+    assert here.tau == 0.9 * patients
+
+
+def test_training_patients_without_an_event_give_weights_all_the_same():
+    # All are censored, one after the other: G(t) is the share that is still there.
+    here = followed(train=(TIMES, np.zeros(5, bool)))
+    assert here.tau == 4
+    np.testing.assert_allclose(here.uncensored, [0.8, 0.6, 0.4, 1, 1])
+    risk = np.array([5.0, 4, 1, 3, 2])  # of events before tau all four pairs of the first agree, none of the third
+    expected = 4 / 0.8**2 / (4 / 0.8**2 + 2 / 0.4**2)
+    assert metrics.uno_c(risk, TIMES, EVENTS, ONES, here)[0] == pytest.approx(expected)
+
+
 def test_weights_come_from_training_patients_alone():
     one = followed()
     assert one.uncensored.tolist() == [1, 0.75, 0.75, 1, 1]  # at or beyond tau nothing is weighted
@@ -264,6 +283,89 @@ def test_brier_scores_of_perfect_blind_and_wrong_curves():
     assert wrong > metrics.integrated_brier(np.full_like(alive, 0.5), TIMES, EVENTS, ONES, here)[0]
 
 
+# Five patients with ties: two leave on day 2, one by an event; patients 2, 3 and 4 have the same risk. They are the
+# training patients as well: censored on day 2 is one of the three whom the event of that day leaves, so that G(2) =
+# 2/3; G(5) = 0 and tau = 4.
+
+TIED_TIMES = np.array([1.0, 2, 2, 4, 5])
+TIED_EVENTS = np.array([True, True, False, True, False])
+TIED_RISK = np.array([3.0, 2, 2, 2, 1])
+
+
+def followed_ties() -> metrics.FollowUp:
+    return followed(TIED_TIMES, TIED_EVENTS, train=(TIED_TIMES, TIED_EVENTS))
+
+
+def test_ties_of_harrell_by_hand():
+    # Four pairs of the first, all agree; patient 2 with 3 (who left the same day) and 4, tied, and with 5; 4 with 5.
+    assert c_index(TIED_RISK, TIED_TIMES, TIED_EVENTS) == pytest.approx((4 + 2 * 0.5 + 1 + 1) / 8)
+
+
+def test_ties_of_uno_by_hand():
+    here = followed_ties()
+    assert here.tau == 4
+    np.testing.assert_allclose(here.uncensored, [1, 2 / 3, 2 / 3, 1, 1])
+    w = 1 / (2 / 3) ** 2
+    value = metrics.uno_c(TIED_RISK, TIED_TIMES, TIED_EVENTS, ONES, here)[0]
+    assert value == pytest.approx((4 + (2 * 0.5 + 1) * w) / (4 + 3 * w))
+
+
+def test_events_of_the_same_day_are_no_pair_of_uno():
+    times, events = np.array([1.0, 1, 2, 3, 4]), np.array([True, True, False, False, False])
+    here = followed(times, events, train=(np.arange(1.0, 9), np.ones(8, bool)))
+    # Each of the two against the three who live on, not against each other: 3 of 6 agree.
+    risk = np.array([9.0, 0, 1, 1, 1])
+    assert metrics.uno_c(risk, times, events, ONES, here)[0] == 0.5 == c_index(risk, times, events)
+
+
+def test_ties_of_the_time_dependent_auc_by_hand():
+    # Until day 2 the case is patient 1, above all. Then patients 1 (weight 1) and 2 (weight 3/2) against 4 and 5:
+    # 2 wins and 1.5. Survival drops by 1/5 on day 1 and by (4/5)(1/4) on day 2.
+    late = (1 * 2 + 1.5 * 1.5) / ((1 + 1.5) * 2)
+    value = metrics.mean_time_auc(TIED_RISK, TIED_TIMES, TIED_EVENTS, ONES, followed_ties())[0]
+    assert value == pytest.approx((1 + late) / 2)
+
+
+def test_weighted_brier_scores_by_hand():
+    here = replace(followed_ties(), grid=np.array([1.0, 3, 3.5]), uncensored_grid=np.array([1, 2 / 3, 2 / 3]))
+    first, later = np.array([0.5, 0.9, 0.9, 0.9, 0.9]), np.array([0.2, 0.4, 0.6, 0.8, 0.9])
+    curves = np.stack([first, later, later], axis=1)
+    # Day 1: patient 1 is dead, four live. Day 3: patients 1 and 2 are dead (weights 1 and 3/2), patient 3 is gone and
+    # counts with neither, 4 and 5 live (weight 3/2 each).
+    early = (0.5**2 + 4 * 0.1**2) / 5
+    late = (0.2**2 + 1.5 * 0.4**2 + 1.5 * (0.2**2 + 0.1**2)) / 5
+    case = curves, TIED_TIMES, TIED_EVENTS
+    np.testing.assert_allclose(metrics.brier_scores(*case, ONES, here)[0], [early, late, late])
+    assert metrics.integrated_brier(*case, ONES, here)[0] == pytest.approx((early + late + 0.5 * late) / 2.5)
+    assert metrics.mean_brier(*case, ONES, here)[0] == pytest.approx((early + 2 * late) / 3)
+    # Patient 1 twice, patient 2 not at all.
+    resampled = metrics.brier_scores(*case, np.array([[2.0, 0, 1, 1, 1]]), here)[0]
+    assert resampled[1] == pytest.approx((2 * 0.2**2 + 1.5 * (0.2**2 + 0.1**2)) / 5)
+
+
+def test_one_event_by_hand():
+    # The only event is that of patient 3 on day 3 (G = 3/4), whom 4 (riskier) and 5 (less so) outlive.
+    events, risk = np.array([False, False, True, False, False]), np.array([9.0, 9, 5, 6, 1])
+    here = followed(events=events)
+    assert (here.tau, here.grid[0]) == (4, 3)
+    assert metrics.uno_c(risk, TIMES, events, ONES, here)[0] == 0.5
+    assert metrics.mean_time_auc(risk, TIMES, events, ONES, here)[0] == 0.5
+    # Patients 1 and 2 are gone; the other three lose 1/4 each, weighted by 4/3.
+    case = np.full((5, len(here.grid)), 0.5), TIMES, events, ONES, here
+    assert metrics.integrated_brier(*case)[0] == pytest.approx(3 * 0.25 / 0.75 / 5)
+    assert metrics.mean_brier(*case)[0] == pytest.approx(3 * 0.25 / 0.75 / 5)
+
+
+def test_five_censored_patients_have_no_ranking_and_no_brier_score():
+    events = np.zeros(5, bool)
+    nobody = followed(events=events)
+    scores = metrics.survival_metrics(TIED_RISK, TIMES, events, ONES, nobody, np.ones((5, 0)), np.full(5, 0.5))
+    undefined = {name for name, values in scores.items() if np.isnan(values[0])}
+    assert undefined == {"c_index", *metrics.NEEDS_FOLLOW_UP}
+    # Their calibration is defined: each is spread over the five bins below 1/2.
+    assert scores["d_calibration"][0] == pytest.approx(10 * 0.1**2)
+
+
 def test_survival_between_the_bins_ends_is_a_straight_line():
     curves = np.array([[0.8, 0.4], [1.0, 0.5]])
     starts = np.array([0.0, 100.0])
@@ -280,6 +382,16 @@ def test_d_calibration_by_hand():
     # A patient censored at survival 0.5 is spread over the five bins below.
     assert metrics.d_calibration(np.array([0.5]), np.array([False]), np.ones((1, 1)))[0] == pytest.approx(0.1)
     assert metrics.d_calibration(np.array([1.0]), np.array([False]), np.ones((1, 1)))[0] == pytest.approx(0)
+
+
+def test_d_calibration_of_events_and_censored_patients_by_hand():
+    # Events at 0.95, 0.35, 0.35. Censored at 0.25: 0.1 / 0.25 in each of the two lowest bins, 0.05 / 0.25 in the
+    # third. Censored at 1: a tenth in each bin.
+    survival, event = np.array([0.95, 0.35, 0.35, 0.25, 1.0]), np.array([True, True, True, False, False])
+    patients = np.array([0.4 + 0.1, 0.4 + 0.1, 0.2 + 0.1, 2.1, 0.1, 0.1, 0.1, 0.1, 0.1, 1.1])
+    assert patients.sum() == pytest.approx(5)
+    expected = ((patients / 5 - 0.1) ** 2).sum()
+    assert metrics.d_calibration(survival, event, ONES)[0] == pytest.approx(expected)
 
 
 def test_curves_of_the_true_model_are_d_calibrated_and_others_are_not():

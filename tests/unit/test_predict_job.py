@@ -15,13 +15,16 @@ from mirrorflow import versions
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
+from mirrorflow.jobs.evaluate import evaluate, make_results
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.splits import Fold
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_fold, write_cohort, write_fold
+from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write_fold
+from mirrorflow.tables.results import NUMBERS
 
+RESOURCES = Path(__file__).parents[2] / "resources"
 FOLDS, BINS, CLASSES = 3, 4, ["a", "b", "c"]
 HONEST = PROTOCOL_PRESETS["honest"] | {"splits": "random"}
 LINEAR = {"family": "linear", "C": 0.1}
@@ -203,6 +206,34 @@ def test_notes_say_how_the_predictions_came_about(tmp_path):
     survival = read_predictions(job.folder / "survival" / "fold0.parquet").notes["settings"][0]
     assert len(survival["bin_edges_days"]) == BINS
     assert survival["bin_edges_days"][0] == 0
+
+
+def test_several_seeds_give_the_deviation_between_trainings_in_the_results(tmp_path):
+    job = prepare(tmp_path, method="mirror", seeds=[42, 43], shots=[])
+    job = replace(job, folder=tmp_path / "honest" / "demo" / "phikon" / "mirror")
+    job.run()
+    metrics, results = str(tmp_path / "metrics.tsv"), str(tmp_path / "results.csv")
+    settings = {"bootstrap": 10, "confidence": 0.95, "seed": 0}
+    evaluate([str(job.folder / "manifest.json")], job.plan.cohort, job.plan.splits, metrics, settings)
+    config = {
+        "cohorts": {"demo": {"simulated": True}},
+        "encoders": {},
+        "protocols": {"honest": job.plan.protocol},
+        "methods": {"mirror": job.plan.method},
+    }
+    make_results([metrics], str(RESOURCES / "published_results.csv"), str(RESOURCES / "names.tsv"), results, config)
+    rows = read_numbers(results, NUMBERS).set_index("metric")
+    assert (rows["seeds"] == 2).all()
+    assert rows.loc[["ece", "ibs", "mean_brier"], "seed_sd"].gt(0).all()
+    assert rows.loc[rows["mean"].notna(), "seed_sd"].notna().all()
+    ranked: dict[int, list[float]] = {42: [], 43: []}
+    for fold in range(FOLDS):
+        for seed, part in job.rows("survival", fold).groupby("seed"):
+            times, events = part["time_days"].to_numpy(), part["event"].to_numpy() == 1
+            ranked[seed].append(c_index(part["risk"].to_numpy(), times, events, np.ones((1, len(part))))[0])
+    by_seed = [np.mean(values) for values in ranked.values()]
+    assert rows.loc["c_index", "seed_sd"] == pytest.approx(np.std(by_seed, ddof=1))
+    assert rows.loc["c_index", "mean"] == pytest.approx(np.mean(by_seed))
 
 
 def test_k_shot_settings_have_vectors_of_their_own_genes_and_say_how_many_labels_chose_them(tmp_path):

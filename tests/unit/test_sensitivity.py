@@ -160,3 +160,10 @@ def test_a_reader_sees_the_published_value_in_brackets():
     wide = shown(table, {"method": {"mirror": "MIRROR"}, "cohort": {}, "encoder": {}})
     assert wide["Method"].tolist() == ["MIRROR"]
     assert wide["s1"].tolist() == ["3 ± 1.4 (0.768)"]
+    assert wide["s1_rna"].tolist() == ["0.5 ± 0"]
+
+
+def test_a_suspect_published_value_is_shown_as_such():
+    table = sensitivity_table(unit_rows(), PUBLISHED.assign(suspect="inferred"), cohorts={"brca": "TCGA-BRCA"})
+    assert table.set_index("metric").loc["s1", "suspect"] == "inferred"
+    assert shown(table, {})["s1"].tolist() == ["3 ± 1.4 (0.768, suspect)"]

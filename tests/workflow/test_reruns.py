@@ -11,7 +11,9 @@ from mirrorflow.reruns import Example, rerun_tables
 from runner import ROOT
 
 pytestmark = pytest.mark.workflow
-ON_REQUEST = {"measure_complexity", "probe_sensitivity", "make_sensitivity"}
+ON_REQUEST = {
+    "measure_complexity", "probe_sensitivity", "make_sensitivity", "score_training_folds", "make_training_folds",
+}  # fmt: skip
 """Rules that `rule all` does not ask for."""
 TABLE = ROOT / "config" / "reruns.md"
 

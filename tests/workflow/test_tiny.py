@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner import CONFIGS, ROOT, SECRETS, changed_config, planned, succeed
+from runner import CONFIGS, ROOT, SECRETS, changed_config, planned, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -151,7 +151,8 @@ def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: P
     shutil.rmtree(copy / "results/tiny/tables")
     shutil.rmtree(copy / "results/tiny/metrics")
     before = (tiny / "results/tiny/tables/results.csv").read_text()
-    succeed(copy, TINY, "results/tiny/tables/results.csv")
+    jobs = planned_from(succeed(copy, TINY, "results/tiny/tables/results.csv"))
+    assert jobs == {"evaluate": 2, "make_results": 1}  # nothing is pretrained, fitted or predicted
     assert (copy / "results/tiny/tables/results.csv").read_text() == before
 
 
@@ -174,6 +175,22 @@ def test_sensitivity_on_request(tiny: Path) -> None:
     units = pd.read_csv(next((tiny / "results/tiny/sensitivity/honest").rglob("mirror.tsv")), sep="\t")
     assert units["fold"].nunique() == 2
     assert units["unit"].is_unique, "site-preserved folds evaluate every unit once"
+
+
+def test_training_folds_on_request(tiny: Path) -> None:
+    jobs = planned_from(succeed(tiny, TINY, "make_training_folds"))
+    assert jobs == {"score_training_folds": 4, "make_training_folds": 1}  # two methods, two protocols
+    table = pd.read_csv(tiny / "results/tiny/tables/training_folds.csv")
+    where = ["protocol", "cohort", "encoder", "method", "metric"]
+    parts = {part: rows.set_index(where)["mean"] for part, rows in table.groupby("part")}
+    assert set(parts) == {"training", "evaluation"}
+    results = pd.read_csv(tiny / "results/tiny/tables/results.csv").query("setting == 'all' and task == 'survival'")
+    of_the_run = results.set_index(where)["mean"].loc[parts["evaluation"].index]
+    pd.testing.assert_series_equal(parts["evaluation"], of_the_run, rtol=1e-9)
+    assert len(of_the_run) == len(parts["training"]) == 2 * 2 * 3
+    assert parts["training"].notna().all()
+    text = (tiny / "results/tiny/tables/training_folds.md").read_text()
+    assert text.startswith("NO EVALUATION")
 
 
 OTHER = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}

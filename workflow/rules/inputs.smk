@@ -576,7 +576,7 @@ def frozen_models(wildcards):
     return model_records(wildcards.cohort, basis, wildcards.method, wildcards.encoder)
 
 
-def sensitivity_cases():
+def pretrained_cases():
     """Every pretrained method under every protocol, cohort and encoder; habits of the optimism table apart."""
     return [
         {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
@@ -586,3 +586,15 @@ def sensitivity_cases():
         for method in PRETRAINED
         for encoder in encoders_of(config, cohort, method)
     ]
+
+
+# training_folds
+
+TRAINING_FOLDS = f"{RESULTS}/training_folds/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
+
+
+def training_folds_cases():
+    """The pretrained methods whose survival probes the run has."""
+    if "survival" not in config["evaluation"]["tasks"]:
+        return []
+    return [case for case in pretrained_cases() if "survival" in config["methods"][case["method"]]["tasks"]]

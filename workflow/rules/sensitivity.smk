@@ -42,7 +42,7 @@ rule probe_sensitivity:
 
 rule make_sensitivity:
     input:
-        sheets=[SENSITIVITY.format(**case) + ".tsv" for case in sensitivity_cases()],
+        sheets=[SENSITIVITY.format(**case) + ".tsv" for case in pretrained_cases()],
     output:
         csv=f"{RESULTS}/tables/sensitivity.csv",
         md=f"{RESULTS}/tables/sensitivity.md",
@@ -58,9 +58,9 @@ rule make_sensitivity:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        version=versions.SENSITIVITY,
+        version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
-        cases=sensitivity_cases(),
+        cases=pretrained_cases(),
     script:
         "../scripts/make_sensitivity.py"

@@ -66,7 +66,7 @@ def caption(row: Mapping[str, Any], sizes: Dimensions) -> str:
         f", precision {row['precision']}, best of {row['steps']}). Operations count 2 a multiply-add. pretrain: "
         "optimisation steps; downstream: encoders and a linear head, samples/s of inference, memory of a step in which "
         "all is trained. On a CPU memory is the whole process, libraries included. In brackets: MIRROR, section V-D, "
-        "on an RTX 3090 at batch 16."
+        "on an RTX 3090 at batch 16; suspect: see the columns of that name in the CSV file."
     )
 
 

@@ -80,7 +80,7 @@ def score_manifest(
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     where = {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
     cells: list[tuple[dict[str, str], Cell]] = []
-    for task, paths in _files_by_task(manifest).items():
+    for task, paths in files_by_task(manifest).items():
         stored = [read_predictions(path) for path in paths]
         folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
         scored = score_method(
@@ -95,7 +95,8 @@ def score_manifest(
     return cells
 
 
-def _files_by_task(manifest: Path) -> dict[str, list[Path]]:
+def files_by_task(manifest: Path) -> dict[str, list[Path]]:
+    """Task -> a method's predictions files in the order of the folds. Raises InputError where one is gone."""
     tasks: dict[str, list[Path]] = {}
     written = json.loads(manifest.read_text())["written"]
     for name in sorted(written, key=lambda name: (len(name), name)):  # fold 2 before fold 10

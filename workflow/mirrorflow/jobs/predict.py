@@ -25,7 +25,7 @@ from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest
 from mirrorflow.store.files import clear_leftovers, write_text
 
-__all__ = ["Plan", "predict_method"]
+__all__ = ["Plan", "predict_method", "rows_of"]
 
 logger = logging.getLogger("mirrorflow.predict")
 
@@ -134,7 +134,7 @@ def _answers(
         except InputError as error:
             skipped[name] = str(error)
             continue
-        rows.append(_rows(question, prediction))
+        rows.append(rows_of(question, prediction))
         labels = asked.plan.gene_labels(question.setting, question.fold)
         settings.append(_note(question, prediction) | {"gene_labels": labels})
         if choice is not None:
@@ -184,7 +184,8 @@ def _remove_others(folder: Path, written: Collection[str]) -> None:
             path.unlink()
 
 
-def _rows(question: Question, prediction: Prediction) -> pd.DataFrame:
+def rows_of(question: Question, prediction: Prediction) -> pd.DataFrame:
+    """Rows of a predictions file: the evaluation units of a question as a method predicts them."""
     units = question.evaluation.units
     if isinstance(prediction, SubtypePrediction):
         rows = stored.subtype_rows(units, prediction.probabilities, question.classes)

@@ -20,20 +20,23 @@ from mirrorflow.metrics.survival import (
     brier_scores,
     c_index,
     integrated_brier,
+    mean_brier,
     mean_time_auc,
     survival_metrics,
     uno_c,
 )
 
 SUBTYPING_METRICS = ("accuracy", "f1_macro", "balanced_accuracy", "auroc", "ece")
-SURVIVAL_METRICS = ("c_index", "uno_c", "mean_t_auc", "ibs", "d_calibration")
-LOWER_IS_BETTER = frozenset({"ece", "ece_unsmoothed", "ibs", "d_calibration"})
+SURVIVAL_METRICS = ("c_index", "uno_c", "mean_t_auc", "ibs", "mean_brier", "d_calibration")
+LOWER_IS_BETTER = frozenset({"ece", "ece_unsmoothed", "ibs", "mean_brier", "d_calibration"})
 """All other metrics are better when higher."""
 DISTANCES = frozenset({"ece", "ece_unsmoothed", "d_calibration"})
 """Distances from a perfect value: a resample adds noise of its own, so that a percentile interval lies beyond the
 printed value; they get no interval and no verdict."""
-NEEDS_FOLLOW_UP = frozenset({"uno_c", "mean_t_auc", "ibs"})
+NEEDS_FOLLOW_UP = frozenset({"uno_c", "mean_t_auc", "ibs", "mean_brier"})
 """Metrics weighted by the training patients' censoring; unstable with few evaluation events."""
+NEEDS_CURVES = frozenset({"ibs", "mean_brier", "d_calibration"})
+"""Metrics of survival functions, which not every method has."""
 FEW_EVENTS = 10
 """Below this many evaluation events such a metric is flagged unstable."""
 
@@ -41,6 +44,7 @@ __all__ = [
     "DISTANCES",
     "FEW_EVENTS",
     "LOWER_IS_BETTER",
+    "NEEDS_CURVES",
     "NEEDS_FOLLOW_UP",
     "SUBTYPING_METRICS",
     "SURVIVAL_METRICS",
@@ -56,6 +60,7 @@ __all__ = [
     "f1_macro",
     "follow_up",
     "integrated_brier",
+    "mean_brier",
     "mean_time_auc",
     "subtyping_metrics",
     "survival_at",
@@ -72,7 +77,7 @@ def undefined_reason(
     """Why ``metric`` is NaN on a fold. ``curves``: whether the method gives survival functions."""
     if n_units == 0:
         return "no evaluation unit"
-    if metric in ("ibs", "d_calibration") and not curves:
+    if metric in NEEDS_CURVES and not curves:
         return "the method gives no survival function"
     if metric in NEEDS_FOLLOW_UP and follow_up_reason:
         return follow_up_reason

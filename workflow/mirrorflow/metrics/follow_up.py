@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sksurv.nonparametric import CensoringDistributionEstimator
-from sksurv.util import Surv
+from sksurv.nonparametric import kaplan_meier_estimator
 
 LEAST_UNCENSORED = 0.1
 """Beyond the time at which fewer training patients than this are still followed, weights explode."""
+ROUNDING = 1e-9
+"""Of a Kaplan-Meier estimate: a running product that is 0.1 on paper may be 0.0999... in floating point."""
 GRID_POINTS = 20
 
 
@@ -29,23 +30,25 @@ class FollowUp:
 def follow_up(train_time: np.ndarray, train_event: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> FollowUp:
     """The follow-up of a fold: training patients give the weights, the evaluation units the grid's range.
 
-    Censoring survival is scikit-survival's Kaplan-Meier estimate of the censoring distribution. Nothing is
-    weighted where there is no training patient, no evaluation unit, or no evaluation event before tau.
+    Censoring survival is scikit-survival's Kaplan-Meier estimate of the censoring distribution, which needs no
+    training event. Nothing is weighted where there is no training patient, no evaluation unit, or no evaluation
+    event before tau.
     """
     if len(train_time) == 0 or len(time_days) == 0:
         return _none("no training patient with a known outcome" if len(time_days) else "no evaluation unit", time_days)
-    estimator = CensoringDistributionEstimator().fit(Surv.from_arrays(train_event, train_time))
-    known = np.unique(train_time)
-    followed = known[estimator.predict_proba(known) >= LEAST_UNCENSORED]
+    known, censoring_survival = kaplan_meier_estimator(train_event, train_time, reverse=True)
+    followed = known[censoring_survival >= LEAST_UNCENSORED - ROUNDING]
     tau = float(min(time_days.max(), followed.max())) if len(followed) else 0.0
     early = time_days[event & (time_days < tau)]
     if len(early) == 0:
         return _none(f"no evaluation event before tau ({tau:.0f} days)", time_days, tau)
     grid = np.linspace(early.min(), tau, GRID_POINTS + 1)[:-1]
-    uncensored = np.ones(len(time_days))
-    inside = time_days < tau
-    uncensored[inside] = estimator.predict_proba(time_days[inside])
-    return FollowUp(tau, uncensored, grid, estimator.predict_proba(grid))
+
+    def uncensored_at(times: np.ndarray) -> np.ndarray:
+        return np.append(1.0, censoring_survival)[np.searchsorted(known, times, side="right")]
+
+    uncensored = np.where(time_days < tau, uncensored_at(time_days), 1.0)
+    return FollowUp(tau, uncensored, grid, uncensored_at(grid))
 
 
 def _none(reason: str, time_days: np.ndarray, tau: float = np.nan) -> FollowUp:

@@ -116,6 +116,18 @@ def integrated_brier(
     return np.trapezoid(scores, followed.grid, axis=1) / (followed.grid[-1] - followed.grid[0])
 
 
+def mean_brier(
+    survival: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Plain mean of the Brier scores over the grid's evenly spaced times; lower is better.
+
+    Not far from the integrated score, which counts the first and the last time half (MIRROR, section V-C, gives both).
+    """
+    if followed.reason:
+        return np.full(len(weights), np.nan)
+    return brier_scores(survival, time_days, event, weights, followed).mean(1)
+
+
 def survival_metrics(
     risk: np.ndarray,
     time_days: np.ndarray,
@@ -128,7 +140,7 @@ def survival_metrics(
     """Every metric of SURVIVAL_METRICS, each [resample].
 
     on_grid [unit, time] and at_own_time [unit]: predicted survival at the grid and at each unit's time, None
-    for methods without a survival function (whose ``ibs`` and ``d_calibration`` are NaN).
+    for methods without a survival function (whose ``ibs``, ``mean_brier`` and ``d_calibration`` are NaN).
     """
     undefined = np.full(len(weights), np.nan)
     scores = {
@@ -136,9 +148,11 @@ def survival_metrics(
         "uno_c": uno_c(risk, time_days, event, weights, followed),
         "mean_t_auc": mean_time_auc(risk, time_days, event, weights, followed),
         "ibs": undefined,
+        "mean_brier": undefined,
         "d_calibration": undefined,
     }
     if on_grid is not None and at_own_time is not None:
         scores["ibs"] = integrated_brier(on_grid, time_days, event, weights, followed)
+        scores["mean_brier"] = mean_brier(on_grid, time_days, event, weights, followed)
         scores["d_calibration"] = d_calibration(at_own_time, event, weights)
     return scores

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.tables.render import in_brackets
+
 MEASURES = {
     "parameters_m": ("params_{stage}_m", "params_m"),
     "gflops": ("gflops_{stage}", "gflops"),
@@ -24,28 +26,30 @@ HEADER = {
 
 
 def complexity_table(measured: Sequence[Mapping[str, Any]], published: pd.DataFrame) -> pd.DataFrame:
-    """``measured`` rows (method, stage, the measures, further columns) with ``published_<measure>`` beside them."""
-    known = published[(published["paper"] == "mirror") & (published["table"] == "V-D")]
-    values = dict(zip(zip(known["method"], known["metric"], strict=True), known["mean"], strict=True))
+    """``measured`` rows (method, stage, the measures, further columns) with the published values beside them.
+
+    For each measure ``published_<measure>``, and ``suspect_<measure>``: why that value is in doubt, "" where it is not.
+    """
+    known = published[(published["paper"] == "mirror") & (published["table"] == "V-D")].set_index(["method", "metric"])
     rows = []
     for row in measured:
-        beside = {}
+        beside: dict[str, Any] = {}
         for measure, choices in MEASURES.items():
             keys = [(row["method"], name.format(stage=row["stage"], run=RUN[row["stage"]])) for name in choices]
-            beside[f"published_{measure}"] = next((values[key] for key in keys if key in values), None)
+            found = next((known.loc[key] for key in keys if key in known.index), None)
+            beside[f"published_{measure}"] = None if found is None else found["mean"]
+            beside[f"suspect_{measure}"] = "" if found is None else found["suspect"]
         rows.append({**row, **beside})
     return pd.DataFrame(rows).astype({f"published_{measure}": float for measure in MEASURES})
 
 
 def shown(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """For a reader: four significant digits, the published value in brackets."""
+    """For a reader: four significant digits, the published value in brackets, with ``suspect`` where it is in doubt."""
     columns: dict[str, list[str]] = {
         "Method": [titles.get(name, name) for name in table["method"]],
         "Stage": table["stage"].tolist(),
     }
     for measure in MEASURES:
-        pairs = zip(table[measure], table[f"published_{measure}"], strict=True)
-        columns[HEADER[measure]] = [
-            f"{ours:.4g}" + ("" if pd.isna(theirs) else f" ({theirs:g})") for ours, theirs in pairs
-        ]
+        cells = table[[measure, f"published_{measure}", f"suspect_{measure}"]].to_numpy()
+        columns[HEADER[measure]] = [f"{ours:.4g}" + in_brackets(theirs, suspect) for ours, theirs, suspect in cells]
     return pd.DataFrame(columns)

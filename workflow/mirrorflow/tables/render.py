@@ -10,6 +10,13 @@ LATEX = str.maketrans(
 MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
 
 
+def in_brackets(published: float, suspect: str) -> str:
+    """`` (0.768)`` behind one's own value, `` (0.768, suspect)`` where the published one is; "" where there is none."""
+    if pd.isna(published):
+        return ""
+    return f" ({published:g}{', suspect' if suspect else ''})"
+
+
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A pipe table under its caption."""
     rows = [

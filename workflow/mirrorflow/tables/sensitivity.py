@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mirrorflow.tables.render import in_brackets
+
 METRICS = ("s1", "s1_slide", "s1_rna", "s2", "s2_slide", "s2_rna")
 """Of both inputs, of the slide's patches alone, of the RNA alone."""
 
@@ -18,7 +20,8 @@ CAPTION = (
     "mean and standard deviation (ddof 1) over folds. The input is what the network receives: patch features as stored "
     "and genes as scaled for training; _slide and _rna: with respect to one of them. Smaller is flatter, not better by "
     "itself: it shrinks with the scale of the logits and grows as the inputs' units shrink, so that methods compare "
-    "only on the same inputs. In brackets: published, which is not comparable (" + WHY_NOT + ")."
+    "only on the same inputs. In brackets: published, which is not comparable (" + WHY_NOT + "); suspect: see that "
+    "column of the CSV file."
 )
 
 
@@ -49,8 +52,8 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]]) -> pd.Da
     """For a reader: a column a metric, four significant digits, the published value in brackets."""
     cells = table.assign(
         cell=[
-            f"{mean:.4g}" + ("" if np.isnan(sd) else f" ± {sd:.2g}") + ("" if np.isnan(theirs) else f" ({theirs:g})")
-            for mean, sd, theirs in zip(table["mean"], table["sd"], table["published_mean"], strict=True)
+            f"{mean:.4g}" + ("" if np.isnan(sd) else f" ± {sd:.2g}") + in_brackets(theirs, suspect)
+            for mean, sd, theirs, suspect in table[["mean", "sd", "published_mean", "suspect"]].to_numpy()
         ],
         **{kind: table[kind].map(lambda name, kind=kind: titles[kind].get(name, name)) for kind in titles},
     )

@@ -1,0 +1,17 @@
+"""Rule make_training_folds: the table of survival probes on training folds."""
+
+from pathlib import Path
+
+from mirrorflow.jobs.door import door
+
+with door(snakemake):
+    from mirrorflow.jobs.training_folds import make_training_folds
+    from mirrorflow.resources import RESOURCES
+
+    cases = zip(snakemake.params.cases, snakemake.input.sheets, strict=True)
+    make_training_folds(
+        [{**case, "path": path} for case, path in cases],
+        RESOURCES / "published_results.csv",
+        RESOURCES / "names.tsv",
+        Path(snakemake.output.csv).with_suffix(""),
+    )
