@@ -28,7 +28,6 @@ from mirrorflow.config import (
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.slides.grid import PRESETS
-from mirrorflow.tables.comparison import PAPER_PRETRAINING
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,10 +168,6 @@ def test_honest_published_differs_from_honest_in_its_splits_alone():
     honest, published = PROTOCOL_PRESETS["honest"], PROTOCOL_PRESETS["honest-published"]
     assert {key for key in honest if honest[key] != published[key]} == {"splits"}
     assert published["splits"] == "published"
-
-
-def test_the_papers_pretraining_is_described_by_settings_that_exist():
-    assert set(PAPER_PRETRAINING) <= set(resolve(minimal())["pretrain"])
 
 
 def test_protocols_know_every_key_of_the_schema_and_no_other():

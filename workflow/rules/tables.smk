@@ -56,16 +56,7 @@ rule make_results:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
-        config={
-            "cohorts": cohorts_compared(),
-            "encoders": config["features"]["encoders"],
-            "protocols": config["protocols"],
-            "selection": config["expression"]["selection"],
-            "methods": {
-                name: {**entry, "pretrain": pretrain_settings(config, name)}
-                for name, entry in config["methods"].items()
-            },
-        },
+        config=settings_compared(config),
     script:
         "../scripts/make_results.py"
 
