@@ -256,6 +256,14 @@ def test_an_unknown_method_lists_the_known_ones():
     assert "concat-linear" in message
 
 
+def test_a_reference_that_is_named_must_be_a_method_of_the_run():
+    methods = {"linear": {}, "mirror": {}}
+    message = refused(minimal(methods=methods, evaluation={"reference": "concat-linear"}))
+    assert "evaluation.reference: 'concat-linear' is no method of this run (there: linear, mirror)" in message
+    assert resolve(minimal(methods=methods))["evaluation"]["reference"] == "concat-linear"  # by default: no verdicts
+    assert resolve(minimal(methods=methods, evaluation={"reference": "linear"}))
+
+
 def test_references_between_sections_are_checked():
     raw = minimal(protocols={"paper": {}})
     raw["cohorts"]["a"] |= {"expression": "other", "encoders": ["uni", "phikon"]}

@@ -18,6 +18,7 @@ from mirrorflow.splits import Fold
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
+from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import COLUMNS, NUMBERS
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -188,7 +189,11 @@ def test_main_tables_are_written_three_times_with_readable_names(tmp_path):
     ]
     assert sheet["method"].tolist() == ["Majority / Kaplan-Meier", "Linear (mean-pooled slides)"]
     markdown = (tmp_path / "tables" / "main_survival.md").read_text(encoding="utf-8")
-    assert markdown.startswith("Survival, run test: mean ± standard deviation over folds")
+    assert markdown.startswith("Survival (MIRROR, Table IV), run test: mean ± standard deviation over folds")
+    assert "Macro F1" not in markdown
+    caption = (tmp_path / "tables" / "main_subtyping.md").read_text(encoding="utf-8").splitlines()[0]
+    assert caption.startswith("Subtyping (MIRROR, Table III), run test: ")
+    assert f"Macro F1: {ABSENT_CLASSES}." in caption
     latex = (tmp_path / "tables" / "main_survival.tex").read_text(encoding="utf-8")
     assert r"\label{tab:main_survival}" in latex
     assert r"$\pm$" in latex
@@ -200,7 +205,7 @@ def test_an_ordinary_published_value_is_not_called_suspect(tmp_path):
     assert row["suspect"] == ""
     text = (tmp_path / "tables" / "main_subtyping.md").read_text(encoding="utf-8")
     assert "(published 0." in text
-    assert "suspect" not in text
+    assert ", suspect)" not in text
 
 
 def test_a_file_that_the_manifest_names_must_be_there(tmp_path):

@@ -18,7 +18,8 @@ from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.comparison import why_not_comparable
-from mirrorflow.tables.main import main_table
+from mirrorflow.tables.further import MAIN_TITLES
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS, beside_published, published_key
 
@@ -146,10 +147,11 @@ def make_main_table(
     numbers = numbers[~numbers["protocol"].str.startswith(HABIT)]
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
+    macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     caption = (
-        f"{task.capitalize()}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {_said_of(numbers)}Published values, where shown, were "
-        "obtained under another protocol: see comparable and why_not in results.csv."
+        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
+        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
+        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
     )
     write_sheet(f"{stem}.csv", table)
     write_text(f"{stem}.md", to_markdown(table, caption))
@@ -162,6 +164,6 @@ def _said_of(results: pd.DataFrame) -> str:
     if not names:
         return ""
     return (
-        f"Better, worse, not distinguishable (at this number of patients): against {', '.join(names)} on the same "
-        "patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
+        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
     )
