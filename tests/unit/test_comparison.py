@@ -1,17 +1,21 @@
 """Whether a cell may stand beside a published one: every setting that differs is named, and nothing else is."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mirrorflow.config import load_schema, resolve
 from mirrorflow.config_changes import all_changes
 from mirrorflow.errors import ConfigError
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
+from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.comparison import differences, place_of, why_not_comparable
 from mirrorflow.tables.published import (
+    HABITS,
     METRICS,
     PAPER_GENE_SETS,
     PAPER_VARIANTS,
@@ -23,7 +27,9 @@ from mirrorflow.tables.published import (
     Unknown,
     published_settings,
 )
+from mirrorflow.tables.results import BESIDE, COLUMNS, beside_published
 
+RESOURCES = Path(__file__).parents[2] / "resources"
 SETS = {"genes-porpoise": "porpoise_gene_families", "genes-survpath": "survpath_pathways"}
 CHECKPOINT = "pretraining checkpoint: last epoch (paper: best by evaluation loss)"
 LAST_BATCH = "last incomplete batch of the probe's training: kept (paper: dropped)"
@@ -182,6 +188,18 @@ def test_a_config_with_the_papers_settings_differs_by_what_no_setting_replays():
     assert reasons(encoder="resnet50", metric="f1_macro") == REPLAYED_BY_NO_SETTING
     assert reasons(task="survival", metric="c_index") == REPLAYED_BY_NO_SETTING
     assert reasons(setting="10-shot") == [*REPLAYED_BY_NO_SETTING, SMALL_BAGS]
+
+
+@pytest.mark.parametrize("name", ["subtyping", "survival", "10-shot"])
+def test_were_these_replayed_too_the_cell_would_be_comparable(name, monkeypatch):
+    replayed = {key: setting.value for key, setting in HABITS.items() if isinstance(setting, Known)}
+    monkeypatch.setattr("mirrorflow.tables.comparison.HABITS_HERE", replayed)
+    published = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+    ours = pd.DataFrame([dict.fromkeys(COLUMNS, "") | CELLS[name] | {"mean": 0.9}]).drop(columns=BESIDE)
+    why_not = functools.partial(why_not_comparable, settings_as_published())
+    row = beside_published(ours, published, read_text_sheet(RESOURCES / "names.tsv"), why_not).iloc[0]
+    assert (row["comparable"], row["why_not"]) == ("yes", "")
+    assert row["delta"] == pytest.approx(0.9 - row["published_mean"])
 
 
 def test_missing_outcomes_are_a_difference_where_there_are_some():
