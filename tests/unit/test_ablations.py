@@ -8,7 +8,7 @@ import yaml
 from mirrorflow.config import pretrain_settings, resolve
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.models.families import build_network
-from mirrorflow.tables.comparison import PAPER_VARIANTS
+from mirrorflow.tables.published import PAPER_VARIANTS
 
 ROOT = Path(__file__).parents[2]
 ABLATIONS = yaml.safe_load((ROOT / "config/ablations.yaml").read_text())

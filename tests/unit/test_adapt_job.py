@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.config import PROTOCOL_PRESETS, resolve
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.jobs.adapt import Adaptation, adapt, adapted_protocol
 from mirrorflow.jobs.audit_source import Source
@@ -24,6 +24,7 @@ from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.models import model_digest
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, write_cohort, write_fold
+from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.results import NUMBERS
 from pretraining_cohort import PATIENTS as SOURCE_PATIENTS
 from pretraining_cohort import TRAIN as SOURCE_TRAIN
@@ -328,12 +329,11 @@ def test_a_pair_has_rows_beside_the_published_ones(pair):
     audit = str(pair.folder / "nsclc--from--brca.json")
     evaluate([str(pair.manifest)], pair.files.cohort, pair.files.splits, str(metrics), settings, audit=audit)
     results = pair.folder / "results.csv"
-    config = {
-        "cohorts": {"nsclc--from--brca": {"simulated": False, "adapted_from": "brca"}},
-        "encoders": {},
-        "protocols": {"honest": HONEST},
-        "methods": {"mirror": {"family": "tangle", "inputs": ["slides", "rna"]}},
-    }
+    cohort = {"slides": {"sheet": "slides.tsv"}, "clinical": {"sheet": "patients.tsv"}, "expression": "own"}
+    cohort |= {"encoders": ["phikon"], "features": {"phikon": "elsewhere"}}
+    run = {"run": "test", "cohorts": {"brca": cohort, "nsclc": cohort}, "methods": {"mirror": {}}}
+    run |= {"expression": {"sources": {"own": {"matrix": "rna.tsv"}}}, "adaptation": {"brca": {"targets": ["nsclc"]}}}
+    config = settings_compared(resolve(run))
     published, names = RESOURCES / "published_results.csv", RESOURCES / "names.tsv"
     make_results([str(metrics)], str(published), str(names), str(results), config)
     table = read_numbers(results, NUMBERS).set_index("metric")

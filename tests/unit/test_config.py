@@ -30,7 +30,6 @@ from mirrorflow.config import (
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.slides.grid import PRESETS
-from mirrorflow.tables.comparison import PAPER_PRETRAINING
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,10 +172,6 @@ def test_honest_published_differs_from_honest_in_its_splits_alone():
     assert published["splits"] == "published"
 
 
-def test_the_papers_pretraining_is_described_by_settings_that_exist():
-    assert set(PAPER_PRETRAINING) <= set(resolve(minimal())["pretrain"])
-
-
 def test_protocols_know_every_key_of_the_schema_and_no_other():
     known = set(load_schema()["properties"]["protocols"]["additionalProperties"]["properties"])
     for name, preset in PROTOCOL_PRESETS.items():
@@ -261,6 +256,14 @@ def test_an_unknown_method_lists_the_known_ones():
     message = refused(minimal(methods={"mirrr": {}}))
     assert "methods.mirrr" in message
     assert "concat-linear" in message
+
+
+def test_a_reference_that_is_named_must_be_a_method_of_the_run():
+    methods = {"linear": {}, "mirror": {}}
+    message = refused(minimal(methods=methods, evaluation={"reference": "concat-linear"}))
+    assert "evaluation.reference: 'concat-linear' is no method of this run (there: linear, mirror)" in message
+    assert resolve(minimal(methods=methods))["evaluation"]["reference"] == "concat-linear"  # by default: no verdicts
+    assert resolve(minimal(methods=methods, evaluation={"reference": "linear"}))
 
 
 def test_references_between_sections_are_checked():

@@ -10,23 +10,35 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.config import resolve
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results
 from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.splits import Fold
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold
+from mirrorflow.tables.compared import settings_compared
+from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import COLUMNS, NUMBERS
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 SETTINGS = {"bootstrap": 20, "confidence": 0.95, "seed": 0}
-CONFIG = {
-    "cohorts": {"brca": {"simulated": False}, "demo": {"simulated": True}},
-    "encoders": {},
-    "protocols": PROTOCOL_PRESETS,
-    "methods": {"linear": {"family": "linear"}, "majority": {"family": "majority"}},
+COHORT = {
+    "slides": {"sheet": "slides.tsv"},
+    "clinical": {"sheet": "patients.tsv"},
+    "expression": "own",
+    "encoders": ["phikon"],
+    "features": {"phikon": "elsewhere"},
+    "splits": {"published": "folds"},
 }
+RUN = {
+    "run": "test",
+    "cohorts": {"brca": COHORT, "demo": COHORT | {"simulated": True}},
+    "expression": {"sources": {"own": {"matrix": "rna.tsv"}}},
+    "protocols": {"honest": {}, "paper": {}},
+    "methods": {"linear": {}, "majority": {}, "mirror": {}},
+}
+CONFIG = settings_compared(resolve(RUN))
 
 
 def predictions(
@@ -122,7 +134,7 @@ def test_an_adapted_cohort_is_held_against_its_targets_reference_and_stands_in_n
     accuracy = cells[cells["metric"] == "accuracy"].iloc[0]
     assert accuracy["reference"] == "majority"
     assert accuracy["difference"] == 0  # the same predictions under two names
-    config = CONFIG | {"cohorts": {"brca--from--demo": {"simulated": True, "adapted_from": "demo"}}}
+    config = settings_compared(resolve(RUN | {"adaptation": {"demo": {"targets": ["brca"]}}}))
     results, names = str(tmp_path / "results.csv"), str(RESOURCES / "names.tsv")
     make_results([str(metrics)], str(RESOURCES / "published_results.csv"), names, results, config)
     make_main_table(results, names, "subtyping", str(tmp_path / "main_subtyping"), ["linear"], {}, "test")
@@ -162,8 +174,8 @@ def test_published_values_stand_beside_ours_where_there_are_some(tmp_path):
     results = tables(tmp_path, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
     real = results[(results["cohort"] == "brca") & (results["metric"] == "accuracy")].iloc[0]
     assert real["published_mean"] > 0.8
-    assert "(paper: " not in real["why_not"]
-    assert "features made elsewhere" in real["why_not"]
+    assert "features: made elsewhere (paper: made from slides)" in real["why_not"].split("; ")
+    assert "patients evaluated: 40 to 42 (paper: 956)" in real["why_not"].split("; ")
     simulated = results[results["cohort"] == "demo"]
     assert simulated["published_mean"].isna().all()
     assert set(simulated["why_not"]) == {"no published value; simulated cohort"}
@@ -177,7 +189,11 @@ def test_main_tables_are_written_three_times_with_readable_names(tmp_path):
     ]
     assert sheet["method"].tolist() == ["Majority / Kaplan-Meier", "Linear (mean-pooled slides)"]
     markdown = (tmp_path / "tables" / "main_survival.md").read_text(encoding="utf-8")
-    assert markdown.startswith("Survival, run test: mean ± standard deviation over folds")
+    assert markdown.startswith("Survival (MIRROR, Table IV), run test: mean ± standard deviation over folds")
+    assert "Macro F1" not in markdown
+    caption = (tmp_path / "tables" / "main_subtyping.md").read_text(encoding="utf-8").splitlines()[0]
+    assert caption.startswith("Subtyping (MIRROR, Table III), run test: ")
+    assert f"Macro F1: {ABSENT_CLASSES}." in caption
     latex = (tmp_path / "tables" / "main_survival.tex").read_text(encoding="utf-8")
     assert r"\label{tab:main_survival}" in latex
     assert r"$\pm$" in latex
@@ -189,7 +205,7 @@ def test_an_ordinary_published_value_is_not_called_suspect(tmp_path):
     assert row["suspect"] == ""
     text = (tmp_path / "tables" / "main_subtyping.md").read_text(encoding="utf-8")
     assert "(published 0." in text
-    assert "suspect" not in text
+    assert ", suspect)" not in text
 
 
 def test_a_file_that_the_manifest_names_must_be_there(tmp_path):

@@ -189,6 +189,7 @@ def result_rows() -> pd.DataFrame:
             "ci_low": 0.6,
             "ci_high": 0.8,
             "published_mean": 0.75 if protocol == "paper" else np.nan,
+            "suspect": "",
         }
         for protocol in ("honest", "paper")
         for method, encoder in (("mirror", "resnet50"), ("majority", "none"))
@@ -217,6 +218,16 @@ def test_forest_shows_published_values_hollow() -> None:
     assert [len(lines) for lines in hollow] == [0, 4, 0, 4]
     assert hollow[1][0].get_xdata().tolist() == [0.75]
     assert "published" in texts(figure)
+
+
+def test_forest_marks_suspect_published_values() -> None:
+    rows = result_rows()
+    rows.loc[(rows["method"] == "mirror") & (rows["metric"] == "accuracy"), "suspect"] = "sd below rounding"
+    figure = forest(rows)
+    crosses = [[line for line in axes.lines if line.get_marker() == "x"] for axes in figure.axes]
+    assert [len(lines) for lines in crosses] == [0, 2, 0, 0]
+    assert {"published", "published, suspect"} <= texts(figure)
+    assert "published, suspect" not in texts(forest(result_rows()))
 
 
 def test_forest_leaves_undefined_cells_empty() -> None:

@@ -1,5 +1,6 @@
 """Tables beyond the main ones: which a run has, which rows they show, what stands beside them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ from mirrorflow.evaluation.verdicts import NOTHING
 from mirrorflow.jobs.variant_tables import make_further_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import FURTHER_TABLES, further_table, methods_of, wanted_tables
+from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.variants import variant_table
 
-RESOURCES = Path(__file__).parents[2] / "resources"
+ROOT = Path(__file__).parents[2]
+RESOURCES = ROOT / "resources"
 PUBLISHED = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
 LABELS = {
     "mirror--alignment": "mirror[alignment]",
@@ -93,6 +96,24 @@ def test_every_published_table_of_the_paper_has_one_here():
         assert set(table.relabelled.values()) <= labels
 
 
+RULES = ROOT / "workflow" / "rules"
+CAPTIONED = [
+    (rule.partition(":")[0], rule)
+    for path in sorted(RULES.glob("*.smk"))
+    for rule in path.read_text().split("\nrule ")[1:]
+    if "caption=" in rule
+]
+
+
+@pytest.mark.parametrize(("name", "rule"), CAPTIONED, ids=[name for name, _ in CAPTIONED])
+def test_a_caption_asks_its_rule_for_nothing_it_lacks(name, rule):
+    for caption in re.findall(r'caption="(.+?)"', rule):
+        text = (RULES / caption).read_text()
+        assert f"(rule {name})" in text
+        assert all(f"{{{{{one}}}}}" in rule for one in re.findall(r"snakemake\.wildcards\.(\w+)", text))
+        assert all(f"        {one}=" in rule for one in re.findall(r"snakemake\.params\.(\w+)", text))
+
+
 # What they show.
 
 
@@ -149,6 +170,7 @@ def test_a_table_is_written_three_times_without_torch(tmp_path):
     )
     sheet = read_text_sheet(stem.with_suffix(".csv"))
     assert sheet["protocol"].tolist() == ["paper", "paper"]
+    assert f"Macro F1: {ABSENT_CLASSES}." in stem.with_suffix(".md").read_text()
     assert "Table V" in stem.with_suffix(".md").read_text()
     code = "import sys, mirrorflow.jobs.variant_tables, mirrorflow.jobs.optimism; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

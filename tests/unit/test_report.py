@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mirrorflow.cohort import to_units
-from mirrorflow.config import basis_of, pretrain_settings, resolve
+from mirrorflow.config import basis_of, resolve
 from mirrorflow.jobs.draw_figures import LeftOut, draw_figures
 from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results
 from mirrorflow.jobs.make_report import ReportFiles, make_report
@@ -30,6 +30,7 @@ from mirrorflow.splits import Fold
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
+from mirrorflow.tables.compared import settings_compared
 from mirrorflow.training.retrieval import retrieval_report
 
 EVIL = "<script>alert('slide')</script>"
@@ -204,15 +205,11 @@ class SmallRun:
     def tables(self) -> None:
         self.table, names = str(self.results / "tables" / "results.csv"), str(ROOT / "resources" / "names.tsv")
         metrics = [str(self.results / "metrics" / name / "demo.tsv") for name in self.config["protocols"]]
-        methods = {
-            name: {**entry, "pretrain": pretrain_settings(self.config, name)}
-            for name, entry in self.config["methods"].items()
-        }
-        settings = {**self.config, "encoders": self.config["features"]["encoders"], "methods": methods}
-        make_results(metrics, str(ROOT / "resources" / "published_results.csv"), names, self.table, settings)
+        published, settings = str(ROOT / "resources" / "published_results.csv"), settings_compared(self.config)
+        make_results(metrics, published, names, self.table, settings)
         for task in ("subtyping", "survival"):
             stem = str(self.results / "tables" / f"main_{task}")
-            make_main_table(self.table, names, task, stem, list(methods), {}, "small")
+            make_main_table(self.table, names, task, stem, list(self.config["methods"]), {}, "small")
 
     def figures(self) -> list[Any]:
         self.figure_folder = str(self.results / "figures" / "demo")

@@ -5,12 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.evaluation.verdicts import NOTHING
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.comparison import PAPER_GENE_SETS, PAPER_PRETRAINING, PAPER_VARIANTS, differences
 from mirrorflow.tables.main import MAIN_METRICS, TITLES, cell_text, main_table, value_text
+from mirrorflow.tables.published import PAPER_GENE_SETS, PAPER_VARIANTS
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, NUMBERS, beside_published, published_key
 
@@ -133,90 +132,6 @@ def test_names_are_path_names_and_stand_once():
     assert (NAMES["title"] != "").all()
 
 
-# What differs.
-
-COHORT = {"simulated": False}
-ENCODER = {"model": "phikon", "weights": "hub", "weights_set": "IMAGENET1K_V2", "patching": "512px-20x"}
-MIRROR = {"family": "mirror", "pretrain": PAPER_PRETRAINING}
-PAPER = PROTOCOL_PRESETS["paper"]
-ALWAYS = "patients, expression and outcome source not shown to be the paper's"
-
-
-def test_the_papers_own_settings_differ_in_nothing_that_is_known():
-    assert differences(COHORT, ENCODER, PAPER, MIRROR, "") == [ALWAYS]
-
-
-def test_a_simulated_cohort_is_compared_with_nothing():
-    assert differences({"simulated": True}, ENCODER, PAPER, MIRROR, "") == ["simulated cohort"]
-
-
-def test_every_key_of_the_protocol_that_differs_is_named():
-    found = differences(COHORT, ENCODER, PROTOCOL_PRESETS["honest"], MIRROR, "")
-    assert len(found) == len(PAPER) + 1
-    assert "unit: patient (paper: slide)" in found
-    assert "few_shot_replacement: no (paper: yes)" in found
-
-
-@pytest.mark.parametrize(
-    ("encoder", "said"),
-    [
-        (None, "features made elsewhere"),
-        ({"weights": "random"}, "encoder with random weights"),
-        ({"patching": "256px-20x"}, "patches 256px-20x (paper: 512px-20x)"),
-        ({"model": "resnet50", "weights_set": "IMAGENET1K_V1"}, "weights IMAGENET1K_V1 (paper: IMAGENET1K_V2)"),
-    ],
-)
-def test_a_different_encoder_is_named(encoder, said):
-    found = differences(COHORT, None if encoder is None else ENCODER | encoder, PAPER, MIRROR, "")
-    assert found == [said, ALWAYS]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, []),
-        ({"rfe": {"solver": "sample_space"}}, ["gene elimination: sample_space, exact (paper: sklearn at its default"]),
-        ({"method": "variance"}, ["genes: variance (paper: rfe)"]),
-        ({"census": False}, ["genes without the census"]),
-    ],
-)
-def test_what_chose_the_genes_is_named_for_methods_with_rna(changes, said):
-    selection = {"method": "rfe", "census": True, "rfe": {"solver": "sklearn"}} | changes
-    found = differences(COHORT, ENCODER, PAPER, MIRROR | {"inputs": ["slides", "rna"]}, "", selection=selection)
-    assert [text[: len(start)] for text, start in zip(found[:-1], said, strict=True)] == said
-    assert differences(COHORT, ENCODER, PAPER, MIRROR | {"inputs": ["slides"]}, "", selection=selection) == [ALWAYS]
-
-
-@pytest.mark.parametrize("key", PAPER_PRETRAINING)
-def test_every_setting_of_pretraining_that_differs_is_named(key):
-    method = {"family": "mirror", "pretrain": PAPER_PRETRAINING | {key: "other"}}
-    found = differences(COHORT, ENCODER, PAPER, method, "")
-    value = PAPER_PRETRAINING[key]
-    shown = "+".join(value) if isinstance(value, list) else value
-    assert found == [f"pretraining {key}: other (paper: {shown})", ALWAYS]
-
-
-def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else():
-    for name, changes in PAPER_VARIANTS.items():
-        method = {"family": "mirror", "pretrain": PAPER_PRETRAINING | changes}
-        found = differences(COHORT, ENCODER, PAPER, method, "", name=name)
-        hard = ["the paper does not give the loss of its hard alignment: ours is 1 - cosine"]
-        assert found == (hard if name == "mirror--hard-clustering" else []) + [ALWAYS]
-        assert len(differences(COHORT, ENCODER, PAPER, MIRROR, "", name=name)) == 1 + len(changes)
-
-
-@pytest.mark.parametrize(("variant", "method"), [("genes-porpoise", "families"), ("genes-survpath", "pathways")])
-def test_gene_sets_of_other_methods_differ_by_where_their_genes_come_from(variant, method):
-    whole = MIRROR | {"inputs": ["slides", "rna"]}
-    selection = {"method": method, "census": False}
-    (sets, always) = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=selection)
-    assert "not shown to be the paper's" in sets
-    assert always == ALWAYS
-    other = {"method": "rfe", "census": True}
-    found = differences(COHORT, ENCODER, PAPER, whole, "", name=f"mirror--{variant}", selection=other)
-    assert found[:2] == [f"genes: rfe (paper: {method})", "genes joined with the census"]
-
-
 def test_ablations_stand_beside_their_own_published_rows():
     gene_sets = [f"{name}--{variant}" for name in ("mirror", "tangle") for variant in PAPER_GENE_SETS]
     table = joined(*(cell(method=name) for name in ("mirror", *PAPER_VARIANTS, *gene_sets)))
@@ -227,11 +142,6 @@ def test_ablations_stand_beside_their_own_published_rows():
         found = PUBLISHED[mine & (PUBLISHED["paper"] == "mirror") & (PUBLISHED["setting"] == "all")]
         assert row["published_mean"] in set(found["mean"]), row["method"]
     assert len(table) == 1 + len(PAPER_VARIANTS) + len(gene_sets)
-
-
-def test_other_methods_and_notes_are_reasons():
-    found = differences(COHORT, ENCODER, PAPER, {"family": "linear"}, "k = 3 (smallest group)")
-    assert found == ["the paper names no hyper-parameters of this method", "k = 3 (smallest group)", ALWAYS]
 
 
 # The main tables.

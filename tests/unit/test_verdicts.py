@@ -88,7 +88,15 @@ def test_calibration_distances_get_no_verdict():
     assert np.isnan(row["ci_low"])
 
 
-def test_too_few_resamples_for_the_family_are_said(caplog):
-    methods = [cells(f"m{i}", 0.7) for i in range(12)]
-    verdicts(cells("concat-linear", 0.7), *methods)
-    assert "raise evaluation.bootstrap above" in caplog.text
+def test_too_few_resamples_for_the_family_are_said_in_the_table(caplog):
+    said = "not distinguishable: too few resamples for 11 comparisons"
+    methods = [cells("good", 0.99), *(cells(f"m{i}", 0.7) for i in range(10))]
+    found = verdicts(cells("concat-linear", 0.3), *methods)
+    assert {row["verdict"] for row in found.values()} == {said, "reference"}
+    assert found["good", "e"]["p_holm"] == 11 * 2 / 401 > 0.05
+    assert "set evaluation.bootstrap to 440 or more" in caplog.text
+
+
+def test_as_many_resamples_as_the_family_needs_are_enough():
+    methods = [cells("good", 0.99), *(cells(f"m{i}", 0.3) for i in range(9))]
+    assert verdicts(cells("concat-linear", 0.3), *methods)["good", "e"]["verdict"] == "better"

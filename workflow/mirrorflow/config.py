@@ -77,7 +77,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
     config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, HABIT)
-    _check_references(config)
+    _check_references(config, raw)
     return config
 
 
@@ -325,8 +325,8 @@ def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
             entry["slides"]["sheet"] = f"{config['store']}/gdc/{cohort}/slides.tsv"
 
 
-def _check_references(config: Mapping[str, Any]) -> None:
-    problems: list[str] = []
+def _check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    problems = list(_reference_problems(config, raw))
     for name, entry in config["methods"].items():
         problems += _method_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
@@ -335,6 +335,13 @@ def _check_references(config: Mapping[str, Any]) -> None:
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _reference_problems(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
+    """A reference that ``raw`` names and that is not run; a run without the default one has no verdicts."""
+    named = raw.get("evaluation", {}).get("reference")
+    if named is not None and named not in config["methods"]:
+        yield f"evaluation.reference: {named!r} is no method of this run (there: {', '.join(config['methods'])})"
 
 
 def _method_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -33,6 +33,7 @@ OTHER_VALUES: dict[str, Any] = {
     "downloads.<name>.url": "https://example.org/other",
     "expression.sources.<name>.download": "tcga_rsem_isoform_tpm",
     "evaluation.optimism.against": "honest",
+    "evaluation.reference": "cox",
     "evaluation.optimism.base": "paper",
     "evaluation.optimism.habits": ["splits"],
     "features.encoders.<name>.model": "timm/vit_tiny_patch16_224",

@@ -29,7 +29,8 @@ from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.resources import RESOURCES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
-from mirrorflow.tables.further import wanted_tables
+from mirrorflow.tables.compared import settings_compared
+from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
 
 own_jobs(PACKAGE)
 

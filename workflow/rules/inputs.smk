@@ -500,18 +500,6 @@ def optimism_protocols():
     return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
 
 
-def cohorts_compared():
-    """What decides whether a cohort's cells may stand beside published ones; an adapted one is as its two cohorts."""
-    cohorts = {name: {"simulated": entry["simulated"]} for name, entry in config["cohorts"].items()}
-    return cohorts | {
-        name: {
-            "simulated": any(config["cohorts"][pair[side]]["simulated"] for side in ("target", "source")),
-            "adapted_from": pair["source"],
-        }
-        for name, pair in ADAPTED.items()
-    }
-
-
 FURTHER = wanted_tables(
     list(config["methods"]), EVERY_COHORT, config["evaluation"]["shots"], config["evaluation"]["tasks"]
 )

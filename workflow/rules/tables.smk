@@ -56,16 +56,7 @@ rule make_results:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
-        config={
-            "cohorts": cohorts_compared(),
-            "encoders": config["features"]["encoders"],
-            "protocols": config["protocols"],
-            "selection": config["expression"]["selection"],
-            "methods": {
-                name: {**entry, "pretrain": pretrain_settings(config, name)}
-                for name, entry in config["methods"].items()
-            },
-        },
+        config=settings_compared(config),
     script:
         "../scripts/make_results.py"
 
@@ -96,6 +87,7 @@ rule make_main_table:
     params:
         version=versions.TABLES,
         names=resource_digest("names.tsv"),
+        title=lambda wildcards: MAIN_TITLES[wildcards.task],
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
         run=config["run"],
@@ -110,7 +102,7 @@ rule make_further_table:
         csv=f"{RESULTS}/tables/{{table}}.csv",
         md=report(
             f"{RESULTS}/tables/{{table}}.md",
-            caption="../report/main_table.rst",
+            caption="../report/further_table.rst",
             category="Tables",
         ),
         tex=f"{RESULTS}/tables/{{table}}.tex",
@@ -130,6 +122,7 @@ rule make_further_table:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=resource_digest("names.tsv"),
+        title=lambda wildcards: further_table(wildcards.table).title,
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
         run=config["run"],
@@ -145,7 +138,7 @@ rule make_optimism:
         csv=f"{RESULTS}/tables/optimism.csv",
         md=report(
             f"{RESULTS}/tables/optimism.md",
-            caption="../report/main_table.rst",
+            caption="../report/optimism.rst",
             category="Tables",
         ),
         tex=f"{RESULTS}/tables/optimism.tex",

@@ -11,6 +11,9 @@ from mirrorflow.evaluation.folds import FoldRows, FoldScores
 from mirrorflow.inference import Draws, bootstrap, summarise
 from mirrorflow.metrics import DISTANCES, FEW_EVENTS, NEEDS_FOLLOW_UP
 
+LOST = "evaluation units lost with the last batch"
+"""What a note calls them, after their number."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -122,7 +125,7 @@ def _note(setting: str, parts: Sequence[FoldRows]) -> str:
     by_fold = [{unit for note in part.notes["settings"] for unit in note["lost_units"]} for part in parts]
     lost = sum(len(units) for units in by_fold)
     if lost:
-        said.append(f"{lost} evaluation units lost with the last batch")
+        said.append(f"{lost} {LOST}")
     return "; ".join(said)
 
 

@@ -16,6 +16,8 @@ from mirrorflow.metrics import DISTANCES, LOWER_IS_BETTER
 logger = logging.getLogger("mirrorflow.evaluation")
 
 BETTER, WORSE, ALIKE, ITSELF = "better", "worse", "not distinguishable", "reference"
+TOO_FEW = ALIKE + ": too few resamples for {} comparisons"
+"""Where not even a difference of one sign in every resample could pass."""
 COLUMNS = ("reference", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict")
 NOTHING = {"reference": "", "verdict": "", **dict.fromkeys(COLUMNS[1:-1], np.nan)}
 
@@ -28,7 +30,8 @@ def with_verdicts(cells: Sequence[Named], reference: str, confidence: float) -> 
 
     A method is compared with the reference on the same encoder, else on the reference's first. The verdict is
     ``better`` or ``worse`` where the adjusted p value is below 1 - confidence, else ``not distinguishable`` at this
-    number of patients; empty where nothing can be compared (no reference, undefined metric, calibration distances).
+    number of patients, or with as few resamples; empty where nothing can be compared (no reference, undefined metric,
+    calibration distances).
     """
     families: dict[tuple[object, ...], list[int]] = {}
     for number, (_, cell) in enumerate(cells):
@@ -49,10 +52,10 @@ def _family(cells: Sequence[Named], reference: str, confidence: float) -> list[d
     found = [_compare(where, cell, known, reference, confidence) for where, cell in cells]
     p_values = np.array([one["p_value"] for one in found], dtype=float)
     family = int((~np.isnan(p_values)).sum())
-    _warn_if_hopeless(cells, family, confidence)
+    alike = TOO_FEW.format(family) if _hopeless(cells, family, confidence) else ALIKE
     for one, adjusted in zip(found, holm(p_values), strict=True):
         if not np.isnan(adjusted):
-            one |= {"p_holm": float(adjusted), "verdict": ALIKE}
+            one |= {"p_holm": float(adjusted), "verdict": alike}
             if adjusted < 1 - confidence:
                 one["verdict"] = BETTER if one["better"] else WORSE
         one.pop("better", None)
@@ -80,12 +83,15 @@ def _compare(
     }
 
 
-def _warn_if_hopeless(cells: Sequence[Named], family: int, confidence: float) -> None:
+def _hopeless(cells: Sequence[Named], family: int, confidence: float) -> bool:
+    """Whether the smallest p that the resamples allow, adjusted, is above the level; the log then says what helps."""
     resamples = max((len(draw) for _, cell in cells for draw in cell.draws.resampled.values()), default=0)
-    if resamples and family * 2 / (1 + resamples) >= 1 - confidence:
+    hopeless = resamples > 0 and family * 2 / (1 + resamples) >= 1 - confidence
+    if hopeless:
         logger.warning(
-            "%d comparisons and %d resamples: no difference can be told apart; raise evaluation.bootstrap above %d",
+            "%d comparisons and %d resamples: no difference can be told apart; set evaluation.bootstrap to %d or more",
             family,
             resamples,
-            int(2 * family / (1 - confidence)),
+            int(2 * family / (1 - confidence) + 1e-9),
         )
+    return hopeless

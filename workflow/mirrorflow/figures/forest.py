@@ -1,6 +1,6 @@
-"""Forest plot: mean and interval of every method, protocols side by side, published values hollow."""
+"""Forest plot: mean and interval of every method, protocols side by side, published values hollow or crossed out."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,11 @@ from mirrorflow.figures.style import BLACK, GREY, LIGHT, PALETTE, light_grid, ne
 from mirrorflow.tables.main import TITLES
 
 MARKERS = ("o", "s", "^", "v", "P", "X", "p")
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "published": {"marker": "D", "markerfacecolor": "white", "markersize": 5, "linestyle": ""},
+    "published, suspect": {"marker": "x", "markeredgewidth": 1.5, "markersize": 5, "linestyle": ""},
+}
+"""How published values are drawn, by what the legend calls them."""
 CHANCE = {"c_index": 0.5, "auroc": 0.5}
 """Metrics whose value by chance does not depend on the cohort (for accuracy see the row `majority`)."""
 
@@ -25,7 +30,8 @@ def draw_forest(
     """Rows of results.csv of one cohort and task: a column of panels per protocol, a row per metric.
 
     ``methods`` gives their order; ``titles`` maps them to their labels. A line on the vertical axis is a method
-    with an encoder; settings (all, k-shot) differ in colour and marker.
+    with an encoder; settings (all, k-shot) differ in colour and marker. ``suspect`` is text, empty where a published
+    value is not.
     """
     lines = _lines(results, methods)
     protocols = list(dict.fromkeys(results["protocol"]))
@@ -39,8 +45,8 @@ def draw_forest(
             _draw_panel(grid[row, column], cells, lines, settings, metric)
             grid[row, column].set_title(f"{TITLES.get(metric, metric)} · {shorten(protocol, 30)}")
     _label_lines(grid[0, 0], lines, titles)
-    published = bool(results["published_mean"].notna().any())
-    figure.legend(handles=_legend(settings, published=published), loc="outside lower left", ncols=4)
+    kinds = {_kind(cell) for cell in results[results["published_mean"].notna()].to_dict("records")}
+    figure.legend(handles=_legend(settings, kinds), loc="outside lower left", ncols=4)
     return figure
 
 
@@ -77,7 +83,11 @@ def _draw_cell(axes: Axes, cell: Mapping[Hashable, Any], y: float, colour: str, 
     if np.isfinite(mean):
         axes.plot([mean], [y], marker=marker, color=colour, markersize=5, linestyle="")
     if np.isfinite(published):
-        axes.plot([published], [y], marker="D", color=colour, markerfacecolor="white", markersize=5, linestyle="")
+        axes.plot([published], [y], color=colour, **PUBLISHED[_kind(cell)])
+
+
+def _kind(cell: Mapping[Hashable, Any]) -> str:
+    return "published, suspect" if cell["suspect"] else "published"
 
 
 def _label_lines(axes: Axes, lines: Sequence[tuple[str, str]], titles: Mapping[str, str]) -> None:
@@ -89,12 +99,10 @@ def _label_lines(axes: Axes, lines: Sequence[tuple[str, str]], titles: Mapping[s
     axes.set_yticks([-float(number) for number in range(len(lines))], labels)
 
 
-def _legend(settings: Sequence[str], *, published: bool) -> list[Line2D]:
+def _legend(settings: Sequence[str], published: Collection[str]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=PALETTE[n % len(PALETTE)], marker=MARKERS[n % len(MARKERS)], markersize=5, label=name)
         for n, name in enumerate(settings)
     ]
-    if published:
-        hollow = {"marker": "D", "markerfacecolor": "white", "markersize": 5, "linestyle": ""}
-        handles.append(Line2D([], [], color=BLACK, label="published", **hollow))  # type: ignore[arg-type]
-    return handles
+    shown = [(kind, style) for kind, style in PUBLISHED.items() if kind in published]
+    return handles + [Line2D([], [], color=BLACK, label=kind, **style) for kind, style in shown]

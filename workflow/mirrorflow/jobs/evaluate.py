@@ -3,12 +3,13 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mirrorflow.config import HABIT, merged_selection
+from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.jobs.run_audit import is_withheld
@@ -16,8 +17,9 @@ from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
-from mirrorflow.tables.comparison import differences
-from mirrorflow.tables.main import main_table
+from mirrorflow.tables.comparison import why_not_comparable
+from mirrorflow.tables.further import MAIN_TITLES
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS, beside_published, published_key
 
@@ -113,7 +115,7 @@ def make_results(
 ) -> None:
     """Join the scores of all protocols and cohorts with the published values.
 
-    config: cohorts, encoders, protocols, methods and gene selection as resolved (what comparisons need).
+    config: what comparisons need of it (:func:`mirrorflow.tables.compared.settings_compared`).
     """
     sheets = [read_numbers(path, NUMBERS) for path in metrics]
     whole = [sheet for sheet in sheets if len(sheet)]
@@ -121,26 +123,9 @@ def make_results(
         write_sheet(destination, pd.DataFrame(columns=COLUMNS))
         return
     cells = pd.concat(whole, ignore_index=True)
-
-    def why_not(cell: Mapping[str, Any]) -> list[str]:
-        return differences(
-            config["cohorts"][cell["cohort"]],
-            config["encoders"].get(cell["encoder"]),
-            config["protocols"][cell["protocol"]],
-            config["methods"][cell["method"]],
-            cell["note"],
-            name=cell["method"],
-            selection=_selection_of(config, cell["method"]),
-        )
-
+    why_not = partial(why_not_comparable, config)
     table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)
     write_sheet(destination, table[COLUMNS])
-
-
-def _selection_of(config: Mapping[str, Any], method: str) -> dict[str, Any] | None:
-    """What chose the genes of a method: the run's selection with the method's own keys on top."""
-    base = config.get("selection")
-    return merged_selection(base, config["methods"][method].get("selection", {})) if base else None
 
 
 def make_main_table(
@@ -163,10 +148,11 @@ def make_main_table(
     numbers = numbers[~numbers["protocol"].str.startswith(HABIT)]
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
+    macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     caption = (
-        f"{task.capitalize()}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {_said_of(numbers)}Published values, where shown, were "
-        "obtained under another protocol: see comparable and why_not in results.csv."
+        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
+        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
+        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
     )
     write_sheet(f"{stem}.csv", table)
     write_text(f"{stem}.md", to_markdown(table, caption))
@@ -179,6 +165,6 @@ def _said_of(results: pd.DataFrame) -> str:
     if not names:
         return ""
     return (
-        f"Better, worse, not distinguishable (at this number of patients): against {', '.join(names)} on the same "
-        "patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
+        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
     )

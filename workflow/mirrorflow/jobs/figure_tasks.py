@@ -84,8 +84,8 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
     )
     if rows["published_mean"].notna().any():
         caption += (
-            "Hollow diamond: the published value, obtained under the paper's protocol; comparable only where "
-            "results.csv says so."
+            "Hollow diamond: the published value, a cross if it is suspect (results.csv says why); comparable only "
+            "where results.csv says so."
         )
     best = rows.nlargest(1, "mean").iloc[0]
     alt = (
@@ -97,7 +97,7 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
 
 def _without_habits(results: str) -> pd.DataFrame:
     """results.csv less the protocols of single habits, which stand in the optimism table."""
-    table = pd.read_csv(results)
+    table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
     return table[~table["protocol"].astype(str).str.startswith(HABIT)]
 
 

@@ -7,6 +7,7 @@ from mirrorflow.config import HABIT
 from mirrorflow.store.files import write_text
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.further import further_table
+from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import NUMBERS, published_key
 from mirrorflow.tables.variants import variant_table
@@ -37,7 +38,7 @@ def make_further_table(
     caption = (
         f"{table.title}, run {run}: mean ± standard deviation over folds (ddof 1), bootstrap interval and verdict "
         "against the reference, of each protocol, encoder and method; published values in brackets, suspect ones "
-        "marked. Whether the two may be compared: comparable and why_not in results.csv."
+        f"marked. Whether the two may be compared: comparable and why_not in results.csv. Macro F1: {ABSENT_CLASSES}."
     )
     write_sheet(f"{stem}.csv", wide)
     write_text(f"{stem}.md", to_markdown(wide, caption))

@@ -9,10 +9,10 @@ import pandas as pd
 
 from mirrorflow.adaptations import is_adapted
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
-from mirrorflow.tables.main import MAIN_METRICS, value_text
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, value_text
 
 CELL = re.compile(
-    r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z ]+?))?"
+    r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z][a-z0-9: ]*?))?"
     r"\s*(?:\((?P<published>published .*)\))?\Z"
 )
 """A cell of a main table (mirrorflow.tables.main.cell_text), taken apart."""
@@ -28,8 +28,9 @@ def main_section(
             "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over evaluation patients. "
             "Bold: the interval lies above that of every other method of the protocol; elsewhere the data do not "
             "tell the best apart, and nothing is marked. Reference: the method that the others are held against, on "
-            "the same patients; better, worse, not distinguishable (at this number of patients): by a paired "
-            "bootstrap, adjusted after Holm over the methods of a column."
+            "the same patients; better, worse, not distinguishable (at this number of patients, or, where it "
+            "says so, of resamples): by a paired bootstrap, adjusted after Holm over the methods of a column. Macro "
+            f"F1: {ABSENT_CLASSES}."
         )
     ]
     for task, table in tables.items():

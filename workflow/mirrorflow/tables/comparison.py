@@ -1,128 +1,159 @@
 """Whether a cell of ours may be compared with a published one, and if not, everything that differs."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from mirrorflow.config import PROTOCOL_PRESETS
-
-PAPER_PROTOCOL = PROTOCOL_PRESETS["paper"]
-PAPER_PRETRAINING = {
-    "width": 768,
-    "tokens": 2048,
-    "epochs": 100,
-    "batch_size": 16,
-    "learning_rate": 2e-5,
-    "attention": "nystrom",
-    "objective": "reference",
-    "feature_scaling": "none",
-    "losses": ["alignment", "retention", "style", "cluster"],
-    "clustering": "prototypes",
-    "slide_mask_ratio": 0.75,
-    "rna_mask_ratio": 0.75,
-    "prototypes": 3000,
-    "alignment_weight": 0.5,
-    "retention_weight": 0.3,
-    "style_clustering_weight": 0.2,
-}
-PAPER_VARIANTS: dict[str, dict[str, Any]] = {
-    "mirror--alignment": {"losses": ["alignment"]},
-    "mirror--alignment-retention": {"losses": ["alignment", "retention"]},
-    "mirror--alignment-style-clustering": {"losses": ["alignment", "style", "cluster"]},
-    "mirror--deterministic-style": {"losses": ["alignment", "retention", "cluster"]},
-    "mirror--hard-clustering": {"clustering": "hard"},
-    "mirror--weights-0.3-0.5-0.2": {"alignment_weight": 0.3, "retention_weight": 0.5},
-    "mirror--weights-0.3-0.2-0.5": {
-        "alignment_weight": 0.3,
-        "retention_weight": 0.2,
-        "style_clustering_weight": 0.5,
-    },
-}
-"""What the paper's ablations (Tables V, VI, VIII) change; config/ablations.yaml runs them under these names."""
-ADAPTATION = (
-    "adaptation: the paper does not say which layers are new, how they are trained, or which fold's weights are taken"
+from mirrorflow.config import has_epochs
+from mirrorflow.evaluation.cells import LOST
+from mirrorflow.slides.mask import segmentation_from
+from mirrorflow.tables.published import (
+    FEATURES_HERE,
+    PATIENTS,
+    Place,
+    Settings,
+    Unknown,
+    published_settings,
 )
-PAPER_GENE_SETS = {"genes-porpoise": "families", "genes-survpath": "pathways"}
-"""Variants of Table VII, and how their genes are chosen; config/tcga.yaml runs them under these names."""
-PAPER_PATCHING = "512px-20x"
+
+HABITS_HERE = {
+    "pretraining checkpoint": "last epoch",
+    "last incomplete batch of the probe's training": "kept",
+    "k-shot draws with a slide under 2,048 patches": "kept",
+}
+"""What this workflow does where no setting replays the published code."""
+METRICS_HERE = {
+    "accuracy": "share of units predicted right",
+    "f1_macro": "mean over the fixed list of classes",
+    "c_index": "Harrell's",
+}
 
 
-def differences(
-    cohort: Mapping[str, Any],
-    encoder: Mapping[str, Any] | None,
-    protocol: Mapping[str, Any],
-    method: Mapping[str, Any],
-    setting_note: str,
-    *,
-    name: str = "mirror",
-    selection: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """What differs between a cell of ours and MIRROR's tables, each in a few words.
+def why_not_comparable(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> list[str]:
+    """What differs between a cell of ours and its published counterpart, each in a few words; empty if nothing does.
 
-    cohort: simulated, and adapted_from (the source) where it is an adapted one; encoder: the config's entry, None
-    for features made elsewhere; protocol and method: resolved; name: the method's, of which some are the paper's
-    ablations; selection: the config's expression.selection. Empty only if everything known matches.
+    compared: as :func:`mirrorflow.tables.compared.settings_compared` gives it; cell: a row of the metrics, with
+    protocol, cohort, encoder, setting, task, method, metric, n, patients and note.
     """
-    if cohort["simulated"]:
+    if _simulated(compared["cohorts"], cell["cohort"]):
         return ["simulated cohort"]
-    found = [
-        f"{key}: {_show(protocol[key])} (paper: {_show(value)})"
-        for key, value in PAPER_PROTOCOL.items()
-        if protocol[key] != value
-    ]
-    found += _encoder_differences(encoder)
-    if method["family"] == "mirror":
-        pretrain = method["pretrain"]
-        found += [
-            f"pretraining {key}: {_show(pretrain[key])} (paper: {_show(value)})"
-            for key, value in {**PAPER_PRETRAINING, **PAPER_VARIANTS.get(name, {})}.items()
-            if pretrain[key] != value
-        ]
-        if "cluster" in pretrain["losses"] and pretrain["clustering"] == "hard":
-            found.append("the paper does not give the loss of its hard alignment: ours is 1 - cosine")
-    else:
-        found.append("the paper names no hyper-parameters of this method")
-    if cohort.get("adapted_from"):
-        found.append(ADAPTATION)
-    if selection and "rna" in method["inputs"]:
-        found += _gene_differences(selection, PAPER_GENE_SETS.get(name.partition("--")[2]))
-    if setting_note:
-        found.append(setting_note)
-    found.append("patients, expression and outcome source not shown to be the paper's")
-    return found
+    place = place_of(compared, cell)
+    return differences(settings_of(compared, cell), published_settings(place)) + _remarks(cell["note"])
 
 
-def _gene_differences(selection: Mapping[str, Any], sets: str | None) -> list[str]:
-    """The paper's genes are those of scikit-learn's RFECV at its default tolerance, joined with the census.
-
-    sets: which way of choosing by gene sets a variant of Table VII stands for.
-    """
-    if sets is not None:
-        found = [] if selection["method"] == sets else [f"genes: {selection['method']} (paper: {sets})"]
-        found += ["genes joined with the census"] if selection["census"] else []
-        return [*found, "gene sets and their match with the matrix not shown to be the paper's"]
-    if selection["method"] != "rfe":
-        return [f"genes: {selection['method']} (paper: rfe)"]
-    found = [] if selection["census"] else ["genes without the census (paper: joined with it)"]
-    solver = selection["rfe"]["solver"]
-    if solver != "sklearn":
-        found.append(f"gene elimination: {solver}, exact (paper: sklearn at its default tolerance)")
-    return found
-
-
-def _encoder_differences(encoder: Mapping[str, Any] | None) -> list[str]:
-    if encoder is None:
-        return ["features made elsewhere"]
+def differences(ours: Mapping[str, Any], published: Settings) -> list[str]:
+    """Every published setting that ours differs from, and every one that decides numbers and is not known."""
     found = []
-    if encoder["weights"] == "random":
-        found.append("encoder with random weights")
-    if encoder["patching"] != PAPER_PATCHING:
-        found.append(f"patches {encoder['patching']} (paper: {PAPER_PATCHING})")
-    if encoder["model"] == "resnet50" and encoder["weights_set"] != "IMAGENET1K_V2":
-        found.append(f"weights {encoder['weights_set']} (paper: IMAGENET1K_V2)")
+    for key, setting in published.items():
+        if isinstance(setting, Unknown):
+            found += [setting.why] if setting.named else []
+        elif not setting.holds(ours[key]):
+            found.append(f"{key}: {_show(ours[key])} (paper: {_show(setting.value)})")
     return found
+
+
+def place_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> Place:
+    """Where a cell stands among the published ones."""
+    name, method = _target(compared["cohorts"], cell["cohort"]), compared["methods"][cell["method"]]
+    encoder = _encoder_here(compared, cell)
+    rna, selection = "rna" in method["inputs"], method["selection"]
+    pathways = rna and method["family"] == "survpath"
+    selected = rna and not (pathways and method["gene_sets"] != "random")
+    tags = {
+        "few-shot": cell["setting"] != "all",
+        "labels": cell["task"] == "subtyping" or rna,
+        "features": encoder is not None,
+        "resnet50": encoder is not None and encoder["model"] == "resnet50",
+        "selected": selected,
+        "rfe": selected and selection["method"] == "rfe",
+        "curated": selected and selection["census"],
+        "pathways": pathways,
+        "pretrained": bool(method["pretrain"]),
+        "epochs": has_epochs(method),
+        "adapted": cell["cohort"] != name,
+    }
+    said = {tag for tag, there in tags.items() if there} | {cell["task"], method["family"], *method["inputs"]}
+    return Place(name, cell["encoder"], cell["method"], cell["metric"], frozenset(said))
+
+
+def settings_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cell of ours was made with, by the names that published settings have."""
+    name = _target(compared["cohorts"], cell["cohort"])
+    cohort, method = compared["cohorts"][name], compared["methods"][cell["method"]]
+    protocol, encoder = compared["protocols"][cell["protocol"]], _encoder_here(compared, cell)
+    selection = method["selection"]
+    return {
+        **compared["run"],
+        **protocol,
+        **cohort["settings"],
+        **_evaluated(name, cell),
+        "folds": cohort["splits"].get(protocol["splits"], protocol["splits"]),
+        "label source": cohort["settings"]["clinical source"],
+        "features": "made elsewhere" if encoder is None else FEATURES_HERE,
+        **(_settings_of_encoder(encoder, compared["slides"]) if encoder else {}),
+        **{f"genes {key}": value for key, value in selection.items() if key != "rfe"},
+        **{f"genes rfe {key}": value for key, value in selection["rfe"].items()},
+        "pathways": method.get("gene_sets"),
+        "inputs": method["inputs"],
+        **{f"pretraining {key}": value for key, value in method["pretrain"].items()},
+        **{f"probe {key}": value for key, value in compared["probe"].items()},
+        **HABITS_HERE,
+        "metric": METRICS_HERE.get(cell["metric"]),
+    }
+
+
+def _settings_of_encoder(encoder: Mapping[str, Any], slides: Mapping[str, Any]) -> dict[str, Any]:
+    mask = asdict(segmentation_from(slides["segmentation"]))
+    return {
+        **{f"encoder {key}": value for key, value in encoder.items() if key not in ("patch", "patching")},
+        **{f"patch {key}": value for key, value in encoder["patch"].items()},
+        "patch scale": slides["scale"],
+        **{f"tissue mask {key}": value for key, value in mask.items()},
+    }
+
+
+def _evaluated(cohort: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+    """How many were evaluated, each as a range: units lost with the last batch were, or were not, a patient's only."""
+    lost = sum(int(part.split()[0]) for part in _parts(cell["note"]) if part.endswith(LOST))
+    units, patients = int(cell["n"]) + lost, int(cell["patients"])
+    known = range(patients, patients + lost + 1)
+    return {
+        "slides evaluated": range(units, units + 1),
+        "patients evaluated": known,
+        "missing outcomes": "none" if PATIENTS.get(cohort) in known else "left out",
+    }
+
+
+def _remarks(note: str) -> list[str]:
+    """What the note says beyond the published loss of the last batch, which ``evaluate_all`` tells."""
+    return [part for part in _parts(note) if not part.endswith(LOST)]
+
+
+def _parts(note: str) -> list[str]:
+    return [part for part in note.split("; ") if part]
+
+
+def _target(cohorts: Mapping[str, Any], name: str) -> str:
+    return str(cohorts[name].get("target", name))
+
+
+def _simulated(cohorts: Mapping[str, Any], name: str) -> bool:
+    """Whether a cohort, or either of an adapted one's two, is simulated."""
+    sides = [cohorts[name].get(side, name) for side in ("target", "source")]
+    return any(cohorts[side]["simulated"] for side in sides)
+
+
+def _encoder_here(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The encoder whose features this workflow made; None for features made elsewhere and methods without slides."""
+    elsewhere = compared["cohorts"][_target(compared["cohorts"], cell["cohort"])]["made elsewhere"]
+    return None if cell["encoder"] in elsewhere else compared["encoders"].get(cell["encoder"])
 
 
 def _show(value: object) -> str:
+    if isinstance(value, range):
+        return str(value[0]) if len(value) == 1 else f"{value[0]} to {value[-1]}"
     if isinstance(value, list):
         return "+".join(map(str, value))
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

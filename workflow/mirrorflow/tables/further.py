@@ -1,4 +1,4 @@
-"""MIRROR's tables beyond the main ones, as far as a run has their rows: which methods and cohorts each shows.
+"""MIRROR's tables by name; those beyond the main ones as far as a run has their rows, with what each shows.
 
 A method's variant is named ``<method>--<variant>``, a cohort of adaptation ``<target>--from--<source>``
 (DESIGN.md). Free of pandas: the workflow decides by this which tables to make.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from mirrorflow.adaptations import is_adapted
 
 BOTH = ("subtyping", "survival")
+MAIN_TITLES = {"subtyping": "Subtyping (MIRROR, Table III)", "survival": "Survival (MIRROR, Table IV)"}
+"""What the main tables are called."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,11 @@ from mirrorflow.adaptations import is_adapted
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]
 MAIN_METRICS = {"subtyping": ("accuracy", "f1_macro"), "survival": ("c_index",)}
+ABSENT_CLASSES = (
+    "mean over the fixed list of classes; one that a fold lacks counts as 0 where it is predicted, and is left out "
+    "where it is not"
+)
+"""The rule of macro F1 (:func:`mirrorflow.metrics.subtyping.f1_macro`), for readers of a table."""
 
 
 def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:

@@ -1,0 +1,73 @@
+"""What of a config decides whether its cells may stand beside published ones; free of pandas.
+
+The workflow hands this to rule make_results, so that a change of these settings makes the table again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mirrorflow.adaptations import adapted_cohorts
+from mirrorflow.config import pretrain_settings, selection_of
+
+OWN_SHEET = "a sheet of one's own"
+GIVEN, OPEN_LIST = "a file given", "the open list of drivers"
+"""Where curated genes come from: the cohort's ``census``, else resources/drivers.tsv."""
+
+
+def settings_compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections run, slides, probe, cohorts, encoders, protocols and methods of a resolved config.
+
+    Files of data sets are given by the names of these (resources/sources.tsv), other files by their paths. An adapted
+    cohort names its target and its source.
+    """
+    names = {entry["path"]: name for name, entry in config["downloads"].items()}
+    pairs = {name: {key: pair[key] for key in ("target", "source")} for name, pair in adapted_cohorts(config).items()}
+    return {
+        "run": {
+            "seeds": config["seeds"],
+            "number of folds": config["splits"]["folds"],
+            "expression clip": config["expression"]["clip"],
+        },
+        "slides": {key: config["slides"][key] for key in ("scale", "segmentation")},
+        "probe": config["probe"],
+        "cohorts": {name: _cohort(config, entry, names) for name, entry in config["cohorts"].items()} | pairs,
+        "encoders": {name: _encoder(config, entry) for name, entry in config["features"]["encoders"].items()},
+        "protocols": config["protocols"],
+        "methods": {name: _method(config, name, names) for name in config["methods"]},
+    }
+
+
+def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    source, clinical = config["expression"]["sources"][entry["expression"]], entry["clinical"]
+    own = "sheet" in clinical
+    return {
+        "simulated": entry["simulated"],
+        "made elsewhere": sorted(entry["features"]),
+        "splits": {name: names.get(folder, folder) for name, folder in entry["splits"].items()},
+        "settings": {
+            "expression": names.get(source["matrix"], source["matrix"]),
+            "probe map": names.get(source.get("probemap"), source.get("probemap")),
+            "expression scaled upstream": source["scaled_upstream"],
+            "kind of slides": entry["slides"].get("gdc", {}).get("experimental_strategy", OWN_SHEET),
+            "clinical source": entry.get("clinical_source", OWN_SHEET if own else "xena"),
+            "outcome": OWN_SHEET if own else clinical["outcome"],
+            "number of classes": len(set(entry["classes"].values())) or None,
+            "census": GIVEN if "census" in entry else OPEN_LIST,
+        },
+    }
+
+
+def _encoder(config: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An encoder's entry, its patch preset spelled out; the preset's name decides nothing."""
+    return {**entry, "patch": config["slides"]["presets"].get(entry["patching"], {})}
+
+
+def _method(config: Mapping[str, Any], name: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """A method's entry with its pretraining and gene selection as resolved."""
+    entry, selection = config["methods"][name], selection_of(config, name)
+    method = {**entry, "pretrain": pretrain_settings(config, name), "selection": _named_sets(selection, names)}
+    return _named_sets(method, names)
+
+
+def _named_sets(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {**entry, "gene_sets": names.get(entry["gene_sets"], entry["gene_sets"])} if "gene_sets" in entry else entry
