@@ -1,5 +1,7 @@
 """Figures: what they group, count and show; that equal data give equal files; that nothing warns."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten, to_png, to_svg
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
+from mirrorflow.jobs.figure_tasks import forest_tasks
 
 
 def prediction_rows(risks: dict[int, list[float]], seed: int = 0) -> pd.DataFrame:
@@ -242,6 +245,34 @@ def test_forest_with_long_names_and_one_method() -> None:
     rows = result_rows().query("method == 'mirror'").assign(method="x" * 90, encoder="y" * 90, protocol="z" * 90)
     rows = rows.drop_duplicates(["metric", "setting"])
     assert to_svg(draw_forest(rows, ["accuracy"], [], {}))
+
+
+def results_of_a_pair(path: Path) -> Path:
+    """results.csv of cohorts a (mirror, majority) and b--from--a (mirror, all data), under two protocols."""
+    rows = result_rows().assign(task="subtyping", n=30.0)
+    adapted = rows.query("method == 'mirror' and setting == 'all'")
+    parts = [rows.assign(cohort="a"), rows.assign(cohort="b", mean=0.65), adapted.assign(cohort="b--from--a")]
+    pd.concat(parts).to_csv(path, index=False)
+    return path
+
+
+def test_forest_of_an_adapted_cohort_shows_its_targets_own_encoders_beside_it(tmp_path: Path) -> None:
+    results = results_of_a_pair(tmp_path / "results.csv")
+    (task,) = forest_tasks("b--from--a", str(results), ["majority", "mirror"], {"mirror": "MIRROR"})
+    sketch = task.draw()
+    assert {"from a", "b itself", "MIRROR"} <= texts(sketch.figure)
+    assert not {"all", "10-shot", "majority"} & texts(sketch.figure)
+    filled = [line for line in sketch.figure.axes[0].lines if line.get_markersize() == 5 and len(line.get_xdata()) == 1]
+    assert [float(line.get_xdata()[0]) for line in filled] == [0.7, 0.65]
+    assert "pretrained on a and adapted to b, beside those of the same methods pretrained on b" in sketch.caption
+    assert "(honest, from a)" in sketch.alt
+
+
+def test_forest_of_a_cohort_leaves_adapted_ones_out(tmp_path: Path) -> None:
+    (task,) = forest_tasks("b", str(results_of_a_pair(tmp_path / "results.csv")), ["majority", "mirror"], {})
+    sketch = task.draw()
+    assert {"all", "10-shot"} <= texts(sketch.figure)
+    assert "adapted" not in sketch.caption
 
 
 def test_cohort_flow_names_every_step() -> None:

@@ -5,18 +5,31 @@ import re
 import pandas as pd
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from mirrorflow.config import resolve
 from runner import ROOT, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
 TCGA = ROOT / "config" / "tcga.yaml"
+CPTAC = ROOT / "config" / "cptac.yaml"
 PREDICTED = re.compile(r"output: results/tcga/predictions/([^/]+)/([^/]+)/([^/]+)/([^/]+)/manifest\.json")
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return succeed(tmp_path_factory.mktemp("tcga"), TCGA, "--dry-run")
+
+
+@pytest.fixture(scope="module")
+def said_with_cptac(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The plan with CPTAC-KIDNEY, whose files are the user's: empty ones stand in for them."""
+    folder = tmp_path_factory.mktemp("cptac")
+    for name in ("slides.tsv", "patients.tsv", "rna.tsv.gz", *(f"splits/splits_{fold}.csv" for fold in range(5))):
+        file = folder / "cptac" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return succeed(folder, TCGA, "--dry-run", "--configfile", str(TCGA), str(CPTAC))
 
 
 def published_names() -> dict[str, str]:
@@ -40,21 +53,37 @@ def test_every_published_cell_is_listed(said: str) -> None:
         assert ("honest", titles[cohort], encoder, method) in predicted
 
 
-def test_every_published_cell_of_adaptation_is_listed(said: str) -> None:
-    """Tables IX and X, less CPTAC-KIDNEY: that cohort is a user's own (README)."""
-    config = resolve(yaml.safe_load(TCGA.read_text()))
-    predicted = set(PREDICTED.findall(said))
+def test_every_published_cell_of_adaptation_is_listed(said_with_cptac: str) -> None:
+    """Tables IX and X; CPTAC-KIDNEY, which the user brings, is config/cptac.yaml."""
+    raw = yaml.safe_load(TCGA.read_text())
+    update_config(raw, yaml.safe_load(CPTAC.read_text()))
+    config = resolve(raw)
+    predicted = set(PREDICTED.findall(said_with_cptac))
     titles = {entry["title"]: name for name, entry in config["cohorts"].items()}
     published = pd.read_csv(ROOT / "resources" / "published_results.csv")
     cells = published[(published["paper"] == "mirror") & published["table"].isin(["IX", "X"])]
+    assert len(cells) == 24
     assert set(cells["setting"]) == {"adapt-from-BRCA"}
-    assert set(cells["cohort"]) - set(titles) == {"CPTAC-KIDNEY"}
-    cells = cells[cells["cohort"].isin(titles)]
-    for cohort, encoder, method in set(zip(cells["cohort"], cells["encoder"], cells["method"], strict=True)):
+    for cohort, encoder, method, task in set(
+        cells[["cohort", "encoder", "method", "task"]].itertuples(index=False, name=None)
+    ):
+        assert task in set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
         for protocol in config["protocols"]:
             assert (protocol, f"{titles[cohort]}--from--brca", encoder, method) in predicted
-    assert "results/tcga/tables/adaptation_subtyping.md" in said
-    assert "results/tcga/tables/adaptation_survival.md" in said
+    assert "results/tcga/tables/adaptation_subtyping.md" in said_with_cptac
+    assert "results/tcga/tables/adaptation_survival.md" in said_with_cptac
+
+
+def test_cptac_adds_a_pair_and_pretrains_nothing(said: str, said_with_cptac: str) -> None:
+    before, after = planned_from(said), planned_from(said_with_cptac)
+    methods, protocols = 2, 3
+    assert after["adapt"] - before["adapt"] == methods * protocols
+    assert (
+        after["patch_slides"] - before["patch_slides"] == after["extract_features"] - before["extract_features"] == 32
+    )
+    for rule in ("pretrain_mirror", "train_supervised", "embed", "probe_mirror", "download_slides", "query_gdc"):
+        assert after[rule] == before[rule], rule
+    assert ("honest", "cptac-kidney", "phikon", "concat-linear") in PREDICTED.findall(said_with_cptac)
 
 
 def test_a_pair_is_made_from_the_sources_models_and_the_targets_genes(said: str) -> None:

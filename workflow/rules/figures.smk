@@ -1,18 +1,23 @@
-"""Figures of a cohort: its flow, forest plots, survival of risk groups, training curves, genes. One job a cohort."""
+"""Figures of a cohort: its flow, forest plots, survival of risk groups, training curves, genes. One job a cohort.
+
+An adapted cohort has those of its results alone: patients and genes are its target's, models its source's.
+"""
 
 
 rule draw_figures:
     input:
-        flow=f"{RESULTS}/cohort/{{cohort}}.flow.tsv",
+        flow=unless_pair(lambda wildcards: f"{RESULTS}/cohort/{wildcards.cohort}.flow.tsv"),
         manifests=curve_manifests,
-        models=lambda wildcards: cohort_models(wildcards.cohort),
+        models=unless_pair(lambda wildcards: cohort_models(wildcards.cohort)),
         results=f"{RESULTS}/tables/results.csv",
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        expression=expression_of,
-        genes=lambda wildcards: expand(
-            f"{RESULTS}/{{basis}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
-            basis=sorted({basis_of(protocol) for protocol in config["protocols"].values()}),
-            fold=FOLDS,
+        cohort=unless_pair(cohort_file),
+        expression=unless_pair(expression_of),
+        genes=unless_pair(
+            lambda wildcards: expand(
+                f"{RESULTS}/{{basis}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
+                basis=sorted({basis_of(protocol) for protocol in config["protocols"].values()}),
+                fold=FOLDS,
+            )
         ),
     output:
         # a folder: which figures there are depends on the cohort's encoders
@@ -27,6 +32,8 @@ rule draw_figures:
         f"{LOGS}/draw_figures/{{cohort}}.log",
     benchmark:
         f"{BENCHMARKS}/draw_figures/{{cohort}}.tsv"
+    wildcard_constraints:
+        cohort=any_of(EVERY_COHORT),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1

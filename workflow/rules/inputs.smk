@@ -432,17 +432,22 @@ def adapt_settings(wildcards):
     return {"family": family_of(wildcards), "adapt": trained}
 
 
-def own_manifests(wildcards):
-    """Manifests of the wildcards' protocol and cohort, which may be a pair."""
-    if wildcards.cohort not in ADAPTED:
-        return manifests([wildcards.protocol], [wildcards.cohort])
-    pair = ADAPTED[wildcards.cohort]
+def manifests_of(protocol, cohort):
+    """Manifests of a protocol and cohort, which may be a pair."""
+    if cohort not in ADAPTED:
+        return manifests([protocol], [cohort])
+    pair = ADAPTED[cohort]
     return [
-        f"{RESULTS}/predictions/{wildcards.protocol}/{wildcards.cohort}/{encoder}/{method}/manifest.json"
+        f"{RESULTS}/predictions/{protocol}/{cohort}/{encoder}/{method}/manifest.json"
         for method in pair["methods"]
         if set(config["methods"][method]["tasks"]) & set(config["evaluation"]["tasks"])
         for encoder in pair["encoders"]
     ]
+
+
+def own_manifests(wildcards):
+    """Manifests of the wildcards' protocol and cohort, which may be a pair."""
+    return manifests_of(wildcards.protocol, wildcards.cohort)
 
 
 def targets_reference(wildcards):
@@ -518,19 +523,19 @@ SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
 
 def curve_manifests(wildcards):
     """Manifests of the methods whose risk groups are drawn: the pretrained ones and the Cox model."""
+    if "survival" not in config["evaluation"]["tasks"]:
+        return []
     chosen = [
         name
         for name, method in config["methods"].items()
         if method["family"] in SURVIVAL_CURVES_OF and "survival" in method["tasks"]
     ]
-    if "survival" not in config["evaluation"]["tasks"]:
-        return []
     return [
-        f"{RESULTS}/predictions/{protocol}/{wildcards.cohort}/{encoder}/{method}/manifest.json"
-        for protocol in PROTOCOLS
-        if protocol not in HABITS
-        for method in chosen
-        for encoder in encoders_of(config, wildcards.cohort, method)
+        manifest
+        for protocol, cohort in evaluated()
+        if cohort == wildcards.cohort and protocol not in HABITS
+        for manifest in manifests_of(protocol, cohort)
+        if Path(manifest).parent.name in chosen
     ]
 
 

@@ -28,7 +28,7 @@ rule make_report:
         ledgers=all_ledgers(),
         models=[record for cohort in COHORTS for record in cohort_models(cohort)],
         further_tables=further_tables(),
-        figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=COHORTS),
+        figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=EVERY_COHORT),
     output:
         page=report(
             f"{RESULTS}/report.html",

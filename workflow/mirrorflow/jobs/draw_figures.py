@@ -59,13 +59,14 @@ def draw_figures(
 ) -> list[Drawing | LeftOut]:
     """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
 
+    flow: the cohort's flow.tsv, empty for an adapted cohort: its patients, genes and models are drawn elsewhere;
     manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
     results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet; genes: manifests of
     the folds of every basis. What the data do not allow is left out, with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, results)
     tasks = [
-        flow_task(cohort, flow),
+        *([flow_task(cohort, flow)] if flow else []),
         *forest_tasks(cohort, results, methods, titles),
         *rank_tasks(cohort, results, titles),
         *(survival_task(Path(manifest), titles, shown) for manifest in manifests),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mirrorflow.adaptations import ADAPTED
 from mirrorflow.config import HABIT
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
@@ -64,14 +65,31 @@ def flow_task(cohort: str, path: str) -> Task:
 
 
 def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
-    """A forest plot a task, from results.csv."""
-    table = _without_habits(results)
+    """A forest plot a task, from results.csv; an adapted cohort's shows its target's own encoders beside it."""
+    table, note = _without_habits(results), ""
     mine = table[table["cohort"] == cohort]
+    if pair := ADAPTED.fullmatch(cohort):
+        target, source = pair["target"], pair["source"]
+        mine = beside_target(mine, table[table["cohort"] == target], target, source)
+        note = (
+            f"Encoders pretrained on {source} and adapted to {target}, beside those of the same methods pretrained on "
+            f"{target} itself, where this run has them; the same patients and folds, all training data. "
+        )
     for task in sorted(set(mine["task"])):
-        yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles))
+        yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles, note))
 
 
-def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str], titles: Mapping[str, str]) -> Sketch:
+def beside_target(adapted: pd.DataFrame, own: pd.DataFrame, target: str, source: str) -> pd.DataFrame:
+    """Rows of an adapted cohort, and those its target has of the same cells, all data; ``setting`` says which."""
+    cell = ["protocol", "encoder", "method", "task", "metric"]
+    beside = own[own["setting"] == ALL_DATA].merge(adapted[cell], on=cell)
+    parts = {f"from {source}": adapted, f"{target} itself": beside}
+    return pd.concat([part.assign(setting=name) for name, part in parts.items() if len(part)], ignore_index=True)
+
+
+def _forest(
+    table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str], titles: Mapping[str, str], note: str
+) -> Sketch:
     metrics = MAIN_METRICS[task]
     rows = table[(table["task"] == task) & table["metric"].isin(metrics)]
     if rows["mean"].notna().sum() == 0:
@@ -82,6 +100,7 @@ def _forest(table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str],
         f"Mean over folds (filled) and bootstrap interval over patients (line) of each method on {cohort}, by "
         f"protocol: {_n_by_protocol(rows)}. Dotted line: what chance gives, where that does not depend on the cohort. "
     )
+    caption += note
     if rows["published_mean"].notna().any():
         caption += (
             "Hollow diamond: the published value, a cross if it is suspect (results.csv says why); comparable only "
