@@ -32,7 +32,9 @@ from threadpoolctl import threadpool_limits
 from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.pretrain import split_settings
+from mirrorflow.jobs.questions import Question
 from mirrorflow.models.families import build_network
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.classical import predict_cox, predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
@@ -40,8 +42,8 @@ from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
 from mirrorflow.splits import survival_bin_edges
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
-from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import pretrain
+from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
+from mirrorflow.training.pretraining import PretrainSettings, pretrain
 
 DATA = Path(__file__).parents[2] / "shared" / "tcga"
 """Where the real cohorts lie."""
@@ -159,6 +161,15 @@ def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
     return found | {"c_index": float(concordance_index_censored(event, time_days, risk)[0])}
 
 
+def question_of(targets: Targets, outputs: int, seed: int) -> Question:
+    """What a job asks of its method on these training units; nobody held out is in it."""
+    subtyping = targets.classes is not None
+    edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
+    names = [str(number) for number in range(outputs)] if subtyping else []
+    task = "subtyping" if subtyping else "survival"
+    return Question(task, 0, "all", seed, targets, targets, names, edges, None, [])
+
+
 def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
     """Logistic regression (C = 0.01), ridge Cox on 50 components (alpha 200)."""
     if targets.classes is not None:
@@ -178,19 +189,28 @@ def head(settings: dict[str, Any]) -> Any:
     return fit
 
 
-def embeddings(cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int) -> tuple[np.ndarray, list[dict]]:
-    """Slide and RNA embeddings [patient, 2 * width] of a network pretrained on the inner training part."""
+def pretrained(
+    cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int, family: str = "mirror"
+) -> tuple[PairedNetwork, PretrainSettings, list[dict]]:
+    """A network pretrained on the inner training part, how it was trained, and its history."""
     model_settings, training = split_settings(
-        trial, "mirror", patch_dim=cohort.bags[0].shape[1], gene_count=split.genes.shape[1], seed=seed
+        trial, family, patch_dim=cohort.bags[0].shape[1], gene_count=split.genes.shape[1], seed=seed
     )
-    model = build_network("mirror", model_settings, training.seed)
-    bags = ArrayBags(cohort.bags)
+    model = build_network(family, model_settings, training.seed)
     history = []
     if training.epochs:
-        history = pretrain(model, SomeBags(bags, split.train), split.genes[split.train], training, device="cpu")
+        bags = SomeBags(ArrayBags(cohort.bags), split.train)
+        history = pretrain(model, bags, split.genes[split.train], training, device="cpu")
+    return model, training, history
+
+
+def embedded(
+    cohort: Cohort, genes: np.ndarray | None, model: PairedNetwork, training: PretrainSettings, seed: int
+) -> Embeddings:
+    """Embeddings of every patient, from bags as ``training`` drew them; ``genes`` None: of slides alone."""
     settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=64)
     names = cohort.patients["patient"].tolist()
-    return embed(model, bags, split.genes, names, settings, seed=seed, device="cpu").joined(), history
+    return embed(model, ArrayBags(cohort.bags), genes, names, settings, seed=seed, device="cpu")
 
 
 def genes_kept(split: Inner, rna: np.ndarray) -> float:
@@ -208,7 +228,8 @@ def run_trial(cohort: Cohort, split: Inner, trial: dict[str, Any], seed: int) ->
     if kept.is_file():
         vectors, history = np.load(kept), []
     else:
-        vectors, history = embeddings(cohort, split, BASE | trial, seed)
+        model, training, history = pretrained(cohort, split, BASE | trial, seed)
+        vectors = embedded(cohort, split.genes, model, training, seed).joined()
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, vectors)
     seconds = time.perf_counter() - started

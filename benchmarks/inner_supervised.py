@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, read_cohort, scores_of_rows
+from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, question_of, read_cohort, scores_of_rows
 from threadpoolctl import threadpool_limits
 
 from mirrorflow.config import METHOD_DEFAULTS
@@ -24,7 +24,6 @@ from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.bagged import FoldBags, GeneSets, match_sets
 from mirrorflow.jobs.curated_genes import read_list
-from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.supervised import train_and_predict
 from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
@@ -64,12 +63,7 @@ def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], se
     def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
         parts = [Units(SomeBags(bags, rows), genes[rows]) for rows in (train, held_out)]
         inputs = FoldBags(parts[0], parts[1], cohort.bags[0].shape[1], moments, sets)
-        subtyping = targets.classes is not None
-        edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
-        names = [str(number) for number in range(outputs)] if subtyping else []
-        task = "subtyping" if subtyping else "survival"
-        question = Question(task, 0, "all", seed, targets, targets, names, edges, None, [])
-        return train_and_predict(inputs, question, method, LAST, device="cpu")
+        return train_and_predict(inputs, question_of(targets, outputs, seed), method, LAST, device="cpu")
 
     found = scores_of_rows(cohort, split, fit)
     seconds = round(time.perf_counter() - started, 1)

@@ -264,7 +264,7 @@ def test_forest_of_an_adapted_cohort_shows_its_targets_own_encoders_beside_it(tm
     assert not {"all", "10-shot", "majority"} & texts(sketch.figure)
     filled = [line for line in sketch.figure.axes[0].lines if line.get_markersize() == 5 and len(line.get_xdata()) == 1]
     assert [float(line.get_xdata()[0]) for line in filled] == [0.7, 0.65]
-    assert "pretrained on a and adapted to b, beside those of the same methods pretrained on b" in sketch.caption
+    assert "From a: encoders pretrained on a, frozen, and adapted to b." in sketch.caption
     assert "(honest, from a)" in sketch.alt
 
 

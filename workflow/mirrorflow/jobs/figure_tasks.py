@@ -72,8 +72,8 @@ def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapp
         target, source = pair["target"], pair["source"]
         mine = beside_target(mine, table[table["cohort"] == target], target, source)
         note = (
-            f"Encoders pretrained on {source} and adapted to {target}, beside those of the same methods pretrained on "
-            f"{target} itself, where this run has them; the same patients and folds, all training data. "
+            f"From {source}: encoders pretrained on {source}, frozen, and adapted to {target}. {target} itself, where "
+            f"it is drawn: the same methods pretrained on {target}. All training data. "
         )
     for task in sorted(set(mine["task"])):
         yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles, note))

@@ -1,0 +1,132 @@
+"""Encoders pretrained on the tiny cohort, taken through Snakemake to a second one with other patients and genes."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from safetensors import safe_open
+
+from mirrorflow.store.digest import file_digest
+from mirrorflow.store.embeddings import RECORD
+from mirrorflow.store.models import model_digest
+from runner import CONFIGS, changed_config, planned_from, succeed
+
+pytestmark = pytest.mark.workflow
+TINY = CONFIGS / "tiny.yaml"
+PAIR = "second--from--tiny"
+METHODS, FOLDS = {"mirror", "tangle"}, 2
+WANTED = [
+    *(f"results/tiny/tables/adaptation_{task}.csv" for task in ("subtyping", "survival")),
+    f"results/tiny/audit/honest/{PAIR}.passed",
+    f"results/tiny/figures/{PAIR}",
+]
+
+
+def second_cohort(folder: Path) -> dict[str, Any]:
+    """Another cohort beside the tiny run: its slides' features under other patients, and half of its transcripts."""
+    cohort = pd.read_parquet(folder / "results/tiny/cohort/tiny.parquet")
+    named = cohort.assign(patient="second-" + cohort["patient"], time=cohort["time_days"])
+    slides = named.explode("slide_ids").rename(columns={"slide_ids": "slide_id"})
+    slides[["slide_id", "patient"]].to_csv(folder / "slides.tsv", sep="\t", index=False)
+    named[["patient", "label", "time", "event", "site"]].to_csv(folder / "patients.tsv", sep="\t", index=False)
+    stored = pd.read_parquet(folder / "store/expression/tiny/tiny.parquet").set_index("id")
+    stored[cohort["patient"]].add_prefix("second-").iloc[::2].to_csv(folder / "rna.tsv", sep="\t")
+    return {
+        "simulated": True,
+        "slides": {"sheet": "slides.tsv"},
+        "clinical": {"sheet": "patients.tsv"},
+        "site": "column",
+        "expression": "second",
+        "encoders": ["resnet50-random"],
+        "features": {"resnet50-random": "store/features/tiny/256px-20x/resnet50-random"},
+    }
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A run with the pair: what Snakemake said, the results and the digests of the source's models before it."""
+
+    results: Path
+    said: str
+    models: dict[str, str]
+
+
+def model_files(results: Path) -> dict[str, str]:
+    """Digests of the weights of every pretrained model."""
+    found = results.glob("*/*/models/**/model.safetensors")
+    return {str(path.relative_to(results)): file_digest(path) for path in found}
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    folder = tmp_path_factory.mktemp("adapted") / "run"
+    shutil.copytree(tiny, folder)
+    config = changed_config(
+        folder,
+        TINY,
+        **{
+            "cohorts.second": second_cohort(folder),
+            "expression.sources.second": {"matrix": "rna.tsv", "sample_ids": "patient"},
+            "protocols": {"honest": {}},
+            "methods": {"concat-linear": {}, **{name: {"cohorts": ["tiny"]} for name in sorted(METHODS)}},
+            "adaptation": {"tiny": {"targets": ["second"]}},
+        },
+    )
+    models = model_files(folder / "results/tiny")
+    said = succeed(folder, config, *WANTED)
+    return Adapted(folder / "results/tiny", said, models)
+
+
+def test_both_tables_and_the_results_have_the_pair(adapted: Adapted) -> None:
+    for task in ("subtyping", "survival"):
+        table = pd.read_csv(adapted.results / f"tables/adaptation_{task}.csv")
+        cells = [column for column in table if column.startswith("second from tiny, all, ")]
+        assert cells
+        assert set(table["method"]) == {"MIRROR", "TANGLE"}
+        assert table[cells].notna().all(axis=None)
+    rows = pd.read_csv(adapted.results / "tables/results.csv").query("cohort == @PAIR")
+    assert set(rows["setting"]) == {"all"}
+    assert rows.query("metric in ['accuracy', 'c_index']")["mean"].between(0, 1).all()
+    assert set(rows["comparable"]) == {"no"}
+    assert set(rows["reference"].dropna()) == {"concat-linear"}
+
+
+def test_the_audit_finds_no_leak(adapted: Adapted) -> None:
+    audit = json.loads((adapted.results / f"audit/honest/{PAIR}.json").read_text())
+    assert [finding for finding in audit["findings"] if finding["level"] == "leak"] == []
+
+
+def test_nothing_is_pretrained_and_the_sources_weights_stay_to_the_bit(adapted: Adapted) -> None:
+    assert adapted.models
+    assert model_files(adapted.results) == adapted.models
+    jobs = planned_from(adapted.said)
+    assert (jobs["adapt"], jobs["embed_target"]) == (2, 2)
+    assert not {"pretrain_mirror", "extract_features", "patch_slides"} & set(jobs)
+
+
+def test_slides_go_through_the_sources_encoder_of_the_same_fold(adapted: Adapted) -> None:
+    files = sorted(adapted.results.glob(f"*/{PAIR}/embeddings/*/*/seed*/frozen/fold*.safetensors"))
+    assert len(files) == len(METHODS) * FOLDS
+    for path in files:
+        encoder, method, seed, _ = path.parent.parts[-4:]
+        source = path.parents[6] / "tiny/models" / encoder / method / seed / path.stem
+        assert made_with(path)["model"] == model_digest(source)
+
+
+def made_with(embeddings: Path) -> dict[str, Any]:
+    """What embeddings say they were made with."""
+    with safe_open(str(embeddings), framework="np") as stream:
+        return json.loads(json.loads(stream.metadata()[RECORD])["settings"])
+
+
+def test_the_pairs_figures_are_drawn_and_those_of_target_and_source_are_not_repeated(adapted: Adapted) -> None:
+    record = json.loads((adapted.results / f"figures/{PAIR}/figures.json").read_text())
+    kinds = {figure["kind"] for figure in [*record["figures"], *record["left_out"]]}
+    assert kinds == {"forest", "ranks", "survival_curves"}
+    forests = [figure for figure in record["figures"] if figure["kind"] == "forest"]
+    assert len(forests) == 2
+    assert all("adapted to second" in figure["caption"] for figure in forests)
