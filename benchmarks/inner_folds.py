@@ -33,11 +33,12 @@ from mirrorflow.expression.cross_validation import eliminate_cv, stratified_fold
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.models.families import build_network
-from mirrorflow.probes.classical import predict_cox, predict_logistic
+from mirrorflow.probes.cox import fit_cox
+from mirrorflow.probes.linear import predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
-from mirrorflow.splits import survival_bin_edges
+from mirrorflow.splits import survival_bin_edges, survival_bin_ends
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import EmbedSettings, embed
@@ -125,9 +126,7 @@ def inner_split(cohort: Cohort, name: str, fold: int, threads: int, min_genes: i
 
 def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[str, float]:
     """As :func:`scores_of_rows`; ``fit`` predicts from (training vectors, held-out vectors, targets, outputs)."""
-    return scores_of_rows(
-        cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked)
-    )
+    return scores_of_rows(cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked))
 
 
 def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
@@ -166,7 +165,9 @@ def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: i
     if targets.classes is not None:
         return predict_logistic(train, held_out, targets, outputs, C=0.01)
     edges = survival_bin_edges(targets.time_days, targets.event, outputs)
-    return predict_cox(train, held_out, targets, edges, components=50, alpha=200.0)
+    return fit_cox(train, targets, components=50, alpha=200.0).predict(
+        held_out, survival_bin_ends(edges, targets.time_days)
+    )
 
 
 def head(settings: dict[str, Any]) -> Any:

@@ -19,13 +19,13 @@ import torch
 from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, read_cohort, scores_of_rows
 from threadpoolctl import threadpool_limits
 
-from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.bagged import FoldBags, GeneSets, match_sets
 from mirrorflow.jobs.curated_genes import read_list
 from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.supervised import train_and_predict
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
@@ -35,7 +35,7 @@ HALLMARKS = DATA.parent / "gene_sets" / "hallmarks.csv"
 
 def method_settings(name: str, trial: dict[str, Any]) -> dict[str, Any]:
     """The method's defaults with the trial's on top."""
-    method: dict[str, Any] = {"family": name, **METHOD_DEFAULTS[name]}
+    method = METHODS[name].resolved(name, {})
     return method | {key: {**method[key], **trial.get(key, {})} for key in ("train", "network")}
 
 
@@ -67,7 +67,7 @@ def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], se
         edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
         names = [str(number) for number in range(outputs)] if subtyping else []
         task = "subtyping" if subtyping else "survival"
-        question = Question(task, 0, "all", seed, targets, targets, names, edges, None, [])
+        question = Question(task, 0, "all", seed, targets, targets, names, edges, None, None, [])
         return train_and_predict(inputs, question, method, LAST, device="cpu")
 
     found = scores_of_rows(cohort, split, fit)
@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohort", default="brca")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--method", action="append", required=True, choices=["abmil", "ilra-mil", "porpoise", "survpath"])
+    parser.add_argument("--method", action="append", required=True, choices=NETWORKS)
     parser.add_argument("--trial", type=json.loads, action="append", default=[])
     parser.add_argument("--min-genes", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from mirrorflow.config import resolve
+from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.tables.results import published_key
 from runner import ROOT, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
@@ -21,8 +23,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def published_names() -> dict[str, str]:
     """Our names of methods and those of resources/published_results.csv."""
-    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
-    return dict(zip(names["name"], names["published"], strict=True))
+    return published_key(read_text_sheet(ROOT / "resources" / "names.tsv"), "method")
 
 
 def test_every_published_cell_is_listed(said: str) -> None:

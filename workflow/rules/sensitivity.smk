@@ -60,7 +60,7 @@ rule make_sensitivity:
     params:
         version=versions.SENSITIVITY,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         cases=sensitivity_cases(),
     script:
         "../scripts/make_sensitivity.py"

@@ -55,7 +55,7 @@ rule make_results:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         config={
             "cohorts": cohorts_compared(),
             "encoders": config["features"]["encoders"],
@@ -95,7 +95,7 @@ rule make_main_table:
         runtime=growing(10),
     params:
         version=versions.TABLES,
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
         run=config["run"],
@@ -129,7 +129,7 @@ rule make_further_table:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
         run=config["run"],
@@ -161,7 +161,7 @@ rule make_optimism:
         runtime=growing(60),
     params:
         version=versions.METRICS,
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         habits={
             **{name.removeprefix(HABIT): name for name in HABITS},
             "all together": (config["evaluation"]["optimism"] or {}).get("against"),
