@@ -35,11 +35,12 @@ from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.jobs.questions import Question
 from mirrorflow.models.families import build_network
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.probes.classical import predict_cox, predict_logistic
+from mirrorflow.probes.cox import fit_cox
+from mirrorflow.probes.linear import predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
-from mirrorflow.splits import survival_bin_edges
+from mirrorflow.splits import survival_bin_edges, survival_bin_ends
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
@@ -167,7 +168,7 @@ def question_of(targets: Targets, outputs: int, seed: int) -> Question:
     edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
     names = [str(number) for number in range(outputs)] if subtyping else []
     task = "subtyping" if subtyping else "survival"
-    return Question(task, 0, "all", seed, targets, targets, names, edges, None, [])
+    return Question(task, 0, "all", seed, targets, targets, names, edges, None, None, [])
 
 
 def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
@@ -175,7 +176,9 @@ def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: i
     if targets.classes is not None:
         return predict_logistic(train, held_out, targets, outputs, C=0.01)
     edges = survival_bin_edges(targets.time_days, targets.event, outputs)
-    return predict_cox(train, held_out, targets, edges, components=50, alpha=200.0)
+    return fit_cox(train, targets, components=50, alpha=200.0).predict(
+        held_out, survival_bin_ends(edges, targets.time_days)
+    )
 
 
 def head(settings: dict[str, Any]) -> Any:

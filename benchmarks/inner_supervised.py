@@ -19,23 +19,22 @@ import torch
 from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, question_of, read_cohort, scores_of_rows
 from threadpoolctl import threadpool_limits
 
-from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.bagged import FoldBags, GeneSets, match_sets
 from mirrorflow.jobs.curated_genes import read_list
 from mirrorflow.jobs.supervised import train_and_predict
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 
-METHODS = [name for name, method in METHOD_DEFAULTS.items() if "train" in method]
 HALLMARKS = DATA.parent / "gene_sets" / "hallmarks.csv"
 
 
 def method_settings(name: str, trial: dict[str, Any]) -> dict[str, Any]:
     """The method's defaults with the trial's on top."""
-    method: dict[str, Any] = {"family": name, **METHOD_DEFAULTS[name]}
+    method = METHODS[name].resolved(name, {})
     return method | {key: {**method[key], **trial.get(key, {})} for key in ("train", "network")}
 
 
@@ -74,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohort", default="brca")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--method", action="append", required=True, choices=METHODS)
+    parser.add_argument("--method", action="append", required=True, choices=NETWORKS)
     parser.add_argument("--trial", type=json.loads, action="append", default=[])
     parser.add_argument("--min-genes", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)

@@ -6,9 +6,9 @@ import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from scipy.optimize import minimize
 
-from mirrorflow.probes import classical
+from mirrorflow.probes import cox, linear, majority
 from mirrorflow.probes.task import Targets, survival_targets
-from mirrorflow.splits import survival_bin_edges
+from mirrorflow.splits import survival_bin_edges, survival_bin_ends
 
 
 def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:
@@ -25,7 +25,8 @@ def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:
 @pytest.mark.parametrize("alpha", [0.5, 20.0])
 def test_ridge_cox_is_lifelines(seed, alpha):
     vectors, targets, edges = case(seed)
-    ours = classical.predict_cox(vectors, vectors, targets, edges, components=3, alpha=alpha)
+    ends = survival_bin_ends(edges, targets.time_days)
+    ours = cox.fit_cox(vectors, targets, components=3, alpha=alpha).predict(vectors, ends)
     # All three components span the standardised features, and a rotation leaves the ridge penalty as it is.
     # lifelines penalises the mean log-likelihood (a factor n) of features standardised with ddof 1 (a factor
     # n / (n - 1) on squared coefficients).
@@ -40,10 +41,10 @@ def test_ridge_cox_is_lifelines(seed, alpha):
 
 def test_breslow_survival_is_lifelines():
     vectors, targets, edges = case(0)
-    ours = classical.predict_cox(vectors, vectors, targets, edges, components=3, alpha=1e-6)
+    ends = survival_bin_ends(edges, targets.time_days)
+    ours = cox.fit_cox(vectors, targets, components=3, alpha=1e-6).predict(vectors, ends)
     frame = pd.DataFrame(vectors, columns=list("abc")).assign(time=targets.time_days, event=targets.event)
     fitter = CoxPHFitter().fit(frame, "time", "event")
-    ends = np.append(edges[1:-1], targets.time_days.max())
     theirs = np.stack([fitter.predict_survival_function(frame, [end]).iloc[0].to_numpy() for end in ends], axis=1)
     # lifelines interpolates between event times.
     np.testing.assert_allclose(ours.survival[:, :-1], theirs[:, :-1], atol=0.03)
@@ -51,8 +52,8 @@ def test_breslow_survival_is_lifelines():
 
 def test_everyone_alike_is_lifelines_kaplan_meier():
     _, targets, edges = case(1)
-    ours = classical.predict_everyone_alike(targets, 2, edges)
-    ends = np.append(edges[1:-1], targets.time_days.max())
+    ends = survival_bin_ends(edges, targets.time_days)
+    ours = majority.predict_everyone_alike(targets, 2, ends)
     theirs = KaplanMeierFitter().fit(targets.time_days, targets.event).survival_function_at_times(ends)
     np.testing.assert_allclose(ours.survival[0], theirs.to_numpy())
 
@@ -60,7 +61,7 @@ def test_everyone_alike_is_lifelines_kaplan_meier():
 def test_hazards_maximise_the_penalised_likelihood():
     vectors, targets, _ = case(2)
     C, bins = 0.3, 4
-    ours = classical.predict_hazards(vectors, vectors, targets, bins, C)
+    ours = linear.predict_hazards(vectors, vectors, targets, bins, C)
     standard = (vectors - vectors.mean(0)) / vectors.std(0)
 
     def loss(parameters: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.cohort import to_units
-from mirrorflow.config import METHOD_DEFAULTS, PROTOCOL_PRESETS
+from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.epochs import best_epoch
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
@@ -22,6 +22,7 @@ from mirrorflow.jobs.evaluate import evaluate
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.questions import Questioner
 from mirrorflow.jobs.supervised import train_and_predict
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.splits import Fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
@@ -30,7 +31,6 @@ from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write
 from mirrorflow.tables.results import NUMBERS
 
 CLASSES = ["a", "b", "c"]
-NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
 TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "precision": "float32"}
 SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4}
 FOLD = Fold(("P00", "P01", "P02"), ("P03",))
@@ -99,7 +99,7 @@ class Store:
         cohort, support = str(self.folder / "cohort.parquet"), str(self.folder / "support.tsv")
         make_splits(cohort, splits, str(self.folder / "report.tsv"), kind="random", folder=None, seed=1)
         draw_support(cohort, splits, support, unit="patient", shots=[3], bins=4, seed=1)
-        method = {"family": family, **METHOD_DEFAULTS[family]}
+        method = {"family": family, **METHODS[family].defaults}
         if "train" in method:
             network = {key: SMALL.get(key, value) for key, value in method["network"].items()}
             method |= {"train": method["train"] | TRAIN, "network": network}
@@ -202,7 +202,7 @@ def test_the_digest_follows_what_is_used(store):
 @pytest.mark.parametrize("family", NETWORKS)
 def test_predictions_are_what_the_contract_says(store, family):
     sets = "random" if family == "survpath" else None
-    inputs = store.inputs(inputs=METHOD_DEFAULTS[family]["inputs"], gene_sets=sets)
+    inputs = store.inputs(inputs=METHODS[family].inputs, gene_sets=sets)
     plan = store.plan(family)
     folder = store.predict(plan, inputs)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -261,7 +261,7 @@ def nested(store: Store, family: str, **changes: Any) -> tuple[Plan, BaggedInput
     inner_splits = [[str(store.folder / f"inner{j}-splits_{k}.csv") for k in range(2)] for j in range(2)]
     make_inner_splits(plan.cohort, plan.splits, inner_splits, seed=1)
     write_sheet(store.folder / "inner.tsv", pd.DataFrame({"id": ["t1", "t2"], "gene": ["G2", "G2"]}))
-    inputs = store.inputs(inputs=METHOD_DEFAULTS[family]["inputs"])
+    inputs = store.inputs(inputs=METHODS[family].inputs)
     inner = [inputs.with_genes([str(store.folder / "inner.tsv")] * 2) for _ in inner_splits]
     return replace(plan, protocol=plan.protocol | {"epoch": "nested"}, inner_splits=inner_splits), inputs, inner
 
@@ -338,7 +338,7 @@ def test_clinical_columns_predict_both_tasks(store):
 
 
 def test_without_clinical_columns_everything_is_skipped_with_the_reason(store):
-    plan = store.plan("clinical", method={**METHOD_DEFAULTS["clinical"], "family": "clinical", "columns": ["sex"]})
+    plan = store.plan("clinical", method={**METHODS["clinical"].defaults, "family": "clinical", "columns": ["sex"]})
     folder = store.predict(plan, ClinicalColumns(to_units(store.frame, "patient"), ["sex"]))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["written"] == {}

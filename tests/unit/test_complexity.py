@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.jobs.complexity import measure_complexity
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.store.tables import read_numbers
 from mirrorflow.tables.complexity import MEASURES, complexity_table, shown
@@ -47,12 +47,12 @@ def test_every_stage_is_measured(subject):
         assert 0.01 < found["peak_memory_gb"] < 100
 
 
-@pytest.mark.parametrize("family", [name for name, method in METHOD_DEFAULTS.items() if "network" in method])
+@pytest.mark.parametrize("family", NETWORKS)
 def test_supervised_methods_are_counted_at_their_default_size(family):
     assert stages_of(family) == ["downstream"]
-    genes = SMALL.genes if "rna" in METHOD_DEFAULTS[family]["inputs"] else 0
+    genes = SMALL.genes if "rna" in METHODS[family].inputs else 0
     sets = tuple((gene,) for gene in range(SMALL.genes))
-    network = build_network(family, Sizes(SMALL.patch_dim, genes, 2, sets), METHOD_DEFAULTS[family]["network"], seed=0)
+    network = build_network(family, Sizes(SMALL.patch_dim, genes, 2, sets), METHODS[family].settings["network"], seed=0)
     found = count(family, "downstream", SMALL)
     assert found["parameters_m"] * 1e6 == sum(parameter.numel() for parameter in network.parameters())
     assert found["gflops"] > 0

@@ -118,7 +118,7 @@ def predict(plan: Plan, folder: Path, inner: list[Numbers] | None = None) -> dic
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     method = Scripted({"all, inner fold 0": [4, 8, 2, 8], "all, inner fold 1": [4, 4, 8, 6]})
-    monkeypatch.setitem(predictors.PREDICTORS, "mirror", method)
+    monkeypatch.setattr(predictors, "_head", method)
     return method
 
 

@@ -4,19 +4,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.errors import ConfigError
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.models.layers import GatedAttentionPooling, masked_mean
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.models.survpath import PathwayTokens
 
-NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
 SIZES = Sizes(patch_dim=5, gene_count=7, outputs=3, gene_sets=((0, 1, 2), (3,), (2, 4, 5, 6)))
 SMALL = {"width": 32, "attention_width": 8, "heads": 4, "layers": 2, "latents": 4, "fusion_width": 4, "dropout": 0.25}
 
 
 def small(family: str, seed: int = 0, **changes: object) -> SupervisedNetwork:
-    settings = {key: SMALL.get(key, value) for key, value in METHOD_DEFAULTS[family]["network"].items()}
+    settings = {key: SMALL.get(key, value) for key, value in METHODS[family].settings["network"].items()}
     return build_network(family, SIZES, settings | changes, seed).eval()
 
 
@@ -71,7 +70,7 @@ def test_every_weight_and_every_real_input_gets_a_gradient(family):
         assert constant or (parameter.grad is not None and parameter.grad.abs().sum() > 0), name
     assert (patches.grad[mask].abs().sum(1) > 0).all()
     assert (patches.grad[~mask] == 0).all()
-    if "rna" in METHOD_DEFAULTS[family]["inputs"]:
+    if "rna" in METHODS[family].inputs:
         assert (genes.grad.abs() > 0).any(0).all()
     else:
         assert genes.grad is None

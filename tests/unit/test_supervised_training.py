@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mirrorflow.config import METHOD_DEFAULTS
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.metrics import c_index
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.objective import loss_on, to_prediction
@@ -16,8 +16,7 @@ from mirrorflow.probes.task import SurvivalPrediction, Targets
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.supervised import SupervisedSettings, Units, predict_units, train_supervised
 
-NETWORKS = [name for name, method in METHOD_DEFAULTS.items() if "network" in method]
-SEES_RNA = [name for name in NETWORKS if "rna" in METHOD_DEFAULTS[name]["inputs"]]
+SEES_RNA = [name for name in NETWORKS if "rna" in METHODS[name].inputs]
 SMALL = {"width": 32, "attention_width": 16, "heads": 4, "layers": 1, "latents": 4, "fusion_width": 6}
 TRAIN, COUNT, CLASSES = 72, 120, 3
 FAST = SupervisedSettings(epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", seed=3)
@@ -26,7 +25,7 @@ BINS = 4
 
 def build(family: str, outputs: int = CLASSES, seed: int = 0) -> SupervisedNetwork:
     sizes = Sizes(6, 5, outputs, gene_sets=((0, 1), (1, 2, 3), (4,)))
-    settings = {key: SMALL.get(key, value) for key, value in METHOD_DEFAULTS[family]["network"].items()}
+    settings = {key: SMALL.get(key, value) for key, value in METHODS[family].settings["network"].items()}
     return build_network(family, sizes, settings | {"dropout": 0.1}, seed)
 
 

@@ -5,7 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.models.families import FAMILIES, build_network
+from mirrorflow.methods import PRETRAINED_FAMILIES
+from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.tangle import GatedAttentionPool, Tangle, TangleSettings
 from mirrorflow.training.pretraining import PretrainSettings, pretrain
 from mirrorflow.training.retrieval import retrieval_report
@@ -80,9 +81,9 @@ def test_training_finds_the_planted_pairs():
     assert report["slide_to_rna_recall@1"] > 0.5
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PRETRAINED_FAMILIES)
 def test_a_familys_network_follows_from_the_seed_alone(family):
-    settings = FAMILIES[family].settings(patch_dim=4, gene_count=6, width=48, tokens=4)
+    settings = family_of(family).settings(patch_dim=4, gene_count=6, width=48, tokens=4)
     before = torch.random.get_rng_state()
     first, second, other = (build_network(family, settings, seed).state_dict() for seed in (5, 5, 6))
     assert torch.equal(torch.random.get_rng_state(), before)

@@ -8,6 +8,8 @@ import yaml
 from snakemake.utils import update_config
 
 from mirrorflow.config import resolve
+from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.tables.results import published_key
 from runner import ROOT, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
@@ -34,8 +36,7 @@ def said_with_cptac(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def published_names() -> dict[str, str]:
     """Our names of methods and those of resources/published_results.csv."""
-    names = pd.read_csv(ROOT / "resources" / "names.tsv", sep="\t").query("kind == 'method'")
-    return dict(zip(names["name"], names["published"], strict=True))
+    return published_key(read_text_sheet(ROOT / "resources" / "names.tsv"), "method")
 
 
 def test_every_published_cell_is_listed(said: str) -> None:

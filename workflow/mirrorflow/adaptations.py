@@ -102,8 +102,6 @@ def _method_problems(
         if name not in able:
             what = "is not pretrained: it has no encoders to freeze" if name in known else "is no method of this run"
             yield f"{where}.methods: {name!r} {what} (pretrained here: {', '.join(able) or 'none'})"
-        elif not {"slides", "rna"} <= set(known[name]["inputs"]):
-            yield f"{where}.methods: {name!r} is run on {', '.join(known[name]['inputs'])}; it takes slides and rna"
         elif "selection" in known[name]:
             yield f"{where}.methods: {name!r} has a gene selection of its own; adapt the method without one"
         elif source not in known[name].get("cohorts", [source]):

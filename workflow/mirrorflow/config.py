@@ -11,18 +11,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from mirrorflow import adaptations
 from mirrorflow.datasets import with_downloads
 from mirrorflow.errors import ConfigError
+from mirrorflow.methods import PRETRAINED_FAMILIES, method_of, with_settings_of_methods
+from mirrorflow.resources import read_yaml
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The fast form of the safe loader where it was built: every job of a cluster reads the schema."""
 
 PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
     "honest": {
@@ -73,7 +71,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = with_downloads(config)
     config["protocols"] = {name: _protocol(name, keys) for name, keys in config["protocols"].items()}
     config["protocols"] |= habit_protocols(config)
-    config["methods"] = {name: _method(name, entry or {}) for name, entry in config["methods"].items()}
+    config["methods"] = {name: method_of(name).resolved(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
     config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, HABIT)
@@ -82,8 +80,8 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_schema() -> dict[str, Any]:
-    """The schema of the config, as a mapping."""
-    return yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=LOADER)
+    """The schema of the config, as a mapping; the settings that methods describe themselves are in it."""
+    return with_settings_of_methods(read_yaml(SCHEMA))
 
 
 def _errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[ValidationError]:
@@ -216,93 +214,6 @@ def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-BOTH_TASKS = ["subtyping", "survival"]
-SUPERVISED_TRAINING: dict[str, Any] = {
-    "epochs": 20,
-    "batch_size": 16,
-    "learning_rate": 2e-4,
-    "weight_decay": 1e-5,
-    "tokens": 2048,
-    "schedule": "cosine",
-    "warmup_epochs": 1,
-    "min_steps": 0,
-    "label_smoothing": 0.0,
-    "alpha": 0.0,
-    "feature_scaling": "train",
-    "precision": "auto",
-    "cache_gb": 4.0,
-}
-"""Ours: the papers' tables name no settings of these methods."""
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mirror": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
-    "tangle": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS},
-    "majority": {"inputs": [], "tasks": BOTH_TASKS},
-    "clinical": {
-        "inputs": ["clinical"],
-        "tasks": BOTH_TASKS,
-        "columns": ["age", "sex", "stage"],
-        "C": 1.0,
-        "components": 50,
-        "alpha": 1.0,
-    },
-    "linear": {"inputs": ["slides"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
-    "rna-linear": {"inputs": ["rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
-    "concat-linear": {"inputs": ["slides", "rna"], "tasks": BOTH_TASKS, "pooling": "mean", "C": 0.01},
-    "cox": {"inputs": ["slides", "rna"], "tasks": ["survival"], "pooling": "mean", "components": 50, "alpha": 200.0},
-    "abmil": {
-        "inputs": ["slides"],
-        "tasks": BOTH_TASKS,
-        "train": SUPERVISED_TRAINING,
-        "network": {"width": 512, "attention_width": 256, "dropout": 0.25},
-    },
-    "ilra-mil": {
-        "inputs": ["slides"],
-        "tasks": BOTH_TASKS,
-        "train": SUPERVISED_TRAINING,
-        "network": {"width": 256, "heads": 8, "layers": 2, "latents": 64, "dropout": 0.25},
-    },
-    "porpoise": {
-        "inputs": ["slides", "rna"],
-        "tasks": BOTH_TASKS,
-        "train": SUPERVISED_TRAINING,
-        "network": {"width": 256, "attention_width": 256, "fusion_width": 32, "dropout": 0.25, "l1": 1e-4},
-    },
-    "survpath": {
-        "inputs": ["slides", "rna"],
-        "tasks": BOTH_TASKS,
-        "train": SUPERVISED_TRAINING,
-        "network": {"width": 256, "dropout": 0.25},
-        "gene_sets": None,
-    },
-}
-FAMILIES = {"rna-linear": "linear", "concat-linear": "linear"}
-PRETRAINED_FAMILIES = ("mirror", "tangle")
-"""Families that are pretrained without labels, embedded, then probed."""
-
-
-def _method(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    base = name.split("--")[0]
-    if base not in METHOD_DEFAULTS:
-        known = ", ".join(METHOD_DEFAULTS)
-        message = f"methods.{name}: unknown method {base!r}; known: {known} (variants: <method>--<variant>)"
-        raise ConfigError(message)
-    defaults = copy.deepcopy(METHOD_DEFAULTS[base])
-    method: dict[str, Any] = {"family": FAMILIES.get(base, base), **defaults, **entry}
-    for key in ("train", "network"):
-        _check_keys(f"methods.{name}.{key}", entry.get(key, {}), defaults.get(key, {}))
-        if key in defaults:
-            method[key] = {**defaults[key], **entry.get(key, {})}
-    return method
-
-
-def _check_keys(where: str, entry: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse settings that this method does not have, though another does."""
-    if unknown := [key for key in entry if key not in known]:
-        has = f"this method has {', '.join(known)}" if known else "this method has none of them"
-        message = f"{where}: {', '.join(unknown)}: {has}"
-        raise ConfigError(message)
-
-
 def _fill_gene_sets(config: Mapping[str, Any]) -> None:
     """Gene sets of the methods that need them: their own file, else that of the gene selection; none is an error."""
     for name, method in config["methods"].items():
@@ -328,7 +239,7 @@ def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
 def _check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     problems = list(_reference_problems(config, raw))
     for name, entry in config["methods"].items():
-        problems += _method_problems(f"methods.{name}", entry)
+        problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
@@ -344,10 +255,8 @@ def _reference_problems(config: Mapping[str, Any], raw: Mapping[str, Any]) -> It
         yield f"evaluation.reference: {named!r} is no method of this run (there: {', '.join(config['methods'])})"
 
 
-def _method_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+def _pretrain_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     family = entry["family"]
-    if "pretrain" in entry and family not in PRETRAINED_FAMILIES:
-        yield f"{where}.pretrain: {family} is not pretrained; only {', '.join(PRETRAINED_FAMILIES)} are"
     for key in sorted(set(entry.get("pretrain", {})) & _strange_keys(family)):
         yield f"{where}.pretrain.{key}: no setting of {family}"
 
@@ -361,8 +270,6 @@ def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, An
             yield f"methods.{name}.{key}: {', '.join(unknown)}: the run has {', '.join(sorted(known))}"
     if "selection" not in entry:
         return
-    if "rna" not in entry["inputs"]:
-        yield f"methods.{name}.selection: {entry['family']} sees no genes"
     if entry.get("gene_sets", "random") != "random":
         yield f"methods.{name}.selection: the genes are those of the method's gene_sets; set these instead"
     selection = selection_of(config, name)

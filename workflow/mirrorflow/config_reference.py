@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mirrorflow.config import METHOD_DEFAULTS, PROTOCOL_PRESETS, SUPERVISED_TRAINING, load_schema
+from mirrorflow.config import PROTOCOL_PRESETS, load_schema
+from mirrorflow.methods import METHODS, SUPERVISED_TRAINING
 
 HEAD = """# Config reference
 
@@ -68,8 +69,9 @@ def _presets() -> str:
 
 def _methods() -> str:
     """Defaults of every method, and what the keys of ``train`` and ``network`` mean."""
-    lines = ["## Defaults of the methods", "", "| method | settings |", "| --- | --- |"]
-    lines += [f"| {name} | {_settings(method)} |" for name, method in METHOD_DEFAULTS.items()]
+    lines = ["## Defaults of the methods", "", "Written from `methods.yaml` beside this file.", ""]
+    lines += ["| method | settings | source |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {_settings(method.defaults)} | {method.source} |" for name, method in METHODS.items()]
     lines += ["", "`train` and `network` of the supervised methods:", "", "| key | default | what it is |"]
     lines.append("| --- | --- | --- |")
     root = load_schema()

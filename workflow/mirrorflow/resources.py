@@ -7,8 +7,20 @@ the rules that read it, a checkout that moved or whose files are new re-runs non
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 RESOURCES = Path(__file__).parents[2] / "resources"
+METHODS_FILE = Path(__file__).parents[2] / "config" / "methods.yaml"
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast form of the safe loader where it was built: every job of a cluster reads schema and methods."""
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file that comes with mirrorflow holds."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
 
 
 @lru_cache

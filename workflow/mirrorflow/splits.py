@@ -119,6 +119,15 @@ def training_edges(cohort: pd.DataFrame, fold: Fold, bins: int, scope: str) -> n
     return survival_bin_edges(frame["time_days"].to_numpy(float), frame["event"].to_numpy(float) == 1, bins)
 
 
+def survival_bin_ends(edges: np.ndarray, train_times: np.ndarray) -> np.ndarray:
+    """Days [bin] at which the bins of ``edges`` end: the last, open one at the longest of ``train_times``.
+
+    These are the times [patient] of all of the fold's training patients, also where a method is fitted on a k-shot set
+    of them: the time axis of a curve is the fold's, whoever was fitted on.
+    """
+    return np.append(edges[1:-1], train_times.max())
+
+
 def training_units(units: pd.DataFrame, fold: Fold, task: str) -> pd.DataFrame:
     """Units of the fold's training patients that can take part in ``task``."""
     return units[units["patient"].isin(fold.train) & eligible(units, task)]

@@ -20,7 +20,7 @@ rule measure_complexity:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         settings=config["complexity"],
     script:
         "../scripts/measure_complexity.py"

@@ -42,7 +42,7 @@ rule draw_figures:
         runtime=growing(20),
     params:
         version=versions.REPORT,
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         methods=list(config["methods"]),
         rna_clip=config["expression"]["clip"],
     script:

@@ -60,7 +60,7 @@ rule make_sensitivity:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         cases=pretrained_cases(),
     script:
         "../scripts/make_sensitivity.py"

@@ -55,7 +55,7 @@ rule make_results:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         config=settings_compared(config),
     script:
         "../scripts/make_results.py"
@@ -86,7 +86,7 @@ rule make_main_table:
         runtime=growing(10),
     params:
         version=versions.TABLES,
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         title=lambda wildcards: MAIN_TITLES[wildcards.task],
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
@@ -121,7 +121,7 @@ rule make_further_table:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         title=lambda wildcards: further_table(wildcards.table).title,
         methods=list(config["methods"]),
         titles={name: entry["title"] for name, entry in config["cohorts"].items() if "title" in entry},
@@ -154,7 +154,7 @@ rule make_optimism:
         runtime=growing(60),
     params:
         version=versions.METRICS,
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         habits={
             **{name.removeprefix(HABIT): name for name in HABITS},
             "all together": (config["evaluation"]["optimism"] or {}).get("against"),

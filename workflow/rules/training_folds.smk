@@ -59,7 +59,7 @@ rule make_training_folds:
     params:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
-        names=resource_digest("names.tsv"),
+        names=names_digest(),
         cases=training_folds_cases(),
     script:
         "../scripts/make_training_folds.py"

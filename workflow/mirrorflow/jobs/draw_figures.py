@@ -20,6 +20,7 @@ from mirrorflow.jobs.gene_figures import gene_tasks
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.tables.results import published_key
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,4 @@ def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
 
 
 def _method_titles(names: str) -> dict[str, str]:
-    sheet = read_text_sheet(names)
-    mine = sheet[sheet["kind"] == "method"]
-    return dict(zip(mine["name"], mine["title"], strict=True))
+    return published_key(read_text_sheet(names), "method", "title")

@@ -1,4 +1,4 @@
-"""Methods as functions of vectors and targets: one entry of :data:`PREDICTORS` a family."""
+"""Methods as functions of what they see and of a question, found by family (config/methods.yaml)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from mirrorflow import versions
-from mirrorflow.config import PRETRAINED_FAMILIES
-from mirrorflow.errors import InputError
 from mirrorflow.jobs.questions import Question
 from mirrorflow.jobs.representations import FoldVectors
+from mirrorflow.methods import PRETRAINED_FAMILIES
 from mirrorflow.metrics import accuracy, c_index, confusion
-from mirrorflow.probes import classical
-from mirrorflow.probes.covariates import TARGETS
-from mirrorflow.probes.task import EpochRule, Prediction, Scorer, SubtypePrediction, Targets
+from mirrorflow.modules import part_of
+from mirrorflow.probes.task import Asked, EpochRule, Prediction, Scorer, SubtypePrediction, Targets
 
 Predictor = Callable[[Any, Question, Mapping[str, Any], EpochRule], Prediction]
 """Takes what the method's representation gives for a question (:class:`FoldVectors`, or bags)."""
@@ -51,40 +49,11 @@ def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], r
     return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, rule)
 
 
-def _majority(vectors: FoldVectors, question: Question, _method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
-    count = len(question.evaluation)
-    if question.edges is None:
-        return classical.predict_majority(question.train, count, len(question.classes))
-    return classical.predict_everyone_alike(question.train, count, question.edges)
-
-
-def _linear(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
-    train, evaluation = vectors.train[0], vectors.evaluation[0]
-    if question.edges is None:
-        return classical.predict_logistic(train, evaluation, question.train, len(question.classes), method["C"])
-    return classical.predict_hazards(train, evaluation, question.train, len(question.edges) - 1, method["C"])
-
-
-def _cox(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
-    return classical.predict_cox(
-        vectors.train[0],
-        vectors.evaluation[0],
-        question.train,
-        question.edges,  # type: ignore[arg-type]
-        components=method["components"],
-        alpha=method["alpha"],
-    )
-
-
-def _clinical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
-    if not vectors.train.shape[2]:
-        has = [str(name) for name in question.train.units if name not in TARGETS]
-        message = (
-            f"none of the columns {', '.join(method['columns'])} is known in this cohort, which has {', '.join(has)}; "
-            "name others under the method's `columns:`"
-        )
-        raise InputError(message)
-    return (_linear if question.edges is None else _cox)(vectors, question, method, rule)
+def _classical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
+    """The family's module in :mod:`mirrorflow.probes`; of the evaluation units it is given their vectors alone."""
+    asked = Asked(len(question.classes), question.bin_ends)
+    predict = part_of("probes", method["family"], "predict")
+    return predict(vectors.train[0], vectors.evaluation[0], question.train, asked, method)
 
 
 def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
@@ -101,20 +70,15 @@ def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], rule: E
     return adapt_and_predict(inputs, question, method, rule)
 
 
-PREDICTORS: dict[str, Predictor] = {
-    **dict.fromkeys(PRETRAINED_FAMILIES, _head),
-    "majority": _majority,
-    "linear": _linear,
-    "cox": _cox,
-    "clinical": _clinical,
-}
-
-
 def predictor_of(method: Mapping[str, Any]) -> Predictor:
-    """What fits and predicts a method: its family's, the training loop of the supervised ones, or adaptation."""
+    """What fits and predicts a method: adaptation, the linear head of the pretrained ones, the training loop of the
+    supervised ones, or its family's own function.
+    """
     if "adapt" in method:
         return _adapted
-    return _supervised if "train" in method else PREDICTORS[method["family"]]
+    if method["family"] in PRETRAINED_FAMILIES:
+        return _head
+    return _supervised if "train" in method else _classical
 
 
 def version_of(method: Mapping[str, Any]) -> int:

@@ -18,7 +18,7 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.jobs.paired import PairedUnits, load_paired
 from mirrorflow.jobs.processes import Call, run_spread
-from mirrorflow.models.families import FAMILIES, build_network
+from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
@@ -136,7 +136,7 @@ def split_settings(
     Raises ConfigError naming a key that neither knows, with the closest one that exists.
     """
     ours = {"patch_dim", "gene_count", "seed"}
-    of_model = {field.name for field in dataclasses.fields(FAMILIES[family].settings)} - ours
+    of_model = {field.name for field in dataclasses.fields(family_of(family).settings)} - ours
     of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
     known = of_model | of_training
     for key in settings:
@@ -145,7 +145,7 @@ def split_settings(
             message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
             raise ConfigError(message)
     return (
-        FAMILIES[family].settings(
+        family_of(family).settings(
             patch_dim=patch_dim,
             gene_count=gene_count,
             **{key: value for key, value in settings.items() if key in of_model},

@@ -103,6 +103,8 @@ class Question:
     evaluation: Targets
     classes: list[str]
     edges: np.ndarray | None
+    bin_ends: np.ndarray | None
+    """Days [bin] at which the bins end, of all the fold's training units; None for subtyping, as ``edges``."""
     k_real: int | None
     lost: list[str]
 
@@ -130,15 +132,16 @@ class Questioner:
             message = "the cohort has no labels: subtyping needs a `label` for some patients"
             raise InputError(message)
         _check_sides(train, evaluation, f"{task}, fold {number}")
-        edges = None
+        edges = ends = None
         if task == "survival":
             edges = folding.training_edges(self.frame, fold, self.plan.bins, protocol["survival_bins"])
+            ends = _bin_ends(edges, train)
         kept = evaluation if protocol["evaluate_all"] else _published_loss(evaluation, self.classes)
         lost = sorted(set(evaluation["unit"]) - set(kept["unit"]))
         for setting, chosen, k_real in self._settings(train, task, number):
             known, asked = self._targets(chosen, edges), self._targets(kept, edges)
             for seed in self.plan.seeds:
-                yield Question(task, number, setting, seed, known, asked, self.classes, edges, k_real, lost)
+                yield Question(task, number, setting, seed, known, asked, self.classes, edges, ends, k_real, lost)
 
     def inner_question(self, question: Question, inner: int) -> Question:
         """The same question put to an inner fold of the training patients, bins by its own training part.
@@ -148,15 +151,17 @@ class Questioner:
         fold = self.inner_folds[inner][question.fold]
         train, evaluation = self._sides(fold, question.task)
         _check_sides(train, evaluation, question.task)
-        edges = None
+        edges = ends = None
         if question.edges is not None:
             edges = folding.training_edges(self.frame, fold, self.plan.bins, "fold")
+            ends = _bin_ends(edges, train)
         return replace(
             question,
             setting=f"{question.setting}, inner fold {inner}",
             train=self._targets(train, edges),
             evaluation=self._targets(evaluation, edges),
             edges=edges,
+            bin_ends=ends,
             lost=[],
         )
 
@@ -188,6 +193,10 @@ def _check_sides(train: pd.DataFrame, evaluation: pd.DataFrame, where: str) -> N
     if train.empty or evaluation.empty:
         message = f"{where}: {len(train)} training and {len(evaluation)} evaluation units"
         raise InputError(message)
+
+
+def _bin_ends(edges: np.ndarray, train: pd.DataFrame) -> np.ndarray:
+    return folding.survival_bin_ends(edges, train["time_days"].to_numpy(float))
 
 
 def _published_loss(evaluation: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

@@ -1,13 +1,15 @@
-"""Self-supervised families by name: what shapes a network, and the network. A new one is one line here."""
+"""Self-supervised families by name: what shapes a network, and the network.
+
+A family is a module of this package, named after it, with ``SETTINGS`` (a frozen dataclass) and ``NETWORK`` (the
+:class:`~mirrorflow.models.paired.PairedNetwork` that it shapes).
+"""
 
 from typing import Any, NamedTuple
 
 import torch
 
-from mirrorflow.models.mirror import Mirror
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.models.settings import MirrorSettings
-from mirrorflow.models.tangle import Tangle, TangleSettings
+from mirrorflow.modules import part_of
 
 
 class Family(NamedTuple):
@@ -17,14 +19,13 @@ class Family(NamedTuple):
     network: type[PairedNetwork]
 
 
-FAMILIES: dict[str, Family] = {
-    "mirror": Family(MirrorSettings, Mirror),
-    "tangle": Family(TangleSettings, Tangle),
-}
+def family_of(name: str) -> Family:
+    """The family of a name. Raises ConfigError where there is no such module."""
+    return Family(part_of("models", name, "SETTINGS"), part_of("models", name, "NETWORK"))
 
 
 def build_network(family: str, settings: Any, seed: int) -> PairedNetwork:
     """A freshly initialised network; the same for the same seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return FAMILIES[family].network(settings)
+        return family_of(family).network(settings)

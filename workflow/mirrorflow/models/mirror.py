@@ -217,3 +217,6 @@ def _rna_retention(s: MirrorSettings) -> RnaRetention:
 
 def _style(s: MirrorSettings) -> StyleEncoder:
     return StyleEncoder(s.width, s.style_widths, stochastic="style" in s.losses)
+
+
+SETTINGS, NETWORK = MirrorSettings, Mirror

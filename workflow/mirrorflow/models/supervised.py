@@ -4,7 +4,6 @@ A method is a module of this package, named after its family (``ilra-mil`` -> ``
 ``build(sizes, **settings)`` that returns a :class:`SupervisedNetwork`.
 """
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
+from mirrorflow.modules import part_of
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def build_network(family: str, sizes: Sizes, settings: Mapping[str, Any], seed: 
 
     Raises ConfigError for settings that the method does not have.
     """
-    module = importlib.import_module(f"mirrorflow.models.{family.replace('-', '_')}")
-    known = [name for name in inspect.signature(module.build).parameters if name != "sizes"]
+    build = part_of("models", family, "build")
+    known = [name for name in inspect.signature(build).parameters if name != "sizes"]
     if unknown := sorted(set(settings) - set(known)):
         message = f"{family}: network has no setting {', '.join(unknown)}; it has {', '.join(known)}"
         raise ConfigError(message)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return module.build(sizes, **settings)
+        return build(sizes, **settings)

@@ -134,3 +134,6 @@ class Tangle(PairedNetwork):
 
 def _layer(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout)]
+
+
+SETTINGS, NETWORK = TangleSettings, Tangle

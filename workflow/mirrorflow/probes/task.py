@@ -39,6 +39,17 @@ def survival_targets(units: pd.DataFrame, edges: np.ndarray) -> Targets:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked about the evaluation units: a probability for each class, or survival at the end of each bin.
+
+    bin_ends: days [bin] (:func:`mirrorflow.splits.survival_bin_ends`); None where classes are asked for.
+    """
+
+    n_classes: int
+    bin_ends: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class SubtypePrediction:
     """Probabilities [unit, class]; rows add up to 1. ``epoch`` is the reported one, None without epochs."""
 

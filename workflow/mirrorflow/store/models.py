@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mirrorflow.errors import InputError
-from mirrorflow.models.families import FAMILIES
+from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.files import write_text, written_whole
@@ -86,7 +86,7 @@ def load_model(folder: Path) -> StoredModel:
         raise InputError(message)
     made_with = json.loads(stored)
     tensors = load_file(path)
-    family = FAMILIES[made_with.get("family", "mirror")]
+    family = family_of(made_with.get("family", "mirror"))
     network = family.network(family.settings(**made_with["model"]))
     network.load_state_dict(
         {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}

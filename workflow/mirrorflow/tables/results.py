@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.adaptations import ADAPTED
+from mirrorflow.methods import METHODS
 
 CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
@@ -22,9 +23,13 @@ NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPA
 
 
 def published_key(names: pd.DataFrame, kind: str, column: str = "published") -> dict[str, str]:
-    """Path name -> published label (or ``title``) of one kind (cohort, method, ...) from resources/names.tsv."""
+    """Path name -> published label (or ``title``) of one kind (cohort, method, ...).
+
+    names: resources/names.tsv. It has no line for a method of config/methods.yaml, whose entry says both.
+    """
+    own = {name: str(getattr(method, column)) for name, method in METHODS.items()} if kind == "method" else {}
     mine = names[names["kind"] == kind]
-    return dict(zip(mine["name"], mine[column], strict=True))
+    return own | dict(zip(mine["name"], mine[column], strict=True))
 
 
 def published_place(cohort: str, setting: str) -> tuple[str, str]:

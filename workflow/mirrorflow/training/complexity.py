@@ -1,6 +1,6 @@
 """What a network costs: parameters, operations, samples a second, memory (section V-D of MIRROR's paper).
 
-A method is one line of :data:`SUBJECTS`.
+Every network of config/methods.yaml is measured at its default size.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mirrorflow.config import METHOD_DEFAULTS
-from mirrorflow.models.families import FAMILIES
+from mirrorflow.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
+from mirrorflow.models.families import family_of
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
@@ -51,7 +51,7 @@ Builder = Callable[[Dimensions], dict[str, Stage]]
 
 def pretrained(family: str, sizes: Dimensions, **settings: Any) -> dict[str, Stage]:
     """A self-supervised family: the network it is pretrained as, and its encoders with a linear head."""
-    made = FAMILIES[family]
+    made = family_of(family)
     shape = {"patch_dim": sizes.patch_dim, "gene_count": sizes.genes, "width": sizes.width, "tokens": sizes.tokens}
     network = made.network(made.settings(**shape, **settings))
     downstream = DownstreamModel(network)
@@ -61,12 +61,12 @@ def pretrained(family: str, sizes: Dimensions, **settings: Any) -> dict[str, Sta
     }
 
 
-def supervised(family: str, sizes: Dimensions) -> dict[str, Stage]:
+def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     """A network from patches and genes to the logits of two classes, trained as a whole; the method's default size.
 
     Pathways (survpath): 50 groups of equal size that share no gene.
     """
-    defaults = METHOD_DEFAULTS[family]
+    family, defaults = METHODS[method].family, METHODS[method].defaults
     gene_sets = tuple(tuple(range(start, sizes.genes, PATHWAYS)) for start in range(min(PATHWAYS, sizes.genes)))
     genes = sizes.genes if "rna" in defaults["inputs"] else 0
     made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), defaults["network"], seed=0)
@@ -86,12 +86,14 @@ class _WholeBags(nn.Module):
         return self.network(patches, mask, genes)
 
 
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"mirror": {"mirror": {}, "mirror--exact": {"attention": "exact"}}}
+"""Families of which more than the default is measured: family -> name -> settings."""
+
 SUBJECTS: dict[str, Builder] = {
-    "mirror": partial(pretrained, "mirror"),
-    "mirror--exact": partial(pretrained, "mirror", attention="exact"),
-    "tangle": partial(pretrained, "tangle"),
-    **{name: partial(supervised, name) for name, method in METHOD_DEFAULTS.items() if "network" in method},
-}
+    name: partial(pretrained, family, **settings)
+    for family in PRETRAINED_FAMILIES
+    for name, settings in VARIANTS.get(family, {family: {}}).items()
+} | {name: partial(supervised, name) for name in NETWORKS}
 
 
 def count(subject: str, stage: str, sizes: Dimensions) -> dict[str, float]:

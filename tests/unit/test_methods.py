@@ -1,0 +1,312 @@
+"""config/methods.yaml: what an entry gives, what a run may set, and a new method as one module and one entry."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from mirrorflow import config as configs
+from mirrorflow import models, probes
+from mirrorflow.config import PROTOCOL_PRESETS, load_schema, pretrain_settings, resolve
+from mirrorflow.config_reference import reference
+from mirrorflow.errors import ConfigError
+from mirrorflow.jobs import predictors
+from mirrorflow.jobs.cohorts import draw_support, make_splits
+from mirrorflow.jobs.predict import Plan, predict_method
+from mirrorflow.jobs.predictors import predictor_of
+from mirrorflow.jobs.representations import Nothing
+from mirrorflow.methods import METHODS, SUPERVISED_TRAINING, Method, names_digest
+from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.modules import part_of
+from mirrorflow.resources import METHODS_FILE, RESOURCES
+from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.tables import read_text_sheet, write_cohort
+from mirrorflow.tables.results import published_key
+
+ENTRY: dict[str, Any] = {
+    "title": "Toy", "source": "nobody", "kind": "classical", "inputs": ["slides"], "tasks": ["subtyping"],
+}  # fmt: skip
+
+
+def config(**entries: Any) -> dict[str, Any]:
+    """A run of these methods."""
+    cohort = {
+        "slides": {"sheet": "slides.tsv"},
+        "clinical": {"sheet": "patients.tsv"},
+        "expression": "own",
+        "encoders": ["uni"],
+        "features": {"uni": "somewhere"},
+    }
+    sources = {"sources": {"own": {"matrix": "rna.tsv"}}}
+    return {"run": "mine", "cohorts": {"a": cohort}, "expression": sources, "methods": entries}
+
+
+def resolved(**entries: Any) -> dict[str, Any]:
+    """The methods of such a run, as it resolves them."""
+    return resolve(config(**entries))["methods"]
+
+
+def refused(**entries: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        resolved(**entries)
+    return str(caught.value)
+
+
+def test_defaults_are_those_that_stored_predictions_were_made_with():
+    """Frozen before the entries moved to methods.yaml: other values, or another order, would train all anew."""
+    frozen = json.loads((Path(__file__).parent / "resolved_methods.json").read_text())
+    asked: dict[str, Any] = dict.fromkeys(frozen) | {
+        "survpath": {"gene_sets": "random"},
+        "cox--rna": {"inputs": ["rna"], "components": 20},
+        "abmil--small": {"network": {"width": 64}, "train": {"epochs": 3}},
+    }
+    assert json.dumps(resolved(**asked)) == json.dumps(frozen)
+    assert set(METHODS) <= set(frozen)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_its_module_its_source_and_a_comment_for_each_setting(name):
+    method = METHODS[name]
+    part = {"pretrained": "NETWORK", "network": "build", "classical": "predict"}[method.kind]
+    found = part_of("probes" if method.kind == "classical" else "models", method.family, part)
+    assert sys.modules[found.__module__].__doc__
+    assert len(method.source) > 8
+    text = METHODS_FILE.read_text().split(f"\n  {name}:")[1].split("\n\n")[0]
+    settings = [line for line in text.partition("settings:\n")[2].splitlines() if line.strip()]
+    assert [line for line in settings if "#" not in line] == []
+    assert len(settings) == len(set(method.settings) - {"train"})
+
+
+def test_methods_are_named_by_their_entries_and_variants_by_the_table():
+    names = read_text_sheet(RESOURCES / "names.tsv")
+    assert not set(METHODS) & set(names.loc[names["kind"] == "method", "name"])
+    assert published_key(names, "method", "title").items() >= {"cox": METHODS["cox"].title}.items()
+    assert published_key(names, "method")["mirror--alignment"] == "mirror[alignment]"
+    assert published_key(names, "method")["survpath"] == "survpath"
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "said"),
+    [
+        ("concat-linear", {"inputs": ["slides", "rna", "clinical"]}, "inputs: clinical: this method knows slides, rna"),
+        ("mirror--slides", {"inputs": ["slides"]}, "inputs: [slides]: this method takes exactly [slides, rna]"),
+        ("abmil", {"inputs": ["slides", "rna"]}, "inputs: [slides, rna]: this method takes exactly [slides]"),
+        ("clinical", {"inputs": ["rna"]}, "inputs: [rna]: this method takes exactly [clinical]"),
+        ("majority", {"inputs": ["rna"]}, "inputs: [rna]: no setting of majority; it has tasks, cohorts"),
+        ("cox", {"tasks": ["subtyping", "survival"]}, "tasks: subtyping: this method knows survival"),
+        ("linear", {"components": 9}, "components: 9: no setting of linear; it has inputs, tasks, cohorts, enc"),
+        ("linear", {"columns": ["age"]}, "columns: [age]: no setting of linear"),
+        ("linear", {"gene_sets": "random"}, "gene_sets: random: no setting of linear"),
+        ("linear", {"train": {"epochs": 2}}, "train: {epochs: 2}: no setting of linear"),
+        ("abmil", {"C": 1.0}, "C: 1.0: no setting of abmil"),
+        ("abmil", {"selection": {"n_genes": 9}}, "selection: {n_genes: 9}: abmil sees no genes"),
+        ("porpoise", {"gene_sets": "random"}, "gene_sets: random: no setting of porpoise"),
+        ("cox--rna", {"inputs": ["rna"], "pooling": "mean"}, "pooling: mean: cox sees no slides here"),
+        ("rna-linear", {"encoders": ["uni"]}, "encoders: [uni]: rna-linear sees no slides here"),
+        ("clinical", {"encoders": ["uni"]}, "encoders: [uni]: clinical sees no slides here"),
+        ("abmil", {"pretrain": {"width": 8}}, "pretrain: {width: 8}: abmil is not pretrained, only mirror, tangle are"),
+    ],
+)  # fmt: skip
+def test_what_a_method_does_not_have_is_refused_by_name(name, entry, said):
+    assert f"methods.{name}.{said}" in refused(**{name: entry})
+
+
+def test_every_wrong_setting_is_named_at_once():
+    message = refused(linear={"components": 9, "columns": ["age"], "inputs": ["clinical"]})
+    assert [key for key in ("components", "columns", "inputs") if f"methods.linear.{key}: " not in message] == []
+
+
+def test_what_a_method_can_do_is_allowed():
+    found = resolved(
+        **{
+            "cox--slides": {"inputs": ["slides"], "pooling": "mean_std"},
+            "cox--rna": {"inputs": ["rna"], "components": 20},
+            "linear--both": {"inputs": ["rna", "slides"], "encoders": ["uni"], "selection": {"n_genes": 9}},
+            "mirror--survival": {"tasks": ["survival"], "inputs": ["rna", "slides"], "pretrain": {"width": 48}},
+        }
+    )
+    assert found["cox--slides"]["inputs"] == ["slides"]
+    assert found["mirror--survival"]["tasks"] == ["survival"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "deep"}, "toy.kind: deep: allowed are pretrained, network, classical"),
+        ({"inputs": ["smell"]}, "toy.inputs: smell: allowed are slides, rna, clinical"),
+        ({"tasks": ["grading"]}, "toy.tasks: grading: allowed are subtyping, survival"),
+        ({"kind": "pretrained"}, "a pretrained method sees slides and rna"),
+        ({"kind": "network", "inputs": ["rna"]}, "a network slides"),
+        ({"inputs": ["rna", "clinical"]}, "clinical alone"),
+        ({"colour": "red"}, "unknown key colour"),
+        ({"source": None}, "source missing"),
+    ],
+)
+def test_an_entry_that_cannot_be_says_why(changes, said):
+    entry = {key: value for key, value in (ENTRY | changes).items() if value is not None}
+    with pytest.raises(ConfigError, match=r"methods\.yaml: toy") as caught:
+        Method.of_entry("toy", entry, SUPERVISED_TRAINING)
+    assert said in str(caught.value)
+
+
+# A new method: one module, one entry.
+
+MODULE = '''"""Toy: the training shares, sharpened (a method that this test made up)."""
+
+import numpy as np
+
+from mirrorflow.probes.task import SubtypePrediction
+
+
+def predict(train, evaluation, targets, asked, settings):
+    shares = np.bincount(targets.classes, minlength=asked.n_classes) ** settings["sharpness"]
+    return SubtypePrediction(np.tile(shares / shares.sum(), (len(evaluation), 1)))
+'''
+TOY = """
+title: Toy of a test
+source: nobody
+kind: classical
+inputs: []
+tasks: [subtyping]
+settings:
+  sharpness: 2.0
+describes:
+  sharpness: {type: number, minimum: 1, description: "toy: exponent of the shares."}
+"""
+
+
+@pytest.fixture
+def add_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Add a method by its two texts: the entry, and the module in a folder that the package looks in, too."""
+
+    def add(module: str, entry: str) -> None:
+        method = Method.of_entry("toy", yaml.safe_load(entry), SUPERVISED_TRAINING)
+        package = probes if method.kind == "classical" else models
+        (tmp_path / "toy.py").write_text(module)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+        monkeypatch.setitem(METHODS, "toy", method)
+        # Set first, so that what the test imports is forgotten after it.
+        monkeypatch.setitem(sys.modules, f"{package.__name__}.toy", package)
+        del sys.modules[f"{package.__name__}.toy"]
+
+    return add
+
+
+def test_a_method_is_one_module_and_one_entry(add_method, tmp_path):
+    before = names_digest()
+    add_method(MODULE, TOY)
+    method = resolved(toy={"sharpness": 3.0})["toy"]
+    assert method == {"family": "toy", "inputs": [], "tasks": ["subtyping"], "sharpness": 3.0}
+    assert "methods.toy.sharpness: 0 is less than the minimum of 1" in refused(toy={"sharpness": 0})
+    assert "methods.linear.sharpness: 3.0: no setting of linear" in refused(linear={"sharpness": 3.0})
+    assert "| `methods.<name>.sharpness` |  | toy: exponent of the shares. |" in reference()
+    assert published_key(read_text_sheet(RESOURCES / "names.tsv"), "method", "title")["toy"] == "Toy of a test"
+    assert names_digest() != before
+
+    count = 24
+    label = np.array(["a", "b", "b"])[np.arange(count) % 3]
+    cohort = pd.DataFrame(
+        {
+            "patient": [f"P{number:02}" for number in range(count)],
+            "label": label,
+            "time_days": 1.0,
+            "event": 1.0,
+            "site": "s",
+            "slide_ids": [[f"S{number}"] for number in range(count)],
+        }
+    )
+    write_cohort(tmp_path / "cohort.parquet", cohort, ["a", "b"])
+    splits = [str(tmp_path / f"splits_{fold}.csv") for fold in range(2)]
+    make_splits(str(tmp_path / "cohort.parquet"), splits, str(tmp_path / "s.tsv"), kind="random", folder=None, seed=1)
+    support = str(tmp_path / "support.tsv")
+    draw_support(str(tmp_path / "cohort.parquet"), splits, support, unit="patient", shots=[2], bins=4, seed=1)
+    plan = Plan(
+        cohort=str(tmp_path / "cohort.parquet"),
+        splits=splits,
+        support=support,
+        protocol=PROTOCOL_PRESETS["honest"] | {"splits": "random"},
+        tasks=method["tasks"],
+        shots=[2],
+        seeds=[1],
+        bins=4,
+        method=method,
+    )
+    predict_method(plan, Nothing(), str(tmp_path / "p"), str(tmp_path / "p" / "manifest.json"), "toy")
+    rows = read_predictions(tmp_path / "p" / "subtyping" / "fold0.parquet").rows
+    np.testing.assert_allclose(rows.loc[rows["setting"] == "all", "prob_b"], 8 / 9, atol=0.1)
+    np.testing.assert_allclose(rows.loc[rows["setting"] == "2-shot", "prob_b"], 0.5)
+
+
+def test_an_entry_without_its_module_or_its_setting_described_says_what_to_write(add_method):
+    add_method("", TOY)
+    with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `predict`; CONTRIBUTING"):
+        part_of("probes", "toy", "predict")
+    with pytest.raises(ConfigError, match=r"mirrorflow/models/toy\.py is not there"):
+        part_of("models", "toy", "build")
+    add_method(MODULE, TOY.partition("describes:")[0])
+    assert "methods.yaml: toy: settings.sharpness: no method had it before" in refused(toy={})
+
+
+def test_a_pretrained_familys_own_settings_are_its_own(monkeypatch):
+    entry = ENTRY | {
+        "kind": "pretrained",
+        "inputs": ["slides", "rna"],
+        "describes": {"pretrain": {"warmth": {"type": "number", "default": 2.0, "description": "x"}}},
+    }
+    monkeypatch.setitem(METHODS, "toy", Method.of_entry("toy", entry, SUPERVISED_TRAINING))
+    monkeypatch.setattr(configs, "_owners_of_keys", configs._owners_of_keys.__wrapped__)  # what it remembers is older
+    assert load_schema()["$defs"]["pretrain"]["properties"]["warmth"]["x-family"] == "toy"
+    assert pretrain_settings(resolve(config(mirror={})), "mirror").keys().isdisjoint({"warmth"})
+    assert resolve(config(mirror={}))["pretrain"]["warmth"] == 2.0
+
+
+NETWORK = '''"""Toy: the mean patch, in two steps (a network that this test made up)."""
+
+from torch import nn
+
+from mirrorflow.models.layers import masked_mean
+from mirrorflow.models.supervised import SupervisedNetwork
+
+
+class Toy(SupervisedNetwork):
+    def __init__(self, sizes, rank):
+        super().__init__(sizes, rank)
+        self.steps = nn.Sequential(nn.Linear(sizes.patch_dim, rank), nn.Linear(rank, sizes.outputs))
+
+    def logits(self, patches, mask, genes):
+        return self.steps(masked_mean(patches, mask))
+
+
+def build(sizes, *, rank):
+    return Toy(sizes, rank)
+'''
+NETWORK_ENTRY = """
+title: Toy network of a test
+source: nobody
+kind: network
+inputs: [slides]
+tasks: [subtyping]
+settings:
+  train: {epochs: 3}
+  network: {rank: 4}
+describes:
+  network: {rank: {type: integer, minimum: 1, description: "toy: width between the steps."}}
+"""
+
+
+def test_a_network_is_one_module_and_one_entry(add_method):
+    add_method(NETWORK, NETWORK_ENTRY)
+    method = resolved(toy={"network": {"rank": 2}})["toy"]
+    assert method["train"] == SUPERVISED_TRAINING | {"epochs": 3}
+    assert "methods.toy.network.rank: 0 is less than" in refused(toy={"network": {"rank": 0}})
+    network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
+    patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
+    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
+    assert predictor_of(method) is predictors._supervised

@@ -1,0 +1,26 @@
+"""A family's module, found by its name: ``models/<family>.py`` or ``probes/<family>.py`` (``-`` becomes ``_``)."""
+
+import importlib
+from typing import Any
+
+from mirrorflow.errors import ConfigError
+
+
+def part_of(package: str, family: str, name: str) -> Any:
+    """What the module ``mirrorflow/<package>/<family>.py`` calls ``name``.
+
+    Raises ConfigError where there is no such module, or nothing of that name in it.
+    """
+    module = family.replace("-", "_")
+    where = f"mirrorflow.{package}.{module}"
+    missing = f"has no `{name}`"
+    try:
+        found = importlib.import_module(where) if module.isidentifier() else None
+    except ModuleNotFoundError as error:
+        if error.name != where:
+            raise
+        found, missing = None, "is not there"
+    if not hasattr(found, name):
+        message = f"{family}: mirrorflow/{package}/{module}.py {missing}; CONTRIBUTING.md (Adding a method) shows one"
+        raise ConfigError(message)
+    return getattr(found, name)
