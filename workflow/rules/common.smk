@@ -21,6 +21,7 @@ from mirrorflow.config import (
     pretrain_settings,
     resolve,
     selection_of,
+    split_source,
 )
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s

@@ -189,7 +189,7 @@ def selection_settings(wildcards):
 
 def split_folder(wildcards):
     """Folder of split files when the basis reads its folds, else nothing."""
-    return cohort_of(wildcards)["splits"].get(basis_keys(wildcards.basis)["splits"])
+    return split_source(cohort_of(wildcards), basis_keys(wildcards.basis)["splits"])
 
 
 def split_files(wildcards):

@@ -80,6 +80,7 @@ def select_genes(
         "selection": choice.details,
         "labels_seen": len(labels_of),
         "label_patients": labels_of,
+        "outcome_patients": [],  # no method sees an outcome
         "value_patients": [patient for patient in seen if method in SEES_VALUES],
     }
     write_genes(manifest, table, made_with, record)
