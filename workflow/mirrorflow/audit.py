@@ -213,21 +213,21 @@ def audit_inner(
 
 
 def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
-    """Findings that follow from the protocol's keys alone."""
+    """Findings that follow from the protocol's keys alone, as far as it has them."""
     findings = []
-    if protocol["epoch"] == "best_on_evaluation":
+    if protocol.get("epoch") == "best_on_evaluation":
         text = "the reported epoch of the probe is the best one on the evaluation fold"
         findings.append(Finding(LEAK, "epoch", text))
-    if protocol["survival_bins"] == "cohort":
+    if protocol.get("survival_bins") == "cohort":
         text = "survival bins were set with the outcomes of evaluation patients"
         findings.append(Finding(LEAK, "survival_bins", text))
-    if protocol["few_shot_replacement"]:
+    if protocol.get("few_shot_replacement"):
         text = "support sets are drawn with replacement: neither k slides nor k patients"
         findings.append(Finding(WARNING, "few_shot_replacement", text))
-    if protocol["unit"] == "slide":
+    if protocol.get("unit") == "slide":
         text = "the unit is the slide: patients with several slides count several times"
         findings.append(Finding(WARNING, "unit", text))
-    if protocol["probe_features"] == "resampled_dropout":
+    if protocol.get("probe_features") == "resampled_dropout":
         text = "patches are drawn anew at each evaluation: two seeds give different results"
         findings.append(Finding(WARNING, "resampled", text))
     return findings
