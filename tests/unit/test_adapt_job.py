@@ -292,7 +292,7 @@ def test_the_audit_of_a_pair_names_whom_the_encoders_have_seen(pair):
     assert record["cohort"] == "nsclc--from--brca"
     assert record["leaks"] == 0
     seen = {line["what"]: line for line in record["seen"]}
-    line = seen["pretraining on brca and RNA scaler of mirror (phikon, seed1)"]
+    line = seen["pretraining on brca and RNA and patch scaler of mirror (phikon, seed1)"]
     assert (line["patients"], line["of_evaluation"]) == (len(SOURCE_TRAIN), 0)
 
 

@@ -62,6 +62,30 @@ def test_sites_on_both_sides_are_a_warning():
     assert findings[0].examples == ("2",)
 
 
+def test_sites_are_called_what_they_are_and_bare_codes_are_remarked_on():
+    shared = audit_splits([Fold(("A",), ("C",))], {"A": "x", "C": "x"}, {}, site_kind="institutions")
+    assert shared[0].text == "1 of 1 institutions are in train and val"
+    assert audit.audit_site_codes(shared, "institutions", site_preserved=True) == []
+    assert audit.audit_site_codes(shared, "column", site_preserved=True) == []
+    for findings, claimed in ((shared, False), ([], True)):
+        (remark,) = audit.audit_site_codes(findings, "barcode", site_preserved=claimed)
+        assert (remark.level, remark.kind) == (WARNING, "site_codes")
+        assert remark.text.startswith("sites were compared by code only: a code is not a hospital")
+    assert audit.audit_site_codes([], "barcode", site_preserved=False) == []
+
+
+def test_a_third_part_is_held_against_both_others():
+    fold = Fold(("A", "B"), ("C", "A"), ("D", "B", "C"))
+    findings = audit_splits([fold, Fold(("A",), ("C",), ("D",))], {}, {})
+    assert [(f.fold, f.text, f.examples) for f in audit.leaks(findings)] == [
+        (0, "1 patients are in train and val", ("A",)),
+        (0, "1 patients are in train and test", ("B",)),
+        (0, "1 patients are in val and test", ("C",)),
+    ]
+    (overlap,) = [finding for finding in findings if finding.kind == "evaluation_overlap"]
+    assert overlap.examples == ("D",)
+
+
 def test_unknown_sites_are_not_one_shared_site():
     assert audit_splits([Fold(("A",), ("C",))], {"A": "", "C": ""}, {}) == []
 
@@ -93,28 +117,45 @@ def test_overlapping_evaluation_folds_are_a_warning():
 # Genes, protocol, lost units, scaling.
 
 
-def test_genes_chosen_with_evaluation_labels_are_a_leak():
-    findings = audit.audit_genes(CLEAN, [["A", "B"], ["A", "C", "D"]], [])
+def of(*lists: list[str], **counts: object) -> list[dict[str, object]]:
+    """Records of gene manifests that saw these labels."""
+    return [{"label_patients": names, **counts} for names in lists]
+
+
+def test_genes_chosen_with_evaluation_labels_are_a_leak_that_counts_genes_and_labels():
+    findings = audit.audit_genes(CLEAN, of(["A", "B"], ["A", "C", "D"]), [])
     assert found(findings) == {(LEAK, "gene_labels", 1, 1)}
     assert findings[0].examples == ("A",)
+    said = "were chosen with the subtype labels of 3 patients, 1 evaluation patients among them"
+    assert findings[0].text == f"genes {said}"
+    counts = {"genes": 12, "genes_by_reason": {"rfe": 9, "census": 2, "drivers": 1}}
+    assert audit.audit_genes(CLEAN, of([], ["A", "C", "D"], **counts), [])[0].text == f"9 of 12 genes {said}"
 
 
 def test_genes_chosen_without_labels_leak_nothing():
-    assert audit.audit_genes(CLEAN, [[], []], [3]) == []
+    assert audit.audit_genes(CLEAN, of([], []), [3]) == []
+
+
+def test_it_is_always_said_whether_outcomes_chose_genes():
+    none = [record | {"outcome_patients": []} for record in of([], [])]
+    assert audit.outcome_line(none) == "No outcome was used to choose genes."
+    some = [none[0] | {"outcome_patients": ["A", "B"]}, none[1] | {"outcome_patients": ["B"]}]
+    assert audit.outcome_line(some) == "Outcomes of 2 patients were used to choose genes."
+    assert "(1 of 2 gene manifests were made before this was noted)" in audit.outcome_line([none[0], *of([])])
 
 
 @pytest.mark.parametrize(("seen", "text"), [([2, 2], "with 2 labels"), ([1, 2], "with 1 to 2 labels")])
 def test_k_shot_genes_that_saw_more_labels_are_a_warning(seen, text):
     labels = [list(fold.train[:count]) for fold, count in zip(CLEAN, seen, strict=True)]
-    (finding,) = audit.audit_genes(CLEAN, labels, [3])
+    (finding,) = audit.audit_genes(CLEAN, of(*labels), [3])
     assert (finding.level, finding.kind, finding.fold) == (WARNING, "few_shot_gene_labels", None)
     assert text in finding.text
 
 
 def test_k_shot_genes_of_their_own_are_the_ones_that_count():
-    seen = [list(fold.train) for fold in CLEAN]
-    assert audit.audit_genes(CLEAN, seen, [3], [[], []]) == []
-    findings = audit.audit_genes(CLEAN, seen, [], [["A"], ["A"]])
+    seen = of(*(list(fold.train) for fold in CLEAN))
+    assert audit.audit_genes(CLEAN, seen, [3], of([], [])) == []
+    findings = audit.audit_genes(CLEAN, seen, [], of(["A"], ["A"]))
     assert found(findings) == {(LEAK, "gene_labels", 1, 1)}
     assert findings[0].text.startswith("genes of the k-shot settings")
 
@@ -253,7 +294,7 @@ def test_inner_folds_that_hold_evaluation_patients_or_share_patients_are_leaks()
 @pytest.mark.parametrize(("seen", "leaked"), [(["A", "B"], ()), (["A", "C"], ("C",)), (["B", "D"], ("D",))])
 def test_genes_of_an_inner_fold_see_labels_of_its_training_part_alone(seen, leaked):
     inner = [[Fold(("A", "B"), ("C",))]]
-    findings = audit.audit_inner([Fold(("A", "B", "C"), ("D",))], inner, [[seen]])
+    findings = audit.audit_inner([Fold(("A", "B", "C"), ("D",))], inner, [of(seen)])
     assert [(f.kind, f.examples) for f in findings] == [("gene_labels", leaked)] * bool(leaked)
 
 

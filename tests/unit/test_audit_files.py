@@ -8,10 +8,12 @@ import pytest
 
 from mirrorflow.audit import audit_splits, leaks
 from mirrorflow.cli import main
+from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.audit_files import Given, audit_files
 from mirrorflow.splits import Fold, repair_folds
-from mirrorflow.store.tables import read_folds, write_fold
+from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.tables import read_fold, read_folds, write_fold
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
 
@@ -53,7 +55,7 @@ def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys
     sheet.write_text("patient\tsite\tlabel\nA\ts\tx\nB\tt\ty\nC\ts\tx\n")
     assert audit_files(Given(tmp_path, patients=sheet)) == 0
     said = capsys.readouterr().out
-    assert "1 of 2 tissue source sites" in said
+    assert "1 of 2 sites are in train and val (s)" in said
     assert "val has no patient of class y" in said
     sheet.write_text("case\tsite\nA\ts\n")
     with pytest.raises(MirrorflowError, match="no column `patient`"):
@@ -62,6 +64,63 @@ def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys
 
 def test_a_folder_without_split_files_is_refused(tmp_path):
     with pytest.raises(MirrorflowError, match=r"no splits_<k>\.csv"):
+        audit_files(Given(tmp_path))
+
+
+def test_names_of_slides_and_samples_are_those_of_their_patients(tmp_path, capsys):
+    slides = [f"TCGA-AA-000{patient}-01Z-00-DX{slide}.UUID" for patient in "123" for slide in "12"]
+    write_fold(tmp_path / "splits_0.csv", Fold(tuple(slides[:3]), tuple(slides[3:])))
+    assert audit_files(Given(tmp_path)) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 0: 1 patients are in train and val (TCGA-AA-0002)" in said
+    assert "6 names are longer TCGA barcodes, cut to their patient's 12 characters (TCGA-AA-0001-01Z-00-DX1" in said
+    assert "more than once" not in said
+    assert "sites were compared by code only" in said
+
+
+def test_a_sheet_of_slides_says_whose_they_are(tmp_path, capsys):
+    write_fold(tmp_path / "splits_0.csv", Fold(("s1", "s3", "s3"), ("s2", "P9")))
+    sheet = tmp_path / "slides.tsv"
+    sheet.write_text("slide_id\tpatient\ns1\tA\ns2\tA\ns3\tB\n")
+    assert audit_files(Given(tmp_path)) == 0
+    capsys.readouterr()
+    assert main(["audit", "--splits", str(tmp_path), "--slides", str(sheet)]) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 0: 1 patients are in train and val (A)" in said
+    assert "1 patients are listed more than once in train (B)" in said
+    assert "3 names are slides of the sheet, taken for their patients" in said
+    assert "1 names are not in the sheet of slides, taken for patients (e.g. P9)" in said
+    sheet.write_text("slide\tpatient\ns1\tA\n")
+    with pytest.raises(MirrorflowError, match="no column slide_id; the sheet has slide, patient"):
+        audit_files(Given(tmp_path, slides=sheet))
+
+
+def test_a_test_column_is_a_third_part(tmp_path, capsys):
+    (tmp_path / "splits_0.csv").write_text(",train,val,test\n0,A,C,D\n1,B,A,C\n")
+    assert audit_files(Given(tmp_path)) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 0: 1 patients are in train and val (A)" in said
+    assert "leak: fold 0: 1 patients are in val and test (C)" in said
+    audit_files(Given(tmp_path), tmp_path / "mended")
+    assert (tmp_path / "mended" / "splits_0.csv").read_text() == "train,val,test\nB,A,C\n,,D\n"
+    (tmp_path / "splits_0.csv").write_text("train,test\nA,A\n")
+    assert audit_files(Given(tmp_path)) == 1
+    (tmp_path / "splits_0.csv").write_text("train,other\nA,A\n")
+    with pytest.raises(MirrorflowError, match="a split file has train, and val or test or both"):
+        audit_files(Given(tmp_path))
+
+
+def test_folds_go_by_the_number_in_their_names_and_clams_other_files_are_passed_over(tmp_path, capsys):
+    for number, fold in ((1, CLEAN[0]), (10, Fold(("A",), ("A",)))):
+        write_fold(tmp_path / f"splits_{number}.csv", fold)
+    for name in ("splits_1_bool.csv", "splits_1_descriptor.csv"):
+        (tmp_path / name).write_text(",train,val,test\nslide,True,False,False\n")
+    assert audit_files(Given(tmp_path)) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 10: 1 patients" in said
+    assert "2 folds" in said
+    write_fold(tmp_path / "fold1.csv", CLEAN[0])
+    with pytest.raises(MirrorflowError, match="are both of fold 1; keep one"):
         audit_files(Given(tmp_path))
 
 
@@ -92,6 +151,21 @@ def test_a_patient_of_several_val_parts_goes_to_the_smallest():
     mended = repair_folds(folds)
     assert mended[1].val == ("C", "X")
     assert "X" in mended[0].train
+
+
+def test_repaired_files_keep_the_names_that_they_had(tmp_path):
+    write_fold(tmp_path / "splits_3.csv", Fold(("s1", "s3"), ("s2",)))
+    sheet = tmp_path / "slides.tsv"
+    sheet.write_text("slide_id\tpatient\ns1\tA\ns2\tA\ns3\tB\n")
+    assert audit_files(Given(tmp_path, slides=sheet), tmp_path / "mended") == 1
+    assert read_fold(tmp_path / "mended" / "splits_3.csv") == Fold(("s3",), ("s1", "s2"))
+
+
+def test_a_repair_with_test_parts_keeps_val_and_evaluates_everybody_once():
+    folds = [Fold(("A", "E"), ("B", "C"), ("C", "D")), Fold(("B", "D"), ("A",), ("D", "E"))]
+    mended = repair_folds(folds)
+    assert leaks(audit_splits(mended, {}, {})) == []
+    assert mended == [Fold(("A", "E"), ("B",), ("C", "D")), Fold(("B", "C", "D"), ("A",), ("E",))]
 
 
 def test_the_command_offers_and_writes_repaired_files(tmp_path, capsys):
@@ -172,6 +246,83 @@ def test_predictions_alone_show_what_cannot_be_right(tmp_path, capsys):
         assert text in said, text
 
 
+def test_predictions_of_a_number_without_split_file_are_held_against_none(tmp_path, capsys):
+    write_fold(tmp_path / "splits" / "splits_1.csv", CLEAN[0])
+    write_rows(tmp_path / "p" / "fold0.parquet", subtype_rows(0, "A"))
+    write_rows(tmp_path / "p" / "fold1.parquet", subtype_rows(1, "C", "D"))
+    status, said = audited(tmp_path / "p", capsys, splits=tmp_path / "splits")
+    assert status == 0
+    assert "predictions of fold 0 have no split file of that number (there: 1) and were held against none" in said
+    assert "training patients" not in said
+
+
+def test_classes_come_from_the_rows_where_no_sheet_is_given(tmp_path, capsys):
+    write_fold(tmp_path / "splits" / "splits_0.csv", Fold(("A", "B"), ("C", "D")))
+    write_rows(tmp_path / "p" / "fold0.parquet", subtype_rows(0, "A", "C"))
+    _, said = audited(tmp_path / "p", capsys, splits=tmp_path / "splits")
+    assert "1 evaluated patients are training patients: 1 x (A)" in said
+    assert "1 patients of val have no prediction: 1 class unknown (D)" in said
+
+
+HONEST = PROTOCOL_PRESETS["honest"]
+
+
+def write_noted(folder: Path, fold: int, protocol: dict, rows: pd.DataFrame | None = None, **note: object) -> None:
+    """A predictions file of ours with the notes of its setting ``all``."""
+    noted = {"setting": "all", "seed": 0, "lost_units": [], "train_patients": 2} | note
+    rows = subtype_rows(fold, "C") if rows is None else rows
+    notes = {"protocol": protocol, "settings": [noted], "classes": ["x", "y"], "digest": "d"}
+    write_predictions(folder / f"fold{fold}.parquet", rows, notes)
+
+
+def test_our_own_notes_that_are_honest_say_nothing(tmp_path, capsys):
+    write_noted(tmp_path, 0, HONEST, gene_labels=2)
+    assert audited(tmp_path, capsys) == (0, "1 predictions files: 0 leaks, 0 warnings\n")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "note", "said"),
+    [
+        ({"epoch": "best_on_evaluation"}, {}, "leak: all folds: the reported epoch of the probe is the best one on"),
+        ({"survival_bins": "cohort"}, {}, "leak: all folds: survival bins were set with the outcomes of evaluation"),
+        ({"gene_selection": "cohort"}, {"gene_labels": 3}, "leak: fold 0: genes were chosen with 3 subtype labels of"),
+        ({}, {"gene_labels": 3}, "leak: fold 0: genes were chosen with 3 subtype labels, more than the 2 training"),
+        ({"epoch": "nested"}, {"epoch": 3}, "leak: fold 0: all: the epoch was chosen on nothing that the file names"),
+        ({}, {"setting": "3-shot", "gene_labels": 9}, "warning: fold 0: 3-shot: genes were chosen with 9 labels"),
+        ({}, {"lost_units": ["C"]}, "warning: fold 0: all: 1 evaluation units were lost with the last incomplete"),
+    ],
+)
+def test_our_own_notes_tell_what_rows_cannot(tmp_path, capsys, protocol, note, said):
+    write_noted(tmp_path, 0, HONEST | protocol, **note)
+    status, printed = audited(tmp_path, capsys)
+    assert said in printed
+    assert status == int(said.startswith("leak"))
+
+
+def test_lost_units_are_named_by_the_class_that_rows_give_them(tmp_path, capsys):
+    write_noted(tmp_path / "a", 0, HONEST, lost_units=["D"])
+    write_noted(tmp_path / "b", 0, HONEST, subtype_rows(0, "D"))
+    assert (
+        "a: all: 1 evaluation units were lost with the last incomplete batch: 1 x (D)" in audited(tmp_path, capsys)[1]
+    )
+
+
+def test_bins_that_are_the_same_in_every_fold_were_set_by_everybody(tmp_path, capsys):
+    for fold in range(2):
+        write_noted(tmp_path, fold, HONEST, survival_rows(fold, f"P{fold}"), bin_edges_days=[0.0, 5.0])
+    assert "leak: all folds: survival bins are the same in all 2 folds" in audited(tmp_path, capsys)[1]
+    write_noted(tmp_path, 1, HONEST, survival_rows(1, "P1"), bin_edges_days=[0.0, 6.0])
+    assert audited(tmp_path, capsys)[0] == 0
+
+
+def test_what_several_methods_share_stands_once(tmp_path, capsys):
+    for method in "abc":
+        write_noted(tmp_path / method, 0, HONEST | {"unit": "slide"})
+    said = audited(tmp_path, capsys)[1]
+    assert said.count("the unit is the slide") == 1
+    assert "warning: all folds: a and 2 more: the unit is the slide" in said
+
+
 def test_files_that_are_no_predictions_are_refused(tmp_path):
     with pytest.raises(MirrorflowError, match="nothing to audit"):
         audit_files(Given())
@@ -189,7 +340,9 @@ def test_two_codes_of_one_institution_are_one_site(tmp_path, capsys):
     assert audit_files(Given(tmp_path)) == 0
     assert "sites are in train and val" not in capsys.readouterr().out
     audit_files(Given(tmp_path, institutions=table))
-    assert "1 of 1 tissue source sites are in train and val (General)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 1 institutions are in train and val (General)" in said
+    assert "by code only" not in said
     table.write_text("code\tname\nAA\tGeneral\n")
     with pytest.raises(MirrorflowError, match="no column institution, site"):
         audit_files(Given(tmp_path, institutions=table))

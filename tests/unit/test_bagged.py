@@ -25,6 +25,7 @@ from mirrorflow.jobs.supervised import train_and_predict
 from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.splits import Fold
+from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write_sheet
@@ -153,6 +154,15 @@ def test_scaling_is_that_of_the_training_patients(store):
     np.testing.assert_allclose(made.moments[1], patches.std(0), atol=1e-5)
     np.testing.assert_allclose(made.train.genes.mean(0), 0, atol=1e-6)
     assert of_fold(store.inputs(feature_scaling="none")).moments is None
+
+
+def test_bags_and_clinical_columns_say_on_whom_their_scalers_were_fitted(store):
+    everybody = patients_digest(FOLD.train)
+    assert of_fold(store.inputs()).fitted == {"RNA scaler": everybody, "patch scaler": everybody}
+    assert of_fold(store.inputs(rna_scaling="none")).fitted == {"patch scaler": everybody}
+    assert of_fold(store.inputs(feature_scaling="none")).fitted == {"RNA scaler": everybody}
+    columns = ClinicalColumns(store.inputs().units, ["age"])
+    assert of_fold(columns).fitted == {"covariate encoder": everybody}
 
 
 def test_methods_without_expression_read_none(store):

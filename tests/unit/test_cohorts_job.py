@@ -177,6 +177,28 @@ def test_published_folds_are_kept_less_whom_the_cohort_lacks(tmp_path):
     assert read_text_sheet(tmp_path / "summary.tsv")["in_neither"].tolist() == ["2", "2"]
 
 
+def test_repaired_folds_keep_every_patient_once_and_count_whom_they_moved(tmp_path):
+    published = tmp_path / "published"
+    shared = [Fold(("P02", "P00", "P01"), ("P01", "P03")), Fold(("P00", "P03"), ("P01", "P02"))]
+    for number, fold in enumerate(shared):
+        write_fold(published / f"splits_{number}.csv", fold)
+    assert split(tmp_path, people(5), "published", 2, folder=str(published)) == shared
+    assert "moved" not in read_text_sheet(tmp_path / "summary.tsv")
+    mended = split(tmp_path, people(5), "published-repaired", 2, folder=str(published))
+    assert mended[0] == Fold(("P00", "P02"), ("P01", "P03"))
+    assert mended[1] == Fold(("P00", "P01", "P03"), ("P02",))
+    assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "1"]
+
+
+def test_folds_without_shared_patients_are_repaired_to_themselves(tmp_path):
+    published = tmp_path / "published"
+    folds = [Fold(("P03", "P00"), ("P02", "P01")), Fold(("P02", "P01"), ("P03", "P00"))]
+    for number, fold in enumerate(folds):
+        write_fold(published / f"splits_{number}.csv", fold)
+    assert split(tmp_path, people(4), "published-repaired", 2, folder=str(published)) == folds
+    assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["0", "0"]
+
+
 def test_published_folds_of_other_patients_are_refused(tmp_path):
     published = tmp_path / "published"
     write_fold(published / "splits_0.csv", Fold(("P00",), ("ghost",)))

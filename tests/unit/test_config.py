@@ -24,6 +24,7 @@ from mirrorflow.config import (
     resolve,
     selection_of,
     shots_of,
+    split_source,
 )
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
@@ -164,6 +165,21 @@ def test_a_protocol_without_a_preset_says_which_there_are():
     message = refused(minimal(protocols={"mine": {"unit": "slide"}}))
     assert "protocols.mine" in message
     assert "honest, honest-published, paper" in message
+
+
+def test_repaired_splits_are_those_of_a_folder_and_a_basis_of_their_own():
+    raw = minimal(protocols={"honest-published": {"splits": "published-repaired"}, "paper": {}})
+    raw["cohorts"]["a"]["splits"] = {"published": "folder"}
+    config = resolve(raw)
+    assert split_source(config["cohorts"]["a"], "published-repaired") == "folder"
+    assert split_source(config["cohorts"]["a"], "random") is None
+    assert basis_of(config["protocols"]["honest-published"]).startswith("patient-published-repaired-")
+    assert config["protocols"]["paper"]["splits"] == "published"
+    raw["cohorts"]["a"]["splits"] = {"mine": "folder", "x-repaired": "folder"}
+    with pytest.raises(ConfigError) as refused:
+        resolve(raw)
+    assert "protocols.honest-published.splits: 'published-repaired' is not one of" in str(refused.value)
+    assert "cohorts.a.splits.x-repaired: -repaired at the end is for protocols" in str(refused.value)
 
 
 def test_honest_published_differs_from_honest_in_its_splits_alone():

@@ -83,22 +83,27 @@ def test_labels_outcomes_and_values_of_genes_are_told_apart():
         ("genes: expression", 4, 2),
     ]
     assert seen[0].detail == "12 genes, 10 of them chosen"
-    assert findings[0].text == "10 genes were chosen with the outcomes of 1 evaluation patients"
+    assert findings[0].text == (
+        "10 of 12 genes were chosen with the outcomes of 2 patients, 1 evaluation patients among them"
+    )
+
+
+TRAINING, EVERYBODY = evidence.Group("t", frozenset("AB")), evidence.Group("e", frozenset("ABCD"))
 
 
 @pytest.mark.parametrize(("recorded", "found"), [("t", set()), ("e", {(LEAK, "pretraining", 0, 2)})])
-def test_whom_pretraining_saw_is_known_by_the_digest(recorded, found):
-    digests = {"training": "t", "everybody": "e"}
-    findings, seen = evidence.audit_pretraining("m", 0, FOLDS[0], cohort(), recorded, digests)
+def test_whom_a_model_was_fitted_on_is_known_by_the_digest(recorded, found):
+    findings, seen = evidence.audit_fitted("m", 0, "CD", recorded, TRAINING, EVERYBODY, kind="pretraining")
     assert kinds(findings) == found
     assert (seen.patients, seen.of_evaluation) == ((2, 0) if recorded == "t" else (4, 2))
 
 
-def test_a_model_of_other_units_is_a_leak():
-    digests = {"training": "t", "everybody": "e"}
-    findings, seen = evidence.audit_pretraining("m", 0, FOLDS[0], cohort(), "?", digests)
-    assert kinds(findings) == {(LEAK, "pretraining", 0, 0)}
-    assert seen.patients == -1
+@pytest.mark.parametrize(("recorded", "said"), [("?", "was fitted on others"), (None, "has no record of whom")])
+def test_a_model_of_other_units_or_of_nobody_knows_whom_is_a_leak(recorded, said):
+    findings, seen = evidence.audit_fitted("m", 0, "CD", recorded, TRAINING, EVERYBODY, kind="scaler")
+    assert kinds(findings) == {(LEAK, "scaler", 0, 0)}
+    assert said in findings[0].text
+    assert (seen.patients, seen.of_evaluation) == (-1, -1)
 
 
 def test_bins_are_recognised_by_their_edges():

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 from mirrorflow import versions
+from mirrorflow.cohort import to_units
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
+from mirrorflow.jobs.audit_fits import Fits
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
 from mirrorflow.jobs.evaluate import evaluate, make_results
 from mirrorflow.jobs.predict import Plan, predict_method
@@ -21,7 +23,7 @@ from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.splits import Fold
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write_fold
+from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -285,6 +287,47 @@ def test_the_published_loss_of_the_last_batch_is_replayed_and_noted(tmp_path):
     assert len(rows) == 16
     assert sorted([*rows["patient"], *note["lost_units"]]) == sorted(val)
     assert {label[patient] for patient in note["lost_units"]} == {"c"}
+
+
+def test_survival_loses_samples_of_the_last_class_also_where_some_have_no_label(tmp_path):
+    frame = people().assign(time_days=5.0)
+    frame.loc[frame.index % 4 == 0, "label"] = ""
+    job = prepare(tmp_path, cohort=frame, protocol={"evaluate_all": False})
+    job.run()
+    note = read_predictions(job.folder / "survival" / "fold0.parquet").notes["settings"][0]
+    label = dict(zip(frame["patient"], frame["label"], strict=True))
+    assert "" in {label[patient] for patient in read_fold(job.plan.splits[0]).val}
+    assert len(note["lost_units"]) == 4
+    assert {label[patient] for patient in note["lost_units"]} == {"c"}
+
+
+# What the auditor reads.
+
+
+@pytest.mark.parametrize("unit", ["patient", "slide"])
+def test_the_notes_vouch_for_whom_every_setting_was_trained_on(tmp_path, unit):
+    frame = people()
+    frame.loc[::7, "label"], frame.loc[3::7, "time_days"] = "", np.nan
+    job = prepare(tmp_path, cohort=frame, protocol={"unit": unit})
+    job.run()
+    support = read_text_sheet(job.plan.support).query("replacement == 'False' and survival_bins == 'fold'")
+    folds = [read_fold(path) for path in job.plan.splits]
+
+    def audited(shift: int) -> Fits:
+        fits = Fits(to_units(frame, unit), support)
+        for task in job.plan.tasks:
+            for number, fold in enumerate(folds):
+                notes = read_predictions(job.folder / task / f"fold{(number + shift) % FOLDS}.parquet").notes
+                fits.read("linear", task, number, fold, notes)
+        return fits
+
+    assert audited(shift=0).findings == []
+    lines = {(line.what, line.fold): line for line in audited(shift=0).lines()}
+    assert len(lines) == 2 * 2 * FOLDS
+    assert all((line.patients > 0, line.of_evaluation) == (True, 0) for line in lines.values())
+    assert lines["training on subtyping, 3-shot", 0].patients == 9
+    # predictions of another fold's models are found out, setting by setting
+    assert len(audited(shift=1).findings) == 2 * 2 * FOLDS
 
 
 # Kept and computed anew.

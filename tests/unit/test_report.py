@@ -134,7 +134,13 @@ class SmallRun:
         ids = [f"ENST{i}" for i in range(fold, fold + 8)]
         write_sheet(path, pd.DataFrame({"id": ids, "gene": ids, "reason": ["rfe"] * 6 + ["census"] * 2, "rank": 1}))
         seen = self.frame["patient"].tolist() if leaky else []
-        write_text(path.with_suffix(".json"), json.dumps({"label_patients": seen}))
+        record = {
+            "label_patients": seen,
+            "outcome_patients": [],
+            "genes": 8,
+            "genes_by_reason": {"rfe": 6, "census": 2},
+        }
+        write_text(path.with_suffix(".json"), json.dumps(record))
         return str(path)
 
     def write_method(self, protocol: str, method: str, folds: list[Fold]) -> str:
@@ -353,7 +359,9 @@ def test_genes_and_audits_are_counted(page: str) -> None:
     # folds share 7, 7 and 6 of 8 genes: 7/9, 7/9 and 6/10
     assert f"mean Jaccard index: {(7 / 9 + 7 / 9 + 6 / 10) / 3:.2f}" in page
     assert "reason rfe" in page
-    assert "genes were chosen with the subtype labels of 12 evaluation patients" in page
+    assert "6 of 8 genes were chosen with the subtype labels of 36 patients, 12 evaluation patients among them" in page
+    assert "Labels that chose the genes of setting all, by fold: 36, 36, 36." in page
+    assert "No outcome was used to choose genes." in page
     assert '<span class="badge leak">leak</span>' in page
 
 

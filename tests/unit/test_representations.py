@@ -9,6 +9,7 @@ from mirrorflow.cohort import to_units
 from mirrorflow.jobs import representations
 from mirrorflow.jobs.representations import Embedded, Nothing, PooledInputs
 from mirrorflow.splits import Fold
+from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.tables import write_sheet
@@ -141,6 +142,15 @@ def test_files_are_read_once_for_all_questions(folder, monkeypatch):
     for _ in range(3):
         vectors(made)
     assert sorted(reads) == ["read_expression"] + ["read_features"] * 5
+
+
+def test_vectors_say_on_whom_the_genes_were_scaled(folder):
+    def fitted(**changes: object) -> dict[str, str]:
+        made = pooled(folder, **changes)
+        return dict(made.vectors(Fold(("C", "A", "ghost"), ("D",)), 0, 42, made.units, made.units).fitted)
+
+    assert fitted() == {"RNA scaler": patients_digest(["A", "C"])}
+    assert fitted(rna_scaling="none") == fitted(inputs=["slides"]) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.run_audit import run_audit, stop_if_dishonest
 from mirrorflow.splits import Fold
-from mirrorflow.store.digest import file_digest
+from mirrorflow.store.digest import file_digest, names_digest, patients_digest
 from mirrorflow.store.predictions import write_predictions
-from mirrorflow.store.tables import write_cohort, write_fold
+from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
 
@@ -29,10 +29,16 @@ def audited(
     expression: str | None = None,
     inner: list[list[Fold]] | None = None,
     own: list[list[str]] | None = None,
+    keys: dict[str, object] | None = None,
+    trained_on: list[str] | None = None,
+    scaled_on: list[str] | None = None,
+    models: tuple[str, ...] = (),
+    moved: list[int] | None = None,
+    site_kind: str = "column",
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
-    keys = PROTOCOL_PRESETS[protocol] | {"preset": protocol, "claims_honest": claims}
+    keys = PROTOCOL_PRESETS[protocol] | {"preset": protocol, "claims_honest": claims} | (keys or {})
     keys |= {"epoch": "nested"} if inner else {}
     frame = pd.DataFrame(
         {
@@ -51,7 +57,7 @@ def audited(
         write_fold(splits[-1], fold)
         genes.append(str(folder / f"fold{number}.tsv"))
         labels = list(fold.train) if seen is None else seen[number]
-        Path(genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
+        Path(genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": labels, "outcome_patients": []}))
         if few_shot_seen is not None:
             few_shot_genes.append(str(folder / f"few-shot-fold{number}.tsv"))
             seen_there = json.dumps({"label_patients": few_shot_seen[number]})
@@ -69,7 +75,14 @@ def audited(
             Path(inner_genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": list(part.train)}))
     digests = [file_digest(path) for path in inner_splits if path.endswith("_0.csv")]
     choice = {"epoch": 1, "epoch_choice": {"mean": [0.5, 0.4], "splits": digests}, "seed": 0} if inner else {}
-    settings = [choice | {"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
+    ending = "-1" if keys["unit"] == "slide" else ""
+    training = [f"{name}{ending}" for name in "ABCD" if name in (trained_on or folds[0].train)]
+    fitted = {"trained_on": names_digest(training)}
+    if keys["rna_scaling"] == "train":
+        fitted["fitted_on"] = {"RNA scaler": patients_digest(scaled_on or folds[0].train)}
+    settings = [choice | fitted | {"setting": name, "lost_units": list(lost)} for name in ("all", "3-shot")]
+    summary = folder / "summary.tsv"
+    write_sheet(summary, pd.DataFrame({"fold": range(len(folds)), "train": 0} | ({"moved": moved} if moved else {})))
     units = pd.DataFrame(
         {"patient": ["C", "D"], "slide_id": [f"{name}-1" if keys["unit"] == "slide" else "" for name in "CD"]}
     )
@@ -95,6 +108,9 @@ def audited(
         inner_splits=inner_splits,
         inner_genes=inner_genes,
         own_genes=own_genes,
+        models=models,
+        split_summary=str(summary),
+        site_kind=site_kind,
     )
     return json.loads((folder / "audit.json").read_text())
 
@@ -127,9 +143,61 @@ def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
     assert ("leak", "evaluated_in_training", 0) in kinds(record)
     assert record["leaks"] == 3
     page = (tmp_path / "audit.md").read_text()
-    assert "| leak | fold 0 | genes were chosen with the subtype labels of 2 evaluation patients | C, D |" in page
+    said = "genes were chosen with the subtype labels of 4 patients, 2 evaluation patients among them"
+    assert f"| leak | fold 0 | {said} | C, D |" in page
     with pytest.raises(MirrorflowError, match="3 leaks"):
         stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_folds_that_share_patients_are_told_their_repair_by_page_and_error(tmp_path):
+    folds = [Fold(("A", "B", "C"), ("C", "D")), CLEAN[1]]
+    audited(tmp_path, folds, keys={"splits": "published"})
+    said = ("`splits: published-repaired` in the protocol", "`mirrorflow audit --splits FOLDER --repair OUT`")
+    page = (tmp_path / "audit.md").read_text()
+    with pytest.raises(MirrorflowError) as stopped:
+        stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+    for text in said:
+        assert text in page
+        assert text in str(stopped.value)
+    audited(tmp_path, folds)  # folds that are drawn here have no folder to repair
+    assert "-repaired" not in (tmp_path / "audit.md").read_text()
+
+
+def test_repaired_folds_say_how_many_patients_were_moved(tmp_path):
+    record = audited(tmp_path, CLEAN, keys={"splits": "published-repaired"}, moved=[3, 1])
+    assert record["repaired"] == [3, 1]
+    assert "every patient is kept once: 4 patients moved (by fold: 3, 1)." in (tmp_path / "audit.md").read_text()
+    assert "repaired, every" not in " ".join(audited(tmp_path, CLEAN)["remarks"])
+
+
+def test_the_page_says_that_no_outcome_chose_genes(tmp_path):
+    audited(tmp_path, CLEAN)
+    assert "No outcome was used to choose genes." in (tmp_path / "audit.md").read_text()
+
+
+def test_sites_known_by_code_alone_are_remarked_on(tmp_path):
+    assert beside_few_events(audited(tmp_path, CLEAN, site_kind="barcode")) == [("warning", "site_codes", None)]
+    assert beside_few_events(audited(tmp_path, CLEAN, site_kind="institutions")) == []
+
+
+def test_whom_methods_and_scalers_were_fitted_on_is_held_against_the_folds(tmp_path):
+    record = audited(tmp_path, CLEAN)
+    lines = {(line["what"], line["patients"], line["of_evaluation"]) for line in record["seen"]}
+    assert {("training on subtyping, all", 2, 0), ("RNA scaler", 2, 0)} <= lines
+    record = audited(tmp_path, CLEAN, trained_on=["A", "B", "C"], scaled_on=["A", "B", "C", "D"])
+    leaks = [found for found in record["findings"] if found["level"] == "leak"]
+    assert {(leak["kind"], leak["fold"], leak["count"]) for leak in leaks} == {("training", 0, 0), ("scaler", 0, 2)}
+    assert any("was fitted on others than its training part" in leak["text"] for leak in leaks)
+    assert any("RNA scaler of" in leak["text"] and "saw every patient" in leak["text"] for leak in leaks)
+
+
+def test_a_model_without_a_record_is_a_leak_and_not_passed_over(tmp_path):
+    folder = tmp_path / "models" / "phikon" / "mirror" / "seed1" / "fold0"
+    folder.mkdir(parents=True)
+    (folder / "done.json").write_text("{}")
+    record = audited(tmp_path, CLEAN, models=(str(folder / "done.json"),))
+    assert beside_few_events(record) == [("leak", "pretraining", 0)]
+    assert "of mirror (phikon, seed1) has no record of whom it was fitted on" in (tmp_path / "audit.md").read_text()
 
 
 def test_labels_that_chose_genes_are_counted_by_setting(tmp_path):
@@ -183,5 +251,5 @@ def test_genes_that_a_method_has_for_itself_are_audited_too(tmp_path):
     assert beside_few_events(audited(tmp_path, CLEAN, own=[["A", "B"], ["C"]])) == []
     record = audited(tmp_path, CLEAN, own=[["A", "B"], ["C", "A"]])
     assert beside_few_events(record) == [("leak", "gene_labels", 1)]
-    text = "genes of mirror--genes-a were chosen with the subtype labels of 1 evaluation patients"
+    text = "genes of mirror--genes-a were chosen with the subtype labels of 2 patients, 1 evaluation patients among"
     assert text in (tmp_path / "audit.md").read_text()

@@ -87,6 +87,21 @@ def test_finished_work_is_kept_and_other_work_is_not(place: Path):
     assert select(place, RFE, labels=flipped)[1]["digest"] != select(place, RFE)[1]["digest"]
 
 
+def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(place: Path, monkeypatch):
+    select(place, RFE)
+    settings = {"census": place / "census.tsv", "drivers": place / "drivers.tsv", "seed": 0, "threads": 1}
+    of_fold = {"fold": 3, "first": place / "fold2.tsv", **settings}
+    alone = {"fold": 3, **settings}
+    select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "alone.tsv", RFE, **alone)
+    monkeypatch.setattr("mirrorflow.jobs.select_genes.by_elimination", None)
+    select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "fold3.tsv", RFE, **of_fold)
+    assert (place / "fold3.tsv").read_text() == (place / "alone.tsv").read_text()
+    assert read_record(place / "fold3.tsv") == read_record(place / "alone.tsv")
+    assert set(read_genes(place / "fold3.tsv")["fold"]) == {3}
+    with pytest.raises(TypeError):  # other patients: chosen anew
+        select_genes(place / "demo.parquet", PATIENTS[:18], LABELS, place / "fold3.tsv", RFE, **of_fold)
+
+
 def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         table, record = select(place, RFE, census=False)

@@ -26,7 +26,11 @@ def leaking(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(folder: Path, splits: str) -> Path:
-    protocols = {"honest-published": {}, "paper": {"preset": "paper", "splits": "random"}}
+    protocols = {
+        "honest-published": {},
+        "mended": {"preset": "honest-published", "splits": "published-repaired"},
+        "paper": {"preset": "paper", "splits": "random"},
+    }
     methods = {"concat-linear": {}}
     changes = {"protocols": protocols, "methods": methods, "cohorts.tiny.splits": {"published": splits}}
     return changed_config(folder, CONFIGS / "tiny.yaml", **changes)
@@ -40,10 +44,14 @@ def test_a_broken_claim_fails_the_run_and_still_gives_a_report(leaking: Path) ->
     audit = json.loads((leaking / "results/tiny/audit/honest-published/tiny.json").read_text())
     shared = [one["count"] for one in audit["findings"] if one["kind"] == "patients_in_both"]
     assert shared == [2, 2]
+    assert "`splits: published-repaired` in the protocol" in done.stdout
+    mended = json.loads((leaking / "results/tiny/audit/mended/tiny.json").read_text())
+    assert (mended["leaks"], mended["repaired"]) == (0, [2, 2])
     results = pd.read_csv(leaking / "results/tiny/tables/results.csv")
-    assert set(results["protocol"]) == {"paper"}
+    assert set(results["protocol"]) == {"mended", "paper"}
     page = (leaking / "results/tiny/report.html").read_text()
     assert "its numbers are withheld" in page
     assert "2 patients are in train and val" in page
+    assert "Folds repaired, every patient is kept once: 4 patients moved (by fold: 2, 2)." in page
     figures = json.loads((leaking / "results/tiny/figures/tiny/figures.json").read_text())
     assert not [one for one in figures["figures"] if "honest-published" in one["name"]]

@@ -7,6 +7,8 @@ better or less comparable than a reader would assume, without that.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
@@ -32,19 +34,41 @@ def to_records(findings: Sequence[Finding]) -> list[dict[str, object]]:
     return [asdict(finding) for finding in findings]
 
 
-def audit_splits(folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str]) -> list[Finding]:
+SITE_NOUNS = {"barcode": "tissue source sites", "column": "sites", "institutions": "institutions"}
+"""What sites are called that come from barcodes, from a sheet's column, or from a table of institutions."""
+
+
+def audit_splits(
+    folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str], *, site_kind: str = "barcode"
+) -> list[Finding]:
     """Patients and sites on both sides, overlapping evaluation folds, duplicates, folds that lack a class.
 
-    ``sites`` and ``labels`` map patients; either may be empty.
+    ``sites`` and ``labels`` map patients; either may be empty. site_kind: a key of :data:`SITE_NOUNS`, where the
+    sites come from.
     """
     findings: list[Finding] = []
     for number, fold in enumerate(folds):
         findings += _patients_on_both_sides(number, fold)
         findings += _duplicates(number, fold)
-        findings += _sites_on_both_sides(number, fold, sites)
+        findings += _sites_on_both_sides(number, fold, sites, SITE_NOUNS.get(site_kind, "sites"))
         findings += _absent_classes(number, fold, labels)
     findings += _overlapping_evaluation(folds)
     return findings
+
+
+def audit_site_codes(findings: Sequence[Finding], site_kind: str, *, site_preserved: bool) -> list[Finding]:
+    """A remark where sites count, being shared or kept apart by claim, and are known by their barcode's code alone.
+
+    findings: of :func:`audit_splits`; site_preserved: whether the protocol says that folds keep sites apart.
+    """
+    counts = site_preserved or any(finding.kind == "sites_in_both" for finding in findings)
+    if site_kind != "barcode" or not counts:
+        return []
+    text = (
+        "sites were compared by code only: a code is not a hospital, two codes can be one; a table of institutions "
+        "(columns site, institution) tells"
+    )
+    return [Finding(WARNING, "site_codes", text)]
 
 
 def _examples(names: set[str]) -> tuple[str, ...]:
@@ -52,32 +76,31 @@ def _examples(names: set[str]) -> tuple[str, ...]:
 
 
 def _patients_on_both_sides(number: int, fold: Fold) -> Iterator[Finding]:
-    shared = set(fold.train) & set(fold.val)
-    if shared:
-        text = f"{len(shared)} patients are in train and val"
-        yield Finding(LEAK, "patients_in_both", text, number, len(shared), _examples(shared))
+    for (one, its), (other, theirs) in combinations(fold.parts.items(), 2):
+        if shared := set(its) & set(theirs):
+            text = f"{len(shared)} patients are in {one} and {other}"
+            yield Finding(LEAK, "patients_in_both", text, number, len(shared), _examples(shared))
 
 
 def _duplicates(number: int, fold: Fold) -> Iterator[Finding]:
-    for side, patients in (("train", fold.train), ("val", fold.val)):
+    for side, patients in fold.parts.items():
         twice = {name for name, count in Counter(patients).items() if count > 1}
         if twice:
             text = f"{len(twice)} patients are listed more than once in {side}"
             yield Finding(WARNING, "duplicates", text, number, len(twice), _examples(twice))
 
 
-def _sites_on_both_sides(number: int, fold: Fold, sites: Mapping[str, str]) -> Iterator[Finding]:
-    train = {sites.get(patient, "") for patient in fold.train} - {""}
-    val = {sites.get(patient, "") for patient in fold.val} - {""}
-    shared = train & val
-    if shared:
-        text = f"{len(shared)} of {len(train | val)} tissue source sites are in train and val"
-        yield Finding(WARNING, "sites_in_both", text, number, len(shared), _examples(shared))
+def _sites_on_both_sides(number: int, fold: Fold, sites: Mapping[str, str], noun: str) -> Iterator[Finding]:
+    known = {side: {sites.get(patient, "") for patient in part} - {""} for side, part in fold.parts.items()}
+    for (one, its), (other, theirs) in combinations(known.items(), 2):
+        if shared := its & theirs:
+            text = f"{len(shared)} of {len(its | theirs)} {noun} are in {one} and {other}"
+            yield Finding(WARNING, "sites_in_both", text, number, len(shared), _examples(shared))
 
 
 def _absent_classes(number: int, fold: Fold, labels: Mapping[str, str]) -> Iterator[Finding]:
     everywhere = set(labels.values()) - {""}
-    for side, patients in (("train", fold.train), ("val", fold.val)):
+    for side, patients in fold.parts.items():
         absent = everywhere - {labels.get(patient, "") for patient in patients}
         if absent:
             text = f"{side} has no patient of class {', '.join(sorted(absent))}"
@@ -85,29 +108,48 @@ def _absent_classes(number: int, fold: Fold, labels: Mapping[str, str]) -> Itera
 
 
 def _overlapping_evaluation(folds: Sequence[Fold]) -> Iterator[Finding]:
-    counts = Counter(patient for fold in folds for patient in set(fold.val))
+    counts = Counter(patient for fold in folds for patient in set(fold.evaluated))
     several = {patient for patient, count in counts.items() if count > 1}
     if several:
         text = f"{len(several)} patients are evaluated in more than one fold"
         yield Finding(WARNING, "evaluation_overlap", text, None, len(several), _examples(several))
 
 
+GeneRecord = Mapping[str, Any]
+"""What stands beside a gene manifest: ``label_patients`` (whose subtype labels chose the genes) and, as far as it has
+them, ``outcome_patients``, ``value_patients``, ``genes`` and ``genes_by_reason``."""
+
+
+def chosen_genes(record: GeneRecord) -> int | None:
+    """How many genes were chosen, lists of curated genes left out; None where the record does not say."""
+    by_reason = record.get("genes_by_reason")
+    if not by_reason:
+        return None
+    return sum(count for reason, count in by_reason.items() if reason not in ("census", "drivers"))
+
+
+def counted_genes(name: str, record: GeneRecord) -> str:
+    """``1500 of 1900 genes``, the chosen ones of all, as far as the record counts them."""
+    chosen = chosen_genes(record)
+    return name if chosen is None else f"{chosen} of {record['genes']} {name}"
+
+
 def audit_genes(
     folds: Sequence[Fold],
-    label_patients: Sequence[Sequence[str]],
+    records: Sequence[GeneRecord],
     shots: Sequence[int],
-    few_shot_labels: Sequence[Sequence[str]] = (),
+    few_shot_records: Sequence[GeneRecord] = (),
 ) -> list[Finding]:
     """Evaluation patients whose labels the gene selection of a fold has seen; k-shot genes that saw more labels.
 
-    few_shot_labels: by fold, the patients whose labels chose the genes of the k-shot settings, where these have
-    genes of their own; else they use those of ``label_patients``.
+    records: of the folds' gene manifests; few_shot_records: of those of the k-shot settings, where these have genes
+    of their own.
     """
-    findings = [*_gene_labels("genes", folds, label_patients)]
-    findings += _gene_labels("genes of the k-shot settings", folds, few_shot_labels)
-    of_shots = few_shot_labels or label_patients
-    if shots and any(len(seen) for seen in of_shots):
-        counts = sorted({len(seen) for seen in of_shots})
+    findings = [*_gene_labels("genes", folds, records)]
+    findings += _gene_labels("genes of the k-shot settings", folds, few_shot_records)
+    of_shots = [len(record["label_patients"]) for record in few_shot_records or records]
+    if shots and any(of_shots):
+        counts = sorted(set(of_shots))
         number_of = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         text = (
             f"genes of the k-shot settings were chosen with {number_of} labels, more than the k "
@@ -117,17 +159,29 @@ def audit_genes(
     return findings
 
 
-def _gene_labels(what: str, folds: Sequence[Fold], lists: Sequence[Sequence[str]]) -> Iterator[Finding]:
-    for number, (fold, seen) in enumerate(zip(folds, lists, strict=bool(lists))):
-        leaked = set(fold.val) & set(seen)
-        if leaked:
-            text = f"{what} were chosen with the subtype labels of {len(leaked)} evaluation patients"
+def _gene_labels(what: str, folds: Sequence[Fold], records: Sequence[GeneRecord]) -> Iterator[Finding]:
+    for number, (fold, record) in enumerate(zip(folds, records, strict=bool(records))):
+        seen = set(record["label_patients"])
+        if leaked := set(fold.val) & seen:
+            text = (
+                f"{counted_genes(what, record)} were chosen with the subtype labels of {len(seen)} patients, "
+                f"{len(leaked)} evaluation patients among them"
+            )
             yield Finding(LEAK, "gene_labels", text, number, len(leaked), _examples(leaked))
 
 
-def audit_gene_labels(what: str, fold: Fold, number: int, seen: Sequence[str]) -> list[Finding]:
+def audit_gene_labels(what: str, fold: Fold, number: int, record: GeneRecord) -> list[Finding]:
     """Evaluation patients of one fold whose subtype labels chose its genes."""
-    return [replace(finding, fold=number) for finding in _gene_labels(what, [fold], [seen])]
+    return [replace(finding, fold=number) for finding in _gene_labels(what, [fold], [record])]
+
+
+def outcome_line(records: Sequence[GeneRecord]) -> str:
+    """Whether any of the genes were chosen with outcomes, and of how many patients; said either way."""
+    silent = sum("outcome_patients" not in record for record in records)
+    patients = {name for record in records for name in record.get("outcome_patients", ())}
+    said = f"Outcomes of {len(patients)} patients were used" if patients else "No outcome was used"
+    unknown = f" ({silent} of {len(records)} gene manifests were made before this was noted)" if silent else ""
+    return f"{said} to choose genes{unknown}."
 
 
 def unseen_by(fold: Fold, inner: Fold) -> Fold:
@@ -136,11 +190,11 @@ def unseen_by(fold: Fold, inner: Fold) -> Fold:
 
 
 def audit_inner(
-    folds: Sequence[Fold], inner: Sequence[Sequence[Fold]], label_patients: Sequence[Sequence[Sequence[str]]] = ()
+    folds: Sequence[Fold], inner: Sequence[Sequence[Fold]], records: Sequence[Sequence[GeneRecord]] = ()
 ) -> list[Finding]:
     """Inner folds [inner fold][fold] on which the epoch is chosen: who is on both sides, or evaluated on the fold.
 
-    label_patients: [inner fold][fold], whose labels chose their genes.
+    records: [inner fold][fold], of their gene manifests.
     """
     findings: list[Finding] = []
     for number, parts in enumerate(inner):
@@ -152,28 +206,28 @@ def audit_inner(
             if evaluated:
                 text = f"inner fold {number}: the epoch is chosen with {len(evaluated)} evaluation patients of the fold"
                 findings.append(Finding(LEAK, "inner_evaluated", text, k, len(evaluated), _examples(evaluated)))
-    for number, lists in enumerate(label_patients):
+    for number, of_part in enumerate(records):
         watched = [unseen_by(fold, part) for fold, part in zip(folds, inner[number], strict=True)]
-        findings += _gene_labels(f"genes of inner fold {number}", watched, lists)
+        findings += _gene_labels(f"genes of inner fold {number}", watched, of_part)
     return findings
 
 
 def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
-    """Findings that follow from the protocol's keys alone."""
+    """Findings that follow from the protocol's keys alone, as far as it has them."""
     findings = []
-    if protocol["epoch"] == "best_on_evaluation":
+    if protocol.get("epoch") == "best_on_evaluation":
         text = "the reported epoch of the probe is the best one on the evaluation fold"
         findings.append(Finding(LEAK, "epoch", text))
-    if protocol["survival_bins"] == "cohort":
+    if protocol.get("survival_bins") == "cohort":
         text = "survival bins were set with the outcomes of evaluation patients"
         findings.append(Finding(LEAK, "survival_bins", text))
-    if protocol["few_shot_replacement"]:
+    if protocol.get("few_shot_replacement"):
         text = "support sets are drawn with replacement: neither k slides nor k patients"
         findings.append(Finding(WARNING, "few_shot_replacement", text))
-    if protocol["unit"] == "slide":
+    if protocol.get("unit") == "slide":
         text = "the unit is the slide: patients with several slides count several times"
         findings.append(Finding(WARNING, "unit", text))
-    if protocol["probe_features"] == "resampled_dropout":
+    if protocol.get("probe_features") == "resampled_dropout":
         text = "patches are drawn anew at each evaluation: two seeds give different results"
         findings.append(Finding(WARNING, "resampled", text))
     return findings

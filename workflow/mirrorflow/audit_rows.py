@@ -1,12 +1,14 @@
 """Anyone's predictions: what the rows alone show, and what they show against a split file."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mirrorflow.audit import LEAK, WARNING, Finding
+from mirrorflow.audit import LEAK, WARNING, Finding, audit_protocol
 from mirrorflow.splits import Fold
 
 
@@ -54,11 +56,12 @@ def audit_patients(rows: pd.DataFrame, number: int, fold: Fold, labels: Mapping[
 
     labels: class of each patient, as far as known.
     """
-    predicted, train, val = set(rows["patient"]), set(fold.train), set(fold.val)
+    predicted, train, val = set(rows["patient"]), set(fold.train), set(fold.evaluated)
+    part = "test" if fold.test else "val"
     for level, kind, patients, said in (
         (LEAK, "evaluated_in_training", predicted & train, "evaluated patients are training patients"),
-        (WARNING, "evaluated_elsewhere", predicted - val - train, "evaluated patients are not in val"),
-        (WARNING, "lost_units", val - predicted, "patients of val have no prediction"),
+        (WARNING, "evaluated_elsewhere", predicted - val - train, f"evaluated patients are not in {part}"),
+        (WARNING, "lost_units", val - predicted, f"patients of {part} have no prediction"),
     ):
         if patients:
             text = f"{len(patients)} {said}{_by_class(patients, labels)}"
@@ -79,3 +82,75 @@ def audit_evaluated_twice(rows: pd.DataFrame) -> Iterator[Finding]:
     if len(several):
         text = f"{len(several)} patients are evaluated in more than one fold"
         yield Finding(WARNING, "evaluation_overlap", text, None, len(several), _examples(map(str, several)))
+
+
+# What our own predictions files say of themselves.
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The notes in the metadata of a predictions file of ours: of which fold and task it is, and what they say."""
+
+    fold: int
+    subtyping: bool
+    protocol: Mapping[str, Any]
+    settings: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, notes: Mapping[str, Any]) -> "Notes":
+        """From a file's rows and notes."""
+        labelled = any(str(name).startswith("prob_") for name in rows)
+        return cls(int(rows["fold"].iloc[0]), labelled, notes.get("protocol", {}), notes.get("settings", ()))
+
+
+def audit_notes(files: Sequence[Notes], label_of: Callable[[str], str]) -> Iterator[Finding]:
+    """What the files of a method and task say they were made with: protocol, bins, genes, epochs, lost units.
+
+    label_of: class of a unit, "" where it is unknown.
+    """
+    found = [finding for notes in files if notes.protocol for finding in audit_protocol(notes.protocol)]
+    found += [finding for notes in files for finding in _audit_file_notes(notes, label_of)]
+    yield from dict.fromkeys(found)
+    yield from _same_bins(files)
+
+
+def _audit_file_notes(notes: Notes, label_of: Callable[[str], str]) -> Iterator[Finding]:
+    for note in notes.settings:
+        setting = str(note["setting"])
+        if lost := note.get("lost_units"):
+            counts = _by_class(lost, {unit: label_of(unit) for unit in lost})
+            text = f"{setting}: {len(lost)} evaluation units were lost with the last incomplete batch{counts}"
+            yield Finding(WARNING, "lost_units", text, notes.fold, len(lost), _examples(lost))
+        chosen = notes.protocol.get("epoch") == "nested" and setting == "all" and note.get("epoch") is not None
+        if chosen and "epoch_choice" not in note:
+            text = f"{setting}: the epoch was chosen on nothing that the file names"
+            yield Finding(LEAK, "epoch_choice", text, notes.fold)
+        yield from _gene_labels(notes, note, setting)
+
+
+def _gene_labels(notes: Notes, note: Mapping[str, Any], setting: str) -> Iterator[Finding]:
+    """Genes that were chosen with more labels than the setting may have seen. A survival file's trained units do not
+    count labels: it is told by the protocol alone."""
+    labels, trained = note.get("gene_labels") or 0, note.get("train_patients") or 0
+    if not labels:
+        return
+    if setting != "all":
+        if labels > trained:
+            text = f"{setting}: genes were chosen with {labels} labels, it trains on {trained} patients"
+            yield Finding(WARNING, "few_shot_gene_labels", text, notes.fold, labels)
+    elif notes.protocol.get("gene_selection") == "cohort":
+        text = f"genes were chosen with {labels} subtype labels of the whole cohort, evaluation patients among them"
+        yield Finding(LEAK, "gene_labels", text, notes.fold, labels)
+    elif notes.subtyping and labels > trained:
+        text = f"genes were chosen with {labels} subtype labels, more than the {trained} training patients have"
+        yield Finding(LEAK, "gene_labels", text, notes.fold, labels - trained)
+
+
+def _same_bins(files: Sequence[Notes]) -> Iterator[Finding]:
+    """Survival bins that are the same in every fold, where the protocol does not say so itself."""
+    edges = [
+        tuple(note["bin_edges_days"]) for notes in files for note in notes.settings[:1] if note.get("bin_edges_days")
+    ]
+    if len(edges) > 1 and len(set(edges)) == 1 and files[0].protocol.get("survival_bins") != "cohort":
+        text = f"survival bins are the same in all {len(edges)} folds: set with the outcomes of evaluation patients"
+        yield Finding(LEAK, "survival_bins", text, None, len(edges))

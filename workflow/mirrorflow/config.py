@@ -52,6 +52,9 @@ PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "
 
 GENERATED_SPLITS = ("random", "site_preserved")
 
+REPAIRED = "-repaired"
+"""What a protocol's ``splits`` ends with where it takes a folder's folds with every patient kept once."""
+
 SEES_LABELS = ("rfe", "univariate_f")
 """Values of ``expression.selection.method`` that look at labels."""
 
@@ -300,15 +303,32 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
             )
     for name, protocol in config["protocols"].items():
         splits = protocol["splits"]
-        if splits not in GENERATED_SPLITS and splits not in entry["splits"]:
+        if splits not in GENERATED_SPLITS and split_source(entry, splits) is None:
             yield (
                 f"protocols.{name}.splits: {splits!r} is not one of {', '.join(GENERATED_SPLITS)} and {where}.splits "
-                f"names no folder for it (there: {', '.join(entry['splits']) or 'none'})"
+                f"names no folder for it (there: {', '.join(entry['splits']) or 'none'}; <name>{REPAIRED} takes the "
+                "folds of <name> with every patient kept once)"
             )
+    for name in entry["splits"]:
+        if name.endswith(REPAIRED):
+            yield f"{where}.splits.{name}: {REPAIRED} at the end is for protocols, choose another name"
     for encoder in entry["encoders"]:
         patching = config["features"]["encoders"].get(encoder, {}).get("patching")
         if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
             yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+
+
+def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
+    """Folder of split files that a protocol's ``splits`` reads on a cohort, None where its folds are drawn here.
+
+    ``published-repaired`` reads those of ``published``: make_splits mends them.
+    """
+    return cohort["splits"].get(splits.removesuffix(REPAIRED))
+
+
+def repair_hint(splits: str) -> str:
+    """How folds of a folder that share patients are mended, for messages."""
+    return f"`splits: {splits}{REPAIRED}` in the protocol takes the same folds with every patient kept once"
 
 
 def basis_of(protocol: Mapping[str, Any]) -> str:

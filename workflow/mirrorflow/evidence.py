@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.audit import LEAK, WARNING, Finding
+from mirrorflow.audit import LEAK, WARNING, Finding, GeneRecord, chosen_genes, counted_genes
 from mirrorflow.epochs import best_epoch
 from mirrorflow.splits import Fold
 
@@ -86,55 +86,72 @@ def audit_support(support: pd.DataFrame, folds: Sequence[Fold]) -> Iterator[Find
 
 
 def audit_gene_record(
-    fold: Fold, number: int, record: Mapping[str, object], name: str = "genes"
+    fold: Fold, number: int, record: GeneRecord, name: str = "genes"
 ) -> tuple[list[Finding], list[Seen]]:
     """What a fold's gene selection saw: subtype labels, outcomes and values, each told apart.
 
-    record: beside the gene manifest, with ``label_patients``, ``value_patients`` and ``outcome_patients`` as far as
-    it has them. Subtype labels of evaluation patients are found by :func:`mirrorflow.audit.audit_genes`.
+    Subtype labels of evaluation patients are found by :func:`mirrorflow.audit.audit_genes`.
     """
-    by_reason = dict(record.get("genes_by_reason") or {})  # type: ignore[call-overload]
-    chosen = sum(count for reason, count in by_reason.items() if reason not in ("census", "drivers"))
-    detail = f"{record.get('genes', '?')} genes, {chosen} of them chosen" if by_reason else ""
-    seen = []
-    for key, what in (("label", "subtype labels"), ("outcome", "outcomes"), ("value", "expression")):
-        patients = set(record.get(f"{key}_patients") or ())  # type: ignore[call-overload]
+    chosen = chosen_genes(record)
+    detail = "" if chosen is None else f"{record['genes']} genes, {chosen} of them chosen"
+    seen, findings = [], []
+    for key, what, said, level in (
+        ("label", "subtype labels", "", ""),
+        ("outcome", "outcomes", "with the outcomes of", LEAK),
+        ("value", "expression", "on the expression of", WARNING),
+    ):
+        patients = set(record.get(f"{key}_patients") or ())
+        evaluated = patients & set(fold.val)
         if patients:
-            seen.append(Seen(f"{name}: {what}", number, len(patients), len(patients & set(fold.val)), detail))
-    findings = []
-    outcomes = set(record.get("outcome_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
-    values = set(record.get("value_patients") or ()) & set(fold.val)  # type: ignore[call-overload]
-    if outcomes:
-        text = f"{chosen or 'the'} {name} were chosen with the outcomes of {len(outcomes)} evaluation patients"
-        findings.append(Finding(LEAK, "gene_outcomes", text, number, len(outcomes), _examples(outcomes)))
-    if values:
-        text = f"{chosen or 'the'} {name} were chosen on the expression of {len(values)} evaluation patients"
-        findings.append(Finding(WARNING, "gene_values", text, number, len(values), _examples(values)))
+            seen.append(Seen(f"{name}: {what}", number, len(patients), len(evaluated), detail))
+        if level and evaluated:
+            text = (
+                f"{counted_genes(name, record)} were chosen {said} {len(patients)} patients, "
+                f"{len(evaluated)} evaluation patients among them"
+            )
+            findings.append(Finding(level, f"gene_{key}s", text, number, len(evaluated), _examples(evaluated)))
     return findings, seen
 
 
-# Pretraining and its scalers.
+# Pretraining, training on labels, scalers: whatever leaves a digest of those it was fitted on.
 
 
-def audit_pretraining(
-    name: str, number: int, fold: Fold, units: pd.DataFrame, recorded: str, digest_of: Mapping[str, str]
+@dataclass(frozen=True)
+class Group:
+    """Units or patients that something may have been fitted on: their digest, and which patients they are."""
+
+    digest: str
+    patients: frozenset[str]
+
+
+def audit_fitted(
+    name: str,
+    fold: int,
+    evaluated: Iterable[str],
+    recorded: str | None,
+    training: Group,
+    everybody: Group,
+    *,
+    kind: str,
 ) -> tuple[list[Finding], Seen]:
-    """Whom a pretrained model (and the scalers in it) saw, from the digest of units in its record.
+    """Whom ``name`` was fitted on, from the digest in its record; ``evaluated``: the fold's evaluation patients.
 
-    digest_of: digest of the fold's ``training`` units and of ``everybody``, in the cohort's order. A digest of
-    neither is a leak: the record vouches for no honest choice.
+    training: those of the fold (or its support set) whom it should have been fitted on; everybody: the cohort. A
+    digest of neither, or none, is a leak: the record vouches for no honest choice.
     """
-    train, everybody = set(fold.train), set(units["patient"])
-    if recorded == digest_of["training"]:
-        patients = train & everybody
-        return [], Seen(name, number, len(patients), len(patients & set(fold.val)), "training units, by their digest")
-    if recorded == digest_of["everybody"]:
-        evaluated = everybody & set(fold.val)
-        text = f"{name} saw every patient of the cohort, {len(evaluated)} evaluation patients among them"
-        found = [Finding(LEAK, "pretraining", text, number, len(evaluated), _examples(evaluated))]
-        return found, Seen(name, number, len(everybody), len(evaluated), "everybody, by their digest")
-    text = f"{name} was trained on other units than the fold's training patients; pretrain it again"
-    return [Finding(LEAK, "pretraining", text, number)], Seen(name, number, -1, -1, "unknown units")
+    for group, said in ((training, "those of its training part"), (everybody, "everybody")):
+        if recorded == group.digest:
+            inside = group.patients & set(evaluated)
+            seen = Seen(name, fold, len(group.patients), len(inside), f"{said}, by their digest")
+            if group is training:
+                return [], seen
+            text = f"{name} saw every patient of the cohort, {len(inside)} evaluation patients among them"
+            return [Finding(LEAK, kind, text, fold, len(inside), _examples(inside))], seen
+    why = (
+        "has no record of whom it was fitted on" if recorded is None else "was fitted on others than its training part"
+    )
+    text = f"{name} {why}; delete it and run again"
+    return [Finding(LEAK, kind, text, fold)], Seen(name, fold, -1, -1, "unknown")
 
 
 def audit_source(

@@ -15,10 +15,24 @@ logger = logging.getLogger("mirrorflow.splits")
 
 @dataclass(frozen=True)
 class Fold:
-    """Patients to fit on and patients to evaluate on."""
+    """Patients to fit on and patients to evaluate on.
+
+    test: a third part that some split files of others have; the auditor alone knows it, a run's folds have none.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts by name: train, val and, where there is one, test."""
+        return {"train": self.train, "val": self.val} | ({"test": self.test} if self.test else {})
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The part that results are reported on: test where there is one, else val."""
+        return self.test or self.val
 
 
 def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
@@ -31,23 +45,41 @@ def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
     """Folds in which every patient stands once: evaluated in at most one fold, trained on in all others.
 
     A patient who is evaluated in several folds stays in the one that has fewest patients so far; everybody who is
-    not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient.
+    not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient. With
+    test parts it is these that are evaluated; val keeps whom it has, less those evaluated in the fold. A fold that
+    needs no repair is returned as it is.
     """
-    everybody = sorted({patient for fold in folds for patient in (*fold.train, *fold.val)})
-    places = {name: [k for k, fold in enumerate(folds) if name in set(fold.val)] for name in everybody}
-    sizes = [sum(where == [k] for where in places.values()) for k in range(len(folds))]
+    everybody = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
+    home = _evaluated_in(everybody, [set(fold.evaluated) for fold in folds])
+    return [_repaired(fold, {name for name in home if home[name] == k}, everybody) for k, fold in enumerate(folds)]
+
+
+def _evaluated_in(everybody: Sequence[str], evaluated: Sequence[set[str]]) -> dict[str, int]:
+    """The one fold that each patient is evaluated in; nothing for who is evaluated in none."""
+    places = {name: [k for k, part in enumerate(evaluated) if name in part] for name in everybody}
+    sizes = [sum(where == [k] for where in places.values()) for k in range(len(evaluated))]
     home: dict[str, int] = {}
     for name, where in places.items():
         if where:
             home[name] = min(where, key=lambda k: sizes[k]) if len(where) > 1 else where[0]
             sizes[home[name]] += len(where) > 1
-    return [
-        Fold(
-            tuple(name for name in everybody if home.get(name) != k),
-            tuple(name for name in everybody if home.get(name) == k),
-        )
-        for k in range(len(folds))
-    ]
+    return home
+
+
+def _repaired(fold: Fold, evaluated: set[str], everybody: Sequence[str]) -> Fold:
+    val = set(fold.val) - evaluated if fold.test else evaluated
+    test = evaluated if fold.test else set()
+    train = set(everybody) - val - test
+    mended = Fold(*(tuple(name for name in everybody if name in part) for part in (train, val, test)))
+    same = all(sorted(part) == sorted(mended.parts.get(side, ())) for side, part in fold.parts.items())
+    return fold if same else mended
+
+
+def moved_patients(before: Fold, after: Fold) -> set[str]:
+    """Patients whom a repair put into another part, took out of one of two, or added."""
+
+    pairs = [(set(before.parts.get(side, ())), set(after.parts.get(side, ()))) for side in ("train", "val", "test")]
+    return {name for old, new in pairs for name in old ^ new}
 
 
 def survival_bin_edges(times: np.ndarray, events: np.ndarray, bins: int) -> np.ndarray:

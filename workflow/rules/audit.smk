@@ -9,6 +9,7 @@ rule audit:
     input:
         cohort=cohort_file,
         splits=basis_splits,
+        split_summary=basis_file(f"{BASIS}/splits/summary.tsv"),
         genes=basis_genes,
         support=unless_pair(basis_file(f"{BASIS}/support/support.tsv")),
         models=unless_pair(basis_models),
@@ -42,6 +43,9 @@ rule audit:
         version=versions.AUDIT,
         protocol=protocol_of,
         shots=lambda wildcards: ([] if wildcards.cohort in ADAPTED else shots_of(config, wildcards.protocol)),
+        site_kind=lambda wildcards: (
+            "institutions" if "institutions" in cohort_of(wildcards) else cohort_of(wildcards)["site"]
+        ),
         scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
             "scaled_upstream"
         ],

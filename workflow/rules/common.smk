@@ -23,6 +23,7 @@ from mirrorflow.config import (
     resolve,
     selection_of,
     shots_of,
+    split_source,
 )
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s

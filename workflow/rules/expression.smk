@@ -41,6 +41,7 @@ rule select_genes:
         expression=expression_of,
         census=lambda wildcards: cohort_of(wildcards).get("census", []),
         gene_sets=lambda wildcards: selection_of(config, variant_method(wildcards))["gene_sets"] or [],
+        first=genes_of_first_fold,
     output:
         # kept where they are valid: the elimination costs minutes a fold
         manifest=update(f"{GENES}.tsv"),

@@ -184,12 +184,21 @@ def selection_settings(wildcards):
     }
 
 
+def genes_of_first_fold(wildcards):
+    """Manifest of the first fold, which the other folds take over where one choice on the whole cohort serves all."""
+    of_cohort = not wildcards.genes and basis_keys(wildcards.basis)["gene_selection"] == "cohort"
+    if not of_cohort or int(wildcards.fold) == FOLDS[0]:
+        return []
+    here = {key: getattr(wildcards, key) for key in ("basis", "cohort", "variant", "genes")}
+    return f"{GENES}.tsv".format(**here, fold=FOLDS[0])
+
+
 # splits
 
 
 def split_folder(wildcards):
     """Folder of split files when the basis reads its folds, else nothing."""
-    return cohort_of(wildcards)["splits"].get(basis_keys(wildcards.basis)["splits"])
+    return split_source(cohort_of(wildcards), basis_keys(wildcards.basis)["splits"])
 
 
 def split_files(wildcards):

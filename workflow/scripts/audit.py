@@ -31,4 +31,6 @@ with door(snakemake):
         inner_splits=given.inner_splits,
         inner_genes=given.inner_genes,
         own_genes=given.own_genes,
+        split_summary=given.split_summary,
+        site_kind=snakemake.params.site_kind,
     )

@@ -23,4 +23,5 @@ with door(snakemake):
         drivers=RESOURCES / "drivers.tsv",
         seed=snakemake.params.seed,
         threads=snakemake.threads,
+        first=Path(snakemake.input.first) if snakemake.input.first else None,
     )

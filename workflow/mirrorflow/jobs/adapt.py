@@ -105,6 +105,8 @@ class AdaptedVectors:
     network: PairedNetwork
     train: AdaptedUnits
     evaluation: AdaptedUnits
+    fitted: Mapping[str, str] = field(default_factory=dict)
+    """As that of :class:`~mirrorflow.jobs.representations.FoldVectors`."""
 
 
 @dataclass
@@ -133,7 +135,7 @@ class AdaptedInputs:
         if key not in self._open:
             self._open = {key: load_model(self.models[key]).network}
         units = [AdaptedUnits(getattr(slides, side), getattr(rna, side)[0]) for side in ("train", "evaluation")]
-        return AdaptedVectors(self._open[key], *units)
+        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted)
 
 
 def adapt_and_predict(

@@ -1,6 +1,5 @@
 """What the files of a run say they were made from, read for the auditor."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from mirrorflow.audit import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.cohort import to_units
 from mirrorflow.errors import InputError
 from mirrorflow.evidence import Seen
+from mirrorflow.jobs.audit_fits import Fits, units_group
 from mirrorflow.jobs.questions import ALL_DATA
 from mirrorflow.splits import Fold, evaluation_units, training_edges
 from mirrorflow.store.digest import file_digest
@@ -79,13 +79,17 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
         found.findings += findings
         found.seen += seen
         if own:
-            found.findings += audit_gene_labels(what, fold, int(number), record["label_patients"])
-    if records.support:
-        found.findings += evidence.audit_support(_support_of(records.support, protocol), outer)
+            found.findings += audit_gene_labels(what, fold, int(number), record)
+    support = _support_of(records.support, protocol) if records.support else pd.DataFrame()
+    if len(support):
+        found.findings += evidence.audit_support(support, outer)
     units = to_units(frame, protocol["unit"])
     for path in records.models:
         read_model(Path(path), folds, units, found)
-    _read_predictions(records.manifests, frame, units, folds, protocol, found)
+    fits = Fits(units, support)
+    _read_predictions(records.manifests, frame, units, folds, protocol, found, fits)
+    found.findings += fits.findings
+    found.seen += fits.lines()
     return found
 
 
@@ -111,28 +115,24 @@ def read_model(
     on: ends its name; evaluated_on: folds of the cohort that is evaluated with it, where that is another.
     """
     config = record.with_name("config.json")
-    if not config.exists():
-        return
-    made_with = json.loads(config.read_text())
+    made_with = json.loads(config.read_text()) if config.exists() else {"data": {}}
     encoder, method, seed = record.parent.parts[-4:-1]
-    number = int(made_with["fold"])
-    prefix, _, _ = record.parent.name.rpartition("fold")
+    prefix, _, digits = record.parent.name.rpartition("fold")
+    number, data = int(digits), made_with["data"]
     fold = folds.of(prefix, number)
-    scaled = " and RNA scaler" if made_with["data"].get("rna_scaling") == "train" else ""
-    training = units.loc[units["patient"].isin(fold.train), "unit"]
-    digests = {"training": _digest(training), "everybody": _digest(units["unit"])}
+    scalers = ["RNA"] if data.get("rna_scaling") == "train" else []
+    scalers += ["patch"] if made_with.get("training", {}).get("feature_scaling") == "train" else []
+    scaled = f" and {' and '.join(scalers)} scaler" if scalers else ""
     name = f"pretraining{on}{scaled} of {method}{_purpose(prefix)} ({encoder}, {seed})"
-    findings, seen = evidence.audit_pretraining(name, number, fold, units, made_with["data"]["units"], digests)
+    training, everybody = units_group(units[units["patient"].isin(fold.train)]), units_group(units)
+    findings, seen = evidence.audit_fitted(
+        name, number, fold.val, data.get("units"), training, everybody, kind="pretraining"
+    )
     found.findings += findings
     if evaluated_on and seen.patients >= 0:
         known = set(units["patient"]) & set(fold.train)
         seen = replace(seen, of_evaluation=len(known & set(evaluated_on[number].val)))
     found.seen.append(seen)
-
-
-def _digest(names: pd.Series) -> str:
-    """As :class:`mirrorflow.jobs.paired.PairedUnits` writes it (that module imports torch)."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def _read_predictions(
@@ -142,6 +142,7 @@ def _read_predictions(
     folds: Folds,
     protocol: Mapping[str, Any],
     found: Evidence,
+    fits: Fits,
 ) -> None:
     """Findings of all methods; one that all methods share stands once."""
     epochs: set[str] = set()
@@ -151,6 +152,7 @@ def _read_predictions(
         for name in json.loads(manifest.read_text())["written"]:
             stored, task = _stored(manifest.parent / name), name.split("/")[0]
             number = int(stored.rows["fold"].iloc[0])
+            fits.read(_method_of(manifest), task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
             shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
@@ -162,6 +164,12 @@ def _read_predictions(
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
     found.seen += [_seen_by_bins(number, who, frame, folds.outer[number]) for number, who in sorted(bins.items())]
+
+
+def _method_of(manifest: Path) -> str:
+    """``mirror (phikon)``; methods without slides lie under ``none``."""
+    encoder, method = manifest.parent.parts[-2:]
+    return method if encoder == "none" else f"{method} ({encoder})"
 
 
 def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) -> None:

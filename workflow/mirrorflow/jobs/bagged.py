@@ -12,16 +12,18 @@ import pandas as pd
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
 from mirrorflow.jobs.curated_genes import read_list
-from mirrorflow.jobs.representations import PooledInputs
+from mirrorflow.jobs.representations import FoldVectors, PooledInputs
 from mirrorflow.splits import Fold
 from mirrorflow.store.bags import FeatureBags
-from mirrorflow.store.digest import digest, file_digest
+from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.training.bags import SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 
 logger = logging.getLogger("mirrorflow.predict")
+
+PATCH_SCALER = "patch scaler"
 
 RANDOM_SETS = "random"
 RANDOM_SET_COUNT = 50
@@ -40,6 +42,17 @@ class FoldBags:
     moments: tuple[np.ndarray, np.ndarray] | None
     """Mean and deviation [feature] of the training patients' patches; None: features as they are."""
     gene_sets: GeneSets
+    fitted: Mapping[str, str] = field(default_factory=dict)
+    """As that of :class:`~mirrorflow.jobs.representations.FoldVectors`."""
+
+
+@dataclass(frozen=True)
+class PatchMoments:
+    """Mean and deviation [feature] of the patches of a fold's training patients, and whom they were taken from."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    fitted: Mapping[str, str]
 
 
 @dataclass
@@ -62,7 +75,7 @@ class BaggedInputs:
     cache_gb: float
     gene_sets: str | None = None
     _bags: FeatureBags | None = None
-    _moments: dict[Fold, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _moments: dict[Fold, PatchMoments] = field(default_factory=dict)
     """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
     _expression: "SetGenes | None" = None
 
@@ -82,13 +95,15 @@ class BaggedInputs:
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
     ) -> FoldBags:
         """Bags and genes of the units. Raises InputError for a slide without a feature file."""
-        (train_genes, evaluation_genes), sets = self._genes(fold, fold_number, seed, train, evaluation)
+        genes, sets = self._genes(fold, fold_number, seed, train, evaluation)
+        moments = self._scale(fold) if self.feature_scaling == "train" else None
         return FoldBags(
-            train=Units(self._side(train), train_genes),
-            evaluation=Units(self._side(evaluation), evaluation_genes),
+            train=Units(self._side(train), genes.train[0]),
+            evaluation=Units(self._side(evaluation), genes.evaluation[0]),
             patch_dim=self._all()[0].shape[1],
-            moments=self._scale(fold) if self.feature_scaling == "train" else None,
+            moments=None if moments is None else (moments.mean, moments.deviation),
             gene_sets=sets,
+            fitted={**genes.fitted, **(moments.fitted if moments else {})},
         )
 
     def _all(self) -> FeatureBags:
@@ -102,10 +117,11 @@ class BaggedInputs:
         row = {name: number for number, name in enumerate(self.units["unit"])}
         return SomeBags(self._all(), [row[name] for name in units["unit"]])
 
-    def _scale(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    def _scale(self, fold: Fold) -> PatchMoments:
         if fold not in self._moments:
             known = self.units[self.units["patient"].isin(fold.train)]
-            self._moments = {fold: patch_moments(self._side(known))}
+            fitted = {PATCH_SCALER: patients_digest(known["patient"])}
+            self._moments = {fold: PatchMoments(*patch_moments(self._side(known)), fitted)}
         return self._moments[fold]
 
     def _rna(self) -> "SetGenes":
@@ -125,11 +141,11 @@ class BaggedInputs:
 
     def _genes(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
-    ) -> tuple[list[np.ndarray], GeneSets]:
+    ) -> tuple[FoldVectors, GeneSets]:
         if "rna" not in self.inputs:
-            return [np.zeros((len(part), 0), np.float32) for part in (train, evaluation)], ()
-        found = self._rna().vectors(fold, fold_number, seed, train, evaluation)
-        return [found.train[0], found.evaluation[0]], self._rna().sets(fold_number)
+            nothing = [np.zeros((1, len(part), 0), np.float32) for part in (train, evaluation)]
+            return FoldVectors(nothing[0], nothing[1]), ()
+        return self._rna().vectors(fold, fold_number, seed, train, evaluation), self._rna().sets(fold_number)
 
 
 @dataclass

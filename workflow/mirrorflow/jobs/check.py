@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mirrorflow.config import GENERATED_SPLITS, resolve
+from mirrorflow.config import GENERATED_SPLITS, REPAIRED, repair_hint, resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.jobs.cohorts import clinical_sheet, matrices
 from mirrorflow.jobs.convert_expression import patients_in
@@ -121,7 +121,8 @@ def _expression_lines(source: Mapping[str, Any], rows: list[SlideRow], patients:
 
 
 def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str]) -> Iterator[str]:
-    for name in sorted({protocol["splits"] for protocol in config["protocols"].values()} - set(GENERATED_SPLITS)):
+    read = {name: protocol["splits"] for name, protocol in config["protocols"].items()}
+    for name in sorted({splits.removesuffix(REPAIRED) for splits in read.values()} - set(GENERATED_SPLITS)):
         try:
             folder = entry["splits"][name]
             if pending := list(_pending(config, [folder])):
@@ -135,3 +136,10 @@ def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: 
         word = "" if listed & patients else "PROBLEM: "
         known = f"{len(listed & patients)} of them known"
         yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {known}"
+        shared = [len(set(fold.train) & set(fold.val)) for fold in folds]
+        stopped = [key for key, splits in read.items() if splits == name and config["protocols"][key]["claims_honest"]]
+        if any(shared) and stopped and config["strict"]:
+            yield (
+                f"PROBLEM: splits {name}: {', '.join(map(str, shared))} patients are in train and val (by fold), so "
+                f"{', '.join(stopped)} would be withheld; {repair_hint(name)}"
+            )

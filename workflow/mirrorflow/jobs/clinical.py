@@ -9,7 +9,7 @@ import pandas as pd
 from mirrorflow.jobs.representations import FoldVectors
 from mirrorflow.probes.covariates import CovariateEncoder
 from mirrorflow.splits import Fold
-from mirrorflow.store.digest import digest
+from mirrorflow.store.digest import digest, patients_digest
 
 logger = logging.getLogger("mirrorflow.predict")
 
@@ -33,4 +33,5 @@ class ClinicalColumns:
         encoder = CovariateEncoder.fit(fitted_on, self.columns)
         if lacking := [name for name in self.columns if name not in encoder.columns]:
             logger.warning("clinical: nothing is known of %s in fold %d", ", ".join(lacking), fold_number)
-        return FoldVectors(encoder.transform(train)[None], encoder.transform(evaluation)[None])
+        fitted = {"covariate encoder": patients_digest(fitted_on["patient"])}
+        return FoldVectors(encoder.transform(train)[None], encoder.transform(evaluation)[None], fitted)

@@ -9,12 +9,16 @@ import pandas as pd
 
 from mirrorflow import cohort as cohorts
 from mirrorflow import splits as folding
+from mirrorflow.config import REPAIRED
 from mirrorflow.errors import InputError
 from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
 
 logger = logging.getLogger("mirrorflow.cohort")
+
+MOVED = "moved"
+"""Column of splits/summary.tsv where folds were repaired: patients who changed their part, by fold."""
 
 
 def build_cohort(
@@ -67,17 +71,31 @@ def matrices(clinical: Mapping[str, Any]) -> list[str]:
 
 
 def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, folder: str | None, seed: int) -> None:
-    """Write the split files of a basis and, beside them, what each fold holds and lost."""
+    """Write the split files of a basis and, beside them, what each fold holds and lost.
+
+    kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are mended whole,
+    as ``mirrorflow audit --repair`` does, then cut to the cohort; the report's column ``moved`` counts the cohort's
+    patients who changed their part.
+    """
     frame, classes = tables.read_cohort(cohort)
+    before: list[folding.Fold] = []
     if kind == "random":
         folds = random_folds(frame, len(outputs), seed, cohort)
     elif kind == "site_preserved":
         folds = site_preserved_folds(frame, len(outputs), seed, cohort)
     else:
-        folds = _published(frame, str(folder), len(outputs))
+        given = tables.read_folds(str(folder), len(outputs))
+        folds = _restricted(given, frame, str(folder))
+        if kind.endswith(REPAIRED):
+            before, folds = folds, _restricted(folding.repair_folds(given), frame, str(folder))
     for path, fold in zip(outputs, folds, strict=True):
         tables.write_fold(path, fold)
-    tables.write_sheet(report, pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)]))
+    summary = pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)])
+    if before:
+        moved = [len(folding.moved_patients(*both)) for both in zip(before, folds, strict=True)]
+        logger.info("%s: folds repaired, patients moved by fold: %s", folder, ", ".join(map(str, moved)))
+        summary.insert(3, MOVED, moved)
+    tables.write_sheet(report, summary)
 
 
 def make_inner_splits(
@@ -110,8 +128,8 @@ def _check_classes(frame: pd.DataFrame, fold: folding.Fold, part: folding.Fold, 
         raise InputError(message)
 
 
-def _published(frame: pd.DataFrame, folder: str, count: int) -> list[folding.Fold]:
-    folds = [folding.restrict(fold, list(frame["patient"])) for fold in tables.read_folds(folder, count)]
+def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str) -> list[folding.Fold]:
+    folds = [folding.restrict(fold, list(frame["patient"])) for fold in given]
     for k, fold in enumerate(folds):
         if not fold.train or not fold.val:
             message = f"{folder}/splits_{k}.csv: none of its patients is in the cohort on one side; check the ids"

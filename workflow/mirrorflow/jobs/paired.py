@@ -11,6 +11,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
+from mirrorflow.store.digest import names_digest
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.tables import read_text_sheet
 
@@ -44,10 +45,10 @@ class PairedUnits:
     def digests(self) -> dict[str, str]:
         """What these units are, as digests: names, features, expression, genes."""
         return {
-            "units": _text_digest(self.names),
+            "units": names_digest(self.names),
             "features": features_fingerprint([path for paths in self.files for path in paths]),
             "expression": hashlib.sha256(self.expression.tobytes()).hexdigest()[:16],
-            "genes": _text_digest(self.gene_ids),
+            "genes": names_digest(self.gene_ids),
         }
 
 
@@ -88,7 +89,3 @@ def _files(unit: Any, index: pd.DataFrame, features_index: Path) -> list[Path]:
         )
         raise InputError(message)
     return paths
-
-
-def _text_digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

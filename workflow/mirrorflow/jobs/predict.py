@@ -22,7 +22,7 @@ from mirrorflow.jobs.representations import Representation
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.progress import Progress
 from mirrorflow.store import predictions as stored
-from mirrorflow.store.digest import digest, file_digest
+from mirrorflow.store.digest import digest, file_digest, names_digest
 from mirrorflow.store.files import clear_leftovers, write_text
 
 __all__ = ["Plan", "predict_method", "rows_of"]
@@ -136,7 +136,7 @@ def _answers(
             continue
         rows.append(rows_of(question, prediction))
         labels = asked.plan.gene_labels(question.setting, question.fold)
-        settings.append(_note(question, prediction) | {"gene_labels": labels})
+        settings.append(_note(question, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
         if choice is not None:
             settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(question.fold)}
     return rows, {"settings": settings, "skipped": skipped}
@@ -203,6 +203,7 @@ def _note(question: Question, prediction: Prediction) -> dict[str, Any]:
         "seed": question.seed,
         "train_units": len(question.train),
         "train_patients": int(question.train.units["patient"].nunique()),
+        "trained_on": names_digest(question.train.units["unit"]),
         "k_real": question.k_real,
         "epoch": prediction.epoch,
         "bin_edges_days": None if question.edges is None else [float(edge) for edge in question.edges[:-1]],

@@ -200,6 +200,11 @@ def _bin_ends(edges: np.ndarray, train: pd.DataFrame) -> np.ndarray:
 
 
 def _published_loss(evaluation: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """What the published loaders evaluate: class by class, the end of the last class lost.
+
+    Every published sample had a label. Units without one (which survival can have) stand first, so that it is the
+    last class that loses samples here, too.
+    """
     order = {name: index for index, name in enumerate(classes)}
-    places = dict(zip(evaluation["unit"], evaluation["label"].map(order).fillna(len(order)), strict=True))
+    places = dict(zip(evaluation["unit"], evaluation["label"].map(order).fillna(-1), strict=True))
     return folding.lose_last_batch(evaluation, places, PUBLISHED_BATCH)

@@ -12,7 +12,7 @@ import pandas as pd
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.probes.pooling import pool
 from mirrorflow.splits import Fold
-from mirrorflow.store.digest import digest, file_digest
+from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.features import read_features
 from mirrorflow.store.tables import read_text_sheet
@@ -24,6 +24,8 @@ class FoldVectors:
 
     train: np.ndarray
     evaluation: np.ndarray
+    fitted: Mapping[str, str] = field(default_factory=dict)
+    """What was fitted to make them (``RNA scaler``) -> digest of the patients it was fitted on."""
 
 
 class Representation(Protocol):
@@ -35,7 +37,7 @@ class Representation(Protocol):
     def vectors(self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> Any:
         """Vectors of the given units (:class:`FoldVectors`), or bags for a supervised method.
 
-        Anything fitted is fitted on ``fold.train`` only.
+        Anything fitted is fitted on ``fold.train`` only; ``fitted`` of what is returned says on whom it really was.
         """
 
 
@@ -70,8 +72,8 @@ class PooledInputs:
     rna_scaling: str
     clip: float | None
     _pooled: dict[str, np.ndarray] = field(default_factory=dict)
-    _scaled: dict[int, tuple[dict[str, int], np.ndarray]] = field(default_factory=dict)
-    """Row of each patient and scaled genes [patient, gene] of the fold that was asked for last."""
+    _scaled: dict[int, "ScaledGenes"] = field(default_factory=dict)
+    """Of the fold that was asked for last."""
 
     def with_genes(self, genes: Sequence[str]) -> "PooledInputs":
         """The same inputs with other genes; pooled slides are shared."""
@@ -93,11 +95,15 @@ class PooledInputs:
     ) -> FoldVectors:
         """Pooled bags and genes of the units, concatenated."""
         blocks = []
+        fitted: Mapping[str, str] = {}
         if "slides" in self.inputs:
             blocks.append([self._slides(part) for part in (train, evaluation)])
         if "rna" in self.inputs:
-            blocks.append(self._genes(fold, fold_number, train, evaluation))
-        return FoldVectors(*(np.concatenate(parts, axis=1)[None] for parts in zip(*blocks, strict=True)))
+            scaled = self._genes(fold, fold_number)
+            blocks.append([scaled.of(part) for part in (train, evaluation)])
+            fitted = scaled.fitted
+        sides = [np.concatenate(parts, axis=1)[None] for parts in zip(*blocks, strict=True)]
+        return FoldVectors(sides[0], sides[1], fitted)
 
     def gene_ids(self, fold_number: int) -> list[str]:
         """The genes of the fold's manifest, in its order."""
@@ -111,18 +117,35 @@ class PooledInputs:
                 self._pooled[name] = pool(bag, self.pooling)
         return np.stack([self._pooled[name] for name in units["unit"]])
 
-    def _genes(self, fold: Fold, fold_number: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> list[np.ndarray]:
+    def _genes(self, fold: Fold, fold_number: int) -> "ScaledGenes":
         if fold_number not in self._scaled:
             self._scaled = {fold_number: self._scale(fold, fold_number)}
-        row, values = self._scaled[fold_number]
-        return [values[[row[patient] for patient in part["patient"]]] for part in (train, evaluation)]
+        return self._scaled[fold_number]
 
-    def _scale(self, fold: Fold, fold_number: int) -> tuple[dict[str, int], np.ndarray]:
+    def _scale(self, fold: Fold, fold_number: int) -> "ScaledGenes":
         patients = sorted(set(self.units["patient"]))
         values = read_expression(str(self.expression), patients=patients, genes=self.gene_ids(fold_number)).values
         row = {patient: number for number, patient in enumerate(patients)}
-        fitted_on = [row[patient] for patient in fold.train if patient in row]
-        return row, RnaScaler.fit(values[fitted_on], scaling=self.rna_scaling, clip=self.clip).transform(values)
+        known = [patient for patient in fold.train if patient in row]
+        scaler = RnaScaler.fit(values[[row[patient] for patient in known]], scaling=self.rna_scaling, clip=self.clip)
+        fitted = {RNA_SCALER: patients_digest(known)} if self.rna_scaling == "train" else {}
+        return ScaledGenes(row, scaler.transform(values), fitted)
+
+
+RNA_SCALER = "RNA scaler"
+
+
+@dataclass(frozen=True)
+class ScaledGenes:
+    """Scaled genes [patient, gene] of a cohort, the row of each patient, and whom the scaling was fitted on."""
+
+    row: Mapping[str, int]
+    values: np.ndarray
+    fitted: Mapping[str, str]
+
+    def of(self, units: pd.DataFrame) -> np.ndarray:
+        """Genes [unit, gene] of the units' patients."""
+        return self.values[[self.row[patient] for patient in units["patient"]]]
 
 
 @dataclass

@@ -27,7 +27,7 @@ from mirrorflow.jobs.curated_genes import curated_genes, read_list
 from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.expression import read_record as read_expression_record
-from mirrorflow.store.genes import is_finished, write_genes
+from mirrorflow.store.genes import described, is_finished, read_genes, read_record, write_genes
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,14 @@ def select_genes(
     drivers: Path,
     seed: int,
     threads: int,
+    first: Path | None = None,
 ) -> None:
     """Write the manifest of ``fold`` and its sidecar; a manifest made of the same things is kept.
 
     train_patients: the only patients that are looked at; labels: by patient, "" for unknown (such patients
     never meet a method that sees labels). settings: ``method``, ``n_genes``, ``census``, ``tumour_types``,
     ``tiers``, ``gene_sets``, ``rfe``, and ``scaling`` and ``clip`` of the values the method sees.
+    first: manifest of another fold, whose genes are taken over where it was made of the very same things.
     Raises ConfigError and InputError with the mend.
     """
     method = settings.get("method", "rfe")
@@ -65,6 +67,10 @@ def select_genes(
     made_with = _identity(expression, seen, labels, settings, fold, census, drivers, seed)
     if is_finished(manifest, made_with):
         logger.info("%s: kept, made of the same patients, labels and settings", manifest)
+        return
+    if first and is_finished(first, made_with | {"fold": read_record(first)["settings"]["fold"]}):
+        write_genes(manifest, read_genes(first).assign(fold=fold), made_with, described(first))
+        logger.info("%s: taken over from %s, made of the same patients, labels and settings", manifest, first)
         return
     _, ids, symbols = read_names(expression)
     choice = _choose(method, expression, ids, symbols, seen, labels, settings, seed, threads)
@@ -80,6 +86,7 @@ def select_genes(
         "selection": choice.details,
         "labels_seen": len(labels_of),
         "label_patients": labels_of,
+        "outcome_patients": [],  # no method sees an outcome
         "value_patients": [patient for patient in seen if method in SEES_VALUES],
     }
     write_genes(manifest, table, made_with, record)

@@ -9,6 +9,7 @@ from mirrorflow.report.blocks import (
     Cell,
     Details,
     Heading,
+    Listing,
     Section,
     Table,
     Text,
@@ -74,7 +75,8 @@ def _audit_blocks(record: Mapping[str, Any]) -> list[Block]:
     claim = "claims to be honest" if record["claims_honest"] else "does not claim to be honest"
     title = f"{record['protocol']} on {record['cohort']}"
     heading = Heading(title, badge_cells(level_counts([record])))
-    seen = _seen_blocks(record, title)
+    remarks = [Listing(record["remarks"])] if record.get("remarks") else []
+    seen = [*remarks, *_seen_blocks(record, title)]
     if not findings:
         return [heading, Text(f"The protocol {claim}; nothing was found."), *seen]
     caption = (

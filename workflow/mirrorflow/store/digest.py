@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,16 @@ def canonical(settings: Mapping[str, Any]) -> str:
 def digest(settings: Mapping[str, Any]) -> str:
     """Sixteen hexadecimal digits that stand for ``settings``."""
     return hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
+
+
+def names_digest(names: Iterable[str]) -> str:
+    """Sixteen hexadecimal digits that stand for names (of units, patients or genes) in this order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def patients_digest(patients: Iterable[str]) -> str:
+    """:func:`names_digest` of a set of patients, whatever their order."""
+    return names_digest(sorted(set(patients)))
 
 
 _ABSENT = object()

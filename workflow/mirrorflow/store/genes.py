@@ -17,6 +17,8 @@ from mirrorflow.store.digest import digest
 from mirrorflow.store.files import write_text
 
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
+OF_THE_FILE = ("settings", "digest", "manifest_sha256")
+"""Keys of the sidecar that vouch for the file; the others tell of its genes."""
 TYPES: Mapping[Any, Any] = {
     "id": "str",
     "gene": "str",
@@ -37,7 +39,7 @@ def write_genes(path: str | Path, genes: pd.DataFrame, settings: Mapping[str, An
     text = genes[list(COLUMNS)].to_csv(sep="\t", index=False, float_format="%.9g")
     sidecar_of(path).unlink(missing_ok=True)
     write_text(path, text)
-    made = {"settings": dict(settings), "digest": digest(settings), "manifest_sha256": _content(text)}
+    made = dict(zip(OF_THE_FILE, (dict(settings), digest(settings), _content(text)), strict=True))
     write_text(sidecar_of(path), json.dumps(made | dict(record), indent=1) + "\n")
 
 
@@ -69,6 +71,11 @@ def read_record(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         message = f"{sidecar}: cannot be read ({error}); the rule select_genes makes it anew"
         raise InputError(message) from error
+
+
+def described(path: str | Path) -> dict[str, Any]:
+    """What the sidecar of the manifest ``path`` says of its genes, as :func:`write_genes` takes it."""
+    return {key: value for key, value in read_record(path).items() if key not in OF_THE_FILE}
 
 
 def _content(text: str) -> str:

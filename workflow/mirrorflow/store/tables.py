@@ -74,13 +74,28 @@ def read_fold(path: str | Path) -> Fold:
     if missing:
         message = f"{path}: no column {', '.join(sorted(missing))}; a split file has the columns train and val"
         raise InputError(message)
-    train, val = (tuple(patient for patient in sheet[side].str.strip() if patient) for side in ("train", "val"))
-    return Fold(train, val)
+    return Fold(_names_in(sheet, "train"), _names_in(sheet, "val"))
+
+
+def read_anyones_fold(path: str | Path) -> Fold:
+    """A split file of anyone's, for the auditor: columns train, and val or test or both, of whatever names.
+
+    Raises InputError naming the file when it is not there or lacks a column.
+    """
+    sheet = read_text_sheet(path)
+    if "train" not in sheet or not {"val", "test"} & set(sheet):
+        message = f"{path}: columns {', '.join(sheet.columns)}; a split file has train, and val or test or both"
+        raise InputError(message)
+    return Fold(*(_names_in(sheet, side) if side in sheet else () for side in ("train", "val", "test")))
+
+
+def _names_in(sheet: pd.DataFrame, side: str) -> tuple[str, ...]:
+    return tuple(name for name in sheet[side].str.strip() if name)
 
 
 def write_fold(path: str | Path, fold: Fold) -> None:
-    """Write a split file as MIRROR publishes them."""
-    write_sheet(path, pd.DataFrame({"train": pd.Series(fold.train), "val": pd.Series(fold.val)}))
+    """Write a split file as MIRROR publishes them; with a column ``test`` where the fold has that part."""
+    write_sheet(path, pd.DataFrame({side: pd.Series(part, dtype=object) for side, part in fold.parts.items()}))
 
 
 def read_folds(folder: str | Path, count: int) -> list[Fold]:
