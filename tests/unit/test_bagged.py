@@ -15,6 +15,7 @@ from mirrorflow.cohort import to_units
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.epochs import best_epoch
 from mirrorflow.errors import InputError
+from mirrorflow.evaluation import training_outcomes
 from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
 from mirrorflow.jobs.clinical import ClinicalColumns
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
@@ -23,6 +24,7 @@ from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.questions import Questioner
 from mirrorflow.jobs.supervised import train_and_predict
 from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.splits import Fold
 from mirrorflow.store.digest import patients_digest
@@ -338,13 +340,48 @@ def test_evaluation_labels_and_outcomes_decide_nothing(store):
         pd.testing.assert_frame_equal(one.sort_index(), other.sort_index(), check_exact=True)
 
 
-def test_clinical_columns_predict_both_tasks(store):
-    plan = store.plan("clinical")
-    folder = store.predict(plan, ClinicalColumns(to_units(store.frame, "patient"), ["age", "sex"]))
-    rows = read_predictions(folder / "subtyping" / "fold0.parquet").rows.query("setting == 'all'")
-    assert (rows.filter(like="prob_").to_numpy().argmax(1) == rows["label"].map(CLASSES.index)).mean() > 0.9
-    risks = read_predictions(folder / "survival" / "fold0.parquet").rows.query("setting == 'all'")
-    assert risks.loc[risks["event"] == 1, ["risk", "time_days"]].corr("spearman").iloc[0, 1] < -0.3
+def clinical_scores(store: Store, name: str = "predictions") -> tuple[float, float]:
+    """Accuracy and C-index over the folds of what age alone predicts."""
+    folder = store.predict(store.plan("clinical"), ClinicalColumns(to_units(store.frame, "patient"), ["age"]), name)
+    right, ranked = [], []
+    for fold in range(2):
+        rows = read_predictions(folder / "subtyping" / f"fold{fold}.parquet").rows.query("setting == 'all'")
+        right.append((rows.filter(like="prob_").to_numpy().argmax(1) == rows["label"].map(CLASSES.index)).mean())
+        rows = read_predictions(folder / "survival" / f"fold{fold}.parquet").rows.query("setting == 'all'")
+        times, events = rows["time_days"].to_numpy(), rows["event"].to_numpy() == 1
+        ranked.append(c_index(rows["risk"].to_numpy(), times, events, np.ones((1, len(rows))))[0])
+    return float(np.mean(right)), float(np.mean(ranked))
+
+
+def test_clinical_columns_predict_both_tasks_and_shuffled_ones_neither(store):
+    right, ranked = clinical_scores(store)
+    assert right > 0.9
+    assert ranked > 0.7
+    truth, found = store.frame["age"].to_numpy(), []
+    for seed in range(4):
+        store.frame["age"] = np.random.default_rng(seed).permutation(truth)
+        write_cohort(store.folder / "cohort.parquet", store.frame, CLASSES)
+        found.append(clinical_scores(store, f"shuffled{seed}"))
+    assert np.mean(found, axis=0) == pytest.approx([1 / 3, 1 / 2], abs=0.15)
+
+
+def test_the_last_bin_of_a_k_shot_curve_ends_where_evaluation_has_it(store):
+    """At the longest time of all of the fold's training patients, whoever is in the support set."""
+    plan = store.plan("majority", tasks=["survival"], splits=store.plan("majority").splits[:1])
+    everybody, few = Questioner(plan).questions("survival", 0)
+    longest = training_outcomes(store.frame, read_fold(plan.splits[0]).train)["time_days"].max()
+    assert few.train.time_days.max() < longest
+    np.testing.assert_array_equal(few.bin_ends, everybody.bin_ends)
+    assert few.bin_ends[-1] == longest
+    assert few.bin_ends[:-1].tolist() == few.edges[1:-1].tolist()
+
+
+def test_min_steps_give_a_support_set_more_epochs_and_the_whole_fold_none(store):
+    plan, inputs = store.plan("abmil", tasks=["subtyping"]), store.inputs(inputs=["slides"])
+    plan.method["train"] |= {"epochs": 2, "batch_size": 4, "min_steps": 8}
+    notes = read_predictions(store.predict(plan, inputs) / "subtyping/fold0.parquet").notes["settings"]
+    # 15 units, 4 steps an epoch: 8 steps in 2 epochs; 9 units of the 3-shot set: 3 steps, 3 epochs.
+    assert [(note["train_units"], note["epoch"]) for note in notes] == [(15, 2), (9, 3)]
 
 
 def test_without_clinical_columns_everything_is_skipped_with_the_reason(store):

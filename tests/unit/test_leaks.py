@@ -1,40 +1,65 @@
 """The strongest leak tests: with split files fixed, evaluation patients change nothing that is fitted or chosen.
 
-A whole chain on a small cohort (genes, pretraining, embeddings, probes and classical models), run as it is and with the
-evaluation patients' labels and outcomes permuted, or their slides, RNA and outcomes altered.
+A whole chain on a small cohort (genes, pretraining, embeddings, every method, with all data and k-shot), run as it is
+and with the evaluation patients' labels and outcomes permuted, or with the slides, RNA, sheet and outcomes of some of
+them altered: the others are then predicted as before, to the last bit.
 """
 
+import functools
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS, resolve
+from mirrorflow.config import PROTOCOL_PRESETS, few_shot_prefix, pretrain_settings, resolve
+from mirrorflow.jobs import supervised
+from mirrorflow.jobs.bagged import BaggedInputs
+from mirrorflow.jobs.clinical import ClinicalColumns
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits
 from mirrorflow.jobs.embed import embed_fold
 from mirrorflow.jobs.predict import Plan, predict_method
 from mirrorflow.jobs.pretrain import pretrain_fold
-from mirrorflow.jobs.representations import Embedded, PooledInputs
+from mirrorflow.jobs.representations import Embedded, Nothing, PooledInputs, Representation
 from mirrorflow.jobs.select_genes import select_genes
+from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.probes import cox, linear, linear_head
 from mirrorflow.splits import Fold, selection_patients
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_fold, write_cohort, write_fold
+from mirrorflow.store.tables import read_fold, read_text_sheet, write_cohort, write_fold
 
 DRIVERS = Path(__file__).parents[2] / "resources" / "drivers.tsv"
 PATIENTS = [f"P{number:02}" for number in range(36)]
 FOLD = Fold(tuple(PATIENTS[:24]), tuple(PATIENTS[24:]))
 EVALUATED = np.isin(PATIENTS, FOLD.val)
+ALTERED = np.isin(PATIENTS, FOLD.val[::2])
+"""The evaluation patients of whom :func:`altered` makes others."""
 PRETRAIN = {
     "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
-    "epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
+    "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
 }  # fmt: skip
+SMALL = {"width": 8, "attention_width": 4, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 3}
+TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 6, "learning_rate": 1e-3, "precision": "float32"}
+
+
+def small(name: str) -> dict[str, Any]:
+    """What a run asks of a method, made small."""
+    if name not in NETWORKS:
+        return {}
+    network = {key: value for key, value in SMALL.items() if key in METHODS[name].settings["network"]}
+    return {"train": TRAIN, "network": network} | ({"gene_sets": "random"} if name == "survpath" else {})
+
+
 CONFIG = resolve(
     {
         "run": "r",
@@ -47,10 +72,20 @@ CONFIG = resolve(
                 "features": {"f": "f"},
             }
         },
-        "expression": {"sources": {"e": {"matrix": "m"}}, "selection": {"census": False}},
+        "expression": {
+            "sources": {"e": {"matrix": "m"}},
+            "selection": {"census": False, "n_genes": 9, "rfe": {"cv": 2}},
+        },
+        "pretrain": PRETRAIN,
         "probe": {"epochs": 8},
+        "evaluation": {"shots": [3]},
+        "methods": {name: small(name) for name in METHODS},
     }
 )
+EVERY_FAMILY = [name for name in METHODS if name not in ("majority", "linear", "rna-linear")]
+"""Methods with vectors, one of a family at least."""
+WITH_EPOCHS = ["mirror", "porpoise"]
+"""A probe and a network, for the nested choice."""
 
 
 @dataclass
@@ -73,6 +108,8 @@ def world() -> World:
             "label": np.array(["a", "b"])[label],
             "time_days": np.round(rng.exponential(500, len(PATIENTS))) + 1,
             "event": (rng.random(len(PATIENTS)) < 0.7).astype(float),
+            "age": [str(40 + 7 * one + int(rng.integers(9))) for one in label],
+            "stage": rng.choice(["I", "II"], len(PATIENTS)),
             "site": "s",
             "slide_ids": [[f"{name}-1"] for name in PATIENTS],
         }
@@ -85,17 +122,28 @@ def world() -> World:
 class Chain:
     """A run of one fold in a folder of its own."""
 
-    def __init__(self, folder: Path, given: World, protocol: str = "honest", **keys: object) -> None:
+    def __init__(self, folder: Path, given: World, methods: Sequence[str], **keys: object) -> None:
         folder.mkdir()
-        self.folder, self.given = folder, given
-        self.protocol = PROTOCOL_PRESETS[protocol] | keys
+        self.folder, self.given, self.methods = folder, given, methods
+        self.protocol = PROTOCOL_PRESETS["honest"] | keys
+        self.few_shot = few_shot_prefix(CONFIG, self.protocol)
+        self.fitted: dict[str, list[np.ndarray]] = {}
+        """Coefficients, weights, scalers and baselines of each method, in the order in which they were fitted."""
         self.write()
         self.inner = self.part()
-        for prefix, fold in {"": FOLD, **self.inner}.items():
+        self.folds = {"": FOLD, self.few_shot: FOLD, **self.inner}
+        for prefix, fold in self.folds.items():
             self.select(prefix, fold)
-            self.pretrain(prefix, fold)
-        for name in ("mirror", "concat-linear", "cox"):
-            self.predict(name)
+            for name in self.pretrained:
+                self.pretrain(name, prefix, fold)
+        for name in methods:
+            with noted_fits() as fits:
+                self.predict(name)
+            self.fitted[name] = [array for fit in fits for array in arrays_of(fit)]
+
+    @property
+    def pretrained(self) -> list[str]:
+        return [name for name in self.methods if METHODS[name].kind == "pretrained"]
 
     def write(self) -> None:
         write_cohort(self.folder / "cohort.parquet", self.given.cohort, ["a", "b"])
@@ -129,12 +177,14 @@ class Chain:
     def select(self, prefix: str, fold: Fold) -> None:
         labels = dict(zip(self.given.cohort["patient"], self.given.cohort["label"], strict=True))
         patients = selection_patients(self.given.cohort, fold, str(self.protocol["gene_selection"]), 1)
+        scaling = {"tumour_types": [], "scaling": self.protocol["rna_scaling"], "clip": None}
+        label_free = {"method": "variance"} if prefix and prefix == self.few_shot else {}
         select_genes(
             self.folder / "rna.parquet",
             patients,
             labels,
             self.folder / f"{prefix}fold0.tsv",
-            {**CONFIG["expression"]["selection"], "tumour_types": [], "scaling": "train", "clip": None},
+            CONFIG["expression"]["selection"] | label_free | scaling,
             fold=0,
             census=None,
             drivers=DRIVERS,
@@ -142,73 +192,134 @@ class Chain:
             threads=1,
         )
 
-    def pretrain(self, prefix: str, fold: Fold) -> None:
+    def pretrain(self, name: str, prefix: str, fold: Fold) -> None:
         files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / f"{prefix}fold0.tsv"
-        settings = {"rna_scaling": "train", "rna_clip": None}
-        model = self.folder / f"{prefix}model"
-        train = [name for name in PATIENTS if name in fold.train]
-        pretrain_fold(self.units, *files, train, model, PRETRAIN, seed=1, fold=0, threads=1, device="cpu", **settings)
-        frozen = {"mode": "frozen", "draws": 1}
-        embed_fold(self.units, *files, model, self.embeddings(prefix), frozen, seed=1, threads=1, device="cpu")
+        settings = {"rna_scaling": self.protocol["rna_scaling"], "rna_clip": None, "family": name}
+        model = self.folder / f"{prefix}{name}-model"
+        train = [patient for patient in PATIENTS if patient in fold.train]
+        own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
+        pretrain_fold(self.units, *files, train, model, own, fold=0, **where, **settings)
+        embed_fold(self.units, *files, model, self.embeddings(name, prefix), {"mode": "frozen", "draws": 1}, **where)
 
-    def embeddings(self, prefix: str) -> Path:
-        return self.folder / f"{prefix}embeddings.safetensors"
+    def embeddings(self, name: str, prefix: str) -> Path:
+        return self.folder / f"{prefix}{name}.safetensors"
+
+    def genes_of(self, prefix: str) -> list[str]:
+        return [str(self.folder / f"{prefix}fold0.tsv")]
+
+    def inputs(self, name: str, prefix: str) -> Representation:
+        """What a method sees with the genes of a prefix, as the rules' scripts make it."""
+        method = CONFIG["methods"][name]
+        rna = {
+            "units": self.units,
+            "inputs": method["inputs"],
+            "index": str(self.folder / "index.tsv"),
+            "expression": str(self.folder / "rna.parquet"),
+            "genes": self.genes_of(prefix),
+            "rna_scaling": self.protocol["rna_scaling"],
+            "clip": None,
+        }
+        if name in self.pretrained:
+            return Embedded({(1, 0): str(self.embeddings(name, prefix))})
+        if name in NETWORKS:
+            of_train = {key: method["train"][key] for key in ("feature_scaling", "cache_gb")}
+            return BaggedInputs(**rna, **of_train, gene_sets=method.get("gene_sets"))
+        if method["inputs"] == ["clinical"]:
+            return ClinicalColumns(self.units, method["columns"])
+        return PooledInputs(**rna, pooling=method["pooling"]) if method["inputs"] else Nothing()
 
     def predict(self, name: str) -> None:
         method = CONFIG["methods"][name]
-        if name == "mirror":
-            method = method | {"probe": CONFIG["probe"]}
-            vectors, *inner = (Embedded({(1, 0): str(self.embeddings(prefix))}) for prefix in ("", *self.inner))
-        else:
-            inner = []
-            vectors = PooledInputs(
-                units=self.units,
-                inputs=["slides", "rna"],
-                pooling="mean",
-                index=str(self.folder / "index.tsv"),
-                expression=str(self.folder / "rna.parquet"),
-                genes=[str(self.folder / "fold0.tsv")],
-                rna_scaling="train",
-                clip=None,
-            )
+        if name in self.pretrained:
+            method = {"family": name, "tasks": method["tasks"], "probe": CONFIG["probe"]}
         plan = Plan(
             cohort=str(self.folder / "cohort.parquet"),
             splits=[str(self.folder / "splits_0.csv")],
             support=str(self.folder / "support.tsv"),
             protocol=self.protocol,
             tasks=method["tasks"],
-            shots=[3],
+            shots=CONFIG["evaluation"]["shots"],
             seeds=[1],
             bins=4,
             method=method,
             inner_splits=[[str(self.folder / f"{prefix}splits_0.csv")] for prefix in self.inner],
         )
         folder = self.folder / name
-        predict_method(plan, vectors, str(folder), str(folder / "manifest.json"), name, inner=inner)
+        vectors, few_shot, *inner = (self.inputs(name, prefix) for prefix in ("", self.few_shot, *self.inner))
+        manifest = str(folder / "manifest.json")
+        predict_method(plan, vectors, str(folder), manifest, name, few_shot=few_shot, inner=inner)
+        assert json.loads(Path(manifest).read_text())["skipped"] == {}
 
     # What can be compared.
 
-    def genes(self) -> str:
-        return (self.folder / "fold0.tsv").read_text()
+    def genes(self) -> dict[str, str]:
+        """Gene manifests, those of k-shot settings and inner folds among them."""
+        return {prefix: Path(*self.genes_of(prefix)).read_text() for prefix in self.folds}
+
+    def support(self) -> list[str]:
+        """Rows of the support sets whose survival bins are the fold's."""
+        rows = read_text_sheet(self.folder / "support.tsv")
+        return rows[rows["survival_bins"] == "fold"].to_csv().splitlines()
 
     def label_patients(self) -> list[str]:
         return json.loads((self.folder / "fold0.json").read_text())["label_patients"]
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The network's, the patch scaler's and the RNA scaler's arrays."""
-        return load_file(self.folder / "model" / "model.safetensors")
+        """The pretrained networks', the patch scalers' and the RNA scalers' arrays, and everything fitted on top."""
+        models = {
+            f"{prefix}{name} {key}": array
+            for prefix in self.folds
+            for name in self.pretrained
+            for key, array in load_file(self.folder / f"{prefix}{name}-model" / "model.safetensors").items()
+        }
+        return models | {
+            f"{name} {number}": array for name, arrays in self.fitted.items() for number, array in enumerate(arrays)
+        }
 
     def files(self) -> list[Path]:
         return sorted(path.relative_to(self.folder) for path in self.folder.glob("*/*/fold0.parquet"))
 
-    def values(self, path: Path) -> pd.DataFrame:
+    def values(self, path: Path, patients: Sequence[str] = FOLD.val) -> pd.DataFrame:
         rows = read_predictions(self.folder / path).rows.sort_values(["setting", "patient"])
+        rows = rows[rows["patient"].isin(patients)]
         return rows.filter(regex="^(setting|patient|prob_|risk|surv_)").reset_index(drop=True)
 
     def chosen(self, path: Path) -> list[tuple[object, ...]]:
         """Bins and epoch of each setting, and the curve behind a nested choice."""
         notes = read_predictions(self.folder / path).notes["settings"]
         return [(note["setting"], note["bin_edges_days"], note["epoch"], note.get("epoch_choice")) for note in notes]
+
+
+@contextmanager
+def noted_fits() -> Iterator[list[Any]]:
+    """What is fitted meanwhile: linear heads, networks, logistic regressions, hazards, Cox models."""
+    fits: list[Any] = []
+
+    def noting(fit: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(fit)
+        def noted(*args: Any, **settings: Any) -> Any:
+            found = fit(*args, **settings)
+            fits.append(found[0] if isinstance(found, tuple) else found)
+            return found
+
+        return noted
+
+    places = [(linear_head, "_start"), (supervised, "_build")]
+    places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox")]
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in places:
+            patch.setattr(module, name, noting(getattr(module, name)))
+        yield fits
+
+
+def arrays_of(fitted: Any) -> list[np.ndarray]:
+    """Every array in a fitted model; of a network its weights and buffers as they are after training."""
+    if isinstance(fitted, torch.nn.Module):
+        return [array.detach().cpu().numpy().copy() for array in fitted.state_dict().values()]
+    if isinstance(fitted, np.ndarray):
+        return [fitted]
+    inside = getattr(fitted, "__dict__", {})
+    return [array for key in sorted(inside) for array in arrays_of(inside[key])]
 
 
 def permuted(given: World) -> World:
@@ -223,61 +334,86 @@ def permuted(given: World) -> World:
 
 
 def altered(given: World) -> World:
-    """Slides, RNA and outcomes of the evaluation patients replaced by others, far away."""
+    """Slides, RNA, sheet and outcomes of every other evaluation patient replaced by others, far away."""
     rng = np.random.default_rng(10)
     slides, rna, cohort = given.slides.copy(), given.rna.copy(), given.cohort.copy()
-    slides[EVALUATED] = rng.normal(30, 5, slides[EVALUATED].shape)
-    rna[:, EVALUATED] = rng.normal(-20, 9, rna[:, EVALUATED].shape)
-    cohort.loc[EVALUATED, "time_days"] = np.round(rng.exponential(9000, EVALUATED.sum())) + 1
-    cohort.loc[EVALUATED, "event"] = 1 - cohort.loc[EVALUATED, "event"]
+    slides[ALTERED] = rng.normal(30, 5, slides[ALTERED].shape)
+    rna[:, ALTERED] = rng.normal(-20, 9, rna[:, ALTERED].shape)
+    cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
+    cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
+    cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
     return World(cohort, slides, rna)
 
 
-@pytest.fixture(scope="module", params=["last", "nested"])
-def honest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), epoch=request.param)
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Every family under the preset."""
+    return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), EVERY_FAMILY)
+
+
+def again(honest: Chain, folder: Path, given: World) -> Chain:
+    """The same run on another world."""
+    return Chain(folder / "two", given, honest.methods, epoch=honest.protocol["epoch"])
+
+
+def assert_same_fits(one: Chain, other: Chain) -> None:
+    """Genes, support sets, weights, scalers and coefficients are the same to the last bit."""
+    assert other.genes() == one.genes()
+    assert other.support() == one.support()
+    weights, others = one.weights(), other.weights()
+    assert weights.keys() == others.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, others[name], err_msg=name)
+
+
+def test_everything_that_is_fitted_is_looked_at(honest):
+    assert honest.few_shot == "few-shot-"
+    assert honest.genes()[""] != honest.genes()["few-shot-"]
+    tasks = sum(len(METHODS[name].tasks) for name in honest.methods)
+    assert len(honest.files()) == tasks
+    # a fit a task and setting at least: with all data, and k-shot
+    assert {name for name, arrays in honest.fitted.items() if len(arrays) < 4} == set()
+    assert [name for name in honest.weights() if "scal" in name]
 
 
 def test_permuted_evaluation_labels_change_no_gene_weight_probability_risk_or_survival(honest, tmp_path):
-    other = Chain(tmp_path / "two", permuted(world()), epoch=honest.protocol["epoch"])
-    assert other.genes() == honest.genes()
-    weights = other.weights()
-    for name, array in honest.weights().items():
-        np.testing.assert_array_equal(array, weights[name], err_msg=name)
-    assert len(honest.files()) == 5  # two tasks of mirror and concat-linear, one of cox
+    other = again(honest, tmp_path, permuted(world()))
+    assert_same_fits(honest, other)
     for path in honest.files():
         pd.testing.assert_frame_equal(honest.values(path), other.values(path), check_exact=True)
 
 
+def assert_altered_patients_alone_differ(one: Chain, other: Chain) -> None:
+    """Bins, epochs and all that is fitted are the same, and so is what is said of the patients left as they were."""
+    assert_same_fits(one, other)
+    strangers = set(np.array(PATIENTS)[ALTERED])
+    kept = [name for name in FOLD.val if name not in strangers]
+    for path in one.files():
+        assert other.chosen(path) == one.chosen(path)
+        assert not other.values(path).equals(one.values(path))
+        pd.testing.assert_frame_equal(one.values(path, kept), other.values(path, kept), check_exact=True)
+
+
 def test_altered_evaluation_slides_rna_and_outcomes_change_nothing_that_is_fitted(honest, tmp_path):
-    other = Chain(tmp_path / "two", altered(world()), epoch=honest.protocol["epoch"])
-    assert other.genes() == honest.genes()
-    weights = other.weights()
-    scalers = [name for name in weights if "scal" in name]
-    assert scalers
-    for name, array in honest.weights().items():
-        np.testing.assert_array_equal(array, weights[name], err_msg=name)
-    for path in honest.files():
-        assert other.chosen(path) == honest.chosen(path)
-        assert not other.values(path).equals(honest.values(path))  # the patients themselves are others
+    assert_altered_patients_alone_differ(honest, again(honest, tmp_path, altered(world())))
+
+
+def test_nor_does_either_under_a_nested_choice_which_is_made_of_inner_folds_alone(tmp_path):
+    nested = Chain(tmp_path / "one", world(), WITH_EPOCHS, epoch="nested")
+    assert_altered_patients_alone_differ(nested, again(nested, tmp_path, altered(permuted(world()))))
+    genes = {prefix: text for prefix, text in nested.genes().items() if prefix != nested.few_shot}
+    assert len(set(genes.values())) == 3
+    for prefix, fold in nested.inner.items():
+        record = json.loads((nested.folder / f"{prefix}fold0.json").read_text())
+        assert set(record["label_patients"]) <= set(fold.train)
+        assert set(record["value_patients"]) <= set(fold.train)
+    (everybody, few) = read_predictions(nested.folder / "mirror/subtyping/fold0.parquet").notes["settings"]
+    assert len(everybody["epoch_choice"]["mean"]) == few["epoch"] == CONFIG["probe"]["epochs"]
 
 
 def test_the_published_habits_do_let_evaluation_labels_in(tmp_path):
-    habits = {"gene_selection": "cohort", "epoch": "best_on_evaluation"}
-    one = Chain(tmp_path / "one", world(), **habits)
-    two = Chain(tmp_path / "two", permuted(world()), **habits)
+    habits = {"gene_selection": "cohort", "epoch": "best_on_evaluation", "few_shot_genes": "all"}
+    one = Chain(tmp_path / "one", world(), ["mirror"], **habits)
+    two = Chain(tmp_path / "two", permuted(world()), ["mirror"], **habits)
     assert set(one.label_patients()) & set(FOLD.val)
-    same = [one.values(path).equals(two.values(path)) for path in one.files() if path.parts[0] == "mirror"]
-    assert not all(same)
-
-
-def test_a_nested_choice_is_made_of_inner_folds_alone(tmp_path):
-    chain = Chain(tmp_path / "one", world(), epoch="nested")
-    genes = {prefix: (chain.folder / f"{prefix}fold0.tsv").read_text() for prefix in ("", *chain.inner)}
-    assert len(set(genes.values())) == 3
-    for prefix, fold in chain.inner.items():
-        record = json.loads((chain.folder / f"{prefix}fold0.json").read_text())
-        assert set(record["label_patients"]) <= set(fold.train)
-        assert set(record["value_patients"]) <= set(fold.train)
-    (everybody, few) = read_predictions(chain.folder / "mirror/subtyping/fold0.parquet").notes["settings"]
-    assert len(everybody["epoch_choice"]["mean"]) == few["epoch"] == CONFIG["probe"]["epochs"]
+    assert not all(one.values(path).equals(two.values(path)) for path in one.files())

@@ -30,6 +30,7 @@ from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_text_sheet, write_cohort
 from mirrorflow.tables.results import published_key
 
+ROOT = Path(__file__).parents[2]
 ENTRY: dict[str, Any] = {
     "title": "Toy", "source": "nobody", "kind": "classical", "inputs": ["slides"], "tasks": ["subtyping"],
 }  # fmt: skip
@@ -157,6 +158,16 @@ def test_an_entry_that_cannot_be_says_why(changes, said):
 
 
 # A new method: one module, one entry.
+
+
+def test_the_entry_that_contributing_shows_is_one(monkeypatch):
+    shown = (ROOT / "CONTRIBUTING.md").read_text().split("```yaml")[1].split("```")[0]
+    ((name, entry),) = yaml.safe_load(shown).items()
+    monkeypatch.setitem(METHODS, name, Method.of_entry(name, entry, SUPERVISED_TRAINING))
+    found = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
+    assert found["shrinkage"] == 1
+    assert "methods.nearest.shrinkage: -1 is less than" in refused(**{name: {"shrinkage": -1}})
+
 
 MODULE = '''"""Toy: the training shares, sharpened (a method that this test made up)."""
 
