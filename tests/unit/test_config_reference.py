@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from mirrorflow.config import resolve
 from mirrorflow.config_reference import reference
@@ -25,11 +26,16 @@ def test_reference_names_nested_keys_and_defaults() -> None:
 
 CONFIGS = [*sorted((ROOT / "config").glob("*.yaml")), *sorted(ROOT.glob("tests/workflow/configs/*.yaml"))]
 
-ON_TOP_OF = {"ablations.yaml": "config/config.yaml", "tcga_methods.yaml": "tests/workflow/configs/tcga_brca.yaml"}
+ON_TOP_OF = {
+    "ablations.yaml": "config/config.yaml",
+    "cptac.yaml": "config/tcga.yaml",
+    "tcga_methods.yaml": "tests/workflow/configs/tcga_brca.yaml",
+}
 """Files that are not a config by themselves."""
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_of_the_project_is_valid(path: Path) -> None:
-    base = yaml.safe_load((ROOT / ON_TOP_OF[path.name]).read_text()) if path.name in ON_TOP_OF else {}
-    assert resolve(base | yaml.safe_load(path.read_text()))["cohorts"]
+    config = yaml.safe_load((ROOT / ON_TOP_OF[path.name]).read_text()) if path.name in ON_TOP_OF else {}
+    update_config(config, yaml.safe_load(path.read_text()))
+    assert resolve(config)["cohorts"]
