@@ -372,16 +372,6 @@ def test_defaults_of_the_schema_fit_the_schema():
     assert list(configs.Draft202012Validator(schema).iter_errors(filled)) == []
 
 
-@pytest.mark.parametrize(
-    "path", sorted(set((ROOT / "config").glob("*.yaml")) - {METHODS_FILE}), ids=lambda path: path.name
-)
-def test_the_configs_that_come_with_the_project_are_accepted(path):
-    # Ablations go on top of another config.
-    base = {} if path.name != "ablations.yaml" else yaml.safe_load((path.parent / "config.yaml").read_text("utf-8"))
-    config = resolve(base | yaml.safe_load(path.read_text(encoding="utf-8")))
-    assert config["cohorts"]
-
-
 def test_the_config_module_imports_no_heavy_library():
     tree = ast.parse(Path(configs.__file__).read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

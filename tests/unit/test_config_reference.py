@@ -34,6 +34,7 @@ CONFIGS = [
 REAL = "tests/workflow/configs"
 ON_TOP_OF = {
     "ablations.yaml": ["config/config.yaml"],
+    "cptac.yaml": ["config/tcga.yaml"],
     "tcga_methods.yaml": [f"{REAL}/tcga_brca.yaml"],
     "tcga_site_folds.yaml": [f"{REAL}/tcga_brca.yaml", f"{REAL}/tcga_methods.yaml"],
 }
