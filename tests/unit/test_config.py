@@ -29,7 +29,6 @@ from mirrorflow.config import (
 from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.methods import METHODS, SUPERVISED_TRAINING
-from mirrorflow.resources import METHODS_FILE
 from mirrorflow.slides.grid import PRESETS
 
 ROOT = Path(__file__).parents[2]
