@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mirrorflow", description=__doc__)
     commands = parser.add_subparsers(required=True)
     check = commands.add_parser("check", help="check a config and the sheets it names, and say what does not fit")
-    check.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    _add_configfiles(check)
     check.set_defaults(command=_check)
     _add_preflight(commands)
     audit = commands.add_parser("audit", help="audit anyone's split files and predictions")
@@ -43,9 +43,20 @@ def _parser() -> argparse.ArgumentParser:
     reruns = commands.add_parser("reruns", help="print which rules run again after which change (a minute or two)")
     reruns.set_defaults(command=_reruns)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
-    plan.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    _add_configfiles(plan)
     plan.set_defaults(command=_plan)
     return parser
+
+
+def _add_configfiles(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--configfile",
+        dest="configfiles",
+        type=Path,
+        nargs="+",
+        default=[Path("config/config.yaml")],
+        help="as Snakemake's: of several files each stands on top of those before it",
+    )
 
 
 def _add_preflight(commands: Any) -> None:
@@ -55,7 +66,7 @@ def _add_preflight(commands: Any) -> None:
         description="Exit status 1 where the run would fail. Slides that would be ledgered as failed are listed and "
         "do not count, unless --strict.",
     )
-    preflight.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    _add_configfiles(preflight)
     preflight.add_argument("--patches-per-second", type=float, help="speed of the encoders, instead of measuring it")
     preflight.add_argument("--cores", type=int, help="cores the run will have (all)")
     preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be mended")
@@ -67,7 +78,7 @@ def _preflight(options: argparse.Namespace) -> int:
     from mirrorflow.jobs.preflight import preflight
 
     return preflight(
-        options.configfile,
+        options.configfiles,
         patches_per_second=options.patches_per_second,
         cores=options.cores,
         strict=options.strict,
@@ -78,7 +89,7 @@ def _preflight(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from mirrorflow.jobs.check import check_config
 
-    return check_config(options.configfile)
+    return check_config(options.configfiles)
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -111,7 +122,7 @@ def _reruns(_options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from mirrorflow.job_plan import job_table
 
-    sys.stdout.write(job_table(options.configfile, Path.cwd()))
+    sys.stdout.write(job_table(options.configfiles, Path.cwd()))
     return 0
 
 

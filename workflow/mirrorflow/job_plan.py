@@ -5,7 +5,7 @@ Asked through Snakemake's own API, in this process, without running anything and
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ class Job:
     """How many GPUs it asks for."""
 
 
-def plan_jobs(configfile: Path, folder: Path) -> list[Job]:
-    """All jobs of the workflow with ``configfile`` in ``folder``, in the order of the chain."""
+def plan_jobs(configfiles: Sequence[Path], folder: Path) -> list[Job]:
+    """All jobs of the workflow with ``configfiles`` in ``folder``, in the order of the chain."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
@@ -36,7 +36,7 @@ def plan_jobs(configfile: Path, folder: Path) -> list[Job]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         made = api.workflow(
             resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=[configfile]),
+            config_settings=ConfigSettings(configfiles=configfiles),
             snakefile=SNAKEFILE,
             workdir=folder,
         )
@@ -69,9 +69,9 @@ def _jobs(workflow: Any) -> list[Job]:
     return [job for job in ours.values() if job.outputs]
 
 
-def job_table(configfile: Path, folder: Path) -> str:
+def job_table(configfiles: Sequence[Path], folder: Path) -> str:
     """The jobs of a config counted by rule: TSV with rule, jobs and the GPUs that each asks for."""
-    planned = plan_jobs(configfile, folder)
+    planned = plan_jobs(configfiles, folder)
     counts = Counter((job.rule, job.gpus) for job in planned)
     return "rule\tjobs\tgpus\n" + "".join(f"{rule}\t{count}\t{gpus}\n" for (rule, gpus), count in counts.items())
 

@@ -77,7 +77,7 @@ class Example:
         """The jobs of a config, in the order of the chain."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
-        return plan_jobs(path, self.folder)
+        return plan_jobs([path], self.folder)
 
     def keys(self) -> list[str]:
         """Every key of the config."""

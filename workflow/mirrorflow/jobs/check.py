@@ -16,12 +16,12 @@ from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_folds
 
 
-def check_config(path: Path) -> int:
+def check_config(paths: Sequence[Path]) -> int:
     """Print what fits and what does not; returns 1 when anything does not.
 
     Raises MirrorflowError when the config itself is not valid.
     """
-    config = read_config(path)
+    config = read_config(paths)
     problems = 0
     for name, entry in config["cohorts"].items():
         if entry["simulated"]:
@@ -30,18 +30,31 @@ def check_config(path: Path) -> int:
         for line in cohort_lines(config, entry):
             problems += line.startswith("PROBLEM")
             sys.stdout.write(f"{name}: {line}\n")
-    sys.stdout.write(f"{path}: {problems} problems\n")
+    sys.stdout.write(f"{named(paths)}: {problems} problems\n")
     return int(problems > 0)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The resolved config of a file. Raises ConfigError."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        message = f"{path}: not readable as YAML: {error}"
-        raise ConfigError(message) from error
-    return resolve(raw)
+def named(paths: Sequence[Path]) -> str:
+    """The files of a config, for messages."""
+    return " + ".join(map(str, paths))
+
+
+def read_config(paths: Sequence[Path]) -> dict[str, Any]:
+    """The resolved config of files that stand on top of each other, as Snakemake takes them. Raises ConfigError."""
+    from snakemake.utils import update_config
+
+    config: dict[str, Any] = {}
+    for path in paths:
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            message = f"{path}: not readable as YAML: {error}"
+            raise ConfigError(message) from error
+        if not isinstance(raw, Mapping):
+            message = f"{path}: holds no keys; a config is a YAML mapping such as config/config.yaml"
+            raise ConfigError(message)
+        update_config(config, raw)
+    return resolve(config)
 
 
 def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:

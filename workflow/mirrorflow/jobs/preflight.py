@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mirrorflow.jobs.check import read_config
+from mirrorflow.jobs.check import named, read_config
 from mirrorflow.jobs.gdc import finished_in
 from mirrorflow.jobs.preflight_cohorts import Cohort, look_at_cohort, made_here, say
 from mirrorflow.jobs.preflight_encoders import (
@@ -45,7 +45,7 @@ SHOWN = 40
 
 
 def preflight(
-    configfile: Path,
+    configfiles: Sequence[Path],
     *,
     patches_per_second: float | None = None,
     cores: int | None = None,
@@ -57,13 +57,13 @@ def preflight(
     ``patches_per_second`` takes the place of a measurement with the configured encoders; ``table`` gets the
     findings as TSV. Raises ConfigError for a config that is not valid.
     """
-    config = read_config(configfile)
+    config = read_config(configfiles)
     with _progress_shown():
-        return _preflight(configfile, config, patches_per_second, cores, strict=strict, table=table)
+        return _preflight(configfiles, config, patches_per_second, cores, strict=strict, table=table)
 
 
 def _preflight(
-    configfile: Path,
+    configfiles: Sequence[Path],
     config: Mapping[str, Any],
     patches_per_second: float | None,
     cores: int | None,
@@ -81,7 +81,7 @@ def _preflight(
         write_rows(
             table, COLUMNS, [finding._asdict() | {"stops": "yes" if finding.stops else ""} for finding in findings]
         )
-    return _conclude(configfile, findings, strict=strict)
+    return _conclude(configfiles, findings, strict=strict)
 
 
 @contextlib.contextmanager
@@ -189,7 +189,7 @@ def _download(config: Mapping[str, Any], cohort: Cohort) -> int:
     return download_bytes(sizes, keep=gdc["keep"], ahead=gdc["ahead"])
 
 
-def _conclude(configfile: Path, findings: Sequence[Finding], *, strict: bool) -> int:
+def _conclude(configfiles: Sequence[Path], findings: Sequence[Finding], *, strict: bool) -> int:
     stops = [finding for finding in findings if finding.stops]
     mend = [finding for finding in findings if not finding.stops]
     for title, listed in (("STOPS the run", stops), ("To mend (the run goes on without)", mend)):
@@ -197,7 +197,7 @@ def _conclude(configfile: Path, findings: Sequence[Finding], *, strict: bool) ->
             say(f"{title}:")
             for line in _listed(listed):
                 say(f"  {line}")
-    say(f"{configfile}: {len(stops)} things stop the run, {len(mend)} to mend")
+    say(f"{named(configfiles)}: {len(stops)} things stop the run, {len(mend)} to mend")
     return int(bool(stops) or (strict and bool(mend)))
 
 
