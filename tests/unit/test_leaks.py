@@ -126,7 +126,7 @@ class Chain:
         folder.mkdir()
         self.folder, self.given, self.methods = folder, given, methods
         self.protocol = PROTOCOL_PRESETS["honest"] | keys
-        self.few_shot = few_shot_prefix(CONFIG, self.protocol)
+        self.few_shot = few_shot_prefix({**CONFIG, "protocols": {"honest": self.protocol}}, "honest")
         self.fitted: dict[str, list[np.ndarray]] = {}
         """Coefficients, weights, scalers and baselines of each method, in the order in which they were fitted."""
         self.write()

@@ -36,6 +36,7 @@ OTHER_VALUES: dict[str, Any] = {
     "evaluation.reference": "cox",
     "evaluation.optimism.base": "paper",
     "evaluation.optimism.habits": ["splits"],
+    "evaluation.optimism.methods": ["mirror"],
     "features.encoders.<name>.model": "timm/vit_tiny_patch16_224",
     "features.encoders.<name>.patching": "512px-20x",
     "features.encoders.<name>.weights": "random",
