@@ -161,7 +161,7 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     jobs = planned(tiny, config)
     assert jobs["make_optimism"] == 1
     assert jobs["audit"] == jobs["evaluate"] == 2
-    assert jobs["select_genes"] == 4  # one new basis, two folds, each with the genes of its support sets
+    assert jobs["select_genes"] == 2  # one new basis, two folds; habits have no k-shot settings
     assert jobs["make_splits"] == 1
 
 
@@ -228,5 +228,5 @@ def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_pa
     assert jobs["embed"] == jobs["probe_mirror"] == 2
     assert not {"fit_baseline", "train_supervised", "make_splits", "draw_support"} & set(jobs)
     somewhere = {"selection": own["selection"], "encoders": ["resnet50-random"], "cohorts": ["tiny"]}
-    jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.rna-linear--genes-few": somewhere}))
+    jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.concat-linear--genes-few": somewhere}))
     assert (jobs["select_genes"], jobs["fit_baseline"], jobs["pretrain_mirror"]) == (4, 2, 0)
