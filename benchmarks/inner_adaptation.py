@@ -11,18 +11,12 @@ rate of 0 leaves the new embedding at random. Beside the trials: the simple mode
 On one core two minutes for the encoders, then half a minute a trial, target and fold.
 """
 
-import argparse
-import json
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from inner_folds import (
     BASE,
-    DATA,
     Cohort,
     Inner,
     concat,
@@ -30,11 +24,13 @@ from inner_folds import (
     head,
     inner_split,
     note,
+    parser_of,
     pretrained,
     question_of,
     read_cohort,
     scores,
     scores_of_rows,
+    started,
 )
 from threadpoolctl import threadpool_limits
 
@@ -80,21 +76,12 @@ def run_trial(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
+    parser.set_defaults(folds=[0])
     parser.add_argument("--source", default="brca")
     parser.add_argument("--target", action="append", required=True)
     parser.add_argument("--family", default="mirror", choices=PRETRAINED_FAMILIES)
-    parser.add_argument("--folds", type=int, nargs="+", default=[0])
-    parser.add_argument("--trial", type=json.loads, action="append", default=[])
-    parser.add_argument("--min-genes", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--log", type=Path, default=Path("results/inner_folds.jsonl"))
-    options = parser.parse_args()
-    if not DATA.is_dir():
-        sys.exit(f"{DATA}: not here; this benchmark needs the real cohorts")
-    torch.set_num_threads(options.threads)
-    options.log.parent.mkdir(parents=True, exist_ok=True)
+    options = started(parser)
     cohorts = {name: read_cohort(name) for name in (options.source, *options.target)}
     with threadpool_limits(options.threads, user_api="blas"):
         for fold in options.folds:

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,28 +252,48 @@ def concat(cohort: Cohort, split: Inner) -> dict[str, dict[str, float]]:
     return {f"concat {part}": scores(cohort, split, values, simple) for part, values in parts.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cohort", default="brca")
+def parser_of(doc: str) -> argparse.ArgumentParser:
+    """The options that every benchmark on inner folds has; ``doc``: its docstring."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--trial", type=json.loads, action="append", default=[])
     parser.add_argument("--min-genes", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--log", type=Path, default=Path("results/inner_folds.jsonl"))
+    return parser
+
+
+def started(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options, with threads set and the log's folder made; ends the program where the cohorts are absent."""
     options = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"{DATA}: not here; this benchmark needs the real cohorts")
     torch.set_num_threads(options.threads)
-    cohort = read_cohort(options.cohort)
     options.log.parent.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def log_trials(options: argparse.Namespace, trials: Callable[[Cohort, Inner], Iterator[dict[str, Any]]]) -> None:
+    """On each fold of ``options.cohort`` the simple models, then what ``trials`` yields, to the log."""
+    cohort = read_cohort(options.cohort)
     with threadpool_limits(options.threads, user_api="blas"):
         for fold in options.folds:
             split = inner_split(cohort, options.cohort, fold, options.threads, options.min_genes)
             base = {"cohort": options.cohort, "fold": fold, "genes": split.genes.shape[1]}
             note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
-            for trial in options.trial:
-                note(options.log, base | run_trial(cohort, split, trial, options.seed))
+            for row in trials(cohort, split):
+                note(options.log, base | row)
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.set_defaults(threads=2)
+    parser.add_argument("--cohort", default="brca")
+    options = started(parser)
+    log_trials(
+        options, lambda cohort, split: (run_trial(cohort, split, trial, options.seed) for trial in options.trial)
+    )
 
 
 def note(log: Path, row: dict[str, Any]) -> None:

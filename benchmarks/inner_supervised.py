@@ -7,17 +7,12 @@ seen. A trial changes the method's settings (``train``, ``network``) as a config
 trial and fold on one core.
 """
 
-import argparse
-import json
-import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
-from inner_folds import DATA, Cohort, Inner, concat, inner_split, note, question_of, read_cohort, scores_of_rows
-from threadpoolctl import threadpool_limits
+from inner_folds import DATA, Cohort, Inner, log_trials, parser_of, question_of, scores_of_rows, started
 
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
@@ -70,29 +65,17 @@ def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], se
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--cohort", default="brca")
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--method", action="append", required=True, choices=NETWORKS)
-    parser.add_argument("--trial", type=json.loads, action="append", default=[])
-    parser.add_argument("--min-genes", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--log", type=Path, default=Path("results/inner_folds.jsonl"))
-    options = parser.parse_args()
-    if not DATA.is_dir():
-        sys.exit(f"{DATA}: not here; this benchmark needs the real cohorts")
-    torch.set_num_threads(options.threads)
-    cohort = read_cohort(options.cohort)
-    options.log.parent.mkdir(parents=True, exist_ok=True)
-    with threadpool_limits(options.threads, user_api="blas"):
-        for fold in options.folds:
-            split = inner_split(cohort, options.cohort, fold, options.threads, options.min_genes)
-            base = {"cohort": options.cohort, "fold": fold, "genes": split.genes.shape[1]}
-            note(options.log, base | {"trial": "concat", "scores": concat(cohort, split)})
-            for name in options.method:
-                for trial in options.trial:
-                    note(options.log, base | run_trial(cohort, split, name, trial, options.seed))
+    options = started(parser)
+
+    def trials(cohort: Cohort, split: Inner) -> Iterator[dict[str, Any]]:
+        for name in options.method:
+            for trial in options.trial:
+                yield run_trial(cohort, split, name, trial, options.seed)
+
+    log_trials(options, trials)
 
 
 if __name__ == "__main__":
