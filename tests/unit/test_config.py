@@ -30,21 +30,9 @@ from mirrorflow.errors import ConfigError
 from mirrorflow.jobs.pretrain import split_settings
 from mirrorflow.methods import METHODS, SUPERVISED_TRAINING
 from mirrorflow.slides.grid import PRESETS
+from small_config import minimal
 
 ROOT = Path(__file__).parents[2]
-
-
-def minimal(**changes: Any) -> dict[str, Any]:
-    """The smallest config that is accepted, with top-level keys changed."""
-    cohort = {
-        "slides": {"sheet": "slides.tsv"},
-        "clinical": {"sheet": "patients.tsv"},
-        "expression": "own",
-        "encoders": ["uni"],
-        "features": {"uni": "somewhere"},
-    }
-    config = {"run": "mine", "cohorts": {"a": cohort}, "expression": {"sources": {"own": {"matrix": "rna.tsv"}}}}
-    return config | changes
 
 
 def refused(config: dict[str, Any]) -> str:

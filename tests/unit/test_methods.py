@@ -29,6 +29,7 @@ from mirrorflow.resources import METHODS_FILE, RESOURCES
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_text_sheet, write_cohort
 from mirrorflow.tables.results import published_key
+from small_config import minimal
 
 ROOT = Path(__file__).parents[2]
 ENTRY: dict[str, Any] = {
@@ -38,15 +39,7 @@ ENTRY: dict[str, Any] = {
 
 def config(**entries: Any) -> dict[str, Any]:
     """A run of these methods."""
-    cohort = {
-        "slides": {"sheet": "slides.tsv"},
-        "clinical": {"sheet": "patients.tsv"},
-        "expression": "own",
-        "encoders": ["uni"],
-        "features": {"uni": "somewhere"},
-    }
-    sources = {"sources": {"own": {"matrix": "rna.tsv"}}}
-    return {"run": "mine", "cohorts": {"a": cohort}, "expression": sources, "methods": entries}
+    return minimal(methods=entries)
 
 
 def resolved(**entries: Any) -> dict[str, Any]:
