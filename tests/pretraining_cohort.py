@@ -52,10 +52,10 @@ class Cohort:
     def inputs(self) -> tuple:
         return (self.units, self.index, self.folder / "expression.parquet", self.folder / "genes.tsv")
 
-    def pretrain(self, folder: Path, *, fold: int = 0, train=TRAIN, **changes) -> None:
+    def pretrain(self, folder: Path, *, fold: int = 0, train=TRAIN, chosen_on=(), **changes) -> None:
         job.pretrain_fold(
             *self.inputs, train, folder, SETTINGS | changes,
-            seed=1, fold=fold, rna_scaling="train", rna_clip=10.0, threads=1, device="cpu",
+            seed=1, fold=fold, rna_scaling="train", rna_clip=10.0, threads=1, device="cpu", chosen_on=chosen_on,
         )  # fmt: skip
 
     def embed(self, folder: Path, **settings) -> Path:

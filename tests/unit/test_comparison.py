@@ -31,9 +31,6 @@ from mirrorflow.tables.results import BESIDE, COLUMNS, beside_published
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 SETS = {"genes-porpoise": "porpoise_gene_families", "genes-survpath": "survpath_pathways"}
-CHECKPOINT = "pretraining checkpoint: last epoch (paper: best by evaluation loss)"
-LAST_BATCH = "last incomplete batch of the probe's training: kept (paper: dropped)"
-REPLAYED_BY_NO_SETTING = [CHECKPOINT, LAST_BATCH]
 SMALL_BAGS = "k-shot draws with a slide under 2,048 patches: kept (paper: drawn again)"
 HYPER_PARAMETERS = "the paper names no hyper-parameters of this method"
 
@@ -72,6 +69,7 @@ def as_published() -> dict[str, Any]:
         },
         "protocols": {"paper": {}, "honest": {}},
         "pretrain": {"drop_last": True},
+        "probe": {"drop_last": True},
         "methods": {
             "linear": {},
             "survpath": {"gene_sets": {"download": "survpath_pathways"}},
@@ -183,11 +181,11 @@ def _entry(schema: dict[str, Any], section: str, key: str) -> dict[str, Any]:
 # From a config to the reasons.
 
 
-def test_a_config_with_the_papers_settings_differs_by_what_no_setting_replays():
-    assert reasons() == REPLAYED_BY_NO_SETTING
-    assert reasons(encoder="resnet50", metric="f1_macro") == REPLAYED_BY_NO_SETTING
-    assert reasons(task="survival", metric="c_index") == REPLAYED_BY_NO_SETTING
-    assert reasons(setting="10-shot") == [*REPLAYED_BY_NO_SETTING, SMALL_BAGS]
+def test_a_config_with_the_papers_settings_differs_by_what_no_setting_replays_alone():
+    assert reasons() == []
+    assert reasons(encoder="resnet50", metric="f1_macro") == []
+    assert reasons(task="survival", metric="c_index") == []
+    assert reasons(setting="10-shot") == [SMALL_BAGS]
 
 
 @pytest.mark.parametrize("name", ["subtyping", "survival", "10-shot"])
@@ -210,14 +208,14 @@ def test_missing_outcomes_are_a_difference_where_there_are_some():
 
 def test_units_lost_with_the_last_batch_are_the_papers_own_loss():
     lost = "14 evaluation units lost with the last batch"
-    assert reasons(note=lost, patients=945.0) == REPLAYED_BY_NO_SETTING
+    assert reasons(note=lost, patients=945.0) == []
     assert "patients evaluated: 930 to 944 (paper: 956)" in reasons(note=lost, patients=930.0)
     assert reasons(note=f"k = 3 (smallest group); {lost}", patients=945.0)[-1] == "k = 3 (smallest group)"
 
 
 def test_other_methods_have_hyper_parameters_that_nobody_knows():
     assert reasons(method="linear") == [HYPER_PARAMETERS]
-    assert reasons(method="tangle") == [HYPER_PARAMETERS, LAST_BATCH]
+    assert reasons(method="tangle") == [HYPER_PARAMETERS]
 
 
 def test_survpath_is_held_against_its_pathways_and_not_against_the_elimination():
@@ -235,7 +233,7 @@ def test_survpath_is_held_against_its_pathways_and_not_against_the_elimination()
 @pytest.mark.parametrize("name", PAPER_VARIANTS)
 def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else(name):
     hard = ["the paper does not give the loss of its hard alignment: ours is 1 - cosine"]
-    expected = [*(hard if name == "mirror--hard-clustering" else []), *REPLAYED_BY_NO_SETTING]
+    expected = hard if name == "mirror--hard-clustering" else []
     assert reasons(method=name) == expected
     config = as_published()
     config["methods"][name] = {}
@@ -245,7 +243,7 @@ def test_the_papers_ablations_differ_by_what_they_are_named_for_and_nothing_else
 @pytest.mark.parametrize(("variant", "owner"), [("genes-porpoise", "PORPOISE"), ("genes-survpath", "SurvPath")])
 def test_gene_sets_of_other_methods_were_published_on_processed_data(variant, owner):
     data = f"expression: tcga_RSEM_isoform_fpkm (paper: the processed data that {owner} provides)"
-    assert reasons(method=f"mirror--{variant}") == [data, *REPLAYED_BY_NO_SETTING]
+    assert reasons(method=f"mirror--{variant}") == [data]
     config = as_published()
     config["methods"][f"mirror--{variant}"]["selection"] |= {"gene_sets": "mine.csv", "census": True}
     assert set(reasons(config, method=f"mirror--{variant}")) >= {
@@ -256,10 +254,11 @@ def test_gene_sets_of_other_methods_were_published_on_processed_data(variant, ow
 
 def test_the_honest_protocol_differs_in_every_key_that_concerns_the_cell():
     found = reasons(protocol="honest", n=956.0)
-    assert found[: -len(REPLAYED_BY_NO_SETTING)] == [
+    assert found == [
         "unit: patient (paper: slide)",
         "gene_selection: fold (paper: cohort)",
         "rna_scaling: train (paper: none)",
+        "pretraining_epoch: last (paper: best_on_evaluation)",
         "epoch: last (paper: best_on_evaluation)",
         "probe_features: frozen (paper: resampled_dropout)",
         "evaluate_all: yes (paper: no)",
@@ -272,7 +271,7 @@ def test_the_honest_protocol_differs_in_every_key_that_concerns_the_cell():
 def test_features_made_elsewhere_are_one_difference():
     config = as_published()
     config["cohorts"]["brca"]["features"] = {"phikon": "elsewhere"}
-    assert reasons(config) == ["features: made elsewhere (paper: made from slides)", *REPLAYED_BY_NO_SETTING]
+    assert reasons(config) == ["features: made elsewhere (paper: made from slides)"]
 
 
 def test_weights_of_ones_own_are_named():
@@ -336,7 +335,7 @@ def test_an_adapted_cohort_is_compared_as_its_target_and_never_without_a_differe
     config["adaptation"] = {"brca": {"targets": ["nsclc"], "methods": ["mirror"]}}
     found = reasons(config, cohort="nsclc--from--brca", n=1053.0, patients=903.0)
     assert found[0].startswith("adaptation: ")
-    assert found[1:] == REPLAYED_BY_NO_SETTING
+    assert found[1:] == []
     config["cohorts"]["brca"]["simulated"] = True
     assert reasons(config, cohort="nsclc--from--brca") == ["simulated cohort"]
 

@@ -296,9 +296,10 @@ def test_store_is_filled_into_paths():
 
 def test_a_basis_is_what_decides_the_models():
     paper, honest = PROTOCOL_PRESETS["paper"], PROTOCOL_PRESETS["honest"]
-    assert basis_of(paper) == "slide-published-cohort-none"
+    assert basis_of(paper) == "slide-published-cohort-none-best"
     assert basis_of(honest | {"epoch": "best_on_evaluation"}) == basis_of(honest)
     assert basis_of(honest | {"rna_scaling": "none"}) != basis_of(honest)
+    assert basis_of(honest | {"pretraining_epoch": "best_on_evaluation"}) == f"{basis_of(honest)}-best"
 
 
 def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -> Iterator[tuple[str, bool]]:

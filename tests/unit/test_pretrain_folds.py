@@ -1,5 +1,6 @@
 """Folds that share a GPU, and a fold on several devices: processes of their own, the same files."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.jobs.pretrain_folds import FoldFiles, pretrain_folds
+from mirrorflow.store.digest import names_digest
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.pretraining import PretrainSettings, out_of_memory
 from pretraining_cohort import PATIENTS, SETTINGS, TRAIN, Cohort, losses
@@ -49,6 +51,20 @@ def test_one_fold_on_two_devices_has_the_losses_of_one(cohort, tmp_path):
     pretrain(cohort, [two], compute={"devices": 2}, threads=2)
     first, second = losses(one.record.parent), losses(two.record.parent)
     pd.testing.assert_frame_equal(first, second, rtol=1e-3)
+
+
+def test_the_best_epoch_is_chosen_on_the_folds_own_evaluation_patients(cohort, tmp_path):
+    """Patients in neither part, as those an inner fold may not see, take no part in it."""
+    files = fold_files(cohort, 0, tmp_path, train=TRAIN[:6])
+    split = pd.read_csv(files.split)
+    split["val"] = pd.Series(PATIENTS[9:])
+    split.to_csv(files.split, index=False)
+    pretrain(cohort, [files], epoch="best_on_evaluation")
+    made_with = json.loads((files.record.parent / "config.json").read_text())
+    assert made_with["epoch_chosen_on"]["units"] == names_digest(PATIENTS[9:])
+    assert made_with["data"]["units"] == names_digest(TRAIN[:6])
+    pretrain(cohort, [files])
+    assert "epoch_chosen_on" not in json.loads((files.record.parent / "config.json").read_text())
 
 
 def test_how_it_is_laid_out_makes_no_other_model(cohort, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
@@ -68,6 +69,26 @@ def test_an_interrupted_fold_goes_on_where_it_stopped(cohort, tmp_path, monkeypa
     assert losses(broken).equals(losses(whole))
     assert (broken / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert not (broken / "checkpoint.pt").exists()
+
+
+def test_an_interrupted_fold_remembers_the_best_epoch_on_evaluation_units(cohort, tmp_path, monkeypatch):
+    whole, broken, last = (tmp_path / name for name in ("whole", "broken", "last"))
+    rule = {"chosen_on": PATIENTS[9:], "learning_rate": 0.05, "epochs": 5}
+    cohort.pretrain(whole, **rule)
+    with monkeypatch.context() as patched:
+        interrupt_after(4, patched)
+        with pytest.raises(KilledError):
+            cohort.pretrain(broken, **rule)
+    cohort.pretrain(broken, **rule)
+    assert (broken / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    history = pd.read_csv(whole / "history.csv")
+    assert history["evaluation_total"].idxmin() < 4
+    assert set(load_model(whole).made_with["epoch_chosen_on"]) == {"units", "features", "expression", "genes"}
+
+    cohort.pretrain(last, **(rule | {"chosen_on": ()}))
+    assert losses(last).equals(losses(whole))
+    assert (last / "model.safetensors").read_bytes() != (whole / "model.safetensors").read_bytes()
+    assert "evaluation_total" not in pd.read_csv(last / "history.csv")
 
 
 def test_a_checkpoint_of_other_settings_is_refused(cohort, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import torch
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
+from mirrorflow.training.best_epoch import Watched
 from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
 from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
@@ -40,7 +41,7 @@ def snapshot(state: TrainingState) -> TrainingState:
     torch.save({"model": state.model, "optimizer": state.optimizer}, stream)
     stream.seek(0)
     content = torch.load(stream, weights_only=True)
-    return TrainingState(state.epoch, content["model"], content["optimizer"], list(state.history))
+    return TrainingState(state.epoch, content["model"], content["optimizer"], list(state.history), state.best)
 
 
 @pytest.mark.parametrize("attention", ["exact", "nystrom"])
@@ -72,6 +73,53 @@ def test_a_resumed_run_gives_the_losses_of_an_undisturbed_one(stop):
     )
     resumed = pretrain(model_of(seed=9), bags, genes, chosen, device="cpu", resume_from=states[stop - 1])
     assert losses_of(resumed) == losses_of(whole)
+
+
+def trained_and_watched() -> tuple[SomeBags, np.ndarray, Watched]:
+    """Twenty planted units to train on, nine that are left out."""
+    bags, genes = planted(29)
+    return SomeBags(bags, range(20)), genes[:20], Watched(SomeBags(bags, range(20, 29)), genes[20:], np.arange(9))
+
+
+def test_the_epoch_that_is_best_on_watched_units_is_kept_and_the_training_is_the_same():
+    bags, genes, watched = trained_and_watched()
+    chosen = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
+    states = []
+    model, last = model_of(), model_of()
+    history = pretrain(
+        model, bags, genes, chosen, device="cpu", watched=watched,
+        on_epoch=lambda state, row: states.append(snapshot(state)),
+    )  # fmt: skip
+    plain = pretrain(last, bags, genes, chosen, device="cpu")
+    assert losses_of([without(row, "evaluation_total") for row in history]) == losses_of(plain)
+    on_watched = [row["evaluation_total"] for row in history]
+    best = int(np.argmin(on_watched))
+    assert 0 < best < len(history) - 1, "neither the first nor the last, or nothing is shown"
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, states[best].model[name]), name
+    assert not all(torch.equal(value, last.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def without(row, name):
+    return {key: value for key, value in row.items() if key != name}
+
+
+def test_a_resumed_run_remembers_the_best_epoch():
+    bags, genes, watched = trained_and_watched()
+    chosen = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
+    states = []
+    whole = model_of()
+    history = pretrain(
+        whole, bags, genes, chosen, device="cpu", watched=watched,
+        on_epoch=lambda state, row: states.append(snapshot(state)),
+    )  # fmt: skip
+    best = int(np.argmin([row["evaluation_total"] for row in history]))
+    resumed = model_of(seed=9)
+    state = states[best + 1]
+    assert state.best.loss == history[best]["evaluation_total"]
+    again = pretrain(resumed, bags, genes, chosen, device="cpu", watched=watched, resume_from=state)
+    assert losses_of(again) == losses_of(history)
+    assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
 def test_training_follows_from_the_seed_and_leaves_torchs_generator_alone():

@@ -10,6 +10,7 @@ from mirrorflow.metrics import c_index
 from mirrorflow.probes import cox, linear, majority
 from mirrorflow.probes.hazards import curve_risk, hazard_nll, survival_curve
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
+from mirrorflow.probes.objective import loss_on
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import (
     EpochRule,
@@ -49,6 +50,23 @@ def accuracy(prediction: Prediction, targets: Targets) -> float:
     assert isinstance(prediction, SubtypePrediction)
     np.testing.assert_allclose(prediction.probabilities.sum(1), 1)
     return float((prediction.probabilities.argmax(1) == targets.classes).mean())
+
+
+@pytest.mark.parametrize(("units", "seen"), [(37, 32), (9, 9), (32, 32)])
+def test_the_last_incomplete_batch_is_left_out_where_asked(units, seen, monkeypatch):
+    vectors, targets = subtype_case(units)
+    drawn = []
+
+    def listening(targets, *, label_smoothing):
+        loss_of = loss_on(targets, label_smoothing=label_smoothing)
+        return lambda logits, rows: drawn.append(len(rows)) or loss_of(logits, rows)
+
+    monkeypatch.setattr("mirrorflow.probes.linear_head.loss_on", listening)
+    for drop_last, expected in ((True, seen), (False, units)):
+        drawn.clear()
+        settings = HeadSettings(epochs=3, batch_size=16, drop_last=drop_last)
+        fit_linear_head(vectors[None], vectors[None], targets, 3, settings)
+        assert sum(drawn) == 3 * expected
 
 
 def concordance(prediction: Prediction, targets: Targets) -> float:

@@ -200,6 +200,23 @@ def test_a_model_without_a_record_is_a_leak_and_not_passed_over(tmp_path):
     assert "of mirror (phikon, seed1) has no record of whom it was fitted on" in (tmp_path / "audit.md").read_text()
 
 
+@pytest.mark.parametrize(("chosen_on", "count"), [("CD", 2), ("BD", 0)])
+def test_a_pretraining_whose_epoch_was_chosen_on_others_is_a_leak(tmp_path, chosen_on, count):
+    folder = tmp_path / "models" / "phikon" / "mirror" / "seed1" / "fold0"
+    folder.mkdir(parents=True)
+    (folder / "done.json").write_text("{}")
+    made_with = {"data": {"units": names_digest(list("AB"))}}
+    (folder / "config.json").write_text(json.dumps(made_with))
+    record = audited(tmp_path, CLEAN, models=(str(folder / "done.json"),))
+    assert beside_few_events(record) == []
+    made_with["epoch_chosen_on"] = {"units": names_digest(list(chosen_on))}
+    (folder / "config.json").write_text(json.dumps(made_with))
+    record = audited(tmp_path, CLEAN, models=(str(folder / "done.json"),))
+    assert beside_few_events(record) == [("leak", "pretraining_epoch", 0)]
+    (leak,) = (found for found in record["findings"] if found["kind"] == "pretraining_epoch")
+    assert leak["count"] == count
+
+
 def test_labels_that_chose_genes_are_counted_by_setting(tmp_path):
     record = audited(tmp_path, CLEAN, shots=(3,), few_shot_seen=[[], []])
     assert beside_few_events(record) == []

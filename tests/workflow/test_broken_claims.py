@@ -19,7 +19,7 @@ def leaking(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tiny run with "published" folds that share two patients, and one honest claim on them."""
     folder = tmp_path_factory.mktemp("leaking") / "run"
     shutil.copytree(tiny, folder)
-    folds = read_folds(folder / "results/tiny/slide-random-cohort-none/tiny/splits", 2)
+    folds = read_folds(folder / "results/tiny/slide-random-cohort-none-best/tiny/splits", 2)
     for number, fold in enumerate(folds):
         write_fold(folder / "published" / f"splits_{number}.csv", Fold(fold.train + fold.val[:2], fold.val))
     return folder

@@ -60,7 +60,7 @@ def test_a_source_by_name_is_fetched_once_and_kept(hub: FileServer, tiny: Path, 
 
 
 def test_published_folds_are_files_of_one_data_set(hub: FileServer, tiny: Path, tmp_path: Path) -> None:
-    drawn = tiny / "results/tiny/slide-random-cohort-none/tiny/splits"
+    drawn = tiny / "results/tiny/slide-random-cohort-none-best/tiny/splits"
     for path in drawn.glob("splits_*.csv"):
         hub.files[f"/folds/{path.name}"] = path.read_bytes() + b"\n" * 512  # no data set is shorter
     config = changed_config(
@@ -73,6 +73,6 @@ def test_published_folds_are_files_of_one_data_set(hub: FileServer, tiny: Path, 
     files = [f"store/downloads/theirs/splits_{fold}.csv" for fold in range(2)]
     succeed(tmp_path, config, *files)
     assert [read_fold(tmp_path / path) for path in files] == [read_fold(drawn / Path(path).name) for path in files]
-    jobs = planned(tmp_path, config, "results/tiny/slide-published-cohort-none/tiny/splits/splits_0.csv")
+    jobs = planned(tmp_path, config, "results/tiny/slide-published-cohort-none-best/tiny/splits/splits_0.csv")
     assert jobs["make_splits"] == 1
     assert "download_dataset" not in jobs

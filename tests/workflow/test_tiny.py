@@ -62,7 +62,7 @@ def test_honest_folds_share_nothing(tiny: Path) -> None:
 def test_paper_protocol_is_caught(tiny: Path) -> None:
     audit = json.loads((tiny / "results/tiny/audit/paper/tiny.json").read_text())
     kinds = {finding["kind"] for finding in audit["findings"] if finding["level"] == "leak"}
-    assert {"epoch", "gene_labels", "survival_bins"} <= kinds
+    assert {"pretraining_epoch", "epoch", "gene_labels", "survival_bins"} <= kinds
 
 
 def test_k_shot_genes_of_the_honest_protocol_saw_no_label(tiny: Path) -> None:

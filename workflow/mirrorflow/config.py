@@ -28,6 +28,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "splits": "site_preserved",
         "gene_selection": "fold",
         "rna_scaling": "train",
+        "pretraining_epoch": "last",
         "epoch": "last",
         "survival_bins": "fold",
         "few_shot_replacement": False,
@@ -40,6 +41,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
         "splits": "published",
         "gene_selection": "cohort",
         "rna_scaling": "none",
+        "pretraining_epoch": "best_on_evaluation",
         "epoch": "best_on_evaluation",
         "survival_bins": "cohort",
         "few_shot_replacement": True,
@@ -49,6 +51,8 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
+
+BASIS_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
 
 GENERATED_SPLITS = ("random", "site_preserved")
 
@@ -332,9 +336,11 @@ def repair_hint(splits: str) -> str:
 
 
 def basis_of(protocol: Mapping[str, Any]) -> str:
-    """Name of what protocols may share: unit, splits, gene selection and scaling decide the models."""
-    keys = ("unit", "splits", "gene_selection", "rna_scaling")
-    return "-".join(str(protocol[key]) for key in keys)
+    """Name of what protocols may share: unit, splits, gene selection and scaling decide the models, and so does
+    ``-best`` behind them: pretrained ones are then those of the epoch that is best on evaluation patients.
+    """
+    name = "-".join(str(protocol[key]) for key in BASIS_KEYS)
+    return f"{name}-best" if protocol["pretraining_epoch"] == "best_on_evaluation" else name
 
 
 def merged_selection(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

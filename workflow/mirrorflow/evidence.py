@@ -154,6 +154,19 @@ def audit_fitted(
     return [Finding(LEAK, kind, text, fold)], Seen(name, fold, -1, -1, "unknown")
 
 
+def audit_kept_epoch(name: str, fold: int, recorded: str, evaluated: Group) -> tuple[Finding, Seen]:
+    """A pretraining ``name`` whose epoch was chosen by the loss on others than its training units: on whom.
+
+    recorded: their digest in its record; evaluated: the fold's evaluation units.
+    """
+    known = recorded == evaluated.digest
+    count, who = (len(evaluated.patients), "the evaluation patients") if known else (-1, "patients it does not name")
+    text = f"the epoch of {name} is the one with the least loss on {who}"
+    examples = _examples(evaluated.patients) if known else ()
+    seen = Seen(f"epoch of {name}", fold, count, count, f"{who}, by their digest" if known else "unknown")
+    return Finding(LEAK, "pretraining_epoch", text, fold, max(count, 0), examples), seen
+
+
 def audit_source(
     name: str, number: int, fold: Fold, pretrained: Iterable[str], labels: Iterable[str]
 ) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ sys.path.insert(0, PACKAGE)
 from mirrorflow import versions
 from mirrorflow.adaptations import adapted_cohorts
 from mirrorflow.config import (
+    BASIS_KEYS,
     HABIT,
     PRETRAINED_FAMILIES,
     basis_of,
@@ -126,9 +127,9 @@ def protocol_of(wildcards):
 
 
 def basis_keys(basis):
-    """The four keys a basis stands for: unit, splits, gene_selection, rna_scaling."""
+    """The keys a basis stands for: unit, splits, gene_selection, rna_scaling, pretraining_epoch."""
     protocol = next(p for p in config["protocols"].values() if basis_of(p) == basis)
-    return {key: protocol[key] for key in ("unit", "splits", "gene_selection", "rna_scaling")}
+    return {key: protocol[key] for key in (*BASIS_KEYS, "pretraining_epoch")}
 
 
 def is_external(cohort, encoder):

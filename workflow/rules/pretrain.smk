@@ -38,6 +38,7 @@ rule pretrain_mirror:
         unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
         rna_scaling=lambda wildcards: basis_keys(wildcards.basis)["rna_scaling"],
         rna_clip=config["expression"]["clip"],
+        epoch=lambda wildcards: basis_keys(wildcards.basis)["pretraining_epoch"],
     script:
         "../scripts/pretrain_mirror.py"
 

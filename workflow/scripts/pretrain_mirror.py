@@ -25,6 +25,7 @@ with door(snakemake):
         seed=int(snakemake.wildcards.seed),
         rna_scaling=params.rna_scaling,
         rna_clip=params.rna_clip,
+        epoch=params.epoch,
         threads=snakemake.threads,
         compute=compute,
     )

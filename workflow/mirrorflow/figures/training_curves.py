@@ -14,6 +14,7 @@ MEASURES = ("epoch", "learning_rate", "samples_per_second", "seconds", "waited_s
 """Columns of history.csv that say how training went, not what it minimised."""
 TITLES = {
     "total": "Total (weighted sum)",
+    "evaluation_total": "Total on evaluation patients",
     "alignment": "Alignment",
     "slide_retention": "Slide retention",
     "rna_retention": "RNA retention",

@@ -133,6 +133,11 @@ def read_model(
         known = set(units["patient"]) & set(fold.train)
         seen = replace(seen, of_evaluation=len(known & set(evaluated_on[number].val)))
     found.seen.append(seen)
+    if chosen_on := made_with.get("epoch_chosen_on"):
+        evaluated = units_group(units[units["patient"].isin(fold.val)])
+        kept, line = evidence.audit_kept_epoch(name, number, chosen_on["units"], evaluated)
+        found.findings.append(kept)
+        found.seen.append(line)
 
 
 def _read_predictions(

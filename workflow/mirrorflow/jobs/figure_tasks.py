@@ -1,7 +1,7 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -239,6 +239,11 @@ def training_tasks(models: Sequence[str], titles: Mapping[str, str]) -> Iterator
         yield Task(name, "training_curves", draw)
 
 
+def _part_of_evaluation(histories: Iterable[pd.DataFrame]) -> str:
+    chosen = any("evaluation_total" in history for history in histories)
+    return "The epoch best on evaluation patients is kept" if chosen else "Evaluation patients take no part"
+
+
 def _training(
     folders: Sequence[Path], basis: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
 ) -> Sketch:
@@ -256,6 +261,7 @@ def _training(
     caption = (
         f"Pretraining of {method} on {cohort}, encoder {encoder}, basis {basis}: each loss term, unweighted, mean over "
         f"the training units of an epoch; total is the weighted sum. Thin lines: n = {len(histories)} runs (folds and "
-        "seeds); thick: their mean. Evaluation patients take no part, and the protocols of this basis share the models."
+        f"seeds); thick: their mean. {_part_of_evaluation(histories.values())}, and the protocols of this basis share "
+        "the models."
     )
     return Sketch(draw_training_curves(histories, shorten(title, 90)), title, f"{alt}.", caption)

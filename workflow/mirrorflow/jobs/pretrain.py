@@ -23,6 +23,7 @@ from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.progress import Progress
 from mirrorflow.store.files import write_text
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.training.best_epoch import Watched
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
@@ -51,6 +52,7 @@ def pretrain_fold(
     threads: int,
     device: str = "auto",
     compute: Mapping[str, Any] | None = None,
+    chosen_on: Sequence[str] = (),
 ) -> None:
     """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
 
@@ -59,7 +61,8 @@ def pretrain_fold(
     on. A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
     epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
     ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
-    nothing is chosen by it).
+    nothing is chosen by it). chosen_on: units whose loss chooses the epoch that is kept (the published habit);
+    none: the last epoch is.
 
     Raises ConfigError for unknown or impossible settings, SettingsMismatchError for a checkpoint of other
     settings, InputError for units without slides or features that do not fit.
@@ -67,6 +70,7 @@ def pretrain_fold(
     torch.set_num_threads(threads)
     paired = load_paired(units, features_index, expression, genes_manifest)
     train, held_out = split_rows(paired.names, train_units)
+    watched = split_rows(paired.names, chosen_on)[0]
     model_settings, training = split_settings(
         settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
     )
@@ -80,6 +84,8 @@ def pretrain_fold(
     }
     if family != "mirror":  # models of MIRROR are older than the key: they are kept
         made_with["family"] = family
+    if watched:
+        made_with["epoch_chosen_on"] = paired.only(watched).digests()
     if model_is_finished(folder, made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
         return
@@ -89,6 +95,7 @@ def pretrain_fold(
         keywords = {
             "family": family, "seed": seed, "fold": fold, "rna_scaling": rna_scaling, "rna_clip": rna_clip,
             "threads": max(1, threads // layout.devices), "device": device, "compute": compute,
+            "chosen_on": chosen_on,
         }  # fmt: skip
         run_spread(Call(pretrain_fold, positional, keywords, f"fold {fold}"), layout.devices)
         return
@@ -96,7 +103,10 @@ def pretrain_fold(
     genes = scaler.transform(paired.expression)
     model = build_network(family, model_settings, training.seed)
     with torchruns_world(device) as (world, own):
-        history = _train(model, paired.only(train), genes[train], training, layout, world, own, folder, made_with)
+        watch = _watched(paired.only(watched), genes[watched]) if watched else None
+        history = _train(
+            model, paired.only(train), genes[train], training, layout, world, own, folder, made_with, watch
+        )
     if world.rank == 0:
         _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, own)
         save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
@@ -112,6 +122,7 @@ def _train(
     device: str,
     folder: Path,
     made_with: Mapping[str, Any],
+    watched: Watched | None,
 ) -> list[dict[str, float]]:
     state = load_checkpoint(folder, made_with)
     return pretrain(
@@ -119,13 +130,22 @@ def _train(
         units.bags(layout.cache_gb),
         genes,
         training,
-        patients=pd.factorize(np.array(units.patients))[0],
+        patients=_numbered(units.patients),
+        watched=watched,
         resume_from=state,
         on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
         device=device,
         compute=layout,
         world=world,
     )
+
+
+def _watched(units: PairedUnits, genes: np.ndarray) -> Watched:
+    return Watched(units.bags(0), genes, _numbered(units.patients))
+
+
+def _numbered(patients: Sequence[str]) -> np.ndarray:
+    return pd.factorize(np.array(patients))[0]
 
 
 def split_settings(

@@ -31,17 +31,22 @@ def pretrain_folds(
     *,
     share: int = 1,
     threads: int,
+    epoch: str = "last",
     **further: Any,
 ) -> None:
     """:func:`pretrain_fold` for each of ``folds``, ``share`` of them side by side in processes of their own.
+
+    epoch: a protocol's ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
 
     Raises MirrorflowError when one fails; the others go on, and every finished one has its record.
     """
     calls = []
     for fold in folds:
-        train = units.loc[units["patient"].isin(read_fold(fold.split).train), "unit"].tolist()
+        split = read_fold(fold.split)
+        train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
         arguments = (units, features_index, expression, fold.genes, train, fold.record.parent, settings)
         keywords = {"fold": fold.fold, "threads": max(1, threads // share), **further}
+        keywords |= {"chosen_on": val} if epoch == "best_on_evaluation" else {}
         calls.append(Call(_fold_and_record, (fold.record, arguments, keywords), {}, f"fold {fold.fold}"))
     if len(calls) == 1:
         _fold_and_record(*calls[0].arguments)

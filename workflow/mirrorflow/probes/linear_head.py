@@ -19,7 +19,10 @@ from mirrorflow.probes.task import LAST, EpochRule, Prediction, Reported, Target
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """Settings of the linear head. ``learning_rate`` is that of the task at hand."""
+    """Settings of the linear head. ``learning_rate`` is that of the task at hand.
+
+    drop_last: leave the last incomplete batch of an epoch out (published); a set under one batch is used whole.
+    """
 
     epochs: int = 100
     batch_size: int = 16
@@ -27,6 +30,7 @@ class HeadSettings:
     label_smoothing: float = 0.1
     weight_decay: float = 0.0
     standardize: bool = False
+    drop_last: bool = False
     seed: int = 42
 
     @classmethod
@@ -103,7 +107,7 @@ def _epochs(
     optimizer = torch.optim.Adam([weights, {"params": [head.bias]}], lr=settings.learning_rate)
     loss_of = loss_on(targets, label_smoothing=settings.label_smoothing)
     for epoch in range(settings.epochs):
-        _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings.batch_size, generator)
+        _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings, generator)
         yield epoch + 1
 
 
@@ -124,10 +128,12 @@ def _train_epoch(
     optimizer: torch.optim.Optimizer,
     data: Tensor,
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    batch_size: int,
+    settings: HeadSettings,
     generator: torch.Generator,
 ) -> None:
-    for rows in torch.randperm(len(data), generator=generator).split(batch_size):
+    batches = torch.randperm(len(data), generator=generator).split(settings.batch_size)
+    whole = batches[:-1] if settings.drop_last and len(batches[-1]) < settings.batch_size else ()
+    for rows in whole or batches:
         optimizer.zero_grad(set_to_none=True)
         loss_of(head(data[rows]), rows).backward()
         optimizer.step()

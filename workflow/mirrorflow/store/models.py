@@ -19,6 +19,7 @@ from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.files import write_text, written_whole
+from mirrorflow.training.best_epoch import Best
 from mirrorflow.training.pretraining import TrainingState
 
 logger = logging.getLogger("mirrorflow.store")
@@ -111,6 +112,7 @@ def save_checkpoint(folder: Path, state: TrainingState, made_with: Mapping[str, 
         "model": state.model,
         "optimizer": state.optimizer,
         "history": [dict(row) for row in state.history],
+        "best": None if state.best is None else {"loss": state.best.loss, "model": state.best.model},
     }
     with written_whole(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)  # to a stream: torch's own file says nothing of a full disk
@@ -130,4 +132,5 @@ def load_checkpoint(folder: Path, made_with: Mapping[str, Any]) -> TrainingState
         logger.warning("%s: not readable (%s); training starts anew", path, error)
         return None
     require_same_settings(str(path), content["settings"], made_with)
-    return TrainingState(content["epoch"], content["model"], content["optimizer"], content["history"])
+    best = Best(**content["best"]) if content.get("best") else None
+    return TrainingState(content["epoch"], content["model"], content["optimizer"], content["history"], best)

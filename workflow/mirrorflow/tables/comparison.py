@@ -17,8 +17,6 @@ from mirrorflow.tables.published import (
 )
 
 HABITS_HERE = {
-    "pretraining checkpoint": "last epoch",
-    "last incomplete batch of the probe's training": "kept",
     "k-shot draws with a slide under 2,048 patches": "kept",
 }
 """What this workflow does where no setting replays the published code."""

@@ -75,6 +75,7 @@ RUN: Settings = {
 CONCERNED = {
     "gene_selection": "rna",
     "rna_scaling": "rna",
+    "pretraining_epoch": "mirror",
     "epoch": "epochs",
     "survival_bins": "survival epochs",
     "few_shot_replacement": "few-shot",
@@ -220,6 +221,7 @@ PROBE: Settings = {
     "label_smoothing": Known(0.1, CODE, "pretrained subtyping"),
     "weight_decay": Known(0, CODE, "pretrained"),
     "standardize": Known(value=False, source=CODE, where="pretrained"),
+    "drop_last": Known(value=True, source=CODE, where="pretrained"),
     "survival_bins": Known(4, CODE, "pretrained survival"),
 }
 HYPER_PARAMETERS: Settings = {
@@ -240,8 +242,6 @@ INPUTS = {
 """What each method saw (Sec. IV-C)."""
 
 HABITS: Settings = {
-    "pretraining checkpoint": Known("best by evaluation loss", CODE, "mirror"),
-    "last incomplete batch of the probe's training": Known("dropped", CODE, "pretrained"),
     "k-shot draws with a slide under 2,048 patches": Known("drawn again", CODE, "few-shot"),
     "missing outcomes": Known("count as 0", CODE, "survival", ("none",)),
 }

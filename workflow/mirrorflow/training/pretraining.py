@@ -20,6 +20,7 @@ from torch import Tensor
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.best_epoch import Best, Watched, better
 from mirrorflow.training.compute import ComputeSettings, lay_out
 from mirrorflow.training.schedule import (
     autocast_dtype,
@@ -35,6 +36,9 @@ __all__ = ["PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
 
 T = TypeVar("T")
 
+WATCHED = 2**32 - 1
+"""Stands for the epoch in the draws of watched units: no epoch has this number."""
+
 logger = logging.getLogger("mirrorflow.pretraining")
 
 
@@ -46,6 +50,8 @@ class TrainingState:
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
+    best: Best | None = None
+    """Of the epochs so far, where the epoch is chosen."""
 
 
 OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
@@ -58,6 +64,7 @@ def pretrain(
     settings: PretrainSettings,
     *,
     patients: np.ndarray | None = None,
+    watched: Watched | None = None,
     resume_from: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
     device: str = "auto",
@@ -67,7 +74,9 @@ def pretrain(
     """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
 
     ``patients`` [unit], a number each, is needed where same-patient negatives are dropped. ``on_epoch``
-    hears of every finished epoch. ``compute`` lays the work out; in a ``world`` of several processes each calls this
+    hears of every finished epoch. ``watched``: units left out; the weights are then those of the epoch with the
+    least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every epoch),
+    without any those of the last. ``compute`` lays the work out; in a ``world`` of several processes each calls this
     with the same arguments and takes its share of every batch. Returns the history, one row an epoch: every loss
     term, their weighted total, tau, learning rate, samples/s, seconds, seconds waited for data, peak memory.
 
@@ -79,13 +88,20 @@ def pretrain(
         model, bags, genes, settings, patients, choose_device(device), compute or ComputeSettings(), world or World()
     )
     history = run.restore(resume_from)
+    best = None if resume_from is None else resume_from.best
     gpus = [run.device] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         for epoch in range(len(history), settings.epochs):
             history.append(run.epoch(epoch))
+            if watched is not None and run.world.rank == 0:  # every process has the same weights, the first keeps them
+                loss = run.loss_on(watched, epoch)
+                best = better(best, loss, model)
+                history[-1]["evaluation_total"] = loss
             if on_epoch is not None:
-                state = TrainingState(epoch + 1, model.state_dict(), run.optimizer.state_dict(), list(history))
+                state = TrainingState(epoch + 1, model.state_dict(), run.optimizer.state_dict(), list(history), best)
                 on_epoch(state, history[-1])
+    if best is not None:
+        model.load_state_dict(best.model)
     model.eval()
     return history
 
@@ -114,7 +130,11 @@ def _check_inputs(model: PairedNetwork, bags: Bags, genes: np.ndarray, settings:
 
 def epoch_batches(count: int, settings: PretrainSettings, epoch: int) -> list[np.ndarray]:
     """The units of each batch of an epoch, in random order."""
-    order = np.random.default_rng([settings.seed, epoch]).permutation(count)
+    return _batches_of(np.random.default_rng([settings.seed, epoch]).permutation(count), settings)
+
+
+def _batches_of(order: np.ndarray, settings: PretrainSettings) -> list[np.ndarray]:
+    count = len(order)
     size = min(settings.batch_size, count)
     batches = [order[start : start + size] for start in range(0, count, size)]
     if len(batches[-1]) < size and settings.drop_last:
@@ -183,6 +203,31 @@ class _Run:
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
         return row | self._measures(seconds, seen) | {"waited_seconds": waited}
+
+    def loss_on(self, watched: Watched, epoch: int) -> float:
+        """Mean total loss of units left out, in evaluation mode, whole batches in this process."""
+        self.model.eval()
+        total, seen = 0.0, 0
+        with closing(prefetched(self._watched_batches(watched))) as batches:
+            for step, (units, batch) in enumerate(batches):
+                inputs = StepInputs(
+                    batch.patches.to(self.device),
+                    torch.as_tensor(watched.genes[units], dtype=torch.float32).to(self.device),
+                    batch.counts,
+                    torch.as_tensor(watched.patients[units]).to(self.device),
+                    0,
+                    len(units),
+                )
+                values = self.gradients.values(inputs, step_seed(self.settings.seed, WATCHED, step))
+                _check_finite(values, epoch, step)
+                total, seen = total + values["total"] * len(units), seen + len(units)
+        return total / seen
+
+    def _watched_batches(self, watched: Watched) -> Iterator[tuple[np.ndarray, Batch]]:
+        settings = self.settings
+        for step, units in enumerate(_batches_of(np.arange(len(watched.bags)), settings)):
+            rngs = [np.random.default_rng([settings.seed, WATCHED, step, row]) for row in range(len(units))]
+            yield units, draw_batch(watched.bags, units, tokens=settings.tokens, short=settings.short, rngs=rngs)
 
     def _measures(self, seconds: float, seen: int) -> dict[str, float]:
         return {

@@ -6,7 +6,7 @@ forward and backward with the gradient of its own rows of InfoNCE added (Gao et 
 the same gradient, up to rounding and to what dropout draws.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,12 +51,19 @@ class Gradients:
             return self._whole(inputs, seed, check)
         return self._in_parts(inputs, seed, check)
 
+    @torch.no_grad()
+    def values(self, inputs: StepInputs, seed: int) -> dict[str, float]:
+        """The terms and their weighted total of a whole batch, in one go and without gradients."""
+        torch.manual_seed(seed)
+        terms = self.network.loss_terms(self._forward(inputs, self._generator(inputs, seed)), inputs.patients)
+        return _values(total_loss(terms, self.network.loss_weights()), terms)
+
     def _whole(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         torch.manual_seed(seed)
         output = self._forward(inputs, self._generator(inputs, seed))
         terms = self.network.loss_terms(output, inputs.patients)
         total = total_loss(terms, self.network.loss_weights())
-        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
+        values = _values(total, terms)
         check(values)
         total.backward()
         return values
@@ -151,6 +158,10 @@ class Gradients:
     def _generator(self, inputs: StepInputs, seed: int) -> torch.Generator:
         """For masks and style samples; dropout draws from torch's own generator (forked by the caller)."""
         return torch.Generator(inputs.genes.device).manual_seed(seed + 1)
+
+
+def _values(total: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    return dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
 
 
 def _aligned_of(output: PairedOutput) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,35 @@
+"""The published choice of a pretraining's epoch: the one with the least loss on evaluation units.
+
+It lets evaluation data into the model; a protocol that does so says ``pretraining_epoch: best_on_evaluation``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from mirrorflow.training.bags import Bags
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Units that the epoch is chosen on: bags, scaled expression [unit, gene], patients [unit] as numbers."""
+
+    bags: Bags
+    genes: np.ndarray
+    patients: np.ndarray
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its loss on the watched units, and the weights after it, on the CPU."""
+
+    loss: float
+    model: dict[str, Tensor]
+
+
+def better(best: Best | None, loss: float, model: nn.Module) -> Best:
+    """``best``, or the weights as they are now where ``loss`` is less; the earliest of equal epochs stays."""
+    if best is not None and best.loss <= loss:
+        return best
+    return Best(loss, {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
