@@ -41,7 +41,7 @@ from mirrorflow.probes.linear import predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
-from mirrorflow.splits import survival_bin_edges, survival_bin_ends
+from mirrorflow.splits import assign_bins, survival_bin_edges, survival_bin_ends
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
@@ -132,10 +132,13 @@ def scores(cohort: Cohort, split: Inner, vectors: np.ndarray, fit: Any) -> dict[
     return scores_of_rows(cohort, split, lambda train, held_out, *asked: fit(vectors[train], vectors[held_out], *asked))
 
 
-def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
+def scores_of_rows(
+    cohort: Cohort, split: Inner, fit: Any, *, shots: int | None = None, seed: int = 0
+) -> dict[str, float]:
     """Accuracy, macro F1, AUROC (two classes) and C-index on the held-out part.
 
-    ``fit`` predicts from (training rows, held-out rows, training targets, outputs).
+    ``fit`` predicts from (training rows, held-out rows, training targets, outputs). shots: train on as many patients
+    drawn from each class, or from each bin of survival.
     """
     subtype, survival = [], []
     for rows in (split.train, split.held_out):
@@ -146,6 +149,7 @@ def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
         survival.append((rows[known], part[known]))
     classes = sorted(cohort.patients["label"].dropna().unique())
     (train, sheet), (held_out, truth) = subtype
+    train, sheet = drawn(train, sheet, sheet["label"].to_numpy(), shots, seed)
     target = subtype_targets(sheet, classes)
     probabilities = fit(train, held_out, target, len(classes)).probabilities
     predicted = probabilities.argmax(1)
@@ -158,9 +162,22 @@ def scores_of_rows(cohort: Cohort, split: Inner, fit: Any) -> dict[str, float]:
     (train, sheet), (held_out, truth) = survival
     sheet = sheet.assign(event=sheet["event"].astype(bool))
     edges = survival_bin_edges(sheet["time_days"].to_numpy(), sheet["event"].to_numpy(), BINS)
+    train, sheet = drawn(train, sheet, assign_bins(sheet["time_days"].to_numpy(), edges), shots, seed)
     risk = fit(train, held_out, survival_targets(sheet, edges), BINS).risk
     event, time_days = truth["event"].to_numpy().astype(bool), truth["time_days"].to_numpy()
     return found | {"c_index": float(concordance_index_censored(event, time_days, risk)[0])}
+
+
+def drawn(
+    rows: np.ndarray, sheet: pd.DataFrame, groups: np.ndarray, shots: int | None, seed: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """``shots`` units of each group, or all where it is None."""
+    if shots is None:
+        return rows, sheet
+    rng = np.random.default_rng(seed)
+    of_groups = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    chosen = np.sort(np.concatenate([rng.choice(own, min(shots, len(own)), replace=False) for own in of_groups]))
+    return rows[chosen], sheet.iloc[chosen]
 
 
 def question_of(targets: Targets, outputs: int, seed: int) -> Question:

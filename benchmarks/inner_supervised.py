@@ -3,8 +3,8 @@
     python benchmarks/inner_supervised.py --cohort coadread --method survpath --trial '{"train": {"epochs": 10}}'
 
 As benchmarks/inner_folds.py, whose inner splits and log it shares: no evaluation patient of the published folds is
-seen. A trial changes the method's settings (``train``, ``network``) as a config's entry would. One to two minutes a
-trial and fold on one core.
+seen. A trial changes the method's settings (``train``, ``network``) as a config's entry would. ``--shots 10`` trains on
+so many patients of each class. One to two minutes a trial and fold on one core.
 """
 
 import time
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from inner_folds import DATA, Cohort, Inner, log_trials, parser_of, question_of, scores_of_rows, started
 
 from mirrorflow.expression.gene_sets import parse_gene_sets
@@ -24,6 +25,8 @@ from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 
+DRAWS = 5
+"""Support sets that a trial with few shots is scored on."""
 HALLMARKS = DATA.parent / "gene_sets" / "hallmarks.csv"
 
 
@@ -46,8 +49,10 @@ def expression_of(cohort: Cohort, split: Inner, method: dict[str, Any]) -> tuple
     return RnaScaler.fit(raw[split.train], scaling="train", clip=10.0).transform(raw), places
 
 
-def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Scores of the method under the trial's settings."""
+def run_trial(
+    cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], seed: int, shots: int | None
+) -> dict[str, Any]:
+    """Scores of the method under the trial's settings; with ``shots`` their means over :data:`DRAWS` support sets."""
     started = time.perf_counter()
     method = method_settings(name, trial)
     genes, sets = expression_of(cohort, split, method)
@@ -59,21 +64,23 @@ def run_trial(cohort: Cohort, split: Inner, name: str, trial: dict[str, Any], se
         inputs = FoldBags(parts[0], parts[1], cohort.bags[0].shape[1], moments, sets)
         return train_and_predict(inputs, question_of(targets, outputs, seed), method, LAST, device="cpu")
 
-    found = scores_of_rows(cohort, split, fit)
+    draws = range(DRAWS if shots else 1)
+    found = pd.DataFrame([scores_of_rows(cohort, split, fit, shots=shots, seed=seed + draw) for draw in draws]).mean()
     seconds = round(time.perf_counter() - started, 1)
-    return {"method": name, "trial": trial, "seconds": seconds, "scores": {name: found}}
+    return {"method": name, "trial": trial, "shots": shots, "seconds": seconds, "scores": {name: found.to_dict()}}
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--cohort", default="brca")
     parser.add_argument("--method", action="append", required=True, choices=NETWORKS)
+    parser.add_argument("--shots", type=int, help="train on so many patients of each class, or bin of survival")
     options = started(parser)
 
     def trials(cohort: Cohort, split: Inner) -> Iterator[dict[str, Any]]:
         for name in options.method:
             for trial in options.trial:
-                yield run_trial(cohort, split, name, trial, options.seed)
+                yield run_trial(cohort, split, name, trial, options.seed, options.shots)
 
     log_trials(options, trials)
 

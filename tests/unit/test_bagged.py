@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.epochs import best_epoch
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import training_outcomes
+from mirrorflow.jobs import supervised
 from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
 from mirrorflow.jobs.clinical import ClinicalColumns
 from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
@@ -34,7 +36,7 @@ from mirrorflow.store.tables import read_fold, read_numbers, write_cohort, write
 from mirrorflow.tables.results import NUMBERS
 
 CLASSES = ["a", "b", "c"]
-TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "precision": "float32"}
+TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "min_steps": 0, "precision": "float32"}
 SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4}
 FOLD = Fold(("P00", "P01", "P02"), ("P03",))
 
@@ -313,13 +315,16 @@ def test_an_inner_folds_patches_are_scaled_by_its_own_training_part(store):
         np.testing.assert_allclose(given.moments[0], patches.mean(0), atol=1e-5)
 
 
-def test_min_steps_count_by_the_whole_training_fold(store):
+def test_min_steps_count_by_the_whole_training_fold(store, monkeypatch):
     plan, inputs, inner = nested(store, "abmil", tasks=["subtyping"], shots=[])
-    plan.method["train"] |= {"epochs": 1, "batch_size": 4, "min_steps": 8}
+    plan.method["train"] |= {"epochs": 2, "batch_size": 4, "min_steps": 16}
     folder = store.folder / "nested"
-    predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test", inner=inner)
+    with passes_of_trainings(monkeypatch) as passes:
+        predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test", inner=inner)
     (note,) = read_predictions(folder / "subtyping/fold0.parquet").notes["settings"]
-    assert len(note["epoch_choice"]["mean"]) == 2  # 15 units, 4 steps an epoch; an inner part would need 4 epochs
+    assert len(note["epoch_choice"]["mean"]) == 2
+    assert set(passes.values()) == {2}  # 15 units, 4 steps a pass; inner parts alone would need more
+    assert len(passes) > 1
 
 
 def test_evaluation_labels_and_outcomes_decide_nothing(store):
@@ -376,12 +381,28 @@ def test_the_last_bin_of_a_k_shot_curve_ends_where_evaluation_has_it(store):
     assert few.bin_ends[:-1].tolist() == few.edges[1:-1].tolist()
 
 
-def test_min_steps_give_a_support_set_more_epochs_and_the_whole_fold_none(store):
+def test_min_steps_give_a_support_set_more_passes_and_the_whole_fold_none(store, monkeypatch):
     plan, inputs = store.plan("abmil", tasks=["subtyping"]), store.inputs(inputs=["slides"])
     plan.method["train"] |= {"epochs": 2, "batch_size": 4, "min_steps": 8}
-    notes = read_predictions(store.predict(plan, inputs) / "subtyping/fold0.parquet").notes["settings"]
-    # 15 units, 4 steps an epoch: 8 steps in 2 epochs; 9 units of the 3-shot set: 3 steps, 3 epochs.
-    assert [(note["train_units"], note["epoch"]) for note in notes] == [(15, 2), (9, 3)]
+    with passes_of_trainings(monkeypatch) as passes:
+        notes = read_predictions(store.predict(plan, inputs) / "subtyping/fold0.parquet").notes["settings"]
+    assert [(note["train_units"], note["epoch"]) for note in notes] == [(15, 2), (9, 2)]
+    # 15 units, 4 steps a pass: 8 steps in 2 epochs; 9 units of the 3-shot set: 3 steps a pass.
+    assert passes == {15: 1, 9: 2}
+
+
+@contextmanager
+def passes_of_trainings(monkeypatch):
+    """How often an epoch goes over its units, by the number of these, of every training meanwhile."""
+    whole, passes = supervised.train_supervised, {}
+
+    def listening(network, units, loss_of, settings, **further):
+        passes[len(units)] = settings.passes_for(len(units))
+        return whole(network, units, loss_of, settings, **further)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(supervised, "train_supervised", listening)
+        yield passes
 
 
 def test_without_clinical_columns_everything_is_skipped_with_the_reason(store):

@@ -178,11 +178,30 @@ def test_every_epoch_is_heard_of_and_the_loss_falls():
     assert history[-1] < 0.7 * history[0]
 
 
-def test_few_units_get_more_epochs_until_there_are_enough_steps():
+def test_few_units_are_gone_over_more_often_until_there_are_enough_steps():
     settings = SupervisedSettings(epochs=5, batch_size=16, min_steps=40)
-    assert settings.epochs_for(320) == 5
-    assert settings.epochs_for(20) == 20
-    assert settings.epochs_for(10) == 40
+    assert settings.passes_for(320) == 1
+    assert settings.passes_for(20) == 4
+    assert settings.passes_for(10) == 8
+    assert replace(settings, passes=3, min_steps=0).passes_for(10) == 3
+
+
+def test_an_epoch_of_several_passes_sees_every_unit_as_often_and_is_one_epoch():
+    truth = np.array([0, 1, 2, 0, 1])
+    seen, heard = [], []
+
+    def loss_of(logits, rows):
+        seen.append(rows.tolist())
+        return loss_on(targets(truth))(logits, rows)
+
+    settings = replace(FAST, epochs=2, batch_size=2, min_steps=12)
+    units = planted(truth, slides=True, rna=False)
+    history = train_supervised(build("abmil"), units, loss_of, settings, on_epoch=heard.append, device="cpu")
+    assert (heard, len(history), len(seen)) == ([1, 2], 2, 12)
+    for epoch in (seen[:6], seen[6:]):
+        for one in (epoch[:3], epoch[3:]):
+            assert sorted(row for rows in one for row in rows) == [0, 1, 2, 3, 4]
+    assert seen[:3] != seen[3:6]
 
 
 def test_what_is_not_finite_is_named():

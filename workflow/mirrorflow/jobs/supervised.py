@@ -36,7 +36,7 @@ def train_and_predict(
     for key in OF_THE_INPUTS:
         train.pop(key)
     settings = SupervisedSettings(**train, seed=fold_seed(question.seed, question.fold))
-    settings = replace(settings, epochs=settings.epochs_for(rule.units or len(inputs.train)), min_steps=0)
+    settings = replace(settings, passes=settings.passes_for(rule.units or len(inputs.train)), min_steps=0)
     network = _build(inputs, question, method, settings.seed)
 
     def predict(epoch: int) -> Prediction:

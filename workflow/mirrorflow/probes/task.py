@@ -77,8 +77,8 @@ class EpochRule:
 
     scorer: hears every epoch's predictions, and the best of them (the first of equals) are reported: on evaluation
     units the published habit, on inner validation units a part of the nested choice. stop_after: training ends
-    after this epoch, as one epoch of a schedule that goes on. units: training units by which the number of
-    epochs is counted (``min_steps``), where those trained on are a part of them.
+    after this epoch, as one epoch of a schedule that goes on. units: training units by which the passes of
+    an epoch are counted (``min_steps``), where those trained on are a part of them.
     """
 
     scorer: Scorer | None = None

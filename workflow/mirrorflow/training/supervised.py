@@ -33,7 +33,10 @@ LossOf = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SupervisedSettings:
-    """How a supervised network is trained. ``min_steps``: more epochs are added until there are as many steps.
+    """How a supervised network is trained.
+
+    An epoch goes over its units ``passes`` times, or as often as it takes until all epochs together have
+    ``min_steps`` steps: a support set is trained on for longer, and its epoch is one of as many.
 
     Raises ConfigError naming the setting, its value and what is allowed.
     """
@@ -45,6 +48,7 @@ class SupervisedSettings:
     tokens: int = 2048
     schedule: Schedule = "cosine"
     warmup_epochs: int = 1
+    passes: int = 1
     min_steps: int = 0
     precision: Precision = "auto"
     seed: int = 42
@@ -58,12 +62,12 @@ class SupervisedSettings:
             message = f"train.schedule is {self.schedule!r}; allowed: constant, cosine"
             raise ConfigError(message)
 
-    def epochs_for(self, units: int) -> int:
-        """Epochs over ``units`` training units."""
-        return max(self.epochs, -(-self.min_steps // self.steps(units)))
+    def passes_for(self, units: int) -> int:
+        """How often an epoch goes over ``units`` training units."""
+        return max(self.passes, -(-self.min_steps // (self.epochs * self.steps(units))))
 
     def steps(self, units: int) -> int:
-        """Steps of an epoch."""
+        """Steps of one pass over ``units`` training units."""
         return -(-units // self.batch_size)
 
 
@@ -111,11 +115,8 @@ def train_supervised(
         message = f"{label}: no training unit"
         raise InputError(message)
     run = _Run(network, units, loss_of, settings, choose_device(device))
-    epochs = settings.epochs_for(len(units))
-    last = min(stop_after or epochs, epochs)
-    history = run_epochs(
-        lambda number: run.epoch(number, epochs), last, label=label, on_epoch=on_epoch, device=run.device
-    )
+    last = min(stop_after or settings.epochs, settings.epochs)
+    history = run_epochs(run.epoch, last, label=label, on_epoch=on_epoch, device=run.device)
     network.eval()
     return history
 
@@ -148,27 +149,30 @@ class _Run:
     ) -> None:
         self.network, self.units, self.loss_of = network.to(device), units, loss_of
         self.settings, self.device = settings, device
+        self.passes = settings.passes_for(len(units))
         self.genes = torch.as_tensor(units.genes, dtype=torch.float32)
         self.dtype = autocast_dtype(settings.precision, device, network.width)
         self.optimizer = make_optimizer(
             network.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
-    def epoch(self, epoch: int, epochs: int) -> float:
-        """Train one epoch of ``epochs``; returns its mean loss."""
+    def epoch(self, epoch: int) -> float:
+        """Train one epoch; returns its mean loss."""
         self.network.train()
         total = 0.0
         with closing(prefetched(self._batches(epoch))) as batches:
             for step, batch in enumerate(batches):
-                self._set_learning_rate(epoch, step, epochs)
+                self._set_learning_rate(epoch, step)
                 total += self._guarded_step(batch, epoch, step) * len(batch.units)
-        return total / len(self.units)
+        return total / (len(self.units) * self.passes)
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         settings = self.settings
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(self.units))
-        for step in range(settings.steps(len(order))):
-            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+        shuffled = np.random.default_rng([settings.seed, epoch])
+        orders = (shuffled.permutation(len(self.units)) for _ in range(self.passes))
+        starts = range(0, len(self.units), settings.batch_size)
+        batches = (order[start : start + settings.batch_size] for order in orders for start in starts)
+        for step, rows in enumerate(batches):
             rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))]
             yield draw_batch(self.units.bags, rows, tokens=settings.tokens, short="mask", rngs=rngs)
 
@@ -210,11 +214,11 @@ class _Run:
         message = f"training stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1}; {why}"
         raise MirrorflowError(message)
 
-    def _set_learning_rate(self, epoch: int, step: int, epochs: int) -> None:
-        settings, per_epoch = self.settings, self.settings.steps(len(self.units))
+    def _set_learning_rate(self, epoch: int, step: int) -> None:
+        settings, per_epoch = self.settings, self.settings.steps(len(self.units)) * self.passes
         factor = learning_rate_factor(
             epoch * per_epoch + step,
-            epochs * per_epoch,
+            settings.epochs * per_epoch,
             schedule=settings.schedule,
             warmup_steps=settings.warmup_epochs * per_epoch,
         )
