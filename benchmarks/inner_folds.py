@@ -41,7 +41,7 @@ from mirrorflow.probes.linear import predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
-from mirrorflow.splits import assign_bins, survival_bin_edges, survival_bin_ends
+from mirrorflow.splits import draw_support, support_groups, survival_bin_edges, survival_bin_ends
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
@@ -149,7 +149,7 @@ def scores_of_rows(
         survival.append((rows[known], part[known]))
     classes = sorted(cohort.patients["label"].dropna().unique())
     (train, sheet), (held_out, truth) = subtype
-    train, sheet = drawn(train, sheet, sheet["label"].to_numpy(), shots, seed)
+    train, sheet = drawn(train, sheet, support_groups(sheet, "subtyping", None), shots, seed)
     target = subtype_targets(sheet, classes)
     probabilities = fit(train, held_out, target, len(classes)).probabilities
     predicted = probabilities.argmax(1)
@@ -162,22 +162,22 @@ def scores_of_rows(
     (train, sheet), (held_out, truth) = survival
     sheet = sheet.assign(event=sheet["event"].astype(bool))
     edges = survival_bin_edges(sheet["time_days"].to_numpy(), sheet["event"].to_numpy(), BINS)
-    train, sheet = drawn(train, sheet, assign_bins(sheet["time_days"].to_numpy(), edges), shots, seed)
+    train, sheet = drawn(train, sheet, support_groups(sheet, "survival", edges), shots, seed)
     risk = fit(train, held_out, survival_targets(sheet, edges), BINS).risk
     event, time_days = truth["event"].to_numpy().astype(bool), truth["time_days"].to_numpy()
     return found | {"c_index": float(concordance_index_censored(event, time_days, risk)[0])}
 
 
 def drawn(
-    rows: np.ndarray, sheet: pd.DataFrame, groups: np.ndarray, shots: int | None, seed: int
+    rows: np.ndarray, sheet: pd.DataFrame, groups: pd.Series, shots: int | None, seed: int
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """``shots`` units of each group, or all where it is None."""
+    """``shots`` patients of each group, as a run draws them, or all where it is None."""
     if shots is None:
         return rows, sheet
-    rng = np.random.default_rng(seed)
-    of_groups = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    chosen = np.sort(np.concatenate([rng.choice(own, min(shots, len(own)), replace=False) for own in of_groups]))
-    return rows[chosen], sheet.iloc[chosen]
+    units = sheet.assign(unit=sheet["patient"])
+    support = draw_support(units, groups, shots, np.random.default_rng(seed), replacement=False)
+    chosen = sheet["patient"].isin(support["patient"]).to_numpy()
+    return rows[chosen], sheet[chosen]
 
 
 def question_of(targets: Targets, outputs: int, seed: int) -> Question:

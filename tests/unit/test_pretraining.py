@@ -81,16 +81,24 @@ def trained_and_watched() -> tuple[SomeBags, np.ndarray, Watched]:
     return SomeBags(bags, range(20)), genes[:20], Watched(SomeBags(bags, range(20, 29)), genes[20:], np.arange(9))
 
 
-def test_the_epoch_that_is_best_on_watched_units_is_kept_and_the_training_is_the_same():
+WATCHED_RUN = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
+
+
+def watched_run(model, **further):
+    """History of a training on the twenty, its epoch chosen on the nine, and the states after each epoch."""
     bags, genes, watched = trained_and_watched()
-    chosen = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
     states = []
-    model, last = model_of(), model_of()
     history = pretrain(
-        model, bags, genes, chosen, device="cpu", watched=watched,
-        on_epoch=lambda state, row: states.append(snapshot(state)),
+        model, bags, genes, WATCHED_RUN, device="cpu", watched=watched,
+        on_epoch=lambda state, row: states.append(snapshot(state)), **further,
     )  # fmt: skip
-    plain = pretrain(last, bags, genes, chosen, device="cpu")
+    return history, states
+
+
+def test_the_epoch_that_is_best_on_watched_units_is_kept_and_the_training_is_the_same():
+    model, last = model_of(), model_of()
+    history, states = watched_run(model)
+    plain = pretrain(last, *trained_and_watched()[:2], WATCHED_RUN, device="cpu")
     assert losses_of([without(row, "evaluation_total") for row in history]) == losses_of(plain)
     on_watched = [row["evaluation_total"] for row in history]
     best = int(np.argmin(on_watched))
@@ -105,19 +113,12 @@ def without(row, name):
 
 
 def test_a_resumed_run_remembers_the_best_epoch():
-    bags, genes, watched = trained_and_watched()
-    chosen = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
-    states = []
-    whole = model_of()
-    history = pretrain(
-        whole, bags, genes, chosen, device="cpu", watched=watched,
-        on_epoch=lambda state, row: states.append(snapshot(state)),
-    )  # fmt: skip
+    whole, resumed = model_of(), model_of(seed=9)
+    history, states = watched_run(whole)
     best = int(np.argmin([row["evaluation_total"] for row in history]))
-    resumed = model_of(seed=9)
     state = states[best + 1]
     assert state.best.loss == history[best]["evaluation_total"]
-    again = pretrain(resumed, bags, genes, chosen, device="cpu", watched=watched, resume_from=state)
+    again, _ = watched_run(resumed, resume_from=state)
     assert losses_of(again) == losses_of(history)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 

@@ -112,7 +112,7 @@ def save_checkpoint(folder: Path, state: TrainingState, made_with: Mapping[str, 
         "model": state.model,
         "optimizer": state.optimizer,
         "history": [dict(row) for row in state.history],
-        "best": None if state.best is None else {"loss": state.best.loss, "model": state.best.model},
+        "best": None if state.best is None else vars(state.best),
     }
     with written_whole(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)  # to a stream: torch's own file says nothing of a full disk

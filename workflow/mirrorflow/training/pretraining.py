@@ -182,12 +182,15 @@ class _Run:
 
     def batches(self, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
         """The units of each batch of an epoch, and this process's share of them, drawn."""
+        for step, units in enumerate(epoch_batches(len(self.bags), self.settings, epoch)):
+            yield units, self._draw(self.bags, units, self.world.rows(len(units)), epoch, step)
+
+    def _draw(self, bags: Bags, units: np.ndarray, rows: np.ndarray, epoch: int, step: int) -> Batch:
+        """The ``rows`` of a batch of ``units``; what is drawn of a unit follows from its row in the whole batch."""
         settings = self.settings
-        for step, units in enumerate(epoch_batches(len(self.bags), settings, epoch)):
-            rows = self.world.rows(len(units))
-            rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
-            batch = draw_batch(self.bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
-            yield units, on_its_way(batch, self.device)
+        rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
+        batch = draw_batch(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
+        return on_its_way(batch, self.device)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch and return its row of the history."""
@@ -211,7 +214,7 @@ class _Run:
         with closing(prefetched(self._watched_batches(watched))) as batches:
             for step, (units, batch) in enumerate(batches):
                 inputs = StepInputs(
-                    batch.patches.to(self.device),
+                    batch.patches.to(self.device, non_blocking=True),
                     torch.as_tensor(watched.genes[units], dtype=torch.float32).to(self.device),
                     batch.counts,
                     torch.as_tensor(watched.patients[units]).to(self.device),
@@ -224,10 +227,8 @@ class _Run:
         return total / seen
 
     def _watched_batches(self, watched: Watched) -> Iterator[tuple[np.ndarray, Batch]]:
-        settings = self.settings
-        for step, units in enumerate(_batches_of(np.arange(len(watched.bags)), settings)):
-            rngs = [np.random.default_rng([settings.seed, WATCHED, step, row]) for row in range(len(units))]
-            yield units, draw_batch(watched.bags, units, tokens=settings.tokens, short=settings.short, rngs=rngs)
+        for step, units in enumerate(_batches_of(np.arange(len(watched.bags)), self.settings)):
+            yield units, self._draw(watched.bags, units, np.arange(len(units)), WATCHED, step)
 
     def _measures(self, seconds: float, seen: int) -> dict[str, float]:
         return {

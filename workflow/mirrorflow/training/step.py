@@ -54,19 +54,20 @@ class Gradients:
     @torch.no_grad()
     def values(self, inputs: StepInputs, seed: int) -> dict[str, float]:
         """The terms and their weighted total of a whole batch, in one go and without gradients."""
-        torch.manual_seed(seed)
-        terms = self.network.loss_terms(self._forward(inputs, self._generator(inputs, seed)), inputs.patients)
-        return _values(total_loss(terms, self.network.loss_weights()), terms)
+        return _values(*self._losses(inputs, seed))
 
     def _whole(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
-        torch.manual_seed(seed)
-        output = self._forward(inputs, self._generator(inputs, seed))
-        terms = self.network.loss_terms(output, inputs.patients)
-        total = total_loss(terms, self.network.loss_weights())
+        total, terms = self._losses(inputs, seed)
         values = _values(total, terms)
         check(values)
         total.backward()
         return values
+
+    def _losses(self, inputs: StepInputs, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted total and the terms of a whole batch."""
+        torch.manual_seed(seed)
+        terms = self.network.loss_terms(self._forward(inputs, self._generator(inputs, seed)), inputs.patients)
+        return total_loss(terms, self.network.loss_weights()), terms
 
     def _in_parts(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         parts = self._parts(inputs)
