@@ -104,6 +104,21 @@ def test_the_new_embedding_follows_from_the_seed_alone():
 # What is trained.
 
 
+@pytest.mark.parametrize(("count", "seen"), [(37, 32), (9, 9)])
+def test_the_last_incomplete_batch_is_left_out_where_asked(count, seen):
+    train, classes = units(count)
+    for drop_last, expected in ((True, seen), (False, count)):
+        drawn: list[int] = []
+
+        def listening(logits, rows, drawn=drawn):
+            drawn.append(len(rows))
+            return loss_on(classes)(logits, rows)
+
+        settings = dataclasses.replace(SETTINGS, epochs=2, drop_last=drop_last)
+        train_adapted(model(), train, listening, settings, device="cpu")
+        assert sum(drawn) == 2 * expected
+
+
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("family", ["mirror", "tangle"])
 def test_frozen_weights_are_the_same_to_the_bit_after_training(family, dropout):

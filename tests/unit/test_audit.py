@@ -5,12 +5,14 @@ import pytest
 
 from mirrorflow import audit
 from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
+from mirrorflow.cohort import institution_names
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.run_audit import stop_if_dishonest
 from mirrorflow.jobs.run_audit import to_markdown as page
+from mirrorflow.resources import institution_table
 from mirrorflow.splits import Fold
-from mirrorflow.store.tables import read_folds
+from mirrorflow.store.tables import read_folds, read_text_sheet
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -60,6 +62,47 @@ def test_sites_on_both_sides_are_a_warning():
     assert found(findings) == {(WARNING, "sites_in_both", 0, 1)}
     assert findings[0].text == "1 of 3 tissue source sites are in train and val"
     assert findings[0].examples == ("2",)
+
+
+def coded(labels: dict[str, str]) -> tuple[list[Fold], dict[str, str]]:
+    """Folds of the patients and their sites: the first letter of the name."""
+    names = sorted(labels)
+    return [Fold(tuple(names[::2]), tuple(names[1::2]))], {name: name[0] for name in names}
+
+
+def test_sites_that_tell_the_class_are_a_warning():
+    """As in TCGA's colon and rectum: a code belongs to one project, a hospital has a code for each."""
+    classes = {"A": "colon", "B": "rectum", "C": "colon", "D": "rectum"}
+    labels = {f"{site}{number}": classes[site] for site in classes for number in range(3)}
+    folds, sites = coded(labels)
+    (finding,) = (one for one in audit_splits(folds, sites, labels) if one.kind == "sites_tell_class")
+    assert (finding.level, finding.fold, finding.count) == (WARNING, None, 12)
+    assert finding.text.startswith("tissue source sites tell the class: 12 of 12 patients have that of most patients ")
+    assert finding.examples == ("A", "B", "C", "D")
+    hospitals = {name: {"A": "X", "B": "X", "C": "Y", "D": "Y"}[site] for name, site in sites.items()}
+    assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, hospitals, labels)}
+
+
+def test_sites_tell_nothing_where_one_class_is_nearly_everybody_or_a_site_has_one_patient():
+    labels = {f"{site}{number}": "x" for site in "ABCDEFGH" for number in range(5)} | {"A9": "y"}
+    folds, sites = coded(labels)
+    assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, sites, labels)}
+    labels = {f"{site}0": "xy"[number % 2] for number, site in enumerate("ABCDEFGH")}
+    folds, sites = coded(labels)
+    assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, sites, labels)}
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared/tcga is not here")
+@pytest.mark.parametrize(("cohort", "told"), [("coadread", True), ("nsclc", True), ("brca", False)])
+def test_codes_of_real_cohorts_tell_the_class_and_their_institutions_do_not(cohort, told):
+    sheet = read_text_sheet(SHARED / cohort / "clinical.tsv")
+    labels = dict(zip(sheet["case_id"], sheet["subtype"], strict=True))
+    codes = dict(zip(sheet["case_id"], sheet["site"].str.zfill(2), strict=True))
+    names = institution_names(read_text_sheet(institution_table("tcga")), "tcga_sites.tsv")
+    assert set(codes.values()) <= set(names)
+    folds = read_folds(SHARED / cohort / "splits", 5)
+    for sites, expected in ((codes, told), ({name: names[code] for name, code in codes.items()}, False)):
+        assert ("sites_tell_class" in {one.kind for one in audit_splits(folds, sites, labels)}) == expected
 
 
 def test_sites_are_called_what_they_are_and_bare_codes_are_remarked_on():

@@ -124,6 +124,9 @@ def test_a_table_of_institutions_names_the_sites_it_knows(tmp_path):
     frame = build(tmp_path, sheet, settings | {"institutions": str(table)}, ["A", "B", "C"])
     assert frame["site"].tolist() == ["General", "General", "CC"]
     assert build(tmp_path, sheet, settings, ["A", "B", "C"])["site"].tolist() == ["AA", "BB", "CC"]
+    ours = "patient\tsite\nA\tA6\nB\tAF\nC\t??\n"
+    frame = build(tmp_path, ours, settings | {"institutions": "tcga", "table": "digest"}, ["A", "B", "C"])
+    assert frame["site"].tolist() == ["Christiana Healthcare", "Christiana Healthcare", "??"]
 
 
 def test_a_bad_sheet_names_the_file_and_the_line(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -44,6 +45,15 @@ def succeed(folder: Path, config: Path, *arguments: str) -> str:
     done = run(folder, config, *arguments)
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
+
+
+def copy_run(folder: Path, target: Path) -> Path:
+    """A copy of a finished run, but for Snakemake's logs and locks (a dry run may be writing one)."""
+
+    def fleeting(where: str, names: list[str]) -> set[str]:
+        return {"log", "locks", "incomplete"} & set(names) if Path(where) == folder / ".snakemake" else set()
+
+    return Path(shutil.copytree(folder, target, ignore=fleeting))
 
 
 def planned(folder: Path, config: Path, *arguments: str) -> Counter[str]:

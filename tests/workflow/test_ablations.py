@@ -1,13 +1,12 @@
 """config/ablations.yaml on top of another config: planned, and run to rows of the results."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from runner import CONFIGS, ROOT, changed_config, planned, succeed
+from runner import CONFIGS, ROOT, changed_config, copy_run, planned, succeed
 
 pytestmark = pytest.mark.workflow
 ABLATIONS = ROOT / "config/ablations.yaml"
@@ -32,12 +31,12 @@ def test_variants_have_rows_of_their_own(tiny: Path, tmp_path: Path) -> None:
     every = yaml.safe_load(ABLATIONS.read_text())["methods"]
     some = tmp_path / "some.yaml"
     some.write_text(yaml.safe_dump({"methods": {name: every[name] for name in names}}))
-    shutil.copytree(tiny, tmp_path / "run")
+    folder = copy_run(tiny, tmp_path / "run")
     changes = {"protocols": {"honest": {}}, "methods": {"mirror": {}}, "evaluation": {"shots": [], "bootstrap": 20}}
     config = changed_config(tmp_path, TINY, **changes)
     table = "results/tiny/tables/results.csv"
-    succeed(tmp_path / "run", config, table, "--configfile", str(config), str(some))
-    results = pd.read_csv(tmp_path / "run" / table)
+    succeed(folder, config, table, "--configfile", str(config), str(some))
+    results = pd.read_csv(folder / table)
     assert set(results["method"]) == names
     accuracy = results[(results["metric"] == "accuracy") & (results["setting"] == "all")]
     assert accuracy["mean"].between(0, 1).all()

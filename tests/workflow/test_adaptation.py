@@ -1,7 +1,6 @@
 """Encoders pretrained on the tiny cohort, taken through Snakemake to a second one with other patients and genes."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors import safe_open
 from mirrorflow.store.digest import file_digest
 from mirrorflow.store.embeddings import RECORD
 from mirrorflow.store.models import model_digest
-from runner import CONFIGS, changed_config, planned_from, succeed
+from runner import CONFIGS, changed_config, copy_run, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -63,8 +62,7 @@ def model_files(results: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def adapted(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
-    folder = tmp_path_factory.mktemp("adapted") / "run"
-    shutil.copytree(tiny, folder)
+    folder = copy_run(tiny, tmp_path_factory.mktemp("adapted") / "run")
     config = changed_config(
         folder,
         TINY,

@@ -1,7 +1,6 @@
 """A protocol that claims to be honest and leaks: the run fails, says why, and reports everything but its numbers."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,7 @@ import pytest
 
 from mirrorflow.splits import Fold
 from mirrorflow.store.tables import read_folds, write_fold
-from runner import CONFIGS, changed_config, run
+from runner import CONFIGS, changed_config, copy_run, run
 
 pytestmark = pytest.mark.workflow
 
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def leaking(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tiny run with "published" folds that share two patients, and one honest claim on them."""
-    folder = tmp_path_factory.mktemp("leaking") / "run"
-    shutil.copytree(tiny, folder)
+    folder = copy_run(tiny, tmp_path_factory.mktemp("leaking") / "run")
     folds = read_folds(folder / "results/tiny/slide-random-cohort-none-best/tiny/splits", 2)
     for number, fold in enumerate(folds):
         write_fold(folder / "published" / f"splits_{number}.csv", Fold(fold.train + fold.val[:2], fold.val))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from killing import finished, worthwhile
-from runner import CONFIGS, ROOT, changed_config, command, compare_runs, planned, planned_from, run, succeed
+from runner import CONFIGS, ROOT, changed_config, command, compare_runs, copy_run, planned, planned_from, run, succeed
 from small_disk import enlarge, small_disk
 
 pytestmark = pytest.mark.workflow
@@ -32,9 +32,9 @@ def touch_all(folder: Path, seed: int) -> None:
 @pytest.fixture
 def moved(tiny: Path, tmp_path: Path) -> Path:
     """The tiny run in another folder, every file with a new date."""
-    shutil.copytree(tiny, tmp_path / "moved")
-    touch_all(tmp_path / "moved", seed=1)
-    return tmp_path / "moved"
+    folder = copy_run(tiny, tmp_path / "moved")
+    touch_all(folder, seed=1)
+    return folder
 
 
 @pytest.fixture
@@ -97,8 +97,7 @@ INDEX = "results/tiny/features/tiny/resnet50-random.tsv"
 
 def test_an_added_slide_touches_its_shard_and_what_follows(tiny: Path, tmp_path: Path) -> None:
     """A second slide of a patient; then it is taken away again."""
-    folder = tmp_path / "own"
-    shutil.copytree(tiny, folder)
+    folder = copy_run(tiny, tmp_path / "own")
     config = own_sheet(folder)
     assert worthwhile(said_by(folder, config, INDEX, "store/expression/tiny/tiny.parquet")) == [], (
         "another place of the sheet changes no slide"

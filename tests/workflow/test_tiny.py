@@ -5,12 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from runner import CONFIGS, ROOT, SECRETS, changed_config, planned, planned_from, succeed
+from runner import CONFIGS, ROOT, SECRETS, changed_config, copy_run, planned, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -145,15 +146,13 @@ def test_no_file_of_a_run_names_a_secret(tiny: Path) -> None:
     assert [path for path in files if any(sentinel in path.read_bytes() for sentinel in sentinels)] == []
 
 
-def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(tiny, copy)
-    shutil.rmtree(copy / "results/tiny/tables")
-    shutil.rmtree(copy / "results/tiny/metrics")
+def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tiny_copy: Path) -> None:
+    shutil.rmtree(tiny_copy / "results/tiny/tables")
+    shutil.rmtree(tiny_copy / "results/tiny/metrics")
     before = (tiny / "results/tiny/tables/results.csv").read_text()
-    jobs = planned_from(succeed(copy, TINY, "results/tiny/tables/results.csv"))
+    jobs = planned_from(succeed(tiny_copy, TINY, "results/tiny/tables/results.csv"))
     assert jobs == {"evaluate": 2, "make_results": 1}  # nothing is pretrained, fitted or predicted
-    assert (copy / "results/tiny/tables/results.csv").read_text() == before
+    assert (tiny_copy / "results/tiny/tables/results.csv").read_text() == before
 
 
 def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Path) -> None:
@@ -165,31 +164,42 @@ def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Pat
     assert jobs["make_splits"] == 1
 
 
-def test_sensitivity_on_request(tiny: Path) -> None:
-    succeed(tiny, TINY, "make_sensitivity")
-    table = pd.read_csv(tiny / "results/tiny/tables/sensitivity.csv")
+@pytest.fixture(scope="module")
+def on_request(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counter[str]]:
+    """Results with the tables that are made on request alone, and the jobs that it took."""
+    folder = copy_run(tiny, tmp_path_factory.mktemp("on-request") / "tiny")
+    jobs = planned_from(succeed(folder, TINY, "make_sensitivity", "make_training_folds"))
+    return folder / "results/tiny", jobs
+
+
+def test_sensitivity_on_request(on_request: tuple[Path, Counter[str]]) -> None:
+    results, jobs = on_request
+    assert jobs["probe_sensitivity"] == 4  # two methods, two protocols
+    table = pd.read_csv(results / "tables/sensitivity.csv")
     assert set(table["method"]) == {"mirror", "tangle"}
     assert set(table["protocol"]) == {"honest", "paper"}
     assert (table["mean"] > 0).all()
     assert set(table["comparable"]) == {"no"}
-    units = pd.read_csv(next((tiny / "results/tiny/sensitivity/honest").rglob("mirror.tsv")), sep="\t")
+    units = pd.read_csv(next((results / "sensitivity/honest").rglob("mirror.tsv")), sep="\t")
     assert units["fold"].nunique() == 2
     assert units["unit"].is_unique, "site-preserved folds evaluate every unit once"
 
 
-def test_training_folds_on_request(tiny: Path) -> None:
-    jobs = planned_from(succeed(tiny, TINY, "make_training_folds"))
-    assert jobs == {"score_training_folds": 4, "make_training_folds": 1}  # two methods, two protocols
-    table = pd.read_csv(tiny / "results/tiny/tables/training_folds.csv")
+def test_training_folds_on_request(on_request: tuple[Path, Counter[str]]) -> None:
+    folder, jobs = on_request
+    asked = {"probe_sensitivity", "make_sensitivity", "score_training_folds", "make_training_folds"}
+    assert set(jobs) == asked, "nothing of the run itself is done again"
+    assert (jobs["score_training_folds"], jobs["make_training_folds"]) == (4, 1)  # two methods, two protocols
+    table = pd.read_csv(folder / "tables/training_folds.csv")
     where = ["protocol", "cohort", "encoder", "method", "metric"]
     parts = {part: rows.set_index(where)["mean"] for part, rows in table.groupby("part")}
     assert set(parts) == {"training", "evaluation"}
-    results = pd.read_csv(tiny / "results/tiny/tables/results.csv").query("setting == 'all' and task == 'survival'")
+    results = pd.read_csv(folder / "tables/results.csv").query("setting == 'all' and task == 'survival'")
     of_the_run = results.set_index(where)["mean"].loc[parts["evaluation"].index]
     pd.testing.assert_series_equal(parts["evaluation"], of_the_run, rtol=1e-9)
     assert len(of_the_run) == len(parts["training"]) == 2 * 2 * 3
     assert parts["training"].notna().all()
-    text = (tiny / "results/tiny/tables/training_folds.md").read_text()
+    text = (folder / "tables/training_folds.md").read_text()
     assert text.startswith("NO EVALUATION")
 
 

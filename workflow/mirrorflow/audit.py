@@ -53,6 +53,7 @@ def audit_splits(
         findings += _sites_on_both_sides(number, fold, sites, SITE_NOUNS.get(site_kind, "sites"))
         findings += _absent_classes(number, fold, labels)
     findings += _overlapping_evaluation(folds)
+    findings += _telling_sites(folds, sites, labels, SITE_NOUNS.get(site_kind, "sites"))
     return findings
 
 
@@ -65,8 +66,8 @@ def audit_site_codes(findings: Sequence[Finding], site_kind: str, *, site_preser
     if site_kind != "barcode" or not counts:
         return []
     text = (
-        "sites were compared by code only: a code is not a hospital, two codes can be one; a table of institutions "
-        "(columns site, institution) tells"
+        "sites were compared by code only: a code is not a hospital, two codes can be one; `institutions:` tells "
+        "(the word tcga, or a table with the columns site and institution)"
     )
     return [Finding(WARNING, "site_codes", text)]
 
@@ -96,6 +97,32 @@ def _sites_on_both_sides(number: int, fold: Fold, sites: Mapping[str, str], noun
         if shared := its & theirs:
             text = f"{len(shared)} of {len(its | theirs)} {noun} are in {one} and {other}"
             yield Finding(WARNING, "sites_in_both", text, number, len(shared), _examples(shared))
+
+
+SITE_TELLS = 0.95
+"""Share of patients whose class is that of most of their site from which on a site is said to tell the class."""
+
+
+def _telling_sites(
+    folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str], noun: str
+) -> Iterator[Finding]:
+    """Sites of several patients that, together, hold each one class only, as TCGA's codes do: one code, one project."""
+    everybody = {patient for fold in folds for part in fold.parts.values() for patient in part}
+    by_site: dict[str, Counter[str]] = {}
+    for patient in everybody:
+        if sites.get(patient) and labels.get(patient):
+            by_site.setdefault(sites[patient], Counter())[labels[patient]] += 1
+    several = {site: classes for site, classes in by_site.items() if classes.total() > 1}
+    right = sum(max(classes.values()) for classes in several.values())
+    patients = sum(classes.total() for classes in several.values())
+    most = max(sum(several.values(), Counter()).values(), default=0)
+    if len(several) > 2 and most < SITE_TELLS * patients <= right:  # two sites of two classes: chance
+        text = (
+            f"{noun} tell the class: {right} of {patients} patients have that of most patients of their "
+            f"{noun.removesuffix('s')}. Slides show where they were stained: folds that share sites reward a model for "
+            "that, folds that part two codes of one hospital punish it (AUROC below 0.5)"
+        )
+        yield Finding(WARNING, "sites_tell_class", text, None, right, _examples(set(several)))
 
 
 def _absent_classes(number: int, fold: Fold, labels: Mapping[str, str]) -> Iterator[Finding]:

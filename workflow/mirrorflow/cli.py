@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="audit anyone's split files and predictions")
     audit.add_argument("--splits", type=Path, help="folder of splits_<k>.csv (columns train, val, or test)")
     audit.add_argument("--predictions", type=Path, help="folder with fold<k>.parquet files at any depth")
-    audit.add_argument("--institutions", type=Path, help="sheet with site and institution")
+    audit.add_argument("--institutions", type=Path, help="sheet with site and institution, or the word tcga")
     audit.add_argument("--slides", type=Path, help="sheet with slide_id and patient, for split files of slides")
     audit.add_argument("--repair", type=Path, help="write split files there that keep every patient once")
     audit.add_argument("--patients", type=Path, help="sheet with patient and optionally site, label")

@@ -14,6 +14,9 @@ import yaml
 RESOURCES = Path(__file__).parents[2] / "resources"
 METHODS_FILE = Path(__file__).parents[2] / "config" / "methods.yaml"
 
+TCGA_SITES = "tcga_sites.tsv"
+"""TCGA's tissue source site codes and the institutions behind them (the GDC's code table, spellings made one)."""
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The fast form of the safe loader where it was built: every job of a cluster reads schema and methods."""
 
@@ -21,6 +24,11 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_yaml(path: Path) -> Any:
     """What a YAML file that comes with mirrorflow holds."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+
+
+def institution_table(named: str | Path) -> Path:
+    """The sheet of institutions that a config or a command names; the word ``tcga`` stands for ours."""
+    return RESOURCES / TCGA_SITES if str(named) == "tcga" else Path(named)
 
 
 @lru_cache

@@ -36,7 +36,7 @@ rule build_cohort:
             encoder=cohort_of(wildcards)["encoders"],
         ),
         expression=expression_of,
-        institutions=lambda wildcards: cohort_of(wildcards).get("institutions", []),
+        institutions=institutions_of,
     output:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         dropped=f"{RESULTS}/cohort/{{cohort}}.dropped.tsv",
@@ -54,11 +54,7 @@ rule build_cohort:
     params:
         version=versions.COHORT,
         clinical=lambda wildcards: cohort_of(wildcards)["clinical"],
-        settings=lambda wildcards: {
-            key: cohort_of(wildcards)[key]
-            for key in ("classes", "site", "institutions")
-            if key in cohort_of(wildcards)
-        },
+        settings=cohort_settings,
         encoders=lambda wildcards: cohort_of(wildcards)["encoders"],
     script:
         "../scripts/build_cohort.py"

@@ -160,6 +160,7 @@ def adapt_and_predict(
         batch_size=head.batch_size,
         learning_rate=head.learning_rate,
         weight_decay=head.weight_decay,
+        drop_last=head.drop_last,
         seed=seed,
         **method["adapt"],
     )

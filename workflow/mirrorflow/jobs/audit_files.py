@@ -13,6 +13,7 @@ from mirrorflow.audit import Finding
 from mirrorflow.cohort import barcode_sites, institution_names
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.audit_names import Names, patients_of_slides, to_names
+from mirrorflow.resources import institution_table
 from mirrorflow.splits import Fold, repair_folds
 from mirrorflow.store.predictions import read_rows, stored_notes
 from mirrorflow.store.tables import read_anyones_fold, read_text_sheet, write_fold
@@ -30,7 +31,7 @@ class Given:
     patients: Path | None = None
     """patient; site and label as far as known."""
     institutions: Path | None = None
-    """site, institution."""
+    """site, institution; or the word ``tcga``."""
     slides: Path | None = None
     """slide_id, patient: for split files that list slides."""
 
@@ -106,7 +107,8 @@ def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions
     if not sites:
         sites, kind = _barcode_sites(folds.values()), "barcode"
     if institutions:
-        named = institution_names(read_text_sheet(institutions), str(institutions))
+        table = institution_table(institutions)
+        named = institution_names(read_text_sheet(table), str(table))
         sites, kind = {patient: named.get(site, site) for patient, site in sites.items()}, "institutions"
     found = audit.audit_splits(list(folds.values()), sites, _column(sheet, "label"), site_kind=kind)
     found += audit.audit_site_codes(found, kind, site_preserved=False)

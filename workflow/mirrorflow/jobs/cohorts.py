@@ -12,6 +12,7 @@ from mirrorflow import splits as folding
 from mirrorflow.config import REPAIRED
 from mirrorflow.errors import InputError
 from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
+from mirrorflow.resources import institution_table
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
 
@@ -32,14 +33,15 @@ def build_cohort(
 ) -> None:
     """Join patients, slides and expression into the cohort's frame; write who was dropped and why.
 
-    clinical: the config's section; settings: classes, site and, where given, a table of institutions, whose names
-    take the place of the sites' codes; indexes: encoder -> index of its features.
+    clinical: the config's section; settings: classes, site and, where given, a table of institutions (or the word
+    tcga), whose names take the place of the sites' codes; indexes: encoder -> index of its features.
     """
     where = clinical.get("sheet") or ", ".join(matrices(clinical))
     sheet = clinical_sheet(clinical)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
-    if table := settings.get("institutions"):
-        names = cohorts.institution_names(tables.read_text_sheet(table), table)
+    if named := settings.get("institutions"):
+        table = institution_table(named)
+        names = cohorts.institution_names(tables.read_text_sheet(table), str(table))
         patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
     frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)

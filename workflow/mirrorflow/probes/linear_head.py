@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mirrorflow.probes.objective import loss_on, to_prediction
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, Reported, Targets
+from mirrorflow.training.batches import batch_slices
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,8 @@ def _train_epoch(
     settings: HeadSettings,
     generator: torch.Generator,
 ) -> None:
-    batches = torch.randperm(len(data), generator=generator).split(settings.batch_size)
-    whole = batches[:-1] if settings.drop_last and len(batches[-1]) < settings.batch_size else ()
-    for rows in whole or batches:
+    order = torch.randperm(len(data), generator=generator)
+    for rows in (order[batch] for batch in batch_slices(len(order), settings.batch_size, drop_last=settings.drop_last)):
         optimizer.zero_grad(set_to_none=True)
         loss_of(head(data[rows]), rows).backward()
         optimizer.step()

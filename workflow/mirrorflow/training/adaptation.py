@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.loop import OnEpoch, run_epochs
 from mirrorflow.training.pretraining import step_seed
 from mirrorflow.training.schedule import choose_device
@@ -26,6 +27,7 @@ LossOf = Callable[[Tensor, Tensor], Tensor]
 class AdaptationSettings:
     """How the two parts are trained, by Adam; ``learning_rate`` and ``weight_decay`` (L2) are the head's.
 
+    ``drop_last``: leave the last incomplete batch of an epoch out; a set under one batch is used whole.
     ``dropout``: the frozen RNA encoder stays in training mode while the parts are trained (the published probe's way).
     """
 
@@ -35,6 +37,7 @@ class AdaptationSettings:
     weight_decay: float = 0.0
     embedding_learning_rate: float = 2e-4
     embedding_weight_decay: float = 0.0
+    drop_last: bool = False
     dropout: bool = False
     seed: int = 42
 
@@ -131,9 +134,8 @@ class _Run:
     def epoch(self, epoch: int) -> float:
         """Train one epoch; returns its mean loss."""
         self.model.train(self.settings.dropout)
-        slides, total = self.slides[epoch % len(self.slides)], 0.0
-        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.genes))
-        for step, rows in enumerate(torch.from_numpy(order).split(self.settings.batch_size)):
+        slides, total, seen = self.slides[epoch % len(self.slides)], 0.0, 0
+        for step, rows in enumerate(self._batches(epoch)):
             torch.manual_seed(step_seed(self.settings.seed, epoch, step))
             there = rows.to(self.device)
             loss = self.loss_of(self.model(slides[there], self.genes[there]).cpu(), rows)
@@ -146,5 +148,10 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-            total += float(loss.detach()) * len(rows)
-        return total / len(self.genes)
+            total, seen = total + float(loss.detach()) * len(rows), seen + len(rows)
+        return total / seen
+
+    def _batches(self, epoch: int) -> list[Tensor]:
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.genes))
+        slices = batch_slices(len(order), self.settings.batch_size, drop_last=self.settings.drop_last)
+        return [torch.from_numpy(order[batch]) for batch in slices]

@@ -20,6 +20,7 @@ from torch import Tensor
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import Best, Watched, better
 from mirrorflow.training.compute import ComputeSettings, lay_out
 from mirrorflow.training.schedule import (
@@ -134,14 +135,8 @@ def epoch_batches(count: int, settings: PretrainSettings, epoch: int) -> list[np
 
 
 def _batches_of(order: np.ndarray, settings: PretrainSettings) -> list[np.ndarray]:
-    count = len(order)
-    size = min(settings.batch_size, count)
-    batches = [order[start : start + size] for start in range(0, count, size)]
-    if len(batches[-1]) < size and settings.drop_last:
-        return batches[:-1]
-    if len(batches[-1]) == 1 and len(batches) > 1:
-        batches[-2:] = [np.concatenate(batches[-2:])]
-    return batches
+    slices = batch_slices(len(order), settings.batch_size, drop_last=settings.drop_last, at_least=2)
+    return [order[batch] for batch in slices]
 
 
 class _Run:

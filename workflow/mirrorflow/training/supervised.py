@@ -16,6 +16,7 @@ from torch import Tensor
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
+from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.loop import OnEpoch, run_epochs
 from mirrorflow.training.pretraining import step_seed
 from mirrorflow.training.schedule import (
@@ -170,8 +171,8 @@ class _Run:
         settings = self.settings
         shuffled = np.random.default_rng([settings.seed, epoch])
         orders = (shuffled.permutation(len(self.units)) for _ in range(self.passes))
-        starts = range(0, len(self.units), settings.batch_size)
-        batches = (order[start : start + settings.batch_size] for order in orders for start in starts)
+        slices = batch_slices(len(self.units), settings.batch_size)
+        batches = (order[batch] for order in orders for batch in slices)
         for step, rows in enumerate(batches):
             rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))]
             yield draw_batch(self.units.bags, rows, tokens=settings.tokens, short="mask", rngs=rngs)
