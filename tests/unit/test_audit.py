@@ -5,14 +5,12 @@ import pytest
 
 from mirrorflow import audit
 from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
-from mirrorflow.cohort import institution_names
 from mirrorflow.config import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.run_audit import stop_if_dishonest
 from mirrorflow.jobs.run_audit import to_markdown as page
-from mirrorflow.resources import institution_table
 from mirrorflow.splits import Fold
-from mirrorflow.store.tables import read_folds, read_text_sheet
+from mirrorflow.store.tables import read_folds, read_institutions, read_text_sheet
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -98,7 +96,7 @@ def test_codes_of_real_cohorts_tell_the_class_and_their_institutions_do_not(coho
     sheet = read_text_sheet(SHARED / cohort / "clinical.tsv")
     labels = dict(zip(sheet["case_id"], sheet["subtype"], strict=True))
     codes = dict(zip(sheet["case_id"], sheet["site"].str.zfill(2), strict=True))
-    names = institution_names(read_text_sheet(institution_table("tcga")), "tcga_sites.tsv")
+    names = read_institutions("tcga")
     assert set(codes.values()) <= set(names)
     folds = read_folds(SHARED / cohort / "splits", 5)
     for sites, expected in ((codes, told), ({name: names[code] for name, code in codes.items()}, False)):

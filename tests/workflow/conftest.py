@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import CONFIGS, copy_run, succeed
+from runner import CONFIGS, succeed
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,3 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             succeed(folder, CONFIGS / "tiny.yaml")
             done.touch()
     return folder
-
-
-@pytest.fixture
-def tiny_copy(tiny: Path, tmp_path: Path) -> Path:
-    """The tiny run in a folder of the test's own, to go on from."""
-    return copy_run(tiny, tmp_path / "tiny")

@@ -146,13 +146,14 @@ def test_no_file_of_a_run_names_a_secret(tiny: Path) -> None:
     assert [path for path in files if any(sentinel in path.read_bytes() for sentinel in sentinels)] == []
 
 
-def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tiny_copy: Path) -> None:
-    shutil.rmtree(tiny_copy / "results/tiny/tables")
-    shutil.rmtree(tiny_copy / "results/tiny/metrics")
+def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: Path) -> None:
+    copy = copy_run(tiny, tmp_path / "copy")
+    shutil.rmtree(copy / "results/tiny/tables")
+    shutil.rmtree(copy / "results/tiny/metrics")
     before = (tiny / "results/tiny/tables/results.csv").read_text()
-    jobs = planned_from(succeed(tiny_copy, TINY, "results/tiny/tables/results.csv"))
+    jobs = planned_from(succeed(copy, TINY, "results/tiny/tables/results.csv"))
     assert jobs == {"evaluate": 2, "make_results": 1}  # nothing is pretrained, fitted or predicted
-    assert (tiny_copy / "results/tiny/tables/results.csv").read_text() == before
+    assert (copy / "results/tiny/tables/results.csv").read_text() == before
 
 
 def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Path) -> None:

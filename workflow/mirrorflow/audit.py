@@ -47,13 +47,14 @@ def audit_splits(
     sites come from.
     """
     findings: list[Finding] = []
+    noun = SITE_NOUNS.get(site_kind, "sites")
     for number, fold in enumerate(folds):
         findings += _patients_on_both_sides(number, fold)
         findings += _duplicates(number, fold)
-        findings += _sites_on_both_sides(number, fold, sites, SITE_NOUNS.get(site_kind, "sites"))
+        findings += _sites_on_both_sides(number, fold, sites, noun)
         findings += _absent_classes(number, fold, labels)
     findings += _overlapping_evaluation(folds)
-    findings += _telling_sites(folds, sites, labels, SITE_NOUNS.get(site_kind, "sites"))
+    findings += _telling_sites(folds, sites, labels, noun)
     return findings
 
 

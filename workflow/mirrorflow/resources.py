@@ -14,6 +14,9 @@ import yaml
 RESOURCES = Path(__file__).parents[2] / "resources"
 METHODS_FILE = Path(__file__).parents[2] / "config" / "methods.yaml"
 
+OUR_INSTITUTIONS = "tcga"
+"""The word that a config or a command gives for the table of institutions that comes with mirrorflow."""
+
 TCGA_SITES = "tcga_sites.tsv"
 """TCGA's tissue source site codes and the institutions behind them (the GDC's code table, spellings made one)."""
 
@@ -27,8 +30,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def institution_table(named: str | Path) -> Path:
-    """The sheet of institutions that a config or a command names; the word ``tcga`` stands for ours."""
-    return RESOURCES / TCGA_SITES if str(named) == "tcga" else Path(named)
+    """The sheet of institutions that a config or a command names, or ours by its word."""
+    return RESOURCES / TCGA_SITES if str(named) == OUR_INSTITUTIONS else Path(named)
 
 
 @lru_cache

@@ -30,7 +30,7 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
 from mirrorflow.jobs.locks import note_owner, own_jobs
 from mirrorflow.methods import names_digest
-from mirrorflow.resources import RESOURCES, TCGA_SITES, resource_digest
+from mirrorflow.resources import OUR_INSTITUTIONS, RESOURCES, TCGA_SITES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables

@@ -21,16 +21,16 @@ def clinical_files(wildcards):
 
 
 def institutions_of(wildcards):
-    """The user's table of institutions; ours, the word tcga, is among the params (`cohort_settings`)."""
-    named = cohort_of(wildcards).get("institutions", "tcga")
-    return [] if named == "tcga" else named
+    """The user's table of institutions; ours is among the params (`cohort_settings`)."""
+    named = cohort_of(wildcards).get("institutions", [])
+    return [] if named == OUR_INSTITUTIONS else named
 
 
 def cohort_settings(wildcards):
     """What of a cohort's entry build_cohort heeds, with the digest of a table that comes with mirrorflow."""
     entry = cohort_of(wildcards)
     settings = {key: entry[key] for key in ("classes", "site", "institutions") if key in entry}
-    if settings.get("institutions") == "tcga":
+    if settings.get("institutions") == OUR_INSTITUTIONS:
         settings["table"] = resource_digest(TCGA_SITES)
     return settings
 

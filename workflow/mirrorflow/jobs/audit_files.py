@@ -10,13 +10,12 @@ import pandas as pd
 
 from mirrorflow import audit, audit_rows
 from mirrorflow.audit import Finding
-from mirrorflow.cohort import barcode_sites, institution_names
+from mirrorflow.cohort import barcode_sites
 from mirrorflow.errors import InputError
 from mirrorflow.jobs.audit_names import Names, patients_of_slides, to_names
-from mirrorflow.resources import institution_table
 from mirrorflow.splits import Fold, repair_folds
 from mirrorflow.store.predictions import read_rows, stored_notes
-from mirrorflow.store.tables import read_anyones_fold, read_text_sheet, write_fold
+from mirrorflow.store.tables import read_anyones_fold, read_institutions, read_text_sheet, write_fold
 
 SPLIT_FILE = re.compile(r"(?:splits?|folds?)[_-]?(\d+)\.csv")
 """splits_0.csv, fold1.csv, ...: CLAM's splits_0_bool.csv and splits_0_descriptor.csv are none."""
@@ -107,8 +106,7 @@ def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions
     if not sites:
         sites, kind = _barcode_sites(folds.values()), "barcode"
     if institutions:
-        table = institution_table(institutions)
-        named = institution_names(read_text_sheet(table), str(table))
+        named = read_institutions(institutions)
         sites, kind = {patient: named.get(site, site) for patient, site in sites.items()}, "institutions"
     found = audit.audit_splits(list(folds.values()), sites, _column(sheet, "label"), site_kind=kind)
     found += audit.audit_site_codes(found, kind, site_preserved=False)

@@ -12,7 +12,6 @@ from mirrorflow import splits as folding
 from mirrorflow.config import REPAIRED
 from mirrorflow.errors import InputError
 from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
-from mirrorflow.resources import institution_table
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
 
@@ -40,8 +39,7 @@ def build_cohort(
     sheet = clinical_sheet(clinical)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if named := settings.get("institutions"):
-        table = institution_table(named)
-        names = cohorts.institution_names(tables.read_text_sheet(table), str(table))
+        names = tables.read_institutions(named)
         patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
     frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)

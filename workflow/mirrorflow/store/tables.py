@@ -8,7 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mirrorflow.cohort import institution_names
 from mirrorflow.errors import InputError
+from mirrorflow.resources import institution_table
 from mirrorflow.splits import Fold
 from mirrorflow.store.files import written_whole
 
@@ -34,6 +36,12 @@ def read_text_sheet(path: str | Path) -> pd.DataFrame:
         message = f"{path}: its lines have more cells than its header ({len(sheet.columns)} columns)"
         raise InputError(message)
     return sheet
+
+
+def read_institutions(named: str | Path) -> dict[str, str]:
+    """Site code -> institution, from a sheet or, by the word ``tcga``, from the table that comes with mirrorflow."""
+    table = institution_table(named)
+    return institution_names(read_text_sheet(table), str(table))
 
 
 def read_numbers(path: str | Path, numbers: Iterable[str]) -> pd.DataFrame:
