@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 CORES ?= all
 # A process a core, with a thread each; a file's tests share their fixtures.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
-# A run of the workflow leaves a core idle while it plans and while its jobs start.
+# A run of the workflow leaves a core idle while it plans and while its jobs start, one through Slurm while it waits.
 TWO_RUNS := -n 2 --dist loadfile
 
 .PHONY: help setup run test test-slow lint lock reference clean-venv
@@ -38,7 +38,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest $(TWO_RUNS) -m "not slow" tests/workflow
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest -m slow tests
+	@$(BIN)/python -m pytest $(TWO_RUNS) -m slow tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

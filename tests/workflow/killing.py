@@ -19,6 +19,8 @@ WORTHWHILE = re.compile(
     r"(patches/.*\.h5|features/.*\.h5|genes/fold\d+\.json|model\.safetensors|fold\d+\.(safetensors|parquet))$"
 )
 """Files that stand for a finished slide, gene list, model, embedding or probe."""
+LIMIT_S = 1000
+"""One to two minutes on two free cores; other work on the machine makes it longer."""
 
 
 class Killed:
@@ -32,17 +34,17 @@ class Killed:
         """How often each file was finished, over all attempts."""
         return Counter(name.decode() for name in WRITTEN.findall(self.said.read_bytes()))
 
-    def run(self, until: Callable[[], bool], *, limit_s: float = 240) -> list[psutil.Process] | None:
+    def run(self, until: Callable[[], bool]) -> list[psutil.Process] | None:
         """Run until ``until`` holds, then SIGKILL Snakemake: its processes, or None when it ended before.
 
-        Raises AssertionError when it fails by itself, or is not done after ``limit_s``.
+        Raises AssertionError when it fails by itself, or is not done after :data:`LIMIT_S`.
         """
         environment = {**os.environ, "PYTHONWARNINGS": "default", "MIRRORFLOW_LOG": "DEBUG"}
         with self.said.open("ab") as log:
             process = subprocess.Popen(
                 command(self.folder, self.config), cwd=self.folder, stdout=log, stderr=log, env=environment
             )
-            deadline = time.monotonic() + limit_s
+            deadline = time.monotonic() + LIMIT_S
             while not until():
                 if process.poll() is not None:
                     assert process.returncode == 0, self.said.read_text(errors="replace")[-4000:]

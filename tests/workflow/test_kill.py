@@ -37,6 +37,7 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Kille
     return run
 
 
+@pytest.mark.timeout(3600)
 def test_killed_runs_go_on_and_give_the_same(config: Path, undisturbed: Killed, tmp_path: Path) -> None:
     """A moment is a number of finished files: drawn over the whole run, so that slides, training and probes are hit."""
     total = sum(undisturbed.written().values())
