@@ -63,6 +63,7 @@ rule all:
 onstart:
     note_owner(Path.cwd())
     refuse_stalling_arrays()
+    start_local_jobs_at_once()
 
 
 onsuccess:

@@ -3,6 +3,7 @@
     python benchmarks/dag.py                  # 10,000 slides, 2 encoders, 4 cohorts, 9 methods, 5 folds
     python benchmarks/dag.py --slides 100000 --shards 400
     python benchmarks/dag.py --overhead       # seconds a job and a shard cost beside their work (runs jobs)
+    python benchmarks/dag.py --waiting 200    # what Snakemake itself takes while that many jobs wait for two cores
 
 The sheets are simulated; slides need not exist to be planned (they are no inputs). For the run with nothing to
 do, every declared output is created empty and Snakemake's own ``--touch`` notes each job's inputs and params as
@@ -149,13 +150,53 @@ def overhead() -> None:
         print(f"overhead_finished_shard_seconds={per_shard:.2f}")
 
 
+def own_cpu(pid: int) -> float:
+    """CPU seconds a process has used itself, without its children; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def waiting(shards: int, arguments: list[str]) -> None:
+    """CPU seconds of Snakemake's own process in a run of ``shards`` short jobs that are all ready at once."""
+    with tempfile.TemporaryDirectory(prefix="dag-") as name:
+        folder = Path(name)
+        write_sheets(folder, 4 * shards)  # slides that are not there: a shard is a job that ends in a second
+        config = config_of(argparse.Namespace(shards=shards))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        ledger = f"store/slides/{COHORTS[0]}/256px-20x/ledger.tsv"
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        where = ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
+        where += ["--workflow-profile", str(ROOT / "profiles" / "default")]
+        started, used = time.perf_counter(), 0.0
+        with (folder / "said.txt").open("w") as said:
+            process = subprocess.Popen(
+                [*command, *where, ledger, *arguments], stdout=said, stderr=subprocess.STDOUT, cwd=folder
+            )
+            while process.poll() is None:
+                used = max(used, own_cpu(process.pid))
+                time.sleep(0.1)
+        if process.returncode != 0 or not (folder / ledger).exists():
+            sys.exit(f"the run failed:\n{(folder / 'said.txt').read_text()[-3000:]}")
+        print(f"waiting_jobs={shards}")
+        print(f"run_seconds={time.perf_counter() - started:.1f}")
+        print(f"snakemake_cpu_seconds={used:.1f}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slides", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=25, help="of each cohort (25: 100 slides a shard)")
     parser.add_argument("--overhead", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--waiting", type=int, metavar="JOBS", help="further arguments go to Snakemake")
+    options, more = parser.parse_known_args()
+    if more and not options.waiting:
+        parser.error(f"unknown {more}")
     if options.overhead:
         overhead()
+    elif options.waiting:
+        waiting(options.waiting, more)
     else:
         think(options)

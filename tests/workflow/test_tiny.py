@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner import CONFIGS, ROOT, SECRETS, changed_config, copy_run, planned, planned_from, succeed
+from runner import CONFIGS, ROOT, SECRETS, changed_config, copy_run, planned, planned_from, run, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -33,6 +33,16 @@ def test_contract_holds(tiny: Path) -> None:
 
 def test_nothing_re_runs(tiny: Path) -> None:
     assert planned(tiny, TINY) == {}
+
+
+def test_waiting_jobs_are_looked_at_when_one_ends_and_not_each_second(tiny: Path, tmp_path: Path) -> None:
+    folder = copy_run(tiny, tmp_path / "copy")
+    shutil.rmtree(folder / "store/slides")
+    done = run(folder, TINY, "store/slides/tiny/256px-20x/ledger.tsv", "--verbose", cores=1)
+    assert done.returncode == 0, done.stdout[-6000:]
+    jobs = planned_from(done.stdout)
+    assert jobs["patch_slides"] == 2
+    assert done.stdout.count("Resources before job selection") == sum(jobs.values())
 
 
 def test_ledger_names_the_corrupt_and_the_empty_slide(tiny: Path) -> None:

@@ -1,11 +1,13 @@
-"""How folds are drawn: at random, or with every tissue source site on one side; never a patient on both."""
+"""How folds are drawn: at random, or with every tissue source site on one side; never a patient on both.
+
+scikit-learn takes seconds to import; it is imported where folds are drawn, since most jobs only read some.
+"""
 
 import logging
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from mirrorflow.cohort import has_label, has_outcome
 from mirrorflow.errors import InputError
@@ -38,6 +40,8 @@ def random_folds(
 
     key: the config's, for messages. Raises InputError when there are fewer patients than folds.
     """
+    from sklearn.model_selection import StratifiedKFold
+
     _check_count(len(cohort), folds, where, "patients", key)
     strata = _strata(cohort, folds, where)
     strata = _join_if_too_small(strata, folds)
@@ -53,6 +57,8 @@ def site_preserved_folds(
     After Howard et al. 2021 (site-specific digital histology signatures); grouping by
     scikit-learn's StratifiedGroupKFold. Raises InputError with fewer sites than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     sites = cohort["site"].fillna("").to_numpy()
     if (sites == "").any():
         message = f"{where}: {int((sites == '').sum())} patients have no site; give a `site` or set splits: random"

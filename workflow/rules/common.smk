@@ -94,6 +94,16 @@ def refuse_stalling_arrays():
         raise WorkflowError(str(error))
 
 
+def start_local_jobs_at_once():
+    """Take Snakemake's limit of submissions (100 a second) off a run on this machine, where the cores are the limit.
+
+    While jobs wait for cores, that limit has every waiting job looked at again each second, once for each job that
+    has ended so far (seen in 9.27): with thousands of jobs Snakemake itself would take a core.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def growing(base):
     """A resource of ``base`` that grows with each attempt of a job: a job killed for memory or time gets more."""
     return lambda wildcards, attempt: base * attempt

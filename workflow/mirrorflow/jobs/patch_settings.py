@@ -8,7 +8,7 @@ from typing import Any
 from mirrorflow import versions
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import Patching, patching_from
-from mirrorflow.slides.mask import Segmentation, segmentation_from
+from mirrorflow.slides.mask_settings import Segmentation, segmentation_from
 from mirrorflow.store.slide_sheet import SlideRow
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sksurv.nonparametric import kaplan_meier_estimator
 
 LEAST_UNCENSORED = 0.1
 """Beyond the time at which fewer training patients than this are still followed, weights explode."""
@@ -32,8 +31,10 @@ def follow_up(train_time: np.ndarray, train_event: np.ndarray, time_days: np.nda
 
     Censoring survival is scikit-survival's Kaplan-Meier estimate of the censoring distribution, which needs no
     training event. Nothing is weighted where there is no training patient, no evaluation unit, or no evaluation
-    event before tau.
+    event before tau. scikit-survival takes seconds to import, and most jobs that know metrics weigh nothing.
     """
+    from sksurv.nonparametric import kaplan_meier_estimator
+
     if len(train_time) == 0 or len(time_days) == 0:
         return _none("no training patient with a known outcome" if len(time_days) else "no evaluation unit", time_days)
     known, censoring_survival = kaplan_meier_estimator(train_event, train_time, reverse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.slides.mask import segmentation_from
+from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.files import check_file_name
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from mirrorflow.config import has_epochs
 from mirrorflow.evaluation.cells import LOST
-from mirrorflow.slides.mask import segmentation_from
+from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.published import (
     FEATURES_HERE,
     PATIENTS,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mirrorflow.config import PROTOCOL_PRESETS
-from mirrorflow.slides.mask import segmentation_from
+from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.compared import GIVEN, OWN_SHEET
 
 
