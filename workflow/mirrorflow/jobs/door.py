@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.jobs.late_dynamo import import_dynamo_late
 from mirrorflow.jobs.locks import OWNER_VARIABLE
 from mirrorflow.store.files import clear_leftovers
 
@@ -32,6 +33,7 @@ def door(snakemake: Any) -> Iterator[None]:
     beside the outputs are removed first.
     """
     die_with_owner()
+    import_dynamo_late()
     for folder in {Path(output).parent for output in snakemake.output}:
         clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None
