@@ -12,6 +12,7 @@ as the user would start it. Figures come last as ``name=value`` lines.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import subprocess
@@ -19,7 +20,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +40,7 @@ JOBS = re.compile(r"^total\s+(\d+)\s*$", re.MULTILINE)
 GIGA = 1e9
 
 
-def config_of(options: argparse.Namespace) -> dict:
+def config_of(shards: int) -> dict:
     """Four cohorts with all there is: own slides, two encoders, two protocols, published folds' number."""
     cohorts = {
         name: {
@@ -51,7 +54,7 @@ def config_of(options: argparse.Namespace) -> dict:
     return {
         "run": "large",
         "cohorts": cohorts,
-        "slides": {"shards": options.shards},
+        "slides": {"shards": shards},
         "features": {"encoders": ENCODERS},
         "expression": {"sources": {"toil": {"matrix": "sheets/expression.tsv.gz"}}},
         "splits": {"folds": 5},
@@ -75,14 +78,19 @@ def write_sheets(folder: Path, slides: int) -> None:
     (folder / "sheets" / "expression.tsv.gz").touch()
 
 
-def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
-    """Seconds, peak gigabytes and output of a Snakemake process."""
+def start(folder: Path, said: IO[str], *arguments: str) -> subprocess.Popen[bytes]:
+    """A Snakemake process on two cores in ``folder``, which writes to ``said``."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     where = ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
     where += ["--workflow-profile", str(ROOT / "profiles" / "default")]
+    return subprocess.Popen([*command, *where, *arguments], stdout=said, stderr=subprocess.STDOUT, cwd=folder)
+
+
+def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
+    """Seconds, peak gigabytes and output of a Snakemake process."""
     started = time.perf_counter()
     with (folder / "said.txt").open("w+") as said:
-        process = subprocess.Popen([*command, *where, *arguments], stdout=said, stderr=subprocess.STDOUT, cwd=folder)
+        process = start(folder, said, *arguments)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         said.seek(0)
@@ -111,7 +119,7 @@ def think(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="dag-") as name:
         folder = Path(name)
         write_sheets(folder, options.slides)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(options), sort_keys=False))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(options.shards), sort_keys=False))
         dry_seconds, dry_gb, said = snakemake(folder, "--dry-run", "--quiet", "rules")
         jobs = int(JOBS.findall(said)[-1])
         outputs = create_outputs(folder)
@@ -150,33 +158,20 @@ def overhead() -> None:
         print(f"overhead_finished_shard_seconds={per_shard:.2f}")
 
 
-def own_cpu(pid: int) -> float:
-    """CPU seconds a process has used itself, without its children; 0 when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def waiting(shards: int, arguments: list[str]) -> None:
     """CPU seconds of Snakemake's own process in a run of ``shards`` short jobs that are all ready at once."""
     with tempfile.TemporaryDirectory(prefix="dag-") as name:
         folder = Path(name)
         write_sheets(folder, 4 * shards)  # slides that are not there: a shard is a job that ends in a second
-        config = config_of(argparse.Namespace(shards=shards))
-        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config_of(shards), sort_keys=False))
         ledger = f"store/slides/{COHORTS[0]}/256px-20x/ledger.tsv"
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        where = ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
-        where += ["--workflow-profile", str(ROOT / "profiles" / "default")]
         started, used = time.perf_counter(), 0.0
         with (folder / "said.txt").open("w") as said:
-            process = subprocess.Popen(
-                [*command, *where, ledger, *arguments], stdout=said, stderr=subprocess.STDOUT, cwd=folder
-            )
+            process = start(folder, said, ledger, *arguments)
+            itself = psutil.Process(process.pid)
             while process.poll() is None:
-                used = max(used, own_cpu(process.pid))
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    used = max(used, sum(itself.cpu_times()[:2]))  # user and system, without its children
                 time.sleep(0.1)
         if process.returncode != 0 or not (folder / ledger).exists():
             sys.exit(f"the run failed:\n{(folder / 'said.txt').read_text()[-3000:]}")

@@ -15,7 +15,7 @@ NAME = "torch._dynamo"
 
 
 class LateDynamo(ModuleType):
-    """Stands for the module until something is asked of it that matters without torch.compile, too."""
+    """Stands for the module until it is asked for more than to keep off."""
 
     def __init__(self) -> None:
         super().__init__(NAME, "Loaded when it is used.")

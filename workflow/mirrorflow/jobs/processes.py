@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.jobs.door import die_with_owner
+from mirrorflow.jobs.late_dynamo import import_dynamo_late
 
 logger = logging.getLogger("mirrorflow")
 
@@ -77,6 +78,7 @@ def _log_files() -> list[str]:
 def main() -> int:
     """What each process does: make the call; messages go to the terminal and to the log of the job."""
     die_with_owner()
+    import_dynamo_late()
     call, files = pickle.loads(Path(sys.argv[1]).read_bytes())
     logger.setLevel(logging.INFO)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), *map(logging.FileHandler, files)]
