@@ -104,7 +104,7 @@ def create_outputs(folder: Path) -> int:
     """Every output of the plan, empty, inputs before what reads them; their number."""
     from mirrorflow.job_plan import plan_jobs
 
-    outputs = [output for job in plan_jobs(folder / "config.yaml", folder) for output in job.outputs]
+    outputs = [output for job in plan_jobs([folder / "config.yaml"], folder) for output in job.outputs]
     for output in outputs:
         path = folder / output
         if path.parent.name == "figures":
