@@ -50,7 +50,7 @@ lint: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/mirrorflow config-reference > config/README.md
-	$(BIN)/mirrorflow reruns > config/reruns.md
+	$(BIN)/python tools/reruns.py > config/reruns.md
 	$(BIN)/mirrorflow plan --configfile config/tcga.yaml > resources/tcga_jobs.tsv
 
 lock:

@@ -102,7 +102,7 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
 
 def create_outputs(folder: Path) -> int:
     """Every output of the plan, empty, inputs before what reads them; their number."""
-    from mirrorflow.job_plan import plan_jobs
+    from mirrorflow.plan.jobs import plan_jobs
 
     outputs = [output for job in plan_jobs([folder / "config.yaml"], folder) for output in job.outputs]
     for output in outputs:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mirrorflow.jobs.convert_expression import convert_expression
+from mirrorflow.steps.expression.convert_expression import convert_expression
 
 TRANSCRIPTS, SAMPLES, DISTINCT_ROWS = 198_619, 10_535, 48
 NORMAL, UNSEEN = 0.07, 0.35

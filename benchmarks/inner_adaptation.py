@@ -34,8 +34,9 @@ from inner_folds import (
 )
 from threadpoolctl import threadpool_limits
 
-from mirrorflow.config import PRETRAINED_FAMILIES, fill_defaults, load_schema
-from mirrorflow.jobs.adapt import AdaptedVectors, adapt_and_predict
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.schema import fill_defaults, load_schema
+from mirrorflow.learners.adapted import AdaptedVectors, adapt_and_predict
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.task import LAST, Targets
 from mirrorflow.training.adaptation import AdaptedUnits

@@ -30,10 +30,11 @@ from sklearn.preprocessing import StandardScaler
 from sksurv.metrics import concordance_index_censored
 from threadpoolctl import threadpool_limits
 
+from mirrorflow.cohorts.splits import draw_support, support_groups, survival_bin_edges, survival_bin_ends
 from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
 from mirrorflow.expression.scaling import RnaScaler
-from mirrorflow.jobs.pretrain import split_settings
-from mirrorflow.jobs.questions import Question
+from mirrorflow.learners.pretrained import split_settings
+from mirrorflow.learners.tasks import Question
 from mirrorflow.models.families import build_network
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.cox import fit_cox
@@ -41,7 +42,6 @@ from mirrorflow.probes.linear import predict_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
-from mirrorflow.splits import draw_support, support_groups, survival_bin_edges, survival_bin_ends
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed

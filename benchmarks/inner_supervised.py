@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from inner_folds import DATA, Cohort, Inner, log_trials, parser_of, question_of, scores_of_rows, started
 
+from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
-from mirrorflow.jobs.bagged import FoldBags, GeneSets, match_sets
-from mirrorflow.jobs.curated_genes import read_list
-from mirrorflow.jobs.supervised import train_and_predict
-from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.learners.inputs.bagged import FoldBags, GeneSets, match_sets
+from mirrorflow.learners.network import train_and_predict
 from mirrorflow.probes.task import LAST, Targets
+from mirrorflow.store.gene_lists import read_list
 from mirrorflow.training.bags import ArrayBags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 

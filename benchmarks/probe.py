@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mirrorflow.cohort import to_units
-from mirrorflow.config import resolve
-from mirrorflow.jobs.cohorts import draw_support, make_splits
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.representations import Embedded
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.config.resolve import resolve
+from mirrorflow.learners.inputs.vectors import Embedded
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.tables import write_cohort
 from mirrorflow.training.embedding import Embeddings

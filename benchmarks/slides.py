@@ -127,7 +127,7 @@ def peak_mb() -> float:
 
 def segment(folder: str, name: str) -> dict[str, float]:
     """Mask, grid and thumbnail of one slide."""
-    from mirrorflow.jobs.patch_slides import patch_shard
+    from mirrorflow.steps.slides.patch_slides import patch_shard
     from mirrorflow.store.slide_sheet import SlideRow
 
     out = Path(folder) / name
@@ -140,8 +140,8 @@ def segment(folder: str, name: str) -> dict[str, float]:
 
 def extract(folder: str, name: str, patches: str, precision: str, device: str = "cpu") -> dict[str, float]:
     """Features of the first patches of one slide; the rate from its first patch read to its file written."""
-    from mirrorflow.jobs.encode_slides import Run
-    from mirrorflow.jobs.extract_features import extract_shard
+    from mirrorflow.steps.slides.encode_slides import Run
+    from mirrorflow.steps.slides.extract_features import extract_shard
     from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
     from mirrorflow.store.slide_sheet import SlideRow
 

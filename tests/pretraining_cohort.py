@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from mirrorflow.jobs import pretrain as job
-from mirrorflow.jobs.embed import embed_fold
+from mirrorflow.learners import pretrained as job
+from mirrorflow.steps.training.embed import embed_fold
 from mirrorflow.store.expression import ExpressionWriter
 
 PATIENTS = [f"TCGA-{number:02d}" for number in range(12)]

@@ -6,9 +6,9 @@ import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from scipy.optimize import minimize
 
+from mirrorflow.cohorts.splits import survival_bin_edges, survival_bin_ends
 from mirrorflow.probes import cox, linear, majority
 from mirrorflow.probes.task import Targets, survival_targets
-from mirrorflow.splits import survival_bin_edges, survival_bin_ends
 
 
 def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow import cohort as cohorts
-from mirrorflow import splits as folding
+from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts import splits as folding
 from mirrorflow.metrics import c_index, subtyping_metrics
 from mirrorflow.probes import cox, linear
 from mirrorflow.probes.pooling import pool

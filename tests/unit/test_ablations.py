@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirrorflow.config import pretrain_settings, resolve
-from mirrorflow.jobs.pretrain import split_settings
+from mirrorflow.config.queries import pretrain_settings
+from mirrorflow.config.resolve import resolve
+from mirrorflow.learners.pretrained import split_settings
 from mirrorflow.models.families import build_network
 from mirrorflow.tables.published import PAPER_VARIANTS
 

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS, resolve
+from mirrorflow.audit.source import Source
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.jobs.adapt import Adaptation, adapt, adapted_protocol
-from mirrorflow.jobs.audit_source import Source
-from mirrorflow.jobs.embed_target import embed_target_fold
-from mirrorflow.jobs.evaluate import evaluate, make_results
-from mirrorflow.jobs.run_audit import run_audit, stop_if_dishonest
-from mirrorflow.splits import Fold
+from mirrorflow.steps.audit.audit import run_audit, stop_if_dishonest
+from mirrorflow.steps.results.evaluate import evaluate, make_results
+from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
+from mirrorflow.steps.training.embed_target import embed_target_fold
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.models import model_digest

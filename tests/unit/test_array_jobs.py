@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs
+from mirrorflow.runtime.slurm_arrays import become_own_task, check_array_jobs
 
 
 def settings(**changes: object) -> SimpleNamespace:
@@ -51,7 +51,7 @@ def payload() -> str:
 
 PROCESS = """
 import sys
-from mirrorflow.jobs.array_jobs import become_own_task
+from mirrorflow.runtime.slurm_arrays import become_own_task
 become_own_task(sys.argv[1:])
 print("went on")
 """

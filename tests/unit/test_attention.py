@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.models.attention import ExactAttention, NystromAttention, exact_attention, iterated_pinv, landmark_means
+from mirrorflow.models.attention import (
+    ExactAttention,
+    NystromAttention,
+    exact_attention,
+    iterated_pinv,
+    landmark_means,
+)
 from mirrorflow.models.transmil import Ppeg, SlideEncoder, square_side, squared
 
 WIDTH, HEADS, LANDMARKS = 16, 2, 4

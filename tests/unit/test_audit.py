@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from mirrorflow import audit
-from mirrorflow.audit import LEAK, WARNING, Finding, audit_splits
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.audit import findings as audit
+from mirrorflow.audit.findings import LEAK, WARNING, Finding, audit_splits
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.run_audit import stop_if_dishonest
-from mirrorflow.jobs.run_audit import to_markdown as page
-from mirrorflow.splits import Fold
+from mirrorflow.steps.audit.audit import stop_if_dishonest
+from mirrorflow.steps.audit.audit import to_markdown as page
 from mirrorflow.store.tables import read_folds, read_institutions, read_text_sheet
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.audit import audit_splits, leaks
+from mirrorflow.audit.findings import audit_splits, leaks
 from mirrorflow.cli import main
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.cohorts.splits import Fold, repair_folds
+from mirrorflow.commands.audit_files import Given, audit_files
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.audit_files import Given, audit_files
-from mirrorflow.splits import Fold, repair_folds
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import read_fold, read_folds, write_fold
 

@@ -12,23 +12,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS
-from mirrorflow.epochs import best_epoch
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.methods import METHODS, NETWORKS
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import training_outcomes
-from mirrorflow.jobs import supervised
-from mirrorflow.jobs.bagged import BaggedInputs, match_sets, random_sets
-from mirrorflow.jobs.clinical import ClinicalColumns
-from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
-from mirrorflow.jobs.evaluate import evaluate
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.questions import Questioner
-from mirrorflow.jobs.supervised import train_and_predict
-from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.learners import network as supervised
+from mirrorflow.learners.curves import best_epoch
+from mirrorflow.learners.inputs.bagged import BaggedInputs, match_sets, random_sets
+from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.network import train_and_predict
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.tasks import Questioner
 from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
-from mirrorflow.splits import Fold
+from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
+from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.commands.check import check_config, read_config
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs.check import check_config, read_config
-from mirrorflow.splits import Fold
 from mirrorflow.store.tables import write_fold
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow import cohort as cohorts
+from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.errors import InputError
 
 LETTERS = {"patient": list("ABC"), "label": ["x", "y", ""], "time": ["10", "20", "30"], "event": ["1", "0", "1"]}

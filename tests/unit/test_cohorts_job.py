@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.cohorts import build_cohort, draw_support, make_inner_splits, make_splits
-from mirrorflow.splits import Fold
+from mirrorflow.steps.cohort.cohorts import build_cohort, draw_support, make_inner_splits, make_splits
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
 

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mirrorflow.config import load_schema, resolve
-from mirrorflow.config_changes import all_changes
+from config_changes import all_changes
+from mirrorflow.config.resolve import resolve
+from mirrorflow.config.schema import load_schema
 from mirrorflow.errors import ConfigError
 from mirrorflow.metrics import SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.store.tables import read_numbers, read_text_sheet
@@ -363,7 +364,7 @@ what tables show; patients and classes, which are counted; what the paper does n
 
 def test_every_other_key_of_the_config_names_itself_when_it_is_changed(monkeypatch):
     schema, raw = load_schema(), as_published()
-    monkeypatch.setattr("mirrorflow.config.load_schema", lambda: schema)
+    monkeypatch.setattr("mirrorflow.config.queries.load_schema", lambda: schema)
     raw["methods"] = {name: raw["methods"][name] for name in ("linear", "mirror")}
     raw["protocols"] = {"paper": {}}
     raw["slides"]["presets"] = {"512px-20x": {"size_px": 512, "min_tissue": 0.0}}

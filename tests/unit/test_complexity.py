@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mirrorflow.jobs.complexity import measure_complexity
-from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.steps.training.measure_complexity import measure_complexity
 from mirrorflow.store.tables import read_numbers
 from mirrorflow.tables.complexity import MEASURES, complexity_table, shown
 from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of

@@ -6,29 +6,27 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
-from mirrorflow import config as configs
-from mirrorflow.adaptations import adapted_cohorts
-from mirrorflow.config import (
-    PROTOCOL_PRESETS,
-    basis_of,
+from mirrorflow.config.adaptation import adapted_cohorts
+from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING
+from mirrorflow.config.protocols import PROTOCOL_PRESETS, basis_of
+from mirrorflow.config.queries import (
     few_shot_prefix,
-    fill_defaults,
     gene_variant,
     has_epochs,
     inner_prefixes,
-    load_schema,
     methods_under,
     planned_models,
     pretrain_settings,
-    resolve,
     selection_of,
     shots_of,
     split_source,
 )
+from mirrorflow.config.resolve import resolve
+from mirrorflow.config.schema import fill_defaults, load_schema
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs.pretrain import split_settings
-from mirrorflow.methods import METHODS, SUPERVISED_TRAINING
+from mirrorflow.learners.pretrained import split_settings
 from mirrorflow.slides.grid import PRESETS
 from small_config import minimal
 
@@ -357,7 +355,7 @@ def test_every_object_of_the_schema_refuses_unknown_keys():
 def test_defaults_of_the_schema_fit_the_schema():
     schema = load_schema()
     filled = fill_defaults(schema, minimal())
-    assert list(configs.Draft202012Validator(schema).iter_errors(filled)) == []
+    assert list(Draft202012Validator(schema).iter_errors(filled)) == []
 
 
 def test_the_config_module_imports_no_heavy_library():

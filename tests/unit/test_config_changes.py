@@ -1,10 +1,12 @@
 """Another valid value for every key of the config."""
 
-from mirrorflow.config import PROTOCOL_PRESETS, load_schema, resolve
-from mirrorflow.config_changes import OTHER_VALUES, all_changes
-from mirrorflow.config_reference import reference
+from config_changes import OTHER_VALUES, all_changes
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
+from mirrorflow.config.reference_page import reference
+from mirrorflow.config.resolve import resolve
+from mirrorflow.config.schema import load_schema
 from mirrorflow.errors import ConfigError
-from mirrorflow.rerun_example import example_config
+from rerun_example import example_config
 
 
 def test_every_key_of_the_reference_is_changed() -> None:

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from mirrorflow.config import resolve
-from mirrorflow.config_reference import reference
-from mirrorflow.resources import METHODS_FILE
+from mirrorflow.config.reference_page import reference
+from mirrorflow.config.resolve import resolve
+from mirrorflow.config.resources import METHODS_FILE
 
 ROOT = Path(__file__).parents[2]
 

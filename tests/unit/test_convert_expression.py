@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
-from mirrorflow.jobs.convert_expression import convert_expression, patients_in
+from mirrorflow.steps.expression.convert_expression import convert_expression, patients_in
 from mirrorflow.store.expression import read_expression
 
 TCGA = {"orientation": "genes_by_samples", "sample_ids": "tcga"}

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from mirrorflow.jobs.cost_forecast import Extent, extent_of, forecast, planned_jobs
 from mirrorflow.report.running import cost_section
+from mirrorflow.steps.results.cost_forecast import Extent, extent_of, forecast, planned_jobs
 
 
 def frames(*seconds: float) -> list[pd.DataFrame]:

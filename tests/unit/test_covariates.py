@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.probes.covariates import CovariateEncoder
-from mirrorflow.splits import Fold
 
 TRAIN = pd.DataFrame({"age": ["40", "60", "", "70"], "stage": ["II", "I", "[Not Available]", "I"], "sex": ["NA"] * 4})
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mirrorflow.config import resolve
-from mirrorflow.datasets import CHECKSUM, COLUMNS, SOURCES, find_dataset, read_sources
+from mirrorflow.config.datasets import CHECKSUM, COLUMNS, SOURCES, find_dataset, read_sources
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
 
 SURVIVAL = "Survival_SupplementalTable_S1_20171025_xena_sp"

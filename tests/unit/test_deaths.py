@@ -12,10 +12,10 @@ from tests.slide_factory import simple
 
 import mirrorflow
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.deaths import Deaths, read_alone
-from mirrorflow.jobs.extract_features import extract_shard
-from mirrorflow.jobs.patch_slides import patch_shard
-from mirrorflow.jobs.read_alone import view_task
+from mirrorflow.steps.slides.crash_guard import Deaths, read_alone
+from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.patch_slides import patch_shard
+from mirrorflow.steps.slides.read_alone import view_task
 from mirrorflow.store.ledger import FEATURE_COLUMNS, PATCH_COLUMNS, read_rows
 from mirrorflow.store.slide_sheet import SlideRow
 
@@ -34,7 +34,7 @@ cv2.imdecode = imdecode
 SHARD = """
 import sys
 from pathlib import Path
-from mirrorflow.jobs.patch_slides import patch_shard
+from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.slide_sheet import SlideRow
 folder = Path(sys.argv[1])
 rows = [SlideRow(name, "p", folder / f"{name}.png", 0.5) for name in "abc"]

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.runtime.files import write_text, written_whole
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.features import FeatureWriter, read_features
-from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.store.images import write_jpeg, write_png
 from mirrorflow.store.ledger import write_rows
 from mirrorflow.store.models import load_checkpoint, save_checkpoint

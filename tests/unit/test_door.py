@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mirrorflow.jobs.door import OWNER_VARIABLE
+from mirrorflow.runtime.job import OWNER_VARIABLE
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
 LIMIT_S = 30
@@ -21,7 +21,7 @@ HEAD = """
 import logging, subprocess, sys, time, warnings
 from types import SimpleNamespace
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 snakemake = SimpleNamespace(rule="probe", wildcards=["honest", "brca"], log=sys.argv[1:2], output=sys.argv[2:])
 """
 
@@ -60,7 +60,7 @@ def test_a_script_that_ends_well_logs_to_the_terminal_and_the_rules_log(tmp_path
     log = tmp_path / "logs" / "probe.log"
     body = """
 with door(snakemake):
-    logging.getLogger("mirrorflow.progress").info("3 of 5")
+    logging.getLogger("mirrorflow.runtime.progress").info("3 of 5")
     warnings.warn("a library's warning")
 """
     done = run(body, str(log), owner=os.getpid())
@@ -179,5 +179,5 @@ def test_every_script_enters_through_the_door():
 def test_a_script_imports_nothing_heavy_before_the_door(path):
     head = path.read_text(encoding="utf-8").split("with door(snakemake):")[0]
     imported = [line for line in head.splitlines() if line.startswith(("import ", "from "))]
-    allowed = ("import json", "import math", "from pathlib import Path", "from mirrorflow.jobs.door import door")
+    allowed = ("import json", "import math", "from pathlib import Path", "from mirrorflow.runtime.job import door")
     assert [line for line in imported if line not in allowed] == []

@@ -12,9 +12,9 @@ import pytest
 
 from file_server import FileServer, answering, cut_after, serving
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.cohorts import clinical_sheet
-from mirrorflow.jobs.convert_expression import convert_expression
-from mirrorflow.jobs.download_dataset import download_dataset, refuse
+from mirrorflow.steps.cohort.cohorts import clinical_sheet
+from mirrorflow.steps.cohort.download_dataset import download_dataset, refuse
+from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.store.expression import read_expression
 
 SAMPLES = [f"TCGA-AA-{number:04d}-01" for number in range(40)]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow import evidence
-from mirrorflow.audit import LEAK, WARNING
-from mirrorflow.splits import Fold
+from mirrorflow.audit import evidence
+from mirrorflow.audit.findings import LEAK, WARNING
+from mirrorflow.cohorts.splits import Fold
 
 FOLDS = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
 

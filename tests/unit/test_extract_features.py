@@ -11,13 +11,13 @@ import torch
 from tests.slide_factory import corrupt_tile, glass, simple, write_svs
 
 from mirrorflow.errors import ConfigError, SettingsMismatchError
-from mirrorflow.jobs import encode_slides
-from mirrorflow.jobs.encode_slides import Segment, fill_batches
-from mirrorflow.jobs.extract_features import extract_shard
-from mirrorflow.jobs.patch_slides import patch_shard
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.encoders import build_encoder
 from mirrorflow.slides.reader import open_slide
+from mirrorflow.steps.slides import encode_slides
+from mirrorflow.steps.slides.encode_slides import Segment, fill_batches
+from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.features import describe_features, read_features
 from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
 from mirrorflow.store.patches import read_patches

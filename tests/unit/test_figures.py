@@ -23,7 +23,7 @@ from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten, to_png, to_svg
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
-from mirrorflow.jobs.figure_tasks import forest_tasks
+from mirrorflow.steps.results.figure_tasks import forest_tasks
 
 
 def prediction_rows(risks: dict[int, list[float]], seed: int = 0) -> pd.DataFrame:

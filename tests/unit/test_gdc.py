@@ -12,8 +12,8 @@ import pytest
 from file_server import answering, cut_after
 from gdc_server import Gdc, gdc_serving
 from mirrorflow.errors import InputError
-from mirrorflow.jobs import gdc as jobs
-from mirrorflow.jobs.gdc import download_shard, drop_shard, finished_in, gdc_sheet, restorer
+from mirrorflow.steps.slides import gdc as jobs
+from mirrorflow.steps.slides.gdc import download_shard, drop_shard, finished_in, gdc_sheet, restorer
 from mirrorflow.store import gdc as store
 from mirrorflow.store.gdc import query_slides, read_gdc_sheet
 from mirrorflow.store.slide_sheet import read_slide_sheet

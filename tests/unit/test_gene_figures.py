@@ -9,7 +9,7 @@ import pytest
 from mirrorflow.errors import InputError
 from mirrorflow.figures.gene_heatmap import arrange, draw_gene_heatmap, most_variable
 from mirrorflow.figures.style import to_svg
-from mirrorflow.jobs.gene_figures import gene_tasks, steady_genes
+from mirrorflow.steps.results.gene_figures import gene_tasks, steady_genes
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.genes import write_genes
 from mirrorflow.store.tables import write_cohort

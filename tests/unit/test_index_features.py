@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.index_features import index_features
+from mirrorflow.steps.slides.index_features import index_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows
 from mirrorflow.store.slide_sheet import SlideRow
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mirrorflow import inference
-from mirrorflow.inference import FoldSample, bootstrap, holm, paired_difference, resample_weights, two_sided_p
+from mirrorflow.metrics import inference
+from mirrorflow.metrics.inference import FoldSample, bootstrap, holm, paired_difference, resample_weights, two_sided_p
 
 
 def numbered(folds: list[FoldSample]) -> list[FoldSample]:

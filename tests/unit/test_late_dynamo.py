@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-LATE = "from mirrorflow.jobs.late_dynamo import import_dynamo_late\nimport_dynamo_late()\n"
+LATE = "from mirrorflow.runtime.late_dynamo import import_dynamo_late\nimport_dynamo_late()\n"
 TRAIN = """
 import sys, torch
 torch.manual_seed(0)

@@ -20,20 +20,22 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS, few_shot_prefix, pretrain_settings, resolve
-from mirrorflow.jobs import supervised
-from mirrorflow.jobs.bagged import BaggedInputs
-from mirrorflow.jobs.clinical import ClinicalColumns
-from mirrorflow.jobs.cohorts import draw_support, make_inner_splits
-from mirrorflow.jobs.embed import embed_fold
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.pretrain import pretrain_fold
-from mirrorflow.jobs.representations import Embedded, Nothing, PooledInputs, Representation
-from mirrorflow.jobs.select_genes import select_genes
-from mirrorflow.methods import METHODS, NETWORKS
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold, selection_patients
+from mirrorflow.config.methods import METHODS, NETWORKS
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
+from mirrorflow.config.queries import few_shot_prefix, pretrain_settings
+from mirrorflow.config.resolve import resolve
+from mirrorflow.learners import network as supervised
+from mirrorflow.learners.inputs.bagged import BaggedInputs
+from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.vectors import Embedded, Nothing, PooledInputs, Representation
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.pretrained import pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
-from mirrorflow.splits import Fold, selection_patients
+from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits
+from mirrorflow.steps.expression.select_genes import select_genes
+from mirrorflow.steps.training.embed import embed_fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet, write_cohort, write_fold

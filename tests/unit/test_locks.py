@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.locks import LOCKS, OWNER_FILE, clear_dead_lock, note_owner
+from mirrorflow.runtime.locks import LOCKS, OWNER_FILE, clear_dead_lock, note_owner
 
 
 @pytest.fixture

@@ -12,20 +12,23 @@ import pytest
 import torch
 import yaml
 
-from mirrorflow import config as configs
 from mirrorflow import models, probes
-from mirrorflow.config import PROTOCOL_PRESETS, load_schema, pretrain_settings, resolve
-from mirrorflow.config_reference import reference
+from mirrorflow.config import queries as configs
+from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING, Method, names_digest
+from mirrorflow.config.modules import part_of
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
+from mirrorflow.config.queries import pretrain_settings
+from mirrorflow.config.reference_page import reference
+from mirrorflow.config.resolve import resolve
+from mirrorflow.config.resources import METHODS_FILE, RESOURCES
+from mirrorflow.config.schema import load_schema
 from mirrorflow.errors import ConfigError
-from mirrorflow.jobs import predictors
-from mirrorflow.jobs.cohorts import draw_support, make_splits
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.predictors import predictor_of
-from mirrorflow.jobs.representations import Nothing
-from mirrorflow.methods import METHODS, SUPERVISED_TRAINING, Method, names_digest
+from mirrorflow.learners import registry as predictors
+from mirrorflow.learners.inputs.vectors import Nothing
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.registry import predictor_of
 from mirrorflow.models.supervised import Sizes, build_network
-from mirrorflow.modules import part_of
-from mirrorflow.resources import METHODS_FILE, RESOURCES
+from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_text_sheet, write_cohort
 from mirrorflow.tables.results import published_key

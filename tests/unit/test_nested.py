@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config import PROTOCOL_PRESETS
-from mirrorflow.epochs import best_epoch, mean_curve
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
-from mirrorflow.jobs import predictors
-from mirrorflow.jobs.cohorts import draw_support
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.questions import Question
-from mirrorflow.jobs.representations import FoldVectors
+from mirrorflow.learners import registry as predictors
+from mirrorflow.learners.curves import best_epoch, mean_curve
+from mirrorflow.learners.inputs.vectors import FoldVectors
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.tasks import Question
 from mirrorflow.probes.task import EpochRule, Prediction, SubtypePrediction, SurvivalPrediction
-from mirrorflow.splits import Fold
+from mirrorflow.steps.cohort.cohorts import draw_support
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import write_cohort, write_fold
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config import HABIT, PROTOCOL_PRESETS, resolve
+from mirrorflow.config.protocols import HABIT, PROTOCOL_PRESETS
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
 from mirrorflow.evaluation.optimism import ACROSS, WITHIN, habit_worth
-from mirrorflow.inference import FoldSample
-from mirrorflow.jobs.optimism import make_optimism
+from mirrorflow.metrics.inference import FoldSample
+from mirrorflow.steps.results.make_optimism import make_optimism
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 

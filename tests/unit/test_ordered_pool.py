@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mirrorflow.jobs.ordered_pool import read_then_work
+from mirrorflow.runtime.pool import read_then_work
 
 
 @pytest.mark.parametrize(("readers", "workers"), [(1, 1), (3, 2)])

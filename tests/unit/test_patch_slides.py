@@ -10,8 +10,8 @@ import pytest
 from tests.slide_factory import REAL_SLIDE, add_tissue, corrupt_tile, glass, simple, write_svs
 
 from mirrorflow.errors import ConfigError, MirrorflowError, SettingsMismatchError
-from mirrorflow.jobs import patch_slides
-from mirrorflow.jobs.patch_slides import patch_shard
+from mirrorflow.steps.slides import patch_slides
+from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.ledger import PATCH_COLUMNS, read_rows
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow import versions
-from mirrorflow.cohort import to_units
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.audit.fits import Fits
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config import versions
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.audit_fits import Fits
-from mirrorflow.jobs.cohorts import draw_support, make_inner_splits, make_splits
-from mirrorflow.jobs.evaluate import evaluate, make_results
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.representations import FoldVectors
+from mirrorflow.learners.inputs.vectors import FoldVectors
+from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.metrics import accuracy, c_index, confusion
-from mirrorflow.splits import Fold
+from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
+from mirrorflow.steps.results.evaluate import evaluate, make_results
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS

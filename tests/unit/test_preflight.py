@@ -18,12 +18,12 @@ from tests.slide_factory import corrupt_tile, glass, simple, write_svs
 from file_server import answering
 from gdc_server import Gdc, gdc_serving
 from mirrorflow.cli import main
-from mirrorflow.jobs import preflight_encoders
-from mirrorflow.jobs.extract_features import extract_shard
-from mirrorflow.jobs.patch_settings import PatchSettings
-from mirrorflow.jobs.patch_slides import patch_shard
-from mirrorflow.jobs.preflight_forecast import download_bytes
-from mirrorflow.jobs.preflight_slides import look_at_slide
+from mirrorflow.commands.preflight import encoders as preflight_encoders
+from mirrorflow.commands.preflight.forecast import download_bytes
+from mirrorflow.commands.preflight.slides import look_at_slide
+from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.patch_settings import PatchSettings
+from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store import gdc as store_gdc
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 

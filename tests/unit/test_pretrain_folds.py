@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.jobs.pretrain_folds import FoldFiles, pretrain_folds
+from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
 from mirrorflow.store.digest import names_digest
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.pretraining import PretrainSettings, out_of_memory
@@ -70,7 +70,7 @@ def test_the_best_epoch_is_chosen_on_the_folds_own_evaluation_patients(cohort, t
 def test_how_it_is_laid_out_makes_no_other_model(cohort, tmp_path, monkeypatch):
     files = fold_files(cohort, 0, tmp_path)
     pretrain(cohort, [files])
-    monkeypatch.setattr("mirrorflow.jobs.pretrain.pretrain", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("mirrorflow.learners.pretrained.pretrain", lambda *_, **__: pytest.fail("trained again"))
     pretrain(cohort, [files], compute={"micro_batch": 2, "activation_checkpointing": True})
 
 

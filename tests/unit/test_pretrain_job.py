@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
-from mirrorflow.jobs import pretrain as job
+from mirrorflow.learners import pretrained as job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.models import load_model
@@ -107,7 +107,7 @@ def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):
     embeddings = read_embeddings(path)
     assert embeddings.units == tuple(PATIENTS)
     assert embeddings.slide.shape == embeddings.rna.shape == (1, 12, 48)
-    monkeypatch.setattr("mirrorflow.jobs.embed.embed", lambda *_, **__: pytest.fail("embedded again"))
+    monkeypatch.setattr("mirrorflow.steps.training.embed.embed", lambda *_, **__: pytest.fail("embedded again"))
     cohort.embed(folder, draws=2, mode="frozen")
 
 

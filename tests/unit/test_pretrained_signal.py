@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from mirrorflow.methods import PRETRAINED_FAMILIES
+from mirrorflow.cohorts.splits import survival_bin_edges
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.task import Prediction, SubtypePrediction, Targets, survival_targets
-from mirrorflow.splits import survival_bin_edges
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.pretraining import PretrainSettings, pretrain
 

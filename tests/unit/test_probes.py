@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mirrorflow.cohorts.splits import survival_bin_edges, survival_bin_ends
 from mirrorflow.errors import InputError
 from mirrorflow.metrics import c_index
 from mirrorflow.probes import cox, linear, majority
@@ -21,7 +22,6 @@ from mirrorflow.probes.task import (
     subtype_targets,
     survival_targets,
 )
-from mirrorflow.splits import survival_bin_edges, survival_bin_ends
 
 BINS = 4
 

@@ -11,13 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from mirrorflow.cohort import to_units
-from mirrorflow.config import basis_of, resolve
-from mirrorflow.jobs.draw_figures import LeftOut, draw_figures
-from mirrorflow.jobs.evaluate import evaluate, make_main_table, make_results
-from mirrorflow.jobs.make_report import ReportFiles, make_report
-from mirrorflow.jobs.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
-from mirrorflow.jobs.run_audit import run_audit
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import basis_of
+from mirrorflow.config.resolve import resolve
 from mirrorflow.report.blocks import Cell, Section, Table, Text, plain
 from mirrorflow.report.genes import mean_jaccard, stability_text
 from mirrorflow.report.head import has_random_weights, notices
@@ -26,8 +23,12 @@ from mirrorflow.report.protocols import protocols_section
 from mirrorflow.report.results import clearly_best
 from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.slides import failures_first, slides_to_show
-from mirrorflow.splits import Fold
-from mirrorflow.store.files import write_text
+from mirrorflow.runtime.files import write_text
+from mirrorflow.steps.audit.audit import run_audit
+from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
+from mirrorflow.steps.results.evaluate import evaluate, make_main_table, make_results
+from mirrorflow.steps.results.make_report import ReportFiles, make_report
+from mirrorflow.steps.results.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 from mirrorflow.tables.compared import settings_compared
@@ -422,7 +423,7 @@ def test_a_finished_figure_is_the_same_again(run: SmallRun) -> None:
 
 
 def test_thumbnails_stay_within_the_budget(run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirrorflow.jobs.report_inputs.PICTURE_BYTES", 3 * len(JPEG))
+    monkeypatch.setattr("mirrorflow.steps.results.report_inputs.PICTURE_BYTES", 3 * len(JPEG))
     ledger = read_ledgers([run.ledger])[0]
     assert len(ledger.overlays) == 3
     assert "blank" in ledger.overlays

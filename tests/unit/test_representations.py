@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.cohort import to_units
-from mirrorflow.jobs import representations
-from mirrorflow.jobs.representations import Embedded, Nothing, PooledInputs
-from mirrorflow.splits import Fold
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.inputs import vectors as representations
+from mirrorflow.learners.inputs.vectors import Embedded, Nothing, PooledInputs
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar

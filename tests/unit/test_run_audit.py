@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.run_audit import run_audit, stop_if_dishonest
-from mirrorflow.splits import Fold
+from mirrorflow.steps.audit.audit import run_audit, stop_if_dishonest
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mirrorflow.config import resolve
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.jobs.locks import own_jobs
-from mirrorflow.rerun_example import example_config
+from mirrorflow.runtime.locks import own_jobs
 from mirrorflow.store.models import load_checkpoint
 from mirrorflow.store.slide_sheet import read_slide_sheet
 from mirrorflow.store.weights import read_weights
+from rerun_example import example_config
 
 ROOT = Path(__file__).parents[2]
 MODULES = [*(ROOT / "workflow").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
@@ -144,7 +144,7 @@ FORBIDDEN = {
 }
 
 
-OWN_PICKLE = ("workflow/mirrorflow/jobs/processes.py", "pickle.loads")
+OWN_PICKLE = ("workflow/mirrorflow/runtime/processes.py", "pickle.loads")
 """A job hands its own child processes a call, through a folder that only its user can read or write."""
 
 

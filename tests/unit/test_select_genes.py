@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.jobs.select_genes import select_genes
+from mirrorflow.steps.expression.select_genes import select_genes
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.genes import read_genes, read_record
 
@@ -93,7 +93,7 @@ def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(plac
     of_fold = {"fold": 3, "first": place / "fold2.tsv", **settings}
     alone = {"fold": 3, **settings}
     select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "alone.tsv", RFE, **alone)
-    monkeypatch.setattr("mirrorflow.jobs.select_genes.by_elimination", None)
+    monkeypatch.setattr("mirrorflow.steps.expression.select_genes.by_elimination", None)
     select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "fold3.tsv", RFE, **of_fold)
     assert (place / "fold3.tsv").read_text() == (place / "alone.tsv").read_text()
     assert read_record(place / "fold3.tsv") == read_record(place / "alone.tsv")

@@ -10,8 +10,8 @@ import openslide
 import pandas as pd
 import pytest
 
+from mirrorflow.demo.cohort import simulate_cohort
 from mirrorflow.errors import SettingsMismatchError
-from mirrorflow.simulation.cohort import simulate_cohort
 
 TINY = {
     "patients": 24,
@@ -218,7 +218,7 @@ def test_a_failing_slide_stops_the_run_and_leaves_no_half_file(tmp_path, monkeyp
         message = "disk broke"
         raise OSError(message)
 
-    monkeypatch.setattr("mirrorflow.simulation.cohort.write_svs", fail)
+    monkeypatch.setattr("mirrorflow.demo.cohort.write_svs", fail)
     with pytest.raises(OSError, match="disk broke"):
         simulate_cohort(tmp_path, SMALLEST)
     assert list((tmp_path / "slides").iterdir()) == []

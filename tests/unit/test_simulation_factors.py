@@ -3,15 +3,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sksurv.metrics import concordance_index_censored
 
+from mirrorflow.demo.factors import FACTORS, class_directions, draw_outcomes, draw_patients, separate_subtypes
+from mirrorflow.demo.settings import SIMULATION_DEFAULTS, complete_settings
 from mirrorflow.errors import ConfigError
-from mirrorflow.simulation.factors import (
-    FACTORS,
-    class_directions,
-    draw_outcomes,
-    draw_patients,
-    separate_subtypes,
-)
-from mirrorflow.simulation.settings import SIMULATION_DEFAULTS, complete_settings
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mirrorflow.simulation.census import COLUMNS, DEMO_TUMOUR, draw_census
-from mirrorflow.simulation.factors import draw_patients
-from mirrorflow.simulation.rna import draw_expression, draw_samples, draw_transcripts
-from mirrorflow.simulation.settings import complete_settings
+from mirrorflow.demo.census import COLUMNS, DEMO_TUMOUR, draw_census
+from mirrorflow.demo.factors import draw_patients
+from mirrorflow.demo.rna import draw_expression, draw_samples, draw_transcripts
+from mirrorflow.demo.settings import complete_settings
 
 SETTINGS = complete_settings({"patients": 40, "transcripts": 300, "site_count": 4})
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mirrorflow.simulation.slides import SlidePlan, draw_slide
-from mirrorflow.simulation.tissue import draw_piece, draw_stain, morphology, to_rgb
+from mirrorflow.demo.slides import SlidePlan, draw_slide
+from mirrorflow.demo.tissue import draw_piece, draw_stain, morphology, to_rgb
 
 
 def piece(shared, slide_only, seed=0):

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirrorflow import splits as folding
-from mirrorflow.cohort import to_units
+from mirrorflow.cohorts import splits as folding
+from mirrorflow.cohorts.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
-from mirrorflow.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
-from mirrorflow.splits import Fold
 
 
 def people(labels: str, sites: str | None = None, times: list[float] | None = None) -> pd.DataFrame:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from mirrorflow.jobs.processes import torchrun
 from mirrorflow.models.draws import RowsOf, normal, uniform
 from mirrorflow.models.families import build_network
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.paired import total_loss
 from mirrorflow.models.tangle import TangleSettings
+from mirrorflow.runtime.processes import torchrun
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.pretraining import pretrain
 from mirrorflow.training.settings import PretrainSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.store.files import check_file_name, clear_leftovers, write_text, written_whole
+from mirrorflow.runtime.files import check_file_name, clear_leftovers, write_text, written_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -89,7 +89,7 @@ def test_other_errors_of_the_disk_stay_what_they_are(tmp_path, monkeypatch):
 
 DIE_WHILE_WRITING = """
 import os, signal, sys
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 with written_whole(sys.argv[1]) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

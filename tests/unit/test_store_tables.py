@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
-from mirrorflow.splits import Fold
 from mirrorflow.store import tables
 
 

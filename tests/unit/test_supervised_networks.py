@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import ConfigError
-from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.models.layers import GatedAttentionPooling, masked_mean
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.models.survpath import PathwayTokens

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
-from mirrorflow.methods import METHODS, NETWORKS
 from mirrorflow.metrics import c_index
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.objective import loss_on, to_prediction

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.errors import ConfigError
-from mirrorflow.methods import PRETRAINED_FAMILIES
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.tangle import GatedAttentionPool, Tangle, TangleSettings
 from mirrorflow.training.pretraining import PretrainSettings, pretrain

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import FoldRows, score_cells
-from mirrorflow.jobs.evaluate import training_patients
-from mirrorflow.jobs.predict import predict_method
-from mirrorflow.jobs.questions import Plan, Questioner
-from mirrorflow.jobs.representations import FoldVectors
-from mirrorflow.jobs.training_folds import make_training_folds, score_training_folds, training_rows
-from mirrorflow.splits import Fold
+from mirrorflow.learners.inputs.vectors import FoldVectors
+from mirrorflow.learners.predict import predict_method
+from mirrorflow.learners.tasks import Plan, Questioner
+from mirrorflow.steps.results.evaluate import training_patients
+from mirrorflow.steps.results.training_folds import make_training_folds, score_training_folds, training_rows
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold, write_sheet
 from mirrorflow.tables.training_folds import METRICS, NUMBERS, SCORED

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.jobs.write_ledger import contact_sheet, write_ledger
+from mirrorflow.steps.slides.write_ledger import contact_sheet, write_ledger
 from mirrorflow.store.ledger import FEATURE_COLUMNS, LEDGER_COLUMNS, PATCH_COLUMNS, read_rows, write_rows
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mirrorflow.splits import Fold
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.tables import read_folds, write_fold
 from runner import CONFIGS, changed_config, copy_run, run
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mirrorflow.config_changes import Change
-from mirrorflow.job_plan import Job, changed_jobs, following
-from mirrorflow.reruns import Example, rerun_tables
+from config_changes import Change
+from mirrorflow.plan.jobs import Job, changed_jobs, following
+from reruns import Example, rerun_tables
 from runner import ROOT
 
 pytestmark = pytest.mark.workflow

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from mirrorflow.cohort import has_label, to_units
-from mirrorflow.config import pretrain_settings, resolve
+from mirrorflow.cohorts.patients import has_label, to_units
+from mirrorflow.config.queries import pretrain_settings
+from mirrorflow.config.resolve import resolve
 from mirrorflow.evaluation import FoldRows, score_cells
-from mirrorflow.jobs.cohorts import draw_support, make_splits
-from mirrorflow.jobs.embed import embed_fold
-from mirrorflow.jobs.predict import Plan, predict_method
-from mirrorflow.jobs.pretrain import pretrain_fold
-from mirrorflow.jobs.representations import Embedded, PooledInputs, Representation
-from mirrorflow.jobs.select_genes import select_genes
+from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs, Representation
+from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
+from mirrorflow.steps.expression.select_genes import select_genes
+from mirrorflow.steps.training.embed import embed_fold
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, write_cohort
 from runner import CONFIGS, ROOT

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from mirrorflow.config import resolve
+from mirrorflow.config.resolve import resolve
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
 from runner import ROOT, planned_from, succeed

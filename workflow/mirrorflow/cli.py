@@ -40,8 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     unlock.set_defaults(command=_unlock)
     reference = commands.add_parser("config-reference", help="print the reference of all config keys")
     reference.set_defaults(command=_reference)
-    reruns = commands.add_parser("reruns", help="print which rules run again after which change (a minute or two)")
-    reruns.set_defaults(command=_reruns)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
     _add_configfiles(plan)
     plan.set_defaults(command=_plan)
@@ -75,7 +73,7 @@ def _add_preflight(commands: Any) -> None:
 
 
 def _preflight(options: argparse.Namespace) -> int:
-    from mirrorflow.jobs.preflight import preflight
+    from mirrorflow.commands.preflight.preflight import preflight
 
     return preflight(
         options.configfiles,
@@ -87,40 +85,33 @@ def _preflight(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from mirrorflow.jobs.check import check_config
+    from mirrorflow.commands.check import check_config
 
     return check_config(options.configfiles)
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from mirrorflow.jobs.audit_files import Given, audit_files
+    from mirrorflow.commands.audit_files import Given, audit_files
 
     given = Given(options.splits, options.predictions, options.patients, options.institutions, options.slides)
     return audit_files(given, options.repair)
 
 
 def _unlock(_options: argparse.Namespace) -> int:
-    from mirrorflow.jobs.locks import clear_dead_lock
+    from mirrorflow.runtime.locks import clear_dead_lock
 
     return clear_dead_lock(Path.cwd())
 
 
 def _reference(_options: argparse.Namespace) -> int:
-    from mirrorflow.config_reference import reference
+    from mirrorflow.config.reference_page import reference
 
     sys.stdout.write(reference())
     return 0
 
 
-def _reruns(_options: argparse.Namespace) -> int:
-    from mirrorflow.reruns import rerun_tables
-
-    sys.stdout.write(rerun_tables())
-    return 0
-
-
 def _plan(options: argparse.Namespace) -> int:
-    from mirrorflow.job_plan import job_table
+    from mirrorflow.plan.jobs import job_table
 
     sys.stdout.write(job_table(options.configfiles, Path.cwd()))
     return 0

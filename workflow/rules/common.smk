@@ -7,13 +7,11 @@ from snakemake.exceptions import WorkflowError
 
 PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
-from mirrorflow import versions
-from mirrorflow.adaptations import adapted_cohorts
-from mirrorflow.config import (
-    BASIS_KEYS,
-    HABIT,
-    PRETRAINED_FAMILIES,
-    basis_of,
+from mirrorflow.config import versions
+from mirrorflow.config.adaptation import adapted_cohorts
+from mirrorflow.config.protocols import BASIS_KEYS, HABIT, basis_of
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.queries import (
     encoders_of,
     few_shot_prefix,
     gene_variant,
@@ -21,16 +19,16 @@ from mirrorflow.config import (
     methods_under,
     prefixes_of,
     pretrain_settings,
-    resolve,
     selection_of,
     shots_of,
     split_source,
 )
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.jobs.array_jobs import become_own_task, check_array_jobs, slurm_remembers_s
-from mirrorflow.jobs.locks import note_owner, own_jobs
-from mirrorflow.methods import names_digest
-from mirrorflow.resources import OUR_INSTITUTIONS, RESOURCES, TCGA_SITES, resource_digest
+from mirrorflow.runtime.slurm_arrays import become_own_task, check_array_jobs, slurm_remembers_s
+from mirrorflow.runtime.locks import note_owner, own_jobs
+from mirrorflow.config.methods import names_digest
+from mirrorflow.config.resources import OUR_INSTITUTIONS, RESOURCES, TCGA_SITES, resource_digest
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables

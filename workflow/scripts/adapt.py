@@ -1,9 +1,9 @@
 """Rule adapt: another cohort's frozen encoders, a new RNA embedding and a head; every task, seed and fold."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.adapt import Adaptation, adapt
+    from mirrorflow.steps.training.adapt import Adaptation, adapt
 
     params, given = snakemake.params, snakemake.input
     adapt(

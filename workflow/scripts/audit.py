@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.audit_source import Source
-    from mirrorflow.jobs.run_audit import run_audit
+    from mirrorflow.audit.source import Source
+    from mirrorflow.steps.audit.audit import run_audit
 
     given = snakemake.input
     source = None

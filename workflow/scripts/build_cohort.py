@@ -1,9 +1,9 @@
 """Rule build_cohort: patients, labels, outcomes, slides and expression joined; who was dropped and why."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.cohorts import build_cohort
+    from mirrorflow.steps.cohort.cohorts import build_cohort
 
     build_cohort(
         snakemake.params.clinical,

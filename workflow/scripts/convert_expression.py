@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.convert_expression import convert_expression
+    from mirrorflow.steps.expression.convert_expression import convert_expression
     from mirrorflow.store.slide_sheet import read_slide_sheet
 
     rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.download_dataset import download_dataset
+    from mirrorflow.steps.cohort.download_dataset import download_dataset
 
     download_dataset(snakemake.params.dataset, Path(str(snakemake.output.file)))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.gdc import download_shard
+    from mirrorflow.steps.slides.gdc import download_shard
 
     shard = int(snakemake.wildcards.shard), snakemake.params.shards
     download_shard(Path(snakemake.input.sheet), Path(snakemake.output.status), shard)

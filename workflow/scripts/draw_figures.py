@@ -1,10 +1,10 @@
 """Rule draw_figures: a cohort's figures, from predictions, histories and results."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.draw_figures import draw_figures
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.draw_figures import draw_figures
 
     draw_figures(
         snakemake.wildcards.cohort,

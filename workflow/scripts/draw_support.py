@@ -1,9 +1,9 @@
 """Rule draw_support: the support sets of k-shot learning, drawn once and stored."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.cohorts import draw_support
+    from mirrorflow.steps.cohort.cohorts import draw_support
 
     draw_support(
         snakemake.input.cohort,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.gdc import drop_shard, finished_in
+    from mirrorflow.steps.slides.gdc import drop_shard, finished_in
 
     shard = int(snakemake.wildcards.shard), snakemake.params.shards
     finished = finished_in(**snakemake.params.folders)

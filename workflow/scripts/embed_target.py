@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.cohort import to_units
-    from mirrorflow.jobs.embed_target import embed_target_fold
-    from mirrorflow.store.files import write_text
+    from mirrorflow.cohorts.patients import to_units
+    from mirrorflow.runtime.files import write_text
+    from mirrorflow.steps.training.embed_target import embed_target_fold
     from mirrorflow.store.tables import read_cohort
 
     units = to_units(read_cohort(snakemake.input.cohort)[0], snakemake.params.unit)

@@ -1,9 +1,9 @@
 """Rule evaluate: metrics and intervals of every method of a protocol and cohort."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.evaluate import evaluate
+    from mirrorflow.steps.results.evaluate import evaluate
 
     evaluate(
         snakemake.input.manifests,

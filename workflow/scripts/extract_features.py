@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.extract_features import extract_shard
-    from mirrorflow.jobs.gdc import restorer
+    from mirrorflow.steps.slides.extract_features import extract_shard
+    from mirrorflow.steps.slides.gdc import restorer
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
 
     sheet = Path(snakemake.input.sheet)

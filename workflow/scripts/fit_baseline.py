@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.cohort import to_units
-    from mirrorflow.jobs.clinical import ClinicalColumns
-    from mirrorflow.jobs.predict import Plan, predict_method
-    from mirrorflow.jobs.representations import Nothing, PooledInputs
+    from mirrorflow.cohorts.patients import to_units
+    from mirrorflow.learners.inputs.clinical import ClinicalColumns
+    from mirrorflow.learners.inputs.vectors import Nothing, PooledInputs
+    from mirrorflow.learners.predict import Plan, predict_method
     from mirrorflow.store.tables import read_cohort
 
     params, method = snakemake.params, snakemake.params.settings

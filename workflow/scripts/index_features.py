@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.index_features import index_features
+    from mirrorflow.steps.slides.index_features import index_features
     from mirrorflow.store.slide_sheet import read_slide_sheet
 
     rows = read_slide_sheet(Path(snakemake.input.sheet), snakemake.params.columns)

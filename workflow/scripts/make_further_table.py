@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.variant_tables import make_further_table
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.variant_tables import make_further_table
 
     make_further_table(
         snakemake.wildcards.table,

@@ -1,10 +1,10 @@
 """Rule make_inner_splits: inner folds of each fold's training patients, on which the epoch is chosen."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.cohorts import make_inner_splits
-    from mirrorflow.jobs.questions import in_rows
+    from mirrorflow.learners.tasks import in_rows
+    from mirrorflow.steps.cohort.cohorts import make_inner_splits
 
     given = snakemake.input
     outputs = in_rows(snakemake.output.folds, len(given.splits))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.evaluate import make_main_table
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.evaluate import make_main_table
 
     make_main_table(
         snakemake.input.results,

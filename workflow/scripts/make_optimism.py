@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.optimism import make_optimism
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.make_optimism import make_optimism
 
     make_optimism(
         snakemake.input.manifests,

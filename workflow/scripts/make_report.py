@@ -1,9 +1,9 @@
 """Rule make_report: everything of a run on one self-contained page."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.make_report import ReportFiles, make_report
+    from mirrorflow.steps.results.make_report import ReportFiles, make_report
 
     given = snakemake.input
     files = ReportFiles(

@@ -1,10 +1,10 @@
 """Rule make_results: the long table, ours beside the published values."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.evaluate import make_results
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.evaluate import make_results
 
     make_results(
         snakemake.input.metrics,

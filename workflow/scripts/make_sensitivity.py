@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.sensitivity import make_sensitivity
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.training.probe_sensitivity import make_sensitivity
 
     cases = zip(snakemake.params.cases, snakemake.input.sheets, strict=True)
     make_sensitivity(

@@ -1,9 +1,9 @@
 """Rule make_splits: folds of patients, made here or read from published files."""
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.cohorts import make_splits
+    from mirrorflow.steps.cohort.cohorts import make_splits
 
     make_splits(
         snakemake.input.cohort,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.training_folds import make_training_folds
-    from mirrorflow.resources import RESOURCES
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.results.training_folds import make_training_folds
 
     cases = zip(snakemake.params.cases, snakemake.input.sheets, strict=True)
     make_training_folds(

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.gdc import restorer
-    from mirrorflow.jobs.patch_slides import patch_shard
+    from mirrorflow.steps.slides.gdc import restorer
+    from mirrorflow.steps.slides.patch_slides import patch_shard
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
 
     sheet = Path(snakemake.input.sheet)

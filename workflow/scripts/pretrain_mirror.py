@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.cohort import to_units
-    from mirrorflow.jobs.pretrain_folds import FoldFiles, pretrain_folds
+    from mirrorflow.cohorts.patients import to_units
+    from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
     from mirrorflow.store.tables import read_cohort
 
     params, given = snakemake.params, snakemake.input

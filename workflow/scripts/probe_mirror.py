@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.predict import Plan, predict_method
-    from mirrorflow.jobs.questions import in_rows
-    from mirrorflow.jobs.representations import Embedded
+    from mirrorflow.learners.inputs.vectors import Embedded
+    from mirrorflow.learners.predict import Plan, predict_method
+    from mirrorflow.learners.tasks import in_rows
 
     params = snakemake.params
     plan = Plan.of(snakemake.input, params, {"family": params.family, "probe": params.probe})

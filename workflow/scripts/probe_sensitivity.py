@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.representations import Embedded
-    from mirrorflow.jobs.sensitivity import Plan, model_folders, probe_sensitivity
+    from mirrorflow.learners.inputs.vectors import Embedded
+    from mirrorflow.steps.training.probe_sensitivity import Plan, model_folders, probe_sensitivity
 
     given, params = snakemake.input, snakemake.params
     folds = len(given.splits)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.gdc import gdc_sheet
+    from mirrorflow.steps.slides.gdc import gdc_sheet
 
     gdc_sheet(Path(snakemake.output.sheet), snakemake.params.settings)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.questions import Plan
-    from mirrorflow.jobs.representations import Embedded
-    from mirrorflow.jobs.training_folds import score_training_folds
+    from mirrorflow.learners.inputs.vectors import Embedded
+    from mirrorflow.learners.tasks import Plan
+    from mirrorflow.steps.results.training_folds import score_training_folds
 
     given, params = snakemake.input, snakemake.params
     resampled = params.protocol["probe_features"] == "resampled_dropout"

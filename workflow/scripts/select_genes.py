@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.select_genes import select_genes
-    from mirrorflow.resources import RESOURCES
-    from mirrorflow.splits import selection_patients
+    from mirrorflow.cohorts.splits import selection_patients
+    from mirrorflow.config.resources import RESOURCES
+    from mirrorflow.steps.expression.select_genes import select_genes
     from mirrorflow.store.tables import read_cohort, read_fold
 
     cohort, _ = read_cohort(snakemake.input.cohort)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.simulation.cohort import simulate_cohort
+    from mirrorflow.demo.cohort import simulate_cohort
 
     simulate_cohort(Path(str(snakemake.output.sheet)).parent, snakemake.params.settings, workers=snakemake.threads)

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
     import torch
 
-    from mirrorflow.cohort import to_units
-    from mirrorflow.jobs.bagged import BaggedInputs
-    from mirrorflow.jobs.predict import Plan, predict_method
-    from mirrorflow.jobs.questions import in_rows
+    from mirrorflow.cohorts.patients import to_units
+    from mirrorflow.learners.inputs.bagged import BaggedInputs
+    from mirrorflow.learners.predict import Plan, predict_method
+    from mirrorflow.learners.tasks import in_rows
     from mirrorflow.store.tables import read_cohort
 
     torch.set_num_threads(snakemake.threads)

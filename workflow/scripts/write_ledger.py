@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from mirrorflow.jobs.door import door
+from mirrorflow.runtime.job import door
 
 with door(snakemake):
-    from mirrorflow.jobs.write_ledger import contact_sheet, write_ledger
+    from mirrorflow.steps.slides.write_ledger import contact_sheet, write_ledger
 
     features: dict[str, list[Path]] = {
         encoder: [Path(path) for path in snakemake.input.features if Path(path).parents[1].name == encoder]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.evaluation.folds import FoldRows, FoldScores
-from mirrorflow.inference import Draws, bootstrap, summarise
 from mirrorflow.metrics import DISTANCES, FEW_EVENTS, NEEDS_FOLLOW_UP
+from mirrorflow.metrics.inference import Draws, bootstrap, summarise
 
 LOST = "evaluation units lost with the last batch"
 """What a note calls them, after their number."""

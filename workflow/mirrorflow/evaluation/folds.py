@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.inference import FoldSample
 from mirrorflow.metrics import (
     NEEDS_FOLLOW_UP,
     FollowUp,
@@ -18,6 +17,7 @@ from mirrorflow.metrics import (
     survival_metrics,
     undefined_reason,
 )
+from mirrorflow.metrics.inference import FoldSample
 
 Scorer = Callable[[np.ndarray], dict[str, np.ndarray]]
 

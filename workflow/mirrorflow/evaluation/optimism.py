@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mirrorflow.inference import Difference, FoldSample, interval, two_sided_p
+from mirrorflow.metrics.inference import Difference, FoldSample, interval, two_sided_p
 
 WITHIN, ACROSS = "within folds", "across folds"
 

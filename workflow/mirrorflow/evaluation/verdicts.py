@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mirrorflow.evaluation.cells import Cell
-from mirrorflow.inference import holm, paired_difference
 from mirrorflow.metrics import DISTANCES, LOWER_IS_BETTER
+from mirrorflow.metrics.inference import holm, paired_difference
 
 logger = logging.getLogger("mirrorflow.evaluation")
 

@@ -6,15 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mirrorflow.figures.kaplan_meier import (
-    HIGH,
-    LOW,
-    Curve,
-    estimate_curve,
-    log_rank,
-    numbers_at_risk,
-    p_value_text,
-)
+from mirrorflow.figures.kaplan_meier import HIGH, LOW, Curve, estimate_curve, log_rank, numbers_at_risk, p_value_text
 from mirrorflow.figures.style import BLUE, VERMILLION, light_grid, new_figure, styled
 from mirrorflow.units import DAYS_PER_MONTH
 

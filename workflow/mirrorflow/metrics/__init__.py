@@ -8,14 +8,7 @@ or lifelines in tests/reference.
 
 from mirrorflow.metrics.calibration import d_calibration, expected_calibration_error, undo_smoothing
 from mirrorflow.metrics.follow_up import FollowUp, follow_up, survival_at
-from mirrorflow.metrics.subtyping import (
-    accuracy,
-    auroc,
-    balanced_accuracy,
-    confusion,
-    f1_macro,
-    subtyping_metrics,
-)
+from mirrorflow.metrics.subtyping import accuracy, auroc, balanced_accuracy, confusion, f1_macro, subtyping_metrics
 from mirrorflow.metrics.survival import (
     brier_scores,
     c_index,

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mirrorflow.config.modules import part_of
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.modules import part_of
 
 
 class Family(NamedTuple):

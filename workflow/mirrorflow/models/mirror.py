@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from mirrorflow.models import objective
 from mirrorflow.models.draws import Draws
+from mirrorflow.models.objective import MirrorOutput
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
@@ -20,18 +20,6 @@ from mirrorflow.models.transmil import SlideEncoder
 __all__ = ["LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
 
 START_TAU = 1 / 0.07
-
-
-@dataclass(frozen=True)
-class MirrorOutput(PairedOutput):
-    """What the losses need. A part whose loss is off is None; *_scores: [batch, prototype]."""
-
-    slide_retention: Retention | None = None
-    rna_retention: Retention | None = None
-    slide_style: Style | None = None
-    rna_style: Style | None = None
-    slide_scores: Tensor | None = None
-    rna_scores: Tensor | None = None
 
 
 class Alignment(nn.Module):

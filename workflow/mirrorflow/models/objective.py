@@ -5,16 +5,28 @@
 printed weights, which give 0.2 and 0.2 for the last two.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from mirrorflow.models import losses
+from mirrorflow.models.paired import PairedOutput
 from mirrorflow.models.retention import Retention
 from mirrorflow.models.settings import MirrorSettings
+from mirrorflow.models.style import Style
 
-if TYPE_CHECKING:
-    from mirrorflow.models.mirror import MirrorOutput
+
+@dataclass(frozen=True)
+class MirrorOutput(PairedOutput):
+    """What the losses need. A part whose loss is off is None; *_scores: [batch, prototype]."""
+
+    slide_retention: Retention | None = None
+    rna_retention: Retention | None = None
+    slide_style: Style | None = None
+    rna_style: Style | None = None
+    slide_scores: Tensor | None = None
+    rna_scores: Tensor | None = None
+
 
 STYLE_SHARE = {"reference": 0.5, "equations": 1.0}
 CLUSTER_SHARE = {"reference": 0.25, "equations": 1.0}
@@ -39,7 +51,7 @@ def term_names(settings: MirrorSettings) -> list[str]:
     return [name for name in loss_weights(settings) if module.get(name, name) in settings.losses]
 
 
-def unit_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
+def unit_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Tensor]:
     """The unweighted terms that are switched on, by name; InfoNCE apart, which is no mean over units."""
     terms: dict[str, Tensor] = {}
     for name in ("slide_retention", "rna_retention"):
@@ -49,7 +61,7 @@ def unit_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Te
     return terms | _style_terms(output, settings)
 
 
-def _style_terms(output: "MirrorOutput", settings: MirrorSettings) -> dict[str, Tensor]:
+def _style_terms(output: MirrorOutput, settings: MirrorSettings) -> dict[str, Tensor]:
     slide, rna = output.slide_style, output.rna_style
     if slide is None or rna is None:
         return {}

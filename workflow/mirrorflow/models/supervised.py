@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.modules import part_of
 from mirrorflow.errors import ConfigError
-from mirrorflow.modules import part_of
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohort import UNKNOWN
+from mirrorflow.cohorts.patients import UNKNOWN
 from mirrorflow.errors import ConfigError
 
 TARGETS = ("patient", "label", "sheet_label", "time", "time_days", "event", "unit", "slide_id", "slide_ids")

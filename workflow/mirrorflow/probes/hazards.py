@@ -1,7 +1,7 @@
 """Discrete-time survival: hazards per bin, their likelihood, the risk.
 
 A head gives one logit per bin; the hazard is its sigmoid, the survival function the running product of
-(1 - hazard). Bins are those of :func:`mirrorflow.splits.survival_bin_edges`.
+(1 - hazard). Bins are those of :func:`mirrorflow.cohorts.splits.survival_bin_edges`.
 """
 
 import torch

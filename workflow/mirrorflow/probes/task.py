@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohort import survival_arrays
-from mirrorflow.splits import assign_bins
+from mirrorflow.cohorts.patients import survival_arrays
+from mirrorflow.cohorts.splits import assign_bins
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def survival_targets(units: pd.DataFrame, edges: np.ndarray) -> Targets:
 class Asked:
     """What is asked about the evaluation units: a probability for each class, or survival at the end of each bin.
 
-    bin_ends: days [bin] (:func:`mirrorflow.splits.survival_bin_ends`); None where classes are asked for.
+    bin_ends: days [bin] (:func:`mirrorflow.cohorts.splits.survival_bin_ends`); None where classes are asked for.
     """
 
     n_classes: int

@@ -5,8 +5,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mirrorflow.cohort import has_label, has_outcome
-from mirrorflow.report.blocks import Block, Details, Heading, Picture, Section, Table, cells, counted, some, table_of
+from mirrorflow.cohorts.patients import has_label, has_outcome
+from mirrorflow.report.blocks import (
+    Block,
+    Details,
+    Heading,
+    Picture,
+    Section,
+    Table,
+    cells,
+    counted,
+    some,
+    table_of,
+)
 
 SHOWN_LINES = 300
 """Longest list of dropped patients on the page; the file has them all."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.adaptations import is_adapted
+from mirrorflow.config.adaptation import is_adapted
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
 from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, value_text
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mirrorflow.errors import InputError
-from mirrorflow.progress import Progress
+from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.partial_file import PartialFile
 
 logger = logging.getLogger(__name__)

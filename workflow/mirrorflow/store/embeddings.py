@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from mirrorflow.errors import InputError
+from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.digest import canonical, digest
-from mirrorflow.store.files import written_whole
 from mirrorflow.training.embedding import Embeddings
 
 logger = logging.getLogger("mirrorflow.store")

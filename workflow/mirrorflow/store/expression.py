@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
+from mirrorflow.runtime.files import write_text
 from mirrorflow.store.digest import canonical, digest
-from mirrorflow.store.files import write_text
 
 ROWS_A_GROUP = 8192
 """Small enough to read a few genes quickly, large enough to compress well."""

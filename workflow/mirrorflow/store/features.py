@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.h5 import Sink, opened, read_settings, write_settings
 
 NAMES = ("features", "feats")

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mirrorflow.errors import InputError
+from mirrorflow.runtime.files import SAFE_NAME
 from mirrorflow.store.download import CHUNK_BYTES, TIMEOUT_S, download, refuse_page
-from mirrorflow.store.files import SAFE_NAME
 from mirrorflow.store.ledger import read_rows, write_rows
 
 logger = logging.getLogger(__name__)

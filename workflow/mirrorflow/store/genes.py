@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
+from mirrorflow.runtime.files import write_text
 from mirrorflow.store.digest import digest
-from mirrorflow.store.files import write_text
 
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
 OF_THE_FILE = ("settings", "digest", "manifest_sha256")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8]) -> None:

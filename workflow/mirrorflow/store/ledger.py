@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 
 STATUSES = ("ok", "no_tissue", "failed")
 """From best to worst."""

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from mirrorflow.errors import InputError
 from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.runtime.files import write_text, written_whole
 from mirrorflow.store.digest import canonical, digest, require_same_settings
-from mirrorflow.store.files import write_text, written_whole
 from mirrorflow.training.best_epoch import Best
 from mirrorflow.training.pretraining import TrainingState
 

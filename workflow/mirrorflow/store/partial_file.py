@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.store.files import DISK_FULL
+from mirrorflow.runtime.files import DISK_FULL
 
 
 class PartialFile:

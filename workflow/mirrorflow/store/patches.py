@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.h5 import created, opened, read_settings, write_settings
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 
 METADATA_KEY = b"mirrorflow"
 

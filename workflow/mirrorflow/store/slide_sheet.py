@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
-from mirrorflow.store.files import check_file_name
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]

@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirrorflow.cohort import institution_names
+from mirrorflow.cohorts.patients import institution_names
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
-from mirrorflow.resources import institution_table
-from mirrorflow.splits import Fold
-from mirrorflow.store.files import written_whole
+from mirrorflow.runtime.files import written_whole
 
 
 def read_text_sheet(path: str | Path) -> pd.DataFrame:

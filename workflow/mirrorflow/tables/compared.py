@@ -6,8 +6,8 @@ The workflow hands this to rule make_results, so that a change of these settings
 from collections.abc import Mapping
 from typing import Any
 
-from mirrorflow.adaptations import adapted_cohorts
-from mirrorflow.config import pretrain_settings, selection_of
+from mirrorflow.config.adaptation import adapted_cohorts
+from mirrorflow.config.queries import pretrain_settings, selection_of
 
 OWN_SHEET = "a sheet of one's own"
 GIVEN, OPEN_LIST = "a file given", "the open list of drivers"

@@ -4,17 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mirrorflow.config import has_epochs
+from mirrorflow.config.queries import has_epochs
 from mirrorflow.evaluation.cells import LOST
 from mirrorflow.slides.mask_settings import segmentation_from
-from mirrorflow.tables.published import (
-    FEATURES_HERE,
-    PATIENTS,
-    Place,
-    Settings,
-    Unknown,
-    published_settings,
-)
+from mirrorflow.tables.published import FEATURES_HERE, PATIENTS, Place, Settings, Unknown, published_settings
 
 HABITS_HERE = {
     "k-shot draws with a slide under 2,048 patches": "kept",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mirrorflow.adaptations import is_adapted
+from mirrorflow.config.adaptation import is_adapted
 
 BOTH = ("subtyping", "survival")
 MAIN_TITLES = {"subtyping": "Subtyping (MIRROR, Table III)", "survival": "Survival (MIRROR, Table IV)"}

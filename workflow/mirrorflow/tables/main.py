@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mirrorflow.adaptations import is_adapted
+from mirrorflow.config.adaptation import is_adapted
 
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]

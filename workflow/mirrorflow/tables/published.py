@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mirrorflow.config import PROTOCOL_PRESETS
+from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.compared import GIVEN, OWN_SHEET
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from mirrorflow.adaptations import ADAPTED
-from mirrorflow.methods import METHODS
+from mirrorflow.config.adaptation import ADAPTED
+from mirrorflow.config.methods import METHODS
 
 CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""

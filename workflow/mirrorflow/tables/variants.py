@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mirrorflow.adaptations import ADAPTED
+from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.tables.further import FurtherTable, methods_of
 from mirrorflow.tables.main import MAIN_METRICS, wide_table
 from mirrorflow.tables.results import published_key, published_place

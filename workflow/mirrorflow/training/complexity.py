@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mirrorflow.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
+from mirrorflow.config.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
 from mirrorflow.models.families import family_of
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from mirrorflow.progress import Progress
+from mirrorflow.runtime.progress import Progress
 
 OnEpoch = Callable[[int], None]
 """Hears of every finished epoch, counted from 1."""

@@ -23,12 +23,7 @@ from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, pre
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import Best, Watched, better
 from mirrorflow.training.compute import ComputeSettings, lay_out
-from mirrorflow.training.schedule import (
-    autocast_dtype,
-    choose_device,
-    learning_rate_factor,
-    make_optimizer,
-)
+from mirrorflow.training.schedule import autocast_dtype, choose_device, learning_rate_factor, make_optimizer
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
 from mirrorflow.training.world import World

@@ -1,0 +1,1 @@
+"""What saw what: findings of the auditor and the evidence behind them."""

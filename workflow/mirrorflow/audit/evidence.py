@@ -1,0 +1,280 @@
+"""What a run really used, held against its folds: support sets, genes, models, bins, epochs, evaluated units.
+
+The auditor's second half: :mod:`mirrorflow.audit` reads folds and protocol keys, this module what the files that the
+rules left behind say. Everything here is plain values; reading them is the job's.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.audit.findings import LEAK, WARNING, Finding, GeneRecord, chosen_genes, counted_genes
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.curves import best_epoch
+
+FEW_EVENTS = 10
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Who something was fitted on or chosen with, on one fold: a line of the audit's page."""
+
+    what: str
+    fold: int
+    patients: int
+    """How many patients it has seen; -1 where the record cannot say."""
+    of_evaluation: int
+    """How many of them are evaluated on this fold; -1 where the record cannot say."""
+    detail: str = ""
+
+
+def _examples(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names)[:5])
+
+
+# Folds against the cohort.
+
+
+def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Finding]:
+    """Patients of the cohort in neither part of a fold, or never evaluated; parts with hardly an event."""
+    everybody = set(cohort["patient"])
+    died = set(cohort.loc[cohort["event"] == 1, "patient"])
+    for number, fold in enumerate(folds):
+        if absent := everybody - set(fold.train) - set(fold.val):
+            text = f"{len(absent)} patients of the cohort are in neither train nor val"
+            yield Finding(WARNING, "in_neither", text, number, len(absent), _examples(absent))
+        for side, patients in (("train", fold.train), ("val", fold.val)):
+            events = len(died & set(patients))
+            if died and events < FEW_EVENTS:
+                text = f"{side} has {events} patients with an event: survival metrics are unstable or undefined"
+                yield Finding(WARNING, "few_events", text, number, events)
+    if never := everybody - {patient for fold in folds for patient in fold.val}:
+        text = f"{len(never)} patients of the cohort are evaluated in no fold"
+        yield Finding(WARNING, "never_evaluated", text, None, len(never), _examples(never))
+
+
+# Support sets.
+
+
+def audit_support(support: pd.DataFrame, folds: Sequence[Fold]) -> Iterator[Finding]:
+    """Support sets that are not k distinct training patients a group.
+
+    ``support``: the drawn units of one protocol, columns setting (``10-shot``), task, fold, group, patient, unit.
+    """
+    for (setting, task, said), drawn in support.groupby(["setting", "task", "fold"], sort=False):
+        number = int(str(said))
+        where, fold = f"{setting} {task}", folds[number]
+        inside = set(drawn["patient"]) & set(fold.val)
+        if inside:
+            text = f"{where}: {len(inside)} patients of the support set are evaluated on this fold"
+            yield Finding(LEAK, "support_evaluated", text, number, len(inside), _examples(inside))
+        k = int(str(setting).split("-")[0])
+        odd = [
+            f"{'bin ' if task == 'survival' else ''}{group}: {patients['patient'].nunique()} and {len(patients)}"
+            for group, patients in drawn.groupby("group")
+            if patients["patient"].nunique() != k or len(patients) != k
+        ]
+        if odd:
+            text = f"{where}: not {k} distinct patients with a unit each; patients and units of {', '.join(odd)}"
+            yield Finding(WARNING, "support_size", text, number, len(odd))
+
+
+# Genes.
+
+
+def audit_gene_record(
+    fold: Fold, number: int, record: GeneRecord, name: str = "genes"
+) -> tuple[list[Finding], list[Seen]]:
+    """What a fold's gene selection saw: subtype labels, outcomes and values, each told apart.
+
+    Subtype labels of evaluation patients are found by :func:`mirrorflow.audit.audit_genes`.
+    """
+    chosen = chosen_genes(record)
+    detail = "" if chosen is None else f"{record['genes']} genes, {chosen} of them chosen"
+    seen, findings = [], []
+    for key, what, said, level in (
+        ("label", "subtype labels", "", ""),
+        ("outcome", "outcomes", "with the outcomes of", LEAK),
+        ("value", "expression", "on the expression of", WARNING),
+    ):
+        patients = set(record.get(f"{key}_patients") or ())
+        evaluated = patients & set(fold.val)
+        if patients:
+            seen.append(Seen(f"{name}: {what}", number, len(patients), len(evaluated), detail))
+        if level and evaluated:
+            text = (
+                f"{counted_genes(name, record)} were chosen {said} {len(patients)} patients, "
+                f"{len(evaluated)} evaluation patients among them"
+            )
+            findings.append(Finding(level, f"gene_{key}s", text, number, len(evaluated), _examples(evaluated)))
+    return findings, seen
+
+
+# Pretraining, training on labels, scalers: whatever leaves a digest of those it was fitted on.
+
+
+@dataclass(frozen=True)
+class Group:
+    """Units or patients that something may have been fitted on: their digest, and which patients they are."""
+
+    digest: str
+    patients: frozenset[str]
+
+
+def audit_fitted(
+    name: str,
+    fold: int,
+    evaluated: Iterable[str],
+    recorded: str | None,
+    training: Group,
+    everybody: Group,
+    *,
+    kind: str,
+) -> tuple[list[Finding], Seen]:
+    """Whom ``name`` was fitted on, from the digest in its record; ``evaluated``: the fold's evaluation patients.
+
+    training: those of the fold (or its support set) whom it should have been fitted on; everybody: the cohort. A
+    digest of neither, or none, is a leak: the record vouches for no honest choice.
+    """
+    for group, said in ((training, "those of its training part"), (everybody, "everybody")):
+        if recorded == group.digest:
+            inside = group.patients & set(evaluated)
+            seen = Seen(name, fold, len(group.patients), len(inside), f"{said}, by their digest")
+            if group is training:
+                return [], seen
+            text = f"{name} saw every patient of the cohort, {len(inside)} evaluation patients among them"
+            return [Finding(LEAK, kind, text, fold, len(inside), _examples(inside))], seen
+    why = (
+        "has no record of whom it was fitted on" if recorded is None else "was fitted on others than its training part"
+    )
+    text = f"{name} {why}; delete it and run again"
+    return [Finding(LEAK, kind, text, fold)], Seen(name, fold, -1, -1, "unknown")
+
+
+def audit_kept_epoch(name: str, fold: int, recorded: str, evaluated: Group) -> tuple[Finding, Seen]:
+    """A pretraining ``name`` whose epoch was chosen by the loss on others than its training units: on whom.
+
+    recorded: their digest in its record; evaluated: the fold's evaluation units.
+    """
+    known = recorded == evaluated.digest
+    count, who = (len(evaluated.patients), "the evaluation patients") if known else (-1, "patients it does not name")
+    text = f"the epoch of {name} is the one with the least loss on {who}"
+    examples = _examples(evaluated.patients) if known else ()
+    seen = Seen(f"epoch of {name}", fold, count, count, f"{who}, by their digest" if known else "unknown")
+    return Finding(LEAK, "pretraining_epoch", text, fold, max(count, 0), examples), seen
+
+
+def audit_source(
+    name: str, number: int, fold: Fold, pretrained: Iterable[str], labels: Iterable[str]
+) -> Iterator[Finding]:
+    """Evaluation patients of an adapted cohort's fold whom the encoders' source ``name`` has seen.
+
+    pretrained: patients of the source whom the models of its fold were pretrained on; labels: those whose subtype
+    labels chose its genes.
+    """
+    for kind, patients, said in (
+        ("source_pretraining", pretrained, "the encoders were pretrained on"),
+        ("source_gene_labels", labels, "the genes of the encoders were chosen with the subtype labels of"),
+    ):
+        shared = set(fold.val) & set(patients)
+        if shared:
+            text = f"{said} {len(shared)} evaluation patients, who are in {name} as well"
+            yield Finding(LEAK, kind, text, number, len(shared), _examples(shared))
+
+
+# Survival bins and epochs, as the predictions note them.
+
+
+def audit_bins(number: int, noted: Sequence[float], edges: Mapping[str, np.ndarray]) -> tuple[list[Finding], str]:
+    """Whose outcomes set the bins: ``training`` or ``everybody``, by comparison with the edges of each."""
+    for who in ("training", "everybody"):
+        if len(noted) == len(edges[who]) - 1 and np.allclose(noted, edges[who][:-1]):
+            return [], who
+    text = "survival bins are neither those of the training patients nor those of everybody"
+    return [Finding(WARNING, "survival_bins_unknown", text, number)], "unknown"
+
+
+def audit_epochs(noted: Iterable[str], claimed: str) -> list[Finding]:
+    """Predictions whose epoch was chosen by another rule than the protocol says."""
+    other = sorted(set(noted) - {claimed})
+    if not other:
+        return []
+    level = LEAK if "best_on_evaluation" in other else WARNING
+    text = f"predictions were made with epoch: {', '.join(other)}, the protocol says {claimed}"
+    return [Finding(level, "epoch_of_predictions", text)]
+
+
+def audit_epoch_choice(
+    what: str, number: int, note: Mapping[str, Any], inner: Sequence[Fold], fold: Fold, digests: Sequence[str]
+) -> tuple[list[Finding], Seen]:
+    """Whether the reported epoch of a setting is the one of best mean on this run's inner folds, as its note says.
+
+    note: of the predictions, with ``epoch`` and ``epoch_choice``; inner: the fold's inner folds, of split files
+    with these ``digests``.
+    """
+    choice = note.get("epoch_choice")
+    patients = {name for part in inner for name in (*part.train, *part.val)}
+    if choice is None:
+        why = "was chosen on nothing that its record names"
+    elif list(choice["splits"]) != list(digests):
+        why = "was chosen on other inner folds than those of this run"
+    elif note["epoch"] != best_epoch(choice["mean"]):
+        why = f"is {note['epoch']}, the best on the inner folds is {best_epoch(choice['mean'])}"
+    else:
+        detail = f"epoch {note['epoch']} of {len(choice['mean'])}, inner mean {choice['mean'][note['epoch'] - 1]:.3f}"
+        return [], Seen(f"epoch of {what}", number, len(patients), len(patients & set(fold.val)), detail)
+    found = [Finding(LEAK, "epoch_choice", f"the epoch of {what} {why}", number)]
+    return found, Seen(f"epoch of {what}", number, -1, -1, "no choice that is vouched for")
+
+
+# Evaluated units.
+
+
+def audit_evaluated(
+    task: str, number: int, fold: Fold, expected: pd.DataFrame, predicted: pd.DataFrame, *, last_batch: bool
+) -> Iterator[Finding]:
+    """Evaluation units without a prediction (of which class), and predictions of patients who are elsewhere.
+
+    expected: units of the fold's evaluation patients that can take part; predicted: columns patient and unit.
+    last_batch: whether the file says that they were lost with it.
+    """
+    lost = expected[~expected["unit"].isin(predicted["unit"])]
+    if len(lost):
+        kinds = lost["label"] if task == "subtyping" else lost["event"].map({1.0: "with event", 0.0: "censored"})
+        counts = kinds.replace("", "unlabelled").value_counts().sort_index()
+        why = "lost with the last incomplete batch" if last_batch else "not predicted"
+        text = f"{len(lost)} evaluation units of {task} are {why}: "
+        text += ", ".join(f"{count} {name}" for name, count in counts.items())
+        yield Finding(WARNING, "lost_units", text, number, len(lost), _examples(lost["unit"]))
+    trained = set(predicted["patient"]) & set(fold.train)
+    if trained:
+        text = f"{task}: {len(trained)} evaluated patients are training patients of the fold"
+        yield Finding(LEAK, "evaluated_in_training", text, number, len(trained), _examples(trained))
+    strangers = set(predicted["patient"]) - set(fold.val) - set(fold.train)
+    if strangers:
+        text = f"{task}: {len(strangers)} evaluated patients are not in val"
+        yield Finding(WARNING, "evaluated_elsewhere", text, number, len(strangers), _examples(strangers))
+
+
+def audit_filled_in(task: str, number: int, rows: pd.DataFrame, cohort: pd.DataFrame) -> Iterator[Finding]:
+    """Evaluated labels or outcomes that the cohort does not know, or knows otherwise."""
+    known = cohort.drop_duplicates("patient").set_index("patient")
+    mine = rows.drop_duplicates("patient").set_index("patient")
+    mine = mine[mine.index.isin(known.index)]
+    there = known.loc[mine.index]
+    if task == "subtyping":
+        unknown, differs = there["label"].fillna("") == "", there["label"].fillna("") != mine["label"].fillna("")
+    else:
+        unknown = there["time_days"].isna() | there["event"].isna() | (there["time_days"] <= 0)
+        differs = (there["time_days"] != mine["time_days"]) | (there["event"] != mine["event"])
+    what = "a label" if task == "subtyping" else "an outcome"
+    for kind, which, said in (
+        ("filled_in", unknown, "does not know"),
+        ("other_targets", differs & ~unknown, "has otherwise"),
+    ):
+        if which.any():
+            text = f"{task}: {int(which.sum())} patients are evaluated on {what} that the cohort {said}"
+            yield Finding(WARNING, kind, text, number, int(which.sum()), _examples(which.index[which]))

@@ -1,0 +1,79 @@
+"""Whom methods, scalers and encoders were fitted on, as the notes of their predictions say, against the split files."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.audit.evidence import Group, Seen, audit_fitted
+from mirrorflow.audit.findings import Finding
+from mirrorflow.cohorts.patients import eligible
+from mirrorflow.cohorts.splits import Fold, training_units
+from mirrorflow.learners.tasks import ALL_DATA
+from mirrorflow.store.digest import names_digest, patients_digest
+
+
+def units_group(units: pd.DataFrame) -> Group:
+    """Units in the cohort's order (columns unit, patient), as a training notes them."""
+    return Group(names_digest(units["unit"]), frozenset(units["patient"]))
+
+
+def patients_group(patients: frozenset[str]) -> Group:
+    """Patients, as a scaler notes them."""
+    return Group(patients_digest(patients), patients)
+
+
+@dataclass
+class Fits:
+    """Findings and lines of all methods of a protocol on a cohort; methods that agree share a line.
+
+    units: of the cohort; support: the protocol's support sets (columns setting, task, fold, unit), empty without any.
+    """
+
+    units: pd.DataFrame
+    support: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    _methods: dict[Seen, set[str]] = field(default_factory=dict)
+
+    def read(self, method: str, task: str, number: int, fold: Fold, notes: Mapping[str, Any]) -> None:
+        """Add what the notes of a method's predictions on a fold say."""
+        for note in notes["settings"]:
+            setting = str(note["setting"])
+            training = units_group(self._trained_on(task, number, setting, fold))
+            everybody = units_group(self.units[eligible(self.units, task)])
+            what = f"training on {task}, {setting}"
+            self._add(method, what, number, fold, note.get("trained_on"), training, everybody, "training")
+            known = frozenset(self.units["patient"])
+            for scaler, recorded in note.get("fitted_on", {}).items():
+                groups = patients_group(known & set(fold.train)), patients_group(known)
+                self._add(method, scaler, number, fold, recorded, *groups, "scaler")
+
+    def lines(self) -> Iterator[Seen]:
+        """The lines "who was seen", each with how many methods it stands for."""
+        for seen, methods in self._methods.items():
+            count = f"{len(methods)} methods" if len(methods) > 1 else next(iter(methods))
+            yield replace(seen, detail=f"{seen.detail}; {count}")
+
+    def _trained_on(self, task: str, number: int, setting: str, fold: Fold) -> pd.DataFrame:
+        training = training_units(self.units, fold, task)
+        if setting == ALL_DATA or self.support.empty:
+            return training
+        support = self.support
+        drawn = (support["setting"] == setting) & (support["task"] == task) & (support["fold"] == str(number))
+        return training[training["unit"].isin(support.loc[drawn, "unit"])]
+
+    def _add(
+        self,
+        method: str,
+        what: str,
+        number: int,
+        fold: Fold,
+        recorded: str | None,
+        training: Group,
+        everybody: Group,
+        kind: str,
+    ) -> None:
+        findings, seen = audit_fitted(f"{what} of {method}", number, fold.val, recorded, training, everybody, kind=kind)
+        self.findings += [one for one in findings if one not in self.findings]
+        self._methods.setdefault(replace(seen, what=what), set()).add(method)

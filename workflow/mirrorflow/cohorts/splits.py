@@ -1,0 +1,197 @@
+"""Folds and support sets. Patients never straddle training and evaluation, whatever the unit is."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.cohorts.patients import eligible, has_label, has_outcome
+from mirrorflow.errors import InputError
+
+logger = logging.getLogger("mirrorflow.cohorts.splits")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Patients to fit on and patients to evaluate on.
+
+    test: a third part that some split files of others have; the auditor alone knows it, a run's folds have none.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The parts by name: train, val and, where there is one, test."""
+        return {"train": self.train, "val": self.val} | ({"test": self.test} if self.test else {})
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The part that results are reported on: test where there is one, else val."""
+        return self.test or self.val
+
+
+def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
+    """A published fold less the patients that this cohort does not hold."""
+    known = set(patients)
+    return Fold(tuple(p for p in fold.train if p in known), tuple(p for p in fold.val if p in known))
+
+
+def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
+    """Folds in which every patient stands once: evaluated in at most one fold, trained on in all others.
+
+    A patient who is evaluated in several folds stays in the one that has fewest patients so far; everybody who is
+    not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient. With
+    test parts it is these that are evaluated; val keeps whom it has, less those evaluated in the fold. A fold that
+    needs no repair is returned as it is.
+    """
+    everybody = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
+    home = _evaluated_in(everybody, [set(fold.evaluated) for fold in folds])
+    return [_repaired(fold, {name for name in home if home[name] == k}, everybody) for k, fold in enumerate(folds)]
+
+
+def _evaluated_in(everybody: Sequence[str], evaluated: Sequence[set[str]]) -> dict[str, int]:
+    """The one fold that each patient is evaluated in; nothing for who is evaluated in none."""
+    places = {name: [k for k, part in enumerate(evaluated) if name in part] for name in everybody}
+    sizes = [sum(where == [k] for where in places.values()) for k in range(len(evaluated))]
+    home: dict[str, int] = {}
+    for name, where in places.items():
+        if where:
+            home[name] = min(where, key=lambda k: sizes[k]) if len(where) > 1 else where[0]
+            sizes[home[name]] += len(where) > 1
+    return home
+
+
+def _repaired(fold: Fold, evaluated: set[str], everybody: Sequence[str]) -> Fold:
+    val = set(fold.val) - evaluated if fold.test else evaluated
+    test = evaluated if fold.test else set()
+    train = set(everybody) - val - test
+    mended = Fold(*(tuple(name for name in everybody if name in part) for part in (train, val, test)))
+    same = all(sorted(part) == sorted(mended.parts.get(side, ())) for side, part in fold.parts.items())
+    return fold if same else mended
+
+
+def moved_patients(before: Fold, after: Fold) -> set[str]:
+    """Patients whom a repair put into another part, took out of one of two, or added."""
+
+    pairs = [(set(before.parts.get(side, ())), set(after.parts.get(side, ()))) for side in ("train", "val", "test")]
+    return {name for old, new in pairs for name in old ^ new}
+
+
+def survival_bin_edges(times: np.ndarray, events: np.ndarray, bins: int) -> np.ndarray:
+    """Edges of the discrete hazards' bins: quantiles of the uncensored times (MIRROR, Sec. IV: quartiles).
+
+    Returns ``bins`` + 1 edges in days, the first 0, the last infinite. Raises InputError without events.
+    """
+    uncensored = times[events]
+    if len(uncensored) == 0:
+        message = "no event among the training patients: survival bins cannot be set"
+        raise InputError(message)
+    inner = np.quantile(uncensored, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.concatenate([[0.0], inner, [np.inf]])
+
+
+def assign_bins(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Bin of each time: edges[b] <= time < edges[b + 1]."""
+    return np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)
+
+
+def support_groups(cohort: pd.DataFrame, task: str, edges: np.ndarray | None) -> pd.Series:
+    """Group of each patient that k-shot draws from: the class, or the survival bin (of the time, any event)."""
+    if task == "subtyping":
+        return cohort["label"]
+    if edges is None:
+        message = "survival support sets need the bins' edges"
+        raise ValueError(message)
+    return pd.Series(assign_bins(cohort["time_days"].to_numpy(float), edges), index=cohort.index).astype(str)
+
+
+def draw_support(
+    units: pd.DataFrame,
+    groups: pd.Series,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    replacement: bool,
+) -> pd.DataFrame:
+    """k units per group for k-shot learning.
+
+    Distinct patients, k capped by the smallest group (a warning says so; ``k_real`` holds the number), one
+    unit each. With ``replacement`` (published): k draws per group with replacement, cut to patients, all of
+    whose units join. Returns columns group, patient, unit, k_real.
+    """
+    names = sorted(set(groups))
+    members = {name: units[groups == name] for name in names}
+    available = min(frame["patient"].nunique() for frame in members.values())
+    k_real = k if replacement else min(k, available)
+    if k_real < k:
+        logger.warning("k-shot: the smallest group has %d patients, so k is %d instead of %d", available, k_real, k)
+    rows = []
+    for name in names:
+        frame = members[name]
+        if replacement:
+            drawn = rng.choice(frame["patient"].to_numpy(), size=k, replace=True)
+            chosen = frame[frame["patient"].isin(set(drawn))]
+        else:
+            patients = rng.permutation(np.array(sorted(set(frame["patient"]))))[:k_real]
+            chosen = frame[frame["patient"].isin(set(patients))].drop_duplicates("patient")
+        rows.append(chosen.assign(group=name, k_real=k_real)[["group", "patient", "unit", "k_real"]])
+    return pd.concat(rows, ignore_index=True)
+
+
+def training_edges(cohort: pd.DataFrame, fold: Fold, bins: int, scope: str) -> np.ndarray:
+    """Survival bins from the fold's training patients (``fold``) or from everybody (``cohort``, published)."""
+    frame = cohort[has_outcome(cohort)]
+    if scope == "fold":
+        frame = frame[frame["patient"].isin(fold.train)]
+    return survival_bin_edges(frame["time_days"].to_numpy(float), frame["event"].to_numpy(float) == 1, bins)
+
+
+def survival_bin_ends(edges: np.ndarray, train_times: np.ndarray) -> np.ndarray:
+    """Days [bin] at which the bins of ``edges`` end: the last, open one at the longest of ``train_times``.
+
+    These are the times [patient] of all of the fold's training patients, also where a method is fitted on a k-shot set
+    of them: the time axis of a curve is the fold's, whoever was fitted on.
+    """
+    return np.append(edges[1:-1], train_times.max())
+
+
+def training_units(units: pd.DataFrame, fold: Fold, task: str) -> pd.DataFrame:
+    """Units of the fold's training patients that can take part in ``task``."""
+    return units[units["patient"].isin(fold.train) & eligible(units, task)]
+
+
+def evaluation_units(units: pd.DataFrame, fold: Fold, task: str) -> pd.DataFrame:
+    """Units of the fold's evaluation patients that can take part in ``task``."""
+    return units[units["patient"].isin(fold.val) & eligible(units, task)]
+
+
+def lose_last_batch(units: pd.DataFrame, groups: Mapping[str, int], batch_size: int) -> pd.DataFrame:
+    """The published loss at evaluation: units in class order, the last incomplete batch dropped.
+
+    ``groups`` gives each unit's place in the class order. With fewer units than a batch nothing would be
+    left; then all are kept.
+    """
+    order = units.assign(_order=[groups[unit] for unit in units["unit"]]).sort_values("_order", kind="stable")
+    kept = len(order) - len(order) % batch_size
+    return (order if kept == 0 else order.iloc[:kept]).drop(columns="_order")
+
+
+PUBLISHED_SELECTION_SHARE = 0.8
+"""Share of all labelled patients whose labels chose the published genes, whatever the fold."""
+
+
+def selection_patients(cohort: pd.DataFrame, fold: Fold, scope: str, seed: int) -> list[str]:
+    """Patients whose labels may choose genes: the fold's training patients (``fold``), or the published way.
+
+    ``cohort``: an unstratified random 80% of all labelled patients, the same for every fold.
+    """
+    if scope == "fold":
+        return sorted(set(fold.train))
+    labelled = sorted(cohort.loc[has_label(cohort), "patient"])
+    drawn = np.random.default_rng(seed).permutation(len(labelled))
+    return sorted(labelled[i] for i in drawn[: round(PUBLISHED_SELECTION_SHARE * len(labelled))])

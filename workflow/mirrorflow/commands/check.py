@@ -1,0 +1,159 @@
+"""``mirrorflow check``: a config and the sheets it names, before anything is computed."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
+from mirrorflow.config.resolve import resolve
+from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.steps.cohort.cohorts import clinical_sheet, matrices
+from mirrorflow.steps.expression.convert_expression import patients_in
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
+from mirrorflow.store.tables import read_folds
+
+
+def check_config(paths: Sequence[Path]) -> int:
+    """Print what fits and what does not; returns 1 when anything does not.
+
+    Raises MirrorflowError when the config itself is not valid.
+    """
+    config = read_config(paths)
+    problems = 0
+    for name, entry in config["cohorts"].items():
+        if entry["simulated"]:
+            sys.stdout.write(f"{name}: simulated, nothing to check\n")
+            continue
+        for line in cohort_lines(config, entry):
+            problems += line.startswith("PROBLEM")
+            sys.stdout.write(f"{name}: {line}\n")
+    sys.stdout.write(f"{named(paths)}: {problems} problems\n")
+    return int(problems > 0)
+
+
+def named(paths: Sequence[Path]) -> str:
+    """The files of a config, for messages."""
+    return " + ".join(map(str, paths))
+
+
+def read_config(paths: Sequence[Path]) -> dict[str, Any]:
+    """The resolved config of files that stand on top of each other, as Snakemake takes them. Raises ConfigError."""
+    from snakemake.utils import update_config
+
+    config: dict[str, Any] = {}
+    for path in paths:
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            message = f"{path}: not readable as YAML: {error}"
+            raise ConfigError(message) from error
+        if not isinstance(raw, Mapping):
+            message = f"{path}: holds no keys; a config is a YAML mapping such as config/config.yaml"
+            raise ConfigError(message)
+        update_config(config, raw)
+    return resolve(config)
+
+
+def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    """What fits of a cohort, line by line; what does not begins with PROBLEM."""
+    sheet, rows = Path(entry["slides"]["sheet"]), []
+    if "gdc" in entry["slides"] and not sheet.exists():
+        yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
+        return
+    try:
+        rows = read_slide_sheet(sheet, entry["slides"]["columns"])
+        yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+    yield from _slide_lines(entry, rows)
+    patients: set[str] = set()
+    source = config["expression"]["sources"][entry["expression"]]
+    if pending := list(_pending(config, [*matrices(entry["clinical"]), *entry["clinical"].values(), *source.values()])):
+        yield from pending
+        yield "clinical data and expression are checked once they are there"
+        return
+    try:
+        clinical = clinical_sheet(entry["clinical"])
+        patients = set(clinical["patient"])
+        yield from _clinical_lines(clinical, entry)
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+    yield from _expression_lines(source, rows, patients)
+    yield from _split_lines(config, entry, patients)
+
+
+def _pending(config: Mapping[str, Any], values: Sequence[Any]) -> Iterator[str]:
+    """Data sets among the config's ``values`` that a run has yet to fetch."""
+    for name, dataset in config["downloads"].items():
+        if dataset["path"] in values and not Path(dataset["path"]).exists():
+            yield f"{name}: not there yet, a run fetches it from {dataset['url']}"
+
+
+def _slide_lines(entry: Mapping[str, Any], rows: list[SlideRow]) -> Iterator[str]:
+    for encoder in entry["encoders"]:
+        if encoder not in entry["features"] and "gdc" in entry["slides"]:
+            continue
+        if encoder in entry["features"]:
+            folder = Path(entry["features"][encoder])
+            missing = [row.slide_id for row in rows if not (folder / f"{row.slide_id}.h5").exists()]
+            what = f"feature files in {folder}"
+        else:
+            missing = [row.slide_id for row in rows if row.path is None or not row.path.exists()]
+            what = f"slide files (for {encoder})"
+        word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
+        yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
+
+
+def _clinical_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
+    labels = clinical.loc[clinical["label"] != "", "label"].value_counts()
+    followed = clinical["time_days"].notna() & clinical["event"].notna()
+    events = int(clinical.loc[followed, "event"].sum())
+    yield f"{len(clinical)} patients with clinical data; outcome known of {int(followed.sum())}, {events} events"
+    known = set(entry["classes"]) or set(labels.index)
+    yield "labels: " + (", ".join(f"{name} {count}" for name, count in labels.items()) or "none: subtyping is left out")
+    unknown = [name for name in entry["classes"] if name not in labels.index]
+    if unknown:
+        yield f"PROBLEM: classes names labels that nobody has: {', '.join(unknown)}"
+    ignored = [str(name) for name in labels.index if name not in known]
+    if ignored:
+        yield f"labels not in `classes` count as unlabelled: {', '.join(ignored)}"
+
+
+def _expression_lines(source: Mapping[str, Any], rows: list[SlideRow], patients: set[str]) -> Iterator[str]:
+    try:
+        names = set(patients_in(Path(source["matrix"]), source))
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+        return
+    shared = names & patients & {row.patient for row in rows}
+    word = "" if shared else "PROBLEM: "
+    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({len(names)} in {source['matrix']})"
+
+
+def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str]) -> Iterator[str]:
+    read = {name: protocol["splits"] for name, protocol in config["protocols"].items()}
+    for name in sorted({splits.removesuffix(REPAIRED) for splits in read.values()} - set(GENERATED_SPLITS)):
+        try:
+            folder = entry["splits"][name]
+            if pending := list(_pending(config, [folder])):
+                yield from pending
+                continue
+            folds = read_folds(folder, config["splits"]["folds"])
+        except MirrorflowError as error:
+            yield f"PROBLEM: {error}"
+            continue
+        listed = {patient for fold in folds for patient in (*fold.train, *fold.val)}
+        word = "" if listed & patients else "PROBLEM: "
+        known = f"{len(listed & patients)} of them known"
+        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {known}"
+        shared = [len(set(fold.train) & set(fold.val)) for fold in folds]
+        stopped = [key for key, splits in read.items() if splits == name and config["protocols"][key]["claims_honest"]]
+        if any(shared) and stopped and config["strict"]:
+            yield (
+                f"PROBLEM: splits {name}: {', '.join(map(str, shared))} patients are in train and val (by fold), so "
+                f"{', '.join(stopped)} would be withheld; {repair_hint(name)}"
+            )

@@ -1,0 +1,1 @@
+"""Everything a run will open, opened before it starts."""

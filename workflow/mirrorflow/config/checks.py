@@ -1,0 +1,79 @@
+"""What of a resolved config contradicts itself: references to what is not there, settings that cannot go together."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mirrorflow.config import adaptation as adaptations
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
+from mirrorflow.config.queries import selection_of, split_source, strange_keys
+from mirrorflow.errors import ConfigError
+
+
+def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
+    problems = list(_reference_problems(config, raw))
+    for name, entry in config["methods"].items():
+        problems += _pretrain_problems(f"methods.{name}", entry)
+        problems += _place_problems(config, name, entry)
+    for cohort, entry in config["cohorts"].items():
+        problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
+    problems += adaptations.problems(config, PRETRAINED_FAMILIES)
+    if problems:
+        raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _reference_problems(config: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
+    """A reference that ``raw`` names and that is not run; a run without the default one has no verdicts."""
+    named = raw.get("evaluation", {}).get("reference")
+    if named is not None and named not in config["methods"]:
+        yield f"evaluation.reference: {named!r} is no method of this run (there: {', '.join(config['methods'])})"
+
+
+def _pretrain_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    family = entry["family"]
+    for key in sorted(set(entry.get("pretrain", {})) & strange_keys(family)):
+        yield f"{where}.pretrain.{key}: no setting of {family}"
+
+
+def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Cohorts, encoders and genes that a method names for itself."""
+    encoders = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
+    encoders |= set(config["features"]["encoders"])
+    for key, known in (("cohorts", set(config["cohorts"])), ("encoders", encoders)):
+        if unknown := [one for one in entry.get(key, []) if one not in known]:
+            yield f"methods.{name}.{key}: {', '.join(unknown)}: the run has {', '.join(sorted(known))}"
+    if "selection" not in entry:
+        return
+    if entry.get("gene_sets", "random") != "random":
+        yield f"methods.{name}.selection: the genes are those of the method's gene_sets; set these instead"
+    selection = selection_of(config, name)
+    if selection["method"] in ("families", "pathways") and not selection["gene_sets"]:
+        yield f"methods.{name}.selection: {selection['method']} needs gene_sets, a CSV with one column a set"
+
+
+def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    if entry["expression"] not in config["expression"]["sources"]:
+        known = ", ".join(config["expression"]["sources"]) or "none"
+        yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
+    for encoder in entry["encoders"]:
+        if encoder not in entry["features"] and encoder not in config["features"]["encoders"]:
+            yield (
+                f"{where}.encoders: {encoder!r} is neither in features.encoders nor, for features made elsewhere, "
+                f"in {where}.features"
+            )
+    for name, protocol in config["protocols"].items():
+        splits = protocol["splits"]
+        if splits not in GENERATED_SPLITS and split_source(entry, splits) is None:
+            yield (
+                f"protocols.{name}.splits: {splits!r} is not one of {', '.join(GENERATED_SPLITS)} and {where}.splits "
+                f"names no folder for it (there: {', '.join(entry['splits']) or 'none'}; <name>{REPAIRED} takes the "
+                "folds of <name> with every patient kept once)"
+            )
+    for name in entry["splits"]:
+        if name.endswith(REPAIRED):
+            yield f"{where}.splits.{name}: {REPAIRED} at the end is for protocols, choose another name"
+    for encoder in entry["encoders"]:
+        patching = config["features"]["encoders"].get(encoder, {}).get("patching")
+        if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
+            yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"

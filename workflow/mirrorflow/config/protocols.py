@@ -1,0 +1,101 @@
+"""Protocols: the presets, how an entry of the config becomes one, and the model scope that several share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mirrorflow.errors import ConfigError
+
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
+    "honest": {
+        "unit": "patient",
+        "splits": "site_preserved",
+        "gene_selection": "fold",
+        "rna_scaling": "train",
+        "pretraining_epoch": "last",
+        "epoch": "last",
+        "survival_bins": "fold",
+        "few_shot_replacement": False,
+        "few_shot_genes": "none",
+        "probe_features": "frozen",
+        "evaluate_all": True,
+    },
+    "paper": {
+        "unit": "slide",
+        "splits": "published",
+        "gene_selection": "cohort",
+        "rna_scaling": "none",
+        "pretraining_epoch": "best_on_evaluation",
+        "epoch": "best_on_evaluation",
+        "survival_bins": "cohort",
+        "few_shot_replacement": True,
+        "few_shot_genes": "all",
+        "probe_features": "resampled_dropout",
+        "evaluate_all": False,
+    },
+}
+
+PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
+
+BASIS_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
+
+GENERATED_SPLITS = ("random", "site_preserved")
+
+REPAIRED = "-repaired"
+"""What a protocol's ``splits`` ends with where it takes a folder's folds with every patient kept once."""
+
+SEES_LABELS = ("rfe", "univariate_f")
+"""Values of ``expression.selection.method`` that look at labels."""
+
+
+def resolved_protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A protocol's entry on top of its preset. Raises ConfigError where it names none."""
+    keys = dict(keys or {})
+    preset = keys.pop("preset", name)
+    if preset not in PROTOCOL_PRESETS:
+        presets = ", ".join(sorted(PROTOCOL_PRESETS))
+        message = f"protocols.{name}: needs `preset:`, one of {presets} (it names none, and its own name is none)"
+        raise ConfigError(message)
+    claims_honest = keys.pop("claims_honest", preset.startswith("honest"))
+    return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
+
+
+HABIT = "habit--"
+"""What the names of protocols that differ from the base in one published habit begin with."""
+
+
+def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The protocols of the optimism table: the base with one key at a time as ``against`` has it."""
+    optimism, protocols = config["evaluation"]["optimism"], config["protocols"]
+    if not optimism:
+        return {}
+    for key in ("base", "against"):
+        if optimism[key] not in protocols:
+            message = f"evaluation.optimism.{key}: {optimism[key]!r} is no protocol; there are {', '.join(protocols)}"
+            raise ConfigError(message)
+    base, against = protocols[optimism["base"]], protocols[optimism["against"]]
+    keys = optimism["habits"] or [key for key in against if key not in ("preset", "claims_honest")]
+    unknown = [key for key in keys if key not in against]
+    if unknown:
+        message = f"evaluation.optimism.habits: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
+        raise ConfigError(message)
+    if strange := [name for name in optimism["methods"] if name not in config["methods"]]:
+        message = f"evaluation.optimism.methods: {', '.join(strange)}: the run has {', '.join(config['methods'])}"
+        raise ConfigError(message)
+    return {
+        f"{HABIT}{key}": {**base, key: against[key], "claims_honest": False}
+        for key in keys
+        if base[key] != against[key]
+    }
+
+
+def repair_hint(splits: str) -> str:
+    """How folds of a folder that share patients are mended, for messages."""
+    return f"`splits: {splits}{REPAIRED}` in the protocol takes the same folds with every patient kept once"
+
+
+def basis_of(protocol: Mapping[str, Any]) -> str:
+    """Name of what protocols may share: unit, splits, gene selection and scaling decide the models, and so does
+    ``-best`` behind them: pretrained ones are then those of the epoch that is best on evaluation patients.
+    """
+    name = "-".join(str(protocol[key]) for key in BASIS_KEYS)
+    return f"{name}-best" if protocol["pretraining_epoch"] == "best_on_evaluation" else name

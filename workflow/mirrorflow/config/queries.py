@@ -1,0 +1,126 @@
+"""Questions to a resolved config: the encoders, genes, models and settings of a method, a protocol, a cohort."""
+
+import functools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.protocols import HABIT, REPAIRED, SEES_LABELS, basis_of
+from mirrorflow.config.schema import load_schema
+
+
+def strange_keys(family: str) -> set[str]:
+    """Keys of the section `pretrain` that the schema marks as another family's."""
+    return {key for key, owner in _owners_of_keys().items() if owner != family}
+
+
+@functools.cache
+def _owners_of_keys() -> dict[str, str]:
+    keys = load_schema()["$defs"]["pretrain"]["properties"]
+    return {key: child["x-family"] for key, child in keys.items() if "x-family" in child}
+
+
+def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
+    """Folder of split files that a protocol's ``splits`` reads on a cohort, None where its folds are drawn here.
+
+    ``published-repaired`` reads those of ``published``: make_splits mends them.
+    """
+    return cohort["splits"].get(splits.removesuffix(REPAIRED))
+
+
+def merged_selection(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A gene selection with a method's own keys on top, those of ``rfe`` one by one."""
+    merged = {**base, **own}
+    return merged | {"rfe": {**base["rfe"], **own["rfe"]}} if "rfe" in own else merged
+
+
+def selection_of(config: Mapping[str, Any], method: str | None = None) -> dict[str, Any]:
+    """What chooses the genes of a method: ``expression.selection`` with the method's own keys on top."""
+    own = config["methods"][method].get("selection", {}) if method else {}
+    return merged_selection(config["expression"]["selection"], own)
+
+
+def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
+    """``<method>/`` where a method has a gene selection of its own, else nothing: where its genes lie in ``genes/``."""
+    return f"{method}/" if method and "selection" in config["methods"][method] else ""
+
+
+def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
+    """The k-shot settings of the protocol ``name``; none for a habit's, whose table is of all data."""
+    return [] if name.startswith(HABIT) else config["evaluation"]["shots"]
+
+
+def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a habit's."""
+    chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(HABIT) else []
+    return [method for method in config["methods"] if not chosen or method in chosen]
+
+
+def few_shot_prefix(config: Mapping[str, Any], name: str, method: str | None = None) -> str:
+    """``few-shot-`` where the k-shot settings of a protocol (and method) have genes of their own, else nothing.
+
+    It stands before the names of their files: ``genes/few-shot-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    labelled = selection_of(config, method)["method"] in SEES_LABELS
+    own = config["protocols"][name]["few_shot_genes"] == "none" and labelled and shots_of(config, name)
+    return "few-shot-" if own else ""
+
+
+def inner_prefixes(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    """``inner0-``, ``inner1-``, ...: what the files of a protocol's inner folds begin with, none without ``nested``.
+
+    They stand beside those of the fold: ``genes/inner0-fold<k>.tsv`` beside ``genes/fold<k>.tsv``.
+    """
+    count = config["splits"]["inner_folds"] if protocol["epoch"] == "nested" else 0
+    return [f"inner{number}-" for number in range(count)]
+
+
+def has_epochs(method: Mapping[str, Any]) -> bool:
+    """Whether a protocol's ``epoch`` concerns a method: a probe on pretrained vectors, or a network with labels."""
+    return method["family"] in PRETRAINED_FAMILIES or "train" in method
+
+
+def prefixes_of(config: Mapping[str, Any], name: str, method: str) -> list[str]:
+    """What the names of a method's genes and models begin with under the protocol ``name``: the folds', k-shot
+    settings', inner folds'.
+    """
+    inner = inner_prefixes(config, config["protocols"][name]) if has_epochs(config["methods"][method]) else []
+    return list(dict.fromkeys(["", few_shot_prefix(config, name, method), *inner]))
+
+
+def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str]:
+    """Encoders a method is run with on a cohort; ``none`` for methods without slides, nothing where it is not run."""
+    entry = config["methods"][method]
+    if cohort not in entry.get("cohorts", config["cohorts"]):
+        return []
+    own = config["cohorts"][cohort]["encoders"]
+    return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
+
+
+def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
+    """How many models of each pretrained method a run makes, those of k-shot settings and inner folds among them."""
+    models = {
+        (method, basis_of(protocol), cohort, encoder, prefix)
+        for name, protocol in config["protocols"].items()
+        for method in methods_under(config, name)
+        if config["methods"][method]["family"] in PRETRAINED_FAMILIES
+        for cohort in config["cohorts"]
+        for encoder in encoders_of(config, cohort, method)
+        for prefix in prefixes_of(config, name, method)
+    }
+    counts = Counter(method for method, *_ in models)
+    each = len(config["seeds"]) * config["splits"]["folds"]
+    return {method: count * each for method, count in counts.items()}
+
+
+def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top, as far as its
+    family knows them; none for a method that is not pretrained.
+    """
+    entry = config["methods"][method]
+    if entry["family"] not in PRETRAINED_FAMILIES:
+        return {}
+    strange = strange_keys(entry["family"])
+    both = {**config["pretrain"], **entry.get("pretrain", {})}
+    return {key: value for key, value in both.items() if key not in strange}

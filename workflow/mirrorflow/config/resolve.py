@@ -1,0 +1,71 @@
+"""The config: validated against its schema, defaults filled in, protocols and methods spelled out.
+
+Free of torch and pandas: every Snakemake process, on a cluster every job, parses it again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mirrorflow.config import adaptation as adaptations
+from mirrorflow.config.checks import check_references
+from mirrorflow.config.datasets import with_downloads
+from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.protocols import HABIT, habit_protocols, resolved_protocol
+from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
+from mirrorflow.errors import ConfigError
+
+
+def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` validated, with every default filled in and protocols and methods spelled out.
+
+    Raises ConfigError that names each wrong key, its value and what is allowed.
+    """
+    schema = load_schema()
+    problems = list(dict.fromkeys(describe(error) for error in schema_errors(schema, raw)))
+    if problems:
+        message = "the config does not fit its schema:\n" + "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(message)
+    config = fill_defaults(schema, raw)
+    config = _fill_placeholders(config, {"store": config["store"]})
+    config = with_downloads(config)
+    config["protocols"] = {name: resolved_protocol(name, keys) for name, keys in config["protocols"].items()}
+    config["protocols"] |= habit_protocols(config)
+    config["methods"] = {name: method_of(name).resolved(name, entry or {}) for name, entry in config["methods"].items()}
+    _name_gdc_sheets(config)
+    _fill_gene_sets(config)
+    config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, HABIT)
+    check_references(config, raw)
+    return config
+
+
+def _fill_placeholders(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill_placeholders(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_placeholders(item, names) for item in value]
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace("{" + name + "}", text)
+    return value
+
+
+def _fill_gene_sets(config: Mapping[str, Any]) -> None:
+    """Gene sets of the methods that need them: their own file, else that of the gene selection; none is an error."""
+    for name, method in config["methods"].items():
+        if "gene_sets" not in method:
+            continue
+        method["gene_sets"] = method["gene_sets"] or config["expression"]["selection"]["gene_sets"]
+        if method["gene_sets"] is None:
+            message = (
+                f"methods.{name}.gene_sets: pathways are needed: a CSV with one column a set, its name on top and "
+                "symbols below (as MSigDB's Hallmarks), here or under expression.selection.gene_sets; `random` takes "
+                "random groups of the selected genes instead"
+            )
+            raise ConfigError(message)
+
+
+def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
+    """Where the sheet of slides that GDC lists is written; from there on it is a sheet like any other."""
+    for cohort, entry in config["cohorts"].items():
+        if "gdc" in entry["slides"]:
+            entry["slides"]["sheet"] = f"{config['store']}/gdc/{cohort}/slides.tsv"

@@ -1,0 +1,1 @@
+"""A method meets a fold: its inputs, its training, its predictions."""

@@ -1,0 +1,1 @@
+"""What methods see of a fold: bags, vectors, expression, clinical columns."""

@@ -1,0 +1,219 @@
+"""Inputs of the supervised methods: a fold's bags and, where a method sees it, scaled expression by gene or pathway."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.errors import InputError
+from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
+from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
+from mirrorflow.store.bags import FeatureBags
+from mirrorflow.store.digest import digest, file_digest, patients_digest
+from mirrorflow.store.expression import read_names
+from mirrorflow.store.gene_lists import read_list
+from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.training.bags import SomeBags, patch_moments
+from mirrorflow.training.supervised import Units
+
+logger = logging.getLogger("mirrorflow.predict")
+
+PATCH_SCALER = "patch scaler"
+
+RANDOM_SETS = "random"
+RANDOM_SET_COUNT = 50
+"""As many as there are Hallmark pathways."""
+
+GeneSets = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class FoldBags:
+    """What a supervised method sees of one question."""
+
+    train: Units
+    evaluation: Units
+    patch_dim: int
+    moments: tuple[np.ndarray, np.ndarray] | None
+    """Mean and deviation [feature] of the training patients' patches; None: features as they are."""
+    gene_sets: GeneSets
+    fitted: Mapping[str, str] = field(default_factory=dict)
+    """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
+
+
+@dataclass(frozen=True)
+class PatchMoments:
+    """Mean and deviation [feature] of the patches of a fold's training patients, and whom they were taken from."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    fitted: Mapping[str, str]
+
+
+@dataclass
+class BaggedInputs:
+    """Bags of patches and scaled genes of the units, as ``inputs`` says.
+
+    Patches and genes are scaled by all units of ``fold.train``: scaling sees no label. With ``gene_sets`` the
+    genes are those of the sets, from the whole matrix (no label chose them), or the fold's selected genes in
+    random groups; else they are the fold's selected genes.
+    """
+
+    units: pd.DataFrame
+    inputs: Sequence[str]
+    index: str
+    expression: str
+    genes: Sequence[str]
+    rna_scaling: str
+    clip: float | None
+    feature_scaling: str
+    cache_gb: float
+    gene_sets: str | None = None
+    _bags: FeatureBags | None = None
+    _moments: dict[Fold, PatchMoments] = field(default_factory=dict)
+    """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
+    _expression: "SetGenes | None" = None
+
+    def with_genes(self, genes: Sequence[str]) -> "BaggedInputs":
+        """The same inputs with other genes; bags that are loaded are shared."""
+        self._all()
+        return replace(self, genes=genes, _expression=None)
+
+    def digest(self, fold_number: int) -> str:
+        """From the index of the features, the expression file's settings, the fold's genes, the gene sets."""
+        parts: dict[str, Any] = {"index": file_digest(self.index), "scaling": self.feature_scaling}
+        if "rna" in self.inputs:
+            parts["rna"] = self._rna().digest(fold_number)
+        return digest(parts)
+
+    def vectors(
+        self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
+    ) -> FoldBags:
+        """Bags and genes of the units. Raises InputError for a slide without a feature file."""
+        genes, sets = self._genes(fold, fold_number, seed, train, evaluation)
+        moments = self._scale(fold) if self.feature_scaling == "train" else None
+        return FoldBags(
+            train=Units(self._side(train), genes.train[0]),
+            evaluation=Units(self._side(evaluation), genes.evaluation[0]),
+            patch_dim=self._all()[0].shape[1],
+            moments=None if moments is None else (moments.mean, moments.deviation),
+            gene_sets=sets,
+            fitted={**genes.fitted, **(moments.fitted if moments else {})},
+        )
+
+    def _all(self) -> FeatureBags:
+        if self._bags is None:
+            paths = read_text_sheet(self.index).set_index("slide_id")["path"]
+            files = [[Path(paths[slide]) for slide in slides] for slides in self.units["slide_ids"]]
+            self._bags = FeatureBags(files, self.cache_gb, self.units["unit"].tolist())
+        return self._bags
+
+    def _side(self, units: pd.DataFrame) -> SomeBags:
+        row = {name: number for number, name in enumerate(self.units["unit"])}
+        return SomeBags(self._all(), [row[name] for name in units["unit"]])
+
+    def _scale(self, fold: Fold) -> PatchMoments:
+        if fold not in self._moments:
+            known = self.units[self.units["patient"].isin(fold.train)]
+            fitted = {PATCH_SCALER: patients_digest(known["patient"])}
+            self._moments = {fold: PatchMoments(*patch_moments(self._side(known)), fitted)}
+        return self._moments[fold]
+
+    def _rna(self) -> "SetGenes":
+        if self._expression is None:
+            self._expression = SetGenes(
+                units=self.units,
+                inputs=["rna"],
+                pooling="mean",
+                index=None,
+                expression=self.expression,
+                genes=self.genes,
+                rna_scaling=self.rna_scaling,
+                clip=self.clip,
+                gene_sets=self.gene_sets,
+            )
+        return self._expression
+
+    def _genes(
+        self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
+    ) -> tuple[FoldVectors, GeneSets]:
+        if "rna" not in self.inputs:
+            nothing = [np.zeros((1, len(part), 0), np.float32) for part in (train, evaluation)]
+            return FoldVectors(nothing[0], nothing[1]), ()
+        return self._rna().vectors(fold, fold_number, seed, train, evaluation), self._rna().sets(fold_number)
+
+
+@dataclass
+class SetGenes(PooledInputs):
+    """Scaled genes of gene sets: a CSV of sets, or ``random`` groups of the selected genes; None: no sets."""
+
+    gene_sets: str | None = None
+    _matched: dict[str, tuple[list[str], GeneSets]] = field(default_factory=dict)
+
+    def digest(self, fold_number: int) -> str:
+        """As :class:`PooledInputs`; with sets from a file that file instead of the selected genes."""
+        if self.gene_sets in (None, RANDOM_SETS):
+            return digest({"genes": super().digest(fold_number), "sets": self.gene_sets})
+        parts = {"expression": file_digest(f"{self.expression}.json"), "sets": file_digest(str(self.gene_sets))}
+        return digest(parts | {"scaling": [self.rna_scaling, self.clip]})
+
+    def gene_ids(self, fold_number: int) -> list[str]:
+        """Ids of the genes of the sets, or of the fold's manifest."""
+        if self.gene_sets in (None, RANDOM_SETS):
+            return super().gene_ids(fold_number)
+        return self._of_file()[0]
+
+    def sets(self, fold_number: int) -> GeneSets:
+        """Positions of each set's genes among :meth:`gene_ids`."""
+        if self.gene_sets is None:
+            return ()
+        if self.gene_sets == RANDOM_SETS:
+            return random_sets(len(self.gene_ids(fold_number)))
+        return self._of_file()[1]
+
+    def _of_file(self) -> tuple[list[str], GeneSets]:
+        path = str(self.gene_sets)
+        if path not in self._matched:
+            sets = parse_gene_sets(read_list(Path(path), "gene_sets"), where=path)
+            _, ids, symbols = read_names(str(self.expression))
+            self._matched[path] = match_sets(sets, ids, symbols, where=path)
+        return self._matched[path]
+
+
+def match_sets(
+    sets: Mapping[str, Sequence[str]], ids: Sequence[str], symbols: Sequence[str], where: str
+) -> tuple[list[str], GeneSets]:
+    """Ids of the matrix's rows that belong to any set, and each set's positions among them.
+
+    A gene stands in every set that names it, with all its transcripts; a set without any gene in the matrix is
+    left out (the log says how many). Raises InputError when none is left.
+    """
+    rows, unknown = genes_of_sets(sets, symbols)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(symbols[row], []).append(place)
+    found = [[place for symbol in members for place in places.get(symbol, [])] for members in sets.values()]
+    kept = tuple(tuple(dict.fromkeys(members)) for members in found if members)
+    if not kept:
+        message = f"{where}: none of its {len(sets)} sets has a gene in the expression matrix; are both symbols?"
+        raise InputError(message)
+    logger.info(
+        "%s: %d of %d sets have genes in the matrix (%d rows); %d of their symbols are not in it",
+        where,
+        len(kept),
+        len(sets),
+        len(rows),
+        len(unknown),
+    )
+    return [ids[row] for row in rows], kept
+
+
+def random_sets(genes: int, count: int = RANDOM_SET_COUNT) -> GeneSets:
+    """``genes`` dealt out to ``count`` groups at random (seeded): the stand-in for pathways, by setting only."""
+    order = np.random.default_rng(0).permutation(genes)
+    return tuple(tuple(map(int, group)) for group in np.array_split(order, min(count, genes)) if len(group))

@@ -1,0 +1,68 @@
+"""A supervised method's answer to one question: network built, trained, its epoch chosen, units predicted."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from mirrorflow.learners.inputs.bagged import FoldBags
+from mirrorflow.learners.pretrained import fold_seed
+from mirrorflow.learners.tasks import Question
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.task import EpochRule, Prediction, Reported
+from mirrorflow.training.supervised import SupervisedSettings, predict_units, train_supervised
+
+logger = logging.getLogger("mirrorflow.predict")
+
+OF_THE_LOSS = ("label_smoothing", "alpha")
+OF_THE_INPUTS = ("feature_scaling", "cache_gb")
+
+
+def train_and_predict(
+    inputs: FoldBags, question: Question, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
+) -> Prediction:
+    """Train the method's network on the question's training units and predict its evaluation units.
+
+    The last epoch is reported, or what ``rule`` says. An epoch is one of a schedule: epoch 7 of 20 has the same
+    learning rate (as a share of all steps) whether training goes on after it or not, and whether it is a part of the
+    training units that is passed over or all of them. So an epoch chosen on inner folds is the same point of the
+    same schedule when the whole fold is trained on, though it has more steps there.
+    """
+    train = dict(method["train"])
+    loss = {key: train.pop(key) for key in OF_THE_LOSS}
+    for key in OF_THE_INPUTS:
+        train.pop(key)
+    settings = SupervisedSettings(**train, seed=fold_seed(question.seed, question.fold))
+    settings = replace(settings, passes=settings.passes_for(rule.units or len(inputs.train)), min_steps=0)
+    network = _build(inputs, question, method, settings.seed)
+
+    def predict(epoch: int) -> Prediction:
+        logits = predict_units(network, inputs.evaluation, device=device)
+        return to_prediction(logits, question.train, epoch)
+
+    reported = Reported(rule, predict)
+    label = f"{method['family']} {question.task} fold {question.fold} {question.setting}"
+    loss_of = loss_on(question.train, **loss)
+    history = train_supervised(
+        network,
+        inputs.train,
+        loss_of,
+        settings,
+        label=label,
+        on_epoch=reported.hear,
+        stop_after=rule.stop_after,
+        device=device,
+    )
+    return reported.after(len(history))
+
+
+def _build(inputs: FoldBags, question: Question, method: Mapping[str, Any], seed: int) -> SupervisedNetwork:
+    outputs = len(question.classes) if question.edges is None else len(question.edges) - 1
+    sizes = Sizes(inputs.patch_dim, inputs.train.genes.shape[1], outputs, inputs.gene_sets)
+    network = build_network(method["family"], sizes, method["network"], seed)
+    if inputs.moments is not None:
+        network.scale_patches(*map(torch.from_numpy, inputs.moments))
+    return network

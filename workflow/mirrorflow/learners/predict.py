@@ -1,0 +1,211 @@
+"""Rules probe_mirror, fit_baseline and train_supervised: every fold, setting and seed.
+
+One job serves a method on a cohort; what is finished is known by the digest in each predictions file and
+kept. A method is a function of inputs and targets (:func:`~mirrorflow.learners.registry.predictor_of`); where
+its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representation`.
+"""
+
+import json
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.vectors import Representation
+from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
+from mirrorflow.learners.registry import predictor_of, score_on, version_of
+from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
+from mirrorflow.runtime.files import clear_leftovers, write_text
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store import predictions as stored
+from mirrorflow.store.digest import digest, file_digest, names_digest
+
+__all__ = ["Plan", "predict_method", "rows_of"]
+
+logger = logging.getLogger("mirrorflow.predict")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes).
+
+    inner: those of the inner folds on which the epoch is chosen, fitted on their training parts alone.
+    """
+
+    everybody: Representation
+    few_shot: Representation
+    inner: Sequence[Representation] = ()
+
+    def of(self, setting: str) -> Representation:
+        """The vectors that a setting uses."""
+        return self.everybody if setting == ALL_DATA else self.few_shot
+
+    def digests(self, fold: int) -> list[str]:
+        """What both are made from."""
+        return [self.everybody.digest(fold), self.few_shot.digest(fold)]
+
+
+def predict_method(
+    plan: Plan,
+    representation: Representation,
+    folder: str,
+    manifest: str,
+    label: str,
+    *,
+    few_shot: Representation | None = None,
+    inner: Sequence[Representation] = (),
+) -> None:
+    """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
+
+    few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels; inner: vectors of
+    the inner folds, where the protocol chooses the epoch on them.
+    What this cohort cannot answer (no label, no event, a support set without an event) is named in the
+    manifest with the reason, and the rest is still computed.
+    """
+    asked = Questioner(plan)
+    inputs = Inputs(representation, few_shot or representation, inner)
+    progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
+    written: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for task in plan.tasks:
+        clear_leftovers(Path(folder) / task)
+        for number in range(len(plan.splits)):
+            name = f"{task}/fold{number}.parquet"
+            key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
+            if key is not None:
+                written[name] = key
+            skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
+            progress.step()
+    for name, reason in skipped.items():
+        logger.warning("%s: %s is left out: %s", label, name, reason)
+    _remove_others(Path(folder), written)
+    write_text(manifest, json.dumps({"written": written, "skipped": skipped}, indent=1, sort_keys=True))
+
+
+def _predict_fold(
+    asked: Questioner, inputs: Inputs, task: str, number: int, path: Path
+) -> tuple[str | None, dict[str, str]]:
+    """Predict one task on one fold in all settings and seeds, unless it is done.
+
+    Returns the digest of what it was made from (None when nothing could be predicted) and, by setting, why
+    something was left out.
+    """
+    try:
+        questions = list(asked.questions(task, number))
+    except InputError as error:
+        return None, {"": str(error)}
+    key = digest(_ingredients(asked.plan, inputs, task, number))
+    notes = stored.stored_notes(path)
+    if notes.get("digest") != key:
+        rows, notes = _answers(asked, inputs, questions)
+        notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+        if not rows:
+            return None, notes["skipped"]
+        stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)
+    return key, notes["skipped"]
+
+
+def _answers(
+    asked: Questioner, inputs: Inputs, questions: Sequence[Question]
+) -> tuple[list[pd.DataFrame], dict[str, Any]]:
+    rows, settings, skipped = [], [], {}
+    for question in questions:
+        # Outside of the `try`: vectors that cannot be had stop the job.
+        vectors = inputs.of(question.setting).vectors(
+            asked.folds[question.fold],
+            question.fold,
+            question.seed,
+            question.train.units,
+            question.evaluation.units,
+        )
+        method, name = asked.plan.method, f"{question.setting}, seed {question.seed}"
+        try:
+            choice = _chosen_epoch(asked, inputs, question)
+        except NoEpochError as error:
+            skipped[name] = str(error)
+            continue
+        try:
+            prediction = predictor_of(method)(vectors, question, method, _epoch_rule(asked.plan, question, choice))
+        except InputError as error:
+            skipped[name] = str(error)
+            continue
+        rows.append(rows_of(question, prediction))
+        labels = asked.plan.gene_labels(question.setting, question.fold)
+        settings.append(_note(question, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
+        if choice is not None:
+            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(question.fold)}
+    return rows, {"settings": settings, "skipped": skipped}
+
+
+def _chosen_epoch(asked: Questioner, inputs: Inputs, question: Question) -> EpochChoice | None:
+    """The nested choice; k-shot settings have none, their support sets are too small to be split."""
+    if not asked.plan.nested or question.setting != ALL_DATA:
+        return None
+    return choose_epoch(asked, question, inputs.inner)
+
+
+def _epoch_rule(plan: Plan, question: Question, choice: EpochChoice | None) -> EpochRule:
+    if plan.protocol["epoch"] == "best_on_evaluation":
+        return EpochRule(scorer=score_on(question.evaluation))
+    return LAST if choice is None else EpochRule(stop_after=choice.epoch)
+
+
+def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
+    made_of = {
+        "version": version_of(plan.method),
+        "cohort": file_digest(plan.cohort),
+        "split": file_digest(plan.splits[number]),
+        "support": file_digest(plan.support) if plan.support else "",
+        "protocol": dict(plan.protocol),
+        "task": task,
+        "fold": number,
+        "shots": list(plan.shots),
+        "seeds": list(plan.seeds),
+        "bins": plan.bins,
+        "method": dict(plan.method),
+        "vectors": inputs.digests(number),
+        "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
+    }
+    if plan.nested:
+        vectors = [representation.digest(number) for representation in inputs.inner]
+        made_of["inner"] = list(zip(plan.inner_digests(number), vectors, strict=True))
+    return made_of
+
+
+def _remove_others(folder: Path, written: Collection[str]) -> None:
+    """Predictions of folds or tasks that this run no longer has."""
+    for path in folder.glob("*/fold*.parquet"):
+        if path.relative_to(folder).as_posix() not in written:
+            path.unlink()
+
+
+def rows_of(question: Question, prediction: Prediction) -> pd.DataFrame:
+    """Rows of a predictions file: the evaluation units of a question as a method predicts them."""
+    units = question.evaluation.units
+    if isinstance(prediction, SubtypePrediction):
+        rows = stored.subtype_rows(units, prediction.probabilities, question.classes)
+    else:
+        rows = stored.survival_rows(units, prediction.risk, prediction.survival)
+    rows.insert(0, "setting", question.setting)
+    rows.insert(1, "seed", question.seed)
+    rows.insert(2, "fold", question.fold)
+    return rows
+
+
+def _note(question: Question, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "setting": question.setting,
+        "seed": question.seed,
+        "train_units": len(question.train),
+        "train_patients": int(question.train.units["patient"].nunique()),
+        "trained_on": names_digest(question.train.units["unit"]),
+        "k_real": question.k_real,
+        "epoch": prediction.epoch,
+        "bin_edges_days": None if question.edges is None else [float(edge) for edge in question.edges[:-1]],
+        "lost_units": question.lost,
+    }

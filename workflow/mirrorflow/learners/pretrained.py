@@ -1,0 +1,232 @@
+"""Pretrain a self-supervised method on one fold: load, train, save; kept when done, resumed when not."""
+
+import dataclasses
+import difflib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mirrorflow.config import versions
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.learners.inputs.paired import PairedUnits, load_paired
+from mirrorflow.models.families import build_network, family_of
+from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.processes import Call, run_spread
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.training.best_epoch import Watched
+from mirrorflow.training.compute import ComputeSettings
+from mirrorflow.training.embedding import EmbedSettings, embed
+from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
+from mirrorflow.training.retrieval import retrieval_report
+from mirrorflow.training.world import World, torchruns_world
+
+logger = logging.getLogger("mirrorflow.pretraining")
+
+RETRIEVAL = "retrieval.json"
+
+
+def pretrain_fold(
+    units: pd.DataFrame,
+    features_index: Path,
+    expression: Path,
+    genes_manifest: Path,
+    train_units: Sequence[str],
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    family: str = "mirror",
+    seed: int,
+    fold: int,
+    rna_scaling: str,
+    rna_clip: float | None,
+    threads: int,
+    device: str = "auto",
+    compute: Mapping[str, Any] | None = None,
+    chosen_on: Sequence[str] = (),
+) -> None:
+    """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
+
+    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of the ``family``'s settings
+    and of :class:`PretrainSettings` by name, ``compute`` those of :class:`ComputeSettings`, which no file depends
+    on. A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
+    epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
+    ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
+    nothing is chosen by it). chosen_on: units whose loss chooses the epoch that is kept (the published habit);
+    none: the last epoch is.
+
+    Raises ConfigError for unknown or impossible settings, SettingsMismatchError for a checkpoint of other
+    settings, InputError for units without slides or features that do not fit.
+    """
+    torch.set_num_threads(threads)
+    paired = load_paired(units, features_index, expression, genes_manifest)
+    train, held_out = split_rows(paired.names, train_units)
+    watched = split_rows(paired.names, chosen_on)[0]
+    model_settings, training = split_settings(
+        settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
+    )
+    made_with = {
+        "version": versions.PRETRAIN,
+        "seed": seed,
+        "fold": fold,
+        "model": dataclasses.asdict(model_settings),
+        "training": dataclasses.asdict(training),
+        "data": paired.only(train).digests() | {"rna_scaling": rna_scaling, "rna_clip": rna_clip},
+    }
+    if family != "mirror":  # models of MIRROR are older than the key: they are kept
+        made_with["family"] = family
+    if watched:
+        made_with["epoch_chosen_on"] = paired.only(watched).digests()
+    if model_is_finished(folder, made_with):
+        logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
+        return
+    layout = ComputeSettings(**(compute or {}))
+    if layout.devices > 1 and "WORLD_SIZE" not in os.environ:
+        positional = (units, features_index, expression, genes_manifest, train_units, folder, settings)
+        keywords = {
+            "family": family, "seed": seed, "fold": fold, "rna_scaling": rna_scaling, "rna_clip": rna_clip,
+            "threads": max(1, threads // layout.devices), "device": device, "compute": compute,
+            "chosen_on": chosen_on,
+        }  # fmt: skip
+        run_spread(Call(pretrain_fold, positional, keywords, f"fold {fold}"), layout.devices)
+        return
+    scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
+    genes = scaler.transform(paired.expression)
+    model = build_network(family, model_settings, training.seed)
+    with torchruns_world(device) as (world, own):
+        watch = _watched(paired.only(watched), genes[watched]) if watched else None
+        history = _train(
+            model, paired.only(train), genes[train], training, layout, world, own, folder, made_with, watch
+        )
+    if world.rank == 0:
+        _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, own)
+        save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
+
+
+def _train(
+    model: PairedNetwork,
+    units: PairedUnits,
+    genes: np.ndarray,
+    training: PretrainSettings,
+    layout: ComputeSettings,
+    world: World,
+    device: str,
+    folder: Path,
+    made_with: Mapping[str, Any],
+    watched: Watched | None,
+) -> list[dict[str, float]]:
+    state = load_checkpoint(folder, made_with)
+    return pretrain(
+        model,
+        units.bags(layout.cache_gb),
+        genes,
+        training,
+        patients=_numbered(units.patients),
+        watched=watched,
+        resume_from=state,
+        on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
+        device=device,
+        compute=layout,
+        world=world,
+    )
+
+
+def _watched(units: PairedUnits, genes: np.ndarray) -> Watched:
+    return Watched(units.bags(0), genes, _numbered(units.patients))
+
+
+def _numbered(patients: Sequence[str]) -> np.ndarray:
+    return pd.factorize(np.array(patients))[0]
+
+
+def split_settings(
+    settings: Mapping[str, Any], family: str, *, patch_dim: int, gene_count: int, seed: int
+) -> tuple[Any, PretrainSettings]:
+    """Share out flat settings by the names of the fields; ``tokens`` goes to both.
+
+    Raises ConfigError naming a key that neither knows, with the closest one that exists.
+    """
+    ours = {"patch_dim", "gene_count", "seed"}
+    of_model = {field.name for field in dataclasses.fields(family_of(family).settings)} - ours
+    of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
+    known = of_model | of_training
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1) or [", ".join(sorted(known))]
+            message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
+            raise ConfigError(message)
+    return (
+        family_of(family).settings(
+            patch_dim=patch_dim,
+            gene_count=gene_count,
+            **{key: value for key, value in settings.items() if key in of_model},
+        ),
+        PretrainSettings(seed=seed, **{key: value for key, value in settings.items() if key in of_training}),
+    )
+
+
+def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Rows of the training units, and of the others. Raises InputError for a training unit that is not there."""
+    missing = sorted(set(train_units) - set(names))
+    if missing:
+        message = f"{len(missing)} training units are not in the cohort, e.g. {missing[0]}; check the split file"
+        raise InputError(message)
+    wanted = set(train_units)
+    train = [row for row, name in enumerate(names) if name in wanted]
+    return train, [row for row, name in enumerate(names) if name not in wanted]
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """A seed of its own for each fold of a run."""
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:
+    label = f"pretrain fold {made_with['fold']}"
+    progress = Progress(label, epochs, "epochs", kept=0 if state is None else state.epoch)
+
+    def report(state: TrainingState, row: Mapping[str, float]) -> None:
+        if state.epoch < epochs:
+            save_checkpoint(folder, state, made_with)
+        progress.step(
+            note=f"loss {row['total']:.3f}, {row['samples_per_second']:.1f} samples/s, "
+            f"peak {row['peak_memory_mb'] / 1000:.1f} GB"
+        )
+
+    return report
+
+
+def _check_retrieval(
+    folder: Path,
+    model: PairedNetwork,
+    held_out: PairedUnits,
+    genes: np.ndarray,
+    training: PretrainSettings,
+    device: str,
+) -> None:
+    if len(held_out.names) < 2 or np.isnan(model.tau()):
+        return
+    settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=training.batch_size)
+    bags = held_out.bags(0)
+    embeddings = embed(model, bags, genes, held_out.names, settings, seed=training.seed, device=device)
+    model.cpu()
+    with torch.inference_mode():
+        slide, rna = model.align(torch.from_numpy(embeddings.slide[0]), torch.from_numpy(embeddings.rna[0]))
+    report = retrieval_report(slide.numpy(), rna.numpy(), held_out.patients)
+    logger.info(
+        "%s: slide -> RNA recall@1 %.3f on %d units left out (chance %.3f)",
+        folder,
+        report["slide_to_rna_recall@1"],
+        len(held_out.names),
+        report["chance_recall@1"],
+    )
+    write_text(folder / RETRIEVAL, json.dumps(report, indent=2) + "\n")

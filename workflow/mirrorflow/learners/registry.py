@@ -1,0 +1,90 @@
+"""Methods as functions of what they see and of a question, found by family (config/methods.yaml)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mirrorflow.config import versions
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.modules import part_of
+from mirrorflow.learners.inputs.vectors import FoldVectors
+from mirrorflow.learners.tasks import Question
+from mirrorflow.metrics import accuracy, c_index, confusion
+from mirrorflow.probes.task import Asked, EpochRule, Prediction, Scorer, SubtypePrediction, Targets
+
+Predictor = Callable[[Any, Question, Mapping[str, Any], EpochRule], Prediction]
+"""Takes what the method's representation gives for a question (:class:`FoldVectors`, or bags)."""
+
+
+def measure_on(targets: Targets) -> Scorer:
+    """Accuracy or C-index on held-out units, by which an epoch is chosen; NaN where it is undefined."""
+    ones = np.ones((1, len(targets)))
+
+    def measure(prediction: Prediction) -> float:
+        if isinstance(prediction, SubtypePrediction):
+            return float(accuracy(confusion(prediction.probabilities, targets.classes, ones))[0])  # type: ignore[arg-type]
+        return float(c_index(prediction.risk, targets.time_days, targets.event, ones)[0])  # type: ignore[arg-type]
+
+    return measure
+
+
+def score_on(targets: Targets) -> Scorer:
+    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units."""
+    measure = measure_on(targets)
+
+    def score(prediction: Prediction) -> float:
+        value = measure(prediction)
+        return -np.inf if np.isnan(value) else value
+
+    return score
+
+
+def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+    """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
+
+    settings = HeadSettings.of_probe(method["probe"], question.task, question.seed)
+    outputs = method["probe"]["survival_bins"] if question.task == "survival" else len(question.classes)
+    return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, rule)
+
+
+def _classical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
+    """The family's module in :mod:`mirrorflow.probes`; of the evaluation units it is given their vectors alone."""
+    asked = Asked(len(question.classes), question.bin_ends)
+    predict = part_of("probes", method["family"], "predict")
+    return predict(vectors.train[0], vectors.evaluation[0], question.train, asked, method)
+
+
+def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+    """A network trained on bags. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.learners.network import train_and_predict
+
+    return train_and_predict(inputs, question, method, rule)
+
+
+def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+    """Another cohort's encoders, adapted. Torch is imported here, so that the other methods do without it."""
+    from mirrorflow.learners.adapted import adapt_and_predict
+
+    return adapt_and_predict(inputs, question, method, rule)
+
+
+def predictor_of(method: Mapping[str, Any]) -> Predictor:
+    """What fits and predicts a method: adaptation, the linear head of the pretrained ones, the training loop of the
+    supervised ones, or its family's own function.
+    """
+    if "adapt" in method:
+        return _adapted
+    if method["family"] in PRETRAINED_FAMILIES:
+        return _head
+    return _supervised if "train" in method else _classical
+
+
+def version_of(method: Mapping[str, Any]) -> int:
+    """Version of the algorithms that give a method's predictions."""
+    if "adapt" in method:
+        return versions.ADAPTATION
+    if "train" in method:
+        return versions.SUPERVISED
+    return versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES

@@ -1,0 +1,1 @@
+"""What Snakemake is told: paths, targets, inputs of rules. Free of torch."""

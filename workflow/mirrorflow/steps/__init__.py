@@ -1,0 +1,1 @@
+"""What a rule does, a module a rule: read, call the science, write."""

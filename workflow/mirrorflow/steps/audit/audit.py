@@ -1,0 +1,189 @@
+"""Rule audit: what was really used under a protocol, held against what it claims."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.audit import findings as audit
+from mirrorflow.audit.records import Records, gather
+from mirrorflow.audit.source import Source, gather_source
+from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.learners.tasks import in_rows
+from mirrorflow.runtime.files import write_text
+from mirrorflow.steps.cohort.cohorts import MOVED
+from mirrorflow.store.genes import read_record
+from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
+
+
+def run_audit(
+    cohort: str,
+    splits: Sequence[str],
+    genes: Sequence[str],
+    manifests: Sequence[str],
+    stem: str,
+    *,
+    protocol: Mapping[str, Any],
+    shots: Sequence[int],
+    name: str,
+    scaled_upstream: bool,
+    support: str = "",
+    models: Sequence[str] = (),
+    few_shot_genes: Sequence[str] = (),
+    expression: str | None = None,
+    source: Source | None = None,
+    inner_splits: Sequence[str] = (),
+    inner_genes: Sequence[str] = (),
+    own_genes: Sequence[str] = (),
+    split_summary: str = "",
+    site_kind: str = "barcode",
+) -> list[audit.Finding]:
+    """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
+
+    genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
+    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
+    the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
+    few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
+    expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
+    inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
+    (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
+    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``.
+    """
+    frame, _ = read_cohort(cohort)
+    folds = [read_fold(path) for path in splits]
+    sites = dict(zip(frame["patient"], frame["site"].fillna(""), strict=True))
+    labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
+    findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels, site_kind=site_kind)
+    findings += audit.audit_site_codes(findings, site_kind, site_preserved=protocol["splits"] == "site_preserved")
+    chosen, of_shots, of_inner, own = (
+        [read_record(path) for path in paths] for paths in (genes, few_shot_genes, inner_genes, own_genes)
+    )
+    findings += audit.audit_genes(folds, chosen, shots, of_shots)
+    inner = in_rows(inner_splits, len(folds))
+    parts = [[read_fold(path) for path in paths] for paths in inner]
+    findings += audit.audit_inner(folds, parts, in_rows(of_inner, len(folds)))
+    findings += audit.audit_transductive(
+        scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
+    )
+    every_gene = [*genes, *few_shot_genes, *inner_genes, *own_genes]
+    records = Records(every_gene, support, models, manifests, inner, own_genes)
+    found = gather(records, frame, folds, protocol)
+    findings += found.findings
+    if source is not None:
+        brought = gather_source(source, folds, protocol["unit"])
+        findings += brought.findings
+        found.seen += brought.seen
+    moved = _moved(split_summary)
+    record = {
+        "protocol": name,
+        "cohort": Path(stem).name if source else Path(cohort).stem,
+        "claims_honest": protocol["claims_honest"],
+        "keys": dict(protocol),
+        "seen": [asdict(line) for line in found.seen],
+        "repaired": moved,
+        "gene_labels": {"all": _label_counts(chosen), "k-shot": _label_counts(of_shots or chosen) if shots else []},
+        "findings": audit.to_records(findings),
+        "leaks": len(audit.leaks(findings)),
+    }
+    record["remarks"] = [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
+    write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
+    write_text(f"{stem}.md", to_markdown(record, findings))
+    return findings
+
+
+def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
+    """Whether the numbers of an audited protocol are kept out of every table: an honest claim, a leak, ``strict``."""
+    leaking = any(finding["level"] == audit.LEAK for finding in record["findings"])
+    return strict and bool(record["claims_honest"]) and leaking
+
+
+def stop_if_dishonest(record: str, *, strict: bool) -> None:
+    """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
+    audited = json.loads(Path(record).read_text())
+    leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
+    if is_withheld(audited, strict=strict):
+        said = "\n".join(f"  {_where(finding)}{finding.text}" for finding in leaks)
+        message = (
+            f"{record}: {audited['protocol']} on {audited['cohort']} claims to be honest and has {len(leaks)} leaks:\n"
+            f"{said}\nMend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
+            "`strict: false`."
+        )
+        raise MirrorflowError(message)
+
+
+def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) -> str:
+    """The audit as a page for people."""
+    claim = "claims to be honest" if record["claims_honest"] else "does not claim to be honest"
+    lines = [
+        f"# Audit of {record['protocol']} on {record['cohort']}",
+        "",
+        f"The protocol {claim}; {record['leaks']} leaks, {len(findings) - record['leaks']} warnings.",
+        "",
+        *[f"- {key}: {value}" for key, value in sorted(record["keys"].items())],
+        "",
+        *[line for remark in record.get("remarks", ()) for line in (remark, "")],
+    ]
+    if findings:
+        lines += ["| level | where | finding | examples |", "| --- | --- | --- | --- |"]
+        lines += [f"| {f.level} | {_where(f).rstrip(': ')} | {f.text} | {', '.join(f.examples)} |" for f in findings]
+    else:
+        lines.append("Nothing found.")
+    if record.get("seen"):
+        lines += ["", "Who was really seen, by the records:", ""]
+        lines += ["| what | fold | patients | of them evaluated | by |", "| --- | --- | --- | --- | --- |"]
+        lines += [_seen_line(line) for line in record["seen"]]
+    return "\n".join(lines) + "\n"
+
+
+def _remarks(record: Mapping[str, Any]) -> Iterator[str]:
+    """Sentences that stand on the page whatever was found: repaired folds, labels that chose genes, the mend."""
+    if record["repaired"]:
+        by_fold = ", ".join(map(str, record["repaired"]))
+        total = sum(record["repaired"])
+        yield f"Folds repaired, every patient is kept once: {total} patients moved (by fold: {by_fold})."
+    if mend := _mend(record):
+        yield f"Patients are shared between parts of a fold{mend}."
+    for setting, counts in record["gene_labels"].items():
+        if counts:
+            yield f"Labels that chose the genes of setting {setting}, by fold: {', '.join(map(str, counts))}."
+
+
+def _mend(record: Mapping[str, Any]) -> str:
+    """How folds that share patients are mended; nothing where none does."""
+    if not any(finding["kind"] == "patients_in_both" for finding in record["findings"]):
+        return ""
+    splits = record.get("keys", {}).get("splits", "")
+    if not splits or splits in GENERATED_SPLITS or splits.endswith(REPAIRED):
+        return ""
+    command = "`mirrorflow audit --splits FOLDER --repair OUT` writes them"
+    return f" ({repair_hint(splits)}; {command})"
+
+
+def _moved(summary: str) -> list[int]:
+    """Patients of each fold whom a repair moved; empty where folds are as they were given or drawn."""
+    if not summary:
+        return []
+    sheet = read_text_sheet(summary)
+    return [int(count) for count in sheet[MOVED]] if MOVED in sheet else []
+
+
+def _seen_line(line: Mapping[str, Any]) -> str:
+    counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
+    return f"| {line['what']} | {line['fold']} | {counts[0]} | {counts[1]} | {line['detail']} |"
+
+
+def _where(finding: audit.Finding) -> str:
+    return "all folds: " if finding.fold is None else f"fold {finding.fold}: "
+
+
+def _like_z_scores(record: str) -> float:
+    """Share of the genes that look standardised; 0 where the matrix was converted before this was counted."""
+    counts = json.loads(Path(record).read_text(encoding="utf-8"))["counts"]
+    return counts.get("genes_like_z_scores", 0) / max(counts["genes"], 1)
+
+
+def _label_counts(records: Sequence[audit.GeneRecord]) -> list[int]:
+    return [len(record["label_patients"]) for record in records]

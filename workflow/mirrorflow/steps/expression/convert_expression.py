@@ -1,0 +1,187 @@
+"""Any expression matrix to ``<store>/expression/<source>/<cohort>.parquet``, streamed."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.expression.identifiers import SymbolMap, read_probemap
+from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
+from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
+from mirrorflow.expression.samples import SampleChoice, choose_samples
+from mirrorflow.expression.scaling import looks_standardised
+from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.digest import canonical, digest, require_same_settings
+from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
+
+logger = logging.getLogger(__name__)
+
+ORIENTATIONS = ("genes_by_samples", "samples_by_genes")
+
+
+def convert_expression(
+    matrix: Path,
+    destination: Path,
+    settings: Mapping[str, Any],
+    *,
+    probemap: Path | None = None,
+    patients: Sequence[str] | None = None,
+) -> None:
+    """Write the expression of ``patients`` (all of the matrix when None) to ``destination``.
+
+    settings: ``orientation`` (genes_by_samples, samples_by_genes) and ``sample_ids`` (tcga, patient). A
+    destination made of the same matrix with the same settings is kept; one of other patients or of another
+    matrix is made again.
+    Raises InputError for what the matrix holds, SettingsMismatchError for a destination of other settings.
+    """
+    orientation = _orientation(settings)
+    made_with = _identity(matrix, settings, probemap, patients)
+    if _is_kept(destination, made_with):
+        logger.info("%s: kept, made of the same matrix with the same settings", destination)
+        if not Path(f"{destination}.json").exists():
+            write_sidecar(destination)
+    else:
+        symbols = SymbolMap(_read_probemap(probemap) if probemap else None)
+        with _opened(matrix, orientation, destination.parent) as source:
+            choice = choose_samples(
+                source.samples,
+                sample_ids=settings.get("sample_ids", "tcga"),
+                patients=patients,
+                where=str(matrix),
+            )
+            _write(source, choice, symbols, destination, made_with)
+        write_sidecar(destination)
+
+
+CONTENT = ("matrix", "matrix_sha256", "probemap_sha256", "patients")
+"""What a file was made of; where that is new the file is made again. Other settings stop the run."""
+
+
+def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
+    if not destination.exists():
+        return False
+    stored = json.loads(stored_settings(destination))
+    was, now = ({k: v for k, v in settings.items() if k not in CONTENT} for settings in (stored, made_with))
+    require_same_settings(str(destination), canonical(was), now)
+    changed = [key for key in CONTENT if stored.get(key) != made_with.get(key)]
+    if changed:
+        logger.info("%s: made again, other %s", destination, ", ".join(changed))
+    return not changed
+
+
+def _orientation(settings: Mapping[str, Any]) -> str:
+    orientation = settings.get("orientation", ORIENTATIONS[0])
+    if orientation not in ORIENTATIONS:
+        message = f"expression.orientation: {orientation!r} is not one of {', '.join(ORIENTATIONS)}"
+        raise ConfigError(message)
+    return orientation
+
+
+def _write(
+    source: Matrix,
+    choice: SampleChoice,
+    symbols: SymbolMap,
+    destination: Path,
+    made_with: Mapping[str, Any],
+) -> None:
+    seen: set[str] = set()
+    missing = like_z_scores = 0
+    with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
+        for ids, values in source.chunks(choice.positions):
+            _require_new(ids, seen, made_with["matrix"])
+            averaged = choice.average(values)
+            missing += int(np.isnan(averaged).sum())
+            like_z_scores += int(looks_standardised(averaged).sum())
+            writer.add(ids, symbols.symbols(ids), averaged)
+        if not seen:
+            message = f"{made_with['matrix']}: no genes below (or beside) the header"
+            raise InputError(message)
+        counts = choice.counts() | {
+            "genes": len(seen),
+            "genes_without_symbol": symbols.unmapped,
+            "values_missing": missing,
+            "genes_like_z_scores": like_z_scores,
+        }
+        writer.finish(made_with, counts)
+    logger.info("%s: %s", destination, counts)
+
+
+def _require_new(ids: Sequence[str], seen: set[str], where: str) -> None:
+    before = len(seen)
+    seen.update(ids)
+    if len(seen) - before < len(ids):
+        repeated = sorted({name for name in ids if ids.count(name) > 1}) or ["one of an earlier part"]
+        message = (
+            f"{where}: gene ids occur twice: {', '.join(repeated[:3])}; make them unique "
+            "(genes are told apart by id, several ids may share a symbol through the probe map)"
+        )
+        raise InputError(message)
+
+
+@contextmanager
+def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Matrix]:
+    """The matrix in whatever format it is; a scratch file on disk turns samples x genes around."""
+    turned = orientation == "samples_by_genes"
+    if _magic(matrix) == b"PAR1":
+        with pq.ParquetFile(matrix) as file:
+            table = ParquetTable(file, str(matrix))
+            yield ParquetSamplesByGenes(table) if turned else ParquetGenesBySamples(table)
+        return
+    text = TextTable(lambda: _stream(matrix), str(matrix))
+    if not turned:
+        yield GenesBySamples(text)
+        return
+    scratch_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=scratch_folder) as scratch:
+        yield SamplesByGenes(text, scratch)
+
+
+def _magic(path: Path) -> bytes:
+    if not path.exists():
+        message = f"{path}: no such file; give the expression matrix in expression.matrix"
+        raise InputError(message)
+    with path.open("rb") as stream:
+        return stream.read(4)
+
+
+def _stream(path: Path) -> pa.NativeFile:
+    return pa.input_stream(str(path), compression="gzip" if _magic(path)[:2] == b"\x1f\x8b" else None)
+
+
+def _read_probemap(path: Path) -> dict[str, str]:
+    with _stream(path) as stream:
+        return read_probemap(stream, str(path))
+
+
+def _identity(
+    matrix: Path, settings: Mapping[str, Any], probemap: Path | None, patients: Sequence[str] | None
+) -> dict[str, Any]:
+    """Everything the result depends on; content, not dates and not the file's place."""
+    return dict(settings) | {
+        "matrix": matrix.name,
+        "matrix_sha256": _content(matrix),
+        "probemap_sha256": _content(probemap) if probemap else None,
+        "patients": None if patients is None else f"{len(set(patients))}: {digest({'of': sorted(set(patients))})}",
+    }
+
+
+def _content(path: Path) -> str:
+    _magic(path)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def patients_in(matrix: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Patients that a matrix holds under ``settings`` (orientation, sample_ids), without reading its values."""
+    with tempfile.TemporaryDirectory() as scratch, _opened(matrix, settings["orientation"], Path(scratch)) as source:
+        choice = choose_samples(source.samples, sample_ids=settings["sample_ids"], patients=None, where=str(matrix))
+        return choice.patients

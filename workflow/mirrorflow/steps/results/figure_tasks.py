@@ -1,0 +1,267 @@
+"""What the figures of a run are drawn from, and what their captions say: one task a figure."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mirrorflow.config.adaptation import ADAPTED
+from mirrorflow.config.protocols import HABIT
+from mirrorflow.errors import InputError
+from mirrorflow.figures import kaplan_meier
+from mirrorflow.figures.cohort_flow import draw_cohort_flow
+from mirrorflow.figures.forest import draw_forest
+from mirrorflow.figures.ranks import draw_ranks, fold_ranks
+from mirrorflow.figures.style import shorten
+from mirrorflow.figures.survival_curves import draw_survival_curves
+from mirrorflow.figures.training_curves import draw_training_curves, last_values
+from mirrorflow.store.predictions import read_predictions
+from mirrorflow.tables.main import MAIN_METRICS
+
+ALL_DATA = "all"
+"""The setting that curves are drawn of: k-shot risks are too unsure to cut a cohort in two."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A figure, its title, its words for those who cannot see it, and its caption: n, protocol, what is shown."""
+
+    figure: Figure
+    title: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One figure to come: ``draw`` raises InputError when the data allow none."""
+
+    name: str
+    kind: str
+    draw: Callable[[], Sketch]
+
+
+def flow_task(cohort: str, path: str) -> Task:
+    """The cohort's flow, from its flow.tsv."""
+
+    def draw() -> Sketch:
+        flow = pd.read_csv(path, sep="\t")
+        if flow.empty:
+            message = f"{path}: no step of the cohort's flow"
+            raise InputError(message)
+        title = f"Who is in {cohort}"
+        steps = "; ".join(f"{row.step}: {row.patients}" for row in flow.itertuples())
+        caption = (
+            f"Patients and slides left after each step of building {cohort}, n = {flow['patients'].iloc[0]} patients "
+            "at the start; the same for every protocol."
+        )
+        return Sketch(draw_cohort_flow(flow, title), title, f"Patients left by step. {steps}.", caption)
+
+    return Task("cohort_flow", "cohort_flow", draw)
+
+
+def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
+    """A forest plot a task, from results.csv; an adapted cohort's shows its target's own encoders beside it."""
+    table, note = _without_habits(results), ""
+    mine = table[table["cohort"] == cohort]
+    if pair := ADAPTED.fullmatch(cohort):
+        target, source = pair["target"], pair["source"]
+        mine = beside_target(mine, table[table["cohort"] == target], target, source)
+        note = (
+            f"From {source}: encoders pretrained on {source}, frozen, and adapted to {target}. {target} itself, where "
+            f"it is drawn: the same methods pretrained on {target}. All training data. "
+        )
+    for task in sorted(set(mine["task"])):
+        yield Task(f"forest_{task}", "forest", partial(_forest, mine, cohort, task, methods, titles, note))
+
+
+def beside_target(adapted: pd.DataFrame, own: pd.DataFrame, target: str, source: str) -> pd.DataFrame:
+    """Rows of an adapted cohort, and those its target has of the same cells, all data; ``setting`` says which."""
+    cell = ["protocol", "encoder", "method", "task", "metric"]
+    beside = own[own["setting"] == ALL_DATA].merge(adapted[cell], on=cell)
+    parts = {f"from {source}": adapted, f"{target} itself": beside}
+    return pd.concat([part.assign(setting=name) for name, part in parts.items() if len(part)], ignore_index=True)
+
+
+def _forest(
+    table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str], titles: Mapping[str, str], note: str
+) -> Sketch:
+    metrics = MAIN_METRICS[task]
+    rows = table[(table["task"] == task) & table["metric"].isin(metrics)]
+    if rows["mean"].notna().sum() == 0:
+        message = f"{task} of {cohort}: every metric is undefined (results.csv says why)"
+        raise InputError(message)
+    title = f"{task.capitalize()} of {cohort}: methods by protocol"
+    caption = (
+        f"Mean over folds (filled) and bootstrap interval over patients (line) of each method on {cohort}, by "
+        f"protocol: {_n_by_protocol(rows)}. Dotted line: what chance gives, where that does not depend on the cohort. "
+    )
+    caption += note
+    if rows["published_mean"].notna().any():
+        caption += (
+            "Hollow diamond: the published value, a cross if it is suspect (results.csv says why); comparable only "
+            "where results.csv says so."
+        )
+    best = rows.nlargest(1, "mean").iloc[0]
+    alt = (
+        f"Forest plot, the values are those of results.csv. Highest {best['metric']}: {best['mean']:.3f} by "
+        f"{best['method']} ({best['protocol']}, {best['setting']})."
+    )
+    return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
+
+
+def _without_habits(results: str) -> pd.DataFrame:
+    """results.csv less the protocols of single habits, which stand in the optimism table."""
+    table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
+    return table[~table["protocol"].astype(str).str.startswith(HABIT)]
+
+
+def protocols_shown(cohort: str, results: str) -> set[str]:
+    """Protocols whose results of a cohort are not withheld."""
+    table = _without_habits(results)
+    return set(table.loc[table["cohort"] == cohort, "protocol"])
+
+
+def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
+    """A rank plot a task, from the values by fold in results.csv."""
+    table = _without_habits(results)
+    mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
+    for task in sorted(set(mine["task"])):
+        yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))
+
+
+def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> Sketch:
+    metric = MAIN_METRICS[task][0]
+    rows = table[(table["task"] == task) & (table["metric"] == metric)]
+    found = {str(name): fold_ranks(part) for name, part in rows.groupby("protocol", sort=False)}
+    by_protocol = {name: ranks for name, ranks in found.items() if len(ranks) > 1}
+    if not by_protocol:
+        message = f"{task} of {cohort}: fewer than two methods have a {metric} in every fold"
+        raise InputError(message)
+    title = f"{task.capitalize()} of {cohort}: ranks of the methods"
+    best = "; ".join(
+        f"{name}: {ranks.index[0][0]}, mean rank {ranks.iloc[0].mean():.1f} of {len(ranks)}"
+        for name, ranks in by_protocol.items()
+    )
+    caption = (
+        f"Rank of each method by {metric} within each evaluation fold of {cohort} (small marks, from the first fold "
+        f"above to the last below) and mean over folds (diamonds), all training data: {_n_by_protocol(rows)}. "
+        "A mean rank says who leads, not by how much, nor whether the difference can be told from chance: for that "
+        "see the verdicts in the tables."
+    )
+    return Sketch(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
+
+
+def _n_by_protocol(rows: pd.DataFrame) -> str:
+    parts = [
+        f"{protocol}, n = {'-'.join(str(int(n)) for n in sorted({group['n'].min(), group['n'].max()}))}"
+        for protocol, group in rows.groupby("protocol", sort=False)
+    ]
+    return "; ".join(parts)
+
+
+def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
+
+    shown: protocols with rows in results.csv; the others' numbers are withheld.
+    """
+    protocol, cohort, encoder, method = manifest.parent.parts[-4:]
+    name = f"survival_{protocol}_{encoder}_{method}"
+
+    def draw() -> Sketch:
+        if protocol not in shown:
+            message = f"no result of {protocol} is shown (see its audit)"
+            raise InputError(message)
+        rows = _survival_rows(manifest)
+        groups = kaplan_meier.split_by_risk(rows)
+        if groups["group"].nunique() < 2:
+            message = f"{method} gives everybody the same risk: there are no two groups to draw"
+            raise InputError(message)
+        title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
+        figure = draw_survival_curves(groups, shorten(title, 70))
+        p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
+        alt = f"Kaplan-Meier curves of two groups; {p_value}. " + " ".join(_group_lines(groups))
+        return Sketch(figure, title, alt, _survival_caption(rows, groups, cohort, protocol, encoder, method))
+
+    return Task(name, "survival_curves", draw)
+
+
+def _survival_rows(manifest: Path) -> pd.DataFrame:
+    record = json.loads(manifest.read_text())
+    files = sorted(name for name in record["written"] if name.startswith("survival/"))
+    reasons = [why for name, why in record["skipped"].items() if name.startswith("survival/")]
+    if not files:
+        message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
+        raise InputError(message)
+    rows = pd.concat([read_predictions(manifest.parent / name).rows for name in files], ignore_index=True)
+    return rows[rows["setting"] == ALL_DATA]
+
+
+def _group_lines(groups: pd.DataFrame) -> list[str]:
+    return [
+        f"{name} risk: {len(part)} patients, {int(part['event'].sum())} events."
+        for name, part in groups.groupby("group")
+    ]
+
+
+def _survival_caption(
+    rows: pd.DataFrame, groups: pd.DataFrame, cohort: str, protocol: str, encoder: str, method: str
+) -> str:
+    folds, seeds, twice = rows["fold"].nunique(), rows["seed"].nunique(), kaplan_meier.evaluated_twice(rows)
+    caption = (
+        f"Kaplan-Meier estimate of {cohort}, n = {len(groups)} patients ({int(groups['event'].sum())} events), "
+        f"protocol {protocol}, encoder {encoder}, method {method}, all training data. High risk: above the median "
+        "predicted risk of the patient's own evaluation fold, else low (risks of different folds share no scale); the "
+        f"groups of {folds} folds are pooled. Bands: pointwise 95% intervals. p: two-sided log-rank test, how often "
+        "two groups of equal survival would differ this much or more; it says nothing about the size of the "
+        "difference, and is not corrected for the number of curves drawn."
+    )
+    if seeds > 1:
+        caption += f" Ranks of {seeds} seeds are averaged."
+    if twice:
+        caption += f" {twice} patients are evaluated in several folds and count in the first."
+    return caption
+
+
+def training_tasks(models: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
+    """Training curves of each basis, encoder and method, from the history.csv beside every done.json."""
+    groups: dict[tuple[str, str, str, str], list[Path]] = {}
+    for record in map(Path, models):
+        basis, cohort, _, encoder, method, _, _ = record.parent.parts[-7:]
+        groups.setdefault((basis, cohort, encoder, method), []).append(record.parent)
+    for (basis, cohort, encoder, method), folders in groups.items():
+        name = f"training_{basis}_{encoder}_{method}"
+        draw = partial(_training, folders, basis, cohort, encoder, method, titles)
+        yield Task(name, "training_curves", draw)
+
+
+def _part_of_evaluation(histories: Iterable[pd.DataFrame]) -> str:
+    chosen = any("evaluation_total" in history for history in histories)
+    return "The epoch best on evaluation patients is kept" if chosen else "Evaluation patients take no part"
+
+
+def _training(
+    folders: Sequence[Path], basis: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
+) -> Sketch:
+    paths = [folder / "history.csv" for folder in folders]
+    lacking = [path for path in paths if not path.exists()]
+    if lacking:
+        message = f"{lacking[0]}: not there"
+        raise InputError(message)
+    histories = {"/".join(path.parent.parts[-2:]): pd.read_csv(path) for path in paths}
+    title = f"{titles.get(method, method)} · {encoder} · {basis}"
+    epochs = max(len(history) for history in histories.values())
+    alt = f"Loss terms by epoch. After {epochs} epochs, mean: " + ", ".join(
+        f"{name} {value:.3g}" for name, value in last_values(histories).items()
+    )
+    caption = (
+        f"Pretraining of {method} on {cohort}, encoder {encoder}, basis {basis}: each loss term, unweighted, mean over "
+        f"the training units of an epoch; total is the weighted sum. Thin lines: n = {len(histories)} runs (folds and "
+        f"seeds); thick: their mean. {_part_of_evaluation(histories.values())}, and the protocols of this basis share "
+        "the models."
+    )
+    return Sketch(draw_training_curves(histories, shorten(title, 90)), title, f"{alt}.", caption)

@@ -1,0 +1,105 @@
+"""Rule make_optimism: what each published habit is worth, from the predictions of its protocol and of the base."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.evaluation import FoldRows, FoldScores
+from mirrorflow.evaluation.optimism import habit_worth
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.tables import read_text_sheet, write_sheet
+from mirrorflow.tables.main import MAIN_METRICS
+from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
+from mirrorflow.tables.render import to_latex, to_markdown
+from mirrorflow.tables.results import published_key
+
+
+def make_optimism(
+    manifests: Sequence[str],
+    results: str,
+    names: str,
+    stem: str,
+    habits: Mapping[str, str],
+    settings: Mapping[str, Any],
+) -> None:
+    """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
+
+    manifests: of the base's protocol, of each habit's, and of all habits together; habits: habit -> its protocol,
+    ``all together`` last; settings: base (the protocol), protocols (as resolved), titles (of cohorts), bootstrap,
+    confidence, seed. What results.csv withholds of a protocol and cohort is withheld here as well.
+    """
+    shown = read_text_sheet(results)
+    allowed = set(zip(shown["protocol"], shown["cohort"], strict=True))
+    placed = {tuple(Path(path).parent.parts[-4:]): Path(path) for path in manifests}
+    base = settings["base"]
+    mine = [where for where in placed if where[0] == base and (base, where[1]) in allowed]
+    progress = Progress("optimism", len(mine) * len(habits), "comparisons")
+    rows: list[dict[str, object]] = []
+    for where in mine:
+        for habit, protocol in habits.items():
+            other = placed.get((protocol, *where[1:]))
+            if other is not None and (protocol, where[1]) in allowed:
+                values = _values(habit, base, protocol, settings["protocols"])
+                found = _compare(placed[where], other, settings)
+                rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
+            progress.step()
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    write_sheet(f"{stem}.csv", table)
+    titles = {**published_key(read_text_sheet(names), "cohort", "title"), **settings["titles"]}
+    wide = optimism_table(table, titles, list(habits))
+    caption = (
+        f"What each published habit is worth: mean over folds under {base} with that habit alone, less the mean under "
+        f"{base} (column base), all training data, with the bootstrap interval of the difference on the same resampled "
+        f"patients. Last column: every habit together. Positive: the habit makes the number look better."
+    )
+    write_text(f"{stem}.md", to_markdown(wide, caption))
+    write_text(f"{stem}.tex", to_latex(wide, caption, Path(stem).name))
+
+
+def _values(habit: str, base: str, protocol: str, protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
+    """What the habit changes, as text."""
+    known = [] if habit == TOGETHER else [habit]
+    values = [" ".join(str(protocols[name][key]) for key in known) for name in (base, protocol)]
+    return {"habit": habit, "base_value": values[0], "habit_value": values[1]}
+
+
+def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[dict[str, object]]:
+    ours, theirs = _folds(one), _folds(other)
+    for task, setting in ours:
+        if (task, setting) not in theirs:
+            continue
+        sides = [[FoldScores(task, part).sample() for part in side[task, setting]] for side in (ours, theirs)]
+        worth = habit_worth(
+            *sides, resamples=settings["bootstrap"], confidence=settings["confidence"], seed=settings["seed"]
+        )
+        for metric in MAIN_METRICS[task]:
+            found = worth[metric]
+            yield {
+                "setting": setting,
+                "task": task,
+                "metric": metric,
+                "base_mean": found.base_mean,
+                "habit_mean": found.habit_mean,
+                "worth": found.difference.mean,
+                "ci_low": found.difference.ci_low,
+                "ci_high": found.difference.ci_high,
+                "p_value": found.difference.p_value,
+                "pairing": found.pairing,
+                "patients": found.patients,
+            }
+
+
+def _folds(manifest: Path) -> dict[tuple[str, str], list[FoldRows]]:
+    """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
+    parts: dict[tuple[str, str], list[FoldRows]] = {}
+    for name in sorted(json.loads(manifest.read_text())["written"]):
+        stored = read_predictions(manifest.parent / name)
+        whole = FoldRows(stored.rows, stored.notes)
+        for setting in dict.fromkeys(stored.rows["setting"]):
+            parts.setdefault((name.split("/")[0], setting), []).append(whole.of(setting))
+    return parts

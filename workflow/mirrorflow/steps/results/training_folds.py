@@ -1,0 +1,135 @@
+"""Rules score_training_folds and make_training_folds: survival probes on the units that they were fitted on."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.evaluation import FoldRows, score_cells
+from mirrorflow.learners.inputs.vectors import Representation
+from mirrorflow.learners.predict import rows_of
+from mirrorflow.learners.registry import predictor_of
+from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.probes.task import EpochRule
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.audit.audit import is_withheld
+from mirrorflow.steps.results.evaluate import files_by_task, training_patients
+from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.tables.render import to_latex, to_markdown
+from mirrorflow.tables.results import published_key
+from mirrorflow.tables.training_folds import (
+    CAPTION,
+    EVALUATION,
+    METRICS,
+    NAMED,
+    NUMBERS,
+    SCORED,
+    TRAINING,
+    shown,
+    training_folds_table,
+)
+
+logger = logging.getLogger("mirrorflow.evaluation")
+
+TASK = "survival"
+
+
+def score_training_folds(
+    plan: Plan,
+    vectors: Representation,
+    manifest: Path,
+    audit: Path,
+    destination: Path,
+    label: str,
+    *,
+    strict: bool,
+) -> None:
+    """Write a row a part of the folds (training, evaluation) and metric: SCORED.
+
+    manifest: of the method's predictions, which name the epoch of each head; the evaluation units are scored from
+    them, the training units by the same head, fitted again. Folds that were left out there are left out here.
+    audit: the record of the protocol and cohort; numbers of a broken claim are withheld here as in every table.
+    """
+    if is_withheld(json.loads(audit.read_text()), strict=strict):
+        logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
+        write_sheet(destination, pd.DataFrame(columns=SCORED))
+        return
+    asked, outcomes = Questioner(plan), training_patients(plan.cohort, plan.splits)
+    paths = files_by_task(manifest).get(TASK, [])
+    progress = Progress(label, len(paths), "folds")
+    parts: dict[str, list[FoldRows]] = {TRAINING: [], EVALUATION: []}
+    for path in paths:
+        stored = read_predictions(path)
+        number = int(stored.rows["fold"].iloc[0])
+        parts[EVALUATION].append(FoldRows(stored.rows, stored.notes, outcomes[number]).of(ALL_DATA))
+        parts[TRAINING] += _training_part(asked, vectors, stored, number, outcomes[number])
+        progress.step()
+    write_sheet(destination, pd.DataFrame([row for part in parts.items() for row in _scored(*part)], columns=SCORED))
+
+
+def _training_part(
+    asked: Questioner, vectors: Representation, stored: Predictions, number: int, outcomes: pd.DataFrame
+) -> list[FoldRows]:
+    """The fold's training units as every seed's head predicts them; nothing where the setting was left out."""
+    epochs = {note["seed"]: note["epoch"] for note in stored.notes["settings"] if note["setting"] == ALL_DATA}
+    rows = [
+        training_rows(asked, question, vectors, epochs[question.seed])
+        for question in asked.questions(TASK, number)
+        if question.setting == ALL_DATA and question.seed in epochs
+    ]
+    # None of them is lost with a last batch.
+    notes = stored.notes | {"settings": [note | {"lost_units": []} for note in stored.notes["settings"]]}
+    return [FoldRows(pd.concat(rows, ignore_index=True), notes, outcomes)] if rows else []
+
+
+def training_rows(asked: Questioner, question: Question, vectors: Representation, epoch: int) -> pd.DataFrame:
+    """The training units of a question as its head after ``epoch`` predicts them, as rows of a predictions file.
+
+    The head is fitted again as for the predictions (which does not depend on who is predicted); training units are
+    predicted without dropout, as evaluation units are.
+    """
+    units, method = question.train.units, asked.plan.method
+    fitted_on = vectors.vectors(asked.folds[question.fold], question.fold, question.seed, units, units)
+    of_itself = replace(question, evaluation=question.train)
+    return rows_of(of_itself, predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch)))
+
+
+def _scored(part: str, folds: Sequence[FoldRows]) -> list[dict[str, Any]]:
+    rows = score_cells(TASK, folds, resamples=0, confidence=0.95, seed=0)
+    rows = [{**row, "part": part} for row in rows if row["metric"] in METRICS]
+    if part == TRAINING:  # remarks speak of the scored units as those of the evaluation
+        for row in rows:
+            row |= {key: row[key].replace("evaluation", "training") for key in ("unstable", "why_undefined")}
+    return rows
+
+
+def make_training_folds(sheets: Sequence[Mapping[str, Any]], published: Path, names: Path, stem: Path) -> None:
+    """Write ``<stem>.csv``, ``.md`` and ``.tex`` from ``sheets`` (protocol, cohort, encoder, method, path).
+
+    Raises InputError where the run has no pretrained method with a survival probe.
+    """
+    if not sheets:
+        message = "no pretrained method of this run has the task survival: nothing to score on training folds"
+        raise InputError(message)
+    parts = [
+        read_numbers(Path(sheet["path"]), NUMBERS).assign(**{key: sheet[key] for key in NAMED}) for sheet in sheets
+    ]
+    scored = [part for part in parts if len(part)]  # withheld, or without an outcome: no row
+    labels = read_text_sheet(names)
+    table = training_folds_table(
+        pd.concat(scored, ignore_index=True) if scored else parts[0],
+        read_numbers(published, ["mean", "sd"]),
+        cohorts=published_key(labels, "cohort"),
+        encoders=published_key(labels, "encoder"),
+    )
+    write_sheet(f"{stem}.csv", table)
+    titles = {kind: published_key(labels, kind, "title") for kind in ("cohort", "encoder", "method")}
+    write_text(f"{stem}.md", to_markdown(shown(table, titles), CAPTION))
+    write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))

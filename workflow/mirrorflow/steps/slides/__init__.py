@@ -1,0 +1,1 @@
+"""Steps of the rules of slides."""

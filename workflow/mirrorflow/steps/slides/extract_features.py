@@ -1,0 +1,125 @@
+"""From patch coordinates to features: one process serves a shard, batches are filled across slides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.runtime.files import clear_leftovers
+from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
+from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.encode_slides import Run
+from mirrorflow.steps.slides.feature_plan import Plan, Row, plan_slide
+from mirrorflow.steps.slides.read_alone import patches_task
+from mirrorflow.store.ledger import FEATURE_COLUMNS, write_rows
+from mirrorflow.store.slide_sheet import SlideRow
+
+DEFAULTS = {"batch_size": 64, "max_unreadable": 0.1}
+
+CPU_BATCH = 16
+"""On a CPU each thread encodes batches of its own, at most so large: activations stay near the cache
+(measured on 2 cores, ResNet-50's stage 3: 29 patches/s; one batch of 64 shared by both cores: 18)."""
+
+
+def extract_shard(
+    rows: Sequence[SlideRow],
+    patches_folder: Path,
+    features_folder: Path,
+    status: Path,
+    encoder: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    threads: int,
+    workers: int = 1,
+    device: str = "auto",
+    restore: Callable[[Sequence[SlideRow]], None] | None = None,
+) -> None:
+    """Encode the patches of ``rows`` and write ``<features_folder>/<slide_id>.h5`` and ``status``.
+
+    ``patches_folder`` is what ``patch_shard`` wrote: ``patches/<slide_id>.h5`` with coordinates. ``threads``
+    cores compute (without a GPU), ``workers`` threads read ahead; neither, nor ``batch_size``, changes values
+    beyond rounding. A patch that cannot be read is left out and counted; a slide that lacks more than
+    ``max_unreadable`` of its patches fails. Finished files of an earlier run are kept; without any work no
+    network is loaded. ``restore`` gets the slides to be encoded, to fetch files that were deleted.
+
+    Raises InputError or ConfigError where weights are missing, SettingsMismatchError for files of other settings.
+    """
+    values = _settings(settings)
+    spec = encoder_from(encoder)
+    clear_leftovers(features_folder)
+    noted = spec.noted()
+    plan = partial(
+        plan_slide,
+        patches_folder=patches_folder / "patches",
+        features_folder=features_folder,
+        encoder=noted,
+        max_unreadable=values["max_unreadable"],
+    )
+    planned = {row.slide_id: plan(row) for row in rows}
+    todo = [item for item in planned.values() if isinstance(item, Plan)]
+    outcomes = {key: item for key, item in planned.items() if not isinstance(item, Plan)}
+    if todo:
+        if restore is not None:
+            restore([item.row for item in todo])
+        deadly = _deadly(todo, features_folder)
+        todo = [item for item in todo if item.row.slide_id not in deadly]
+        outcomes |= deadly
+    if todo:
+        outcomes |= _extract(todo, spec, values, threads, workers, device)
+    write_rows(status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := sorted(settings.keys() - DEFAULTS.keys()):
+        message = f"features: unknown {', '.join(unknown)}; allowed are {', '.join(DEFAULTS)}"
+        raise ConfigError(message)
+    return DEFAULTS | dict(settings)
+
+
+def _deadly(plans: Sequence[Plan], folder: Path) -> dict[str, Row]:
+    """Status rows of the slides of which an earlier process died, by slide id."""
+    deaths, rows = Deaths(folder), {}
+    for plan in plans:
+        if fault := deaths.fault(plan.row, patches_task(plan.row.path, plan.patches)):
+            plan.features.unlink(missing_ok=True)
+            slide_id = plan.row.slide_id
+            rows[slide_id] = {"slide_id": slide_id, "status": "failed", "reason": fault, "patches": 0}
+    return rows
+
+
+def _extract(
+    plans: Sequence[Plan],
+    spec: EncoderSettings,
+    values: Mapping[str, Any],
+    threads: int,
+    workers: int,
+    device: str,
+) -> dict[str, Row]:
+    """Status rows of the slides encoded, by slide id."""
+    import torch
+
+    from mirrorflow.slides.encoders import build_encoder
+    from mirrorflow.store.weights import encoder_weights
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    on_cpu = device == "cpu"
+    cv2.setNumThreads(1)  # parallel over patches, not inside one
+    before = torch.get_num_threads()
+    # Streams of one thread each do not wait for one another, as the threads of one network would.
+    share_cores = partial(torch.set_num_threads, 1 if on_cpu else threads)
+    share_cores()
+    try:
+        encoder = build_encoder(spec, encoder_weights(spec), device)
+        run = Run(encoder, spec, float(values["max_unreadable"]), sum(plan.n for plan in plans))
+        size = min(int(values["batch_size"]), CPU_BATCH) if on_cpu else int(values["batch_size"])
+        streams = max(1, threads) if on_cpu else 1
+        return run.slides(plans, size, share_cores, readers=max(1, workers), streams=streams)
+    except torch.cuda.OutOfMemoryError as error:
+        message = f"encoder {spec.name}: the GPU's memory is full; lower features.batch_size"
+        raise MirrorflowError(message) from error
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,80 @@
+"""Which slides of a shard still need features, and what their files will carry."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.config import versions
+from mirrorflow.errors import InputError
+from mirrorflow.store.digest import digest, require_same_settings
+from mirrorflow.store.features import describe_features, stored_settings
+from mirrorflow.store.patches import Patches, read_patches
+from mirrorflow.store.slide_sheet import SlideRow
+
+Row = dict[str, Any]
+NO_PATCHES = "no patches were made of it; its row in the ledger says why"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One slide to encode: ``n`` patches of the file ``patches`` into the file ``features``."""
+
+    row: SlideRow
+    patches: Path
+    features: Path
+    n: int
+    settings: dict[str, Any]
+    source: str
+
+    def coords(self) -> Patches:
+        """The patches, read when their turn comes."""
+        return read_patches(self.patches)
+
+
+def plan_slide(
+    row: SlideRow,
+    patches_folder: Path,
+    features_folder: Path,
+    encoder: Mapping[str, Any],
+    *,
+    max_unreadable: float,
+) -> Plan | Row:
+    """A Plan for a slide that needs work, or the status row of one that does not.
+
+    Raises SettingsMismatchError where its features were made with other settings.
+    """
+    target = features_folder / f"{row.slide_id}.h5"
+    try:
+        patches = read_patches(patches_folder / f"{row.slide_id}.h5")
+    except InputError:
+        target.unlink(missing_ok=True)
+        return {"slide_id": row.slide_id, "status": "failed", "reason": NO_PATCHES, "patches": 0}
+    made_of = json.loads(patches.settings or "{}")
+    settings = {"encoder": dict(encoder), "patches": made_of, "version": versions.FEATURES}
+    source = _source(patches)
+    if kept := _kept(row, target, settings, source, max_unreadable):
+        return kept
+    return Plan(row, patches_folder / f"{row.slide_id}.h5", target, len(patches.coords), settings, source)
+
+
+def _source(patches: Patches) -> str:
+    """Stands for the patches themselves: if their slide was replaced, features are made again."""
+    corners = digest({"coords": patches.coords.tobytes().hex()})
+    return f"{corners}-{patches.facts.get('source_bytes', 0)}"
+
+
+def _kept(row: SlideRow, target: Path, settings: Mapping[str, Any], source: str, max_unreadable: float) -> Row | None:
+    if not target.exists():
+        return None
+    try:
+        describe_features(target)
+        stored, facts = stored_settings(target)
+    except InputError:
+        return None
+    require_same_settings(str(target), stored or "{}", settings)
+    planned = facts.get("patches", 0) + facts.get("unreadable", 0)
+    if facts.get("source") != source or facts.get("unreadable", 0) > max_unreadable * max(planned, 1):
+        return None
+    return facts | {"slide_id": row.slide_id}

@@ -1,0 +1,69 @@
+"""Rule embed_target: a cohort's slides through the frozen slide encoder of another cohort's model."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from mirrorflow.config import versions
+from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.paired import slide_files
+from mirrorflow.store.bags import FeatureBags, features_fingerprint
+from mirrorflow.store.digest import digest
+from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
+from mirrorflow.store.models import load_model, model_digest
+from mirrorflow.training.embedding import EmbedSettings, embed
+
+logger = logging.getLogger("mirrorflow.embedding")
+
+
+def embed_target_fold(
+    units: pd.DataFrame,
+    features_index: Path,
+    model_folder: Path,
+    destination: Path,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    threads: int,
+    device: str = "auto",
+) -> None:
+    """Embed the slides of all ``units`` (training and evaluation) with the model of one fold of the source.
+
+    ``settings``: draws and mode of :class:`EmbedSettings`; tokens, short bags and patch scaling are the model's. RNA
+    vectors have width 0: the target's genes have no embedding yet. Valid embeddings are kept.
+
+    Raises InputError when there is no finished model, or when the features are not as wide as the model's.
+    """
+    torch.set_num_threads(threads)
+    files, patch_dim = slide_files(units, features_index)
+    made_with = {
+        "version": versions.EMBED,
+        "seed": seed,
+        "model": model_digest(model_folder),
+        "data": {
+            "units": digest({"names": units["unit"].tolist()}),
+            "features": features_fingerprint([path for paths in files for path in paths]),
+        },
+        "settings": dict(settings),
+        "slides_only": True,
+    }
+    if embeddings_are_finished(destination, made_with):
+        logger.info("%s: made earlier from the same model and features; kept", destination)
+        return
+    stored = load_model(model_folder)
+    wanted = stored.made_with["model"]["patch_dim"]
+    if patch_dim != wanted:
+        message = (
+            f"{features_index}: features are {patch_dim} wide, but {model_folder} was pretrained on {wanted}: make the "
+            "features of both cohorts with the same encoder"
+        )
+        raise InputError(message)
+    chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
+    names = units["unit"].tolist()
+    bags = FeatureBags(files, chosen.cache_gb, names)
+    write_embeddings(destination, embed(stored.network, bags, None, names, chosen, seed=seed, device=device), made_with)
+    logger.info("%s: slides of %d units", destination, len(names))

@@ -1,0 +1,76 @@
+"""Rule measure_complexity: what every network costs on this machine, each in a process of its own."""
+
+import multiprocessing
+import platform
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.tables.complexity import complexity_table, shown
+from mirrorflow.tables.render import to_latex, to_markdown
+from mirrorflow.tables.results import published_key
+from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
+from mirrorflow.training.schedule import choose_device
+
+
+def measure_complexity(
+    published: Path,
+    names: Path,
+    stem: Path,
+    settings: Mapping[str, Any],
+    *,
+    threads: int,
+    device: str = "auto",
+    subjects: Sequence[str] = tuple(SUBJECTS),
+    sizes: Dimensions | None = None,
+) -> None:
+    """Write ``<stem>.csv``, ``.md`` and ``.tex``.
+
+    ``settings``: batch_size (None: 16 on a GPU, 2 on a CPU), steps, precision.
+    """
+    sizes, where = sizes or Dimensions(), choose_device(device)
+    batch = settings["batch_size"] or (16 if where.type == "cuda" else 2)
+    pairs = [(subject, stage) for subject in subjects for stage in stages_of(subject)]
+    progress = Progress("complexity", len(pairs), "networks")
+    how = {"batch": batch, "steps": settings["steps"], "precision": settings["precision"], "device": str(where)}
+    rows = []
+    for subject, stage in pairs:
+        cost = count(subject, stage, sizes) | _alone(subject, stage, sizes, **how, threads=threads)
+        rows.append({"method": subject, "stage": stage, **cost, **how, "threads": threads, "machine": machine(where)})
+        progress.step(note=f"{subject}, {stage}: {cost['samples_per_second']:.2f} samples/s")
+    table = complexity_table(rows, read_numbers(published, ["mean", "sd"]))
+    titles = published_key(read_text_sheet(names), "method", "title")
+    write_sheet(f"{stem}.csv", table)
+    write_text(f"{stem}.md", to_markdown(shown(table, titles), caption(rows[0], sizes)))
+    write_text(f"{stem}.tex", to_latex(shown(table, titles), caption(rows[0], sizes), stem.name))
+
+
+def machine(device: torch.device) -> str:
+    """Name of what computes."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU"
+
+
+def caption(row: Mapping[str, Any], sizes: Dimensions) -> str:
+    """What the table's numbers are."""
+    return (
+        f"Cost of each network: patch features {sizes.patch_dim}, {sizes.genes} genes, width {sizes.width}, "
+        f"{sizes.tokens} patches a slide; measured on {row['machine']} ({row['threads']} threads, batch {row['batch']}"
+        f", precision {row['precision']}, best of {row['steps']}). Operations count 2 a multiply-add. pretrain: "
+        "optimisation steps; downstream: encoders and a linear head, samples/s of inference, memory of a step in which "
+        "all is trained. On a CPU memory is the whole process, libraries included. In brackets: MIRROR, section V-D, "
+        "on an RTX 3090 at batch 16; suspect: see the columns of that name in the CSV file."
+    )
+
+
+def _alone(subject: str, stage: str, sizes: Dimensions, **how: Any) -> dict[str, float]:
+    """In a fresh process, whose peak of memory is the network's own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, subject, stage, sizes, **how).result()

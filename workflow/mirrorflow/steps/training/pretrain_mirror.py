@@ -1,0 +1,59 @@
+"""Rule pretrain_mirror: one fold, or every fold of a seed where folds share a GPU."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.processes import Call, run_side_by_side
+from mirrorflow.store.tables import read_fold
+
+
+class FoldFiles(NamedTuple):
+    """A fold's number, split file and genes, and the record to write (its folder is the model's)."""
+
+    fold: int
+    split: Path
+    genes: Path
+    record: Path
+
+
+def pretrain_folds(
+    units: pd.DataFrame,
+    features_index: Path,
+    expression: Path,
+    folds: Sequence[FoldFiles],
+    settings: Mapping[str, Any],
+    *,
+    share: int = 1,
+    threads: int,
+    epoch: str = "last",
+    **further: Any,
+) -> None:
+    """:func:`pretrain_fold` for each of ``folds``, ``share`` of them side by side in processes of their own.
+
+    epoch: a protocol's ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
+
+    Raises MirrorflowError when one fails; the others go on, and every finished one has its record.
+    """
+    calls = []
+    for fold in folds:
+        split = read_fold(fold.split)
+        train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
+        arguments = (units, features_index, expression, fold.genes, train, fold.record.parent, settings)
+        keywords = {"fold": fold.fold, "threads": max(1, threads // share), **further}
+        keywords |= {"chosen_on": val} if epoch == "best_on_evaluation" else {}
+        calls.append(Call(_fold_and_record, (fold.record, arguments, keywords), {}, f"fold {fold.fold}"))
+    if len(calls) == 1:
+        _fold_and_record(*calls[0].arguments)
+    else:
+        run_side_by_side(calls, share)
+
+
+def _fold_and_record(record: Path, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    pretrain_fold(*arguments, **keywords)
+    write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))

@@ -1,0 +1,113 @@
+"""Rules probe_sensitivity and make_sensitivity: s1 and s2 of every pretrained model under a linear head."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.learners.inputs.paired import load_paired
+from mirrorflow.learners.inputs.vectors import Embedded
+from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.probes.linear_head import HeadSettings, last_head
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.models import load_model
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.tables.render import to_latex, to_markdown
+from mirrorflow.tables.results import published_key
+from mirrorflow.tables.sensitivity import CAPTION, METRICS, sensitivity_table, shown
+from mirrorflow.training.embedding import EmbedSettings
+from mirrorflow.training.sensitivity import sensitivities
+
+
+def probe_sensitivity(
+    plan: Plan,
+    embedded: Embedded,
+    features_index: Path,
+    expression: Path,
+    models: Mapping[tuple[int, int], Path],
+    destination: Path,
+    label: str,
+    *,
+    threads: int,
+    device: str = "auto",
+) -> None:
+    """Write one row an evaluation unit, fold and seed: seed, fold, unit, patient, then the metrics.
+
+    ``models``: folder of each (seed, fold). The head is that of the subtyping probe with all training data after
+    its last epoch on frozen embeddings, whatever the protocol reports.
+    """
+    torch.set_num_threads(threads)
+    asked = Questioner(plan)
+    progress = Progress(label, len(models), "models")
+    rows = []
+    for fold in range(len(plan.splits)):
+        for question in asked.questions("subtyping", fold):
+            if question.setting == ALL_DATA:
+                model = models[question.seed, fold]
+                rows.append(_of_model(asked, question, embedded, features_index, expression, model, device))
+                progress.step()
+    write_sheet(destination, pd.concat(rows, ignore_index=True))
+
+
+def _of_model(
+    asked: Questioner,
+    question: Question,
+    embedded: Embedded,
+    features_index: Path,
+    expression: Path,
+    folder: Path,
+    device: str,
+) -> pd.DataFrame:
+    fold, units = asked.folds[question.fold], question.evaluation.units
+    vectors = embedded.vectors(fold, question.fold, question.seed, question.train.units, units)
+    head = HeadSettings.of_probe(asked.plan.method["probe"], question.task, question.seed)
+    weight, bias = last_head(vectors.train, question.train, len(question.classes), head)
+    paired = load_paired(units, features_index, expression, Path(asked.plan.genes[question.fold]))
+    stored = load_model(folder)
+    found = sensitivities(
+        stored.network,
+        weight,
+        bias,
+        paired.bags(0),
+        RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
+        np.asarray(question.evaluation.classes),
+        paired.names,
+        EmbedSettings.as_trained(stored.made_with["training"]),
+        seed=question.seed,
+        device=device,
+    )
+    named = {"seed": question.seed, "fold": question.fold, "unit": paired.names, "patient": paired.patients}
+    return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
+
+
+def make_sensitivity(
+    sheets: Sequence[Mapping[str, Any]],
+    published: Path,
+    names: Path,
+    stem: Path,
+) -> None:
+    """Write ``<stem>.csv``, ``.md`` and ``.tex`` from ``sheets`` (protocol, cohort, encoder, method, path)."""
+    parts = []
+    for sheet in sheets:
+        values = read_numbers(Path(sheet["path"]), ["seed", "fold", *METRICS])
+        parts.append(values.assign(**{key: sheet[key] for key in ("protocol", "cohort", "encoder", "method")}))
+    labels = read_text_sheet(names)
+    table = sensitivity_table(
+        pd.concat(parts, ignore_index=True),
+        read_numbers(published, ["mean", "sd"]),
+        cohorts=published_key(labels, "cohort"),
+    )
+    write_sheet(f"{stem}.csv", table)
+    titles = {kind: published_key(labels, kind, "title") for kind in ("cohort", "encoder", "method")}
+    write_text(f"{stem}.md", to_markdown(shown(table, titles), CAPTION))
+    write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))
+
+
+def model_folders(records: Mapping[int, Sequence[str]]) -> dict[tuple[int, int], Path]:
+    """Folder of each (seed, fold) from the records of pretraining, in the order of the folds."""
+    return {(seed, fold): Path(record).parent for seed, paths in records.items() for fold, record in enumerate(paths)}
