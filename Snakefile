@@ -71,4 +71,4 @@ onsuccess:
 
 
 onerror:
-    print("Something failed; what was finished is kept. The messages above and the logs name the mend.")
+    print("Something failed; what was finished is kept. The messages above and the logs name the fix.")

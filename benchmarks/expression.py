@@ -81,7 +81,7 @@ def patients() -> list[str]:
 
 
 def convert(matrix: str, destination: str, count: str) -> dict[str, Any]:
-    """One conversion, in a process of its own, for ``count`` patients ("all" for everybody)."""
+    """One conversion, in a process of its own, for ``count`` patients ("all" for all units)."""
     wanted = None if count == "all" else patients()[: int(count)]
     started = time.perf_counter()
     convert_expression(Path(matrix), Path(destination), SETTINGS, patients=wanted)

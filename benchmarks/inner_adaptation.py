@@ -21,12 +21,12 @@ from inner_folds import (
     Inner,
     concat,
     embedded,
+    fold_task_of,
     head,
     inner_split,
     note,
     parser_of,
     pretrained,
-    question_of,
     read_cohort,
     scores,
     scores_of_rows,
@@ -69,8 +69,8 @@ def run_trial(
 
     def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
         units = [AdaptedUnits(slides[None, rows], split.genes[rows]) for rows in (train, held_out)]
-        question = question_of(targets, outputs, seed)
-        return adapt_and_predict(AdaptedVectors(network, *units), question, method, LAST, device="cpu")
+        fold_task = fold_task_of(targets, outputs, seed)
+        return adapt_and_predict(AdaptedVectors(network, *units), fold_task, method, LAST, device="cpu")
 
     found = scores_of_rows(cohort, split, fit)
     return {"trial": trial, "seconds": round(time.perf_counter() - started, 1), "scores": {"adapted": found}}

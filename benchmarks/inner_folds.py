@@ -34,7 +34,7 @@ from mirrorflow.cohorts.splits import draw_support, support_groups, survival_bin
 from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.pretrained import split_settings
-from mirrorflow.learners.tasks import Question
+from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.families import build_network
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.cox import fit_cox
@@ -180,13 +180,13 @@ def drawn(
     return rows[chosen], sheet[chosen]
 
 
-def question_of(targets: Targets, outputs: int, seed: int) -> Question:
+def fold_task_of(targets: Targets, outputs: int, seed: int) -> FoldTask:
     """What a job asks of its method on these training units; nobody held out is in it."""
     subtyping = targets.classes is not None
     edges = None if subtyping else np.arange(outputs + 1.0)  # of the edges, only their number is asked for
     names = [str(number) for number in range(outputs)] if subtyping else []
     task = "subtyping" if subtyping else "survival"
-    return Question(task, 0, "all", seed, targets, targets, names, edges, None, None, [])
+    return FoldTask(task, 0, "all", seed, targets, targets, names, edges, None, None, [])
 
 
 def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:

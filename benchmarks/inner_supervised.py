@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from inner_folds import DATA, Cohort, Inner, log_trials, parser_of, question_of, scores_of_rows, started
+from inner_folds import DATA, Cohort, Inner, fold_task_of, log_trials, parser_of, scores_of_rows, started
 
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.expression.gene_sets import parse_gene_sets
@@ -62,7 +62,7 @@ def run_trial(
     def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
         parts = [Units(SomeBags(bags, rows), genes[rows]) for rows in (train, held_out)]
         inputs = FoldBags(parts[0], parts[1], cohort.bags[0].shape[1], moments, sets)
-        return train_and_predict(inputs, question_of(targets, outputs, seed), method, LAST, device="cpu")
+        return train_and_predict(inputs, fold_task_of(targets, outputs, seed), method, LAST, device="cpu")
 
     draws = range(DRAWS if shots else 1)
     found = pd.DataFrame([scores_of_rows(cohort, split, fit, shots=shots, seed=seed + draw) for draw in draws]).mean()

@@ -148,7 +148,7 @@ def _write_conf(folder: Path, cpus: int) -> None:
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
         "GresTypes": "gpu",
-        # no slurmdbd; jobs over their memory are killed, and stay visible for the tests' questions
+        # no slurmdbd; jobs over their memory are killed, and stay visible for the tests' fold tasks
         "AccountingStorageType": "accounting_storage/none",
         "JobAcctGatherType": "jobacct_gather/linux",
         "JobAcctGatherFrequency": "task=1",

@@ -16,7 +16,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.steps.audit.audit import run_audit, stop_if_dishonest
+from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.steps.results.evaluate import evaluate, make_results
 from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
 from mirrorflow.steps.training.embed_target import embed_target_fold
@@ -316,7 +316,7 @@ def test_patients_of_both_cohorts_who_are_evaluated_are_a_leak(tmp_path):
     assert leaks["source_pretraining", 0]["examples"] == [SOURCE_TRAIN[0]]
     assert "who are in brca as well" in leaks["source_pretraining", 0]["text"]
     with pytest.raises(MirrorflowError, match="claims to be honest and has 2 leaks"):
-        stop_if_dishonest(str(tmp_path / "nsclc--from--brca.json"), strict=True)
+        fail_on_leak(str(tmp_path / "nsclc--from--brca.json"), strict=True)
 
 
 # Rows of the results.

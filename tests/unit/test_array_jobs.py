@@ -31,15 +31,15 @@ def test_other_executors_and_no_arrays_have_no_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "slots", "remembers", "mend"),
+    ("changes", "slots", "remembers", "fix"),
     [
         ({}, 39, 300, "--jobs 10000"),
         ({"status_command": "sacct"}, 10_000, 300, "--slurm-status-command squeue"),
         ({}, 10_000, 30, "--slurm-init-seconds-before-status-checks 10"),
     ],
 )
-def test_what_would_hang_is_refused_with_the_mend(changes: dict, slots: int, remembers: int, mend: str) -> None:
-    with pytest.raises(ConfigError, match=mend):
+def test_what_would_hang_is_refused_with_the_mend(changes: dict, slots: int, remembers: int, fix: str) -> None:
+    with pytest.raises(ConfigError, match=fix):
         check_array_jobs(settings(**changes), slots, 40, lambda: remembers)
 
 

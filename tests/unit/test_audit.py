@@ -8,7 +8,7 @@ from mirrorflow.audit.findings import LEAK, WARNING, Finding, audit_splits
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.audit.audit import stop_if_dishonest
+from mirrorflow.steps.audit.audit import fail_on_leak
 from mirrorflow.steps.audit.audit import to_markdown as page
 from mirrorflow.store.tables import read_folds, read_institutions, read_text_sheet
 
@@ -81,7 +81,7 @@ def test_sites_that_tell_the_class_are_a_warning():
     assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, hospitals, labels)}
 
 
-def test_sites_tell_nothing_where_one_class_is_nearly_everybody_or_a_site_has_one_patient():
+def test_sites_tell_nothing_where_one_class_is_nearly_all_units_or_a_site_has_one_patient():
     labels = {f"{site}{number}": "x" for site in "ABCDEFGH" for number in range(5)} | {"A9": "y"}
     folds, sites = coded(labels)
     assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, sites, labels)}
@@ -227,7 +227,7 @@ def test_the_papers_protocol_has_two_leaks_and_three_warnings():
         ("probe_features", "resampled_dropout", "resampled"),
     ],
 )
-def test_each_habit_is_found_by_itself(key, value, kind):
+def test_each_single_change_is_found_by_itself(key, value, kind):
     findings = audit.audit_protocol(PROTOCOL_PRESETS["honest"] | {key: value})
     assert [finding.kind for finding in findings] == [kind]
 
@@ -266,7 +266,7 @@ def record(tmp_path: Path, findings: list[Finding], *, claims: bool) -> Path:
 def test_an_honest_claim_with_a_leak_stops_the_run_and_says_which(tmp_path):
     path = record(tmp_path, audit_splits(rcc_like_folds([15, 0, 3, 0, 0]), {}, {}), claims=True)
     with pytest.raises(MirrorflowError, match="p on c claims to be honest and has 2 leaks") as caught:
-        stop_if_dishonest(str(path), strict=True)
+        fail_on_leak(str(path), strict=True)
     assert "fold 0: 15 patients are in train and val" in str(caught.value)
     assert "fold 2: 3 patients are in train and val" in str(caught.value)
     assert "`strict: false`" in str(caught.value)
@@ -275,9 +275,9 @@ def test_an_honest_claim_with_a_leak_stops_the_run_and_says_which(tmp_path):
 def test_no_claim_no_leak_or_not_strict_lets_the_run_go_on(tmp_path):
     leaking = audit_splits(rcc_like_folds([15, 0, 0, 0, 0]), {}, {})
     warnings = audit_splits([Fold(("A", "A"), ("B",))], {}, {})
-    stop_if_dishonest(str(record(tmp_path, leaking, claims=False)), strict=True)
-    stop_if_dishonest(str(record(tmp_path, leaking, claims=True)), strict=False)
-    stop_if_dishonest(str(record(tmp_path, warnings, claims=True)), strict=True)
+    fail_on_leak(str(record(tmp_path, leaking, claims=False)), strict=True)
+    fail_on_leak(str(record(tmp_path, leaking, claims=True)), strict=False)
+    fail_on_leak(str(record(tmp_path, warnings, claims=True)), strict=True)
 
 
 def test_the_page_lists_every_finding():

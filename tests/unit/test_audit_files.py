@@ -9,7 +9,7 @@ import pytest
 from mirrorflow.audit.findings import audit_splits, leaks
 from mirrorflow.cli import main
 from mirrorflow.cohorts.splits import Fold, repair_folds
-from mirrorflow.commands.audit_files import Given, audit_files
+from mirrorflow.commands.audit_files import AuditRequest, audit_files
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.store.predictions import write_predictions
@@ -36,7 +36,7 @@ def rcc_like_folds(shared: list[int], count: int = 300) -> list[Fold]:
 def test_anyones_split_files_can_be_audited(tmp_path, capsys):
     for number, fold in enumerate(rcc_like_folds([15, 10, 3, 10, 13])):
         write_fold(tmp_path / f"splits_{number}.csv", fold)
-    assert audit_files(Given(tmp_path)) == 1
+    assert audit_files(AuditRequest(tmp_path)) == 1
     said = capsys.readouterr().out
     assert "leak: fold 2: 3 patients are in train and val" in said
     assert "5 folds: 5 leaks" in said
@@ -45,7 +45,7 @@ def test_anyones_split_files_can_be_audited(tmp_path, capsys):
 def test_clean_split_files_end_well(tmp_path, capsys):
     for number, fold in enumerate(CLEAN):
         write_fold(tmp_path / f"splits_{number}.csv", fold)
-    assert audit_files(Given(tmp_path)) == 0
+    assert audit_files(AuditRequest(tmp_path)) == 0
     assert "2 folds: 0 leaks, 0 warnings" in capsys.readouterr().out
 
 
@@ -53,24 +53,24 @@ def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys
     write_fold(tmp_path / "splits_0.csv", Fold(("A", "B"), ("C",)))
     sheet = tmp_path / "patients.tsv"
     sheet.write_text("patient\tsite\tlabel\nA\ts\tx\nB\tt\ty\nC\ts\tx\n")
-    assert audit_files(Given(tmp_path, patients=sheet)) == 0
+    assert audit_files(AuditRequest(tmp_path, patients=sheet)) == 0
     said = capsys.readouterr().out
     assert "1 of 2 sites are in train and val (s)" in said
     assert "val has no patient of class y" in said
     sheet.write_text("case\tsite\nA\ts\n")
     with pytest.raises(MirrorflowError, match="no column `patient`"):
-        audit_files(Given(tmp_path, patients=sheet))
+        audit_files(AuditRequest(tmp_path, patients=sheet))
 
 
 def test_a_folder_without_split_files_is_refused(tmp_path):
     with pytest.raises(MirrorflowError, match=r"no splits_<k>\.csv"):
-        audit_files(Given(tmp_path))
+        audit_files(AuditRequest(tmp_path))
 
 
 def test_names_of_slides_and_samples_are_those_of_their_patients(tmp_path, capsys):
     slides = [f"TCGA-AA-000{patient}-01Z-00-DX{slide}.UUID" for patient in "123" for slide in "12"]
     write_fold(tmp_path / "splits_0.csv", Fold(tuple(slides[:3]), tuple(slides[3:])))
-    assert audit_files(Given(tmp_path)) == 1
+    assert audit_files(AuditRequest(tmp_path)) == 1
     said = capsys.readouterr().out
     assert "leak: fold 0: 1 patients are in train and val (TCGA-AA-0002)" in said
     assert "6 names are longer TCGA barcodes, cut to their patient's 12 characters (TCGA-AA-0001-01Z-00-DX1" in said
@@ -82,7 +82,7 @@ def test_a_sheet_of_slides_says_whose_they_are(tmp_path, capsys):
     write_fold(tmp_path / "splits_0.csv", Fold(("s1", "s3", "s3"), ("s2", "P9")))
     sheet = tmp_path / "slides.tsv"
     sheet.write_text("slide_id\tpatient\ns1\tA\ns2\tA\ns3\tB\n")
-    assert audit_files(Given(tmp_path)) == 0
+    assert audit_files(AuditRequest(tmp_path)) == 0
     capsys.readouterr()
     assert main(["audit", "--splits", str(tmp_path), "--slides", str(sheet)]) == 1
     said = capsys.readouterr().out
@@ -92,22 +92,22 @@ def test_a_sheet_of_slides_says_whose_they_are(tmp_path, capsys):
     assert "1 names are not in the sheet of slides, taken for patients (e.g. P9)" in said
     sheet.write_text("slide\tpatient\ns1\tA\n")
     with pytest.raises(MirrorflowError, match="no column slide_id; the sheet has slide, patient"):
-        audit_files(Given(tmp_path, slides=sheet))
+        audit_files(AuditRequest(tmp_path, slides=sheet))
 
 
 def test_a_test_column_is_a_third_part(tmp_path, capsys):
     (tmp_path / "splits_0.csv").write_text(",train,val,test\n0,A,C,D\n1,B,A,C\n")
-    assert audit_files(Given(tmp_path)) == 1
+    assert audit_files(AuditRequest(tmp_path)) == 1
     said = capsys.readouterr().out
     assert "leak: fold 0: 1 patients are in train and val (A)" in said
     assert "leak: fold 0: 1 patients are in val and test (C)" in said
-    audit_files(Given(tmp_path), tmp_path / "mended")
-    assert (tmp_path / "mended" / "splits_0.csv").read_text() == "train,val,test\nB,A,C\n,,D\n"
+    audit_files(AuditRequest(tmp_path), tmp_path / "fixed")
+    assert (tmp_path / "fixed" / "splits_0.csv").read_text() == "train,val,test\nB,A,C\n,,D\n"
     (tmp_path / "splits_0.csv").write_text("train,test\nA,A\n")
-    assert audit_files(Given(tmp_path)) == 1
+    assert audit_files(AuditRequest(tmp_path)) == 1
     (tmp_path / "splits_0.csv").write_text("train,other\nA,A\n")
     with pytest.raises(MirrorflowError, match="a split file has train, and val or test or both"):
-        audit_files(Given(tmp_path))
+        audit_files(AuditRequest(tmp_path))
 
 
 def test_folds_go_by_the_number_in_their_names_and_clams_other_files_are_passed_over(tmp_path, capsys):
@@ -115,13 +115,13 @@ def test_folds_go_by_the_number_in_their_names_and_clams_other_files_are_passed_
         write_fold(tmp_path / f"splits_{number}.csv", fold)
     for name in ("splits_1_bool.csv", "splits_1_descriptor.csv"):
         (tmp_path / name).write_text(",train,val,test\nslide,True,False,False\n")
-    assert audit_files(Given(tmp_path)) == 1
+    assert audit_files(AuditRequest(tmp_path)) == 1
     said = capsys.readouterr().out
     assert "leak: fold 10: 1 patients" in said
     assert "2 folds" in said
     write_fold(tmp_path / "fold1.csv", CLEAN[0])
     with pytest.raises(MirrorflowError, match="are both of fold 1; keep one"):
-        audit_files(Given(tmp_path))
+        audit_files(AuditRequest(tmp_path))
 
 
 # Repair.
@@ -129,14 +129,14 @@ def test_folds_go_by_the_number_in_their_names_and_clams_other_files_are_passed_
 
 def test_repaired_folds_keep_every_patient_once():
     folds = rcc_like_folds([15, 10, 3, 10, 13])
-    everybody = {name for fold in folds for name in (*fold.train, *fold.val)}
+    all_units = {name for fold in folds for name in (*fold.train, *fold.val)}
     assert len(leaks(audit_splits(folds, {}, {}))) == 5
     mended = repair_folds(folds)
     assert audit_splits(mended, {}, {}) == []
     for fold in mended:
-        assert sorted((*fold.train, *fold.val)) == sorted(everybody)
+        assert sorted((*fold.train, *fold.val)) == sorted(all_units)
     evaluated = [name for fold in mended for name in fold.val]
-    assert len(evaluated) == len(set(evaluated)) == len(everybody)
+    assert len(evaluated) == len(set(evaluated)) == len(all_units)
     assert all(set(new.val) <= set(old.val) for old, new in zip(folds, mended, strict=True))
 
 
@@ -157,11 +157,11 @@ def test_repaired_files_keep_the_names_that_they_had(tmp_path):
     write_fold(tmp_path / "splits_3.csv", Fold(("s1", "s3"), ("s2",)))
     sheet = tmp_path / "slides.tsv"
     sheet.write_text("slide_id\tpatient\ns1\tA\ns2\tA\ns3\tB\n")
-    assert audit_files(Given(tmp_path, slides=sheet), tmp_path / "mended") == 1
-    assert read_fold(tmp_path / "mended" / "splits_3.csv") == Fold(("s3",), ("s1", "s2"))
+    assert audit_files(AuditRequest(tmp_path, slides=sheet), tmp_path / "fixed") == 1
+    assert read_fold(tmp_path / "fixed" / "splits_3.csv") == Fold(("s3",), ("s1", "s2"))
 
 
-def test_a_repair_with_test_parts_keeps_val_and_evaluates_everybody_once():
+def test_a_repair_with_test_parts_keeps_val_and_evaluates_all_units_once():
     folds = [Fold(("A", "E"), ("B", "C"), ("C", "D")), Fold(("B", "D"), ("A",), ("D", "E"))]
     mended = repair_folds(folds)
     assert leaks(audit_splits(mended, {}, {})) == []
@@ -173,10 +173,10 @@ def test_the_command_offers_and_writes_repaired_files(tmp_path, capsys):
         write_fold(tmp_path / f"splits_{number}.csv", fold)
     assert main(["audit", "--splits", str(tmp_path)]) == 1
     assert "--repair OUT" in capsys.readouterr().out
-    assert main(["audit", "--splits", str(tmp_path), "--repair", str(tmp_path / "mended")]) == 1
+    assert main(["audit", "--splits", str(tmp_path), "--repair", str(tmp_path / "fixed")]) == 1
     assert "5 split files, 5 of them changed" in capsys.readouterr().out
-    assert main(["audit", "--splits", str(tmp_path / "mended")]) == 0
-    assert len(read_folds(tmp_path / "mended", 5)) == 5
+    assert main(["audit", "--splits", str(tmp_path / "fixed")]) == 0
+    assert len(read_folds(tmp_path / "fixed", 5)) == 5
 
 
 # Predictions.
@@ -198,7 +198,7 @@ def survival_rows(fold: int, *patients: str) -> pd.DataFrame:
 
 
 def audited(folder: Path, capsys, **given: Path) -> tuple[int, str]:
-    status = audit_files(Given(predictions=folder, **given))
+    status = audit_files(AuditRequest(predictions=folder, **given))
     return status, capsys.readouterr().out
 
 
@@ -307,7 +307,7 @@ def test_lost_units_are_named_by_the_class_that_rows_give_them(tmp_path, capsys)
     )
 
 
-def test_bins_that_are_the_same_in_every_fold_were_set_by_everybody(tmp_path, capsys):
+def test_bins_that_are_the_same_in_every_fold_were_set_by_all_units(tmp_path, capsys):
     for fold in range(2):
         write_noted(tmp_path, fold, HONEST, survival_rows(fold, f"P{fold}"), bin_edges_days=[0.0, 5.0])
     assert "leak: all folds: survival bins are the same in all 2 folds" in audited(tmp_path, capsys)[1]
@@ -325,27 +325,27 @@ def test_what_several_methods_share_stands_once(tmp_path, capsys):
 
 def test_files_that_are_no_predictions_are_refused(tmp_path):
     with pytest.raises(MirrorflowError, match="nothing to audit"):
-        audit_files(Given())
+        audit_files(AuditRequest())
     with pytest.raises(MirrorflowError, match=r"no fold<k>\.parquet"):
-        audit_files(Given(predictions=tmp_path))
+        audit_files(AuditRequest(predictions=tmp_path))
     write_rows(tmp_path / "fold0.parquet", pd.DataFrame({"patient": ["A"], "fold": [0]}))
     with pytest.raises(MirrorflowError, match="it lacks prob_<class> or risk"):
-        audit_files(Given(predictions=tmp_path))
+        audit_files(AuditRequest(predictions=tmp_path))
 
 
 def test_two_codes_of_one_institution_are_one_site(tmp_path, capsys):
     write_fold(tmp_path / "splits_0.csv", Fold(("TCGA-AA-0001",), ("TCGA-BB-0002",)))
     table = tmp_path / "institutions.tsv"
     table.write_text("site\tinstitution\nAA\tGeneral\nBB\tGeneral\n")
-    assert audit_files(Given(tmp_path)) == 0
+    assert audit_files(AuditRequest(tmp_path)) == 0
     assert "sites are in train and val" not in capsys.readouterr().out
-    audit_files(Given(tmp_path, institutions=table))
+    audit_files(AuditRequest(tmp_path, institutions=table))
     said = capsys.readouterr().out
     assert "1 of 1 institutions are in train and val (General)" in said
     assert "by code only" not in said
     write_fold(tmp_path / "splits_0.csv", Fold(("TCGA-AA-0001",), ("TCGA-AG-0002",)))
-    audit_files(Given(tmp_path, institutions=Path("tcga")))
+    audit_files(AuditRequest(tmp_path, institutions=Path("tcga")))
     assert "1 of 1 institutions are in train and val (Indivumed)" in capsys.readouterr().out
     table.write_text("code\tname\nAA\tGeneral\n")
     with pytest.raises(MirrorflowError, match="no column institution, site"):
-        audit_files(Given(tmp_path, institutions=table))
+        audit_files(AuditRequest(tmp_path, institutions=table))

@@ -24,7 +24,7 @@ from mirrorflow.learners.inputs.bagged import BaggedInputs, match_sets, random_s
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.network import train_and_predict
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.tasks import Questioner
+from mirrorflow.learners.tasks import FoldTasks
 from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
@@ -161,12 +161,12 @@ def test_scaling_is_that_of_the_training_patients(store):
 
 
 def test_bags_and_clinical_columns_say_on_whom_their_scalers_were_fitted(store):
-    everybody = patients_digest(FOLD.train)
-    assert of_fold(store.inputs()).fitted == {"RNA scaler": everybody, "patch scaler": everybody}
-    assert of_fold(store.inputs(rna_scaling="none")).fitted == {"patch scaler": everybody}
-    assert of_fold(store.inputs(feature_scaling="none")).fitted == {"RNA scaler": everybody}
+    all_units = patients_digest(FOLD.train)
+    assert of_fold(store.inputs()).fitted == {"RNA scaler": all_units, "patch scaler": all_units}
+    assert of_fold(store.inputs(rna_scaling="none")).fitted == {"patch scaler": all_units}
+    assert of_fold(store.inputs(feature_scaling="none")).fitted == {"RNA scaler": all_units}
     columns = ClinicalColumns(store.inputs().units, ["age"])
-    assert of_fold(columns).fitted == {"covariate encoder": everybody}
+    assert of_fold(columns).fitted == {"covariate encoder": all_units}
 
 
 def test_methods_without_expression_read_none(store):
@@ -289,18 +289,18 @@ def test_a_nested_choice_reports_that_epoch_of_a_training_on_the_whole_fold(stor
     made = read_predictions(folder / "subtyping/fold0.parquet")
     (note,) = made.notes["settings"]
     assert note["epoch"] == best_epoch(note["epoch_choice"]["mean"])
-    asked = Questioner(plan)
-    (question,) = asked.questions("subtyping", 0)
-    bags = inputs.vectors(asked.folds[0], 0, 42, question.train.units, question.evaluation.units)
+    asked = FoldTasks(plan)
+    (fold_task,) = asked.fold_tasks("subtyping", 0)
+    bags = inputs.vectors(asked.folds[0], 0, 42, fold_task.train.units, fold_task.evaluation.units)
     whole = []
 
     def keep(prediction: SubtypePrediction) -> float:
         whole.append(prediction.probabilities)
         return 0.0
 
-    train_and_predict(bags, question, plan.method, EpochRule(scorer=keep))
+    train_and_predict(bags, fold_task, plan.method, EpochRule(scorer=keep))
     assert len(whole) == 4
-    reported = made.rows.set_index("patient").loc[question.evaluation.units["patient"]].filter(like="prob_")
+    reported = made.rows.set_index("patient").loc[fold_task.evaluation.units["patient"]].filter(like="prob_")
     np.testing.assert_array_equal(reported, whole[note["epoch"] - 1])
 
 
@@ -373,10 +373,10 @@ def test_clinical_columns_predict_both_tasks_and_shuffled_ones_neither(store):
 def test_the_last_bin_of_a_k_shot_curve_ends_where_evaluation_has_it(store):
     """At the longest time of all of the fold's training patients, whoever is in the support set."""
     plan = store.plan("majority", tasks=["survival"], splits=store.plan("majority").splits[:1])
-    everybody, few = Questioner(plan).questions("survival", 0)
+    all_units, few = FoldTasks(plan).fold_tasks("survival", 0)
     longest = training_outcomes(store.frame, read_fold(plan.splits[0]).train)["time_days"].max()
     assert few.train.time_days.max() < longest
-    np.testing.assert_array_equal(few.bin_ends, everybody.bin_ends)
+    np.testing.assert_array_equal(few.bin_ends, all_units.bin_ends)
     assert few.bin_ends[-1] == longest
     assert few.bin_ends[:-1].tolist() == few.edges[1:-1].tolist()
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+import mirrorflow.config
 from mirrorflow.config.adaptation import adapted_cohorts
 from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING
-from mirrorflow.config.protocols import PROTOCOL_PRESETS, basis_of
+from mirrorflow.config.protocols import PROTOCOL_PRESETS, scope_of
 from mirrorflow.config.queries import (
     few_shot_prefix,
     gene_variant,
@@ -152,13 +153,13 @@ def test_a_protocol_without_a_preset_says_which_there_are():
     assert "honest, honest-published, paper" in message
 
 
-def test_repaired_splits_are_those_of_a_folder_and_a_basis_of_their_own():
+def test_repaired_splits_are_those_of_a_folder_and_a_scope_of_their_own():
     raw = minimal(protocols={"honest-published": {"splits": "published-repaired"}, "paper": {}})
     raw["cohorts"]["a"]["splits"] = {"published": "folder"}
     config = resolve(raw)
     assert split_source(config["cohorts"]["a"], "published-repaired") == "folder"
     assert split_source(config["cohorts"]["a"], "random") is None
-    assert basis_of(config["protocols"]["honest-published"]).startswith("patient-published-repaired-")
+    assert scope_of(config["protocols"]["honest-published"]).startswith("patient-published-repaired-")
     assert config["protocols"]["paper"]["splits"] == "published"
     raw["cohorts"]["a"]["splits"] = {"mine": "folder", "x-repaired": "folder"}
     with pytest.raises(ConfigError) as refused:
@@ -292,12 +293,12 @@ def test_store_is_filled_into_paths():
     assert config["cohorts"]["a"]["slides"]["sheet"] == "/shared/store/simulated/demo/slides.tsv"
 
 
-def test_a_basis_is_what_decides_the_models():
+def test_a_scope_is_what_decides_the_models():
     paper, honest = PROTOCOL_PRESETS["paper"], PROTOCOL_PRESETS["honest"]
-    assert basis_of(paper) == "slide-published-cohort-none-best"
-    assert basis_of(honest | {"epoch": "best_on_evaluation"}) == basis_of(honest)
-    assert basis_of(honest | {"rna_scaling": "none"}) != basis_of(honest)
-    assert basis_of(honest | {"pretraining_epoch": "best_on_evaluation"}) == f"{basis_of(honest)}-best"
+    assert scope_of(paper) == "slide-published-cohort-none-best"
+    assert scope_of(honest | {"epoch": "best_on_evaluation"}) == scope_of(honest)
+    assert scope_of(honest | {"rna_scaling": "none"}) != scope_of(honest)
+    assert scope_of(honest | {"pretraining_epoch": "best_on_evaluation"}) == f"{scope_of(honest)}-best"
 
 
 def described(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -> Iterator[tuple[str, bool]]:
@@ -359,9 +360,14 @@ def test_defaults_of_the_schema_fit_the_schema():
 
 
 def test_the_config_module_imports_no_heavy_library():
-    tree = ast.parse(Path(configs.__file__).read_text(encoding="utf-8"))
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    nodes = [
+        node
+        for path in sorted(Path(mirrorflow.config.__file__).parent.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert "mirrorflow.errors" in names
     assert {name.split(".")[0] for name in names} & {"torch", "pandas", "numpy", "sklearn", "snakemake"} == set()
 
 
@@ -475,7 +481,7 @@ def test_k_shot_genes_go_by_the_methods_own_selection():
 
 
 def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
-    """Two protocols of one basis share their models; linear has none; genes without labels serve both settings."""
+    """Protocols of one model scope share their models; linear has none; genes without labels serve both settings."""
     raw = with_genes(method="variance") | {"seeds": [1, 2], "splits": {"folds": 3, "inner_folds": 2}}
     raw["methods"] |= {"linear": {}}
     raw["protocols"] = {"honest": {}, "other": {"preset": "honest", "survival_bins": "cohort", "epoch": "nested"}}
@@ -486,22 +492,22 @@ def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
     assert planned_models(resolve(raw)) == {"mirror": 2 * 3, "mirror--genes-a": 2 * 3}
 
 
-def test_habits_are_tried_on_the_methods_of_the_optimism_table_and_on_all_data():
+def test_single_changes_are_tried_on_the_methods_of_the_optimism_table_and_on_all_data():
     raw = with_genes(method="rfe") | {"seeds": [1], "splits": {"folds": 2}}
     raw["protocols"] = {"honest": {"splits": "random"}, "paper": {"splits": "random", "unit": "patient"}}
-    habits = {"against": "paper", "habits": ["gene_selection"]}
-    every = resolve(raw | {"evaluation": {"shots": [3], "optimism": habits}})
+    single_changes = {"against": "paper", "habits": ["gene_selection"]}
+    every = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes}})
     assert shots_of(every, "honest") == [3]
     assert shots_of(every, "habit--gene_selection") == []
     assert few_shot_prefix(every, "habit--gene_selection", "mirror") == ""
     assert methods_under(every, "habit--gene_selection") == ["mirror", "mirror--genes-a"]
-    one = resolve(raw | {"evaluation": {"shots": [3], "optimism": habits | {"methods": ["mirror"]}}})
+    one = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes | {"methods": ["mirror"]}}})
     assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
     assert methods_under(one, "habit--gene_selection") == ["mirror"]
     fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
-    assert fewer == 2  # a fold each of the habit's basis
+    assert fewer == 2  # a fold each of the habit's model scope
     with pytest.raises(ConfigError, match=r"optimism\.methods: tangle: the run has mirror"):
-        resolve(raw | {"evaluation": {"optimism": habits | {"methods": ["tangle"]}}})
+        resolve(raw | {"evaluation": {"optimism": single_changes | {"methods": ["tangle"]}}})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A full disk: the message names the file and the mend, and no half file is left that could pass for a whole one."""
+"""A full disk: the message names the file and the fix, and no half file is left that could pass for a whole one."""
 
 import contextlib
 import resource

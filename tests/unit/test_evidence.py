@@ -107,9 +107,9 @@ def test_a_model_of_other_units_or_of_nobody_knows_whom_is_a_leak(recorded, said
 
 
 def test_bins_are_recognised_by_their_edges():
-    edges = {"training": np.array([0, 5, np.inf]), "everybody": np.array([0, 6, np.inf])}
+    edges = {"training": np.array([0, 5, np.inf]), "all units": np.array([0, 6, np.inf])}
     assert evidence.audit_bins(0, [0.0, 5.0], edges) == ([], "training")
-    assert evidence.audit_bins(0, [0.0, 6.0], edges) == ([], "everybody")
+    assert evidence.audit_bins(0, [0.0, 6.0], edges) == ([], "all units")
     findings, who = evidence.audit_bins(0, [0.0, 7.0], edges)
     assert (who, kinds(findings)) == ("unknown", {(WARNING, "survival_bins_unknown", 0, 0)})
 

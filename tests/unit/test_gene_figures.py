@@ -75,14 +75,14 @@ def run(tmp_path: Path) -> Path:
     frame = pd.DataFrame({"patient": patients, "label": [*LABELS, ""], "slide_ids": [[name] for name in patients]})
     write_cohort(tmp_path / "demo.parquet", frame, ["a", "b"])
     table = manifest([("t2", "rfe", 1), ("t1", "drivers", None)])
-    write_genes(tmp_path / "results" / "basis" / "demo" / "genes" / "fold0.tsv", table, {}, {})
+    write_genes(tmp_path / "results" / "scope" / "demo" / "genes" / "fold0.tsv", table, {}, {})
     return tmp_path
 
 
 def drawn(run: Path, clip: float | None = None):
-    paths = [str(run / "results" / "basis" / "demo" / "genes" / "fold0.tsv")]
+    paths = [str(run / "results" / "scope" / "demo" / "genes" / "fold0.tsv")]
     (task,) = gene_tasks("demo", str(run / "demo.parquet"), str(run / "rna.parquet"), paths, clip)
-    assert (task.name, task.kind) == ("genes_basis", "genes")
+    assert (task.name, task.kind) == ("genes_scope", "genes")
     return task.draw()
 
 

@@ -29,7 +29,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.learners import network as supervised
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
-from mirrorflow.learners.inputs.vectors import Embedded, Nothing, PooledInputs, Representation
+from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.pretrained import pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
@@ -91,7 +91,7 @@ WITH_EPOCHS = ["mirror", "porpoise"]
 
 
 @dataclass
-class World:
+class ProcessGroup:
     """Everything about the patients, before anything is fitted."""
 
     cohort: pd.DataFrame
@@ -101,7 +101,7 @@ class World:
     """[gene, patient]"""
 
 
-def world() -> World:
+def world() -> ProcessGroup:
     rng = np.random.default_rng(4)
     label = np.arange(len(PATIENTS)) % 2
     cohort = pd.DataFrame(
@@ -118,13 +118,13 @@ def world() -> World:
     )
     slides = rng.normal(size=(len(PATIENTS), 8, 5)) + label[:, None, None]
     rna = rng.normal(size=(30, len(PATIENTS))) + label * (np.arange(30) < 8)[:, None]
-    return World(cohort, slides, rna)
+    return ProcessGroup(cohort, slides, rna)
 
 
 class Chain:
     """A run of one fold in a folder of its own."""
 
-    def __init__(self, folder: Path, given: World, methods: Sequence[str], **keys: object) -> None:
+    def __init__(self, folder: Path, given: ProcessGroup, methods: Sequence[str], **keys: object) -> None:
         folder.mkdir()
         self.folder, self.given, self.methods = folder, given, methods
         self.protocol = PROTOCOL_PRESETS["honest"] | keys
@@ -228,7 +228,7 @@ class Chain:
             return BaggedInputs(**rna, **of_train, gene_sets=method.get("gene_sets"))
         if method["inputs"] == ["clinical"]:
             return ClinicalColumns(self.units, method["columns"])
-        return PooledInputs(**rna, pooling=method["pooling"]) if method["inputs"] else Nothing()
+        return PooledInputs(**rna, pooling=method["pooling"]) if method["inputs"] else NoInputs()
 
     def predict(self, name: str) -> None:
         method = CONFIG["methods"][name]
@@ -324,7 +324,7 @@ def arrays_of(fitted: Any) -> list[np.ndarray]:
     return [array for key in sorted(inside) for array in arrays_of(inside[key])]
 
 
-def permuted(given: World) -> World:
+def permuted(given: ProcessGroup) -> ProcessGroup:
     """Labels and outcomes of the evaluation patients permuted among them."""
     rng, rows = np.random.default_rng(9), np.flatnonzero(EVALUATED)
     cohort = given.cohort.copy()
@@ -332,10 +332,10 @@ def permuted(given: World) -> World:
         cohort.loc[rows, columns] = given.cohort.loc[rng.permutation(rows), columns].to_numpy()
     assert (cohort["label"] != given.cohort["label"]).sum() >= 4
     assert (cohort["time_days"] != given.cohort["time_days"]).sum() >= 4
-    return World(cohort, given.slides, given.rna)
+    return ProcessGroup(cohort, given.slides, given.rna)
 
 
-def altered(given: World) -> World:
+def altered(given: ProcessGroup) -> ProcessGroup:
     """Slides, RNA, sheet and outcomes of every other evaluation patient replaced by others, far away."""
     rng = np.random.default_rng(10)
     slides, rna, cohort = given.slides.copy(), given.rna.copy(), given.cohort.copy()
@@ -344,7 +344,7 @@ def altered(given: World) -> World:
     cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
     cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
     cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
-    return World(cohort, slides, rna)
+    return ProcessGroup(cohort, slides, rna)
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +353,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), EVERY_FAMILY)
 
 
-def again(honest: Chain, folder: Path, given: World) -> Chain:
+def again(honest: Chain, folder: Path, given: ProcessGroup) -> Chain:
     """The same run on another world."""
     return Chain(folder / "two", given, honest.methods, epoch=honest.protocol["epoch"])
 
@@ -409,13 +409,13 @@ def test_nor_does_either_under_a_nested_choice_which_is_made_of_inner_folds_alon
         record = json.loads((nested.folder / f"{prefix}fold0.json").read_text())
         assert set(record["label_patients"]) <= set(fold.train)
         assert set(record["value_patients"]) <= set(fold.train)
-    (everybody, few) = read_predictions(nested.folder / "mirror/subtyping/fold0.parquet").notes["settings"]
-    assert len(everybody["epoch_choice"]["mean"]) == few["epoch"] == CONFIG["probe"]["epochs"]
+    (all_units, few) = read_predictions(nested.folder / "mirror/subtyping/fold0.parquet").notes["settings"]
+    assert len(all_units["epoch_choice"]["mean"]) == few["epoch"] == CONFIG["probe"]["epochs"]
 
 
-def test_the_published_habits_do_let_evaluation_labels_in(tmp_path):
-    habits = {"gene_selection": "cohort", "epoch": "best_on_evaluation", "few_shot_genes": "all"}
-    one = Chain(tmp_path / "one", world(), ["mirror"], **habits)
-    two = Chain(tmp_path / "two", permuted(world()), ["mirror"], **habits)
+def test_the_published_single_changes_do_let_evaluation_labels_in(tmp_path):
+    single_changes = {"gene_selection": "cohort", "epoch": "best_on_evaluation", "few_shot_genes": "all"}
+    one = Chain(tmp_path / "one", world(), ["mirror"], **single_changes)
+    two = Chain(tmp_path / "two", permuted(world()), ["mirror"], **single_changes)
     assert set(one.label_patients()) & set(FOLD.val)
     assert not all(one.values(path).equals(two.values(path)) for path in one.files())

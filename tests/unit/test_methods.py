@@ -24,7 +24,7 @@ from mirrorflow.config.resources import METHODS_FILE, RESOURCES
 from mirrorflow.config.schema import load_schema
 from mirrorflow.errors import ConfigError
 from mirrorflow.learners import registry as predictors
-from mirrorflow.learners.inputs.vectors import Nothing
+from mirrorflow.learners.inputs.vectors import NoInputs
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.registry import predictor_of
 from mirrorflow.models.supervised import Sizes, build_network
@@ -245,7 +245,7 @@ def test_a_method_is_one_module_and_one_entry(add_method, tmp_path):
         bins=4,
         method=method,
     )
-    predict_method(plan, Nothing(), str(tmp_path / "p"), str(tmp_path / "p" / "manifest.json"), "toy")
+    predict_method(plan, NoInputs(), str(tmp_path / "p"), str(tmp_path / "p" / "manifest.json"), "toy")
     rows = read_predictions(tmp_path / "p" / "subtyping" / "fold0.parquet").rows
     np.testing.assert_allclose(rows.loc[rows["setting"] == "all", "prob_b"], 8 / 9, atol=0.1)
     np.testing.assert_allclose(rows.loc[rows["setting"] == "2-shot", "prob_b"], 0.5)

@@ -250,8 +250,8 @@ def test_uno_by_hand():
 def test_uno_without_censored_training_patients_is_harrells_before_tau():
     train = (np.arange(1.0, 20), np.ones(19, bool))
     risk = np.array([5.0, 4, 1, 3, 2])
-    everybody = metrics.uno_c(risk, TIMES, EVENTS, ONES, followed(train=train))[0]
-    assert everybody == c_index(risk.tolist())
+    all_units = metrics.uno_c(risk, TIMES, EVENTS, ONES, followed(train=train))[0]
+    assert all_units == c_index(risk.tolist())
 
 
 @pytest.mark.parametrize("metric", [metrics.uno_c, metrics.mean_time_auc])
@@ -263,7 +263,7 @@ def test_reversed_risks_turn_a_ranking_around(metric):
 
 
 def test_time_dependent_auc_by_hand():
-    # Before day 3 the case is patient 1, above everybody alive: 1. From day 3 on patient 3 (weight 4/3) is a case
+    # Before day 3 the case is patient 1, above all units alive: 1. From day 3 on patient 3 (weight 4/3) is a case
     # below both who live on: 1 / (1 + 4/3). Survival drops by 1/5 at day 1 and by (4/5)(1/3) at day 3.
     risk = np.array([5.0, 4, 1, 3, 2])
     late = 1 / (1 + 4 / 3)

@@ -17,7 +17,7 @@ from mirrorflow.learners import registry as predictors
 from mirrorflow.learners.curves import best_epoch, mean_curve
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.tasks import Question
+from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.probes.task import EpochRule, Prediction, SubtypePrediction, SurvivalPrediction
 from mirrorflow.steps.cohort.cohorts import draw_support
 from mirrorflow.store.predictions import read_predictions
@@ -66,19 +66,19 @@ class Scripted:
     def __init__(self, right: Mapping[str, list[int]]) -> None:
         self.right, self.rules = right, []
 
-    def __call__(self, vectors: Any, question: Question, _method: Mapping[str, Any], rule: EpochRule) -> Prediction:
-        self.rules.append((question.setting, question.task, rule))
+    def __call__(self, vectors: Any, fold_task: FoldTask, _method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+        self.rules.append((fold_task.setting, fold_task.task, rule))
         last = rule.stop_after or EPOCHS
-        made = [self.predict(vectors, question, epoch) for epoch in range(1, last + 1)]
+        made = [self.predict(vectors, fold_task, epoch) for epoch in range(1, last + 1)]
         for prediction in made if rule.scorer else ():
             rule.scorer(prediction)
         return made[-1]
 
-    def predict(self, vectors: Any, question: Question, epoch: int) -> Prediction:
-        right = self.right.get(question.setting, [0] * EPOCHS)[epoch - 1]
+    def predict(self, vectors: Any, fold_task: FoldTask, epoch: int) -> Prediction:
+        right = self.right.get(fold_task.setting, [0] * EPOCHS)[epoch - 1]
         number = vectors.evaluation[0, :, 0].astype(int)
         good = np.arange(len(number)) < right
-        if question.edges is None:
+        if fold_task.edges is None:
             return SubtypePrediction(np.eye(2)[np.where(good, number % 2, 1 - number % 2)], epoch)
         return SurvivalPrediction(np.where(good, -number, number).astype(float), None, epoch)
 
@@ -163,9 +163,9 @@ def test_survival_goes_by_the_c_index_with_bins_of_the_inner_training_part(tmp_p
     seen = {}
     call = Scripted.__call__
 
-    def spy(self: Scripted, vectors: Any, question: Question, method: Any, rule: EpochRule) -> Prediction:
-        seen[question.setting] = question.edges
-        return call(self, vectors, question, method, rule)
+    def spy(self: Scripted, vectors: Any, fold_task: FoldTask, method: Any, rule: EpochRule) -> Prediction:
+        seen[fold_task.setting] = fold_task.edges
+        return call(self, vectors, fold_task, method, rule)
 
     monkeypatch.setattr(Scripted, "__call__", spy)
     notes = predict(job(tmp_path, tasks=["survival"], shots=[]), tmp_path)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.config.protocols import HABIT, PROTOCOL_PRESETS
+from mirrorflow.config.protocols import PROTOCOL_PRESETS, SINGLE_CHANGE
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
-from mirrorflow.evaluation.optimism import ACROSS, WITHIN, habit_worth
+from mirrorflow.evaluation.optimism import ACROSS, WITHIN, single_change_worth
 from mirrorflow.metrics.inference import FoldSample
 from mirrorflow.steps.results.make_optimism import make_optimism
 from mirrorflow.store.predictions import write_predictions
@@ -41,20 +41,29 @@ def resolved(**optimism: object) -> dict:
 # Protocols.
 
 
-def test_each_habit_is_a_protocol_that_differs_in_one_key_and_claims_nothing():
+def test_each_single_change_is_a_protocol_that_differs_in_one_key_and_claims_nothing():
     protocols = resolved()
     honest, paper = PROTOCOL_PRESETS["honest"], PROTOCOL_PRESETS["paper"]
-    assert set(protocols) == {"honest", "paper", *(f"{HABIT}{key}" for key in honest if honest[key] != paper[key])}
+    assert set(protocols) == {
+        "honest",
+        "paper",
+        *(f"{SINGLE_CHANGE}{key}" for key in honest if honest[key] != paper[key]),
+    }
     for name, protocol in protocols.items():
-        if name.startswith(HABIT):
+        if name.startswith(SINGLE_CHANGE):
             changed = [key for key in honest if protocol[key] != honest[key]]
-            assert changed == [name.removeprefix(HABIT)]
+            assert changed == [name.removeprefix(SINGLE_CHANGE)]
             assert protocol[changed[0]] == paper[changed[0]]
             assert not protocol["claims_honest"]
 
 
-def test_habits_can_be_chosen_and_none_are_made_unasked():
-    assert list(resolved(habits=["epoch", "splits"])) == ["honest", "paper", f"{HABIT}epoch", f"{HABIT}splits"]
+def test_single_changes_can_be_chosen_and_none_are_made_unasked():
+    assert list(resolved(single_changes=["epoch", "splits"])) == [
+        "honest",
+        "paper",
+        f"{SINGLE_CHANGE}epoch",
+        f"{SINGLE_CHANGE}splits",
+    ]
     assert list(resolve(RAW)["protocols"]) == ["honest", "paper"]
 
 
@@ -78,8 +87,8 @@ def names(start: int, count: int = 30) -> list[str]:
     return [f"P{number:03}" for number in range(start, start + count)]
 
 
-def worth(base: list[FoldSample], habit: list[FoldSample], resamples: int = 400):
-    return habit_worth(base, habit, resamples=resamples, confidence=0.95, seed=0)["m"]
+def worth(base: list[FoldSample], single_change: list[FoldSample], resamples: int = 400):
+    return single_change_worth(base, single_change, resamples=resamples, confidence=0.95, seed=0)["m"]
 
 
 def test_a_constant_gain_on_the_same_patients_has_no_spread():
@@ -88,7 +97,7 @@ def test_a_constant_gain_on_the_same_patients_has_no_spread():
     assert found.pairing == WITHIN
     assert found.difference.mean == pytest.approx(0.1)
     assert (found.difference.ci_low, found.difference.ci_high) == (pytest.approx(0.1), pytest.approx(0.1))
-    assert found.habit_mean - found.base_mean == pytest.approx(0.1)
+    assert found.single_change_mean - found.base_mean == pytest.approx(0.1)
 
 
 def test_units_lost_with_the_last_batch_are_still_paired_within_folds():
@@ -144,7 +153,7 @@ def write_method(folder: Path, protocol: str, right: float) -> str:
 
 
 def made(folder: Path, shown: list[str]) -> Path:
-    rates = {"honest": 0.6, f"{HABIT}epoch": 0.7, "paper": 0.9}
+    rates = {"honest": 0.6, f"{SINGLE_CHANGE}epoch": 0.7, "paper": 0.9}
     manifests = [write_method(folder, protocol, rate) for protocol, rate in rates.items()]
     pd.DataFrame({"protocol": shown, "cohort": "c"}).to_csv(folder / "results.csv", index=False)
     settings = {
@@ -155,19 +164,21 @@ def made(folder: Path, shown: list[str]) -> Path:
         "confidence": 0.95,
         "seed": 0,
     }
-    habits = {"epoch": f"{HABIT}epoch", "all together": "paper"}
-    make_optimism(manifests, str(folder / "results.csv"), str(NAMES), str(folder / "optimism"), habits, settings)
+    single_changes = {"epoch": f"{SINGLE_CHANGE}epoch", "all together": "paper"}
+    make_optimism(
+        manifests, str(folder / "results.csv"), str(NAMES), str(folder / "optimism"), single_changes, settings
+    )
     return folder / "optimism"
 
 
-def test_the_table_says_what_each_habit_is_worth(tmp_path):
-    stem = made(tmp_path, ["honest", f"{HABIT}epoch", "paper"])
+def test_the_table_says_what_each_single_change_is_worth(tmp_path):
+    stem = made(tmp_path, ["honest", f"{SINGLE_CHANGE}epoch", "paper"])
     rows = read_numbers(f"{stem}.csv", ["worth", "ci_low", "ci_high", "base_mean", "habit_mean"])
     accuracy = rows[rows["metric"] == "accuracy"].set_index("habit")
     assert accuracy.loc["epoch", "worth"] == pytest.approx(0.1)
     assert accuracy.loc["all together", "worth"] == pytest.approx(0.3)
     assert (accuracy["base_mean"] == 0.6).all()
-    assert accuracy.loc["epoch", ["base_value", "habit_value"]].tolist() == ["honest", f"{HABIT}epoch"]
+    assert accuracy.loc["epoch", ["base_value", "habit_value"]].tolist() == ["honest", f"{SINGLE_CHANGE}epoch"]
     assert (accuracy["ci_low"] <= accuracy["worth"]).all()
     text = stem.with_suffix(".md").read_text()
     assert "| The cohort | linear | e | Accuracy | 0.600 | +0.100 [" in text

@@ -262,9 +262,9 @@ def test_k_shot_settings_have_vectors_of_their_own_genes_and_say_how_many_labels
 def test_a_planted_signal_is_found(tmp_path, method):
     job = prepare(tmp_path, method=method)
     job.run()
-    everybody, few = scores(job), scores(job, "3-shot")
-    assert everybody[0] > 0.9
-    assert everybody[1] > 0.65
+    all_units, few = scores(job), scores(job, "3-shot")
+    assert all_units[0] > 0.9
+    assert all_units[1] > 0.65
     assert few[0] > 0.6
 
 

@@ -92,7 +92,7 @@ def test_a_good_cohort_is_forecast(cohort: Path, preflight: Preflight):
     # Tissue fills 4 x 3 patches of each slide; 36 patches at 0.01 a second take an hour.
     assert "own, tiny-random: 36 patches of 3 slides" in said
     assert "36 patches, 1.0 h" in said
-    assert "0 things stop the run, 0 to mend" in said
+    assert "0 things stop the run, 0 to fix" in said
 
 
 def test_the_estimate_is_close_to_what_is_cut(cohort: Path):
@@ -143,16 +143,16 @@ BAD_SLIDES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("kind", BAD_SLIDES)
 def test_a_slide_to_mend_is_named_with_its_file_and_the_mend(cohort: Path, preflight: Preflight, kind: str):
-    make, mend = BAD_SLIDES[kind]
+    make, fix = BAD_SLIDES[kind]
     (cohort / "b.svs").unlink()
     make(cohort / "b.svs")
-    status, said = preflight("--table", str(cohort / "mend.tsv"))
+    status, said = preflight("--table", str(cohort / "fix.tsv"))
     assert status == 0  # the run goes on without it
-    assert "To mend" in said
-    with (cohort / "mend.tsv").open() as stream:
+    assert "To fix" in said
+    with (cohort / "fix.tsv").open() as stream:
         (row,) = csv.DictReader(stream, delimiter="\t")
     assert (row["stops"], row["subject"], row["file"]) == ("", "b", "b.svs")
-    assert mend in row["what"]
+    assert fix in row["what"]
     assert preflight("--strict")[0] == 1
 
 
@@ -243,7 +243,7 @@ def test_features_made_elsewhere_are_opened(cohort: Path, preflight: Preflight):
     assert "c: features/c.h5: not an h5 file, or damaged" in said.replace(
         "c: features/c.h5: features/c.h5", "c: features/c.h5"
     )
-    assert "0 things stop the run, 1 to mend" in said
+    assert "0 things stop the run, 1 to fix" in said
 
 
 def test_features_of_different_widths_or_none_stop_the_run(cohort: Path, preflight: Preflight):

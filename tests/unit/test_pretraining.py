@@ -10,7 +10,7 @@ import torch
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
-from mirrorflow.training.best_epoch import Watched
+from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
 from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
@@ -75,33 +75,37 @@ def test_a_resumed_run_gives_the_losses_of_an_undisturbed_one(stop):
     assert losses_of(resumed) == losses_of(whole)
 
 
-def trained_and_watched() -> tuple[SomeBags, np.ndarray, Watched]:
+def trained_and_validation() -> tuple[SomeBags, np.ndarray, ValidationUnits]:
     """Twenty planted units to train on, nine that are left out."""
     bags, genes = planted(29)
-    return SomeBags(bags, range(20)), genes[:20], Watched(SomeBags(bags, range(20, 29)), genes[20:], np.arange(9))
+    return (
+        SomeBags(bags, range(20)),
+        genes[:20],
+        ValidationUnits(SomeBags(bags, range(20, 29)), genes[20:], np.arange(9)),
+    )
 
 
-WATCHED_RUN = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
+VALIDATION_RUN = settings_of(epochs=8, learning_rate=5e-3, batch_size=8)
 
 
-def watched_run(model, **further):
+def validation_run(model, **further):
     """History of a training on the twenty, its epoch chosen on the nine, and the states after each epoch."""
-    bags, genes, watched = trained_and_watched()
+    bags, genes, validation = trained_and_validation()
     states = []
     history = pretrain(
-        model, bags, genes, WATCHED_RUN, device="cpu", watched=watched,
+        model, bags, genes, VALIDATION_RUN, device="cpu", validation=validation,
         on_epoch=lambda state, row: states.append(snapshot(state)), **further,
     )  # fmt: skip
     return history, states
 
 
-def test_the_epoch_that_is_best_on_watched_units_is_kept_and_the_training_is_the_same():
+def test_the_epoch_that_is_best_on_validation_units_is_kept_and_the_training_is_the_same():
     model, last = model_of(), model_of()
-    history, states = watched_run(model)
-    plain = pretrain(last, *trained_and_watched()[:2], WATCHED_RUN, device="cpu")
+    history, states = validation_run(model)
+    plain = pretrain(last, *trained_and_validation()[:2], VALIDATION_RUN, device="cpu")
     assert losses_of([without(row, "evaluation_total") for row in history]) == losses_of(plain)
-    on_watched = [row["evaluation_total"] for row in history]
-    best = int(np.argmin(on_watched))
+    on_validation = [row["evaluation_total"] for row in history]
+    best = int(np.argmin(on_validation))
     assert 0 < best < len(history) - 1, "neither the first nor the last, or nothing is shown"
     for name, value in model.state_dict().items():
         assert torch.equal(value, states[best].model[name]), name
@@ -114,11 +118,11 @@ def without(row, name):
 
 def test_a_resumed_run_remembers_the_best_epoch():
     whole, resumed = model_of(), model_of(seed=9)
-    history, states = watched_run(whole)
+    history, states = validation_run(whole)
     best = int(np.argmin([row["evaluation_total"] for row in history]))
     state = states[best + 1]
     assert state.best.loss == history[best]["evaluation_total"]
-    again, _ = watched_run(resumed, resume_from=state)
+    again, _ = validation_run(resumed, resume_from=state)
     assert losses_of(again) == losses_of(history)
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 

@@ -266,7 +266,7 @@ def test_majority_gives_the_training_shares():
     assert prediction.probabilities.tolist() == [[0.25, 0, 0.75]] * 2
 
 
-def test_everybody_has_the_same_kaplan_meier_curve():
+def test_all_units_has_the_same_kaplan_meier_curve():
     # Times 1, 2, 3+, 4: survival 3/4 after 1, 1/2 after 2, 0 after 4.
     frame = pd.DataFrame({"time_days": [1.0, 2, 3, 4], "event": [1.0, 1, 0, 1]})
     edges = np.array([0, 1.5, 2.5, 3.5, np.inf])

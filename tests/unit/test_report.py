@@ -13,7 +13,7 @@ import yaml
 
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
-from mirrorflow.config.protocols import basis_of
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.config.resolve import resolve
 from mirrorflow.report.blocks import Cell, Section, Table, Text, plain
 from mirrorflow.report.genes import mean_jaccard, stability_text
@@ -104,13 +104,13 @@ class SmallRun:
 
     def write_protocol(self, name: str) -> None:
         protocol = self.config["protocols"][name]
-        basis = self.results / basis_of(protocol) / "demo"
-        folds = self.write_folds(basis)
-        genes = [self.write_genes(basis, k, leaky=name == "paper") for k in range(FOLDS)]
+        scope = self.results / scope_of(protocol) / "demo"
+        folds = self.write_folds(scope)
+        genes = [self.write_genes(scope, k, leaky=name == "paper") for k in range(FOLDS)]
         manifests = [self.write_method(name, method, folds) for method in self.config["methods"]]
-        self.write_models(basis)
+        self.write_models(scope)
         stem = str(self.results / "audit" / name / "demo")
-        splits = [str(basis / "splits" / f"splits_{k}.csv") for k in range(FOLDS)]
+        splits = [str(scope / "splits" / f"splits_{k}.csv") for k in range(FOLDS)]
         said = {"shots": [3], "name": name, "scaled_upstream": False}
         run_audit(self.cohort, splits, genes, manifests, stem, protocol=protocol, **said)
         self.audits.append(f"{stem}.json")
@@ -118,20 +118,20 @@ class SmallRun:
         metrics = str(self.results / "metrics" / name / "demo.tsv")
         evaluate(manifests, self.cohort, splits, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
 
-    def write_folds(self, basis: Path) -> list[Fold]:
-        everybody = self.frame["patient"].tolist()
+    def write_folds(self, scope: Path) -> list[Fold]:
+        all_units = self.frame["patient"].tolist()
         folds = []
         for k in range(FOLDS):
-            val = everybody[k::FOLDS]
-            folds.append(Fold(tuple(p for p in everybody if p not in val), tuple(val)))
-            write_fold(basis / "splits" / f"splits_{k}.csv", folds[-1])
+            val = all_units[k::FOLDS]
+            folds.append(Fold(tuple(p for p in all_units if p not in val), tuple(val)))
+            write_fold(scope / "splits" / f"splits_{k}.csv", folds[-1])
         summary = pd.DataFrame({"fold": range(FOLDS), "train": 24, "val": 12, "train_luma": 8, "val_events": 7})
-        write_sheet(basis / "splits" / "summary.tsv", summary)
-        self.summaries.append(str(basis / "splits" / "summary.tsv"))
+        write_sheet(scope / "splits" / "summary.tsv", summary)
+        self.summaries.append(str(scope / "splits" / "summary.tsv"))
         return folds
 
-    def write_genes(self, basis: Path, fold: int, *, leaky: bool) -> str:
-        path = basis / "genes" / f"fold{fold}.tsv"
+    def write_genes(self, scope: Path, fold: int, *, leaky: bool) -> str:
+        path = scope / "genes" / f"fold{fold}.tsv"
         ids = [f"ENST{i}" for i in range(fold, fold + 8)]
         write_sheet(path, pd.DataFrame({"id": ids, "gene": ids, "reason": ["rfe"] * 6 + ["census"] * 2, "rank": 1}))
         seen = self.frame["patient"].tolist() if leaky else []
@@ -176,9 +176,9 @@ class SmallRun:
         truth = np.eye(3)[[CLASSES.index(label) for label in units["label"]]]
         return subtype_rows(units, 0.3 + skill * (truth + 2.0 * self.rng.random(truth.shape)), CLASSES)
 
-    def write_models(self, basis: Path) -> None:
+    def write_models(self, scope: Path) -> None:
         for k in range(FOLDS):
-            folder = basis / "models" / "resnet50-random" / "mirror" / "seed42" / f"fold{k}"
+            folder = scope / "models" / "resnet50-random" / "mirror" / "seed42" / f"fold{k}"
             epoch = np.arange(1.0, 6.0)
             terms = ("total", "alignment", "slide_retention", "rna_retention", "style", "cluster", "tau", "seconds")
             history = {name: (1 + i + k / 3) / epoch for i, name in enumerate(terms)}
@@ -375,7 +375,7 @@ def test_retrieval_stands_beside_chance(page: str) -> None:
 
 
 def test_models_without_newer_values_leave_their_cells_empty() -> None:
-    row = {"cohort": "a", "encoder": "b", "method": "mirror", "basis": "c", "gallery": 9.0, "modality_gap": 2.0}
+    row = {"cohort": "a", "encoder": "b", "method": "mirror", "scope": "c", "gallery": 9.0, "modality_gap": 2.0}
     table = retrieval_section(pd.DataFrame([row])).blocks[0]
     assert [cell.text for cell in table.rows[0]][-2:] == ["2", ""]
 
@@ -406,7 +406,7 @@ def test_figures_of_a_cohort(run: SmallRun) -> None:
 def test_figure_without_two_groups_is_left_out_with_the_reason(run: SmallRun, page: str) -> None:
     left_out = [entry for entry in run.drawn if isinstance(entry, LeftOut)]
     assert {entry.name for entry in left_out} == {"survival_honest_none_majority", "survival_paper_none_majority"}
-    assert "majority gives everybody the same risk" in page
+    assert "majority gives all units the same risk" in page
 
 
 def test_risk_groups_of_slides_count_patients(run: SmallRun) -> None:
@@ -468,7 +468,7 @@ def test_protocols_put_what_differs_first() -> None:
     protocols = {"a": {"unit": "patient", "epoch": "last"}, "b": {"unit": "patient", "epoch": "best"}}
     table = protocols_section(protocols, {"epoch": "Which epoch."}, {"a": "same", "b": "same"}).blocks[0]
     assert isinstance(table, Table)
-    assert [row[0] for row in table.rows] == [Cell("epoch", strong=True), Cell("unit"), Cell("basis")]
+    assert [row[0] for row in table.rows] == [Cell("epoch", strong=True), Cell("unit"), Cell("model scope")]
     assert table.rows[0][-1] == Cell("Which epoch.")
 
 

@@ -8,7 +8,7 @@ import pytest
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.learners.inputs import vectors as representations
-from mirrorflow.learners.inputs.vectors import Embedded, Nothing, PooledInputs
+from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
@@ -101,7 +101,7 @@ def test_evaluation_expression_does_not_move_the_scale(folder):
     assert np.abs(evaluation).max() > 100
 
 
-def test_every_training_patient_scales_whatever_the_question(folder):
+def test_every_training_patient_scales_whatever_the_fold_task(folder):
     made = pooled(folder, inputs=["rna"])
     units = made.units
     alone = made.vectors(FOLD, 0, 42, units[units["patient"] == "A"], units[units["patient"] == "D"])
@@ -132,7 +132,7 @@ def test_slides_and_genes_stand_side_by_side(folder):
     np.testing.assert_array_equal(both, np.concatenate([slides, genes], axis=1))
 
 
-def test_files_are_read_once_for_all_questions(folder, monkeypatch):
+def test_files_are_read_once_for_all_fold_tasks(folder, monkeypatch):
     made, reads = pooled(folder), []
     for name in ("read_features", "read_expression"):
         real = getattr(representations, name)
@@ -169,10 +169,10 @@ def test_the_digest_follows_the_files(folder, name):
 
 
 def test_methods_without_inputs_need_no_files():
-    both = Nothing().vectors(FOLD, 0, 42, COHORT[:3], COHORT[3:])
+    both = NoInputs().vectors(FOLD, 0, 42, COHORT[:3], COHORT[3:])
     assert both.train.shape == (1, 3, 0)
     assert both.evaluation.shape == (1, 1, 0)
-    assert Nothing().digest(0) == Nothing().digest(1)
+    assert NoInputs().digest(0) == NoInputs().digest(1)
 
 
 # Embeddings.

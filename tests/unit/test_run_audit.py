@@ -9,7 +9,7 @@ import pytest
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.audit.audit import run_audit, stop_if_dishonest
+from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
@@ -131,7 +131,7 @@ def test_an_honest_run_has_nothing_to_find(tmp_path):
     assert record["claims_honest"]
     page = (tmp_path / "audit.md").read_text()
     assert "| genes: subtype labels | 0 | 2 | 0 |  |" in page
-    stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+    fail_on_leak(str(tmp_path / "audit.json"), strict=True)
 
 
 def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
@@ -146,7 +146,7 @@ def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):
     said = "genes were chosen with the subtype labels of 4 patients, 2 evaluation patients among them"
     assert f"| leak | fold 0 | {said} | C, D |" in page
     with pytest.raises(MirrorflowError, match="3 leaks"):
-        stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+        fail_on_leak(str(tmp_path / "audit.json"), strict=True)
 
 
 def test_folds_that_share_patients_are_told_their_repair_by_page_and_error(tmp_path):
@@ -155,7 +155,7 @@ def test_folds_that_share_patients_are_told_their_repair_by_page_and_error(tmp_p
     said = ("`splits: published-repaired` in the protocol", "`mirrorflow audit --splits FOLDER --repair OUT`")
     page = (tmp_path / "audit.md").read_text()
     with pytest.raises(MirrorflowError) as stopped:
-        stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+        fail_on_leak(str(tmp_path / "audit.json"), strict=True)
     for text in said:
         assert text in page
         assert text in str(stopped.value)
@@ -242,7 +242,7 @@ def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):
     (loss,) = [finding for finding in record["findings"] if finding["kind"] == "lost_units"]
     assert (loss["fold"], loss["count"]) == (0, 1)
     assert loss["text"].endswith("1 y")
-    stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+    fail_on_leak(str(tmp_path / "audit.json"), strict=True)
 
 
 def test_a_nested_choice_has_nothing_to_find_and_says_on_whom_it_was_made(tmp_path):
@@ -261,7 +261,7 @@ def test_an_inner_fold_with_evaluation_patients_stops_an_honest_run(tmp_path):
         ("leak", "gene_labels", 0),
     ]
     with pytest.raises(MirrorflowError, match="the epoch is chosen with 1 evaluation patients of the fold"):
-        stop_if_dishonest(str(tmp_path / "audit.json"), strict=True)
+        fail_on_leak(str(tmp_path / "audit.json"), strict=True)
 
 
 def test_genes_that_a_method_has_for_itself_are_audited_too(tmp_path):

@@ -83,7 +83,7 @@ def test_patients_without_a_label_are_balanced_by_event():
         assert sum(event[patient] for patient in fold.val) == 4
 
 
-def test_a_class_smaller_than_the_folds_is_named_and_everybody_still_evaluated(caplog):
+def test_a_class_smaller_than_the_folds_is_named_and_all_units_still_evaluated(caplog):
     cohort = people("a" * 20 + "bbb")
     with caplog.at_level(logging.WARNING):
         folds = random_folds(cohort, 5, 0, "demo")
@@ -134,9 +134,9 @@ def test_inner_folds_are_balanced_by_label():
 
 def test_an_evaluation_patient_who_is_trained_on_too_is_in_no_inner_fold():
     cohort = people("ab" * 6)
-    everybody = cohort["patient"].tolist()
-    for part in inner_folds(cohort, Fold(tuple(everybody), tuple(everybody[:4])), 2, 0, by_site=False):
-        assert sorted(part.train + part.val) == everybody[4:]
+    all_units = cohort["patient"].tolist()
+    for part in inner_folds(cohort, Fold(tuple(all_units), tuple(all_units[:4])), 2, 0, by_site=False):
+        assert sorted(part.train + part.val) == all_units[4:]
 
 
 def test_too_few_patients_or_sites_for_inner_folds_say_what_to_change():
@@ -225,9 +225,9 @@ def test_bins_of_a_fold_do_not_see_evaluation_outcomes():
 
 def test_bins_ignore_unknown_outcomes():
     cohort = people("a" * 10)
-    everybody = Fold(tuple(cohort["patient"]), ())
+    all_units = Fold(tuple(cohort["patient"]), ())
     unknown = pd.concat([cohort, cohort.assign(patient="X", event=np.nan)])
-    before, after = (folding.training_edges(frame, everybody, 4, "cohort") for frame in (cohort, unknown))
+    before, after = (folding.training_edges(frame, all_units, 4, "cohort") for frame in (cohort, unknown))
     assert before.tolist() == after.tolist()
 
 

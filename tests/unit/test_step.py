@@ -19,7 +19,7 @@ from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.pretraining import pretrain
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
-from mirrorflow.training.world import World
+from mirrorflow.training.world import ProcessGroup
 from planted import GENES, PATCH_DIM, TOKENS, planted
 
 UNITS = 7
@@ -46,7 +46,7 @@ def gradient(network, batch: StepInputs, micro_batch: int | None = None):
     with torch.random.fork_rng():
         network.zero_grad()
         checked: list[dict[str, float]] = []
-        values = Gradients(network, None, micro_batch, World()).backward(batch, 5, checked.append)
+        values = Gradients(network, None, micro_batch, ProcessGroup()).backward(batch, 5, checked.append)
     assert checked == [values]
     return values, {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
 
@@ -84,7 +84,7 @@ def test_parts_of_padded_bags_have_the_gradient_of_the_whole():
 def test_with_dropout_both_passes_of_a_part_draw_the_same():
     """The reference keeps every part's graph and takes the loss of all of them at once."""
     network, batch = network_of(dropout=0.3), inputs()
-    by_hand = Gradients(network, None, 3, World())
+    by_hand = Gradients(network, None, 3, ProcessGroup())
     with torch.random.fork_rng():
         network.zero_grad()
         outputs = [by_hand._part(part, 5) for part in by_hand._parts(batch)]
@@ -146,7 +146,7 @@ def test_compiling_keeps_weights_names_and_losses(monkeypatch):
 CASES = [(None, {}), (2, {"short": "mask", "drop_last": True})]
 
 
-def histories(world: World, device: str = "cpu"):
+def histories(world: ProcessGroup, device: str = "cpu"):
     """15 units in batches of 7: 4 and 3 rows each for two processes, the last unit merged or dropped."""
     for micro_batch, changes in CASES:
         bags, genes = planted(15)
@@ -183,7 +183,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.partition("FOUND")[2].splitlines()[0])
-    for one, two in zip(histories(World()), found, strict=True):
+    for one, two in zip(histories(ProcessGroup()), found, strict=True):
         for first, second in zip(one, two, strict=True):
             for name in ("total", "alignment", "slide_retention", "rna_retention", "style", "cluster", "tau"):
                 assert second[name] == pytest.approx(first[name], rel=1e-4), name
@@ -191,5 +191,5 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
 
 def test_every_row_is_somebodys():
     for total in (1, 5, 8):
-        rows = [World(rank, 3).rows(total) for rank in range(3)]
+        rows = [ProcessGroup(rank, 3).rows(total) for rank in range(3)]
         assert np.concatenate(rows).tolist() == list(range(total))

@@ -123,8 +123,8 @@ def test_the_seed_decides_everything_and_torchs_own_state_nothing(family):
 def test_a_units_prediction_does_not_depend_on_the_others():
     units = planted(np.arange(6) % 3, slides=True, rna=True)
     network = build("porpoise")
-    everybody = predict_units(network, units, device="cpu")
-    assert torch.equal(predict_units(network, part(units, range(2, 4)), device="cpu"), everybody[2:4])
+    all_units = predict_units(network, units, device="cpu")
+    assert torch.equal(predict_units(network, part(units, range(2, 4)), device="cpu"), all_units[2:4])
 
 
 def test_prediction_sees_every_patch_whatever_tokens_says():

@@ -14,7 +14,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import predict_method
-from mirrorflow.learners.tasks import Plan, Questioner
+from mirrorflow.learners.tasks import FoldTasks, Plan
 from mirrorflow.steps.results.evaluate import training_patients
 from mirrorflow.steps.results.training_folds import make_training_folds, score_training_folds, training_rows
 from mirrorflow.store.predictions import read_predictions
@@ -102,16 +102,16 @@ def scored(folder: Path, plan: Plan, vectors: Twins, level: str = "warning") -> 
 def test_the_head_is_the_one_behind_the_predictions(tmp_path, protocol, resampled):
     plan, vectors = prepare(tmp_path, seeds=(1, 2), **protocol), Twins(resampled)
     scored(tmp_path, plan, vectors)
-    asked = Questioner(plan)
+    asked = FoldTasks(plan)
     epochs = set()
     for number in range(FOLDS):
         stored = read_predictions(tmp_path / f"predictions/survival/fold{number}.parquet")
-        for question in asked.questions("survival", number):
-            note = next(note for note in stored.notes["settings"] if note["seed"] == question.seed)
+        for fold_task in asked.fold_tasks("survival", number):
+            note = next(note for note in stored.notes["settings"] if note["seed"] == fold_task.seed)
             epochs.add(note["epoch"])
-            own = training_rows(asked, question, vectors, note["epoch"]).set_index("patient")
+            own = training_rows(asked, fold_task, vectors, note["epoch"]).set_index("patient")
             assert sorted(own.index) == sorted(asked.folds[number].train)
-            twins = stored.rows[stored.rows["seed"] == question.seed].set_index("patient")
+            twins = stored.rows[stored.rows["seed"] == fold_task.seed].set_index("patient")
             swapped = [name.translate(str.maketrans("PQ", "QP")) for name in own.index]
             np.testing.assert_allclose(own["risk"], twins.loc[swapped, "risk"], atol=1e-6)
             assert (own["time_days"].to_numpy() != twins.loc[swapped, "time_days"].to_numpy()).any()
@@ -122,10 +122,10 @@ def test_both_parts_are_scored_with_the_evaluations_own_functions(tmp_path):
     plan, vectors = prepare(tmp_path, seeds=(1, 2)), Twins()
     rows = scored(tmp_path, plan, vectors).set_index(["part", "metric"])
     assert set(rows.index) == {(part, metric) for part in ("training", "evaluation") for metric in METRICS}
-    outcomes, asked = training_patients(plan.cohort, plan.splits), Questioner(plan)
+    outcomes, asked = training_patients(plan.cohort, plan.splits), FoldTasks(plan)
     stored = [read_predictions(tmp_path / f"predictions/survival/fold{k}.parquet") for k in range(FOLDS)]
     own = [
-        pd.concat([training_rows(asked, q, vectors, PROBE["epochs"]) for q in asked.questions("survival", k)])
+        pd.concat([training_rows(asked, q, vectors, PROBE["epochs"]) for q in asked.fold_tasks("survival", k)])
         for k in range(FOLDS)
     ]
     for part, tables in {"evaluation": [one.rows for one in stored], "training": own}.items():

@@ -26,7 +26,7 @@ def leaking(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(folder: Path, splits: str) -> Path:
     protocols = {
         "honest-published": {},
-        "mended": {"preset": "honest-published", "splits": "published-repaired"},
+        "fixed": {"preset": "honest-published", "splits": "published-repaired"},
         "paper": {"preset": "paper", "splits": "random"},
     }
     methods = {"concat-linear": {}}
@@ -43,10 +43,10 @@ def test_a_broken_claim_fails_the_run_and_still_gives_a_report(leaking: Path) ->
     shared = [one["count"] for one in audit["findings"] if one["kind"] == "patients_in_both"]
     assert shared == [2, 2]
     assert "`splits: published-repaired` in the protocol" in done.stdout
-    mended = json.loads((leaking / "results/tiny/audit/mended/tiny.json").read_text())
+    mended = json.loads((leaking / "results/tiny/audit/fixed/tiny.json").read_text())
     assert (mended["leaks"], mended["repaired"]) == (0, [2, 2])
     results = pd.read_csv(leaking / "results/tiny/tables/results.csv")
-    assert set(results["protocol"]) == {"mended", "paper"}
+    assert set(results["protocol"]) == {"fixed", "paper"}
     page = (leaking / "results/tiny/report.html").read_text()
     assert "its numbers are withheld" in page
     assert "2 patients are in train and val" in page

@@ -90,7 +90,9 @@ def test_cptac_adds_a_pair_and_pretrains_nothing(said: str, said_with_cptac: str
 def test_a_pair_is_made_from_the_sources_models_and_the_targets_genes(said: str) -> None:
     jobs = planned_from(said)
     pairs, methods, protocols = 3, 2, 3
-    assert jobs["adapt"] == jobs["embed_target"] == pairs * methods * protocols  # each protocol has a basis of its own
+    assert (
+        jobs["adapt"] == jobs["embed_target"] == pairs * methods * protocols
+    )  # each protocol has a model scope of its own
     assert jobs["audit"] == jobs["evaluate"] == jobs["require_honesty"] == (4 + pairs) * protocols
     manifest = "results/tcga/predictions/honest/rcc--from--brca/phikon/mirror/manifest.json"
     (job,) = re.findall(rf"rule adapt:\n +input: (.*)\n +output: {re.escape(manifest)}", said)

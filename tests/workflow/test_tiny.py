@@ -91,7 +91,7 @@ def test_k_shot_genes_of_the_honest_protocol_saw_no_label(tiny: Path) -> None:
 def test_selected_genes_are_drawn_by_subtype(tiny: Path) -> None:
     figures = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
     drawn = [figure for figure in figures["figures"] if figure["kind"] == "genes"]
-    assert len(drawn) == 2  # one a basis
+    assert len(drawn) == 2  # one a model scope
     assert all("census genes" in figure["caption"] for figure in drawn)
 
 
@@ -166,12 +166,12 @@ def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: P
     assert (copy / "results/tiny/tables/results.csv").read_text() == before
 
 
-def test_an_optimism_table_asks_for_a_protocol_a_habit(tiny: Path, tmp_path: Path) -> None:
+def test_an_optimism_table_asks_for_a_protocol_a_single_change(tiny: Path, tmp_path: Path) -> None:
     config = changed_config(tmp_path, TINY, **{"evaluation.optimism": {"habits": ["epoch", "gene_selection"]}})
     jobs = planned(tiny, config)
     assert jobs["make_optimism"] == 1
     assert jobs["audit"] == jobs["evaluate"] == 2
-    assert jobs["select_genes"] == 2  # one new basis, two folds; habits have no k-shot settings
+    assert jobs["select_genes"] == 2  # one new model scope, two folds; habits have no k-shot settings
     assert jobs["make_splits"] == 1
 
 
@@ -216,7 +216,7 @@ def test_training_folds_on_request(on_request: tuple[Path, Counter[str]]) -> Non
 
 
 OTHER = {"preset": "honest", "survival_bins": "cohort", "claims_honest": False}
-"""A protocol on the basis of `honest`."""
+"""A protocol on the model scope of `honest`."""
 
 
 def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(tiny: Path, tmp_path: Path) -> None:
@@ -246,7 +246,9 @@ def test_inner_folds_of_a_seed_share_a_gpu_as_the_folds_do(tmp_path: Path) -> No
 def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_path: Path) -> None:
     own = {"selection": {"method": "variance", "n_genes": 20}}
     jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.mirror--genes-few": own}))
-    assert jobs["select_genes"] == jobs["pretrain_mirror"] == 4  # two bases, two folds; k-shot settings share them
+    assert (
+        jobs["select_genes"] == jobs["pretrain_mirror"] == 4
+    )  # two model scopes, two folds; k-shot settings share them
     assert jobs["embed"] == jobs["probe_mirror"] == 2
     assert not {"fit_baseline", "train_supervised", "make_splits", "draw_support"} & set(jobs)
     somewhere = {"selection": own["selection"], "encoders": ["resnet50-random"], "cohorts": ["tiny"]}

@@ -10,7 +10,7 @@ from mirrorflow.errors import MirrorflowError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit status, 1 with a message for what the user can mend."""
+    """Run a subcommand; returns the exit status, 1 with a message for what the user can fix."""
     parser = _parser()
     options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
@@ -60,14 +60,14 @@ def _add_configfiles(command: argparse.ArgumentParser) -> None:
 def _add_preflight(commands: Any) -> None:
     preflight = commands.add_parser(
         "preflight",
-        help="open everything a run will open; forecast patches, disk and hours; list what to mend",
+        help="open everything a run will open; forecast patches, disk and hours; list what to fix",
         description="Exit status 1 where the run would fail. Slides that would be ledgered as failed are listed and "
         "do not count, unless --strict.",
     )
     _add_configfiles(preflight)
     preflight.add_argument("--patches-per-second", type=float, help="speed of the encoders, instead of measuring it")
     preflight.add_argument("--cores", type=int, help="cores the run will have (all)")
-    preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be mended")
+    preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be fixed")
     preflight.add_argument("--table", type=Path, help="write the list of findings to this TSV")
     preflight.set_defaults(command=_preflight)
 
@@ -91,9 +91,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from mirrorflow.commands.audit_files import Given, audit_files
+    from mirrorflow.commands.audit_files import AuditRequest, audit_files
 
-    given = Given(options.splits, options.predictions, options.patients, options.institutions, options.slides)
+    given = AuditRequest(options.splits, options.predictions, options.patients, options.institutions, options.slides)
     return audit_files(given, options.repair)
 
 

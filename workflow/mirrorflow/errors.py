@@ -1,8 +1,8 @@
-"""Errors for the person at the keyboard: what is wrong, the value, the file, the mend."""
+"""Errors for the person at the keyboard: what is wrong, the value, the file, the fix."""
 
 
 class MirrorflowError(Exception):
-    """Something the user can mend. Shown as its message alone, without a traceback."""
+    """Something the user can fix. Shown as its message alone, without a traceback."""
 
 
 class InputError(MirrorflowError):

@@ -12,9 +12,9 @@ rule embed_target:
     output:
         record=f"{EMBEDDINGS}/done.json",
     log:
-        f"{LOGS}/embed_target/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
+        f"{LOGS}/embed_target/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
     benchmark:
-        f"{BENCHMARKS}/embed_target/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
+        f"{BENCHMARKS}/embed_target/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
     wildcard_constraints:
         cohort=any_of(ADAPTED),
         method=any_of(PRETRAINED),
@@ -29,7 +29,7 @@ rule embed_target:
     params:
         version=versions.EMBED,
         settings=embed_settings,
-        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
+        unit=lambda wildcards: scope_keys(wildcards.scope)["unit"],
     script:
         "../scripts/embed_target.py"
 
@@ -37,9 +37,9 @@ rule embed_target:
 rule adapt:
     input:
         cohort=cohort_file,
-        splits=basis_splits,
+        splits=scope_splits,
         expression=expression_of,
-        genes=basis_genes,
+        genes=scope_genes,
         embeddings=embedding_records,
         models=source_models,
     output:

@@ -8,11 +8,11 @@ the report is made all the same, with the audit that says why.
 rule audit:
     input:
         cohort=cohort_file,
-        splits=basis_splits,
-        split_summary=basis_file(f"{BASIS}/splits/summary.tsv"),
-        genes=basis_genes,
-        support=unless_pair(basis_file(f"{BASIS}/support/support.tsv")),
-        models=unless_pair(basis_models),
+        splits=scope_splits,
+        split_summary=scope_file(f"{SCOPE}/splits/summary.tsv"),
+        genes=scope_genes,
+        support=unless_pair(scope_file(f"{SCOPE}/support/support.tsv")),
+        models=unless_pair(scope_models),
         few_shot_genes=unless_pair(few_shot_genes),
         inner_splits=unless_pair(used_inner_splits),
         inner_genes=unless_pair(used_inner_genes),
@@ -21,8 +21,8 @@ rule audit:
         manifests=own_manifests,
         # of an adapted cohort: whom the encoders have seen
         source_cohort=source_cohort,
-        source_splits=of_source(f"{BASIS}/splits/splits_{{fold}}.csv"),
-        source_genes=of_source(f"{BASIS}/genes/fold{{fold}}.tsv"),
+        source_splits=of_source(f"{SCOPE}/splits/splits_{{fold}}.csv"),
+        source_genes=of_source(f"{SCOPE}/genes/fold{{fold}}.tsv"),
         source_models=audited_source_models,
     output:
         record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",

@@ -4,8 +4,8 @@
 rule fit_baseline:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=basis_splits,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
+        splits=scope_splits,
+        support=scope_file(f"{SCOPE}/support/support.tsv"),
         index=pooled_index,
         expression=expression_of,
         genes=gene_inputs,

@@ -9,7 +9,7 @@ PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow.config import versions
 from mirrorflow.config.adaptation import adapted_cohorts
-from mirrorflow.config.protocols import BASIS_KEYS, HABIT, basis_of
+from mirrorflow.config.protocols import SCOPE_KEYS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.queries import (
     encoders_of,
@@ -51,7 +51,7 @@ EVERY_COHORT = [*COHORTS, *ADAPTED]
 PROTOCOLS = list(config["protocols"])
 FOLDS = list(range(config["splits"]["folds"]))
 SHARDS = list(range(config["slides"]["shards"]))
-HABITS = [name for name in PROTOCOLS if name.startswith(HABIT)]
+SINGLE_CHANGES = [name for name in PROTOCOLS if name.startswith(SINGLE_CHANGE)]
 PRETRAINED = [name for name, method in config["methods"].items() if method["family"] in PRETRAINED_FAMILIES]
 SUPERVISED = [name for name, method in config["methods"].items() if "train" in method]
 BASELINES = [name for name in config["methods"] if name not in PRETRAINED + SUPERVISED]
@@ -71,7 +71,7 @@ def any_of(names):
 wildcard_constraints:
     cohort=any_of(COHORTS),
     protocol=any_of(PROTOCOLS),
-    basis=any_of(sorted({basis_of(p) for p in config["protocols"].values()})),
+    scope=any_of(sorted({scope_of(p) for p in config["protocols"].values()})),
     patching=NAME,
     encoder=NAME,
     source=NAME,
@@ -134,10 +134,10 @@ def protocol_of(wildcards):
     return config["protocols"][wildcards.protocol]
 
 
-def basis_keys(basis):
-    """The keys a basis stands for: unit, splits, gene_selection, rna_scaling, pretraining_epoch."""
-    protocol = next(p for p in config["protocols"].values() if basis_of(p) == basis)
-    return {key: protocol[key] for key in (*BASIS_KEYS, "pretraining_epoch")}
+def scope_keys(scope):
+    """The keys a model scope stands for: unit, splits, gene_selection, rna_scaling, pretraining_epoch."""
+    protocol = next(p for p in config["protocols"].values() if scope_of(p) == scope)
+    return {key: protocol[key] for key in (*SCOPE_KEYS, "pretraining_epoch")}
 
 
 def is_external(cohort, encoder):

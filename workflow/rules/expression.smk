@@ -47,9 +47,9 @@ rule select_genes:
         manifest=update(f"{GENES}.tsv"),
         record=update(f"{GENES}.json"),
     log:
-        f"{LOGS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
+        f"{LOGS}/select_genes/{{scope}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{basis}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.tsv"
+        f"{BENCHMARKS}/select_genes/{{scope}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 2
@@ -59,7 +59,7 @@ rule select_genes:
     params:
         version=versions.SELECTION,
         # those of k-shot settings and inner folds never see more than their own training patients
-        scope=lambda wildcards: "fold" if wildcards.genes else basis_keys(wildcards.basis)["gene_selection"],
+        scope=lambda wildcards: "fold" if wildcards.genes else scope_keys(wildcards.scope)["gene_selection"],
         settings=selection_settings,
         seed=config["splits"]["seed"],
         drivers=resource_digest("drivers.tsv"),

@@ -14,8 +14,8 @@ rule draw_figures:
         expression=unless_pair(expression_of),
         genes=unless_pair(
             lambda wildcards: expand(
-                f"{RESULTS}/{{basis}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
-                basis=sorted({basis_of(protocol) for protocol in config["protocols"].values()}),
+                f"{RESULTS}/{{scope}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
+                scope=sorted({scope_of(protocol) for protocol in config["protocols"].values()}),
                 fold=FOLDS,
             )
         ),

@@ -163,7 +163,7 @@ def feature_folder(wildcards):
 
 # expression
 
-BASIS = f"{RESULTS}/{{basis}}/{{cohort}}"
+SCOPE = f"{RESULTS}/{{scope}}/{{cohort}}"
 
 
 def source_of(wildcards):
@@ -171,7 +171,7 @@ def source_of(wildcards):
     return config["expression"]["sources"][wildcards.source]
 
 
-GENES = f"{BASIS}/genes/{{variant}}{{genes}}fold{{fold}}"
+GENES = f"{SCOPE}/genes/{{variant}}{{genes}}fold{{fold}}"
 
 
 def variant_method(wildcards):
@@ -179,14 +179,14 @@ def variant_method(wildcards):
     return wildcards.variant.rstrip("/") or None
 
 
-def genes_of(basis, cohort, method, prefix):
+def genes_of(scope, cohort, method, prefix):
     """Gene manifests of the folds that a method sees (None: the run's); ``prefix``: of k-shot settings or inner folds."""
-    folder = f"{RESULTS}/{basis}/{cohort}/genes/{gene_variant(config, method)}"
+    folder = f"{RESULTS}/{scope}/{cohort}/genes/{gene_variant(config, method)}"
     return [f"{folder}{prefix}fold{fold}.tsv" for fold in FOLDS]
 
 
 def selection_settings(wildcards):
-    """What chooses the genes of a basis; those of the k-shot settings are chosen without labels."""
+    """What chooses the genes of a model scope; those of the k-shot settings are chosen without labels."""
     selection = selection_of(config, variant_method(wildcards))
     if wildcards.genes == "few-shot-":
         label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
@@ -194,17 +194,17 @@ def selection_settings(wildcards):
     return {
         **selection,
         "tumour_types": cohort_of(wildcards)["tumour_types"],
-        "scaling": basis_keys(wildcards.basis)["rna_scaling"],
+        "scaling": scope_keys(wildcards.scope)["rna_scaling"],
         "clip": config["expression"]["clip"],
     }
 
 
 def genes_of_first_fold(wildcards):
     """Manifest of the first fold, which the other folds take over where one choice on the whole cohort serves all."""
-    of_cohort = not wildcards.genes and basis_keys(wildcards.basis)["gene_selection"] == "cohort"
+    of_cohort = not wildcards.genes and scope_keys(wildcards.scope)["gene_selection"] == "cohort"
     if not of_cohort or int(wildcards.fold) == FOLDS[0]:
         return []
-    here = {key: getattr(wildcards, key) for key in ("basis", "cohort", "variant", "genes")}
+    here = {key: getattr(wildcards, key) for key in ("scope", "cohort", "variant", "genes")}
     return f"{GENES}.tsv".format(**here, fold=FOLDS[0])
 
 
@@ -212,17 +212,17 @@ def genes_of_first_fold(wildcards):
 
 
 def split_folder(wildcards):
-    """Folder of split files when the basis reads its folds, else nothing."""
-    return split_source(cohort_of(wildcards), basis_keys(wildcards.basis)["splits"])
+    """Folder of split files when the model scope reads its folds, else nothing."""
+    return split_source(cohort_of(wildcards), scope_keys(wildcards.scope)["splits"])
 
 
 def split_files(wildcards):
-    """The split files a basis reads."""
+    """The split files a model scope reads."""
     folder = split_folder(wildcards)
     return [f"{folder}/splits_{fold}.csv" for fold in FOLDS] if folder else []
 
 
-SPLITS = f"{BASIS}/splits"
+SPLITS = f"{SCOPE}/splits"
 INNER = [f"inner{number}-" for number in range(config["splits"]["inner_folds"])]
 
 
@@ -233,7 +233,7 @@ def inner_of(genes):
 
 def fitted_splits(wildcards):
     """Split files whose training patients genes and models are fitted on: of one fold, or of every fold of a job."""
-    folder = SPLITS.format(basis=wildcards.basis, cohort=wildcards.cohort)
+    folder = SPLITS.format(scope=wildcards.scope, cohort=wildcards.cohort)
     folds = [wildcards.fold] if "fold" in wildcards.keys() else FOLDS
     paths = [f"{folder}/{inner_of(wildcards.genes)}splits_{fold}.csv" for fold in folds]
     return paths[0] if "fold" in wildcards.keys() else paths
@@ -241,19 +241,19 @@ def fitted_splits(wildcards):
 
 def fitted_genes(wildcards):
     """Gene manifests of a pretrained method: of one fold, or of every fold of a job."""
-    paths = genes_of(wildcards.basis, wildcards.cohort, wildcards.method, wildcards.genes)
+    paths = genes_of(wildcards.scope, wildcards.cohort, wildcards.method, wildcards.genes)
     return paths[int(wildcards.fold)] if "fold" in wildcards.keys() else paths
 
 
 # pretrain
 
-MODEL = f"{BASIS}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}"
-EMBEDDINGS = f"{BASIS}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
+MODEL = f"{SCOPE}/models/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{{fold}}"
+EMBEDDINGS = f"{SCOPE}/embeddings/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}"
 
 
-def model_records(cohort, basis, method, encoder, seeds=None, prefix=""):
+def model_records(cohort, scope, method, encoder, seeds=None, prefix=""):
     """Records of a method's pretrained models, of all folds; ``prefix``: of k-shot settings or of an inner fold."""
-    where = {"cohort": cohort, "basis": basis, "method": method, "encoder": encoder, "genes": prefix}
+    where = {"cohort": cohort, "scope": scope, "method": method, "encoder": encoder, "genes": prefix}
     return expand(f"{MODEL}/done.json", **where, seed=seeds or config["seeds"], fold=FOLDS)
 
 
@@ -280,32 +280,32 @@ def family_of(wildcards):
 PREDICTIONS = f"{RESULTS}/predictions/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}"
 
 
-def basis_file(pattern):
-    """Input function: a file of the protocol's basis."""
+def scope_file(pattern):
+    """Input function: a file of the protocol's scope."""
     return lambda wildcards: pattern.format(
-        basis=basis_of(protocol_of(wildcards)),
+        scope=scope_of(protocol_of(wildcards)),
         cohort=home_of(wildcards.cohort),
         encoder=getattr(wildcards, "encoder", ""),
         method=getattr(wildcards, "method", ""),
     )
 
 
-def basis_splits(wildcards, prefix=""):
-    """Split files of the protocol's basis; ``prefix`` picks those of an inner fold."""
-    basis = basis_of(protocol_of(wildcards))
-    return [f"{RESULTS}/{basis}/{home_of(wildcards.cohort)}/splits/{prefix}splits_{fold}.csv" for fold in FOLDS]
+def scope_splits(wildcards, prefix=""):
+    """Split files of the protocol's model scope; ``prefix`` picks those of an inner fold."""
+    scope = scope_of(protocol_of(wildcards))
+    return [f"{RESULTS}/{scope}/{home_of(wildcards.cohort)}/splits/{prefix}splits_{fold}.csv" for fold in FOLDS]
 
 
-def basis_genes(wildcards, prefix=""):
-    """Gene manifests of the protocol's basis, the method's own where it has such; ``prefix`` as :func:`genes_of`."""
-    basis, method = basis_of(protocol_of(wildcards)), getattr(wildcards, "method", None)
-    return genes_of(basis, home_of(wildcards.cohort), method, prefix)
+def scope_genes(wildcards, prefix=""):
+    """Gene manifests of the protocol's model scope, the method's own where it has such; ``prefix`` as :func:`genes_of`."""
+    scope, method = scope_of(protocol_of(wildcards)), getattr(wildcards, "method", None)
+    return genes_of(scope, home_of(wildcards.cohort), method, prefix)
 
 
 def few_shot_genes(wildcards):
     """Gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
     prefix = few_shot_prefix(config, wildcards.protocol, getattr(wildcards, "method", None))
-    return basis_genes(wildcards, prefix) if prefix else []
+    return scope_genes(wildcards, prefix) if prefix else []
 
 
 def of_inner_folds(paths):
@@ -317,13 +317,13 @@ def of_inner_folds(paths):
 
 def used_inner_splits(wildcards):
     """Split files of the inner folds, where a method of the run has epochs."""
-    return of_inner_folds(basis_splits)(wildcards) if PRETRAINED or SUPERVISED else []
+    return of_inner_folds(scope_splits)(wildcards) if PRETRAINED or SUPERVISED else []
 
 
 def used_inner_genes(wildcards):
     """Gene manifests of the inner folds, where a method with epochs sees the selected genes."""
     names = [name for name in PRETRAINED + SUPERVISED if sees_genes(name) and name not in OWN_GENES]
-    return of_inner_folds(basis_genes)(wildcards) if names else []
+    return of_inner_folds(scope_genes)(wildcards) if names else []
 
 
 def own_genes(wildcards):
@@ -333,20 +333,20 @@ def own_genes(wildcards):
         for method in methods_under(config, wildcards.protocol)
         if method in OWN_GENES and encoders_of(config, wildcards.cohort, method)
         for prefix in prefixes_of(config, wildcards.protocol, method)
-        for path in genes_of(basis_of(protocol_of(wildcards)), wildcards.cohort, method, prefix)
+        for path in genes_of(scope_of(protocol_of(wildcards)), wildcards.cohort, method, prefix)
     ]
 
 
-def basis_models(wildcards):
-    """Records of the pretrained models of the protocol's basis, those of k-shot settings and inner folds among them."""
-    cohort, basis = wildcards.cohort, basis_of(protocol_of(wildcards))
+def scope_models(wildcards):
+    """Records of the pretrained models of the protocol's model scope, those of k-shot settings and inner folds among them."""
+    cohort, scope = wildcards.cohort, scope_of(protocol_of(wildcards))
     return [
         record
         for method in methods_under(config, wildcards.protocol)
         if method in PRETRAINED
         for prefix in prefixes_of(config, wildcards.protocol, method)
         for encoder in encoders_of(config, cohort, method)
-        for record in model_records(cohort, basis, method, encoder, prefix=prefix)
+        for record in model_records(cohort, scope, method, encoder, prefix=prefix)
     ]
 
 
@@ -358,7 +358,7 @@ def embedding_records(wildcards, prefix="", mode=None):
     protocol = protocol_of(wildcards)
     return expand(
         f"{EMBEDDINGS}/{prefix}done.json",
-        basis=basis_of(protocol),
+        scope=scope_of(protocol),
         cohort=wildcards.cohort,
         encoder=wildcards.encoder,
         method=wildcards.method,
@@ -408,7 +408,7 @@ def sees_genes(name):
 
 def gene_inputs(wildcards, prefix=""):
     """Gene manifests, for methods that see the selected genes; ``prefix`` picks those of an inner fold."""
-    return basis_genes(wildcards, prefix) if sees_genes(wildcards.method) else []
+    return scope_genes(wildcards, prefix) if sees_genes(wildcards.method) else []
 
 
 def few_shot_gene_inputs(wildcards):
@@ -444,9 +444,9 @@ def target_index(wildcards):
 def source_models(wildcards):
     """Records of the source's models of one encoder and method, of one seed or, under a protocol, of all seeds."""
     one_seed = "seed" in wildcards.keys()
-    basis = wildcards.basis if one_seed else basis_of(protocol_of(wildcards))
+    scope = wildcards.scope if one_seed else scope_of(protocol_of(wildcards))
     seeds = [wildcards.seed] if one_seed else None
-    return model_records(ADAPTED[wildcards.cohort]["source"], basis, wildcards.method, wildcards.encoder, seeds)
+    return model_records(ADAPTED[wildcards.cohort]["source"], scope, wildcards.method, wildcards.encoder, seeds)
 
 
 def adapt_settings(wildcards):
@@ -491,12 +491,12 @@ def unless_pair(function):
 
 
 def of_source(pattern):
-    """Input function: a pair's files of its source, of the protocol's basis, a fold each; nothing for other cohorts."""
+    """Input function: a pair's files of its source, of the protocol's model scope, a fold each; nothing for other cohorts."""
 
     def files(wildcards):
         if wildcards.cohort not in ADAPTED:
             return []
-        where = {"basis": basis_of(protocol_of(wildcards)), "cohort": ADAPTED[wildcards.cohort]["source"]}
+        where = {"scope": scope_of(protocol_of(wildcards)), "cohort": ADAPTED[wildcards.cohort]["source"]}
         return [pattern.format(fold=fold, **where) for fold in FOLDS]
 
     return files
@@ -516,7 +516,7 @@ def audited_source_models(wildcards):
         record
         for method in pair["methods"]
         for encoder in pair["encoders"]
-        for record in model_records(pair["source"], basis_of(protocol_of(wildcards)), method, encoder)
+        for record in model_records(pair["source"], scope_of(protocol_of(wildcards)), method, encoder)
     ]
 
 
@@ -526,7 +526,7 @@ def audited_source_models(wildcards):
 def optimism_protocols():
     """The base, each habit by itself, and all habits together; nothing without an optimism table."""
     optimism = config["evaluation"]["optimism"]
-    return [optimism["base"], *HABITS, optimism["against"]] if optimism else []
+    return [optimism["base"], *SINGLE_CHANGES, optimism["against"]] if optimism else []
 
 
 FURTHER = wanted_tables(
@@ -557,7 +557,7 @@ def curve_manifests(wildcards):
     return [
         manifest
         for protocol, cohort in evaluated()
-        if cohort == wildcards.cohort and protocol not in HABITS
+        if cohort == wildcards.cohort and protocol not in SINGLE_CHANGES
         for manifest in manifests_of(protocol, cohort)
         if Path(manifest).parent.name in chosen
     ]
@@ -566,14 +566,14 @@ def curve_manifests(wildcards):
 def cohort_models(cohort):
     """Records of every pretrained model of a cohort, those of k-shot settings and inner folds apart."""
     bases = {
-        (basis_of(protocol), m) for name, protocol in config["protocols"].items() for m in methods_under(config, name)
+        (scope_of(protocol), m) for name, protocol in config["protocols"].items() for m in methods_under(config, name)
     }
     return [
         record
-        for basis, method in sorted(bases)
+        for scope, method in sorted(bases)
         if method in PRETRAINED
         for encoder in encoders_of(config, cohort, method)
-        for record in model_records(cohort, basis, method, encoder)
+        for record in model_records(cohort, scope, method, encoder)
     ]
 
 
@@ -583,14 +583,14 @@ SENSITIVITY = f"{RESULTS}/sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{meth
 
 
 def frozen_embeddings(wildcards):
-    """Records of the frozen embeddings of the protocol's basis, one per seed, also where its probe draws anew."""
+    """Records of the frozen embeddings of the protocol's model scope, one per seed, also where its probe draws anew."""
     return embedding_records(wildcards, mode="frozen")
 
 
 def frozen_models(wildcards):
     """Records of the pretrained models behind them: seed by seed, fold by fold."""
-    basis = basis_of(protocol_of(wildcards))
-    return model_records(wildcards.cohort, basis, wildcards.method, wildcards.encoder)
+    scope = scope_of(protocol_of(wildcards))
+    return model_records(wildcards.cohort, scope, wildcards.method, wildcards.encoder)
 
 
 def pretrained_cases():
@@ -598,7 +598,7 @@ def pretrained_cases():
     return [
         {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
         for protocol in PROTOCOLS
-        if protocol not in HABITS
+        if protocol not in SINGLE_CHANGES
         for cohort in COHORTS
         for method in PRETRAINED
         for encoder in encoders_of(config, cohort, method)

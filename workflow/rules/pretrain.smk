@@ -18,9 +18,9 @@ rule pretrain_mirror:
     output:
         records=of_folds(f"{MODEL}/done.json"),
     log:
-        f"{LOGS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.log",
+        f"{LOGS}/pretrain_mirror/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.log",
     benchmark:
-        f"{BENCHMARKS}/pretrain_mirror/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.tsv"
+        f"{BENCHMARKS}/pretrain_mirror/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{FOLDS_OF_A_JOB}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
     conda:
@@ -35,10 +35,10 @@ rule pretrain_mirror:
         family=family_of,
         folds=lambda wildcards: [int(wildcards.fold)] if "fold" in wildcards.keys() else FOLDS,
         settings=lambda wildcards: pretrain_settings(config, wildcards.method),
-        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
-        rna_scaling=lambda wildcards: basis_keys(wildcards.basis)["rna_scaling"],
+        unit=lambda wildcards: scope_keys(wildcards.scope)["unit"],
+        rna_scaling=lambda wildcards: scope_keys(wildcards.scope)["rna_scaling"],
         rna_clip=config["expression"]["clip"],
-        epoch=lambda wildcards: basis_keys(wildcards.basis)["pretraining_epoch"],
+        epoch=lambda wildcards: scope_keys(wildcards.scope)["pretraining_epoch"],
     script:
         "../scripts/pretrain_mirror.py"
 
@@ -53,9 +53,9 @@ rule embed:
     output:
         record=f"{EMBEDDINGS}/{{genes}}done.json",
     log:
-        f"{LOGS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.log",
+        f"{LOGS}/embed/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.log",
     benchmark:
-        f"{BENCHMARKS}/embed/{{basis}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.tsv"
+        f"{BENCHMARKS}/embed/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.tsv"
     wildcard_constraints:
         method=any_of(PRETRAINED),
         mode="frozen|resampled_dropout",
@@ -70,6 +70,6 @@ rule embed:
         version=versions.EMBED,
         folds=FOLDS,
         settings=embed_settings,
-        unit=lambda wildcards: basis_keys(wildcards.basis)["unit"],
+        unit=lambda wildcards: scope_keys(wildcards.scope)["unit"],
     script:
         "../scripts/embed.py"

@@ -4,13 +4,13 @@
 rule probe_mirror:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=basis_splits,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
+        splits=scope_splits,
+        support=scope_file(f"{SCOPE}/support/support.tsv"),
         embeddings=embedding_records,
         few_shot_embeddings=few_shot_embeddings,
-        genes=basis_genes,
+        genes=scope_genes,
         few_shot_genes=few_shot_genes,
-        inner_splits=of_inner_folds(basis_splits),
+        inner_splits=of_inner_folds(scope_splits),
         inner_embeddings=of_inner_folds(embedding_records),
     output:
         manifest=f"{PREDICTIONS}/manifest.json",

@@ -1,6 +1,6 @@
 """The report: one self-contained page of a run."""
 
-BASES = sorted({basis_of(protocol) for protocol in config["protocols"].values()})
+BASES = sorted({scope_of(protocol) for protocol in config["protocols"].values()})
 
 
 rule make_report:
@@ -15,13 +15,13 @@ rule make_report:
             what=["flow", "dropped"],
         ),
         summaries=expand(
-            f"{RESULTS}/{{basis}}/{{cohort}}/splits/summary.tsv",
-            basis=BASES,
+            f"{RESULTS}/{{scope}}/{{cohort}}/splits/summary.tsv",
+            scope=BASES,
             cohort=COHORTS,
         ),
         genes=expand(
-            f"{RESULTS}/{{basis}}/{{cohort}}/genes/fold{{fold}}.tsv",
-            basis=BASES,
+            f"{RESULTS}/{{scope}}/{{cohort}}/genes/fold{{fold}}.tsv",
+            scope=BASES,
             cohort=COHORTS,
             fold=FOLDS,
         ),

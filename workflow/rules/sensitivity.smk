@@ -4,13 +4,13 @@
 rule probe_sensitivity:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=basis_splits,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
+        splits=scope_splits,
+        support=scope_file(f"{SCOPE}/support/support.tsv"),
         index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
         expression=expression_of,
         embeddings=frozen_embeddings,
         models=frozen_models,
-        genes=basis_genes,
+        genes=scope_genes,
         few_shot_genes=few_shot_genes,
     output:
         sheet=f"{SENSITIVITY}.tsv",

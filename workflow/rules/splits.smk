@@ -6,12 +6,12 @@ rule make_splits:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         files=split_files,
     output:
-        folds=expand(f"{BASIS}/splits/splits_{{fold}}.csv", fold=FOLDS, allow_missing=True),
-        report=f"{BASIS}/splits/summary.tsv",
+        folds=expand(f"{SCOPE}/splits/splits_{{fold}}.csv", fold=FOLDS, allow_missing=True),
+        report=f"{SCOPE}/splits/summary.tsv",
     log:
-        f"{LOGS}/make_splits/{{basis}}/{{cohort}}.log",
+        f"{LOGS}/make_splits/{{scope}}/{{cohort}}.log",
     benchmark:
-        f"{BENCHMARKS}/make_splits/{{basis}}/{{cohort}}.tsv"
+        f"{BENCHMARKS}/make_splits/{{scope}}/{{cohort}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -20,7 +20,7 @@ rule make_splits:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        kind=lambda wildcards: basis_keys(wildcards.basis)["splits"],
+        kind=lambda wildcards: scope_keys(wildcards.scope)["splits"],
         folder=split_folder,
         seed=config["splits"]["seed"],
     script:
@@ -34,9 +34,9 @@ rule make_inner_splits:
     output:
         folds=expand(f"{SPLITS}/{{inner}}splits_{{fold}}.csv", inner=INNER, fold=FOLDS, allow_missing=True),
     log:
-        f"{LOGS}/make_inner_splits/{{basis}}/{{cohort}}.log",
+        f"{LOGS}/make_inner_splits/{{scope}}/{{cohort}}.log",
     benchmark:
-        f"{BENCHMARKS}/make_inner_splits/{{basis}}/{{cohort}}.tsv"
+        f"{BENCHMARKS}/make_inner_splits/{{scope}}/{{cohort}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -58,11 +58,11 @@ rule draw_support:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
         splits=rules.make_splits.output.folds,
     output:
-        support=f"{BASIS}/support/support.tsv",
+        support=f"{SCOPE}/support/support.tsv",
     log:
-        f"{LOGS}/draw_support/{{basis}}/{{cohort}}.log",
+        f"{LOGS}/draw_support/{{scope}}/{{cohort}}.log",
     benchmark:
-        f"{BENCHMARKS}/draw_support/{{basis}}/{{cohort}}.tsv"
+        f"{BENCHMARKS}/draw_support/{{scope}}/{{cohort}}.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -72,7 +72,7 @@ rule draw_support:
     params:
         version=versions.SPLITS,
         settings=lambda wildcards: {
-            "unit": basis_keys(wildcards.basis)["unit"],
+            "unit": scope_keys(wildcards.scope)["unit"],
             "shots": config["evaluation"]["shots"],
             "bins": config["probe"]["survival_bins"],
             "seed": config["splits"]["seed"],

@@ -7,14 +7,14 @@ The predictions of each fold and task are kept by their digest; a killed job goe
 rule train_supervised:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=basis_splits,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
+        splits=scope_splits,
+        support=scope_file(f"{SCOPE}/support/support.tsv"),
         index=pooled_index,
         expression=expression_of,
         genes=gene_inputs,
         few_shot_genes=few_shot_gene_inputs,
         gene_sets=gene_set_file,
-        inner_splits=of_inner_folds(basis_splits),
+        inner_splits=of_inner_folds(scope_splits),
         inner_genes=of_inner_folds(gene_inputs),
     output:
         manifest=f"{PREDICTIONS}/manifest.json",

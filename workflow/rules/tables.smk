@@ -8,7 +8,7 @@ rule evaluate:
         # not ancient: an audit that finds a leak withholds the numbers
         audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
         cohort=cohort_file,
-        splits=basis_splits,
+        splits=scope_splits,
     output:
         metrics=f"{RESULTS}/metrics/{{protocol}}/{{cohort}}.tsv",
     log:
@@ -155,8 +155,8 @@ rule make_optimism:
     params:
         version=versions.METRICS,
         names=names_digest(),
-        habits={
-            **{name.removeprefix(HABIT): name for name in HABITS},
+        single_changes={
+            **{name.removeprefix(SINGLE_CHANGE): name for name in SINGLE_CHANGES},
             "all together": (config["evaluation"]["optimism"] or {}).get("against"),
         },
         settings={

@@ -4,10 +4,10 @@
 rule score_training_folds:
     input:
         cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=basis_splits,
-        support=basis_file(f"{BASIS}/support/support.tsv"),
+        splits=scope_splits,
+        support=scope_file(f"{SCOPE}/support/support.tsv"),
         embeddings=embedding_records,
-        genes=basis_genes,
+        genes=scope_genes,
         few_shot_genes=few_shot_genes,
         manifest=f"{PREDICTIONS}/manifest.json",
         audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",

@@ -1,8 +1,8 @@
 """Rule adapt: another cohort's frozen encoders, a new RNA embedding and a head; every task, seed and fold."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.training.adapt import Adaptation, adapt
 
     params, given = snakemake.params, snakemake.input

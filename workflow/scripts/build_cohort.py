@@ -1,8 +1,8 @@
 """Rule build_cohort: patients, labels, outcomes, slides and expression joined; who was dropped and why."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.cohort.cohorts import build_cohort
 
     build_cohort(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.expression.convert_expression import convert_expression
     from mirrorflow.store.slide_sheet import read_slide_sheet
 

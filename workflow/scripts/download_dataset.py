@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.cohort.download_dataset import download_dataset
 
     download_dataset(snakemake.params.dataset, Path(str(snakemake.output.file)))

@@ -1,8 +1,8 @@
 """Rule draw_figures: a cohort's figures, from predictions, histories and results."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.config.resources import RESOURCES
     from mirrorflow.steps.results.draw_figures import draw_figures
 

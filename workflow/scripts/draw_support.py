@@ -1,8 +1,8 @@
 """Rule draw_support: the support sets of k-shot learning, drawn once and stored."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.cohort.cohorts import draw_support
 
     draw_support(

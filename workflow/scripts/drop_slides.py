@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.slides.gdc import drop_shard, finished_in
 
     shard = int(snakemake.wildcards.shard), snakemake.params.shards

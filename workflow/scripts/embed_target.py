@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.cohorts.patients import to_units
     from mirrorflow.runtime.files import write_text
     from mirrorflow.steps.training.embed_target import embed_target_fold

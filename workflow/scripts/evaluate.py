@@ -1,8 +1,8 @@
 """Rule evaluate: metrics and intervals of every method of a protocol and cohort."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.results.evaluate import evaluate
 
     evaluate(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.slides.extract_features import extract_shard
     from mirrorflow.steps.slides.gdc import restorer
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of

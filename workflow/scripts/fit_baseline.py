@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.cohorts.patients import to_units
     from mirrorflow.learners.inputs.clinical import ClinicalColumns
-    from mirrorflow.learners.inputs.vectors import Nothing, PooledInputs
+    from mirrorflow.learners.inputs.vectors import NoInputs, PooledInputs
     from mirrorflow.learners.predict import Plan, predict_method
     from mirrorflow.store.tables import read_cohort
 
     params, method = snakemake.params, snakemake.params.settings
     units = to_units(read_cohort(snakemake.input.cohort)[0], params.protocol["unit"])
     if not method["inputs"]:
-        vectors = Nothing()
+        vectors = NoInputs()
     elif method["inputs"] == ["clinical"]:
         vectors = ClinicalColumns(units, method["columns"])
     else:

@@ -1,8 +1,8 @@
 """Rule make_inner_splits: inner folds of each fold's training patients, on which the epoch is chosen."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.learners.tasks import in_rows
     from mirrorflow.steps.cohort.cohorts import make_inner_splits
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.config.resources import RESOURCES
     from mirrorflow.steps.results.make_optimism import make_optimism
 
@@ -13,6 +13,6 @@ with door(snakemake):
         snakemake.input.results,
         RESOURCES / "names.tsv",
         str(Path(str(snakemake.output.csv)).with_suffix("")),
-        snakemake.params.habits,
+        snakemake.params.single_changes,
         snakemake.params.settings,
     )

@@ -1,8 +1,8 @@
 """Rule make_report: everything of a run on one self-contained page."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.results.make_report import ReportFiles, make_report
 
     given = snakemake.input

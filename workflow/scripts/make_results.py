@@ -1,8 +1,8 @@
 """Rule make_results: the long table, ours beside the published values."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.config.resources import RESOURCES
     from mirrorflow.steps.results.evaluate import make_results
 

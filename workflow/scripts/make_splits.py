@@ -1,8 +1,8 @@
 """Rule make_splits: folds of patients, made here or read from published files."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.cohort.cohorts import make_splits
 
     make_splits(

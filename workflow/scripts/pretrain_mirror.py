@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.cohorts.patients import to_units
     from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
     from mirrorflow.store.tables import read_cohort

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.learners.predict import Plan, predict_method
     from mirrorflow.learners.tasks import in_rows

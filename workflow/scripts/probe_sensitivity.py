@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.steps.training.probe_sensitivity import Plan, model_folders, probe_sensitivity
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.steps.slides.gdc import gdc_sheet
 
     gdc_sheet(Path(snakemake.output.sheet), snakemake.params.settings)

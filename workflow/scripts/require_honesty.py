@@ -1,8 +1,8 @@
 """Rule require_honesty: stop a protocol that claims to be honest and has a leak."""
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
-    from mirrorflow.steps.audit.audit import stop_if_dishonest
+with job_setup(snakemake):
+    from mirrorflow.steps.audit.audit import fail_on_leak
 
-    stop_if_dishonest(snakemake.input.record, strict=snakemake.params.strict)
+    fail_on_leak(snakemake.input.record, strict=snakemake.params.strict)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.learners.tasks import Plan
     from mirrorflow.steps.results.training_folds import score_training_folds

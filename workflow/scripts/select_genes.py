@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.cohorts.splits import selection_patients
     from mirrorflow.config.resources import RESOURCES
     from mirrorflow.steps.expression.select_genes import select_genes

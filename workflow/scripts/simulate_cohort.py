@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     from mirrorflow.demo.cohort import simulate_cohort
 
     simulate_cohort(Path(str(snakemake.output.sheet)).parent, snakemake.params.settings, workers=snakemake.threads)

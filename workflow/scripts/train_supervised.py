@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 
-with door(snakemake):
+with job_setup(snakemake):
     import torch
 
     from mirrorflow.cohorts.patients import to_units

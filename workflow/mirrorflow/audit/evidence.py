@@ -40,10 +40,10 @@ def _examples(names: Iterable[str]) -> tuple[str, ...]:
 
 def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Finding]:
     """Patients of the cohort in neither part of a fold, or never evaluated; parts with hardly an event."""
-    everybody = set(cohort["patient"])
+    all_units = set(cohort["patient"])
     died = set(cohort.loc[cohort["event"] == 1, "patient"])
     for number, fold in enumerate(folds):
-        if absent := everybody - set(fold.train) - set(fold.val):
+        if absent := all_units - set(fold.train) - set(fold.val):
             text = f"{len(absent)} patients of the cohort are in neither train nor val"
             yield Finding(WARNING, "in_neither", text, number, len(absent), _examples(absent))
         for side, patients in (("train", fold.train), ("val", fold.val)):
@@ -51,7 +51,7 @@ def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Fi
             if died and events < FEW_EVENTS:
                 text = f"{side} has {events} patients with an event: survival metrics are unstable or undefined"
                 yield Finding(WARNING, "few_events", text, number, events)
-    if never := everybody - {patient for fold in folds for patient in fold.val}:
+    if never := all_units - {patient for fold in folds for patient in fold.val}:
         text = f"{len(never)} patients of the cohort are evaluated in no fold"
         yield Finding(WARNING, "never_evaluated", text, None, len(never), _examples(never))
 
@@ -130,16 +130,16 @@ def audit_fitted(
     evaluated: Iterable[str],
     recorded: str | None,
     training: Group,
-    everybody: Group,
+    all_units: Group,
     *,
     kind: str,
 ) -> tuple[list[Finding], Seen]:
     """Whom ``name`` was fitted on, from the digest in its record; ``evaluated``: the fold's evaluation patients.
 
-    training: those of the fold (or its support set) whom it should have been fitted on; everybody: the cohort. A
+    training: those of the fold (or its support set) whom it should have been fitted on; all units: the cohort. A
     digest of neither, or none, is a leak: the record vouches for no honest choice.
     """
-    for group, said in ((training, "those of its training part"), (everybody, "everybody")):
+    for group, said in ((training, "those of its training part"), (all_units, "all units")):
         if recorded == group.digest:
             inside = group.patients & set(evaluated)
             seen = Seen(name, fold, len(group.patients), len(inside), f"{said}, by their digest")
@@ -189,11 +189,11 @@ def audit_source(
 
 
 def audit_bins(number: int, noted: Sequence[float], edges: Mapping[str, np.ndarray]) -> tuple[list[Finding], str]:
-    """Whose outcomes set the bins: ``training`` or ``everybody``, by comparison with the edges of each."""
-    for who in ("training", "everybody"):
+    """Whose outcomes set the bins: ``training`` or ``all units``, by comparison with the edges of each."""
+    for who in ("training", "all units"):
         if len(noted) == len(edges[who]) - 1 and np.allclose(noted, edges[who][:-1]):
             return [], who
-    text = "survival bins are neither those of the training patients nor those of everybody"
+    text = "survival bins are neither those of the training patients nor those of all units"
     return [Finding(WARNING, "survival_bins_unknown", text, number)], "unknown"
 
 

@@ -108,9 +108,9 @@ def _telling_sites(
     folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str], noun: str
 ) -> Iterator[Finding]:
     """Sites of several patients that, together, hold each one class only, as TCGA's codes do: one code, one project."""
-    everybody = {patient for fold in folds for part in fold.parts.values() for patient in part}
+    all_units = {patient for fold in folds for part in fold.parts.values() for patient in part}
     by_site: dict[str, Counter[str]] = {}
-    for patient in everybody:
+    for patient in all_units:
         if sites.get(patient) and labels.get(patient):
             by_site.setdefault(sites[patient], Counter())[labels[patient]] += 1
     several = {site: classes for site, classes in by_site.items() if classes.total() > 1}
@@ -235,8 +235,8 @@ def audit_inner(
                 text = f"inner fold {number}: the epoch is chosen with {len(evaluated)} evaluation patients of the fold"
                 findings.append(Finding(LEAK, "inner_evaluated", text, k, len(evaluated), _examples(evaluated)))
     for number, of_part in enumerate(records):
-        watched = [unseen_by(fold, part) for fold, part in zip(folds, inner[number], strict=True)]
-        findings += _gene_labels(f"genes of inner fold {number}", watched, of_part)
+        validation = [unseen_by(fold, part) for fold, part in zip(folds, inner[number], strict=True)]
+        findings += _gene_labels(f"genes of inner fold {number}", validation, of_part)
     return findings
 
 

@@ -41,9 +41,9 @@ class Fits:
         for note in notes["settings"]:
             setting = str(note["setting"])
             training = units_group(self._trained_on(task, number, setting, fold))
-            everybody = units_group(self.units[eligible(self.units, task)])
+            all_units = units_group(self.units[eligible(self.units, task)])
             what = f"training on {task}, {setting}"
-            self._add(method, what, number, fold, note.get("trained_on"), training, everybody, "training")
+            self._add(method, what, number, fold, note.get("trained_on"), training, all_units, "training")
             known = frozenset(self.units["patient"])
             for scaler, recorded in note.get("fitted_on", {}).items():
                 groups = patients_group(known & set(fold.train)), patients_group(known)
@@ -71,9 +71,9 @@ class Fits:
         fold: Fold,
         recorded: str | None,
         training: Group,
-        everybody: Group,
+        all_units: Group,
         kind: str,
     ) -> None:
-        findings, seen = audit_fitted(f"{what} of {method}", number, fold.val, recorded, training, everybody, kind=kind)
+        findings, seen = audit_fitted(f"{what} of {method}", number, fold.val, recorded, training, all_units, kind=kind)
         self.findings += [one for one in findings if one not in self.findings]
         self._methods.setdefault(replace(seen, what=what), set()).add(method)

@@ -66,10 +66,10 @@ class Names:
             yield f"{len(strange)} names are not in the sheet of slides, taken for patients (e.g. {min(strange)})"
 
 
-def to_names(mended: Fold, before: Sequence[Fold], names: Names) -> Fold:
+def to_names(fixed: Fold, before: Sequence[Fold], names: Names) -> Fold:
     """A repaired fold of patients in the names that the files had: all that any fold lists of a patient, together."""
     listed: dict[str, list[str]] = {}
     for name in sorted({name for fold in before for part in fold.parts.values() for name in part}):
         listed.setdefault(names.patient(name), []).append(name)
-    parts = (mended.train, mended.val, mended.test)
+    parts = (fixed.train, fixed.val, fixed.test)
     return Fold(*(tuple(name for patient in part for name in listed[patient]) for part in parts))

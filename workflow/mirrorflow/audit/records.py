@@ -101,7 +101,7 @@ def _purpose(name: str) -> str:
 
 
 def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
-    """The sets that this protocol draws from the file of its basis."""
+    """The sets that this protocol draws from the file of its scope."""
     support = read_text_sheet(path)
     mine = support["replacement"] == str(protocol["few_shot_replacement"])
     return support[mine & (support["survival_bins"] == protocol["survival_bins"])]
@@ -124,9 +124,9 @@ def read_model(
     scalers += ["patch"] if made_with.get("training", {}).get("feature_scaling") == "train" else []
     scaled = f" and {' and '.join(scalers)} scaler" if scalers else ""
     name = f"pretraining{on}{scaled} of {method}{_purpose(prefix)} ({encoder}, {seed})"
-    training, everybody = units_group(units[units["patient"].isin(fold.train)]), units_group(units)
+    training, all_units = units_group(units[units["patient"].isin(fold.train)]), units_group(units)
     findings, seen = evidence.audit_fitted(
-        name, number, fold.val, data.get("units"), training, everybody, kind="pretraining"
+        name, number, fold.val, data.get("units"), training, all_units, kind="pretraining"
     )
     found.findings += findings
     if evaluated_on and seen.patients >= 0:
@@ -178,7 +178,7 @@ def _method_of(manifest: Path) -> str:
 
 
 def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) -> None:
-    """On what the epochs of the setting with everybody were chosen; methods without epochs have none."""
+    """On what the epochs of the setting with all units were chosen; methods without epochs have none."""
     number = int(stored.rows["fold"].iloc[0])
     inner, digests = folds.inner_of(number)
     for note in stored.notes["settings"]:
@@ -214,17 +214,17 @@ def _bins_of(stored: Predictions, frame: pd.DataFrame, fold: Fold, number: int) 
     noted = next((note["bin_edges_days"] for note in stored.notes["settings"] if note.get("bin_edges_days")), None)
     if noted is None:
         return [], "unknown"
-    scopes = {"training": "fold", "everybody": "cohort"}
+    scopes = {"training": "fold", "all units": "cohort"}
     edges = {who: training_edges(frame, fold, len(noted), scope) for who, scope in scopes.items()}
     return evidence.audit_bins(number, noted, edges)
 
 
 def _leaking_bins(bins: Mapping[int, str], protocol: Mapping[str, Any]) -> list[Finding]:
-    """Bins of everybody under a protocol that says otherwise (where it says so, the protocol's key is the leak)."""
-    wrong = [number for number, who in bins.items() if who == "everybody"]
+    """Bins of all units under a protocol that says otherwise (where it says so, the protocol's key is the leak)."""
+    wrong = [number for number, who in bins.items() if who == "all units"]
     if protocol["survival_bins"] == "cohort" or not wrong:
         return []
-    text = f"survival bins of folds {', '.join(map(str, sorted(wrong)))} were set with the outcomes of everybody"
+    text = f"survival bins of folds {', '.join(map(str, sorted(wrong)))} were set with the outcomes of all units"
     return [Finding(LEAK, "survival_bins", text, None, len(wrong))]
 
 

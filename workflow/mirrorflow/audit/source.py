@@ -14,7 +14,7 @@ from mirrorflow.store.tables import read_cohort, read_fold
 
 @dataclass(frozen=True)
 class Source:
-    """Paths of the cohort that encoders were pretrained on, of the protocol's basis: folds, genes, models by fold."""
+    """Paths of the cohort that encoders were pretrained on, of the model scope: folds, genes, models by fold."""
 
     name: str
     cohort: str

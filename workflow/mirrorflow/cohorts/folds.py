@@ -100,8 +100,8 @@ def _join_if_too_small(strata: np.ndarray, folds: int) -> np.ndarray:
 
 def _check_count(count: int, folds: int, where: str, what: str, key: str) -> None:
     if count < folds:
-        mend = f"set {key} to at most {count}" if count > 1 else "set splits: random"
-        message = f"{where}: {count} {what} for {folds} folds; {mend}"
+        fix = f"set {key} to at most {count}" if count > 1 else "set splits: random"
+        message = f"{where}: {count} {what} for {folds} folds; {fix}"
         raise InputError(message)
 
 

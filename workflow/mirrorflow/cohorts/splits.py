@@ -44,19 +44,19 @@ def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
 def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
     """Folds in which every patient stands once: evaluated in at most one fold, trained on in all others.
 
-    A patient who is evaluated in several folds stays in the one that has fewest patients so far; everybody who is
+    A patient who is evaluated in several folds stays in the one that has fewest patients so far; all units who is
     not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient. With
     test parts it is these that are evaluated; val keeps whom it has, less those evaluated in the fold. A fold that
     needs no repair is returned as it is.
     """
-    everybody = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
-    home = _evaluated_in(everybody, [set(fold.evaluated) for fold in folds])
-    return [_repaired(fold, {name for name in home if home[name] == k}, everybody) for k, fold in enumerate(folds)]
+    all_units = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
+    home = _evaluated_in(all_units, [set(fold.evaluated) for fold in folds])
+    return [_repaired(fold, {name for name in home if home[name] == k}, all_units) for k, fold in enumerate(folds)]
 
 
-def _evaluated_in(everybody: Sequence[str], evaluated: Sequence[set[str]]) -> dict[str, int]:
+def _evaluated_in(all_units: Sequence[str], evaluated: Sequence[set[str]]) -> dict[str, int]:
     """The one fold that each patient is evaluated in; nothing for who is evaluated in none."""
-    places = {name: [k for k, part in enumerate(evaluated) if name in part] for name in everybody}
+    places = {name: [k for k, part in enumerate(evaluated) if name in part] for name in all_units}
     sizes = [sum(where == [k] for where in places.values()) for k in range(len(evaluated))]
     home: dict[str, int] = {}
     for name, where in places.items():
@@ -66,13 +66,13 @@ def _evaluated_in(everybody: Sequence[str], evaluated: Sequence[set[str]]) -> di
     return home
 
 
-def _repaired(fold: Fold, evaluated: set[str], everybody: Sequence[str]) -> Fold:
+def _repaired(fold: Fold, evaluated: set[str], all_units: Sequence[str]) -> Fold:
     val = set(fold.val) - evaluated if fold.test else evaluated
     test = evaluated if fold.test else set()
-    train = set(everybody) - val - test
-    mended = Fold(*(tuple(name for name in everybody if name in part) for part in (train, val, test)))
-    same = all(sorted(part) == sorted(mended.parts.get(side, ())) for side, part in fold.parts.items())
-    return fold if same else mended
+    train = set(all_units) - val - test
+    fixed = Fold(*(tuple(name for name in all_units if name in part) for part in (train, val, test)))
+    same = all(sorted(part) == sorted(fixed.parts.get(side, ())) for side, part in fold.parts.items())
+    return fold if same else fixed
 
 
 def moved_patients(before: Fold, after: Fold) -> set[str]:
@@ -144,7 +144,7 @@ def draw_support(
 
 
 def training_edges(cohort: pd.DataFrame, fold: Fold, bins: int, scope: str) -> np.ndarray:
-    """Survival bins from the fold's training patients (``fold``) or from everybody (``cohort``, published)."""
+    """Survival bins from the fold's training patients (``fold``) or from all units (``cohort``, published)."""
     frame = cohort[has_outcome(cohort)]
     if scope == "fold":
         frame = frame[frame["patient"].isin(fold.train)]

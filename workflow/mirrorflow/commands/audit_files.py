@@ -23,7 +23,7 @@ SPLIT_FILE = re.compile(r"(?:splits?|folds?)[_-]?(\d+)\.csv")
 
 
 @dataclass(frozen=True)
-class Given:
+class AuditRequest:
     """What the user has: folders of split files and predictions, sheets of patients, institutions and slides."""
 
     splits: Path | None = None
@@ -44,8 +44,8 @@ class SplitFiles:
     folds: Mapping[int, Fold]
 
 
-def audit_files(given: Given, repair: Path | None = None) -> int:
-    """Print the findings; returns 1 when one is a leak. ``repair``: folder for mended copies of the split files.
+def audit_files(given: AuditRequest, repair: Path | None = None) -> int:
+    """Print the findings; returns 1 when one is a leak. ``repair``: folder for fixed copies of the split files.
 
     Raises InputError where a folder holds nothing to audit, or there is nothing to repair from.
     """
@@ -117,29 +117,29 @@ def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions
 
 def _barcode_sites(folds: Iterable[Fold]) -> dict[str, str]:
     """Tissue source sites of the patients whose names are TCGA barcodes."""
-    everybody = {patient for fold in folds for part in fold.parts.values() for patient in part}
-    names = pd.Series(sorted(everybody), dtype=object)
+    all_units = {patient for fold in folds for part in fold.parts.values() for patient in part}
+    names = pd.Series(sorted(all_units), dtype=object)
     return {name: site for name, site in zip(names, barcode_sites(names), strict=True) if site}
 
 
 def _offer_repair(files: SplitFiles, names: Names, repair: Path | None) -> None:
     before = list(files.folds.values())
-    mended = dict(zip(files.folds, repair_folds(before), strict=True))
-    changed = [number for number, fold in mended.items() if fold is not files.folds[number]]
+    fixed = dict(zip(files.folds, repair_folds(before), strict=True))
+    changed = [number for number, fold in fixed.items() if fold is not files.folds[number]]
     if repair is None:
         if changed and audit.leaks(audit.audit_splits(before, {}, {})):
             sys.stdout.write("split files that keep every patient once: mirrorflow audit --splits ... --repair OUT\n")
         return
     if not before:
-        message = "--repair mends split files: give --splits FOLDER as well"
+        message = "--repair fixes split files: give --splits FOLDER as well"
         raise InputError(message)
     written = files.written
-    for number, fold in mended.items():
+    for number, fold in fixed.items():
         same = fold is files.folds[number]
         write_fold(
             repair / f"splits_{number}.csv", written[number] if same else to_names(fold, [*written.values()], names)
         )
-    said = f"{len(mended)} split files, {len(changed)} of them changed, every patient once in each"
+    said = f"{len(fixed)} split files, {len(changed)} of them changed, every patient once in each"
     sys.stdout.write(f"{repair}: {said}\n")
 
 

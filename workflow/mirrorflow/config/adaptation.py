@@ -31,7 +31,7 @@ def adapted_cohorts(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def filled(config: Mapping[str, Any], pretrained: Collection[str], habit: str) -> dict[str, dict[str, Any]]:
+def filled(config: Mapping[str, Any], pretrained: Collection[str], single_change: str) -> dict[str, dict[str, Any]]:
     """The section with its empty lists spelled out: every pretrained method, every encoder that source and targets
     share, every protocol but those of single habits (whose names begin with ``habit``).
 
@@ -42,7 +42,7 @@ def filled(config: Mapping[str, Any], pretrained: Collection[str], habit: str) -
         cohorts = [config["cohorts"][name] for name in (source, *entry["targets"]) if name in config["cohorts"]]
         first, *others = [one["encoders"] for one in cohorts] or [[]]
         methods = [name for name, method in config["methods"].items() if _can_be(method, source, pretrained)]
-        protocols = [name for name in config["protocols"] if not name.startswith(habit)]
+        protocols = [name for name in config["protocols"] if not name.startswith(single_change)]
         whole[source] = {
             **entry,
             "methods": entry["methods"] or methods,

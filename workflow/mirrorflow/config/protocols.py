@@ -36,7 +36,7 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
 
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
 
-BASIS_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
+SCOPE_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
 
 GENERATED_SPLITS = ("random", "site_preserved")
 
@@ -59,11 +59,11 @@ def resolved_protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, An
     return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
 
 
-HABIT = "habit--"
+SINGLE_CHANGE = "habit--"
 """What the names of protocols that differ from the base in one published habit begin with."""
 
 
-def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The protocols of the optimism table: the base with one key at a time as ``against`` has it."""
     optimism, protocols = config["evaluation"]["optimism"], config["protocols"]
     if not optimism:
@@ -82,20 +82,20 @@ def habit_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         message = f"evaluation.optimism.methods: {', '.join(strange)}: the run has {', '.join(config['methods'])}"
         raise ConfigError(message)
     return {
-        f"{HABIT}{key}": {**base, key: against[key], "claims_honest": False}
+        f"{SINGLE_CHANGE}{key}": {**base, key: against[key], "claims_honest": False}
         for key in keys
         if base[key] != against[key]
     }
 
 
 def repair_hint(splits: str) -> str:
-    """How folds of a folder that share patients are mended, for messages."""
+    """How folds of a folder that share patients are fixed, for messages."""
     return f"`splits: {splits}{REPAIRED}` in the protocol takes the same folds with every patient kept once"
 
 
-def basis_of(protocol: Mapping[str, Any]) -> str:
+def scope_of(protocol: Mapping[str, Any]) -> str:
     """Name of what protocols may share: unit, splits, gene selection and scaling decide the models, and so does
     ``-best`` behind them: pretrained ones are then those of the epoch that is best on evaluation patients.
     """
-    name = "-".join(str(protocol[key]) for key in BASIS_KEYS)
+    name = "-".join(str(protocol[key]) for key in SCOPE_KEYS)
     return f"{name}-best" if protocol["pretraining_epoch"] == "best_on_evaluation" else name

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
-from mirrorflow.config.protocols import HABIT, REPAIRED, SEES_LABELS, basis_of
+from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.schema import load_schema
 
 
@@ -24,7 +24,7 @@ def _owners_of_keys() -> dict[str, str]:
 def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
     """Folder of split files that a protocol's ``splits`` reads on a cohort, None where its folds are drawn here.
 
-    ``published-repaired`` reads those of ``published``: make_splits mends them.
+    ``published-repaired`` reads those of ``published``: make_splits fixes them.
     """
     return cohort["splits"].get(splits.removesuffix(REPAIRED))
 
@@ -48,12 +48,12 @@ def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
 
 def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
     """The k-shot settings of the protocol ``name``; none for a habit's, whose table is of all data."""
-    return [] if name.startswith(HABIT) else config["evaluation"]["shots"]
+    return [] if name.startswith(SINGLE_CHANGE) else config["evaluation"]["shots"]
 
 
 def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
     """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a habit's."""
-    chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(HABIT) else []
+    chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
     return [method for method in config["methods"] if not chosen or method in chosen]
 
 
@@ -101,7 +101,7 @@ def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str
 def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
     """How many models of each pretrained method a run makes, those of k-shot settings and inner folds among them."""
     models = {
-        (method, basis_of(protocol), cohort, encoder, prefix)
+        (method, scope_of(protocol), cohort, encoder, prefix)
         for name, protocol in config["protocols"].items()
         for method in methods_under(config, name)
         if config["methods"][method]["family"] in PRETRAINED_FAMILIES

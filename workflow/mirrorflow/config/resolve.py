@@ -10,7 +10,7 @@ from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.checks import check_references
 from mirrorflow.config.datasets import with_downloads
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
-from mirrorflow.config.protocols import HABIT, habit_protocols, resolved_protocol
+from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
 from mirrorflow.errors import ConfigError
 
@@ -29,11 +29,11 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = _fill_placeholders(config, {"store": config["store"]})
     config = with_downloads(config)
     config["protocols"] = {name: resolved_protocol(name, keys) for name, keys in config["protocols"].items()}
-    config["protocols"] |= habit_protocols(config)
+    config["protocols"] |= single_change_protocols(config)
     config["methods"] = {name: method_of(name).resolved(name, entry or {}) for name, entry in config["methods"].items()}
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
-    config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, HABIT)
+    config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, SINGLE_CHANGE)
     check_references(config, raw)
     return config
 

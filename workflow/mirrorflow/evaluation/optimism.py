@@ -11,60 +11,68 @@ WITHIN, ACROSS = "within folds", "across folds"
 
 
 @dataclass(frozen=True)
-class Worth:
+class Effect:
     """A habit's mean less the base's: both means, the difference, and how patients were paired."""
 
     base_mean: float
-    habit_mean: float
+    single_change_mean: float
     difference: Difference
     pairing: str
     patients: int
 
 
-def habit_worth(
-    base: Sequence[FoldSample], habit: Sequence[FoldSample], *, resamples: int, confidence: float, seed: int
-) -> dict[str, Worth]:
+def single_change_worth(
+    base: Sequence[FoldSample], single_change: Sequence[FoldSample], *, resamples: int, confidence: float, seed: int
+) -> dict[str, Effect]:
     """Metric -> worth: mean over folds under ``habit`` less that under ``base``.
 
     Both see the same resampled patients. Where a fold's patients are the same on both sides, or a subset (units lost
     with the last batch), they are resampled within folds; where the folds themselves differ, over all evaluated
     patients, each with all units wherever they are evaluated.
     """
-    pairing = WITHIN if _same_folds(base, habit) else ACROSS
-    draws = _within(base, habit, resamples, seed) if pairing == WITHIN else _across(base, habit, resamples, seed)
-    one = [np.ones((1, len(fold.patients))) for fold in (*base, *habit)]
-    points, drawn = _scores(base, habit, one), _scores(base, habit, draws) if resamples else None
-    patients = len({name for fold in (*base, *habit) for name in fold.patients})
+    pairing = WITHIN if _same_folds(base, single_change) else ACROSS
+    draws = (
+        _within(base, single_change, resamples, seed)
+        if pairing == WITHIN
+        else _across(base, single_change, resamples, seed)
+    )
+    one = [np.ones((1, len(fold.patients))) for fold in (*base, *single_change)]
+    points, drawn = _scores(base, single_change, one), _scores(base, single_change, draws) if resamples else None
+    patients = len({name for fold in (*base, *single_change) for name in fold.patients})
     found = {}
     for metric in points[0]:
         if metric not in points[1]:
             continue
         means = [float(side[metric][0]) for side in points]
         difference = _difference(means[1] - means[0], metric, drawn, confidence)
-        found[metric] = Worth(means[0], means[1], difference, pairing, patients)
+        found[metric] = Effect(means[0], means[1], difference, pairing, patients)
     return found
 
 
-def _same_folds(base: Sequence[FoldSample], habit: Sequence[FoldSample]) -> bool:
-    ours, theirs = ({fold.number: set(fold.patients) for fold in side} for side in (base, habit))
+def _same_folds(base: Sequence[FoldSample], single_change: Sequence[FoldSample]) -> bool:
+    ours, theirs = ({fold.number: set(fold.patients) for fold in side} for side in (base, single_change))
     return set(ours) == set(theirs) and all(ours[k] <= theirs[k] or theirs[k] <= ours[k] for k in ours)
 
 
-def _within(base: Sequence[FoldSample], habit: Sequence[FoldSample], resamples: int, seed: int) -> list[np.ndarray]:
+def _within(
+    base: Sequence[FoldSample], single_change: Sequence[FoldSample], resamples: int, seed: int
+) -> list[np.ndarray]:
     names = {fold.number: np.unique(fold.patients) for fold in base}
-    for fold in habit:
+    for fold in single_change:
         names[fold.number] = np.union1d(names[fold.number], fold.patients)
     counts = {k: _counts(len(found), resamples, [seed, k]) for k, found in names.items()}
     return [
         counts[fold.number][:, np.searchsorted(names[fold.number], fold.patients)].astype(float)
-        for fold in (*base, *habit)
+        for fold in (*base, *single_change)
     ]
 
 
-def _across(base: Sequence[FoldSample], habit: Sequence[FoldSample], resamples: int, seed: int) -> list[np.ndarray]:
-    names = np.unique(np.concatenate([fold.patients for fold in (*base, *habit)]))
+def _across(
+    base: Sequence[FoldSample], single_change: Sequence[FoldSample], resamples: int, seed: int
+) -> list[np.ndarray]:
+    names = np.unique(np.concatenate([fold.patients for fold in (*base, *single_change)]))
     counts = _counts(len(names), resamples, [seed])
-    return [counts[:, np.searchsorted(names, fold.patients)].astype(float) for fold in (*base, *habit)]
+    return [counts[:, np.searchsorted(names, fold.patients)].astype(float) for fold in (*base, *single_change)]
 
 
 def _counts(patients: int, resamples: int, seed: Sequence[int]) -> np.ndarray:
@@ -73,10 +81,10 @@ def _counts(patients: int, resamples: int, seed: Sequence[int]) -> np.ndarray:
 
 
 def _scores(
-    base: Sequence[FoldSample], habit: Sequence[FoldSample], weights: Sequence[np.ndarray]
+    base: Sequence[FoldSample], single_change: Sequence[FoldSample], weights: Sequence[np.ndarray]
 ) -> list[dict[str, np.ndarray]]:
     """Mean over folds [resample] of each metric, of the base and of the habit."""
-    scored = [fold.score(drawn) for fold, drawn in zip((*base, *habit), weights, strict=True)]
+    scored = [fold.score(drawn) for fold, drawn in zip((*base, *single_change), weights, strict=True)]
     sides = scored[: len(base)], scored[len(base) :]
     return [{metric: _mean([fold[metric] for fold in side]) for metric in side[0]} for side in sides]
 

@@ -10,7 +10,7 @@ import pandas as pd
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.pretrained import fold_seed
-from mirrorflow.learners.tasks import Question
+from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.linear_head import HeadSettings, moments
@@ -29,7 +29,7 @@ from mirrorflow.training.adaptation import (
 
 @dataclass(frozen=True)
 class AdaptedVectors:
-    """What one question is answered from: the source's network and the target's units."""
+    """What one fold task is answered from: the source's network and the target's units."""
 
     network: PairedNetwork
     train: AdaptedUnits
@@ -69,21 +69,21 @@ class AdaptedInputs:
 
 def adapt_and_predict(
     inputs: AdaptedVectors,
-    question: Question,
+    fold_task: FoldTask,
     method: Mapping[str, Any],
     rule: EpochRule,
     *,
     device: str = "auto",
 ) -> Prediction:
-    """Train RNA embedding and head on the question's training units and predict its evaluation units.
+    """Train RNA embedding and head on the fold task's training units and predict its evaluation units.
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
     embedding, dropout). The last epoch is reported; with a scorer in ``rule`` the one with the best score (the first of
     equals), the published habit that the auditor calls a leak.
     """
-    probe, seed = method["probe"], fold_seed(question.seed, question.fold)
-    survival = question.task == "survival"
-    head = HeadSettings.of_probe(probe, question.task, seed)
+    probe, seed = method["probe"], fold_seed(fold_task.seed, fold_task.fold)
+    survival = fold_task.task == "survival"
+    head = HeadSettings.of_probe(probe, fold_task.task, seed)
     settings = AdaptationSettings(
         epochs=head.epochs,
         batch_size=head.batch_size,
@@ -95,15 +95,15 @@ def adapt_and_predict(
     )
     train, evaluation = _standardized(inputs) if head.standardize else (inputs.train, inputs.evaluation)
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
-    model = AdaptedModel(network, probe["survival_bins"] if survival else len(question.classes), seed)
+    model = AdaptedModel(network, probe["survival_bins"] if survival else len(fold_task.classes), seed)
 
     def predict(epoch: int) -> Prediction:
         logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
-        return to_prediction(logits, question.train, epoch)
+        return to_prediction(logits, fold_task.train, epoch)
 
     reported = Reported(rule, predict)
-    label = f"adapt {method['family']} {question.task} fold {question.fold}"
-    loss_of = loss_on(question.train, label_smoothing=head.label_smoothing)
+    label = f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}"
+    loss_of = loss_on(fold_task.train, label_smoothing=head.label_smoothing)
     train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
     return reported.after(settings.epochs)
 

@@ -15,7 +15,7 @@ from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.curves import best_epoch, mean_curve
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.registry import measure_on, predictor_of
-from mirrorflow.learners.tasks import Question, Questioner
+from mirrorflow.learners.tasks import FoldTask, FoldTasks
 from mirrorflow.probes.task import EpochRule, Prediction
 
 
@@ -43,7 +43,7 @@ class EpochChoice:
         }
 
 
-def choose_epoch(asked: Questioner, question: Question, inner: Sequence[Representation]) -> EpochChoice:
+def choose_epoch(asked: FoldTasks, fold_task: FoldTask, inner: Sequence[Representation]) -> EpochChoice:
     """The epoch with the best mean accuracy or C-index over inner validation parts, the first of equals.
 
     ``inner``: what each inner fold's vectors come from. An inner fold that cannot answer the task (no unit on one
@@ -54,7 +54,7 @@ def choose_epoch(asked: Questioner, question: Question, inner: Sequence[Represen
     left_out: dict[str, str] = {}
     for number, representation in enumerate(inner):
         try:
-            part = asked.inner_question(question, number)
+            part = asked.inner_fold_task(fold_task, number)
         except InputError as error:
             left_out[str(number)] = str(error)
             continue
@@ -62,18 +62,18 @@ def choose_epoch(asked: Questioner, question: Question, inner: Sequence[Represen
         fold = asked.inner_folds[number][part.fold]
         vectors = representation.vectors(fold, part.fold, part.seed, part.train.units, part.evaluation.units)
         try:
-            curves[number] = _curve(vectors, part, asked.plan.method, units=len(question.train))
+            curves[number] = _curve(vectors, part, asked.plan.method, units=len(fold_task.train))
         except InputError as error:
             left_out[str(number)] = str(error)
     if not curves:
         reasons = "; ".join(f"inner fold {number}: {reason}" for number, reason in left_out.items())
-        message = f"no epoch can be chosen, no inner fold answers {question.task} ({reasons}); set epoch: last"
+        message = f"no epoch can be chosen, no inner fold answers {fold_task.task} ({reasons}); set epoch: last"
         raise NoEpochError(message)
     mean = mean_curve(list(curves.values()))
     return EpochChoice(best_epoch(mean), tuple(mean), tuple(curves), left_out)
 
 
-def _curve(vectors: Any, part: Question, method: Mapping[str, Any], *, units: int) -> list[float]:
+def _curve(vectors: Any, part: FoldTask, method: Mapping[str, Any], *, units: int) -> list[float]:
     """The metric on the inner validation part after each epoch. Raises InputError where it is undefined."""
     measure, curve = measure_on(part.evaluation), []
 

@@ -1,4 +1,4 @@
-"""A supervised method's answer to one question: network built, trained, its epoch chosen, units predicted."""
+"""A supervised method's answer to one fold task: network built, trained, its epoch chosen, units predicted."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import torch
 
 from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.pretrained import fold_seed
-from mirrorflow.learners.tasks import Question
+from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.objective import loss_on, to_prediction
 from mirrorflow.probes.task import EpochRule, Prediction, Reported
@@ -22,9 +22,9 @@ OF_THE_INPUTS = ("feature_scaling", "cache_gb")
 
 
 def train_and_predict(
-    inputs: FoldBags, question: Question, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
+    inputs: FoldBags, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
 ) -> Prediction:
-    """Train the method's network on the question's training units and predict its evaluation units.
+    """Train the method's network on the fold task's training units and predict its evaluation units.
 
     The last epoch is reported, or what ``rule`` says. An epoch is one of a schedule: epoch 7 of 20 has the same
     learning rate (as a share of all steps) whether training goes on after it or not, and whether it is a part of the
@@ -35,17 +35,17 @@ def train_and_predict(
     loss = {key: train.pop(key) for key in OF_THE_LOSS}
     for key in OF_THE_INPUTS:
         train.pop(key)
-    settings = SupervisedSettings(**train, seed=fold_seed(question.seed, question.fold))
+    settings = SupervisedSettings(**train, seed=fold_seed(fold_task.seed, fold_task.fold))
     settings = replace(settings, passes=settings.passes_for(rule.units or len(inputs.train)), min_steps=0)
-    network = _build(inputs, question, method, settings.seed)
+    network = _build(inputs, fold_task, method, settings.seed)
 
     def predict(epoch: int) -> Prediction:
         logits = predict_units(network, inputs.evaluation, device=device)
-        return to_prediction(logits, question.train, epoch)
+        return to_prediction(logits, fold_task.train, epoch)
 
     reported = Reported(rule, predict)
-    label = f"{method['family']} {question.task} fold {question.fold} {question.setting}"
-    loss_of = loss_on(question.train, **loss)
+    label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
+    loss_of = loss_on(fold_task.train, **loss)
     history = train_supervised(
         network,
         inputs.train,
@@ -59,8 +59,8 @@ def train_and_predict(
     return reported.after(len(history))
 
 
-def _build(inputs: FoldBags, question: Question, method: Mapping[str, Any], seed: int) -> SupervisedNetwork:
-    outputs = len(question.classes) if question.edges is None else len(question.edges) - 1
+def _build(inputs: FoldBags, fold_task: FoldTask, method: Mapping[str, Any], seed: int) -> SupervisedNetwork:
+    outputs = len(fold_task.classes) if fold_task.edges is None else len(fold_task.edges) - 1
     sizes = Sizes(inputs.patch_dim, inputs.train.genes.shape[1], outputs, inputs.gene_sets)
     network = build_network(method["family"], sizes, method["network"], seed)
     if inputs.moments is not None:

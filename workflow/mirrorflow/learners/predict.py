@@ -18,7 +18,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
 from mirrorflow.learners.registry import predictor_of, score_on, version_of
-from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.runtime.progress import Progress
@@ -37,17 +37,17 @@ class Inputs:
     inner: those of the inner folds on which the epoch is chosen, fitted on their training parts alone.
     """
 
-    everybody: Representation
+    all_units: Representation
     few_shot: Representation
     inner: Sequence[Representation] = ()
 
     def of(self, setting: str) -> Representation:
         """The vectors that a setting uses."""
-        return self.everybody if setting == ALL_DATA else self.few_shot
+        return self.all_units if setting == ALL_DATA else self.few_shot
 
     def digests(self, fold: int) -> list[str]:
         """What both are made from."""
-        return [self.everybody.digest(fold), self.few_shot.digest(fold)]
+        return [self.all_units.digest(fold), self.few_shot.digest(fold)]
 
 
 def predict_method(
@@ -67,7 +67,7 @@ def predict_method(
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
     manifest with the reason, and the rest is still computed.
     """
-    asked = Questioner(plan)
+    asked = FoldTasks(plan)
     inputs = Inputs(representation, few_shot or representation, inner)
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
@@ -88,7 +88,7 @@ def predict_method(
 
 
 def _predict_fold(
-    asked: Questioner, inputs: Inputs, task: str, number: int, path: Path
+    asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path
 ) -> tuple[str | None, dict[str, str]]:
     """Predict one task on one fold in all settings and seeds, unless it is done.
 
@@ -96,13 +96,13 @@ def _predict_fold(
     something was left out.
     """
     try:
-        questions = list(asked.questions(task, number))
+        fold_tasks = list(asked.fold_tasks(task, number))
     except InputError as error:
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
     if notes.get("digest") != key:
-        rows, notes = _answers(asked, inputs, questions)
+        rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         if not rows:
             return None, notes["skipped"]
@@ -111,47 +111,47 @@ def _predict_fold(
 
 
 def _answers(
-    asked: Questioner, inputs: Inputs, questions: Sequence[Question]
+    asked: FoldTasks, inputs: Inputs, fold_tasks: Sequence[FoldTask]
 ) -> tuple[list[pd.DataFrame], dict[str, Any]]:
     rows, settings, skipped = [], [], {}
-    for question in questions:
+    for fold_task in fold_tasks:
         # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = inputs.of(question.setting).vectors(
-            asked.folds[question.fold],
-            question.fold,
-            question.seed,
-            question.train.units,
-            question.evaluation.units,
+        vectors = inputs.of(fold_task.setting).vectors(
+            asked.folds[fold_task.fold],
+            fold_task.fold,
+            fold_task.seed,
+            fold_task.train.units,
+            fold_task.evaluation.units,
         )
-        method, name = asked.plan.method, f"{question.setting}, seed {question.seed}"
+        method, name = asked.plan.method, f"{fold_task.setting}, seed {fold_task.seed}"
         try:
-            choice = _chosen_epoch(asked, inputs, question)
+            choice = _chosen_epoch(asked, inputs, fold_task)
         except NoEpochError as error:
             skipped[name] = str(error)
             continue
         try:
-            prediction = predictor_of(method)(vectors, question, method, _epoch_rule(asked.plan, question, choice))
+            prediction = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
         except InputError as error:
             skipped[name] = str(error)
             continue
-        rows.append(rows_of(question, prediction))
-        labels = asked.plan.gene_labels(question.setting, question.fold)
-        settings.append(_note(question, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
+        rows.append(rows_of(fold_task, prediction))
+        labels = asked.plan.gene_labels(fold_task.setting, fold_task.fold)
+        settings.append(_note(fold_task, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
         if choice is not None:
-            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(question.fold)}
+            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(fold_task.fold)}
     return rows, {"settings": settings, "skipped": skipped}
 
 
-def _chosen_epoch(asked: Questioner, inputs: Inputs, question: Question) -> EpochChoice | None:
+def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> EpochChoice | None:
     """The nested choice; k-shot settings have none, their support sets are too small to be split."""
-    if not asked.plan.nested or question.setting != ALL_DATA:
+    if not asked.plan.nested or fold_task.setting != ALL_DATA:
         return None
-    return choose_epoch(asked, question, inputs.inner)
+    return choose_epoch(asked, fold_task, inputs.inner)
 
 
-def _epoch_rule(plan: Plan, question: Question, choice: EpochChoice | None) -> EpochRule:
+def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> EpochRule:
     if plan.protocol["epoch"] == "best_on_evaluation":
-        return EpochRule(scorer=score_on(question.evaluation))
+        return EpochRule(scorer=score_on(fold_task.evaluation))
     return LAST if choice is None else EpochRule(stop_after=choice.epoch)
 
 
@@ -184,28 +184,28 @@ def _remove_others(folder: Path, written: Collection[str]) -> None:
             path.unlink()
 
 
-def rows_of(question: Question, prediction: Prediction) -> pd.DataFrame:
-    """Rows of a predictions file: the evaluation units of a question as a method predicts them."""
-    units = question.evaluation.units
+def rows_of(fold_task: FoldTask, prediction: Prediction) -> pd.DataFrame:
+    """Rows of a predictions file: the evaluation units of a fold task as a method predicts them."""
+    units = fold_task.evaluation.units
     if isinstance(prediction, SubtypePrediction):
-        rows = stored.subtype_rows(units, prediction.probabilities, question.classes)
+        rows = stored.subtype_rows(units, prediction.probabilities, fold_task.classes)
     else:
         rows = stored.survival_rows(units, prediction.risk, prediction.survival)
-    rows.insert(0, "setting", question.setting)
-    rows.insert(1, "seed", question.seed)
-    rows.insert(2, "fold", question.fold)
+    rows.insert(0, "setting", fold_task.setting)
+    rows.insert(1, "seed", fold_task.seed)
+    rows.insert(2, "fold", fold_task.fold)
     return rows
 
 
-def _note(question: Question, prediction: Prediction) -> dict[str, Any]:
+def _note(fold_task: FoldTask, prediction: Prediction) -> dict[str, Any]:
     return {
-        "setting": question.setting,
-        "seed": question.seed,
-        "train_units": len(question.train),
-        "train_patients": int(question.train.units["patient"].nunique()),
-        "trained_on": names_digest(question.train.units["unit"]),
-        "k_real": question.k_real,
+        "setting": fold_task.setting,
+        "seed": fold_task.seed,
+        "train_units": len(fold_task.train),
+        "train_patients": int(fold_task.train.units["patient"].nunique()),
+        "trained_on": names_digest(fold_task.train.units["unit"]),
+        "k_real": fold_task.k_real,
         "epoch": prediction.epoch,
-        "bin_edges_days": None if question.edges is None else [float(edge) for edge in question.edges[:-1]],
-        "lost_units": question.lost,
+        "bin_edges_days": None if fold_task.edges is None else [float(edge) for edge in fold_task.edges[:-1]],
+        "lost_units": fold_task.lost,
     }

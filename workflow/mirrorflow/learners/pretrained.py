@@ -23,12 +23,12 @@ from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.processes import Call, run_spread
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
-from mirrorflow.training.best_epoch import Watched
+from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
-from mirrorflow.training.world import World, torchruns_world
+from mirrorflow.training.world import ProcessGroup, torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
@@ -70,7 +70,7 @@ def pretrain_fold(
     torch.set_num_threads(threads)
     paired = load_paired(units, features_index, expression, genes_manifest)
     train, held_out = split_rows(paired.names, train_units)
-    watched = split_rows(paired.names, chosen_on)[0]
+    validation = split_rows(paired.names, chosen_on)[0]
     model_settings, training = split_settings(
         settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
     )
@@ -84,8 +84,8 @@ def pretrain_fold(
     }
     if family != "mirror":  # models of MIRROR are older than the key: they are kept
         made_with["family"] = family
-    if watched:
-        made_with["epoch_chosen_on"] = paired.only(watched).digests()
+    if validation:
+        made_with["epoch_chosen_on"] = paired.only(validation).digests()
     if model_is_finished(folder, made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
         return
@@ -103,7 +103,7 @@ def pretrain_fold(
     genes = scaler.transform(paired.expression)
     model = build_network(family, model_settings, training.seed)
     with torchruns_world(device) as (world, own):
-        watch = _watched(paired.only(watched), genes[watched]) if watched else None
+        watch = _validation(paired.only(validation), genes[validation]) if validation else None
         history = _train(
             model, paired.only(train), genes[train], training, layout, world, own, folder, made_with, watch
         )
@@ -118,11 +118,11 @@ def _train(
     genes: np.ndarray,
     training: PretrainSettings,
     layout: ComputeSettings,
-    world: World,
+    world: ProcessGroup,
     device: str,
     folder: Path,
     made_with: Mapping[str, Any],
-    watched: Watched | None,
+    validation: ValidationUnits | None,
 ) -> list[dict[str, float]]:
     state = load_checkpoint(folder, made_with)
     return pretrain(
@@ -131,7 +131,7 @@ def _train(
         genes,
         training,
         patients=_numbered(units.patients),
-        watched=watched,
+        validation=validation,
         resume_from=state,
         on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
         device=device,
@@ -140,8 +140,8 @@ def _train(
     )
 
 
-def _watched(units: PairedUnits, genes: np.ndarray) -> Watched:
-    return Watched(units.bags(0), genes, _numbered(units.patients))
+def _validation(units: PairedUnits, genes: np.ndarray) -> ValidationUnits:
+    return ValidationUnits(units.bags(0), genes, _numbered(units.patients))
 
 
 def _numbered(patients: Sequence[str]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Methods as functions of what they see and of a question, found by family (config/methods.yaml)."""
+"""Methods as functions of what they see and of a fold task, found by family (config/methods.yaml)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
 from mirrorflow.learners.inputs.vectors import FoldVectors
-from mirrorflow.learners.tasks import Question
+from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.probes.task import Asked, EpochRule, Prediction, Scorer, SubtypePrediction, Targets
 
-Predictor = Callable[[Any, Question, Mapping[str, Any], EpochRule], Prediction]
-"""Takes what the method's representation gives for a question (:class:`FoldVectors`, or bags)."""
+Predictor = Callable[[Any, FoldTask, Mapping[str, Any], EpochRule], Prediction]
+"""Takes what the method's representation gives for a fold task (:class:`FoldVectors`, or bags)."""
 
 
 def measure_on(targets: Targets) -> Scorer:
@@ -40,34 +40,34 @@ def score_on(targets: Targets) -> Scorer:
     return score
 
 
-def _head(vectors: FoldVectors, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+def _head(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 
-    settings = HeadSettings.of_probe(method["probe"], question.task, question.seed)
-    outputs = method["probe"]["survival_bins"] if question.task == "survival" else len(question.classes)
-    return fit_linear_head(vectors.train, vectors.evaluation, question.train, outputs, settings, rule)
+    settings = HeadSettings.of_probe(method["probe"], fold_task.task, fold_task.seed)
+    outputs = method["probe"]["survival_bins"] if fold_task.task == "survival" else len(fold_task.classes)
+    return fit_linear_head(vectors.train, vectors.evaluation, fold_task.train, outputs, settings, rule)
 
 
-def _classical(vectors: FoldVectors, question: Question, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
+def _classical(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], _rule: EpochRule) -> Prediction:
     """The family's module in :mod:`mirrorflow.probes`; of the evaluation units it is given their vectors alone."""
-    asked = Asked(len(question.classes), question.bin_ends)
+    asked = Asked(len(fold_task.classes), fold_task.bin_ends)
     predict = part_of("probes", method["family"], "predict")
-    return predict(vectors.train[0], vectors.evaluation[0], question.train, asked, method)
+    return predict(vectors.train[0], vectors.evaluation[0], fold_task.train, asked, method)
 
 
-def _supervised(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+def _supervised(inputs: Any, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """A network trained on bags. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.learners.network import train_and_predict
 
-    return train_and_predict(inputs, question, method, rule)
+    return train_and_predict(inputs, fold_task, method, rule)
 
 
-def _adapted(inputs: Any, question: Question, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+def _adapted(inputs: Any, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Prediction:
     """Another cohort's encoders, adapted. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.learners.adapted import adapt_and_predict
 
-    return adapt_and_predict(inputs, question, method, rule)
+    return adapt_and_predict(inputs, fold_task, method, rule)
 
 
 def predictor_of(method: Mapping[str, Any]) -> Predictor:

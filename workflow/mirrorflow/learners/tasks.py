@@ -1,4 +1,4 @@
-"""What a method is asked: a fold's task under a protocol, with everybody or with a support set."""
+"""What a method is asked: a fold's task under a protocol, with all units or with a support set."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +92,7 @@ def in_rows(paths: Sequence[T], length: int) -> list[list[T]]:
 
 
 @dataclass(frozen=True)
-class Question:
+class FoldTask:
     """What a method is asked on one fold and setting."""
 
     task: str
@@ -109,8 +109,8 @@ class Question:
     lost: list[str]
 
 
-class Questioner:
-    """A plan with its files loaded, ready to put the questions of each fold."""
+class FoldTasks:
+    """A plan with its files loaded, ready to put the fold tasks of each fold."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -121,7 +121,7 @@ class Questioner:
         self.inner_folds = [[tables.read_fold(path) for path in paths] for paths in plan.inner_splits]
         """[inner fold][fold]: parts of each fold's training patients."""
 
-    def questions(self, task: str, number: int) -> Iterator[Question]:
+    def fold_tasks(self, task: str, number: int) -> Iterator[FoldTask]:
         """Every setting and seed of a task on a fold.
 
         Raises InputError when the fold cannot answer the task: no class, no unit on one side, no event.
@@ -141,23 +141,23 @@ class Questioner:
         for setting, chosen, k_real in self._settings(train, task, number):
             known, asked = self._targets(chosen, edges), self._targets(kept, edges)
             for seed in self.plan.seeds:
-                yield Question(task, number, setting, seed, known, asked, self.classes, edges, ends, k_real, lost)
+                yield FoldTask(task, number, setting, seed, known, asked, self.classes, edges, ends, k_real, lost)
 
-    def inner_question(self, question: Question, inner: int) -> Question:
-        """The same question put to an inner fold of the training patients, bins by its own training part.
+    def inner_fold_task(self, fold_task: FoldTask, inner: int) -> FoldTask:
+        """The same fold task put to an inner fold of the training patients, bins by its own training part.
 
         Raises InputError when this part cannot answer the task.
         """
-        fold = self.inner_folds[inner][question.fold]
-        train, evaluation = self._sides(fold, question.task)
-        _check_sides(train, evaluation, question.task)
+        fold = self.inner_folds[inner][fold_task.fold]
+        train, evaluation = self._sides(fold, fold_task.task)
+        _check_sides(train, evaluation, fold_task.task)
         edges = ends = None
-        if question.edges is not None:
+        if fold_task.edges is not None:
             edges = folding.training_edges(self.frame, fold, self.plan.bins, "fold")
             ends = _bin_ends(edges, train)
         return replace(
-            question,
-            setting=f"{question.setting}, inner fold {inner}",
+            fold_task,
+            setting=f"{fold_task.setting}, inner fold {inner}",
             train=self._targets(train, edges),
             evaluation=self._targets(evaluation, edges),
             edges=edges,
@@ -172,7 +172,7 @@ class Questioner:
         return subtype_targets(units, self.classes) if edges is None else survival_targets(units, edges)
 
     def _settings(self, train: pd.DataFrame, task: str, number: int) -> Iterator[tuple[str, pd.DataFrame, int | None]]:
-        """Training units of each setting: everybody, then the stored support sets."""
+        """Training units of each setting: all units, then the stored support sets."""
         yield ALL_DATA, train, None
         if not self.plan.shots:
             return

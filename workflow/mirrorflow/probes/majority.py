@@ -1,4 +1,4 @@
-"""The floor of every table: the training units' class shares, or their Kaplan-Meier curve, for everybody.
+"""The floor of every table: the training units' class shares, or their Kaplan-Meier curve, for all units.
 
 Survival: Kaplan & Meier 1958, "Nonparametric Estimation from Incomplete Observations" (scikit-survival's). Nobody is
 ranked: the C-index is 0.5.

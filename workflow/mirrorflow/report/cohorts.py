@@ -38,7 +38,7 @@ def cohorts_section(cohorts: Mapping[str, CohortTables], pictures: Mapping[str, 
     blocks: list[Block] = []
     for name, tables in cohorts.items():
         blocks += [Heading(name), _composition(name, tables), *pictures.get(name, ())]
-        blocks += [_flow(name, tables.flow), _reasons(name, tables.dropped), *_everybody(name, tables.dropped)]
+        blocks += [_flow(name, tables.flow), _reasons(name, tables.dropped), *_all_units(name, tables.dropped)]
     return Section("cohorts", "Cohorts: who is in, who is not, and why", blocks)
 
 
@@ -83,7 +83,7 @@ def _reasons(name: str, dropped: pd.DataFrame) -> Table:
     return Table(caption, ("step", "reason", "patients", "slides", "for example"), rows, frozenset({2, 3}))
 
 
-def _everybody(name: str, dropped: pd.DataFrame) -> list[Block]:
+def _all_units(name: str, dropped: pd.DataFrame) -> list[Block]:
     if dropped.empty:
         return []
     shown = dropped.head(SHOWN_LINES)
@@ -93,13 +93,13 @@ def _everybody(name: str, dropped: pd.DataFrame) -> list[Block]:
 
 
 def folds_section(summaries: Mapping[tuple[str, str], pd.DataFrame], used_by: Mapping[str, Sequence[str]]) -> Section:
-    """What each fold holds. ``summaries``: (basis, cohort) -> splits/summary.tsv; ``used_by``: basis -> protocols."""
+    """What each fold holds. ``summaries``: (scope, cohort) -> splits/summary.tsv; ``used_by``: scope -> protocols."""
     blocks: list[Block] = []
-    for (basis, cohort), summary in summaries.items():
+    for (scope, cohort), summary in summaries.items():
         caption = (
-            f"Folds of {cohort}, basis {basis} (protocol {', '.join(used_by.get(basis, ()))}), n = {len(summary)}: "
+            f"Folds of {cohort}, scope {scope} (protocol {', '.join(used_by.get(scope, ()))}), n = {len(summary)}: "
             "patients, patients of each class, and events, in training (train) and evaluation (val). Rule make_splits, "
-            f"file {basis}/{cohort}/splits/summary.tsv."
+            f"file {scope}/{cohort}/splits/summary.tsv."
         )
         blocks.append(table_of(summary, caption))
     return Section("folds", "Folds", blocks)

@@ -40,14 +40,14 @@ def stability_text(lists: Sequence[Sequence[str]]) -> str:
 def genes_section(
     genes: Mapping[tuple[str, str], Sequence[FoldGenes]], used_by: Mapping[str, Sequence[str]]
 ) -> Section:
-    """One table a (basis, cohort). ``used_by``: basis -> protocols."""
+    """One table a (model scope, cohort). ``used_by``: model scope -> protocols."""
     blocks: list[Block] = [
-        _table(basis, cohort, folds, used_by.get(basis, ())) for (basis, cohort), folds in genes.items()
+        _table(scope, cohort, folds, used_by.get(scope, ())) for (scope, cohort), folds in genes.items()
     ]
     return Section("genes", "Genes", blocks)
 
 
-def _table(basis: str, cohort: str, folds: Sequence[FoldGenes], protocols: Sequence[str]) -> Table:
+def _table(scope: str, cohort: str, folds: Sequence[FoldGenes], protocols: Sequence[str]) -> Table:
     counts = [fold.manifest["reason"].value_counts() for fold in folds]
     reasons = sorted({str(reason) for count in counts for reason in count.index})
     rows = [
@@ -61,7 +61,7 @@ def _table(basis: str, cohort: str, folds: Sequence[FoldGenes], protocols: Seque
     ]
     stand_in = " drivers: no census file was given, the open list of known drivers stands in." * ("drivers" in reasons)
     caption = (
-        f"Genes (or transcripts) of {cohort}, basis {basis} (protocol {', '.join(protocols)}), n = {len(folds)} folds: "
+        f"Genes (or transcripts) of {cohort}, scope {scope} (protocol {', '.join(protocols)}), n = {len(folds)} folds: "
         f"all, by the reason they were kept, and the patients whose labels the choice saw.{stand_in} "
         f"{stability_text([fold.manifest['id'].tolist() for fold in folds])} Rule select_genes."
     )

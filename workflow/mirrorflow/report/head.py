@@ -28,7 +28,7 @@ def notices(config: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> l
     if stopped:
         said.append(
             f"Protocol {some(stopped)} claims to be honest and has a leak (see Audits): its numbers are withheld, and "
-            "the run counts as failed, until the leak is mended or the claim dropped."
+            "the run counts as failed, until the leak is fixed or the claim dropped."
         )
     leaky = sorted({str(record["protocol"]) for record in leaking} - set(stopped))
     if leaky:

@@ -26,15 +26,15 @@ def level_counts(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def protocols_section(
-    protocols: Mapping[str, Mapping[str, Any]], descriptions: Mapping[str, str], bases: Mapping[str, str]
+    protocols: Mapping[str, Mapping[str, Any]], descriptions: Mapping[str, str], scopes: Mapping[str, str]
 ) -> Section:
     """One column a protocol, one row a key; rows that differ come first and are marked.
 
-    ``descriptions``: key -> its description in the schema; ``bases``: protocol -> name of its basis.
+    ``descriptions``: key -> its description in the schema; ``scopes``: protocol -> name of its scope.
     """
     keys = dict.fromkeys(key for entry in protocols.values() for key in entry)
     rows = [_key_row(key, protocols, descriptions) for key in keys]
-    rows.append([Cell("basis"), *(Cell(bases[name]) for name in protocols), Cell(_BASIS)])
+    rows.append([Cell("model scope"), *(Cell(scopes[name]) for name in protocols), Cell(_SCOPE)])
     rows.sort(key=lambda row: not any(cell.strong for cell in row))
     differing = sum(any(cell.strong for cell in row) for row in rows)
     caption = f"Protocol {', '.join(protocols)}, key by key, as resolved from the config. Rule make_report."
@@ -44,7 +44,7 @@ def protocols_section(
     return Section("protocols", "Protocols side by side", (table,))
 
 
-_BASIS = "Folder of splits, genes and models: made once for all protocols that share it."
+_SCOPE = "Folder of splits, genes and models: made once for all protocols that share it."
 
 
 def _key_row(key: str, protocols: Mapping[str, Mapping[str, Any]], descriptions: Mapping[str, str]) -> list[Cell]:

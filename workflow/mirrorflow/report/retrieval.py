@@ -12,11 +12,11 @@ VALUES = (
     "modality_gap",
     "modality_gap_unit",
 )
-KEY = ["cohort", "encoder", "method", "basis"]
+KEY = ["cohort", "encoder", "method", "scope"]
 
 
 def retrieval_section(checks: pd.DataFrame) -> Section:
-    """One table. ``checks``: a row a model (cohort, encoder, method, basis and the values of its retrieval.json)."""
+    """One table. ``checks``: a row a model (cohort, encoder, method, scope and the values of its retrieval.json)."""
     if checks.empty:
         return Section("retrieval", "Was alignment learned?", [Text("No pretrained method aligned anything here.")])
     rows = []
@@ -36,7 +36,7 @@ def _sizes(gallery: pd.Series) -> str:
 def _caption(models: int) -> str:
     return (
         "Share of units left out of pretraining whose own patient is among the k nearest of the other modality, n = "
-        f"{models} models (mean over folds and seeds; protocols of a basis share them, nothing is chosen by it). "
+        f"{models} models (mean over folds and seeds; protocols of a model scope share them, nothing is chosen by it). "
         "Cosine of the aligned embeddings; the gallery is every unit left out of the fold, each slide of a patient "
         "counts as right, a tie counts as wrong. Chance: a gallery in random order. Gap: mean Euclidean distance of "
         "paired aligned embeddings, as they are and at length 1. Rule pretrain_mirror, file retrieval.json beside each "

@@ -24,7 +24,7 @@ LEVEL_VARIABLE = "MIRRORFLOW_LOG"
 
 
 @contextlib.contextmanager
-def door(snakemake: Any) -> Iterator[None]:
+def job_setup(snakemake: Any) -> Iterator[None]:
     """Run a script's body as a job of ``snakemake``.
 
     Progress and warnings go to the terminal and, with everything else, to the rule's log. A

@@ -78,7 +78,7 @@ def download(
     Retry-After asks for). ``headers`` are sent to this address only, not to one it redirects to, and
     never logged.
 
-    Raises InputError with the address, what came back and the mend; MirrorflowError on a full disk.
+    Raises InputError with the address, what came back and the fix; MirrorflowError on a full disk.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         message = f"{url!r} is no address to download from; it should begin with https:// or http://"

@@ -9,7 +9,7 @@ from mirrorflow.evaluation.cells import LOST
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.published import FEATURES_HERE, PATIENTS, Place, Settings, Unknown, published_settings
 
-HABITS_HERE = {
+SINGLE_CHANGES_HERE = {
     "k-shot draws with a slide under 2,048 patches": "kept",
 }
 """What this workflow does where no setting replays the published code."""
@@ -88,7 +88,7 @@ def settings_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[st
         "inputs": method["inputs"],
         **{f"pretraining {key}": value for key, value in method["pretrain"].items()},
         **{f"probe {key}": value for key, value in compared["probe"].items()},
-        **HABITS_HERE,
+        **SINGLE_CHANGES_HERE,
         "metric": METRICS_HERE.get(cell["metric"]),
     }
 

@@ -28,7 +28,7 @@ class FurtherTable:
     bases: tuple[str, ...] = ()
     """Methods shown beside their variants."""
     relabelled: Mapping[str, str] = field(default_factory=dict)
-    """Published labels of the bases in this table, where they have others than elsewhere."""
+    """Published labels of the model scopes in this table, where they have others than elsewhere."""
     tasks: tuple[str, ...] = BOTH
     few_shot: bool = False
     adapted: bool = False

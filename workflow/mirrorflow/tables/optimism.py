@@ -16,7 +16,7 @@ COLUMNS = [
 TOGETHER = "all together"
 
 
-def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], habits: Sequence[str]) -> pd.DataFrame:
+def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], single_changes: Sequence[str]) -> pd.DataFrame:
     """Wide table of the long one: a line per cohort, method, encoder and metric (all data), a column per habit.
 
     A cell reads ``+0.021 [-0.004, +0.046]``: the mean under the habit less that under the base, with its paired
@@ -28,9 +28,11 @@ def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], habits: Sequen
         cohort, method, encoder, metric = map(str, key)
         line = {"cohort": titles.get(cohort, cohort), "method": method, "encoder": encoder, "metric": TITLES[metric]}
         line["base"] = _number(part["base_mean"].iloc[0])
-        by_habit = {row["habit"]: row for row in part.to_dict("records")}
-        lines.append(line | {habit: _cell(by_habit.get(habit)) for habit in habits})
-    return pd.DataFrame(lines, columns=["cohort", "method", "encoder", "metric", "base", *habits])
+        by_single_change = {row["habit"]: row for row in part.to_dict("records")}
+        lines.append(
+            line | {single_change: _cell(by_single_change.get(single_change)) for single_change in single_changes}
+        )
+    return pd.DataFrame(lines, columns=["cohort", "method", "encoder", "metric", "base", *single_changes])
 
 
 def _cell(row: Mapping[Any, Any] | None) -> str:

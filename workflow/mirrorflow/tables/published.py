@@ -241,7 +241,7 @@ INPUTS = {
 }
 """What each method saw (Sec. IV-C)."""
 
-HABITS: Settings = {
+SINGLE_CHANGES: Settings = {
     "k-shot draws with a slide under 2,048 patches": Known("drawn again", CODE, "few-shot"),
     "missing outcomes": Known("count as 0", CODE, "survival", ("none",)),
 }
@@ -271,7 +271,7 @@ def published_settings(place: Place) -> dict[str, Setting]:
         **{f"probe {key}": setting for key, setting in PROBE.items()},
         **ADAPTATION,
         **({"inputs": Known(INPUTS[base], "Sec. IV-C")} if base in INPUTS else {}),
-        **HABITS,
+        **SINGLE_CHANGES,
         **({"metric": METRICS[place.metric]} if place.metric in METRICS else {}),
     }
     return {key: setting for key, setting in settings.items() if set(setting.where.split()) <= place.tags}

@@ -12,7 +12,7 @@ from mirrorflow.training.bags import Bags
 
 
 @dataclass(frozen=True)
-class Watched:
+class ValidationUnits:
     """Units that the epoch is chosen on: bags, scaled expression [unit, gene], patients [unit] as numbers."""
 
     bags: Bags

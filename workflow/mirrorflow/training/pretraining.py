@@ -21,18 +21,18 @@ from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.best_epoch import Best, Watched, better
+from mirrorflow.training.best_epoch import Best, ValidationUnits, better
 from mirrorflow.training.compute import ComputeSettings, lay_out
 from mirrorflow.training.schedule import autocast_dtype, choose_device, learning_rate_factor, make_optimizer
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
-from mirrorflow.training.world import World
+from mirrorflow.training.world import ProcessGroup
 
 __all__ = ["PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
 
 T = TypeVar("T")
 
-WATCHED = 2**32 - 1
+VALIDATION = 2**32 - 1
 """Stands for the epoch in the draws of watched units: no epoch has this number."""
 
 logger = logging.getLogger("mirrorflow.pretraining")
@@ -60,12 +60,12 @@ def pretrain(
     settings: PretrainSettings,
     *,
     patients: np.ndarray | None = None,
-    watched: Watched | None = None,
+    validation: ValidationUnits | None = None,
     resume_from: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
     device: str = "auto",
     compute: ComputeSettings | None = None,
-    world: World | None = None,
+    world: ProcessGroup | None = None,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
 
@@ -81,7 +81,14 @@ def pretrain(
     """
     _check_inputs(model, bags, genes, settings)
     run = _Run(
-        model, bags, genes, settings, patients, choose_device(device), compute or ComputeSettings(), world or World()
+        model,
+        bags,
+        genes,
+        settings,
+        patients,
+        choose_device(device),
+        compute or ComputeSettings(),
+        world or ProcessGroup(),
     )
     history = run.restore(resume_from)
     best = None if resume_from is None else resume_from.best
@@ -89,8 +96,10 @@ def pretrain(
     with torch.random.fork_rng(devices=gpus):
         for epoch in range(len(history), settings.epochs):
             history.append(run.epoch(epoch))
-            if watched is not None and run.world.rank == 0:  # every process has the same weights, the first keeps them
-                loss = run.loss_on(watched, epoch)
+            if (
+                validation is not None and run.world.rank == 0
+            ):  # every process has the same weights, the first keeps them
+                loss = run.loss_on(validation, epoch)
                 best = better(best, loss, model)
                 history[-1]["evaluation_total"] = loss
             if on_epoch is not None:
@@ -146,7 +155,7 @@ class _Run:
         patients: np.ndarray | None,
         device: torch.device,
         compute: ComputeSettings,
-        world: World,
+        world: ProcessGroup,
     ) -> None:
         self.model, self.bags, self.settings, self.device = model.to(device), bags, settings, device
         self.compute, self.world = compute, world
@@ -197,28 +206,28 @@ class _Run:
         row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
         return row | self._measures(seconds, seen) | {"waited_seconds": waited}
 
-    def loss_on(self, watched: Watched, epoch: int) -> float:
+    def loss_on(self, validation: ValidationUnits, epoch: int) -> float:
         """Mean total loss of units left out, in evaluation mode, whole batches in this process."""
         self.model.eval()
         total, seen = 0.0, 0
-        with closing(prefetched(self._watched_batches(watched))) as batches:
+        with closing(prefetched(self._validation_batches(validation))) as batches:
             for step, (units, batch) in enumerate(batches):
                 inputs = StepInputs(
                     batch.patches.to(self.device, non_blocking=True),
-                    torch.as_tensor(watched.genes[units], dtype=torch.float32).to(self.device),
+                    torch.as_tensor(validation.genes[units], dtype=torch.float32).to(self.device),
                     batch.counts,
-                    torch.as_tensor(watched.patients[units]).to(self.device),
+                    torch.as_tensor(validation.patients[units]).to(self.device),
                     0,
                     len(units),
                 )
-                values = self.gradients.values(inputs, step_seed(self.settings.seed, WATCHED, step))
+                values = self.gradients.values(inputs, step_seed(self.settings.seed, VALIDATION, step))
                 _check_finite(values, epoch, step)
                 total, seen = total + values["total"] * len(units), seen + len(units)
         return total / seen
 
-    def _watched_batches(self, watched: Watched) -> Iterator[tuple[np.ndarray, Batch]]:
-        for step, units in enumerate(_batches_of(np.arange(len(watched.bags)), self.settings)):
-            yield units, self._draw(watched.bags, units, np.arange(len(units)), WATCHED, step)
+    def _validation_batches(self, validation: ValidationUnits) -> Iterator[tuple[np.ndarray, Batch]]:
+        for step, units in enumerate(_batches_of(np.arange(len(validation.bags)), self.settings)):
+            yield units, self._draw(validation.bags, units, np.arange(len(units)), VALIDATION, step)
 
     def _measures(self, seconds: float, seen: int) -> dict[str, float]:
         return {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mirrorflow.models.draws import RowsOf
 from mirrorflow.models.paired import PairedNetwork, PairedOutput, total_loss
-from mirrorflow.training.world import World
+from mirrorflow.training.world import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Gradients:
     network: PairedNetwork
     dtype: torch.dtype | None
     micro_batch: int | None
-    world: World
+    world: ProcessGroup
 
     def backward(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         """Leave the gradient of the whole batch on the parameters; returns the terms and their weighted total.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """``size`` processes, this one is number ``rank``. Alone by default: every sum is the value itself."""
 
     rank: int = 0
@@ -63,11 +63,11 @@ def _device() -> torch.device:
 
 
 @contextmanager
-def torchruns_world(device: str) -> Iterator[tuple[World, str]]:
+def torchruns_world(device: str) -> Iterator[tuple[ProcessGroup, str]]:
     """The world that torchrun describes in the environment, and this process's device; alone without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(), device
+        yield ProcessGroup(), device
         return
     rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     on_gpus = device == "cuda" or (device == "auto" and torch.cuda.device_count() > 0)
@@ -75,6 +75,6 @@ def torchruns_world(device: str) -> Iterator[tuple[World, str]]:
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if on_gpus else "gloo")
     try:
-        yield World(rank, size), f"cuda:{local}" if on_gpus else "cpu"
+        yield ProcessGroup(rank, size), f"cuda:{local}" if on_gpus else "cpu"
     finally:
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ from typing import Any
 from mirrorflow.commands.check import cohort_lines
 from mirrorflow.commands.preflight.encoders import stored_elsewhere
 from mirrorflow.commands.preflight.forecast import gb
-from mirrorflow.commands.preflight.slides import Finding, Look, look_at_slides
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck, look_at_slides
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.slides.gdc import wanted_slides
 from mirrorflow.steps.slides.patch_settings import PatchSettings
@@ -26,7 +26,7 @@ class Cohort:
 
     name: str
     rows: list[SlideRow] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    looks: list[SlideCheck] = field(default_factory=list)
     remote: list[GdcSlide] = field(default_factory=list)
     """Slides of GDC that are not here yet."""
     findings: list[Finding] = field(default_factory=list)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirrorflow.commands.preflight.slides import Finding, Look
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.reader import best_level, open_slide
@@ -93,7 +93,7 @@ def measure(encoder: "Encoder", batch_size: int, cores: int, workers: int, read_
     return Speed(encoder.dim, network, together)
 
 
-def seconds_per_patch(looks: Sequence[Look], size_px: int, mpp: float, image_size: int) -> float | None:
+def seconds_per_patch(looks: Sequence[SlideCheck], size_px: int, mpp: float, image_size: int) -> float | None:
     """How long reading a patch takes in one thread, from the first slide that can be read."""
     for look in looks:
         if look.usable and look.row.path is not None:

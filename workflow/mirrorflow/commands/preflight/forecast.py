@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mirrorflow.commands.preflight.slides import Finding, Look
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck
 from mirrorflow.config.queries import planned_models, pretrain_settings
 from mirrorflow.plan.forecast import ASSUMED_PATCHES, ASSUMED_SIDE_UM
 
@@ -36,7 +36,7 @@ class Load:
     hours: float | None
 
 
-def mean_patches(looks: Sequence[Look], preset: str, patch: Mapping[str, Any]) -> tuple[float, bool]:
+def mean_patches(looks: Sequence[SlideCheck], preset: str, patch: Mapping[str, Any]) -> tuple[float, bool]:
     """Patches a slide, where they were not counted; and whether that is an assumption."""
     known = [count for look in looks if (count := look.patches.get(preset)) is not None and look.usable]
     if known:
@@ -47,7 +47,7 @@ def mean_patches(looks: Sequence[Look], preset: str, patch: Mapping[str, Any]) -
 
 def load_of(
     names: tuple[str, str],
-    looks: Sequence[Look],
+    looks: Sequence[SlideCheck],
     unseen: int,
     preset: str,
     settings: Mapping[str, Any],
@@ -90,8 +90,8 @@ def disk_finding(store: Path, needed: int) -> tuple[str, Finding | None]:
     line = f"about {gb(needed)} needed, {gb(free)} free at {store}"
     if needed <= free:
         return line, None
-    mend = "free some, choose another `store`, set output_dtype: float16, or (slides from GDC) keep: false"
-    return line, Finding("disk", str(store), f"{line}; {mend}", stops=True)
+    fix = "free some, choose another `store`, set output_dtype: float16, or (slides from GDC) keep: false"
+    return line, Finding("disk", str(store), f"{line}; {fix}", stops=True)
 
 
 def gb(count: float) -> str:

@@ -1,7 +1,7 @@
-"""``mirrorflow preflight``: everything a run will open is opened first; a forecast and what to mend.
+"""``mirrorflow preflight``: everything a run will open is opened first; a forecast and what to fix.
 
 The run would fail where a line says STOPS; then the exit status is 1. A slide that would be ledgered as failed, a
-patient without a file and the like are listed under "To mend" and do not count, unless ``strict``: the run goes
+patient without a file and the like are listed under "To fix" and do not count, unless ``strict``: the run goes
 on without them.
 """
 
@@ -52,7 +52,7 @@ def preflight(
     strict: bool = False,
     table: Path | None = None,
 ) -> int:
-    """Print what the run would find; returns 1 where it would fail (with ``strict``: where anything is to be mended).
+    """Print what the run would find; returns 1 where it would fail (with ``strict``: where anything is to be fixed).
 
     ``patches_per_second`` takes the place of a measurement with the configured encoders; ``table`` gets the
     findings as TSV. Raises ConfigError for a config that is not valid.
@@ -191,14 +191,14 @@ def _download(config: Mapping[str, Any], cohort: Cohort) -> int:
 
 def _conclude(configfiles: Sequence[Path], findings: Sequence[Finding], *, strict: bool) -> int:
     stops = [finding for finding in findings if finding.stops]
-    mend = [finding for finding in findings if not finding.stops]
-    for title, listed in (("STOPS the run", stops), ("To mend (the run goes on without)", mend)):
+    fix = [finding for finding in findings if not finding.stops]
+    for title, listed in (("STOPS the run", stops), ("To fix (the run goes on without)", fix)):
         if listed:
             say(f"{title}:")
             for line in _listed(listed):
                 say(f"  {line}")
-    say(f"{named(configfiles)}: {len(stops)} things stop the run, {len(mend)} to mend")
-    return int(bool(stops) or (strict and bool(mend)))
+    say(f"{named(configfiles)}: {len(stops)} things stop the run, {len(fix)} to fix")
+    return int(bool(stops) or (strict and bool(fix)))
 
 
 def _listed(findings: Sequence[Finding]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from mirrorflow.slides.scale import check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.sources import RegionError
 from mirrorflow.slides.view import read_view
 from mirrorflow.steps.slides.crash_guard import Deaths
-from mirrorflow.steps.slides.patch_settings import PatchSettings, Places
+from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.patch_slides import MAX_UNKNOWN
 from mirrorflow.steps.slides.read_alone import view_task
 from mirrorflow.store.digest import require_same_settings
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
+class SlideCheck:
     """What preflight saw of one slide; ``patches`` by preset, None where it could not be told."""
 
     row: SlideRow
@@ -60,7 +60,7 @@ class Look:
 
 def look_at_slides(
     rows: Sequence[SlideRow], presets: Mapping[str, PatchSettings], folder: Path, workers: int
-) -> list[Look]:
+) -> list[SlideCheck]:
     """A look at every slide, side by side; ``folder`` is the cohort's ``<store>/slides/<cohort>``."""
     progress = Progress("preflight", len(rows), "slides")
     looks = []
@@ -71,12 +71,12 @@ def look_at_slides(
     return looks
 
 
-def look_at_slide(row: SlideRow, presets: Mapping[str, PatchSettings], folder: Path) -> Look:
+def look_at_slide(row: SlideRow, presets: Mapping[str, PatchSettings], folder: Path) -> SlideCheck:
     """Open a slide, find its scale, decode tiles of each level, estimate its patches.
 
     Whatever goes wrong becomes a finding, and a slide that kills this process is found at the next attempt.
     """
-    look = Look(row, bytes=(row.path and source_bytes(row.path)) or 0)
+    look = SlideCheck(row, bytes=(row.path and source_bytes(row.path)) or 0)
     stored = [_stored_problem(row, settings, folder / name) for name, settings in presets.items()]
     deaths = Deaths(folder)
     try:
@@ -94,7 +94,7 @@ def look_at_slide(row: SlideRow, presets: Mapping[str, PatchSettings], folder: P
     return replace(look, findings=(*look.findings, *filter(None, stored)))
 
 
-def _opened(look: Look, slide: Slide, presets: Mapping[str, PatchSettings], folder: Path) -> Look:
+def _opened(look: SlideCheck, slide: Slide, presets: Mapping[str, PatchSettings], folder: Path) -> SlideCheck:
     row = look.row
     scale = find_scale(slide.properties, row.mpp)
     findings = [_finding(row, problem) for problem in filter(None, [scale.note, *_undecodable(slide)])]
@@ -140,7 +140,7 @@ def _undecodable(slide: Slide) -> Iterable[str]:
 def _counted(row: SlideRow, folder: Path) -> int | None:
     """Patches of an earlier run."""
     try:
-        return len(read_patches(Places.of(folder, row.slide_id).patches).coords)
+        return len(read_patches(SlidePaths.of(folder, row.slide_id).patches).coords)
     except InputError:
         return None
 
@@ -166,7 +166,7 @@ def _estimated(slide: Slide, mpp: float, settings: PatchSettings, row: SlideRow)
 
 def _stored_problem(row: SlideRow, settings: PatchSettings, folder: Path) -> Finding | None:
     """Patches in the store that were made with other settings stop the run."""
-    path = Places.of(folder, row.slide_id).patches
+    path = SlidePaths.of(folder, row.slide_id).patches
     try:
         stored = read_patches(path)
         require_same_settings(

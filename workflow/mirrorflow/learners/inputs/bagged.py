@@ -34,7 +34,7 @@ GeneSets = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class FoldBags:
-    """What a supervised method sees of one question."""
+    """What a supervised method sees of one fold task."""
 
     train: Units
     evaluation: Units

@@ -20,7 +20,7 @@ from mirrorflow.store.tables import read_text_sheet
 
 @dataclass(frozen=True)
 class FoldVectors:
-    """Vectors [draw, unit, feature] of the training and the evaluation units of one question."""
+    """Vectors [draw, unit, feature] of the training and the evaluation units of one fold task."""
 
     train: np.ndarray
     evaluation: np.ndarray
@@ -41,7 +41,7 @@ class Representation(Protocol):
         """
 
 
-class Nothing:
+class NoInputs:
     """No vectors: for methods that look at the targets alone."""
 
     def digest(self, fold_number: int) -> str:

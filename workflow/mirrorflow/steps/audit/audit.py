@@ -44,7 +44,7 @@ def run_audit(
 
     genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
     seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
-    the drawn support sets; models: done.json of the pretrained folds of the protocol's basis;
+    the drawn support sets; models: done.json of the pretrained folds of the protocol's model scope;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
     expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
     inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
@@ -100,7 +100,7 @@ def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
     return strict and bool(record["claims_honest"]) and leaking
 
 
-def stop_if_dishonest(record: str, *, strict: bool) -> None:
+def fail_on_leak(record: str, *, strict: bool) -> None:
     """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
     audited = json.loads(Path(record).read_text())
     leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
@@ -139,20 +139,20 @@ def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) ->
 
 
 def _remarks(record: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences that stand on the page whatever was found: repaired folds, labels that chose genes, the mend."""
+    """Sentences that stand on the page whatever was found: repaired folds, labels that chose genes, the fix."""
     if record["repaired"]:
         by_fold = ", ".join(map(str, record["repaired"]))
         total = sum(record["repaired"])
         yield f"Folds repaired, every patient is kept once: {total} patients moved (by fold: {by_fold})."
-    if mend := _mend(record):
-        yield f"Patients are shared between parts of a fold{mend}."
+    if fix := _mend(record):
+        yield f"Patients are shared between parts of a fold{fix}."
     for setting, counts in record["gene_labels"].items():
         if counts:
             yield f"Labels that chose the genes of setting {setting}, by fold: {', '.join(map(str, counts))}."
 
 
 def _mend(record: Mapping[str, Any]) -> str:
-    """How folds that share patients are mended; nothing where none does."""
+    """How folds that share patients are fixed; nothing where none does."""
     if not any(finding["kind"] == "patients_in_both" for finding in record["findings"]):
         return ""
     splits = record.get("keys", {}).get("splits", "")

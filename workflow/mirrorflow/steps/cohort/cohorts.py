@@ -71,9 +71,9 @@ def matrices(clinical: Mapping[str, Any]) -> list[str]:
 
 
 def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, folder: str | None, seed: int) -> None:
-    """Write the split files of a basis and, beside them, what each fold holds and lost.
+    """Write the split files of a model scope and, beside them, what each fold holds and lost.
 
-    kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are mended whole,
+    kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are fixed whole,
     as ``mirrorflow audit --repair`` does, then cut to the cohort; the report's column ``moved`` counts the cohort's
     patients who changed their part.
     """
@@ -104,7 +104,7 @@ def make_inner_splits(
     """Write the inner folds of each fold's training patients: ``outputs[inner][fold]`` (columns train, val).
 
     per_class: training patients that each class of the fold needs (the gene selection's cross-validation). Raises
-    InputError with the mend where a class has fewer, or patients or sites are too few for the inner folds.
+    InputError with the fix where a class has fewer, or patients or sites are too few for the inner folds.
     """
     frame, _ = tables.read_cohort(cohort)
     outer = [tables.read_fold(path) for path in splits]
@@ -157,7 +157,7 @@ def draw_support(
     bins: int,
     seed: int,
 ) -> None:
-    """Draw every support set that a protocol of this basis may ask for, once, and store it.
+    """Draw every support set that a protocol of this model scope may ask for, once, and store it.
 
     One row a drawn unit: setting, task, fold, replacement, survival_bins, group, patient, unit, k_real.
     """

@@ -27,7 +27,7 @@ GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 def download_dataset(dataset: Mapping[str, Any], destination: Path, **how: Any) -> None:
     """Leave the file of ``dataset`` (url, size, checksum) at ``destination``, unless it is there and is the same.
 
-    how: passed on to :func:`~mirrorflow.store.download.download`. Raises InputError, with the address and the mend,
+    how: passed on to :func:`~mirrorflow.store.download.download`. Raises InputError, with the address and the fix,
     for what is not the file: an error page, another size or checksum than listed, given or pinned.
     """
     content = destination.parent / "content" / destination.name
@@ -100,8 +100,8 @@ def _verify(content: Path, record: Path, pinned: Mapping[str, Any] | None, datas
         if (found := _checksum(content, kind)) != wanted:
             why = f"its {kind} is {found} instead of {wanted}"
     if why:
-        mend = f", or delete {record} to take it as it is" if pinned else ""
-        message = f"{content}: {why}; it is damaged or another version: delete it to have it fetched again{mend}"
+        fix = f", or delete {record} to take it as it is" if pinned else ""
+        message = f"{content}: {why}; it is damaged or another version: delete it to have it fetched again{fix}"
         raise InputError(message)
 
 

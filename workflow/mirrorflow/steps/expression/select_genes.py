@@ -56,7 +56,7 @@ def select_genes(
     never meet a method that sees labels). settings: ``method``, ``n_genes``, ``census``, ``tumour_types``,
     ``tiers``, ``gene_sets``, ``rfe``, and ``scaling`` and ``clip`` of the values the method sees.
     first: manifest of another fold, whose genes are taken over where it was made of the very same things.
-    Raises ConfigError and InputError with the mend.
+    Raises ConfigError and InputError with the fix.
     """
     method = settings.get("method", "rfe")
     if method not in METHODS:
@@ -146,7 +146,7 @@ def _values(expression: Path, patients: Sequence[str], settings: Mapping[str, An
     if np.isinf(values).any():
         patient, gene = np.argwhere(np.isinf(values))[0]
         _, ids, _ = read_names(expression)
-        message = f"{expression}: patient {patients[patient]}, gene {ids[gene]}: the value is infinite; mend the matrix"
+        message = f"{expression}: patient {patients[patient]}, gene {ids[gene]}: the value is infinite; fix the matrix"
         raise InputError(message)
     scaler = RnaScaler.fit(values, scaling=settings.get("scaling", "none"), clip=settings.get("clip"))
     return scaler.transform(values)

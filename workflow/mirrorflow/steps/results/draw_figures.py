@@ -63,7 +63,7 @@ def draw_figures(
     flow: the cohort's flow.tsv, empty for an adapted cohort: its patients, genes and models are drawn elsewhere;
     manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
     results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet; genes: manifests of
-    the folds of every basis. What the data do not allow is left out, with the reason.
+    the folds of every scope. What the data do not allow is left out, with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, results)
     tasks = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.config.protocols import HABIT
+from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.runtime.files import write_text
@@ -145,7 +145,7 @@ def make_main_table(
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
     numbers = read_numbers(results, NUMBERS)
-    numbers = numbers[~numbers["protocol"].str.startswith(HABIT)]
+    numbers = numbers[~numbers["protocol"].str.startswith(SINGLE_CHANGE)]
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""

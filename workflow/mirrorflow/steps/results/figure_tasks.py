@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mirrorflow.config.adaptation import ADAPTED
-from mirrorflow.config.protocols import HABIT
+from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
@@ -27,7 +27,7 @@ ALL_DATA = "all"
 
 
 @dataclass(frozen=True)
-class Sketch:
+class FigureSpec:
     """A figure, its title, its words for those who cannot see it, and its caption: n, protocol, what is shown."""
 
     figure: Figure
@@ -42,13 +42,13 @@ class Task:
 
     name: str
     kind: str
-    draw: Callable[[], Sketch]
+    draw: Callable[[], FigureSpec]
 
 
 def flow_task(cohort: str, path: str) -> Task:
     """The cohort's flow, from its flow.tsv."""
 
-    def draw() -> Sketch:
+    def draw() -> FigureSpec:
         flow = pd.read_csv(path, sep="\t")
         if flow.empty:
             message = f"{path}: no step of the cohort's flow"
@@ -59,14 +59,14 @@ def flow_task(cohort: str, path: str) -> Task:
             f"Patients and slides left after each step of building {cohort}, n = {flow['patients'].iloc[0]} patients "
             "at the start; the same for every protocol."
         )
-        return Sketch(draw_cohort_flow(flow, title), title, f"Patients left by step. {steps}.", caption)
+        return FigureSpec(draw_cohort_flow(flow, title), title, f"Patients left by step. {steps}.", caption)
 
     return Task("cohort_flow", "cohort_flow", draw)
 
 
 def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """A forest plot a task, from results.csv; an adapted cohort's shows its target's own encoders beside it."""
-    table, note = _without_habits(results), ""
+    table, note = _without_single_changes(results), ""
     mine = table[table["cohort"] == cohort]
     if pair := ADAPTED.fullmatch(cohort):
         target, source = pair["target"], pair["source"]
@@ -89,7 +89,7 @@ def beside_target(adapted: pd.DataFrame, own: pd.DataFrame, target: str, source:
 
 def _forest(
     table: pd.DataFrame, cohort: str, task: str, methods: Sequence[str], titles: Mapping[str, str], note: str
-) -> Sketch:
+) -> FigureSpec:
     metrics = MAIN_METRICS[task]
     rows = table[(table["task"] == task) & table["metric"].isin(metrics)]
     if rows["mean"].notna().sum() == 0:
@@ -111,30 +111,30 @@ def _forest(
         f"Forest plot, the values are those of results.csv. Highest {best['metric']}: {best['mean']:.3f} by "
         f"{best['method']} ({best['protocol']}, {best['setting']})."
     )
-    return Sketch(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
+    return FigureSpec(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
-def _without_habits(results: str) -> pd.DataFrame:
+def _without_single_changes(results: str) -> pd.DataFrame:
     """results.csv less the protocols of single habits, which stand in the optimism table."""
     table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
-    return table[~table["protocol"].astype(str).str.startswith(HABIT)]
+    return table[~table["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
 
 
 def protocols_shown(cohort: str, results: str) -> set[str]:
     """Protocols whose results of a cohort are not withheld."""
-    table = _without_habits(results)
+    table = _without_single_changes(results)
     return set(table.loc[table["cohort"] == cohort, "protocol"])
 
 
 def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
     """A rank plot a task, from the values by fold in results.csv."""
-    table = _without_habits(results)
+    table = _without_single_changes(results)
     mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
     for task in sorted(set(mine["task"])):
         yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))
 
 
-def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> Sketch:
+def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> FigureSpec:
     metric = MAIN_METRICS[task][0]
     rows = table[(table["task"] == task) & (table["metric"] == metric)]
     found = {str(name): fold_ranks(part) for name, part in rows.groupby("protocol", sort=False)}
@@ -153,7 +153,7 @@ def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str
         "A mean rank says who leads, not by how much, nor whether the difference can be told from chance: for that "
         "see the verdicts in the tables."
     )
-    return Sketch(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
+    return FigureSpec(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
 
 
 def _n_by_protocol(rows: pd.DataFrame) -> str:
@@ -172,20 +172,20 @@ def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[s
     protocol, cohort, encoder, method = manifest.parent.parts[-4:]
     name = f"survival_{protocol}_{encoder}_{method}"
 
-    def draw() -> Sketch:
+    def draw() -> FigureSpec:
         if protocol not in shown:
             message = f"no result of {protocol} is shown (see its audit)"
             raise InputError(message)
         rows = _survival_rows(manifest)
         groups = kaplan_meier.split_by_risk(rows)
         if groups["group"].nunique() < 2:
-            message = f"{method} gives everybody the same risk: there are no two groups to draw"
+            message = f"{method} gives all units the same risk: there are no two groups to draw"
             raise InputError(message)
         title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
         figure = draw_survival_curves(groups, shorten(title, 70))
         p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
         alt = f"Kaplan-Meier curves of two groups; {p_value}. " + " ".join(_group_lines(groups))
-        return Sketch(figure, title, alt, _survival_caption(rows, groups, cohort, protocol, encoder, method))
+        return FigureSpec(figure, title, alt, _survival_caption(rows, groups, cohort, protocol, encoder, method))
 
     return Task(name, "survival_curves", draw)
 
@@ -228,14 +228,14 @@ def _survival_caption(
 
 
 def training_tasks(models: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
-    """Training curves of each basis, encoder and method, from the history.csv beside every done.json."""
+    """Training curves of each model scope, encoder and method, from the history.csv beside every done.json."""
     groups: dict[tuple[str, str, str, str], list[Path]] = {}
     for record in map(Path, models):
-        basis, cohort, _, encoder, method, _, _ = record.parent.parts[-7:]
-        groups.setdefault((basis, cohort, encoder, method), []).append(record.parent)
-    for (basis, cohort, encoder, method), folders in groups.items():
-        name = f"training_{basis}_{encoder}_{method}"
-        draw = partial(_training, folders, basis, cohort, encoder, method, titles)
+        scope, cohort, _, encoder, method, _, _ = record.parent.parts[-7:]
+        groups.setdefault((scope, cohort, encoder, method), []).append(record.parent)
+    for (scope, cohort, encoder, method), folders in groups.items():
+        name = f"training_{scope}_{encoder}_{method}"
+        draw = partial(_training, folders, scope, cohort, encoder, method, titles)
         yield Task(name, "training_curves", draw)
 
 
@@ -245,23 +245,23 @@ def _part_of_evaluation(histories: Iterable[pd.DataFrame]) -> str:
 
 
 def _training(
-    folders: Sequence[Path], basis: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
-) -> Sketch:
+    folders: Sequence[Path], scope: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
+) -> FigureSpec:
     paths = [folder / "history.csv" for folder in folders]
     lacking = [path for path in paths if not path.exists()]
     if lacking:
         message = f"{lacking[0]}: not there"
         raise InputError(message)
     histories = {"/".join(path.parent.parts[-2:]): pd.read_csv(path) for path in paths}
-    title = f"{titles.get(method, method)} · {encoder} · {basis}"
+    title = f"{titles.get(method, method)} · {encoder} · {scope}"
     epochs = max(len(history) for history in histories.values())
     alt = f"Loss terms by epoch. After {epochs} epochs, mean: " + ", ".join(
         f"{name} {value:.3g}" for name, value in last_values(histories).items()
     )
     caption = (
-        f"Pretraining of {method} on {cohort}, encoder {encoder}, basis {basis}: each loss term, unweighted, mean over "
+        f"Pretraining of {method} on {cohort}, encoder {encoder}, scope {scope}: each loss term, unweighted, mean over "
         f"the training units of an epoch; total is the weighted sum. Thin lines: n = {len(histories)} runs (folds and "
-        f"seeds); thick: their mean. {_part_of_evaluation(histories.values())}, and the protocols of this basis share "
+        f"seeds); thick: their mean. {_part_of_evaluation(histories.values())}, and the protocols of this scope share "
         "the models."
     )
-    return Sketch(draw_training_curves(histories, shorten(title, 90)), title, f"{alt}.", caption)
+    return FigureSpec(draw_training_curves(histories, shorten(title, 90)), title, f"{alt}.", caption)

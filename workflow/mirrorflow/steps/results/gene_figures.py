@@ -10,7 +10,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.gene_heatmap import arrange, draw_gene_heatmap, most_variable
-from mirrorflow.steps.results.figure_tasks import Sketch, Task
+from mirrorflow.steps.results.figure_tasks import FigureSpec, Task
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.genes import read_genes
 from mirrorflow.store.tables import read_cohort
@@ -26,18 +26,20 @@ CURATED = ("census", "drivers", "both")
 def gene_tasks(
     cohort: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
 ) -> Iterator[Task]:
-    """One figure a basis. ``frame``: the cohort's parquet; ``manifests``: <basis>/<cohort>/genes/fold<k>.tsv.
+    """One figure a scope. ``frame``: the cohort's parquet; ``manifests``: <model scope>/<cohort>/genes/fold<k>.tsv.
 
     clip: values beyond +-clip are cut first, as for the models.
     """
-    by_basis: dict[str, list[str]] = {}
+    by_scope: dict[str, list[str]] = {}
     for manifest in manifests:
-        by_basis.setdefault(Path(manifest).parts[-4], []).append(manifest)
-    for basis, paths in by_basis.items():
-        yield Task(f"genes_{basis}", "genes", partial(_draw, cohort, basis, frame, expression, paths, clip))
+        by_scope.setdefault(Path(manifest).parts[-4], []).append(manifest)
+    for scope, paths in by_scope.items():
+        yield Task(f"genes_{scope}", "genes", partial(_draw, cohort, scope, frame, expression, paths, clip))
 
 
-def _draw(cohort: str, basis: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None) -> Sketch:
+def _draw(
+    cohort: str, scope: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
+) -> FigureSpec:
     people, classes = read_cohort(frame)
     people = people[people["label"].isin(classes)]
     if people["label"].nunique() < 2:
@@ -52,10 +54,10 @@ def _draw(cohort: str, basis: str, frame: str, expression: str, manifests: Seque
     picked, bars = ([column[name] for name in names] for names in (shown, curated))
     heatmap = arrange(measured[:, picked], shown, people["label"].tolist(), classes)
     variances = most_variable(measured[:, bars], [values.symbols[at] for at in bars], BARS) if bars else {}
-    title = f"Genes of {cohort} · {basis}"
+    title = f"Genes of {cohort} · {scope}"
     figure = draw_gene_heatmap(heatmap, variances, title)
-    return Sketch(
-        figure, title, _alt(heatmap.classes, variances), _caption(cohort, basis, folds, shown, people, variances)
+    return FigureSpec(
+        figure, title, _alt(heatmap.classes, variances), _caption(cohort, scope, folds, shown, people, variances)
     )
 
 
@@ -75,7 +77,7 @@ def _alt(classes: Mapping[str, int], variances: Mapping[str, float]) -> str:
 
 def _caption(
     cohort: str,
-    basis: str,
+    scope: str,
     folds: Sequence[pd.DataFrame],
     shown: Sequence[str],
     people: pd.DataFrame,
@@ -85,7 +87,7 @@ def _caption(
     in_all = set.intersection(*(set(fold["id"]) for fold in folds))
     stand_in = any("drivers" in set(fold["reason"]) for fold in folds)
     caption = (
-        f"Expression of {len(shown)} of the {len(everything)} genes (or transcripts) that some fold of basis {basis} "
+        f"Expression of {len(shown)} of the {len(everything)} genes (or transcripts) that some fold of scope {scope} "
         f"kept, those kept by most folds and ranked best first ({len(in_all)} are kept by all {len(folds)}), in n = "
         f"{len(people)} labelled patients of {cohort}, standardised over them; evaluation patients are among them: the "
         "picture describes the cohort, it tests nothing. Genes stand by the class that expresses them most."

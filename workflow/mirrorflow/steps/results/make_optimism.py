@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.evaluation import FoldRows, FoldScores
-from mirrorflow.evaluation.optimism import habit_worth
+from mirrorflow.evaluation.optimism import single_change_worth
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.predictions import read_predictions
@@ -24,7 +24,7 @@ def make_optimism(
     results: str,
     names: str,
     stem: str,
-    habits: Mapping[str, str],
+    single_changes: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> None:
     """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
@@ -38,20 +38,20 @@ def make_optimism(
     placed = {tuple(Path(path).parent.parts[-4:]): Path(path) for path in manifests}
     base = settings["base"]
     mine = [where for where in placed if where[0] == base and (base, where[1]) in allowed]
-    progress = Progress("optimism", len(mine) * len(habits), "comparisons")
+    progress = Progress("optimism", len(mine) * len(single_changes), "comparisons")
     rows: list[dict[str, object]] = []
     for where in mine:
-        for habit, protocol in habits.items():
+        for single_change, protocol in single_changes.items():
             other = placed.get((protocol, *where[1:]))
             if other is not None and (protocol, where[1]) in allowed:
-                values = _values(habit, base, protocol, settings["protocols"])
+                values = _values(single_change, base, protocol, settings["protocols"])
                 found = _compare(placed[where], other, settings)
                 rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
             progress.step()
     table = pd.DataFrame(rows, columns=COLUMNS)
     write_sheet(f"{stem}.csv", table)
     titles = {**published_key(read_text_sheet(names), "cohort", "title"), **settings["titles"]}
-    wide = optimism_table(table, titles, list(habits))
+    wide = optimism_table(table, titles, list(single_changes))
     caption = (
         f"What each published habit is worth: mean over folds under {base} with that habit alone, less the mean under "
         f"{base} (column base), all training data, with the bootstrap interval of the difference on the same resampled "
@@ -61,11 +61,13 @@ def make_optimism(
     write_text(f"{stem}.tex", to_latex(wide, caption, Path(stem).name))
 
 
-def _values(habit: str, base: str, protocol: str, protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
+def _values(
+    single_change: str, base: str, protocol: str, protocols: Mapping[str, Mapping[str, Any]]
+) -> dict[str, object]:
     """What the habit changes, as text."""
-    known = [] if habit == TOGETHER else [habit]
+    known = [] if single_change == TOGETHER else [single_change]
     values = [" ".join(str(protocols[name][key]) for key in known) for name in (base, protocol)]
-    return {"habit": habit, "base_value": values[0], "habit_value": values[1]}
+    return {"habit": single_change, "base_value": values[0], "habit_value": values[1]}
 
 
 def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[dict[str, object]]:
@@ -74,7 +76,7 @@ def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[di
         if (task, setting) not in theirs:
             continue
         sides = [[FoldScores(task, part).sample() for part in side[task, setting]] for side in (ours, theirs)]
-        worth = habit_worth(
+        worth = single_change_worth(
             *sides, resamples=settings["bootstrap"], confidence=settings["confidence"], seed=settings["seed"]
         )
         for metric in MAIN_METRICS[task]:
@@ -84,7 +86,7 @@ def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[di
                 "task": task,
                 "metric": metric,
                 "base_mean": found.base_mean,
-                "habit_mean": found.habit_mean,
+                "habit_mean": found.single_change_mean,
                 "worth": found.difference.mean,
                 "ci_low": found.difference.ci_low,
                 "ci_high": found.difference.ci_high,

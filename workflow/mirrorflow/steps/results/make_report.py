@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mirrorflow.config.protocols import HABIT, basis_of
+from mirrorflow.config.protocols import SINGLE_CHANGE, scope_of
 from mirrorflow.config.resources import ROOT
 from mirrorflow.config.schema import load_schema
 from mirrorflow.report.blocks import Section
@@ -86,16 +86,16 @@ def _sections(
 ) -> list[Section]:
     results = inputs.read_results(files.results)
     drawn, left_out = inputs.read_figures(files.figures)
-    bases = {name: basis_of(protocol) for name, protocol in config["protocols"].items()}
-    used_by = {basis: [name for name in bases if bases[name] == basis] for basis in bases.values()}
-    levels = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in bases}
+    scopes = {name: scope_of(protocol) for name, protocol in config["protocols"].items()}
+    used_by = {scope: [name for name in scopes if scopes[name] == scope] for scope in scopes.values()}
+    levels = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in scopes}
     return [
         glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
         main_section(inputs.read_main_tables(files.main_tables), results, levels),
         *further_sections(inputs.read_further_tables(files.further_tables)),
         figures_section("forest", "Methods side by side", "forest", drawn, left_out),
         figures_section("ranks", "Ranks within folds", "ranks", drawn, left_out),
-        protocols_section(_whole_protocols(config), _key_descriptions(), bases),
+        protocols_section(_whole_protocols(config), _key_descriptions(), scopes),
         audits_section(audits),
         cohorts_section(cohorts, _flow_pictures(drawn)),
         folds_section(inputs.read_summaries(files.summaries), used_by),
@@ -118,7 +118,7 @@ def _cost(files: ReportFiles, config: Mapping[str, Any], cohorts: Mapping[str, C
 
 def _whole_protocols(config: Mapping[str, Any]) -> dict[str, Any]:
     """Protocols less those that differ from the base in a single habit."""
-    return {name: keys for name, keys in config["protocols"].items() if not name.startswith(HABIT)}
+    return {name: keys for name, keys in config["protocols"].items() if not name.startswith(SINGLE_CHANGE)}
 
 
 def _more_figures(drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]) -> list[Section]:

@@ -71,17 +71,17 @@ def read_cohorts(paths: Sequence[str]) -> dict[str, CohortTables]:
 
 
 def read_summaries(paths: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
-    """<basis>/<cohort>/splits/summary.tsv by basis and cohort."""
+    """<model scope>/<cohort>/splits/summary.tsv by model scope and cohort."""
     return {Path(path).parts[-4:-2]: pd.read_csv(path, sep="\t") for path in paths}  # type: ignore[misc]
 
 
 def read_genes(paths: Sequence[str]) -> dict[tuple[str, str], list[FoldGenes]]:
-    """<basis>/<cohort>/genes/fold<k>.tsv and the record beside each, in the order given."""
+    """<model scope>/<cohort>/genes/fold<k>.tsv and the record beside each, in the order given."""
     genes: dict[tuple[str, str], list[FoldGenes]] = {}
     for path in map(Path, paths):
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        basis, cohort = path.parts[-4:-2]
-        genes.setdefault((basis, cohort), []).append(FoldGenes(read_text_sheet(path), record["label_patients"]))
+        scope, cohort = path.parts[-4:-2]
+        genes.setdefault((scope, cohort), []).append(FoldGenes(read_text_sheet(path), record["label_patients"]))
     return genes
 
 
@@ -90,8 +90,8 @@ def read_retrieval(records: Sequence[str]) -> pd.DataFrame:
     rows = []
     for path in (Path(record).with_name("retrieval.json") for record in records):
         if path.exists():
-            basis, cohort, _, encoder, method = path.parts[-8:-3]
-            where = {"cohort": cohort, "encoder": encoder, "method": method, "basis": basis}
+            scope, cohort, _, encoder, method = path.parts[-8:-3]
+            where = {"cohort": cohort, "encoder": encoder, "method": method, "scope": scope}
             rows.append(where | json.loads(path.read_text(encoding="utf-8")))
     return pd.DataFrame(rows)
 

@@ -14,7 +14,7 @@ from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.predict import rows_of
 from mirrorflow.learners.registry import predictor_of
-from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import EpochRule
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
@@ -61,7 +61,7 @@ def score_training_folds(
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=SCORED))
         return
-    asked, outcomes = Questioner(plan), training_patients(plan.cohort, plan.splits)
+    asked, outcomes = FoldTasks(plan), training_patients(plan.cohort, plan.splits)
     paths = files_by_task(manifest).get(TASK, [])
     progress = Progress(label, len(paths), "folds")
     parts: dict[str, list[FoldRows]] = {TRAINING: [], EVALUATION: []}
@@ -75,29 +75,29 @@ def score_training_folds(
 
 
 def _training_part(
-    asked: Questioner, vectors: Representation, stored: Predictions, number: int, outcomes: pd.DataFrame
+    asked: FoldTasks, vectors: Representation, stored: Predictions, number: int, outcomes: pd.DataFrame
 ) -> list[FoldRows]:
     """The fold's training units as every seed's head predicts them; nothing where the setting was left out."""
     epochs = {note["seed"]: note["epoch"] for note in stored.notes["settings"] if note["setting"] == ALL_DATA}
     rows = [
-        training_rows(asked, question, vectors, epochs[question.seed])
-        for question in asked.questions(TASK, number)
-        if question.setting == ALL_DATA and question.seed in epochs
+        training_rows(asked, fold_task, vectors, epochs[fold_task.seed])
+        for fold_task in asked.fold_tasks(TASK, number)
+        if fold_task.setting == ALL_DATA and fold_task.seed in epochs
     ]
     # None of them is lost with a last batch.
     notes = stored.notes | {"settings": [note | {"lost_units": []} for note in stored.notes["settings"]]}
     return [FoldRows(pd.concat(rows, ignore_index=True), notes, outcomes)] if rows else []
 
 
-def training_rows(asked: Questioner, question: Question, vectors: Representation, epoch: int) -> pd.DataFrame:
-    """The training units of a question as its head after ``epoch`` predicts them, as rows of a predictions file.
+def training_rows(asked: FoldTasks, fold_task: FoldTask, vectors: Representation, epoch: int) -> pd.DataFrame:
+    """The training units of a fold task as its head after ``epoch`` predicts them, as rows of a predictions file.
 
     The head is fitted again as for the predictions (which does not depend on who is predicted); training units are
     predicted without dropout, as evaluation units are.
     """
-    units, method = question.train.units, asked.plan.method
-    fitted_on = vectors.vectors(asked.folds[question.fold], question.fold, question.seed, units, units)
-    of_itself = replace(question, evaluation=question.train)
+    units, method = fold_task.train.units, asked.plan.method
+    fitted_on = vectors.vectors(asked.folds[fold_task.fold], fold_task.fold, fold_task.seed, units, units)
+    of_itself = replace(fold_task, evaluation=fold_task.train)
     return rows_of(of_itself, predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch)))
 
 

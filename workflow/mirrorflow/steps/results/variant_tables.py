@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mirrorflow.config.protocols import HABIT
+from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.runtime.files import write_text
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.further import further_table
@@ -31,7 +31,7 @@ def make_further_table(
     table, labels = further_table(name), read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
     cells = read_numbers(results, NUMBERS)
-    cells = cells[~cells["protocol"].str.startswith(HABIT)]
+    cells = cells[~cells["protocol"].str.startswith(SINGLE_CHANGE)]
     known = read_numbers(published, ["mean", "sd"])
     wide = variant_table(table, cells, known, labels, methods, {**shown["cohort"], **titles})
     wide["method"] = [shown["method"].get(method, method) for method in wide["method"]]

@@ -46,7 +46,7 @@ class PatchSettings:
 
 
 @dataclass(frozen=True)
-class Places:
+class SlidePaths:
     """Where one slide's results lie."""
 
     patches: Path
@@ -54,7 +54,7 @@ class Places:
     overlay: Path
 
     @classmethod
-    def of(cls, folder: Path, slide_id: str) -> "Places":
+    def of(cls, folder: Path, slide_id: str) -> "SlidePaths":
         """Below ``<store>/slides/<cohort>/<patching>``."""
         return cls(
             folder / "patches" / f"{slide_id}.h5",

@@ -22,7 +22,7 @@ from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes
 from mirrorflow.slides.scale import Scale, check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.view import View, read_view
 from mirrorflow.steps.slides.crash_guard import Deaths
-from mirrorflow.steps.slides.patch_settings import PatchSettings, Places
+from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.read_alone import view_task
 from mirrorflow.store.digest import require_same_settings
 from mirrorflow.store.images import write_jpeg, write_png
@@ -80,7 +80,7 @@ def patch_shard(
 
 def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     """Status row of a slide finished earlier, or None if it has to be made."""
-    places = Places.of(folder, row.slide_id)
+    places = SlidePaths.of(folder, row.slide_id)
     if row.path is None or not places.all_exist():
         return None
     try:
@@ -101,7 +101,7 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
 def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     """One slide; whatever goes wrong with it becomes its status."""
     started = time.monotonic()
-    places = Places.of(folder, row.slide_id)
+    places = SlidePaths.of(folder, row.slide_id)
     named = {"slide_id": row.slide_id, "patient": row.patient}
     deaths = Deaths(folder)
     try:
@@ -126,7 +126,7 @@ def _refuse_deadly(row: SlideRow, wanted: PatchSettings, deaths: Deaths) -> None
         raise SlideError(fault)
 
 
-def _patch_slide(row: SlideRow, places: Places, wanted: PatchSettings, started: float) -> Row:
+def _patch_slide(row: SlideRow, places: SlidePaths, wanted: PatchSettings, started: float) -> Row:
     if row.path is None:
         message = "no path in the sheet of slides; add it to the column path"
         raise SlideError(message)

@@ -1,6 +1,6 @@
 """Rule adapt: a source's frozen encoders on a target cohort, every task, fold and seed.
 
-Fold k and seed of the target take the source's model of fold k and that seed, of the same basis.
+Fold k and seed of the target take the source's model of fold k and that seed, of the same scope.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ import torch
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.vectors import Embedded
-from mirrorflow.learners.tasks import ALL_DATA, Plan, Question, Questioner
+from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.linear_head import HeadSettings, last_head
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
@@ -42,32 +42,32 @@ def probe_sensitivity(
     its last epoch on frozen embeddings, whatever the protocol reports.
     """
     torch.set_num_threads(threads)
-    asked = Questioner(plan)
+    asked = FoldTasks(plan)
     progress = Progress(label, len(models), "models")
     rows = []
     for fold in range(len(plan.splits)):
-        for question in asked.questions("subtyping", fold):
-            if question.setting == ALL_DATA:
-                model = models[question.seed, fold]
-                rows.append(_of_model(asked, question, embedded, features_index, expression, model, device))
+        for fold_task in asked.fold_tasks("subtyping", fold):
+            if fold_task.setting == ALL_DATA:
+                model = models[fold_task.seed, fold]
+                rows.append(_of_model(asked, fold_task, embedded, features_index, expression, model, device))
                 progress.step()
     write_sheet(destination, pd.concat(rows, ignore_index=True))
 
 
 def _of_model(
-    asked: Questioner,
-    question: Question,
+    asked: FoldTasks,
+    fold_task: FoldTask,
     embedded: Embedded,
     features_index: Path,
     expression: Path,
     folder: Path,
     device: str,
 ) -> pd.DataFrame:
-    fold, units = asked.folds[question.fold], question.evaluation.units
-    vectors = embedded.vectors(fold, question.fold, question.seed, question.train.units, units)
-    head = HeadSettings.of_probe(asked.plan.method["probe"], question.task, question.seed)
-    weight, bias = last_head(vectors.train, question.train, len(question.classes), head)
-    paired = load_paired(units, features_index, expression, Path(asked.plan.genes[question.fold]))
+    fold, units = asked.folds[fold_task.fold], fold_task.evaluation.units
+    vectors = embedded.vectors(fold, fold_task.fold, fold_task.seed, fold_task.train.units, units)
+    head = HeadSettings.of_probe(asked.plan.method["probe"], fold_task.task, fold_task.seed)
+    weight, bias = last_head(vectors.train, fold_task.train, len(fold_task.classes), head)
+    paired = load_paired(units, features_index, expression, Path(asked.plan.genes[fold_task.fold]))
     stored = load_model(folder)
     found = sensitivities(
         stored.network,
@@ -75,13 +75,13 @@ def _of_model(
         bias,
         paired.bags(0),
         RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
-        np.asarray(question.evaluation.classes),
+        np.asarray(fold_task.evaluation.classes),
         paired.names,
         EmbedSettings.as_trained(stored.made_with["training"]),
-        seed=question.seed,
+        seed=fold_task.seed,
         device=device,
     )
-    named = {"seed": question.seed, "fold": question.fold, "unit": paired.names, "patient": paired.patients}
+    named = {"seed": fold_task.seed, "fold": fold_task.fold, "unit": paired.names, "patient": paired.patients}
     return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
 
 
