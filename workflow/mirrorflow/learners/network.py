@@ -1,68 +1,48 @@
-"""A supervised method's answer to one fold task: network built, trained, its epoch chosen, units predicted."""
+"""A network's answer to one fold task: built, trained on labels, its epoch chosen, units predicted."""
 
-import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from mirrorflow.config.modules import optional_part_of
+from mirrorflow.learners.base import Trained
 from mirrorflow.learners.inputs.bagged import FoldBags
-from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
+from mirrorflow.models.seam import Objective
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction, Reported
-from mirrorflow.training.supervised import SupervisedSettings, predict_units, train_supervised
+from mirrorflow.probes.objective import (
+    Cox,
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    target_tensors,
+)
+from mirrorflow.probes.task import EpochRule, Prediction
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.training.seeds import fold_seed
+from mirrorflow.training.supervised import (
+    Hooks,
+    LabelledUnits,
+    SupervisedSettings,
+    predict_units,
+    train_supervised,
+)
+from mirrorflow.training.trainer import OnEpoch, TrainingState
 
-logger = logging.getLogger("mirrorflow.predict")
+NETWORK = "network."
+"""What the names of a network's weights begin with."""
 
-OF_THE_LOSS = ("label_smoothing", "alpha")
+OF_THE_OBJECTIVE = ("label_smoothing", "alpha", "survival", "ties")
 OF_THE_INPUTS = ("feature_scaling", "cache_gb")
 
 
-def train_and_predict(
-    inputs: FoldBags, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
-) -> Prediction:
-    """Train the method's network on the fold task's training units and predict its evaluation units.
+@dataclass(frozen=True)
+class Keeper:
+    """Where a training's state is kept between two attempts: ``load`` what there is, ``save`` after each epoch."""
 
-    The last epoch is reported, or what ``rule`` says. An epoch is one of a schedule: epoch 7 of 20 has the same
-    learning rate (as a share of all steps) whether training goes on after it or not, and whether it is a part of the
-    training units that is passed over or all of them. So an epoch chosen on inner folds is the same point of the
-    same schedule when the whole fold is trained on, though it has more steps there.
-    """
-    train = dict(method["train"])
-    loss = {key: train.pop(key) for key in OF_THE_LOSS}
-    for key in OF_THE_INPUTS:
-        train.pop(key)
-    settings = SupervisedSettings(**train, seed=fold_seed(fold_task.seed, fold_task.fold))
-    settings = replace(settings, passes=settings.passes_for(rule.units or len(inputs.train)), min_steps=0)
-    network = _build(inputs, fold_task, method, settings.seed)
-
-    def predict(epoch: int) -> Prediction:
-        logits = predict_units(network, inputs.evaluation, device=device)
-        return to_prediction(logits, fold_task.train, epoch)
-
-    reported = Reported(rule, predict)
-    label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
-    loss_of = loss_on(fold_task.train, **loss)
-    history = train_supervised(
-        network,
-        inputs.train,
-        loss_of,
-        settings,
-        label=label,
-        on_epoch=reported.hear,
-        stop_after=rule.stop_after,
-        device=device,
-    )
-    return reported.after(len(history))
-
-
-def _build(inputs: FoldBags, fold_task: FoldTask, method: Mapping[str, Any], seed: int) -> SupervisedNetwork:
-    outputs = len(fold_task.classes) if fold_task.edges is None else len(fold_task.edges) - 1
-    sizes = Sizes(inputs.patch_dim, inputs.train.genes.shape[1], outputs, inputs.gene_sets)
-    network = build_network(method["family"], sizes, method["network"], seed)
-    if inputs.moments is not None:
-        network.scale_patches(*map(torch.from_numpy, inputs.moments))
-    return network
+    load: Callable[[], TrainingState | None]
+    save: OnEpoch
