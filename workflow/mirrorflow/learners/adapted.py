@@ -1,19 +1,20 @@
 """Adaptation of a pretrained method to another cohort: new RNA embedding and head, trained and judged by fold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.base import Trained
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.probes.linear_head import HeadSettings, moments
+from mirrorflow.probes.linear_head import HeadSettings, moments, snapshot
 from mirrorflow.probes.objective import loss_on, to_prediction
 from mirrorflow.probes.task import EpochRule, Prediction, Reported
 from mirrorflow.store.digest import digest
@@ -25,6 +26,9 @@ from mirrorflow.training.adaptation import (
     predict_adapted,
     train_adapted,
 )
+
+MODEL, SLIDE_SCALER = "model.", "slide_scaler."
+"""What the names of weights, and of what standardises slide vectors, begin with."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def adapt_and_predict(
     rule: EpochRule,
     *,
     device: str = "auto",
-) -> Prediction:
+) -> Trained:
     """Train RNA embedding and head on the fold task's training units and predict its evaluation units.
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
@@ -93,7 +97,8 @@ def adapt_and_predict(
         seed=seed,
         **method["adapt"],
     )
-    train, evaluation = _standardized(inputs) if head.standardize else (inputs.train, inputs.evaluation)
+    scaling = dict(zip(("mean", "deviation"), moments(inputs.train.slides), strict=True)) if head.standardize else {}
+    train, evaluation = (standardized(units, scaling) for units in (inputs.train, inputs.evaluation))
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
     model = AdaptedModel(network, probe["survival_bins"] if survival else len(fold_task.classes), seed)
 
@@ -101,15 +106,25 @@ def adapt_and_predict(
         logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
         return to_prediction(logits, fold_task.train, epoch)
 
-    reported = Reported(rule, predict)
+    reported = Reported(rule, predict, lambda: snapshot(model))
     label = f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}"
     loss_of = loss_on(fold_task.train, label_smoothing=head.label_smoothing)
-    train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
-    return reported.after(settings.epochs)
+    history = train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
+    prediction, weights = reported.after(settings.epochs)
+    arrays = {f"{MODEL}{name}": tensor for name, tensor in weights.items()}
+    return Trained(
+        prediction,
+        arrays | {f"{SLIDE_SCALER}{name}": array for name, array in scaling.items()},
+        {"kind": "adapted", "model": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
+        [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
+    )
 
 
-def _standardized(inputs: AdaptedVectors) -> tuple[AdaptedUnits, AdaptedUnits]:
-    """Slide vectors by mean and deviation of the training units; those of the RNA are still to be learned."""
-    mean, deviation = moments(inputs.train.slides)
-    sides = [AdaptedUnits((side.slides - mean) / deviation, side.genes) for side in (inputs.train, inputs.evaluation)]
-    return sides[0], sides[1]
+def standardized(units: AdaptedUnits, scaling: Mapping[str, Any]) -> AdaptedUnits:
+    """Slide vectors by ``mean`` and ``deviation`` of the training units (empty: as they are).
+
+    Those of the RNA are still to be learned.
+    """
+    if not scaling:
+        return units
+    return AdaptedUnits((units.slides - scaling["mean"]) / scaling["deviation"], units.genes)
