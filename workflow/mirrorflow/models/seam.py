@@ -1,7 +1,7 @@
 """What passes between a network, its objective and the trainer: a batch in, an output out, named loss terms.
 
-Tensors alone: no files, no frames. The trainer is :mod:`mirrorflow.training.trainer`; the objectives of the tasks are in
-:mod:`mirrorflow.probes.objective`, a method's own beside its network.
+Tensors alone: no files, no frames. The trainer is :mod:`mirrorflow.training.trainer`; the objectives of the tasks are
+in :mod:`mirrorflow.probes.objective`, a method's own beside its network.
 """
 
 from collections.abc import Callable, Mapping

@@ -121,7 +121,7 @@ class CrossEntropy(_Alone):
 
 @dataclass(frozen=True)
 class Hazards(_Alone):
-    """Likelihood of discrete hazards in ``outputs`` bins; ``alpha``: see :func:`~mirrorflow.probes.hazards.hazard_nll`."""
+    """Likelihood of discrete hazards in ``outputs`` bins; ``alpha``: that of :func:`.hazards.hazard_nll`."""
 
     outputs: int
     alpha: float = 0.0

@@ -24,16 +24,12 @@ def cox_loss(risk: Tensor, time_days: Tensor, event: Tensor, ties: Ties = "efron
     """
     if not bool(event.any()):
         return (risk * 0.0).sum()
-    at_risk = time_days[None, :] >= time_days[:, None]
-    shifted = risk - risk.detach().max()
-    hazard = shifted.exp()
-    denominator = (at_risk * hazard[None, :]).sum(1)
+    weight = (time_days[None, :] >= time_days[:, None]).to(risk.dtype)  # [unit, unit at risk]
     if ties == "efron":
         tied = (time_days[None, :] == time_days[:, None]) & event[None, :] & event[:, None]
         before = torch.tril(tied, diagonal=-1).sum(1)  # of the events tied with it, those that stand before it
-        share = before / tied.sum(1).clamp(min=1)
-        denominator = denominator - share * (tied * hazard[None, :]).sum(1)
-    log_likelihood = shifted - denominator.log()
+        weight = weight - (before / tied.sum(1).clamp(min=1))[:, None] * tied
+    log_likelihood = risk - (risk[None, :] + weight.log()).logsumexp(1)
     return -log_likelihood[event].mean()
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from mirrorflow.errors import InputError
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors, weighted
+from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.schedule import choose_device
 from mirrorflow.training.seeds import step_seed
-from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer
+from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,18 @@ class AdaptedModel(nn.Module):
         return self.head(torch.cat([slides, self.network.encode_rna(genes)], dim=1))
 
 
+@dataclass(frozen=True)
+class AdaptedTargets:
+    """Units to adapt to, their targets [unit], and what is minimised."""
+
+    units: AdaptedUnits
+    targets: TargetTensors
+    objective: Objective
+
+
 def train_adapted(
     model: AdaptedModel,
-    units: AdaptedUnits,
-    targets: TargetTensors,
-    objective: Objective,
+    labelled: AdaptedTargets,
     settings: AdaptationSettings,
     *,
     label: str = "adaptation",
@@ -93,10 +100,10 @@ def train_adapted(
 
     Raises InputError for no unit, MirrorflowError naming the epoch when the loss is not finite.
     """
-    if not len(units):
+    if not len(labelled.units):
         message = f"{label}: no training unit"
         raise InputError(message)
-    training = _Adaptation(model, units, targets, objective, settings, choose_device(device))
+    training = _Adaptation(model, labelled, settings, choose_device(device))
     trainer = Trainer(training, Course(settings.epochs, len(training.order(0))), judge)
     trainer.fit()
     return trainer
@@ -117,17 +124,15 @@ class _Adaptation:
     def __init__(
         self,
         model: AdaptedModel,
-        units: AdaptedUnits,
-        targets: TargetTensors,
-        objective: Objective,
+        labelled: AdaptedTargets,
         settings: AdaptationSettings,
         device: torch.device,
     ) -> None:
         self.network: AdaptedModel = model.to(device)
-        self.objective, self.settings, self.device = objective, settings, device
-        self.slides = torch.as_tensor(units.slides, dtype=torch.float32).to(device)
-        self.genes = torch.as_tensor(units.genes, dtype=torch.float32).to(device)
-        self.targets = targets.to(device)
+        self.objective, self.settings, self.device = labelled.objective, settings, device
+        self.slides = torch.as_tensor(labelled.units.slides, dtype=torch.float32).to(device)
+        self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32).to(device)
+        self.targets = labelled.targets.to(device)
 
     def groups(self) -> list[Group]:
         """The head, and the new RNA embedding."""
@@ -157,12 +162,11 @@ class _Adaptation:
         rows = batch.to(self.device)
         genes = self.genes[rows]
         out = Output(self.network(self.slides[at.epoch % len(self.slides)][rows], genes))
-        seen = Batch(genes.new_zeros(len(rows), 0, 0), rows.new_zeros(len(rows), 0).bool(), genes, self.targets.of(rows))
+        seen = Batch(
+            genes.new_zeros(len(rows), 0, 0), rows.new_zeros(len(rows), 0).bool(), genes, self.targets.of(rows)
+        )
         terms = self.objective.terms(out, seen, at)
-        total = weighted(terms, self.objective.weights(at))
-        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
-        check(values)
-        total.backward()
+        values = descend(terms, self.objective.weights(at), check)
         return values, len(rows)
 
     def measures(self) -> dict[str, float]:

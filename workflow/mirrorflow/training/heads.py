@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors, weighted
+from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer
+from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class HeadTraining:
 
     device = torch.device("cpu")
 
-    def __init__(self, vectors: Tensor, targets: TargetTensors, objective: Objective, outputs: int, run: HeadRun) -> None:
+    def __init__(
+        self, vectors: Tensor, targets: TargetTensors, objective: Objective, outputs: int, run: HeadRun
+    ) -> None:
         self.vectors, self.targets, self.objective, self.run = vectors, targets, objective, run
         self.generator = torch.Generator().manual_seed(run.seed)
         # skip_init leaves torch's global random state alone.
@@ -52,9 +54,10 @@ class HeadTraining:
 
     def groups(self) -> list[Group]:
         """A penalty on the biases would pull every class to the same share."""
+        parameters = dict(self.network.named_parameters())
         return [
-            Group([self.network.weight], self.run.learning_rate, self.run.weight_decay),
-            Group([self.network.bias], self.run.learning_rate),
+            Group([parameters["weight"]], self.run.learning_rate, self.run.weight_decay),
+            Group([parameters["bias"]], self.run.learning_rate),
         ]
 
     def train_mode(self) -> None:
@@ -71,10 +74,7 @@ class HeadTraining:
         seen = self.vectors[at.epoch % len(self.vectors)][batch]
         out = Output(self.network(seen))
         terms = self.objective.terms(out, Batch(seen, seen, seen, self.targets.of(batch)), at)
-        total = weighted(terms, self.objective.weights(at))
-        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
-        check(values)
-        total.backward()
+        values = descend(terms, self.objective.weights(at), check)
         return values, len(batch)
 
     def measures(self) -> dict[str, float]:

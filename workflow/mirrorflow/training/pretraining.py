@@ -8,7 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -40,8 +40,8 @@ class Layout:
     """Where a pretraining runs: the device's name (or ``auto``), how it lies on it, the processes that share it."""
 
     device: str = "auto"
-    compute: ComputeSettings = ComputeSettings()
-    world: ProcessGroup = ProcessGroup()
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    world: ProcessGroup = field(default_factory=ProcessGroup)
 
 
 ALONE = Layout()

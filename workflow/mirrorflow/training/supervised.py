@@ -5,7 +5,7 @@ bag at a step, a smaller bag whole, padded and masked; prediction sees all patch
 a unit's answer depends on nobody else's bag.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.models import seam
-from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors, weighted
+from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
 from mirrorflow.training.schedule import Precision, Schedule, autocast_dtype, choose_device
 from mirrorflow.training.seeds import step_seed
-from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState
+from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,8 @@ class _Supervised:
         orders = (shuffled.permutation(len(self.units)) for _ in range(self.passes))
         batches = (rows for order in orders for rows in self._cut(order))
         for step, rows in enumerate(batches):
-            yield self._draw(rows, [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))])
+            rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))]
+            yield self._draw(rows, rngs)
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         if self.by_event and self.targets.event is not None:
@@ -224,10 +225,7 @@ class _Supervised:
             out = self.network(seen)
         out = out.in_float32()
         terms = self.objective.terms(out, seen, at) | self.network.terms(out, seen, at)
-        total = weighted(terms, self.objective.weights(at))
-        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
-        check(values)
-        total.backward()
+        values = descend(terms, self.objective.weights(at), check)
         return values, len(batch.units)
 
     def _seen(self, batch: Batch) -> seam.Batch:

@@ -1,6 +1,6 @@
 """The one training loop: optimiser groups, clipping, schedule, history, the choice of an epoch, state to resume from.
 
-Pretraining, networks trained on labels, adaptation and linear heads are all trained here. What differs between them is a
+Pretraining, networks trained on labels, adaptation and linear heads are all trained here. What differs is a
 :class:`Training`: which parameters, which batches, and how a batch leaves gradients and named loss terms.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.models.seam import Progress
+from mirrorflow.models.seam import Progress, weighted
 from mirrorflow.training.best_epoch import Best, better
 from mirrorflow.training.schedule import Schedule, learning_rate_factor
 
@@ -232,6 +232,15 @@ class Trainer(Generic[B]):
             nn.utils.clip_grad_norm_(parameters, self.course.clip_norm)
         self.optimizer.step()
         return values, units
+
+
+def descend(terms: Mapping[str, Tensor], weights: Mapping[str, float], check: Check) -> dict[str, float]:
+    """Leave the gradient of the weighted total of ``terms``; returns the total and the terms as numbers."""
+    total = weighted(terms, weights)
+    values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
+    check(values)
+    total.backward()
+    return values
 
 
 def _closable(items: Iterator[T]) -> Any:
