@@ -1,5 +1,6 @@
 """The README and docs/: short sentences, links that lead somewhere, keys and paths that exist."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 LIST_ITEM = re.compile(r"^\s*(?:[-*]|\d+\.)\s+")
 SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bal\.)(?<!\bEq\.)(?<!\bSec\.)[*_)\"]*\s+")
 SUFFIXES = {
-    "yaml", "tsv", "csv", "py", "json", "md", "html", "parquet", "h5", "smk", "svg", "safetensors", "lock", "toml", "tex",
+    "yaml", "tsv", "csv", "py", "json", "md", "html", "parquet", "h5", "smk", "svg", "safetensors", "lock", "toml",
 }  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def count_words(sentence: str) -> int:
 
 
 def test_sentences_are_counted_as_a_reader_would() -> None:
-    text = "# A head\n\nOne two, `a b c` four. See [the page](x.md) of Wang et al. 2024!\n\n| a | b. |\n\n- An item\n- Two\n  words\n"
+    text = "# A head\n\nOne two, `a b c` four. See [a page](x.md) of Wu et al. 2024!\n\n"
+    text += "| a | b. |\n\n- An item\n- Two\n  words\n"
     assert [count_words(sentence) for sentence in sentences(text)] == [4, 8, 2, 2]
     assert list(sentences("")) == []
 
@@ -124,44 +126,52 @@ def test_every_page_is_in_the_navigation_and_the_navigation_has_no_other() -> No
 # Keys of the config.
 
 
-def known_keys() -> set[str]:
-    """Dotted keys of the config's schema, `<name>` for a name of the user's.
+PARTIAL = {"methods.<name>.selection": "expression.selection", "methods.<name>.pretrain": "pretrain"}
+"""Keys that take any key of another section."""
+
+
+@functools.cache
+def known_keys() -> frozenset[str]:
+    """Dotted keys of the config's schema and the groups they stand in, `<name>` for a name of the user's.
 
     From the generated reference (test_config_reference.py holds it equal to the schema): no module is named here.
     """
     text = (ROOT / "config" / "README.md").read_text()
-    return set(re.findall(r"^\| `([^`]+)` \|", text.split("## Protocol presets")[0], re.MULTILINE))
-
-
-PARTIAL = {"methods.<name>.selection": "expression.selection", "methods.<name>.pretrain": "pretrain"}
-"""Keys that take any key of another section."""
-METHOD_KEYS = re.compile(r"^\| `(methods\.[^`]+)` \|", re.MULTILINE)
+    first, _, last = text.partition("## Protocol presets")
+    keys = set(re.findall(r"^\| `([^`]+)` \|", first, re.MULTILINE))
+    keys |= set(re.findall(r"^\| `(methods\.[^`]+)` \|", last, re.MULTILINE))
+    for place, section in PARTIAL.items():
+        keys |= {place + key.removeprefix(section) for key in keys if key.startswith(f"{section}.")}
+    return frozenset(key.rsplit(".", cut)[0] for key in keys for cut in range(key.count(".") + 1))
 
 
 def is_key(dotted: str) -> bool:
     """Whether a dotted path is a key of the config; a name of the user's may stand for itself or be in brackets."""
-    known = known_keys() | set(METHOD_KEYS.findall((ROOT / "config" / "README.md").read_text()))
-    for place, section in PARTIAL.items():
-        known |= {place + key.removeprefix(section) for key in known if key.startswith(f"{section}.")}
-    patterns = [re.escape(key).replace("<name>", r"[^.]+") for key in known]
-    return any(re.fullmatch(pattern, dotted) for pattern in patterns)
+    patterns = (re.escape(key).replace("<name>", r"[^.]+") for key in known_keys())
+    return any(re.fullmatch(rf"{pattern}(\.download)?", dotted) for pattern in patterns)  # a data set's name
+
+
+def sections() -> set[str]:
+    return {key.split(".")[0] for key in known_keys()}
 
 
 def test_keys_are_told_from_what_is_no_key() -> None:
-    for key in ("splits.folds", "cohorts.brca.slides.gdc.keep", "protocols.<name>.epoch", "methods.abmil.train.min_steps"):
+    for key in ("splits.folds", "cohorts.brca.slides.gdc.keep", "protocols.<name>.epoch", "methods.abmil.train.epochs"):
         assert is_key(key), key
     assert is_key("methods.mirror.selection.n_genes")
-    for key in ("splits.fold", "cohorts.brca.gdc", "methods.abmil.train.steps", "protocols"[:-1]):
+    assert is_key("methods.mirror.selection.gene_sets.download")
+    for key in ("splits.fold", "cohorts.brca.gdc", "methods.abmil.train.steps", "protocol"):
         assert not is_key(key), key
 
 
 @pytest.mark.parametrize("name", names(PAGES))
 def test_config_keys_exist(name: str) -> None:
-    sections = {key.split(".")[0] for key in known_keys()}
     for span in spans(ROOT / name):
         dotted = span.rstrip(":")
         parts = dotted.split(".")
-        if re.fullmatch(r"[a-z_]+(\.[A-Za-z0-9_<>-]+)+", dotted) and parts[0] in sections and parts[-1] not in SUFFIXES:
+        if not re.fullmatch(r"[a-z_]+(\.[A-Za-z0-9_<>-]+)+", dotted) or parts[-1] in SUFFIXES:
+            continue
+        if parts[0] in sections():
             assert is_key(dotted), f"{span}: no key of the config"
 
 
@@ -179,10 +189,9 @@ FREE = ("classes", "columns", "features", "splits")
 
 @pytest.mark.parametrize("name", names(PAGES))
 def test_examples_of_the_config_have_keys_that_exist(name: str) -> None:
-    sections = {key.split(".")[0] for key in known_keys()}
     for text in blocks(ROOT / name, "yaml"):
         values = yaml.safe_load(text)
-        if not set(values) <= sections:
+        if not set(values) <= sections():
             continue  # an entry of config/methods.yaml, say
         for leaf in leaves(values):
             parts = leaf.split(".")
@@ -196,8 +205,13 @@ def test_examples_of_the_config_have_keys_that_exist(name: str) -> None:
 TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {
     "results", "store", "logs", "site",
 }  # fmt: skip
-MADE = ("config/README.md",)
-AWAITED: set[str] = set()
+AWAITED = {
+    "models/mean_mlp.py", "plan/paths.py", "config/protocols.py", "config/versions.py",
+}  # fmt: skip
+"""The example of docs/adding_a_method.md, and modules that the move of the house (issue 17) brings."""
+ROOMS_TO_COME = {"audit", "cohorts", "commands", "config", "demo", "learners", "plan", "runtime", "steps"}
+ROOMS_TO_GO = {"jobs", "simulation"}
+"""Folders of the package before and after that move: both sets are empty once it has been made."""
 
 
 def repository_path(span: str) -> str | None:
@@ -206,7 +220,7 @@ def repository_path(span: str) -> str | None:
     if not re.fullmatch(r"[\w.*/-]+", path):
         return None
     first = path.split("/")[0]
-    return path if ("/" in path and first in TOP) or path.endswith(".py") else None
+    return path if ("/" in path and first in TOP) or ("/" in path and path.endswith(".py")) else None
 
 
 @pytest.mark.parametrize("name", names([*PAGES, ROOT / "CONTRIBUTING.md"]))
@@ -216,3 +230,12 @@ def test_paths_exist(name: str) -> None:
         if path is None or path in AWAITED:
             continue
         assert any(ROOT.glob(path)) or any(PACKAGE.glob(path)), f"{span}: not there"
+
+
+def test_the_architecture_has_every_room() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    described = {room for row in rows for room in re.findall(r"`(\w+)/`", row)}
+    there = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert there - ROOMS_TO_GO - described == set()
+    assert described - ROOMS_TO_COME - there == set()
