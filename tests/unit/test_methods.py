@@ -156,9 +156,13 @@ def test_an_entry_that_cannot_be_says_why(changes, said):
 # A new method: one module, one entry.
 
 
-def test_the_entry_that_contributing_shows_is_one(monkeypatch):
-    shown = (ROOT / "CONTRIBUTING.md").read_text().split("```yaml")[1].split("```")[0]
-    ((name, entry),) = yaml.safe_load(shown).items()
+def shown_in_docs(language: str, number: int = 0) -> str:
+    """A code block of docs/adding_a_method.md."""
+    return (ROOT / "docs" / "adding_a_method.md").read_text().split(f"```{language}\n")[number + 1].split("```")[0]
+
+
+def test_the_entry_that_the_docs_show_is_one(monkeypatch):
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml")).items()
     monkeypatch.setitem(METHODS, name, Method.of_entry(name, entry, SUPERVISED_TRAINING))
     found = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
     assert found["shrinkage"] == 1
@@ -306,6 +310,16 @@ settings:
 describes:
   network: {rank: {type: integer, minimum: 1, description: "toy: width between the steps."}}
 """
+
+
+def test_the_network_that_the_docs_show_is_one_module_and_one_entry(add_method):
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml", 1)).items()
+    assert name == "mean-mlp"
+    add_method(shown_in_docs("python"), yaml.safe_dump(entry))
+    method = resolved(toy={"network": {"width": 2}})["toy"]
+    network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
+    patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
+    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
 
 
 def test_a_network_is_one_module_and_one_entry(add_method):
