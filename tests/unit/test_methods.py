@@ -27,6 +27,7 @@ from mirrorflow.learners import registry as predictors
 from mirrorflow.learners.inputs.vectors import NoInputs
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.registry import predictor_of
+from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
 from mirrorflow.store.predictions import read_predictions
@@ -283,6 +284,8 @@ NETWORK = '''"""Toy: the mean patch, in two steps (a network that this test made
 from torch import nn
 
 from mirrorflow.models.layers import masked_mean
+from mirrorflow.models.seam import Output
+from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import SupervisedNetwork
 
 
@@ -291,8 +294,8 @@ class Toy(SupervisedNetwork):
         super().__init__(sizes, rank)
         self.steps = nn.Sequential(nn.Linear(sizes.patch_dim, rank), nn.Linear(rank, sizes.outputs))
 
-    def logits(self, patches, mask, genes):
-        return self.steps(masked_mean(patches, mask))
+    def output(self, batch):
+        return Output(self.steps(masked_mean(batch.patches, batch.mask)))
 
 
 def build(sizes, *, rank):
@@ -329,5 +332,5 @@ def test_a_network_is_one_module_and_one_entry(add_method):
     assert "methods.toy.network.rank: 0 is less than" in refused(toy={"network": {"rank": 0}})
     network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
     patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
-    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
+    assert network(Batch(patches, mask, torch.zeros(2, 0))).logits.shape == (2, 3)
     assert predictor_of(method) is predictors._supervised
