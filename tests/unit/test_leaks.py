@@ -31,7 +31,7 @@ from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
 from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits
 from mirrorflow.steps.expression.select_genes import select_genes
@@ -196,11 +196,12 @@ class Chain:
 
     def pretrain(self, name: str, prefix: str, fold: Fold) -> None:
         files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / f"{prefix}fold0.tsv"
-        settings = {"rna_scaling": self.protocol["rna_scaling"], "rna_clip": None, "family": name}
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
         own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
-        pretrain_fold(self.units, *files, train, model, own, fold=0, **where, **settings)
+        scaling = self.protocol["rna_scaling"]
+        task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
+        pretrain_fold(task, model, Machine(1, "cpu"))
         embed_fold(self.units, *files, model, self.embeddings(name, prefix), {"mode": "frozen", "draws": 1}, **where)
 
     def embeddings(self, name: str, prefix: str) -> Path:
