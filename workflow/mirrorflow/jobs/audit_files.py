@@ -16,6 +16,7 @@ from mirrorflow.jobs.audit_names import Names, patients_of_slides, to_names
 from mirrorflow.splits import Fold, repair_folds
 from mirrorflow.store.predictions import read_rows, stored_notes
 from mirrorflow.store.tables import read_anyones_fold, read_institutions, read_text_sheet, write_fold
+from mirrorflow.unknown import is_unknown
 
 SPLIT_FILE = re.compile(r"(?:splits?|folds?)[_-]?(\d+)\.csv")
 """splits_0.csv, fold1.csv, ...: CLAM's splits_0_bool.csv and splits_0_descriptor.csv are none."""
@@ -97,8 +98,13 @@ def _patients_sheet(path: Path | None, names: Names) -> pd.DataFrame:
 
 
 def _column(sheet: pd.DataFrame, name: str) -> dict[str, str]:
-    """Values of a column by patient; empty where the sheet has none."""
-    return dict(zip(sheet["patient"], sheet[name], strict=True)) if name in sheet else {}
+    """Values of a column by patient, "" where unknown; empty where the sheet has none."""
+    if name not in sheet:
+        return {}
+    return {
+        patient: "" if is_unknown(value) else str(value).strip()
+        for patient, value in zip(sheet["patient"], sheet[name], strict=True)
+    }
 
 
 def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions: Path | None) -> list[Finding]:
@@ -199,7 +205,7 @@ def _labels_of_rows(by_method: Mapping[Path, Sequence[pd.DataFrame]]) -> dict[st
     """Classes as the rows of subtyping have them."""
     labelled = [rows for files in by_method.values() for rows in files if "label" in rows]
     known = {name: label for rows in labelled for name, label in zip(rows["patient"], rows["label"], strict=True)}
-    return {name: str(label) for name, label in known.items() if not pd.isna(label)}
+    return {name: str(label) for name, label in known.items() if not is_unknown(label)}
 
 
 def _places(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.files import check_file_name
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
+from mirrorflow.unknown import is_unknown
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
 
@@ -98,8 +99,8 @@ def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], 
     values = dict(zip(header, cells, strict=True))
     ours = {name: values[theirs] for name, theirs in names.items()}
     for name in ("slide_id", "patient"):
-        if not ours[name]:
-            message = f"{where}: {names[name]} is empty"
+        if is_unknown(ours[name]):
+            message = f"{where}: {names[name]} is {f'{ours[name]!r}: no name' if ours[name] else 'empty'}"
             raise InputError(message)
     slide = ours.get("path", "")
     return SlideRow(
@@ -112,7 +113,7 @@ def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], 
 
 
 def _mpp(where: str, text: str) -> float | None:
-    if not text:
+    if is_unknown(text):
         return None
     try:
         mpp = float(text)

@@ -29,8 +29,8 @@ def encoder_weights(encoder: EncoderSettings) -> Mapping[str, Any] | None:
         source = _source(encoder)
         if "loading state_dict" in str(error):
             message = (
-                f"encoder {encoder.name}: the weights of {source} are of another model than features.encoders."
-                f"{encoder.name} builds ({' '.join(str(error).split())}); set its `options` and `pooling` as their authors do"
+                f"encoder {encoder.name}: the weights of {source} are of another model than its settings build "
+                f"({' '.join(str(error).split())}); set its `options` and `pooling` as their authors do"
             )
             raise InputError(message) from error
         message = (
