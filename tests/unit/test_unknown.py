@@ -12,8 +12,8 @@ from mirrorflow.unknown import counted, is_unknown, spellings
     [
         "", "  ", "NA", "n/a", "NaN", "null", "None", "Not Reported", "not reported", "NOT REPORTED", " Not Reported ",
         "not_reported", "'--", "--", "-", "?", "[Discrepancy]", "[Not Available]", "[not available]",
-        "[Not Applicable]",        "[Unknown]", "[Not Evaluated]", "[Completed]", "Unknown", "UNKNOWN", "Not Available", "<NA>",
-        "#N/A", math.nan, None,
+        "[Not Applicable]", "[Unknown]", "[Not Evaluated]", "[Completed]", "Unknown", "UNKNOWN", "Not Available",
+        "<NA>", "#N/A", math.nan, None,
     ],
 )  # fmt: skip
 def test_words_for_unknown(written: object):
