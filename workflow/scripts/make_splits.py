@@ -12,4 +12,5 @@ with door(snakemake):
         kind=snakemake.params.kind,
         folder=snakemake.params.folder,
         seed=snakemake.params.seed,
+        evaluate=snakemake.params.evaluate,
     )

@@ -61,6 +61,8 @@ def audit_files(given: Given, repair: Path | None = None) -> int:
         paths = _prediction_files(given.predictions)
         findings += _prediction_findings(given.predictions, paths, files.folds, _column(sheet, "label"), names)
         counted.append(f"{len(paths)} predictions files")
+    if any(fold.test for fold in files.folds.values()):
+        sys.stdout.write("the column test is taken for what is evaluated, val for what epochs are chosen on\n")
     for line in names.lines():
         sys.stdout.write(f"{line}\n")
     for finding in findings:

@@ -14,6 +14,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
 from mirrorflow.jobs.run_audit import is_withheld
 from mirrorflow.progress import Progress
+from mirrorflow.splits import evaluated_part
 from mirrorflow.store.files import write_text
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
@@ -61,6 +62,8 @@ def evaluate(
         raise InputError(message)
     others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    if part := evaluated_part([read_fold(path) for path in splits]):
+        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 

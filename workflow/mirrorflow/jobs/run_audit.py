@@ -13,6 +13,7 @@ from mirrorflow.jobs.audit_evidence import Records, gather
 from mirrorflow.jobs.audit_source import Source, gather_source
 from mirrorflow.jobs.cohorts import MOVED
 from mirrorflow.jobs.questions import in_rows
+from mirrorflow.splits import evaluated_part
 from mirrorflow.store.files import write_text
 from mirrorflow.store.genes import read_record
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
@@ -88,7 +89,9 @@ def run_audit(
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
-    record["remarks"] = [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
+    part = evaluated_part(folds)
+    record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
+    record["remarks"] += [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
