@@ -170,6 +170,17 @@ def test_repaired_folds_say_how_many_patients_were_moved(tmp_path):
     assert "repaired, every" not in " ".join(audited(tmp_path, CLEAN)["remarks"])
 
 
+def test_the_page_says_which_part_of_split_files_is_evaluated(tmp_path):
+    record = audited(tmp_path, [Fold(("A", "B"), ("C",), choice=("D",)), Fold(("C", "D"), ("A",), choice=("B",))])
+    said = "Evaluated on the column test of the split files, whose val (1, 1 patients by fold) chooses epochs"
+    assert record["remarks"][0].startswith(said)
+    assert said in (tmp_path / "audit.md").read_text()
+    assert not any(finding["kind"] == "in_neither" for finding in record["findings"])
+    left_out = audited(tmp_path, [Fold(("A", "B"), ("C",), unused=("D",)), Fold(("C",), ("A",), unused=("B", "D"))])
+    assert "whose test (1, 2 patients by fold) takes no part" in left_out["remarks"][0]
+    assert not any("split files" in remark for remark in audited(tmp_path, CLEAN)["remarks"])
+
+
 def test_the_page_says_that_no_outcome_chose_genes(tmp_path):
     audited(tmp_path, CLEAN)
     assert "No outcome was used to choose genes." in (tmp_path / "audit.md").read_text()

@@ -23,6 +23,7 @@ rule make_splits:
         kind=lambda wildcards: scope_keys(wildcards.scope)["splits"],
         folder=split_folder,
         seed=config["splits"]["seed"],
+        evaluate=config["splits"]["evaluate"],
     script:
         "../scripts/make_splits.py"
 

@@ -9,6 +9,7 @@ from typing import Any
 from mirrorflow.audit import findings as audit
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.learners.tasks import in_rows
@@ -88,7 +89,9 @@ def run_audit(
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
-    record["remarks"] = [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
+    part = evaluated_part(folds)
+    record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
+    record["remarks"] += [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings

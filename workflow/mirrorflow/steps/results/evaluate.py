@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
@@ -61,6 +62,8 @@ def evaluate(
         raise InputError(message)
     others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    if part := evaluated_part([read_fold(path) for path in splits]):
+        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
