@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit import evidence
+from mirrorflow.audit.evidence import Seen
+from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.audit.fits import Fits, units_group
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
