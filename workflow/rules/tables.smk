@@ -58,13 +58,13 @@ rule make_main_table:
     input:
         results=at(paths.TableFile, name="results", ending="csv"),
     output:
-        csv=at(paths.TableFile, name="main_{task}", ending="csv"),
+        csv=at(paths.MainTable, ending="csv"),
         md=report(
-            at(paths.TableFile, name="main_{task}", ending="md"),
+            at(paths.MainTable, ending="md"),
             caption="../report/main_table.rst",
             category="Tables",
         ),
-        tex=at(paths.TableFile, name="main_{task}", ending="tex"),
+        tex=at(paths.MainTable, ending="tex"),
     log:
         f"{LOGS}/make_main_table/{{task}}.log",
     benchmark:

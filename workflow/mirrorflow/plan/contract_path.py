@@ -4,10 +4,8 @@ A kind of file is a frozen dataclass: its fields are what the path says, ``forma
 reads the fields back from any path that ends so, and ``pattern()`` leaves Snakemake's wildcards where nothing is known.
 """
 
-import functools
 import re
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from string import Formatter
@@ -20,6 +18,7 @@ FIELDS = {
     "inner": r"(?:inner\d+-)?",
     "variant": r"(?:[^/]+/)?",
     "name": r"[^/.]+",
+    "task": r"[^/.]+",
     "ending": r"[^/.]+",
 }
 """What a field may be, where it is neither a number nor simply the name of a folder or file."""
@@ -40,10 +39,25 @@ class ContractPath:
 
     root: str
 
-    TEMPLATE: ClassVar[str]
+    TEMPLATE: ClassVar[str] = ""
     """The path below ``root``, with a replacement field a fact."""
     UNDER: ClassVar[str] = "results"
     """``results`` or ``store``: which of the two ``root`` is."""
+    types: ClassVar[dict[str, Any]]
+    """Fields and their types."""
+    expression: ClassVar[re.Pattern[str]]
+    """What a path of this kind matches, with a group a field."""
+
+    def __init_subclass__(cls) -> None:
+        hints = typing.get_type_hints(cls)
+        cls.types = {name: of for name, of in hints.items() if of in (str, int)}
+        parts = [r"(?:(?P<root>.*)/)?"]
+        for text, name, _, _ in Formatter().parse(cls.TEMPLATE):
+            parts.append(re.escape(text))
+            if name:
+                allowed = r"\d+" if cls.types[name] is int else FIELDS.get(name, "[^/]+")
+                parts.append(f"(?P<{name}>{allowed})")
+        cls.expression = re.compile("".join(parts))
 
     def format(self) -> str:
         """The path."""
@@ -71,28 +85,13 @@ class ContractPath:
     @classmethod
     def parse(cls, path: str | Path) -> Self:
         """What a path says, whatever folder it lies in. Raises InputError where it is no path of this kind."""
-        found = _expression(cls).fullmatch(str(path))
+        found = cls.expression.fullmatch(str(path))
         if found is None:
             message = f"{path}: no {cls.__name__}; its path should end with {cls.TEMPLATE}"
             raise InputError(message)
-        types = _types(cls)
-        return cls(**{name: types[name](value or "") for name, value in found.groupdict().items()})
+        return cls(**{name: cls.types[name](value or "") for name, value in found.groupdict().items()})
 
-
-@functools.cache
-def _types(kind: Any) -> dict[str, Callable[[Any], Any]]:
-    """The fields of a kind of path (a subclass of ContractPath), each with its type."""
-    return {name: of for name, of in typing.get_type_hints(kind).items() if of in (str, int)}
-
-
-@functools.cache
-def _expression(kind: Any) -> re.Pattern[str]:
-    """A regular expression with a group a field."""
-    types = _types(kind)
-    parts = [r"(?:(?P<root>.*)/)?"]
-    for text, name, _, _ in Formatter().parse(kind.TEMPLATE):
-        parts.append(re.escape(text))
-        if name:
-            allowed = r"\d+" if types[name] is int else FIELDS.get(name, "[^/]+")
-            parts.append(f"(?P<{name}>{allowed})")
-    return re.compile("".join(parts))
+    @classmethod
+    def fits(cls, path: str | Path) -> bool:
+        """Whether a path is of this kind."""
+        return cls.expression.fullmatch(str(path)) is not None

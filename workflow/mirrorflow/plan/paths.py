@@ -248,6 +248,15 @@ class TableFile(ContractPath):
 
 
 @dataclass(frozen=True, order=True)
+class MainTable(ContractPath):
+    """The main table of a task."""
+
+    task: str
+    ending: str
+    TEMPLATE = "tables/main_{task}.{ending}"
+
+
+@dataclass(frozen=True, order=True)
 class FiguresFolder(ContractPath):
     """Figures of a cohort."""
 

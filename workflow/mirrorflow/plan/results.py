@@ -12,6 +12,7 @@ from mirrorflow.plan.paths import (
     CohortFile,
     CohortSheet,
     FiguresFolder,
+    MainTable,
     PredictionsManifest,
     SensitivitySheet,
     SplitSummary,
@@ -61,7 +62,7 @@ class TableInputs:
 
     def main(self, ending: str) -> list[str]:
         """The main tables."""
-        return [self.run.at(TableFile, name=f"main_{task}", ending=ending) for task in MAIN_TASKS]
+        return [self.run.at(MainTable, task=task, ending=ending) for task in MAIN_TASKS]
 
     @property
     def further_names(self) -> list[str]:
