@@ -159,10 +159,11 @@ class Chain:
         columns = ["slide_id", "patient", "path", "patches", "dim", "status", "reason"]
         pd.DataFrame(rows, columns=columns).to_csv(self.folder / "index.tsv", sep="\t", index=False)
         ids = [f"G{number}" for number in range(len(self.given.rna))]
-        with ExpressionWriter(self.folder / "rna.parquet", PATIENTS) as writer:
+        (self.folder / "expression/rna").mkdir(parents=True, exist_ok=True)
+        with ExpressionWriter(self.folder / "expression/rna/demo.parquet", PATIENTS) as writer:
             writer.add(ids, ids, self.given.rna.astype(np.float32))
             writer.finish({}, {})
-        write_sidecar(self.folder / "rna.parquet")
+        write_sidecar(self.folder / "expression/rna/demo.parquet")
         self.units = to_units(self.given.cohort, "patient")
         support = str(self.folder / "support.tsv")
         splits = [str(self.folder / "splits_0.csv")]
@@ -182,7 +183,7 @@ class Chain:
         scaling = {"tumour_types": [], "scaling": self.protocol["rna_scaling"], "clip": None}
         label_free = {"method": "variance"} if prefix and prefix == self.few_shot else {}
         select_genes(
-            self.folder / "rna.parquet",
+            self.folder / "expression/rna/demo.parquet",
             patients,
             labels,
             self.folder / f"{prefix}fold0.tsv",
@@ -195,7 +196,11 @@ class Chain:
         )
 
     def pretrain(self, name: str, prefix: str, fold: Fold) -> None:
-        files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / f"{prefix}fold0.tsv"
+        files = (
+            self.folder / "index.tsv",
+            self.folder / "expression/rna/demo.parquet",
+            self.folder / f"{prefix}fold0.tsv",
+        )
         settings = {"rna_scaling": self.protocol["rna_scaling"], "rna_clip": None, "family": name}
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
@@ -216,7 +221,7 @@ class Chain:
             "units": self.units,
             "inputs": method["inputs"],
             "index": str(self.folder / "index.tsv"),
-            "expression": str(self.folder / "rna.parquet"),
+            "expression": str(self.folder / "expression/rna/demo.parquet"),
             "genes": self.genes_of(prefix),
             "rna_scaling": self.protocol["rna_scaling"],
             "clip": None,
