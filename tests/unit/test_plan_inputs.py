@@ -110,7 +110,7 @@ def test_a_nested_epoch_asks_for_every_inner_fold():
 
 def test_one_job_a_fold_or_one_for_all():
     alone, shared = ModelInputs(run_of()), ModelInputs(run_of(compute={"gpu_share": 2}))
-    assert (len(alone.records()), alone.fold_of_job) == (1, "{fold}")
+    assert (alone.records(), alone.fold_of_job) == (alone.run.at(ModelRecord), "{fold}")
     assert (len(shared.records()), shared.fold_of_job) == (2, "all")
     assert alone.folds(ask(fold="1")) == [1]
     assert shared.folds(ask()) == [0, 1]

@@ -36,9 +36,9 @@ class ModelInputs:
         """What the names of a job's log and benchmark say of its folds."""
         return "{fold}" if self.share == 1 else "all"
 
-    def records(self) -> list[str]:
-        """Output: records of the models that one job makes."""
-        return [self.run.at(ModelRecord)] if self.share == 1 else self.of_folds()
+    def records(self) -> str | list[str]:
+        """Output: record of the model that one job makes, or of every fold's."""
+        return self.run.at(ModelRecord) if self.share == 1 else self.of_folds()
 
     def of_folds(self) -> list[str]:
         """Input: records of the models of every fold."""
