@@ -255,7 +255,7 @@ def test_tables_without_a_row_are_still_tables(tmp_path):
 
 
 def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
-    manifest = tmp_path / "a" / "b" / "c" / "d" / "manifest.json"
+    manifest = tmp_path / "predictions" / "a" / "b" / "c" / "d" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"written": {}, "skipped": {"survival/fold0.parquet": "no event at all"}}))
     with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):

@@ -1,7 +1,7 @@
 """Where a method's vectors come from: frozen embeddings of a pretrained model, or pooled features and genes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.plan.paths import EmbeddingsFile
 from mirrorflow.probes.pooling import pool
 from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
@@ -158,14 +159,11 @@ class Embedded:
     _open: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @classmethod
-    def of_records(cls, records: Mapping[int, str], *, resampled: bool) -> "Embedded":
-        """From the record that rule embed leaves for each seed."""
-        files = {
-            (seed, fold): path
-            for seed, record in records.items()
-            for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
-        }
-        return cls(files, resampled)
+    def of_records(cls, records: Iterable[str], *, resampled: bool) -> "Embedded":
+        """From the records that rule embed leaves, one a seed."""
+        paths = [path for record in records for path in json.loads(Path(record).read_text())["embeddings"]]
+        made = [(EmbeddingsFile.parse(path), path) for path in paths]
+        return cls({(file.seed, file.fold): path for file, path in made}, resampled)
 
     def digest(self, fold_number: int) -> str:
         """From what the fold's embeddings files say they were made from."""

@@ -12,6 +12,7 @@ from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.probes.linear_head import HeadSettings, last_head
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
@@ -109,6 +110,6 @@ def make_sensitivity(
     write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))
 
 
-def model_folders(records: Mapping[int, Sequence[str]]) -> dict[tuple[int, int], Path]:
-    """Folder of each (seed, fold) from the records of pretraining, in the order of the folds."""
-    return {(seed, fold): Path(record).parent for seed, paths in records.items() for fold, record in enumerate(paths)}
+def model_folders(records: Sequence[str]) -> dict[tuple[int, int], Path]:
+    """Folder of each (seed, fold) from the records of pretraining."""
+    return {(model.seed, model.fold): model.folder for model in map(ModelRecord.parse, records)}
