@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from mirrorflow.learners.base import Trained
@@ -13,9 +14,10 @@ from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.probes.linear_head import snapshot
-from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.objective import loss_on, prediction_of, to_prediction
 from mirrorflow.probes.task import EpochRule, Prediction, Reported
-from mirrorflow.training.supervised import SupervisedSettings, predict_units, train_supervised
+from mirrorflow.store.model_files import part_of_arrays
+from mirrorflow.training.supervised import SupervisedSettings, Units, predict_units, train_supervised
 
 logger = logging.getLogger("mirrorflow.predict")
 
@@ -71,6 +73,15 @@ def train_and_predict(
         {"kind": "network", "network": dict(method["network"]), "sizes": asdict(sizes)},
         [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
     )
+
+
+def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
+    """What :func:`train_and_predict` predicted of ``units``, from its arrays and config."""
+    given = config["sizes"]
+    sizes = Sizes(**{**given, "gene_sets": tuple(map(tuple, given["gene_sets"]))})
+    network = build_network(config["family"], sizes, config["network"], seed=0)
+    network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
+    return prediction_of(predict_units(network, units), config["epoch"], survival=config["task"] == "survival")
 
 
 def _sizes(inputs: FoldBags, fold_task: FoldTask) -> Sizes:
