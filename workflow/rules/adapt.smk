@@ -67,5 +67,6 @@ rule adapt:
         probe=config["probe"],
         settings=PAIRS.settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=PREDICTIONS.saved,
     script:
         "../scripts/adapt.py"

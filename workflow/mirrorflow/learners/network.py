@@ -14,11 +14,27 @@ from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.seam import Objective
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.probes.objective import Cox, CrossEntropy, Hazards, TaskObjective, judge_of, target_tensors
+from mirrorflow.probes.objective import (
+    Cox,
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    stored_readout,
+    target_tensors,
+)
 from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.training.seeds import fold_seed
-from mirrorflow.training.supervised import Hooks, LabelledUnits, SupervisedSettings, predict_units, train_supervised
+from mirrorflow.training.supervised import (
+    Hooks,
+    LabelledUnits,
+    SupervisedSettings,
+    Units,
+    predict_units,
+    train_supervised,
+)
 from mirrorflow.training.trainer import OnEpoch, TrainingState
 
 NETWORK, READOUT = "network.", "readout."
@@ -129,3 +145,13 @@ def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Ke
         progress.step(note=f"loss {row['total']:.3f}")
 
     return report
+
+
+def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
+    """What :func:`train_and_predict` predicted of ``units``, from its arrays and config."""
+    given = config["sizes"]
+    sizes = Sizes(**{**given, "gene_sets": tuple(map(tuple, given["gene_sets"]))})
+    network = build_network(config["family"], sizes, config["network"], seed=0)
+    network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
+    readout = stored_readout(part_of_arrays(arrays, READOUT), survival=config["task"] == "survival")
+    return readout.predict(predict_units(network, units), config["epoch"])

@@ -17,8 +17,8 @@ from mirrorflow.probes.task import Asked, EpochRule, Prediction, Scorer, Subtype
 Predictor = Callable[[Any, FoldTask, Mapping[str, Any], EpochRule], Trained]
 """Takes what the method's representation gives for a fold task (:class:`FoldVectors`, or bags)."""
 
-HEAD = "head."
-"""What the names of a linear head's weights begin with."""
+HEAD, MODEL = "head.", "model."
+"""What the names of a linear head's weights, and of a classical model's arrays, begin with."""
 
 
 def measure_on(targets: Targets) -> Scorer:
@@ -58,8 +58,9 @@ def _head(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], 
 def _classical(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], _rule: EpochRule) -> Trained:
     """The family's module in :mod:`mirrorflow.probes`; of the evaluation units it is given their vectors alone."""
     asked = Asked(len(fold_task.classes), fold_task.bin_ends)
-    predict = part_of("probes", method["family"], "predict")
-    return Trained(predict(vectors.train[0], vectors.evaluation[0], fold_task.train, asked, method), {}, {})
+    fitted = part_of("probes", method["family"], "fit")(vectors.train[0], fold_task.train, asked, method)
+    arrays = {f"{MODEL}{name}": array for name, array in fitted.arrays().items()}
+    return Trained(fitted.predict(vectors.evaluation[0], asked), arrays, {"kind": "classical"})
 
 
 def _supervised(inputs: Any, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Trained:

@@ -50,6 +50,11 @@ class PredictionInputs:
         entry = self.run.config["methods"][wildcards.method]
         return {key: value for key, value in entry.items() if key not in ELSEWHERE}
 
+    def saved(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: where a job's trained models go, and which are kept."""
+        names = {name: getattr(wildcards, name) for name in ("cohort", "encoder", "method")}
+        return {"results": self.run.results, "keep": self.run.config["keep_models"], **names}
+
     def manifests(self, wildcards: Wildcards) -> list[str]:
         """Input: manifests of the wildcards' protocol and cohort, which may be a pair."""
         return self.run.manifests(wildcards.protocol, wildcards.cohort)
