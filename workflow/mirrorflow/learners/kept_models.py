@@ -15,7 +15,7 @@ from mirrorflow.learners.registry import version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, Plan
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.store.digest import digest, file_digest, patients_digest
-from mirrorflow.store.model_files import CONFIG, write_model
+from mirrorflow.store.model_files import CHECKPOINT, CONFIG, write_model
 
 FOLDERS = ("model_folder",)
 """Settings of inputs that name a folder: files keep them relative to the model's own."""
@@ -118,10 +118,12 @@ class KeptModels:
         """
         settings = [ALL_DATA, *(f"{shot}-shot" for shot in self.plan.shots[:1])] if self.plan.saved else []
         for home in map(self.home, settings):
-            for config in list(home.glob(f"*/*/seed*/fold*/{CONFIG}")):
-                if config.parent not in kept:
-                    shutil.rmtree(config.parent)
-                    _remove_empty(config.parent.parents, home)
+            for folder in {
+                file.parent for name in (CONFIG, CHECKPOINT) for file in home.glob(f"*/*/seed*/fold*/{name}")
+            }:
+                if folder not in kept:
+                    shutil.rmtree(folder)
+                    _remove_empty(folder.parents, home)
 
 
 def _remove_empty(parents: Sequence[Path], home: Path) -> None:

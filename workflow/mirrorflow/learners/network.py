@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mirrorflow.config.modules import optional_part_of
-from mirrorflow.learners.base import Trained
+from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.seam import Objective
@@ -26,6 +26,7 @@ from mirrorflow.probes.objective import (
 from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.model_files import part_of_arrays
+from mirrorflow.store.models import load_own_checkpoint, save_checkpoint
 from mirrorflow.training.seeds import fold_seed
 from mirrorflow.training.supervised import (
     Hooks,
@@ -42,16 +43,6 @@ NETWORK, READOUT = "network.", "readout."
 
 OF_THE_OBJECTIVE = ("label_smoothing", "alpha", "survival", "ties")
 OF_THE_INPUTS = ("feature_scaling", "cache_gb")
-
-
-class Keeper(Protocol):
-    """Keeps the state of a training between two attempts at it."""
-
-    def load(self) -> TrainingState | None:
-        """The last finished epoch of an earlier attempt at this very training; None without one."""
-
-    def save(self, state: TrainingState) -> None:
-        """Write the state down, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ def train_and_predict(
     method: Mapping[str, Any],
     rule: EpochRule,
     *,
-    keeper: Keeper | None = None,
+    checkpoint: Checkpoint | None = None,
     device: str = "auto",
 ) -> Trained:
     """Train the method's network on the fold task's training units and predict its evaluation units.
@@ -104,9 +95,9 @@ def train_and_predict(
     label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
     objective = _objective(method["family"], network, task)
     labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
-    resumed = keeper.load() if keeper else None
+    resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
     last = min(rule.stop_after or settings.epochs, settings.epochs)
-    hooks = Hooks(resumed, _reporter(label, last, resumed, keeper), judge_of(rule, predict), rule.stop_after)
+    hooks = Hooks(resumed, _reporter(label, last, resumed, checkpoint), judge_of(rule, predict), rule.stop_after)
     trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
     weights = {f"{NETWORK}{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     fitted = {f"{READOUT}{name}": array for name, array in task.readout(training_logits).arrays().items()}
@@ -136,12 +127,12 @@ def _objective(family: str, network: SupervisedNetwork, task: TaskObjective) -> 
     return task if own is None else own(network, task)
 
 
-def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Keeper | None) -> OnEpoch:
+def _reporter(label: str, epochs: int, resumed: TrainingState | None, checkpoint: Checkpoint | None) -> OnEpoch:
     progress = Progress(label, epochs, "epochs", kept=0 if resumed is None else resumed.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
-        if keeper is not None and state.epoch < epochs:
-            keeper.save(state)
+        if checkpoint is not None and state.epoch < epochs:
+            save_checkpoint(checkpoint.folder, state, checkpoint.made_from)
         progress.step(note=f"loss {row['total']:.3f}")
 
     return report

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
-from mirrorflow.learners.base import HasRecipe, Trained, check_reported
+from mirrorflow.learners.base import Checkpoint, HasRecipe, Trained, check_reported
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
@@ -155,7 +155,9 @@ def _answers(
             skipped[name] = str(error)
             continue
         try:
-            trained = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
+            rule = _epoch_rule(asked.plan, fold_task, choice)
+            checkpoint = _checkpoint(asked.plan, inputs, fold_task)
+            trained = predictor_of(method)(vectors, fold_task, method, rule, checkpoint)
         except InputError as error:
             skipped[name] = str(error)
             continue
@@ -173,6 +175,15 @@ def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
     vectors = inputs.of(fold_task.setting).vectors(*where, *sides)
     check_reported(vectors, f"{asked.plan.method['family']}, {fold_task.task}, fold {fold_task.fold}")
     return vectors
+
+
+def _checkpoint(plan: Plan, inputs: Inputs, fold_task: FoldTask) -> Checkpoint | None:
+    """Beside the model to be, where those of the setting are kept."""
+    files = KeptModels(plan)
+    if not files.keeps(fold_task.setting):
+        return None
+    where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+    return Checkpoint(files.folder(*where), _made_from(plan, inputs, *where))
 
 
 def _keep(

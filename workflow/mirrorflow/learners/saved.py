@@ -179,7 +179,8 @@ def _bags(saved: SavedModel, raw: RawUnits) -> Any:
 
     sees_rna = "rna" in saved.config["inputs"]["inputs"]
     genes = saved.scaled_genes(raw) if sees_rna else np.zeros((len(raw.frame), 0), np.float32)
-    return Units(_needed(saved, raw.bags, "bags"), genes)
+    bags = _needed(saved, raw.bags, "bags") if "slides" in saved.config["inputs"]["inputs"] else None
+    return Units(bags, genes)
 
 
 def _embedded(saved: SavedModel, raw: RawUnits) -> np.ndarray:
