@@ -233,7 +233,9 @@ def test_predictions_are_what_the_contract_says(store, family):
 
 
 def test_several_seeds_are_trainings_of_their_own_and_give_their_deviation(store):
-    folder = store.predict(store.plan("abmil", seeds=[42, 43], shots=[]), store.inputs(), "honest/demo/phikon/abmil")
+    folder = store.predict(
+        store.plan("abmil", seeds=[42, 43], shots=[]), store.inputs(), "predictions/honest/demo/phikon/abmil"
+    )
     sheet, splits = store.folder / "metrics.tsv", [str(store.folder / f"splits_{fold}.csv") for fold in range(2)]
     settings = {"bootstrap": 0, "confidence": 0.95, "seed": 0}
     evaluate([str(folder / "manifest.json")], str(store.folder / "cohort.parquet"), splits, str(sheet), settings)

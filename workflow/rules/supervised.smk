@@ -40,5 +40,6 @@ rule train_supervised:
         bins=config["probe"]["survival_bins"],
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
+        given=PREDICTIONS.given_gene_sets,
     script:
         "../scripts/train_supervised.py"

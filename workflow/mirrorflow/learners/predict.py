@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
 from mirrorflow.learners.registry import predictor_of, score_on, version_of
@@ -104,6 +105,7 @@ def _predict_fold(
     if notes.get("digest") != key:
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+        notes |= seen_by(inputs.all_units, number)
         if not rows:
             return None, notes["skipped"]
         stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)

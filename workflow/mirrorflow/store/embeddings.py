@@ -49,6 +49,11 @@ def stored_digest(path: Path) -> str:
     return digest(json.loads(_record(path)["settings"]))
 
 
+def stored_data(path: Path) -> dict[str, str]:
+    """Digests of the data that was embedded: units, features, and of paired ones expression, genes, matrix."""
+    return json.loads(_record(path)["settings"]).get("data", {})
+
+
 def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:
     """True where ``path`` holds whole embeddings made from exactly this."""
     if not path.exists():
