@@ -53,5 +53,6 @@ rule build_cohort:
         clinical=COHORTS.clinical,
         settings=COHORTS.settings,
         encoders=COHORTS.encoders,
+        given=COHORTS.given,
     script:
         "../scripts/build_cohort.py"

@@ -30,6 +30,7 @@ rule convert_expression:
         patients=SLIDES.patients,
         columns=SLIDES.columns,
         settings=COHORTS.expression_settings,
+        given=COHORTS.given_expression,
     script:
         "../scripts/convert_expression.py"
 
@@ -63,5 +64,6 @@ rule select_genes:
         settings=GENES.selection_settings,
         seed=config["splits"]["seed"],
         drivers=resource_digest("drivers.tsv"),
+        given=GENES.given,
     script:
         "../scripts/select_genes.py"

@@ -28,6 +28,7 @@ rule extract_features:
         settings={"max_unreadable": config["features"]["max_unreadable"]},
         # no value depends on these: a param that asks for `threads` re-runs nothing
         speed=SLIDES.speed,
+        given=SLIDES.given_weights,
     script:
         "../scripts/extract_features.py"
 
@@ -52,5 +53,6 @@ rule index_features:
         rows=SLIDES.rows,
         columns=SLIDES.columns,
         folder=SLIDES.feature_folder,
+        given=SLIDES.given_features,
     script:
         "../scripts/index_features.py"

@@ -19,6 +19,7 @@ rule query_gdc:
         runtime=growing(10),
     params:
         settings=SLIDES.gdc_settings,
+        given=SLIDES.given_overrides,
     script:
         "../scripts/query_gdc.py"
 

@@ -23,6 +23,7 @@ rule patch_slides:
         rows=SLIDES.rows,
         shards=len(RUN.shards),
         settings=SLIDES.patch_settings,
+        given=SLIDES.given_slides,
     script:
         "../scripts/patch_slides.py"
 

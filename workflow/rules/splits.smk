@@ -24,6 +24,7 @@ rule make_splits:
         folder=SPLITS.folder,
         seed=config["splits"]["seed"],
         evaluate=config["splits"]["evaluate"],
+        given=SPLITS.given,
     script:
         "../scripts/make_splits.py"
 

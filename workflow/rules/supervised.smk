@@ -41,5 +41,6 @@ rule train_supervised:
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
+        given=PREDICTIONS.given_gene_sets,
     script:
         "../scripts/train_supervised.py"

@@ -73,6 +73,10 @@ class AdaptedInputs:
         parts = {"slides": self.slides.digest(fold_number), "rna": self.rna.digest(fold_number), "models": models}
         return digest(parts)
 
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the target's features and expression matrix."""
+        return self.slides.seen(fold_number) | self.rna.seen(fold_number)
+
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
     ) -> AdaptedVectors:

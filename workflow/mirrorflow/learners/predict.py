@@ -16,6 +16,7 @@ import pandas as pd
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.base import check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
+from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
@@ -92,6 +93,7 @@ def _predict_fold(
     if notes.get("digest") != key or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+        notes |= seen_by(inputs.all_units, number)
         if not rows:
             return None, notes["skipped"]
         stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)

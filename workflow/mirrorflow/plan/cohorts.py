@@ -15,9 +15,10 @@ from mirrorflow.config.queries import (
     split_source,
 )
 from mirrorflow.config.resources import OUR_INSTITUTIONS, TCGA_SITES, resource_digest
+from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile
 from mirrorflow.plan.run import Run
-from mirrorflow.plan.wildcards import Wildcards, ancient, has
+from mirrorflow.plan.wildcards import Wildcards, has
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,14 @@ class CohortInputs:
 
     def clinical_files(self, wildcards: Wildcards) -> list[str]:
         """Input: files of the config's section `clinical`."""
+        return [marked(path, self.run.store) for path in self._clinical_paths(wildcards)]
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the files that build_cohort reads and a user gave."""
+        named = self.institutions(wildcards)
+        return given([*self._clinical_paths(wildcards), *([named] if isinstance(named, str) else [])], self.run.store)
+
+    def _clinical_paths(self, wildcards: Wildcards) -> list[str]:
         clinical = self.run.cohort(wildcards.cohort)["clinical"]
         named = [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
         return [path for paths in named for path in ([paths] if isinstance(paths, str) else paths)]
@@ -43,7 +52,7 @@ class CohortInputs:
     def institutions(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the user's table of institutions; ours is among the params (``settings``)."""
         named = self.run.cohort(wildcards.cohort).get("institutions", [])
-        return [] if named == OUR_INSTITUTIONS else named
+        return [] if named in ([], OUR_INSTITUTIONS) else marked(named, self.run.store)
 
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what of a cohort's entry build_cohort uses, with the digest of a table that comes with mirrorflow."""
@@ -68,11 +77,17 @@ class CohortInputs:
 
     def matrix(self, wildcards: Wildcards) -> str:
         """Input: the matrix of an expression source."""
-        return ancient(self._source(wildcards)["matrix"])
+        return marked(self._source(wildcards)["matrix"], self.run.store)
 
     def probemap(self, wildcards: Wildcards) -> str | list[str]:
         """Input: its probe map, if it has one."""
-        return self._source(wildcards).get("probemap", [])
+        named = self._source(wildcards).get("probemap")
+        return marked(named, self.run.store) if named else []
+
+    def given_expression(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the matrix and the probe map, where a user gave them."""
+        source = self._source(wildcards)
+        return given([source[key] for key in ("matrix", "probemap") if source.get(key)], self.run.store)
 
     def expression_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how the matrix is to be read."""
@@ -106,6 +121,13 @@ class SplitInputs:
     def files(self, wildcards: Wildcards) -> list[str]:
         """Input: the split files a model scope reads."""
         folder = self.folder(wildcards)
+        return [marked(path, self.run.store) for path in self._paths(folder)]
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the split files that a user gave."""
+        return given(self._paths(self.folder(wildcards)), self.run.store)
+
+    def _paths(self, folder: str | None) -> list[str]:
         return [f"{folder}/splits_{fold}.csv" for fold in self.run.folds] if folder else []
 
     def outer(self) -> list[str]:
@@ -176,11 +198,18 @@ class GeneInputs:
 
     def census(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the cohort's census of cancer genes, if it has one."""
-        return self.run.cohort(wildcards.cohort).get("census", [])
+        named = self.run.cohort(wildcards.cohort).get("census")
+        return marked(named, self.run.store) if named else []
 
     def gene_sets(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the selection's file of gene sets, if it has one."""
-        return self._selection(wildcards)["gene_sets"] or []
+        named = self._selection(wildcards)["gene_sets"]
+        return marked(named, self.run.store) if named else []
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the lists of genes that a user gave."""
+        lists = (self.run.cohort(wildcards.cohort).get("census"), self._selection(wildcards)["gene_sets"])
+        return given(filter(None, lists), self.run.store)
 
     def first(self, wildcards: Wildcards) -> str | list[str]:
         """Input: manifest of the first fold, which the other folds take over where one choice on the whole cohort

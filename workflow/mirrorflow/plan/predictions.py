@@ -5,6 +5,7 @@ from typing import Any
 
 from mirrorflow.config.queries import encoders_of, shots_of
 from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
+from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, SplitSummary, SupportSets
 from mirrorflow.plan.run import Run
@@ -33,8 +34,16 @@ class PredictionInputs:
 
     def gene_sets(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the method's file of gene sets, if it reads one."""
+        sets = self._sets_file(wildcards)
+        return marked(sets, self.run.store) if sets else []
+
+    def given_gene_sets(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of that file."""
+        return given(filter(None, [self._sets_file(wildcards)]), self.run.store)
+
+    def _sets_file(self, wildcards: Wildcards) -> str | None:
         sets = self.run.config["methods"][wildcards.method].get("gene_sets", "random")
-        return [] if sets == "random" else sets
+        return None if sets == "random" else sets
 
     def tasks(self, wildcards: Wildcards) -> list[str]:
         """Param: tasks of the run that the method takes part in."""

@@ -1,14 +1,15 @@
 """Inputs and params of downloads, slides, patches and features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeatureStatus, GdcStatus, Ledger, PatchStatus
-from mirrorflow.plan.wildcards import Wildcards, ancient, has
-from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest
+from mirrorflow.plan.wildcards import Wildcards, has
+from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
 
@@ -18,6 +19,8 @@ class SlideInputs:
     """From a slide's file to its features."""
 
     run: Run
+    _states: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    """What was found out already: digests of the slide files, by shard."""
 
     # downloads
 
@@ -34,7 +37,12 @@ class SlideInputs:
 
     def overrides(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the user's sheet of what GDC has wrong, if there is one."""
-        return self._gdc(wildcards)["overrides"] or []
+        named = self._gdc(wildcards)["overrides"]
+        return marked(named, self.run.store) if named else []
+
+    def given_overrides(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of that sheet."""
+        return given(filter(None, [self._gdc(wildcards)["overrides"]]), self.run.store)
 
     def gdc_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what is asked of GDC."""
@@ -79,12 +87,11 @@ class SlideInputs:
 
     def _has_own_sheet(self, cohort: str) -> bool:
         """Whether the cohort's sheet of slides is the user's own: then its rows count, not its date."""
-        return not self.run.cohort(cohort)["slides"]["sheet"].startswith(f"{self.run.store}/")
+        return is_users(self.run.cohort(cohort)["slides"]["sheet"], self.run.store)
 
     def sheet(self, wildcards: Wildcards) -> str:
         """Input: the cohort's sheet of slides; one that the workflow itself makes counts by its date."""
-        sheet = self.run.cohort(wildcards.cohort)["slides"]["sheet"]
-        return ancient(sheet) if self._has_own_sheet(wildcards.cohort) else sheet
+        return marked(self.run.cohort(wildcards.cohort)["slides"]["sheet"], self.run.store)
 
     def columns(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: our names of columns and those of the sheet."""
@@ -106,6 +113,17 @@ class SlideInputs:
         return patients_digest(slides["sheet"], slides["columns"]) if own else None
 
     # patches
+
+    def given_slides(self, wildcards: Wildcards) -> str | None:
+        """Param: state of the slide files of a shard that a user's sheet names: one that was cut is copied again."""
+        if not self._has_own_sheet(wildcards.cohort):
+            return None
+        slides, shards = self.run.cohort(wildcards.cohort)["slides"], len(self.run.shards)
+        key = (wildcards.cohort,)
+        if key not in self._states:
+            files = slide_files(slides["sheet"], slides["columns"], shards)
+            self._states[key] = [states_digest(given(part.values(), self.run.store)) for part in files]
+        return self._states[key][int(wildcards.shard)]
 
     def patch_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides masks and patches."""
@@ -146,6 +164,11 @@ class SlideInputs:
         settings = self.run.config["features"]["encoders"][wildcards.encoder]
         return {"name": wildcards.encoder, **{key: value for key, value in settings.items() if key != "patching"}}
 
+    def given_weights(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the file of the encoder's weights, where they come from one."""
+        weights = self.run.config["features"]["encoders"][wildcards.encoder]["weights"]
+        return {} if weights in ("random", "hub") else {"weights": file_state(weights)}
+
     def speed(self, wildcards: Wildcards, threads: int) -> dict[str, int]:
         """Param that no value depends on: one that asks for ``threads`` re-runs nothing."""
         return {key: self.run.config["features"][key] for key in ("batch_size", "workers")}
@@ -167,6 +190,15 @@ class SlideInputs:
         if run.is_external(cohort, encoder):
             return run.cohort(cohort)["features"][encoder]
         return str(FeatureStatus(run.store, cohort, run.patching_of(encoder), encoder, 0).files)
+
+    def given_features(self, wildcards: Wildcards) -> str:
+        """Param: state of the feature files made elsewhere that belong to the cohort's slides."""
+        run, cohort, encoder = self.run, wildcards.cohort, wildcards.encoder
+        if not run.is_external(cohort, encoder):
+            return "made here"
+        slides = run.cohort(cohort)["slides"]
+        ids = slide_ids(slides["sheet"], slides["columns"]) if self._has_own_sheet(cohort) else None
+        return features_state(run.cohort(cohort)["features"][encoder], ids)
 
     def indexes(self, wildcards: Wildcards) -> list[str]:
         """Input: indexes of the features of a cohort's encoders."""

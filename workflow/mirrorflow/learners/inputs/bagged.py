@@ -13,6 +13,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
 from mirrorflow.learners.base import Recipe
+from mirrorflow.learners.inputs.seen import FEATURES, features_digest
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import digest, file_digest, patients_digest
@@ -78,6 +79,8 @@ class BaggedInputs:
     cache_gb: float
     gene_sets: str | None = None
     _bags: FeatureBags | None = None
+    _features: list[str] = field(default_factory=list)
+    """Their digest, once it is known."""
     _moments: dict[Fold, PatchMoments] = field(default_factory=dict)
     """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
     _expression: "SetGenes | None" = None
@@ -94,13 +97,24 @@ class BaggedInputs:
         return replace(self, genes=genes, _expression=None)
 
     def digest(self, fold_number: int) -> str:
-        """From the index of the features, the expression file's settings, the fold's genes, the gene sets."""
+        """From the features and their index, the expression file's settings, the fold's genes, the gene sets."""
         parts: dict[str, Any] = {}
         if self.sees_slides:
             parts = {"index": file_digest(self.index), "scaling": self.feature_scaling}
+            parts[FEATURES] = self._features_digest()
         if "rna" in self.inputs:
             parts["rna"] = self._rna().digest(fold_number)
         return digest(parts)
+
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the features and, where a method sees it, the expression matrix."""
+        found = {FEATURES: self._features_digest()} if self.sees_slides else {}
+        return found | (self._rna().seen(fold_number) if "rna" in self.inputs else {})
+
+    def _features_digest(self) -> str:
+        if not self._features:
+            self._features.append(features_digest(self.units, self.index))
+        return self._features[0]
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
