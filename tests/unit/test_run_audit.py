@@ -11,7 +11,7 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -89,9 +89,11 @@ def audited(
     rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
     rows = rows[~rows["slide_id"].isin(lost)]
     notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
-    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, notes)
+    name = "subtyping/fold0.parquet"
+    write_predictions(folder / "p" / name, rows, notes)
+    checksums = {name: content_digest(folder / "p" / name)}
     (folder / "p" / "manifest.json").write_text(
-        json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}})
+        json.dumps({"written": {name: "d"}, "skipped": {}, "checksums": checksums})
     )
     run_audit(
         str(folder / "demo.parquet"),

@@ -10,7 +10,7 @@ rule draw_figures:
         manifests=curve_manifests,
         models=unless_pair(lambda wildcards: cohort_models(wildcards.cohort)),
         results=f"{RESULTS}/tables/results.csv",
-        cohort=unless_pair(cohort_file),
+        cohort=cohort_file,
         expression=unless_pair(expression_of),
         genes=unless_pair(
             lambda wildcards: expand(

@@ -133,6 +133,7 @@ rule make_further_table:
 rule make_optimism:
     input:
         manifests=manifests(optimism_protocols(), COHORTS),
+        cohorts=expand(f"{RESULTS}/cohort/{{cohort}}.parquet", cohort=COHORTS),
         results=f"{RESULTS}/tables/results.csv",
     output:
         csv=f"{RESULTS}/tables/optimism.csv",
@@ -155,6 +156,7 @@ rule make_optimism:
     params:
         version=versions.METRICS,
         names=names_digest(),
+        cohorts=COHORTS,
         single_changes={
             **{name.removeprefix(SINGLE_CHANGE): name for name in SINGLE_CHANGES},
             "all together": (config["evaluation"]["optimism"] or {}).get("against"),

@@ -12,12 +12,14 @@ from mirrorflow.audit import evidence
 from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.audit.fits import Fits, units_group
+from mirrorflow.audit.origins import Contents, Origins
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.store.digest import file_digest
-from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.method_predictions import Manifest, read_manifest, read_stored
+from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet
 
 
@@ -153,18 +155,23 @@ def _read_predictions(
     epochs: set[str] = set()
     bins: dict[int, str] = {}
     shared: dict[Finding, None] = {}
-    for manifest in map(Path, manifests):
-        for name in json.loads(manifest.read_text())["written"]:
-            stored, task = _stored(manifest.parent / name), name.split("/")[0]
+    contents, origins = Contents(), Origins()
+    for manifest in map(read_manifest, manifests):
+        encoder, method = manifest.path.parent.parts[-2:]
+        for name in manifest.written:
+            stored, task = _stored(manifest, name), name.split("/")[0]
             number = int(stored.rows["fold"].iloc[0])
-            fits.read(_method_of(manifest), task, number, folds.outer[number], stored.notes)
+            contents.read(manifest, name, stored)
+            origins.read(encoder, method, stored.notes)
+            fits.read(_method_of(manifest.path), task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
             shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
-                _read_epochs(f"{manifest.parent.name}, {task} ({manifest.parent.parent.name}", stored, folds, found)
+                _read_epochs(f"{method}, {task} ({encoder}", stored, folds, found)
             if task == "survival":
                 noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
+    found.findings += [*contents.findings(), *origins.findings()]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
@@ -189,8 +196,8 @@ def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) 
             found.seen.append(seen)
 
 
-def _stored(path: Path) -> Predictions:
-    stored = read_predictions(path)
+def _stored(manifest: Manifest, name: str) -> Predictions:
+    stored, path = read_stored(manifest, name), manifest.path.parent / name
     missing = {"fold", "patient", "setting"} - set(stored.rows)
     if missing or stored.rows.empty:
         message = f"{path}: no predictions file (columns missing: {', '.join(sorted(missing)) or 'none, but no row'})"

@@ -84,7 +84,9 @@ def predict_method(
     for name, reason in skipped.items():
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
-    write_text(manifest, json.dumps({"written": written, "skipped": skipped}, indent=1, sort_keys=True))
+    checksums = {name: stored.content_digest(Path(folder) / name) for name in written}
+    record = {"written": written, "checksums": checksums, "skipped": skipped}
+    write_text(manifest, json.dumps(record, indent=1, sort_keys=True))
 
 
 def _predict_fold(
@@ -101,7 +103,7 @@ def _predict_fold(
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
-    if notes.get("digest") != key:
+    if notes.get("digest") != key or not stored.is_unchanged(path):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         if not rows:

@@ -15,6 +15,7 @@ from mirrorflow.learners.tasks import in_rows
 from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.cohort.cohorts import MOVED
 from mirrorflow.store.genes import read_record
+from mirrorflow.store.method_predictions import FIX
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
 
 
@@ -95,21 +96,31 @@ def run_audit(
 
 
 def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
-    """Whether the numbers of an audited protocol are kept out of every table: an honest claim, a leak, ``strict``."""
-    leaking = any(finding["level"] == audit.LEAK for finding in record["findings"])
-    return strict and bool(record["claims_honest"]) and leaking
+    """Whether the numbers of an audited protocol are kept out of every table.
+
+    With ``strict`` under an honest claim with a leak; always where its predictions are not the run's own.
+    """
+    leaking = {finding["kind"] for finding in record["findings"] if finding["level"] == audit.LEAK}
+    return bool(leaking & audit.UNUSABLE) or (strict and bool(record["claims_honest"]) and bool(leaking))
 
 
 def fail_on_leak(record: str, *, strict: bool) -> None:
-    """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
+    """Raise MirrorflowError where :func:`is_withheld` holds, with every leak and the fix."""
     audited = json.loads(Path(record).read_text())
     leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
     if is_withheld(audited, strict=strict):
-        said = "\n".join(f"  {_where(finding)}{finding.text}" for finding in leaks)
+        said = "\n".join(f"  {_where(finding)}{finding.text}{_named(finding)}" for finding in leaks)
+        if any(finding.kind in audit.UNUSABLE for finding in leaks):
+            why = "has predictions that are not the run's own, from which no number is made"
+            fix = f"No setting allows it: {FIX}."
+        else:
+            why = "claims to be honest"
+            fix = (
+                f"Mend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
+                "`strict: false`."
+            )
         message = (
-            f"{record}: {audited['protocol']} on {audited['cohort']} claims to be honest and has {len(leaks)} leaks:\n"
-            f"{said}\nMend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
-            "`strict: false`."
+            f"{record}: {audited['protocol']} on {audited['cohort']} {why} and has {len(leaks)} leaks:\n{said}\n{fix}"
         )
         raise MirrorflowError(message)
 
@@ -177,6 +188,11 @@ def _seen_line(line: Mapping[str, Any]) -> str:
 
 def _where(finding: audit.Finding) -> str:
     return "all folds: " if finding.fold is None else f"fold {finding.fold}: "
+
+
+def _named(finding: audit.Finding) -> str:
+    """The examples of a finding, for a message."""
+    return f" ({', '.join(finding.examples)})" if finding.examples else ""
 
 
 def _like_z_scores(record: str) -> float:
