@@ -19,6 +19,9 @@ rule audit:
         own_genes=unless_pair(own_genes),
         expression=lambda wildcards: f"{expression_of(wildcards)}.json",
         manifests=own_manifests,
+        indexes=lambda wildcards: feature_indexes(home_of(wildcards.cohort)),
+        matrix=expression_of,
+        lists=user_lists,
         # of an adapted cohort: whom the encoders have seen
         source_cohort=source_cohort,
         source_splits=of_source(f"{SCOPE}/splits/splits_{{fold}}.csv"),
@@ -46,6 +49,8 @@ rule audit:
         site_kind=lambda wildcards: (
             "institutions" if "institutions" in cohort_of(wildcards) else cohort_of(wildcards)["site"]
         ),
+        encoders=lambda wildcards: cohort_of(wildcards)["encoders"],
+        columns=sorted({name for method in config["methods"].values() for name in method.get("columns", [])}),
         scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
             "scaled_upstream"
         ],

@@ -49,6 +49,7 @@ rule index_features:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        version=versions.INDEX,
         rows=sheet_param(rows_digest),
         columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
         folder=feature_folder,

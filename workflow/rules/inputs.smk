@@ -161,6 +161,11 @@ def feature_folder(wildcards):
     return f"{STORE}/features/{wildcards.cohort}/{patching_of(wildcards.encoder)}/{wildcards.encoder}"
 
 
+def feature_indexes(cohort):
+    """Indexes of a cohort's features, an encoder each."""
+    return [f"{RESULTS}/features/{cohort}/{encoder}.tsv" for encoder in config["cohorts"][cohort]["encoders"]]
+
+
 # expression
 
 SCOPE = f"{RESULTS}/{{scope}}/{{cohort}}"
@@ -385,6 +390,17 @@ def method_settings(wildcards):
     """What decides a method's values: not where it is run, nor what chooses its genes (they are an input)."""
     elsewhere = ("cohorts", "encoders", "selection")
     return {key: value for key, value in config["methods"][wildcards.method].items() if key not in elsewhere}
+
+
+def user_lists(wildcards):
+    """Files of genes that the user gives and a method sees; those in the store come with their data sets."""
+    methods = config["methods"]
+    selections = [selection_of(config, method if method in OWN_GENES else None) for method in methods]
+    named = [selection["gene_sets"] for selection in selections]
+    named += [method["gene_sets"] for method in methods.values() if method.get("gene_sets", "random") != "random"]
+    if any(selection["census"] is not False for selection in selections):
+        named.append(cohort_of(wildcards).get("census"))
+    return sorted({path for path in named if path and not path.startswith(f"{STORE}/")})
 
 
 def pooled_index(wildcards):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.inputs import InputFiles, audit_inputs
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
@@ -40,6 +41,7 @@ def run_audit(
     own_genes: Sequence[str] = (),
     split_summary: str = "",
     site_kind: str = "barcode",
+    inputs: InputFiles | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -51,7 +53,8 @@ def run_audit(
     inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
     selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
     (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
-    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``.
+    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``; inputs: what the
+    methods are given.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -73,6 +76,9 @@ def run_audit(
     records = Records(every_gene, support, models, manifests, inner, own_genes)
     found = gather(records, frame, folds, protocol)
     findings += found.findings
+    given, lists = audit_inputs(inputs or InputFiles(), frame, folds)
+    findings += given
+    found.seen += lists
     if source is not None:
         brought = gather_source(source, folds, protocol["unit"])
         findings += brought.findings
@@ -183,7 +189,8 @@ def _moved(summary: str) -> list[int]:
 
 def _seen_line(line: Mapping[str, Any]) -> str:
     counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
-    return f"| {line['what']} | {line['fold']} | {counts[0]} | {counts[1]} | {line['detail']} |"
+    fold = "all" if line["fold"] < 0 else line["fold"]
+    return f"| {line['what']} | {fold} | {counts[0]} | {counts[1]} | {line['detail']} |"
 
 
 def _where(finding: audit.Finding) -> str:
