@@ -13,8 +13,10 @@ from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.audit.fits import Fits, units_group
 from mirrorflow.audit.origins import Contents, Origins
+from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.store.digest import file_digest
@@ -86,6 +88,7 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     if len(support):
         found.findings += evidence.audit_support(support, outer)
     units = to_units(frame, protocol["unit"])
+    found.findings += _audit_places(records)
     for path in records.models:
         read_model(Path(path), folds, units, found)
     fits = Fits(units, support)
@@ -93,6 +96,16 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     found.findings += fits.findings
     found.seen += fits.lines()
     return found
+
+
+def _audit_places(records: Records) -> Iterator[Finding]:
+    """Pretrained models against the places that they lie in, and against each other."""
+    genes, inputs = manifest_digests(records.genes, records.own_genes), ModelInputs()
+    for folder in (Path(path).parent for path in records.models):
+        method, stem = folder.parent.parent.name, folder.name
+        yield from audit_place(folder, genes.get((method, stem)) or genes.get(("", stem), ""))
+        inputs.read(folder)
+    yield from inputs.findings()
 
 
 def _purpose(name: str) -> str:
@@ -158,6 +171,9 @@ def _read_predictions(
     contents, origins = Contents(), Origins()
     for manifest in map(read_manifest, manifests):
         encoder, method = manifest.path.parent.parts[-2:]
+        for folder in labelled_models(manifest.path, scope_of(protocol)):
+            found.findings += audit_place(folder)
+            fits.read_model(_method_of(manifest.path), folder, folds.outer)
         for name in manifest.written:
             stored, task = _stored(manifest, name), name.split("/")[0]
             number = int(stored.rows["fold"].iloc[0])
