@@ -52,8 +52,8 @@ class Manifest:
 
     @property
     def names(self) -> list[str]:
-        """Names of the files, ``<task>/fold<k>.parquet``, in the order of the folds."""
-        return sorted(self.written, key=lambda name: (name.split("/")[0], len(name), name))
+        """Names of the files, ``<task>/fold<k>.parquet``, each task's in the order of the folds."""
+        return sorted(self.written, key=lambda name: (len(name), name))  # fold 2 before fold 10
 
     def is_edited(self, name: str, stored: Predictions) -> bool:
         """Whether the file's content is not what was written; False where the manifest has no checksum of it."""

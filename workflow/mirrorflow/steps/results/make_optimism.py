@@ -102,7 +102,7 @@ def _folds(manifest: Path, cohort: pd.DataFrame) -> dict[tuple[str, str], list[F
     """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
     parts: dict[tuple[str, str], list[FoldRows]] = {}
     written = read_manifest(manifest)
-    for name in written.names:
+    for name in sorted(written.names):
         stored = read_vouched(written, name, cohort)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
