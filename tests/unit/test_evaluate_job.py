@@ -73,10 +73,10 @@ def who(folder: Path, folds: int = 2) -> tuple[str, list[str]]:
     frames = []
     for fold, members in enumerate(names):
         rng = np.random.default_rng(fold)
-        rng.random(20)
+        labels = np.where(rng.random(20) > 0.4, "b", "a")
         times, events = rng.exponential(100, 20), rng.integers(0, 2, 20).astype(float)
-        frames.append(pd.DataFrame({"patient": members, "time_days": times, "event": events}))
-    cohort = pd.concat(frames, ignore_index=True).assign(label="a", site="")
+        frames.append(pd.DataFrame({"patient": members, "label": labels, "time_days": times, "event": events}))
+    cohort = pd.concat(frames, ignore_index=True).assign(site="")
     cohort["slide_ids"] = [[f"{name}-1"] for name in cohort["patient"]]
     write_cohort(folder / "cohort.parquet", cohort, ["a", "b"])
     paths = [str(folder / f"splits_{fold}.csv") for fold in range(folds)]

@@ -11,7 +11,7 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -91,9 +91,11 @@ def audited(
     rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
     rows = rows[~rows["slide_id"].isin(lost)]
     notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
+    name = "subtyping/fold0.parquet"
     place = folder / "predictions" / protocol / "demo" / "none" / "linear"
-    write_predictions(place / "subtyping" / "fold0.parquet", rows, notes)
-    (place / "manifest.json").write_text(json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}}))
+    write_predictions(place / name, rows, notes)
+    checksums = {name: content_digest(place / name)}
+    (place / "manifest.json").write_text(json.dumps({"written": {name: "d"}, "skipped": {}, "checksums": checksums}))
     run_audit(
         str(folder / "demo.parquet"),
         splits,

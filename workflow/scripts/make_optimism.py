@@ -10,6 +10,7 @@ with job_setup(snakemake):
 
     make_optimism(
         snakemake.input.manifests,
+        dict(zip(snakemake.params.cohorts, snakemake.input.cohorts, strict=True)),
         snakemake.input.results,
         RESOURCES / "names.tsv",
         str(Path(str(snakemake.output.csv)).with_suffix("")),

@@ -8,6 +8,7 @@ algorithm run again. A change that moves no value (speed, messages) leaves it al
 SIMULATION = 1
 SEGMENTATION = 1
 FEATURES = 1
+INDEX = 2
 EXPRESSION = 1
 SELECTION = 1
 COHORT = 2
@@ -20,6 +21,6 @@ SUPERVISED = 3
 ADAPTATION = 3
 METRICS = 3
 SENSITIVITY = 1
-AUDIT = 4
+AUDIT = 5
 TABLES = 3
 REPORT = 4

@@ -72,7 +72,12 @@ def predict_method(
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
     kept.remove_others(models)
-    content = {"written": written, "skipped": skipped, "models": {str(path): key for path, key in models.items()}}
+    content = {
+        "written": written,
+        "checksums": {name: stored.content_digest(Path(folder) / name) for name in written},
+        "skipped": skipped,
+        "models": {str(path): key for path, key in models.items()},
+    }
     write_text(manifest, json.dumps(content, indent=1, sort_keys=True))
 
 
@@ -90,7 +95,8 @@ def _predict_fold(
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
-    if notes.get("digest") != key or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
+    whole = notes.get("digest") == key and stored.is_unchanged(path)
+    if not whole or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         notes |= seen_by(inputs.all_units, number)

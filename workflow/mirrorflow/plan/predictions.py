@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config.queries import encoders_of, shots_of
+from mirrorflow.config.queries import encoders_of, selection_of, shots_of
 from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.models import ModelInputs
@@ -128,3 +128,35 @@ class AuditInputs:
     def expression(self, wildcards: Wildcards) -> str:
         """Input: record of the converted matrix."""
         return f"{self.run.expression(wildcards)}.json"
+
+    def matrix(self, wildcards: Wildcards) -> str:
+        """Input: the converted matrix; of a pair the target's."""
+        return self.run.expression(wildcards)
+
+    def indexes(self, wildcards: Wildcards) -> list[str]:
+        """Input: indexes of the features, an encoder each; of a pair the target's."""
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self.run.at(FeatureIndex, cohort=cohort, encoder=name) for name in self.run.cohort(cohort)["encoders"]]
+
+    def _lists(self, wildcards: Wildcards) -> list[str]:
+        """Files of genes that a user gives and a method sees; those in the store come with their data sets."""
+        methods = self.run.config["methods"]
+        own = set(self.run.own_genes)
+        selections = [selection_of(self.run.config, name if name in own else None) for name in methods]
+        named = [selection["gene_sets"] for selection in selections]
+        named += [method["gene_sets"] for method in methods.values() if method.get("gene_sets", "random") != "random"]
+        if any(selection["census"] is not False for selection in selections):
+            named.append(self.run.cohort(wildcards.cohort).get("census"))
+        return sorted({path for path in named if path and not path.startswith(f"{self.run.store}/")})
+
+    def lists(self, wildcards: Wildcards) -> list[str]:
+        """Input: lists of genes that a user gave."""
+        return [marked(path, self.run.store) for path in self._lists(wildcards)]
+
+    def given_lists(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of these lists."""
+        return given(self._lists(wildcards), self.run.store)
+
+    def columns(self) -> list[str]:
+        """Param: columns of the patients' sheet that a method sees."""
+        return sorted({name for method in self.run.config["methods"].values() for name in method.get("columns", [])})

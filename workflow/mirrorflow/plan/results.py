@@ -99,6 +99,10 @@ class TableInputs:
             for path in self.run.manifests(protocol, cohort)
         ]
 
+    def optimism_cohorts(self) -> list[str]:
+        """Input: patients of each cohort with patients of its own, in the order of the run."""
+        return [self.run.at(CohortFile, cohort=cohort) for cohort in self.run.cohorts]
+
     def single_changes(self) -> dict[str, str | None]:
         """Param: what is changed, by the protocol that changes it."""
         changes = {name.removeprefix(SINGLE_CHANGE): name for name in self.run.single_changes}
@@ -176,10 +180,6 @@ class FigureInputs:
     def history(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the models whose training is drawn."""
         return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)
-
-    def patients(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: patients of the cohort."""
-        return [] if self._is_pair(wildcards) else self.cohorts.file(wildcards)
 
     def expression(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the cohort's expression."""

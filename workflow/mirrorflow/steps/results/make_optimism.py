@@ -1,6 +1,5 @@
 """Rule make_optimism: what each published habit is worth, from the predictions of its protocol and of the base."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from mirrorflow.evaluation.optimism import single_change_worth
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_text_sheet, write_sheet
+from mirrorflow.store.method_predictions import read_manifest, read_vouched
+from mirrorflow.store.tables import read_cohort, read_text_sheet, write_sheet
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
 from mirrorflow.tables.render import to_latex, to_markdown
@@ -22,6 +21,7 @@ from mirrorflow.tables.results import published_key
 
 def make_optimism(
     manifests: Sequence[str],
+    cohorts: Mapping[str, str],
     results: str,
     names: str,
     stem: str,
@@ -30,7 +30,8 @@ def make_optimism(
 ) -> None:
     """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
 
-    manifests: of the base's protocol, of each habit's, and of all habits together; habits: habit -> its protocol,
+    manifests: of the base's protocol, of each habit's, and of all habits together; cohorts: name -> parquet, whose
+    labels and outcomes count; habits: habit -> its protocol,
     ``all together`` last; settings: base (the protocol), protocols (as resolved), titles (of cohorts), bootstrap,
     confidence, seed. What results.csv withholds of a protocol and cohort is withheld here as well.
     """
@@ -47,7 +48,8 @@ def make_optimism(
             other = placed.get((protocol, *where[1:]))
             if other is not None and (protocol, where[1]) in allowed:
                 values = _values(single_change, base, protocol, settings["protocols"])
-                found = _compare(placed[where], other, settings)
+                frame, _ = read_cohort(cohorts[where[1]])
+                found = _compare(placed[where], other, frame, settings)
                 rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
             progress.step()
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -73,9 +75,9 @@ def _values(
 
 
 def _compare(
-    one: PredictionsManifest, other: PredictionsManifest, settings: Mapping[str, Any]
+    one: PredictionsManifest, other: PredictionsManifest, cohort: pd.DataFrame, settings: Mapping[str, Any]
 ) -> Iterator[dict[str, object]]:
-    ours, theirs = _folds(one), _folds(other)
+    ours, theirs = _folds(one, cohort), _folds(other, cohort)
     for task, setting in ours:
         if (task, setting) not in theirs:
             continue
@@ -100,12 +102,12 @@ def _compare(
             }
 
 
-def _folds(manifest: PredictionsManifest) -> dict[tuple[str, str], list[FoldRows]]:
+def _folds(manifest: PredictionsManifest, cohort: pd.DataFrame) -> dict[tuple[str, str], list[FoldRows]]:
     """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
     parts: dict[tuple[str, str], list[FoldRows]] = {}
-    for name in sorted(json.loads(manifest.path.read_text())["written"]):
-        file = manifest.file(name)
-        stored = read_predictions(file.path)
+    written = read_manifest(manifest.path)
+    for name in sorted(written.names):
+        file, stored = manifest.file(name), read_vouched(written, name, cohort)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
             parts.setdefault((file.task, setting), []).append(whole.of(setting))
