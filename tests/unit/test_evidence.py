@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.audit.findings import LEAK, WARNING, evidence
+from mirrorflow.audit import evidence
+from mirrorflow.audit.findings import LEAK, WARNING
 from mirrorflow.cohorts.splits import Fold
 
 FOLDS = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]

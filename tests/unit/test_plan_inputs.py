@@ -213,7 +213,7 @@ def test_figures_and_report():
     drawn = {PredictionsManifest.parse(path).method for path in figures.manifests(ask(cohort="own"))}
     assert drawn == {"mirror", "tangle", "cox"}
     pair = ask(cohort=PAIR)
-    assert figures.flow(pair) == figures.history(pair) == figures.patients(pair) == figures.gene_manifests(pair) == []
+    assert figures.flow(pair) == figures.history(pair) == figures.expression(pair) == figures.gene_manifests(pair) == []
     assert {PredictionsManifest.parse(path).cohort for path in figures.manifests(pair)} == {PAIR}
     assert len(report.figures()) == len(run.every_cohort)
     assert len(report.beside_cohorts()) == 2 * len(run.cohorts)
