@@ -67,5 +67,6 @@ rule adapt:
         probe=config["probe"],
         settings=PAIRS.settings,
         rna={"clip": config["expression"]["clip"]},
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/adapt.py"

@@ -33,5 +33,6 @@ rule fit_baseline:
         bins=config["probe"]["survival_bins"],
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/fit_baseline.py"

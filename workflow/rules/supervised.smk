@@ -41,5 +41,6 @@ rule train_supervised:
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
         given=PREDICTIONS.given_gene_sets,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/train_supervised.py"
