@@ -68,5 +68,6 @@ rule adapt:
         settings=PAIRS.settings,
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/adapt.py"

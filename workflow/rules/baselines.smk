@@ -34,5 +34,6 @@ rule fit_baseline:
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/fit_baseline.py"

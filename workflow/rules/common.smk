@@ -9,12 +9,13 @@ from mirrorflow.config import versions
 from mirrorflow.config.methods import names_digest
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
+from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, GeneInputs, SplitInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
-from mirrorflow.plan.session import before_jobs, resolved
+from mirrorflow.plan.session import before_jobs, hold_stored, resolved
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
 from mirrorflow.plan.wildcards import NAME, any_of, growing
@@ -37,6 +38,8 @@ AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
+
+hold_stored(StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS))
 
 LOGS = RUN.logs
 BENCHMARKS = RUN.benchmarks

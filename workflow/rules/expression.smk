@@ -31,6 +31,7 @@ rule convert_expression:
         columns=SLIDES.columns,
         settings=COHORTS.expression_settings,
         given=COHORTS.given_expression,
+        planned=COHORTS.planned_expression,
     script:
         "../scripts/convert_expression.py"
 

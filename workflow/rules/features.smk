@@ -29,6 +29,7 @@ rule extract_features:
         # no value depends on these: a param that asks for `threads` re-runs nothing
         speed=SLIDES.speed,
         given=SLIDES.given_weights,
+        planned=SLIDES.planned_features,
     script:
         "../scripts/extract_features.py"
 

@@ -36,5 +36,6 @@ rule probe_mirror:
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
         saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/probe_mirror.py"

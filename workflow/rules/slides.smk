@@ -24,6 +24,7 @@ rule patch_slides:
         shards=len(RUN.shards),
         settings=SLIDES.patch_settings,
         given=SLIDES.given_slides,
+        planned=SLIDES.planned_patches,
     script:
         "../scripts/patch_slides.py"
 

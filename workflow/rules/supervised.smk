@@ -42,5 +42,6 @@ rule train_supervised:
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
         given=PREDICTIONS.given_gene_sets,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/train_supervised.py"

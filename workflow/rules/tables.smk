@@ -26,6 +26,7 @@ rule evaluate:
     params:
         version=versions.METRICS,
         settings=TABLES.evaluate_settings(),
+        planned=PREDICTIONS.planned_tables,
     script:
         "../scripts/evaluate.py"
 

@@ -3,6 +3,7 @@
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.steps.training.adapt import Adaptation, adapt
 
     params, given = snakemake.params, snakemake.input
@@ -26,3 +27,4 @@ with job_setup(snakemake):
         f"adapt {snakemake.wildcards.cohort} {snakemake.wildcards.method}",
         threads=snakemake.threads,
     )
+    write_plan(snakemake.params.planned)

@@ -5,6 +5,7 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.steps.expression.convert_expression import convert_expression
     from mirrorflow.store.slide_sheet import read_slide_sheet
 
@@ -16,3 +17,4 @@ with job_setup(snakemake):
         probemap=Path(snakemake.input.probemap) if snakemake.input.probemap else None,
         patients=sorted({row.patient for row in rows}),
     )
+    write_plan(snakemake.params.planned)

@@ -3,8 +3,12 @@
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.records import hold_all
     from mirrorflow.steps.results.evaluate import evaluate
 
+    hold_all(
+        snakemake.params.planned, "The predictions are older than the config: delete their manifest.json and run again."
+    )
     evaluate(
         snakemake.input.manifests,
         snakemake.input.cohort,

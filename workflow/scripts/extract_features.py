@@ -5,6 +5,7 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
     from mirrorflow.steps.slides.extract_features import extract_shard
     from mirrorflow.steps.slides.gdc import restorer
@@ -25,3 +26,4 @@ with job_setup(snakemake):
         workers=speed["workers"],
         restore=restorer(sheet),
     )
+    write_plan(snakemake.params.planned)

@@ -9,6 +9,7 @@ with job_setup(snakemake):
     from mirrorflow.learners.inputs.clinical import ClinicalColumns
     from mirrorflow.learners.inputs.vectors import NoInputs, PooledInputs
     from mirrorflow.learners.predict import Plan, predict_method
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.store.tables import read_cohort
 
     params, method = snakemake.params, snakemake.params.settings
@@ -33,3 +34,4 @@ with job_setup(snakemake):
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)
     predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot)
+    write_plan(snakemake.params.planned)

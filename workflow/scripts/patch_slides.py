@@ -5,6 +5,7 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.plan.store_paths import PatchStatus
     from mirrorflow.steps.slides.gdc import restorer
     from mirrorflow.steps.slides.patch_slides import patch_shard
@@ -22,3 +23,4 @@ with job_setup(snakemake):
         workers=snakemake.threads,
         restore=restorer(sheet),
     )
+    write_plan(snakemake.params.planned)

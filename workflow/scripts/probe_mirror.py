@@ -8,6 +8,7 @@ with job_setup(snakemake):
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.learners.predict import Plan, predict_method
     from mirrorflow.plan.paths import EmbeddingsRecord, by_inner_fold
+    from mirrorflow.plan.records import write_plan
 
     params = snakemake.params
     plan = Plan.of(snakemake.input, params, {"family": params.family, "probe": params.probe})
@@ -20,3 +21,4 @@ with job_setup(snakemake):
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)
     predict_method(plan, vectors, folder, manifest, snakemake.wildcards.method, few_shot=few_shot, inner=inner)
+    write_plan(snakemake.params.planned)

@@ -11,6 +11,7 @@ with job_setup(snakemake):
     from mirrorflow.learners.inputs.bagged import BaggedInputs
     from mirrorflow.learners.predict import Plan, predict_method
     from mirrorflow.plan.paths import GeneManifest, by_inner_fold
+    from mirrorflow.plan.records import write_plan
     from mirrorflow.store.tables import read_cohort
 
     torch.set_num_threads(snakemake.threads)
@@ -34,3 +35,4 @@ with job_setup(snakemake):
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)
     predict_method(plan, inputs, folder, manifest, snakemake.wildcards.method, few_shot=few_shot, inner=inner)
+    write_plan(snakemake.params.planned)

@@ -1,6 +1,7 @@
 """Inputs and params of the cohort, its expression, its folds and its genes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.protocols import scope_of
@@ -15,10 +16,13 @@ from mirrorflow.config.queries import (
     split_source,
 )
 from mirrorflow.config.resources import OUR_INSTITUTIONS, TCGA_SITES, resource_digest
-from mirrorflow.plan.files import given, marked
+from mirrorflow.plan.files import file_state, given, is_users, marked
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile
+from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import ExpressionPlan
 from mirrorflow.plan.wildcards import Wildcards, has
+from mirrorflow.store.sheet_rows import patients_digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,28 @@ class CohortInputs:
     def expression_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how the matrix is to be read."""
         return {key: self._source(wildcards)[key] for key in ("orientation", "sample_ids")}
+
+    def expression_record(self, source: str, cohort: str) -> dict[str, Any]:
+        """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients."""
+        entry, slides = self.run.config["expression"]["sources"][source], self.run.cohort(cohort)["slides"]
+        probemap, own_sheet = entry.get("probemap"), is_users(slides["sheet"], self.run.store)
+        settings = {
+            "orientation": entry["orientation"],
+            "sample_ids": entry["sample_ids"],
+            "matrix": Path(entry["matrix"]).name,
+            "probemap": Path(probemap).name if probemap else None,
+            "patients": patients_digest(slides["sheet"], slides["columns"]) if own_sheet else None,
+            "bytes": None,
+            "date": None,
+        }
+        if is_users(entry["matrix"], self.run.store):
+            size, _, date = file_state(entry["matrix"]).partition("-")
+            settings |= {"bytes": size, "date": date}
+        return planned(self.run.at(ExpressionPlan, source=source, cohort=cohort), settings)
+
+    def planned_expression(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that re-runs nothing: the record that the job leaves."""
+        return self.expression_record(wildcards.source, wildcards.cohort)
 
     def scaled_upstream(self, wildcards: Wildcards) -> bool:
         """Param: whether the config says that the cohort's matrix was scaled with all its samples."""

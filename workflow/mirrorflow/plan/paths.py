@@ -182,6 +182,13 @@ class PredictionsManifest(ContractPath):
 
 
 @dataclass(frozen=True, order=True)
+class PredictionsPlan(PredictionsManifest):
+    """What the predictions were planned with: held against the config wherever tables are made."""
+
+    TEMPLATE = "predictions/{protocol}/{cohort}/{encoder}/{method}/plan.json"
+
+
+@dataclass(frozen=True, order=True)
 class PredictionsFile(ContractPath):
     """A method's predictions of a task on a fold's evaluation patients."""
 

@@ -1,18 +1,33 @@
 """Inputs and params of what predicts, and of what reads predictions: audit, scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config.queries import encoders_of, selection_of, shots_of
+from mirrorflow.config.queries import encoders_of, has_epochs, pretrain_settings, selection_of, shots_of
 from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.models import ModelInputs
-from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, SplitSummary, SupportSets
+from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, PredictionsPlan, SplitSummary, SupportSets
+from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
 
 ELSEWHERE = ("cohorts", "encoders", "selection")
 """Keys of a method that decide where it is run, or what chooses its genes (they are an input)."""
+
+
+FILES = ("sheet", "survival", "matrix", "download")
+"""Keys of the section ``clinical`` that name files: their content counts, in the cohort's digest, not their places."""
+
+
+ADAPT_KEYS = ("embedding_learning_rate", "embedding_weight_decay")
+
+
+def _but_files(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings less a file of gene sets: its content counts, in the predictions' digest, not its place."""
+    named = settings.get("gene_sets") not in (None, "random")
+    return {**settings, "gene_sets": "a file"} if named else dict(settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +71,66 @@ class PredictionInputs:
 
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides a method's values."""
-        entry = self.run.config["methods"][wildcards.method]
-        return {key: value for key, value in entry.items() if key not in ELSEWHERE}
+        return self._entry(wildcards.method)
+
+    def _entry(self, method: str) -> dict[str, Any]:
+        return {key: value for key, value in self.run.config["methods"][method].items() if key not in ELSEWHERE}
+
+    def record_of(self, place: PredictionsManifest) -> dict[str, Any]:
+        """What the predictions of a method are planned with: the settings that decide them, in whichever rule.
+
+        Each of them starts the job again when it changes, or one before it: a record that differs is older.
+        """
+        config, cohort = self.run.config, self.run.cohort(place.cohort)
+        entry, protocol = config["methods"][place.method], config["protocols"][place.protocol]
+        settings: dict[str, Any] = {
+            "protocol": protocol,
+            "tasks": [task for task in config["evaluation"]["tasks"] if task in entry["tasks"]],
+            "shots": [] if place.cohort in self.run.adapted else shots_of(config, place.protocol),
+            "bins": config["probe"]["survival_bins"],
+            "cohort": {key: cohort[key] for key in ("classes", "site", "expression") if key in cohort},
+            "clinical": {key: value for key, value in cohort["clinical"].items() if key not in FILES},
+            "splits": {key: config["splits"][key] for key in ("folds", "seed")},
+            "seeds": config["seeds"][:1] if place.method in self.run.baselines else config["seeds"],
+        }
+        if protocol["epoch"] == "nested" and has_epochs(entry) and place.cohort not in self.run.adapted:
+            settings["inner_folds"] = config["splits"]["inner_folds"]
+        pretrained = place.method in self.run.pretrained
+        settings |= self._of_pretrained(place) if pretrained else {"method": _but_files(self._entry(place.method))}
+        if "rna" in entry["inputs"]:
+            settings |= self._of_rna(place, cohort)
+        names = (place.protocol, place.cohort, place.encoder, place.method)
+        return planned(PredictionsPlan(place.root, *names).format(), settings)
+
+    def _of_pretrained(self, place: PredictionsManifest) -> dict[str, Any]:
+        config, pair = self.run.config, self.run.adapted.get(place.cohort)
+        frozen = config["protocols"][place.protocol]["probe_features"] == "frozen"
+        return {
+            "family": self.run.family(place.method),
+            "pretrain": pretrain_settings(config, place.method),
+            "probe": config["probe"],
+            "draws": config["embed"]["draws"] if frozen else config["probe"]["epochs"],
+            "adapt": {key: pair[key] for key in ADAPT_KEYS} if pair else None,
+        }
+
+    def _of_rna(self, place: PredictionsManifest, cohort: Mapping[str, Any]) -> dict[str, Any]:
+        config = self.run.config
+        source = config["expression"]["sources"][cohort["expression"]]
+        rna = {key: source[key] for key in ("orientation", "sample_ids")} | {"clip": config["expression"]["clip"]}
+        if config["methods"][place.method].get("gene_sets", "random") != "random":
+            return {"rna": rna}
+        genes = {**selection_of(config, place.method), "tumour_types": cohort["tumour_types"]}
+        return {"rna": rna, "genes": _but_files(genes)}
+
+    def planned(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that re-runs nothing: the record that the job leaves."""
+        names = (wildcards.protocol, wildcards.cohort, wildcards.encoder, wildcards.method)
+        return self.record_of(PredictionsManifest(self.run.results, *names))
+
+    def planned_tables(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records that predictions should have where tables are made of them."""
+        places = map(PredictionsManifest.parse, [*self.manifests(wildcards), *self.reference_of_target(wildcards)])
+        return [self.record_of(place) for place in places]
 
     def saved(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: where a job's trained models go, and which are kept."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.runtime.locks import note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
 
@@ -14,6 +15,14 @@ def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The config, resolved. Raises WorkflowError, which Snakemake prints without a traceback."""
     try:
         return resolve(raw)
+    except MirrorflowError as error:
+        raise _workflow_error(error) from None
+
+
+def hold_stored(checks: StoredChecks) -> None:
+    """Raise WorkflowError where the store or the results were made with other settings (:class:`StoredChecks`)."""
+    try:
+        checks.hold()
     except MirrorflowError as error:
         raise _workflow_error(error) from None
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
+from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
-from mirrorflow.plan.store_paths import FeatureStatus, GdcStatus, Ledger, PatchStatus
+from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
 
@@ -134,6 +136,16 @@ class SlideInputs:
             "scale": slides["scale"],
         }
 
+    def patch_record(self, cohort: str, patching: str) -> dict[str, Any]:
+        """What the patches of a cohort and preset are planned with."""
+        slides = self.run.config["slides"]
+        settings = {"patch": slides["presets"][patching], "segmentation": slides["segmentation"]}
+        return planned(self.run.at(PatchPlan, cohort=cohort, patching=patching), settings | {"scale": slides["scale"]})
+
+    def planned_patches(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that re-runs nothing: the record that the job leaves."""
+        return self.patch_record(wildcards.cohort, wildcards.patching)
+
     def encoders_seeing(self, wildcards: Wildcards) -> list[str]:
         """Param: encoders of a cohort whose features are made here from this patch preset."""
         own = self.run.own_encoders(wildcards.cohort)
@@ -163,6 +175,25 @@ class SlideInputs:
         """Param: what decides an encoder's values, its name included; the patch preset is in the path."""
         settings = self.run.config["features"]["encoders"][wildcards.encoder]
         return {"name": wildcards.encoder, **{key: value for key, value in settings.items() if key != "patching"}}
+
+    def feature_record(self, cohort: str, encoder: str) -> dict[str, Any]:
+        """What the features of a cohort and encoder are planned with; a seed counts where weights are random.
+
+        A file of weights counts by name and size: the job holds its content against what was made with it.
+        """
+        settings, patching = dict(self.run.config["features"]["encoders"][encoder]), self.run.patching_of(encoder)
+        weights = settings["weights"]
+        if weights != "random":
+            settings.pop("seed", None)
+        if weights != "hub" or settings["model"] != "resnet50":
+            settings.pop("weights_set", None)
+        if weights not in ("random", "hub"):
+            settings["weights"] = f"{Path(weights).name}, {file_state(weights).partition('-')[0]} bytes"
+        return planned(self.run.at(FeaturePlan, cohort=cohort, patching=patching, encoder=encoder), settings)
+
+    def planned_features(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that re-runs nothing: the record that the job leaves."""
+        return self.feature_record(wildcards.cohort, wildcards.encoder)
 
     def given_weights(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: state of the file of the encoder's weights, where they come from one."""

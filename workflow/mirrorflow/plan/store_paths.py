@@ -24,6 +24,34 @@ class ExpressionRecord(ExpressionFile):
 
 
 @dataclass(frozen=True, order=True)
+class ExpressionPlan(ExpressionFile):
+    """What it was planned with: held against every run that shares the store."""
+
+    TEMPLATE = "expression/{source}/{cohort}.plan.json"
+
+
+@dataclass(frozen=True, order=True)
+class PatchPlan(ContractPath):
+    """What the patches of a cohort and preset were planned with."""
+
+    cohort: str
+    patching: str
+    TEMPLATE = "slides/{cohort}/{patching}/plan.json"
+    UNDER = "store"
+
+
+@dataclass(frozen=True, order=True)
+class FeaturePlan(ContractPath):
+    """What the features of a cohort and encoder were planned with."""
+
+    cohort: str
+    patching: str
+    encoder: str
+    TEMPLATE = "features/{cohort}/{patching}/{encoder}/plan.json"
+    UNDER = "store"
+
+
+@dataclass(frozen=True, order=True)
 class PatchStatus(ContractPath):
     """How each slide of a shard was patched."""
 
