@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
-from mirrorflow.config.schema import load_schema
 
 
 def strange_keys(family: str) -> set[str]:
     """Keys of the section `pretrain` that the schema marks as another family's."""
-    return {key for key, owner in _owners_of_keys().items() if owner != family}
+    return {key for key, owners in _owners_of_keys().items() if family not in owners}
 
 
 @functools.cache
-def _owners_of_keys() -> dict[str, str]:
-    keys = load_schema()["$defs"]["pretrain"]["properties"]
-    return {key: child["x-family"] for key, child in keys.items() if "x-family" in child}
+def _owners_of_keys() -> dict[str, list[str]]:
+    owners = {key: one["x-family"] for key, one in pretrain_keys().items() if "x-family" in one}
+    return {key: [names] if isinstance(names, str) else names for key, names in owners.items()}
 
 
 def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sksurv.nonparametric import kaplan_meier_estimator
 
+from mirrorflow.config.fields import Settings
 from mirrorflow.probes.task import Asked, Prediction, SubtypePrediction, SurvivalPrediction, Targets
 
 
@@ -40,3 +41,6 @@ def predict_everyone_alike(train: Targets, count: int, bin_ends: np.ndarray) -> 
     steps = np.concatenate([[1.0], survival])[np.searchsorted(times, bin_ends, side="right")]
     curve = np.tile(steps, (count, 1))
     return SurvivalPrediction(-curve.sum(1), curve)
+
+
+SETTINGS = Settings

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import nn
 
-Precision = Literal["float32", "bfloat16", "auto"]
-Schedule = Literal["constant", "cosine"]
+from mirrorflow.config.training_settings import Precision, Schedule
 
 MIN_WIDTH_BFLOAT16 = 256
 
