@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mirrorflow.models.attention import NystromAttention
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags
-from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PretrainSettings, pretrain
 from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
@@ -83,7 +83,7 @@ def measure(attention: str, precision: str, *, batch: int, steps: int, device: s
         bags,
         genes,
         settings,
-        device=device,
+        layout=Layout(device),
         on_epoch=lambda *_: ends.append(time.process_time()),
     )
     rate = max(row["samples_per_second"] for row in history[1:])

@@ -396,9 +396,9 @@ def passes_of_trainings(monkeypatch):
     """How often an epoch goes over its units, by the number of these, of every training meanwhile."""
     whole, passes = supervised.train_supervised, {}
 
-    def listening(network, units, loss_of, settings, **further):
-        passes[len(units)] = settings.passes_for(len(units))
-        return whole(network, units, loss_of, settings, **further)
+    def listening(network, labelled, settings, *arguments, **further):
+        passes[len(labelled.units)] = settings.passes_for(len(labelled.units))
+        return whole(network, labelled, settings, *arguments, **further)
 
     with monkeypatch.context() as patched:
         patched.setattr(supervised, "train_supervised", listening)

@@ -192,7 +192,7 @@ def test_a_config_with_the_papers_settings_differs_by_what_no_setting_replays_al
 @pytest.mark.parametrize("name", ["subtyping", "survival", "10-shot"])
 def test_were_these_replayed_too_the_cell_would_be_comparable(name, monkeypatch):
     replayed = {key: setting.value for key, setting in SINGLE_CHANGES.items() if isinstance(setting, Known)}
-    monkeypatch.setattr("mirrorflow.tables.comparison.HABITS_HERE", replayed)
+    monkeypatch.setattr("mirrorflow.tables.comparison.SINGLE_CHANGES_HERE", replayed)
     published = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
     ours = pd.DataFrame([dict.fromkeys(COLUMNS, "") | CELLS[name] | {"mean": 0.9}]).drop(columns=BESIDE)
     why_not = functools.partial(why_not_comparable, settings_as_published())

@@ -21,7 +21,7 @@ HEAD = """
 import logging, subprocess, sys, time, warnings
 from types import SimpleNamespace
 from mirrorflow.errors import InputError
-from mirrorflow.runtime.job import door
+from mirrorflow.runtime.job import job_setup
 snakemake = SimpleNamespace(rule="probe", wildcards=["honest", "brca"], log=sys.argv[1:2], output=sys.argv[2:])
 """
 
@@ -59,7 +59,7 @@ def started(command: list[str], owner: int | None = None) -> Iterator[subprocess
 def test_a_script_that_ends_well_logs_to_the_terminal_and_the_rules_log(tmp_path):
     log = tmp_path / "logs" / "probe.log"
     body = """
-with door(snakemake):
+with job_setup(snakemake):
     logging.getLogger("mirrorflow.runtime.progress").info("3 of 5")
     warnings.warn("a library's warning")
 """
@@ -73,7 +73,7 @@ with door(snakemake):
 def test_what_the_user_can_mend_is_its_message_alone(tmp_path):
     log = tmp_path / "probe.log"
     body = """
-with door(snakemake):
+with job_setup(snakemake):
     raise InputError("slides.tsv, line 3: no path; give one")
 """
     done = run(body, str(log))
@@ -85,7 +85,7 @@ with door(snakemake):
 
 def test_any_other_error_comes_with_its_traceback(tmp_path):
     log = tmp_path / "probe.log"
-    done = run('with door(snakemake):\n    {}["key"]\n', str(log))
+    done = run('with job_setup(snakemake):\n    {}["key"]\n', str(log))
     assert done.returncode == 1
     for said in (done.stderr, log.read_text()):
         assert "unexpected error" in said
@@ -94,7 +94,7 @@ def test_any_other_error_comes_with_its_traceback(tmp_path):
 
 
 def test_a_script_without_a_log_or_an_owner_runs():
-    done = run('with door(snakemake):\n    print("done")\n')
+    done = run('with job_setup(snakemake):\n    print("done")\n')
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
@@ -104,7 +104,7 @@ def test_half_files_beside_the_outputs_are_cleared(tmp_path):
     half = tmp_path / "shards" / f".tmp-{gone.pid}@{socket.gethostname()}@0.tsv"
     half.parent.mkdir()
     half.touch()
-    done = run("with door(snakemake):\n    pass\n", str(tmp_path / "log"), str(half.with_name("0.tsv")))
+    done = run("with job_setup(snakemake):\n    pass\n", str(tmp_path / "log"), str(half.with_name("0.tsv")))
     assert done.returncode == 0
     assert not half.exists()
 
@@ -112,7 +112,7 @@ def test_half_files_beside_the_outputs_are_cleared(tmp_path):
 def test_a_job_dies_when_its_owner_dies_and_its_children_with_it():
     sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
     body = f"""
-with door(snakemake):
+with job_setup(snakemake):
     child = subprocess.Popen({sleep!r}, stdout=subprocess.PIPE)
     child.stdout.readline()
     print(child.pid, flush=True)
@@ -136,7 +136,7 @@ with door(snakemake):
 def test_a_job_outlives_an_owner_that_is_stopped_but_not_gone():
     sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
     body = """
-with door(snakemake):
+with job_setup(snakemake):
     print("ready", flush=True)
     sys.stdin.readline()
     time.sleep(0.6)
@@ -162,7 +162,7 @@ def test_a_job_whose_owner_is_already_gone_does_nothing(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(LIMIT_S)
     written = tmp_path / "written"
-    done = run(f"with door(snakemake):\n    open({str(written)!r}, 'w').close()\n", owner=gone.pid)
+    done = run(f"with job_setup(snakemake):\n    open({str(written)!r}, 'w').close()\n", owner=gone.pid)
     assert done.returncode == -signal.SIGKILL
     assert not written.exists()
 
@@ -171,13 +171,13 @@ def test_every_script_enters_through_the_door():
     assert len(SCRIPTS) > 10
     for path in SCRIPTS:
         text = path.read_text(encoding="utf-8")
-        assert text.count("with door(snakemake):") == 1, path.name
+        assert text.count("with job_setup(snakemake):") == 1, path.name
         assert len(text.splitlines()) <= 55, path.name
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_imports_nothing_heavy_before_the_door(path):
-    head = path.read_text(encoding="utf-8").split("with door(snakemake):")[0]
+    head = path.read_text(encoding="utf-8").split("with job_setup(snakemake):")[0]
     imported = [line for line in head.splitlines() if line.startswith(("import ", "from "))]
-    allowed = ("import json", "import math", "from pathlib import Path", "from mirrorflow.runtime.job import door")
+    allowed = ("import json", "import math", "from pathlib import Path", "from mirrorflow.runtime.job import job_setup")
     assert [line for line in imported if line not in allowed] == []

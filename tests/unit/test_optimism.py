@@ -58,7 +58,7 @@ def test_each_single_change_is_a_protocol_that_differs_in_one_key_and_claims_not
 
 
 def test_single_changes_can_be_chosen_and_none_are_made_unasked():
-    assert list(resolved(single_changes=["epoch", "splits"])) == [
+    assert list(resolved(habits=["epoch", "splits"])) == [
         "honest",
         "paper",
         f"{SINGLE_CHANGE}epoch",

@@ -81,7 +81,17 @@ def setting(about: str, default: Any = UNSET, *, origin: str = "", required: boo
 
     origin: where the default comes from, "ours" or a paper. required: a config must name it.
     """
-    metadata = {"about": about, "schema": schema, "origin": origin}
+    return _field({"about": about, "schema": schema, "origin": origin}, default, required=required)
+
+
+def newer(about: str, default: Any, *, origin: str = "", **schema: Any) -> Any:
+    """A setting that came later: resolved configs do not name it unless the user does, so that what was made before it
+    is not made again. Its default counts all the same.
+    """
+    return _field({"about": about, "schema": schema, "origin": origin, "unfilled": True}, default)
+
+
+def _field(metadata: Mapping[str, Any], default: Any, *, required: bool = False) -> Any:
     if required:
         return dataclasses.field(metadata=metadata)
     if isinstance(default, list | dict):
@@ -216,7 +226,9 @@ def property_of(of: type[Section], key: str) -> dict[str, Any]:
     if about:
         schema["description"] = about
     default = default_of(_field_of(of, key))
-    return schema if default is UNSET else schema | {"default": default}
+    if default is UNSET:
+        return schema
+    return schema | {"x-default" if metadata_of(of, key).get("unfilled") else "default": default}
 
 
 def schema_of_field(of: type[Section], key: str) -> dict[str, Any]:
@@ -237,7 +249,7 @@ def keys_of(of: type[Section]) -> list[dataclasses.Field[Any]]:
 
 def defaults_of(of: type[Section]) -> dict[str, Any]:
     """Default of each key that has one, as a config writes it."""
-    found = {one.name: default_of(one) for one in keys_of(of)}
+    found = {one.name: default_of(one) for one in keys_of(of) if not metadata_of(of, one.name).get("unfilled")}
     return {key: value for key, value in found.items() if value is not UNSET}
 
 

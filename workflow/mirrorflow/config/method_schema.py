@@ -56,7 +56,10 @@ NETWORK = "Sizes of a supervised method's network; which of these a method has, 
 
 
 def _without_defaults(schema: dict[str, Any], description: str) -> dict[str, Any]:
-    keys = {key: {k: v for k, v in one.items() if k != "default"} for key, one in schema["properties"].items()}
+    keys = {
+        key: {k: v for k, v in one.items() if k not in ("default", "x-default")}
+        for key, one in schema["properties"].items()
+    }
     return {**schema, "description": description, "properties": keys}
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from mirrorflow.config.families import module_path, modules_of_families, package_of, settings_of
-from mirrorflow.config.fields import Settings, defaults_of
+from mirrorflow.config.fields import Settings, defaults_of, keys_of
 from mirrorflow.config.resources import METHODS_FILE, read_yaml, resource_digest
 from mirrorflow.config.settings import INPUTS, TASKS
 from mirrorflow.config.training_settings import Train
@@ -127,9 +127,16 @@ class Method:
         yield from _outside(f"{where}.inputs", inputs, self.inputs_any_of or self.inputs, fixed=not self.inputs_any_of)
         yield from _outside(f"{where}.tasks", entry.get("tasks", self.tasks), self.tasks)
         for part in ("train", "network"):
-            has = self.settings.get(part, {})
+            has = self._keys_of_part(part)
             if part in known and (unknown := [key for key in entry.get(part, {}) if key not in has]):
                 yield f"{where}.{part}: {', '.join(unknown)}: this method has {', '.join(has) or 'none'}"
+
+    def _keys_of_part(self, part: str) -> list[str]:
+        if self.kind != "network":
+            return []
+        return [
+            one.name for one in keys_of(self.parts.get("TRAIN", Train) if part == "train" else self.parts["SETTINGS"])
+        ]
 
     def _keys(self, inputs: Collection[str]) -> list[str]:
         """Keys of a run's entry that have an effect on a method that sees ``inputs``."""

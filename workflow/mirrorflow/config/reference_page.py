@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mirrorflow.config.fields import default_of
 from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.schema import load_schema
+from mirrorflow.config.training_settings import Train
 
 HEAD = """# Config reference
 
@@ -43,7 +45,7 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
     nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
     nested = nested and not resolved.get("x-partial")
     default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
-    text = str(resolved.get("description", "")).strip().replace("|", r"\|")
+    text = str(resolved.get("description", "")).strip().replace("|", r"\|").replace("<", "&lt;")
     if "enum" in resolved:
         text += " One of " + ", ".join(f"`{value}`" for value in resolved["enum"]) + "."
     if "x-family" in resolved:
@@ -85,7 +87,7 @@ def _methods() -> str:
     root = load_schema()
     for part in ("train", "network"):
         for key, _, text in _walk(root["$defs"][part], root, ""):
-            default = f"`{json.dumps(SUPERVISED_TRAINING[key])}`" if part == "train" else "see above"
+            default = f"`{json.dumps(default_of(Train.__dataclass_fields__[key]))}`" if part == "train" else "see above"
             lines.append(f"| `methods.<name>.{part}.{key}` | {default} | {text} |")
     lines += _further("Deviations from the sources:", {m.name: m.deviations for m in METHODS.values() if m.deviations})
     presets = {m.name: ", ".join(f"`{name}`" for name in m.presets) for m in METHODS.values() if m.presets}
@@ -100,6 +102,6 @@ def _further(head: str, said: Mapping[str, str]) -> list[str]:
 
 def _settings(method: Mapping[str, Any]) -> str:
     """A method's defaults in one cell; of ``train`` only what is its own."""
-    own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING[key]}
+    own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING.get(key)}
     shown = {key: value for key, value in method.items() if key != "train"} | ({"train": own} if own else {})
     return ", ".join(f"`{key}: {json.dumps(value)}`" for key, value in shown.items())

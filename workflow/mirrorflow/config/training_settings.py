@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mirrorflow.config.fields import (
+    NULL,
+    POSITIVE,
     SEED,
     Section,
     Settings,
@@ -14,6 +16,7 @@ from mirrorflow.config.fields import (
     count,
     count_or_none,
     fraction,
+    newer,
     number,
     of_data,
     of_run,
@@ -146,4 +149,17 @@ class Train(Settings):
     )
     cache_gb: float = number(
         "Bags kept in memory, in 10^9 bytes; the rest is read again in each epoch.", 4.0, minimum=0, origin="ours"
+    )
+    survival: Literal["hazards", "cox"] = newer(
+        "What survival is trained on: discrete hazards (negative log-likelihood), or Cox's partial likelihood over "
+        "each batch, which gets the cohort's share of events, at least one.",
+        "hazards",
+        enum=["hazards", "cox"],
+        origin="MIRROR's",
+    )
+    ties: Literal["efron", "breslow"] = newer(
+        "Ties in Cox's partial likelihood.", "efron", enum=["efron", "breslow"], origin="ours"
+    )
+    clip_norm: float | None = newer(
+        "The gradient's norm is cut to it; null - not.", None, anyOf=[POSITIVE, NULL], origin="ours"
     )

@@ -130,13 +130,15 @@ def _answers(
             skipped[name] = str(error)
             continue
         try:
-            prediction = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
+            trained = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
         except InputError as error:
             skipped[name] = str(error)
             continue
-        rows.append(rows_of(fold_task, prediction))
+        rows.append(rows_of(fold_task, trained.prediction))
         labels = asked.plan.gene_labels(fold_task.setting, fold_task.fold)
-        settings.append(_note(fold_task, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
+        settings.append(
+            _note(fold_task, trained.prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)}
+        )
         if choice is not None:
             settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(fold_task.fold)}
     return rows, {"settings": settings, "skipped": skipped}

@@ -27,8 +27,9 @@ from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import OnEpoch, TrainingState, pretrain
+from mirrorflow.training.pretraining import Layout, OnEpoch, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
+from mirrorflow.training.seeds import fold_seed
 from mirrorflow.training.settings import ComputeSettings
 from mirrorflow.training.world import ProcessGroup, torchruns_world
 
@@ -136,9 +137,7 @@ def _train(
         validation=validation,
         resume_from=state,
         on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
-        device=device,
-        compute=layout,
-        world=world,
+        layout=Layout(device, layout, world),
     )
 
 
@@ -178,11 +177,6 @@ def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[i
     wanted = set(train_units)
     train = [row for row, name in enumerate(names) if name in wanted]
     return train, [row for row, name in enumerate(names) if name not in wanted]
-
-
-def fold_seed(seed: int, fold: int) -> int:
-    """A seed of its own for each fold of a run."""
-    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
 def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:

@@ -7,10 +7,11 @@ whole slides.
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -34,9 +35,10 @@ class Abmil(SupervisedNetwork):
         self.pool = GatedAttentionPooling(width, attention_width, dropout)
         self.head = nn.Linear(width, sizes.outputs)
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of the bags; the expression is not looked at."""
-        return self.head(self.pool(self.embed(patches), mask))
+    def output(self, batch: Batch) -> Output:
+        """Logits and attention of the bags; the expression is not looked at."""
+        pooled, attention = self.pool(self.embed(batch.patches), batch.mask)
+        return Output(self.head(pooled), attention)
 
 
 def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float) -> Abmil:

@@ -16,6 +16,7 @@ from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.attention import exact_attention
 from mirrorflow.models.layers import PatchEmbedding
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -92,13 +93,13 @@ class IlraMil(SupervisedNetwork):
         self.pool = CrossAttention(width, heads, dropout, gated=False)
         self.head = nn.Linear(width, sizes.outputs)
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of the bags; the expression is not looked at."""
-        tokens = self.embed(patches)
+    def output(self, batch: Batch) -> Output:
+        """Logits of the bags; the expression is not looked at."""
+        tokens = self.embed(batch.patches)
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        pooled = self.pool(self.query.expand(len(tokens), -1, -1), tokens, mask)
-        return self.head(pooled.squeeze(1))
+            tokens = block(tokens, batch.mask)
+        pooled = self.pool(self.query.expand(len(tokens), -1, -1), tokens, batch.mask)
+        return Output(self.head(pooled.squeeze(1)))
 
 
 def build(sizes: Sizes, *, width: int, heads: int, layers: int, latents: int, dropout: float) -> IlraMil:
