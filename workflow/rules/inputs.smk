@@ -524,7 +524,7 @@ def audited_source_models(wildcards):
 
 
 def optimism_protocols():
-    """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+    """The base, each change by itself, and all of them together; nothing without an optimism table."""
     optimism = config["evaluation"]["optimism"]
     return [optimism["base"], *SINGLE_CHANGES, optimism["against"]] if optimism else []
 
@@ -594,7 +594,7 @@ def frozen_models(wildcards):
 
 
 def pretrained_cases():
-    """Every pretrained method under every protocol, cohort and encoder; habits of the optimism table apart."""
+    """Every pretrained method under every protocol, cohort and encoder; single changes of the optimism table apart."""
     return [
         {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
         for protocol in PROTOCOLS

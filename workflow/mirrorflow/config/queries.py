@@ -47,12 +47,12 @@ def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
 
 
 def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
-    """The k-shot settings of the protocol ``name``; none for a habit's, whose table is of all data."""
+    """The k-shot settings of the protocol ``name``; none for a single change's, whose table is of all data."""
     return [] if name.startswith(SINGLE_CHANGE) else config["evaluation"]["shots"]
 
 
 def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
-    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a habit's."""
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's."""
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
     return [method for method in config["methods"] if not chosen or method in chosen]
 

@@ -80,7 +80,7 @@ class Protocol(Section):
         "Which epoch of a probe or of a network trained on labels is reported. nested: the best one by the mean over "
         "inner folds of the training patients (splits.inner_folds), where genes, scalers, bins and pretraining are "
         "made anew on each inner training part; k-shot settings keep the last. "
-        "best_on_evaluation: the published habit.",
+        "best_on_evaluation: the published choice.",
         ["last", "nested", "best_on_evaluation"],
     )
     survival_bins: str = choice(
@@ -105,14 +105,14 @@ class Protocol(Section):
 
 @stated
 class Optimism(Section):
-    """The optimism table (tables/optimism.*): every method under `base` with one published habit of `against` at a
-    time, on all training data (no k-shot settings). Each habit is a protocol habit--<key> of its own, which costs what
-    its basis costs; null - no such table.
+    """The optimism table (tables/optimism.*): every method under `base` with one published choice of `against` at a
+    time, on all training data (no k-shot settings). Each single change is a protocol change--<key> of its own, which
+    costs what its model scope costs; null - no such table.
     """
 
-    base: str = name("The protocol that habits are added to.", "honest")
-    against: str = name("The protocol that has the habits.", "paper")
-    habits: list[str] = many(
+    base: str = name("The protocol that is changed.", "honest")
+    against: str = name("The protocol that has the published choices.", "paper")
+    changes: list[str] = many(
         "Keys of a protocol (gene_selection, epoch, splits, evaluate_all, ...); empty - every key in which the two "
         "differ.",
         {"type": "string"},
@@ -120,7 +120,7 @@ class Optimism(Section):
         uniqueItems=True,
     )
     methods: list[str] = many(
-        "Methods of the run that habits are tried on (every habit trains networks anew); empty - all.",
+        "Methods of the run that changes are tried on (every change trains networks anew); empty - all.",
         {"type": "string"},
         [],
         uniqueItems=True,

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.config.bounds import check_heads
+from mirrorflow.config.training_settings import PairedShape
 from mirrorflow.models.settings import AttentionForm
 
 RESIDUAL_KERNEL = 33
@@ -26,7 +27,7 @@ class BagAttention(nn.Module):
     Raises ConfigError when ``heads`` do not divide ``width``.
     """
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, heads: int, *, dropout: float = PairedShape.dropout) -> None:
         super().__init__()
         check_heads(width, heads, what="slide_heads")
         self.heads = heads
@@ -70,7 +71,7 @@ class NystromAttention(BagAttention):
     sums of the whole batch, so that a sample's output depends (slightly) on its batch.
     """
 
-    def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = PairedShape.dropout) -> None:
         super().__init__(width, heads, dropout=dropout)
         self.landmarks = landmarks
 
