@@ -4,18 +4,21 @@ import ast
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 import mirrorflow
-from mirrorflow.config.bounds import problem_of
+from mirrorflow.config.bounds import fits, problem_of
 from mirrorflow.config.fields import (
     UNSET,
+    Section,
     Settings,
-    all_sections,
     default_of,
     defaults_of,
     has_default,
@@ -26,7 +29,7 @@ from mirrorflow.config.fields import (
 )
 from mirrorflow.config.methods import METHODS
 from mirrorflow.config.resolve import resolve
-from mirrorflow.config.schema import load_schema
+from mirrorflow.config.schema import fill_defaults, load_schema
 from mirrorflow.config.settings import Config
 from mirrorflow.config.training_settings import PretrainSettings, Train
 from mirrorflow.errors import ConfigError
@@ -35,6 +38,17 @@ from mirrorflow.slides.encoder_settings import EncoderSettings
 from mirrorflow.training.embedding import EmbedSettings
 from mirrorflow.training.settings import AdaptationSettings, ComputeSettings, SupervisedSettings
 from small_config import minimal
+
+
+def all_sections(of: type[Section]) -> Iterator[type[Section]]:
+    """A section and those inside it, each as often as it is used."""
+    yield of
+    for one in keys_of(of):
+        schema = metadata_of(of, one.name)["schema"]
+        for inner in ("section", "entries"):
+            if inner in schema:
+                yield from all_sections(schema[inner])
+
 
 PACKAGE = Path(mirrorflow.__file__).parent
 FAMILIES = {method.family: method for method in METHODS.values()}
@@ -165,7 +179,7 @@ def test_what_cannot_go_together_is_refused_at_the_start(raw, said):
 
 def test_the_settings_of_every_family_are_read_without_importing_torch():
     code = (
-        "import sys; from mirrorflow.config.schema import load_schema; load_schema(); "
+        "import sys; from mirrorflow.config.schema import fill_defaults, load_schema; load_schema(); "
         "print([name for name in ('torch', 'numpy', 'pandas', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -181,3 +195,44 @@ def test_what_is_read_of_a_familys_module_is_what_the_module_has():
         for part, read in method.parts.items():
             assert schema_of(read) == schema_of(getattr(module, part)), family
             assert issubclass(read, Settings)
+
+
+def mutants(value: Any) -> Iterator[Any]:
+    """The value with one thing changed: a key gone, one too many, another value, at every depth."""
+    yield from (None, -1, 0, 1, 2.5, True, "", "No Name", "name", [], [1, 1], {}, {"x": 1}, "5")
+    if isinstance(value, dict):
+        yield {**value, "unknown": 1}
+        yield {**value, 7: {}}
+        for key in value:
+            yield {name: one for name, one in value.items() if name != key}
+            for changed in mutants(value[key]):
+                yield {**value, key: changed}
+    if isinstance(value, list):
+        yield [*value, *value]
+        for place, one in enumerate(value):
+            for changed in mutants(one):
+                yield [*value[:place], changed, *value[place + 1 :]]
+
+
+@pytest.mark.parametrize("name", ["config/config.yaml", "config/tcga.yaml", "config/features.yaml"])
+def test_what_is_found_right_without_jsonschema_is_right_by_jsonschema(name):
+    schema, raw = load_schema(), yaml.safe_load((PACKAGE.parents[1] / name).read_text())
+    judge, agreed = Draft202012Validator(schema), []
+    whole = fill_defaults(schema, raw)
+    for config in [raw, whole, *islice(mutants(raw), 0, None, 7), *islice(mutants(whole), 0, None, 5)]:
+        right = fits(config, schema, schema["$defs"])
+        assert not right or judge.is_valid(config), config
+        agreed.append(right)
+    assert agreed[0]
+    assert 20 < sum(agreed) < len(agreed) - 20
+
+
+def test_a_right_config_is_read_without_jsonschema():
+    code = (
+        "import sys, yaml; from mirrorflow.config.resolve import resolve; "
+        "resolve(yaml.safe_load(open('config/config.yaml'))); print('jsonschema' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parents[1]
+    )
+    assert done.stdout.strip() == "False"

@@ -3,8 +3,9 @@
 The same bounds, as JSON schema, check the config that a user writes (:mod:`mirrorflow.config.schema`).
 """
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -65,6 +66,54 @@ def problem_of(value: Any, schema: Mapping[str, Any]) -> str:
     return _problem_of_number(value, schema) if isinstance(value, Real) else ""
 
 
+def fits(value: Any, schema: Mapping[str, Any], kinds: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a config fits its JSON schema, by the keywords that settings use; ``kinds``: the schema's ``$defs``.
+
+    False in doubt (a whole number written 5.0): then the ``jsonschema`` package has the last word, and the words. It
+    takes longer to import than all of the config, which every process of a run reads and finds right.
+    """
+    if "$ref" in schema and not fits(value, kinds[schema["$ref"].rsplit("/", 1)[-1]], kinds):
+        return False
+    if "anyOf" in schema and not any(fits(value, one, kinds) for one in schema["anyOf"]):
+        return False
+    if "oneOf" in schema and sum(fits(value, one, kinds) for one in schema["oneOf"]) != 1:
+        return False
+    if "enum" in schema and not any(type(value) is type(one) and value == one for one in schema["enum"]):
+        return False
+    if "type" in schema and not _is(value, schema["type"]):
+        return False
+    if isinstance(value, Mapping):
+        return _mapping_fits(value, schema, kinds)
+    if isinstance(value, list | tuple):
+        return _list_fits(value, schema, kinds)
+    if isinstance(value, str):
+        return len(value) >= schema.get("minLength", 0) and bool(re.search(schema.get("pattern", ""), value))
+    return isinstance(value, bool) or not isinstance(value, Real) or not _problem_of_number(value, schema)
+
+
+def _mapping_fits(value: Mapping[Any, Any], schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> bool:
+    known, names, others = (
+        schema.get("properties", {}),
+        schema.get("propertyNames", {}),
+        schema.get("additionalProperties"),
+    )
+    if len(value) < schema.get("minProperties", 0) or any(key not in value for key in schema.get("required", ())):
+        return False
+    for key, one in value.items():
+        below = known.get(key, {} if others is None else others)
+        if below is False or not fits(key, names, kinds) or not fits(one, below, kinds):
+            return False
+    return True
+
+
+def _list_fits(value: Any, schema: Mapping[str, Any], kinds: Mapping[str, Any]) -> bool:
+    if isinstance(value, tuple) or not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+        return False
+    if schema.get("uniqueItems") and any(one in value[:place] for place, one in enumerate(value)):
+        return False
+    return all(fits(one, schema.get("items", {}), kinds) for one in value)
+
+
 def _is(value: Any, types: str | list[str]) -> bool:
     kinds = [types] if isinstance(types, str) else types
     if isinstance(value, bool):
@@ -104,6 +153,13 @@ def _problem_of_number(value: Any, schema: Mapping[str, Any]) -> str:
         ),
     ]
     return f"it must be {' and '.join(words)}"
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """An unknown key with the closest one that there is."""
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown key {key!r}{hint} (allowed: {', '.join(known)})"
 
 
 def check_heads(width: int, heads: int, *, what: str) -> None:

@@ -8,12 +8,11 @@ nowhere else. Free of every library: each Snakemake process reads all settings.
 
 import copy
 import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
-from mirrorflow.config.bounds import problem_of
+from mirrorflow.config.bounds import problem_of, unknown_key
 from mirrorflow.errors import ConfigError
 
 S = TypeVar("S", bound="Section")
@@ -294,20 +293,3 @@ def _fields(of: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
 
 def _field_of(of: type[Section], key: str) -> dataclasses.Field[Any]:
     return of.__dataclass_fields__[key]  # type: ignore[attr-defined]
-
-
-def unknown_key(key: str, known: Sequence[str]) -> str:
-    """An unknown key with the closest one that there is."""
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown key {key!r}{hint} (allowed: {', '.join(known)})"
-
-
-def all_sections(of: type[Section]) -> Iterator[type[Section]]:
-    """A section and those inside it, each as often as it is used."""
-    yield of
-    for one in keys_of(of):
-        schema = metadata_of(of, one.name)["schema"]
-        for inner in ("section", "entries"):
-            if inner in schema:
-                yield from all_sections(schema[inner])

@@ -2,15 +2,14 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
-from mirrorflow.config.bounds import ALLOWED
-from mirrorflow.config.fields import unknown_key
+from mirrorflow.config.bounds import ALLOWED, fits, unknown_key
 from mirrorflow.config.method_schema import with_families
 from mirrorflow.config.settings import schema_of_sections
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def load_schema() -> dict[str, Any]:
@@ -20,13 +19,17 @@ def load_schema() -> dict[str, Any]:
     return with_families(schema_of_sections())
 
 
-def schema_errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[ValidationError]:
+def schema_errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> "Iterator[ValidationError]":
     """What of ``raw`` does not fit the schema, in the order of the keys."""
+    if fits(raw, schema, schema["$defs"]):
+        return
+    from jsonschema import Draft202012Validator
+
     for error in sorted(Draft202012Validator(schema).iter_errors(raw), key=lambda e: list(map(str, e.path))):
         yield from _leaves(error)
 
 
-def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+def _leaves(error: "ValidationError") -> "Iterator[ValidationError]":
     """The errors that name a value: those inside an ``anyOf`` say more than the ``anyOf`` itself."""
     deeper = [e for e in error.context or [] if len(e.path) > 0 or e.validator == "additionalProperties"]
     if not deeper:
@@ -35,7 +38,7 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
         yield from _leaves(child)
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: "ValidationError") -> str:
     """One line for one error: the key, the value, what is allowed."""
     where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
     if error.validator == "additionalProperties":
