@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from shutil import copytree
 
 import h5py
 import numpy as np
@@ -16,12 +17,14 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.steps.results.evaluate import evaluate, make_results
 from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
 from mirrorflow.steps.training.embed_target import embed_target_fold
+from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import read_embeddings
-from mirrorflow.store.expression import ExpressionWriter, write_sidecar
+from mirrorflow.store.expression import ExpressionWriter, read_expression, write_sidecar
 from mirrorflow.store.models import model_digest
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, write_cohort, write_fold
@@ -32,7 +35,10 @@ from pretraining_cohort import TRAIN as SOURCE_TRAIN
 from pretraining_cohort import Cohort
 
 RESOURCES = Path(__file__).parents[2] / "resources"
+GENES_OF = "scope/nsclc/genes"
+EMBEDDED = Path("scope/nsclc--from--brca/embeddings/phikon/mirror/seed1/frozen")
 FOLDS, PEOPLE, GENES = 2, 48, 9
+PAIR = "nsclc--from--brca"
 HONEST = PROTOCOL_PRESETS["honest"] | {"preset": "honest", "claims_honest": True}
 PROBE = {
     "epochs": 25, "batch_size": 16, "learning_rate": 0.01, "survival_learning_rate": 0.01, "label_smoothing": 0.1,
@@ -121,10 +127,11 @@ def write_target(folder: Path, frame: pd.DataFrame, folds: list[Fold], *, patch_
     write_sidecar(folder / "nsclc-rna.parquet")
     for number, fold in enumerate(folds):
         write_fold(folder / f"splits_{number}.csv", fold)
-        write_genes(folder / f"fold{number}.tsv", ids, list(fold.train))
+        write_genes(folder / GENES_OF / f"fold{number}.tsv", ids, list(fold.train))
 
 
 def write_genes(path: Path, ids: list[str], labels: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"id": ids, "gene": ids}).to_csv(path, sep="\t", index=False)
     path.with_suffix(".json").write_text(json.dumps({"label_patients": labels, "labels_seen": len(labels)}))
 
@@ -137,7 +144,7 @@ def write_source(folder: Path, *, patch_dim: int = 5) -> list[str]:
     write_cohort(folder / "brca.parquet", frame.drop(columns="unit"), [])
     records = []
     for number in range(FOLDS):
-        model = folder / f"models/phikon/mirror/seed1/fold{number}"
+        model = folder / f"scope/brca/models/phikon/mirror/seed1/fold{number}"
         cohort.pretrain(model, fold=number, epochs=1)
         (model / "done.json").write_text("{}")
         records.append(str(model / "done.json"))
@@ -159,16 +166,16 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
     folds = [Fold(tuple(halves[1 - number]), tuple(halves[number])) for number in range(FOLDS)]
     models = write_source(folder)
     write_target(folder, frame, folds)
-    vectors = [folder / f"embeddings/fold{number}.safetensors" for number in range(FOLDS)]
+    vectors = [folder / EMBEDDED / f"fold{number}.safetensors" for number in range(FOLDS)]
     for path, model in zip(vectors, models, strict=True):
         embed(folder, model, path)
-    (folder / "embeddings/done.json").write_text(json.dumps({"embeddings": [str(path) for path in vectors]}))
+    (folder / EMBEDDED / "done.json").write_text(json.dumps({"embeddings": [str(path) for path in vectors]}))
     files = Adaptation(
         cohort=str(folder / "nsclc.parquet"),
         splits=[str(folder / f"splits_{number}.csv") for number in range(FOLDS)],
         expression=str(folder / "nsclc-rna.parquet"),
-        genes=[str(folder / f"fold{number}.tsv") for number in range(FOLDS)],
-        embeddings=[str(folder / "embeddings/done.json")],
+        genes=[str(folder / GENES_OF / f"fold{number}.tsv") for number in range(FOLDS)],
+        embeddings=[str(folder / EMBEDDED / "done.json")],
         models=models,
         protocol=HONEST,
         tasks=["subtyping", "survival"],
@@ -176,6 +183,7 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
         bins=4,
         method={"family": "mirror", "probe": PROBE, "adapt": ADAPT},
         clip=None,
+        saved={"results": str(folder / "results"), "cohort": PAIR, "encoder": "phikon", "method": "mirror"},
     )
     return Pair(folder, files, folds)
 
@@ -193,6 +201,47 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     made = prepared(tmp_path_factory.mktemp("pair"))
     made.run()
     return made
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("epoch", ["last", "best_on_evaluation"])
+def test_an_adapted_model_from_its_file_gives_its_stored_predictions(tmp_path, epoch, standardize):
+    pair = prepared(tmp_path)
+    probe = PROBE | {"standardize": standardize}
+    method = pair.files.method | {"probe": probe}
+    pair.run(protocol=HONEST | {"epoch": epoch, "probe_features": "resampled_dropout"}, method=method)
+    scope = f"patient-site_preserved-fold-train-{epoch}-fold-resampled_dropout"
+    for task in ("subtyping", "survival"):
+        for number, fold in enumerate(pair.folds):
+            saved = load_trained(
+                tmp_path / f"results/{scope}/{PAIR}/models/phikon/mirror/{task}/all/seed1/fold{number}"
+            )
+            assert saved.config["trained_on_patients"] == patients_digest(fold.train)
+            assert len(pd.read_csv(saved.folder / "history.csv")) == PROBE["epochs"]
+            rows = read_predictions(pair.manifest.parent / task / f"fold{number}.parquet").rows
+            expression = read_expression(pair.files.expression, patients=list(rows["patient"]), genes=saved.genes)
+            embedded = read_embeddings(tmp_path / EMBEDDED / f"fold{number}.safetensors")
+            slides = embedded.slide[:, [embedded.units.index(name) for name in rows["patient"]]]
+            raw = RawUnits(rows, expression=np.asarray(expression.values, np.float32), vectors=slides)
+            prediction = saved.predict(saved.prepare(raw))
+            values = prediction.probabilities if task == "subtyping" else prediction.survival
+            np.testing.assert_array_equal(values, rows.filter(regex="^(prob|surv)_"))
+
+
+def test_an_adapted_model_leaves_the_frozen_weights_to_its_source(pair):
+    folder = next((pair.folder / "results").rglob("model.safetensors")).parent
+    saved, size = load_trained(folder), (folder / "model.safetensors").stat().st_size
+    source = saved.source().state_dict()
+    own = {name.removeprefix("model.network.") for name in saved.arrays if name.startswith("model.network.")}
+    assert own < set(source)
+    assert size < (Path(pair.files.models[0]).parent / "model.safetensors").stat().st_size
+    moved = pair.folder / "moved"
+    copytree(folder, moved)
+    with pytest.raises(InputError, match="no finished model there; run pretrain first"):
+        load_trained(moved).source()
+    config = {**saved.config, "inputs": {**saved.config["inputs"], "model": "another"}}
+    with pytest.raises(InputError, match="is another than it was trained on; train again"):
+        dataclasses.replace(saved, config=config).source()
 
 
 def test_predictions_are_what_the_contract_says(pair):
@@ -257,7 +306,7 @@ def test_the_published_protocol_is_followed_and_a_nested_epoch_is_the_last(tmp_p
     made = prepared(tmp_path)
     paper = HONEST | {"epoch": "best_on_evaluation", "probe_features": "resampled_dropout"}
     for number, model in enumerate(made.files.models):
-        path = tmp_path / f"embeddings/fold{number}.safetensors"
+        path = tmp_path / EMBEDDED / f"fold{number}.safetensors"
         embed(tmp_path, model, path, mode="resampled_dropout", draws=3)
         assert read_embeddings(path).slide.shape == (3, PEOPLE, 48)
     made.run(tasks=["subtyping"], protocol=paper)
@@ -269,7 +318,7 @@ def test_the_published_protocol_is_followed_and_a_nested_epoch_is_the_last(tmp_p
 
 def test_slide_vectors_are_kept_and_made_again_for_another_model(tmp_path):
     made = prepared(tmp_path)
-    path, model = tmp_path / "embeddings/fold0.safetensors", made.files.models[0]
+    path, model = tmp_path / EMBEDDED / "fold0.safetensors", made.files.models[0]
     age = path.stat().st_mtime_ns
     embed(tmp_path, model, path)
     assert path.stat().st_mtime_ns == age

@@ -62,6 +62,16 @@ def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys
         audit_files(AuditRequest(tmp_path, patients=sheet))
 
 
+def test_words_for_unknown_are_no_site_and_no_class(tmp_path, capsys):
+    write_fold(tmp_path / "splits_0.csv", Fold(("A", "B"), ("C", "D")))
+    sheet = tmp_path / "patients.tsv"
+    sheet.write_text("patient\tsite\tlabel\nA\tNot Reported\tx\nB\tt\t'--\nC\tnot reported\tx\nD\tNot Reported\tx\n")
+    assert audit_files(AuditRequest(tmp_path, patients=sheet)) == 0
+    said = capsys.readouterr().out
+    assert "eported" not in said
+    assert "--" not in said
+
+
 def test_a_folder_without_split_files_is_refused(tmp_path):
     with pytest.raises(MirrorflowError, match=r"no splits_<k>\.csv"):
         audit_files(AuditRequest(tmp_path))

@@ -355,7 +355,14 @@ DECIDE_NOTHING_HERE = (
     *("cohorts.<name>.encoders", "features.encoders.<name>.seed", "features.encoders.<name>.patching", "embed"),
     *("expression.sources.<name>.orientation", "expression.sources.<name>.sample_ids"),
     *("expression.selection.n_genes", "expression.selection.tiers", "expression.selection.gene_sets"),
-    *("splits.seed", "splits.inner_folds", "protocols.<name>.claims_honest", "pretrain.temperature", "methods"),
+    *(
+        "splits.seed",
+        "splits.evaluate",
+        "splits.inner_folds",
+        "protocols.<name>.claims_honest",
+        "pretrain.temperature",
+        "methods",
+    ),
 )
 """Keys of which a change alone names no difference here: where files lie and how they are read, how fast things go,
 what tables show; patients and classes, which are counted; what the paper does not say; what has tests of its own.

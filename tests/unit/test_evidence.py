@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.audit import evidence
-from mirrorflow.audit.findings import LEAK, WARNING
+from mirrorflow.audit.findings import LEAK, WARNING, evidence
 from mirrorflow.cohorts.splits import Fold
 
 FOLDS = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]

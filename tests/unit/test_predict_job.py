@@ -212,7 +212,7 @@ def test_notes_say_how_the_predictions_came_about(tmp_path):
 
 def test_several_seeds_give_the_deviation_between_trainings_in_the_results(tmp_path):
     job = prepare(tmp_path, method="mirror", seeds=[42, 43], shots=[])
-    job = replace(job, folder=tmp_path / "honest" / "demo" / "phikon" / "mirror")
+    job = replace(job, folder=tmp_path / "predictions/honest/demo/phikon/mirror")
     job.run()
     metrics, results = str(tmp_path / "metrics.tsv"), str(tmp_path / "results.csv")
     settings = {"bootstrap": 10, "confidence": 0.95, "seed": 0}

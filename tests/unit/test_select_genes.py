@@ -22,7 +22,8 @@ def place(tmp_path: Path) -> Path:
     """An expression file in which t00 and t01 (both G00) separate the classes; census and drivers."""
     values = np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32)
     values[:2, [number for number in range(24) if number % 3 == 1]] += 4
-    with ExpressionWriter(tmp_path / "demo.parquet", PATIENTS) as writer:
+    (tmp_path / "expression/rna").mkdir(parents=True)
+    with ExpressionWriter(tmp_path / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 0}, {})
     (tmp_path / "census.tsv").write_text(CENSUS)
@@ -33,7 +34,7 @@ def place(tmp_path: Path) -> Path:
 
 def select(place: Path, settings: dict, *, train=PATIENTS, labels=LABELS, census: bool = True, seed: int = 0):
     select_genes(
-        place / "demo.parquet",
+        place / "expression/rna/demo.parquet",
         train,
         labels,
         place / "fold2.tsv",
@@ -92,14 +93,14 @@ def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(plac
     settings = {"census": place / "census.tsv", "drivers": place / "drivers.tsv", "seed": 0, "threads": 1}
     of_fold = {"fold": 3, "first": place / "fold2.tsv", **settings}
     alone = {"fold": 3, **settings}
-    select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "alone.tsv", RFE, **alone)
+    select_genes(place / "expression/rna/demo.parquet", PATIENTS, LABELS, place / "alone.tsv", RFE, **alone)
     monkeypatch.setattr("mirrorflow.steps.expression.select_genes.by_elimination", None)
-    select_genes(place / "demo.parquet", PATIENTS, LABELS, place / "fold3.tsv", RFE, **of_fold)
+    select_genes(place / "expression/rna/demo.parquet", PATIENTS, LABELS, place / "fold3.tsv", RFE, **of_fold)
     assert (place / "fold3.tsv").read_text() == (place / "alone.tsv").read_text()
     assert read_record(place / "fold3.tsv") == read_record(place / "alone.tsv")
     assert set(read_genes(place / "fold3.tsv")["fold"]) == {3}
     with pytest.raises(TypeError):  # other patients: chosen anew
-        select_genes(place / "demo.parquet", PATIENTS[:18], LABELS, place / "fold3.tsv", RFE, **of_fold)
+        select_genes(place / "expression/rna/demo.parquet", PATIENTS[:18], LABELS, place / "fold3.tsv", RFE, **of_fold)
 
 
 def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, caplog: pytest.LogCaptureFixture):
@@ -111,7 +112,7 @@ def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, 
 
 
 def test_ids_instead_of_symbols_are_said_where_no_census_gene_is_found(place: Path, caplog: pytest.LogCaptureFixture):
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, GENES, np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32))
         writer.finish({"seed": 3}, {})
     with caplog.at_level(logging.WARNING):
@@ -142,7 +143,7 @@ def test_other_methods_without_the_census(place: Path, settings: dict, reasons: 
 def test_missing_values_count_as_zero_unless_scaled(place: Path):
     values = np.ones((30, 24), dtype=np.float32)
     values[3, :12] = np.nan
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 1}, {})
     variance = {"method": "variance", "n_genes": 1, "census": False}
@@ -153,7 +154,7 @@ def test_missing_values_count_as_zero_unless_scaled(place: Path):
 def test_an_infinite_value_is_refused_by_name(place: Path):
     values = np.ones((30, 24), dtype=np.float32)
     values[3, 5] = np.inf
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 2}, {})
     with pytest.raises(InputError, match="patient p05, gene t03"):

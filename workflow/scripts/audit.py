@@ -6,12 +6,13 @@ from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
     from mirrorflow.audit.source import Source
+    from mirrorflow.plan.paths import CohortFile
     from mirrorflow.steps.audit.audit import run_audit
 
     given = snakemake.input
     source = None
     if given.source_cohort:
-        name = Path(given.source_cohort).stem
+        name = CohortFile.parse(given.source_cohort).cohort
         source = Source(name, given.source_cohort, given.source_splits, given.source_genes, given.source_models)
     run_audit(
         given.cohort,

@@ -5,6 +5,7 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
     from mirrorflow.steps.slides.extract_features import extract_shard
     from mirrorflow.steps.slides.gdc import restorer
     from mirrorflow.store.slide_sheet import read_slide_sheet, shard_of
@@ -15,8 +16,8 @@ with job_setup(snakemake):
     speed = snakemake.params.speed
     extract_shard(
         shard,
-        Path(str(snakemake.input.patches)).parents[1],
-        Path(str(snakemake.output.status)).parents[1],
+        PatchStatus.parse(snakemake.input.patches).files,
+        FeatureStatus.parse(snakemake.output.status).files,
         Path(snakemake.output.status),
         snakemake.params.encoder,
         {**snakemake.params.settings, "batch_size": speed["batch_size"]},

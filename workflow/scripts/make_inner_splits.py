@@ -3,9 +3,9 @@
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
-    from mirrorflow.learners.tasks import in_rows
+    from mirrorflow.plan.paths import SplitFile, by_inner_fold
     from mirrorflow.steps.cohort.cohorts import make_inner_splits
 
     given = snakemake.input
-    outputs = in_rows(snakemake.output.folds, len(given.splits))
+    outputs = by_inner_fold(SplitFile, snakemake.output.folds)
     make_inner_splits(given.cohort, given.splits, outputs, **snakemake.params.settings)

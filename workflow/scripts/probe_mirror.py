@@ -7,14 +7,14 @@ from mirrorflow.runtime.job import job_setup
 with job_setup(snakemake):
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.learners.predict import Plan, predict_method
-    from mirrorflow.learners.tasks import in_rows
+    from mirrorflow.plan.paths import EmbeddingsRecord, by_inner_fold
 
     params = snakemake.params
     plan = Plan.of(snakemake.input, params, {"family": params.family, "probe": params.probe})
     resampled = params.protocol["probe_features"] == "resampled_dropout"
-    inner_records = in_rows(snakemake.input.inner_embeddings, len(params.seeds))
+    inner_records = by_inner_fold(EmbeddingsRecord, snakemake.input.inner_embeddings)
     vectors, few_shot, *inner = (
-        Embedded.of_records(dict(zip(params.seeds, records, strict=True)), resampled=resampled) if records else None
+        Embedded.of_records(records, resampled=resampled) if records else None
         for records in (snakemake.input.embeddings, snakemake.input.few_shot_embeddings, *inner_records)
     )
     manifest = str(snakemake.output.manifest)

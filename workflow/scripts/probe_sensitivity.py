@@ -9,14 +9,12 @@ with job_setup(snakemake):
     from mirrorflow.steps.training.probe_sensitivity import Plan, model_folders, probe_sensitivity
 
     given, params = snakemake.input, snakemake.params
-    folds = len(given.splits)
-    records = {seed: given.models[i * folds : (i + 1) * folds] for i, seed in enumerate(params.seeds)}
     probe_sensitivity(
         Plan.of(given, params, {"family": params.family, "probe": params.probe}),
-        Embedded.of_records(dict(zip(params.seeds, given.embeddings, strict=True)), resampled=False),
+        Embedded.of_records(given.embeddings, resampled=False),
         Path(given.index),
         Path(given.expression),
-        model_folders(records),
+        model_folders(given.models),
         Path(snakemake.output.sheet),
         f"sensitivity {snakemake.wildcards.method}",
         threads=snakemake.threads,

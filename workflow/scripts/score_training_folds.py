@@ -13,7 +13,7 @@ with job_setup(snakemake):
     resampled = params.protocol["probe_features"] == "resampled_dropout"
     score_training_folds(
         Plan.of(given, params, {"family": params.family, "probe": params.probe}),
-        Embedded.of_records(dict(zip(params.seeds, given.embeddings, strict=True)), resampled=resampled),
+        Embedded.of_records(given.embeddings, resampled=resampled),
         Path(given.manifest),
         Path(given.audit),
         Path(snakemake.output.sheet),

@@ -10,7 +10,7 @@ with job_setup(snakemake):
     from mirrorflow.cohorts.patients import to_units
     from mirrorflow.learners.inputs.bagged import BaggedInputs
     from mirrorflow.learners.predict import Plan, predict_method
-    from mirrorflow.learners.tasks import in_rows
+    from mirrorflow.plan.paths import GeneManifest, by_inner_fold
     from mirrorflow.store.tables import read_cohort
 
     torch.set_num_threads(snakemake.threads)
@@ -29,7 +29,7 @@ with job_setup(snakemake):
     )
     few_shot = inputs.with_genes(snakemake.input.few_shot_genes) if snakemake.input.few_shot_genes else None
     plan = Plan.of(snakemake.input, params, method)
-    inner_genes = in_rows(snakemake.input.inner_genes, len(plan.splits)) or [[]] * len(plan.inner_splits)
+    inner_genes = by_inner_fold(GeneManifest, snakemake.input.inner_genes) or [[]] * len(plan.inner_splits)
     inner = [inputs.with_genes(genes) for genes in inner_genes]
     manifest = str(snakemake.output.manifest)
     folder = str(Path(manifest).parent)

@@ -43,7 +43,7 @@ def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Fi
     all_units = set(cohort["patient"])
     died = set(cohort.loc[cohort["event"] == 1, "patient"])
     for number, fold in enumerate(folds):
-        if absent := all_units - set(fold.train) - set(fold.val):
+        if absent := all_units.difference(*fold.parts.values()):
             text = f"{len(absent)} patients of the cohort are in neither train nor val"
             yield Finding(WARNING, "in_neither", text, number, len(absent), _examples(absent))
         for side, patients in (("train", fold.train), ("val", fold.val)):

@@ -16,6 +16,8 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
+from mirrorflow.plan.contract_path import FEW_SHOT, inner_number
+from mirrorflow.plan.paths import GeneManifest, ModelRecord, PredictionsManifest
 from mirrorflow.store.digest import file_digest
 from mirrorflow.store.predictions import Predictions, read_predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet
@@ -56,9 +58,10 @@ class Folds:
 
     def of(self, prefix: str, number: int) -> Fold:
         """Fold ``number`` for files that begin with ``prefix``: its own, or as its inner fold may see it."""
-        if not prefix.startswith("inner"):
+        inner = inner_number(prefix)
+        if inner is None:
             return self.outer[number]
-        return unseen_by(self.outer[number], self.inner[int(prefix.removeprefix("inner").removesuffix("-"))][number])
+        return unseen_by(self.outer[number], self.inner[inner][number])
 
     def inner_of(self, number: int) -> tuple[list[Fold], list[str]]:
         """The inner folds of a fold, and the digests of their split files."""
@@ -69,17 +72,16 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     """Everything the records say about a protocol on a cohort."""
     found, folds = Evidence(), Folds(outer, records.inner_splits)
     found.findings += evidence.audit_membership(outer, frame)
-    for manifest in map(Path, records.genes):
-        prefix, _, number = manifest.stem.rpartition("fold")
-        record = json.loads(manifest.with_suffix(".json").read_text())
-        own = str(manifest) in records.own_genes
-        owner = f" of {manifest.parent.name}" if own else ""
-        fold, what = folds.of(prefix, int(number)), f"genes{owner}{_purpose(prefix)}"
-        findings, seen = evidence.audit_gene_record(fold, int(number), record, what)
+    for path in records.genes:
+        manifest, own = GeneManifest.parse(path), path in records.own_genes
+        record = json.loads(Path(path).with_suffix(".json").read_text())
+        number, owner = manifest.fold, f" of {manifest.method}" if own else ""
+        fold, what = folds.of(manifest.genes, number), f"genes{owner}{_purpose(manifest.genes)}"
+        findings, seen = evidence.audit_gene_record(fold, number, record, what)
         found.findings += findings
         found.seen += seen
         if own:
-            found.findings += audit_gene_labels(what, fold, int(number), record)
+            found.findings += audit_gene_labels(what, fold, number, record)
     support = _support_of(records.support, protocol) if records.support else pd.DataFrame()
     if len(support):
         found.findings += evidence.audit_support(support, outer)
@@ -95,9 +97,10 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
 
 def _purpose(name: str) -> str:
     """What is made for the k-shot settings alone lies under ``few-shot-...``, for an inner fold ``inner<j>-...``."""
-    if name.startswith("inner"):
-        return f" of inner fold {name.removeprefix('inner').split('-')[0]}"
-    return " of the k-shot settings" if name.startswith("few-shot-") else ""
+    number = inner_number(name)
+    if number is not None:
+        return f" of inner fold {number}"
+    return " of the k-shot settings" if name == FEW_SHOT else ""
 
 
 def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
@@ -116,14 +119,13 @@ def read_model(
     """
     config = record.with_name("config.json")
     made_with = json.loads(config.read_text()) if config.exists() else {"data": {}}
-    encoder, method, seed = record.parent.parts[-4:-1]
-    prefix, _, digits = record.parent.name.rpartition("fold")
-    number, data = int(digits), made_with["data"]
+    model, data = ModelRecord.parse(record), made_with["data"]
+    number, prefix = model.fold, model.genes
     fold = folds.of(prefix, number)
     scalers = ["RNA"] if data.get("rna_scaling") == "train" else []
     scalers += ["patch"] if made_with.get("training", {}).get("feature_scaling") == "train" else []
     scaled = f" and {' and '.join(scalers)} scaler" if scalers else ""
-    name = f"pretraining{on}{scaled} of {method}{_purpose(prefix)} ({encoder}, {seed})"
+    name = f"pretraining{on}{scaled} of {model.method}{_purpose(prefix)} ({model.encoder}, seed{model.seed})"
     training, all_units = units_group(units[units["patient"].isin(fold.train)]), units_group(units)
     findings, seen = evidence.audit_fitted(
         name, number, fold.val, data.get("units"), training, all_units, kind="pretraining"
@@ -153,15 +155,16 @@ def _read_predictions(
     epochs: set[str] = set()
     bins: dict[int, str] = {}
     shared: dict[Finding, None] = {}
-    for manifest in map(Path, manifests):
-        for name in json.loads(manifest.read_text())["written"]:
-            stored, task = _stored(manifest.parent / name), name.split("/")[0]
+    for manifest in map(PredictionsManifest.parse, manifests):
+        for name in json.loads(manifest.path.read_text())["written"]:
+            file = manifest.file(name)
+            stored, task = _stored(file.path), file.task
             number = int(stored.rows["fold"].iloc[0])
-            fits.read(_method_of(manifest), task, number, folds.outer[number], stored.notes)
+            fits.read(manifest.title, task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
             shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
-                _read_epochs(f"{manifest.parent.name}, {task} ({manifest.parent.parent.name}", stored, folds, found)
+                _read_epochs(f"{manifest.method}, {task} ({manifest.encoder}", stored, folds, found)
             if task == "survival":
                 noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
@@ -169,12 +172,6 @@ def _read_predictions(
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
     found.seen += [_seen_by_bins(number, who, frame, folds.outer[number]) for number, who in sorted(bins.items())]
-
-
-def _method_of(manifest: Path) -> str:
-    """``mirror (phikon)``; methods without slides lie under ``none``."""
-    encoder, method = manifest.parent.parts[-2:]
-    return method if encoder == "none" else f"{method} ({encoder})"
 
 
 def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) -> None:

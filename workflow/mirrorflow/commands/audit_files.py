@@ -14,6 +14,7 @@ from mirrorflow.audit.findings import Finding
 from mirrorflow.audit.names import Names, patients_of_slides, to_names
 from mirrorflow.cohorts.patients import barcode_sites
 from mirrorflow.cohorts.splits import Fold, repair_folds
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.store.predictions import read_rows, stored_notes
 from mirrorflow.store.tables import read_anyones_fold, read_institutions, read_text_sheet, write_fold
@@ -61,6 +62,8 @@ def audit_files(given: AuditRequest, repair: Path | None = None) -> int:
         paths = _prediction_files(given.predictions)
         findings += _prediction_findings(given.predictions, paths, files.folds, _column(sheet, "label"), names)
         counted.append(f"{len(paths)} predictions files")
+    if any(fold.test for fold in files.folds.values()):
+        sys.stdout.write("the column test is taken for what is evaluated, val for what epochs are chosen on\n")
     for line in names.lines():
         sys.stdout.write(f"{line}\n")
     for finding in findings:
@@ -98,8 +101,13 @@ def _patients_sheet(path: Path | None, names: Names) -> pd.DataFrame:
 
 
 def _column(sheet: pd.DataFrame, name: str) -> dict[str, str]:
-    """Values of a column by patient; empty where the sheet has none."""
-    return dict(zip(sheet["patient"], sheet[name], strict=True)) if name in sheet else {}
+    """Values of a column by patient, "" where unknown; empty where the sheet has none."""
+    if name not in sheet:
+        return {}
+    return {
+        patient: "" if is_unknown(value) else str(value).strip()
+        for patient, value in zip(sheet["patient"], sheet[name], strict=True)
+    }
 
 
 def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions: Path | None) -> list[Finding]:
@@ -200,7 +208,7 @@ def _labels_of_rows(by_method: Mapping[Path, Sequence[pd.DataFrame]]) -> dict[st
     """Classes as the rows of subtyping have them."""
     labelled = [rows for files in by_method.values() for rows in files if "label" in rows]
     known = {name: label for rows in labelled for name, label in zip(rows["patient"], rows["label"], strict=True)}
-    return {name: str(label) for name, label in known.items() if not pd.isna(label)}
+    return {name: str(label) for name, label in known.items() if not is_unknown(label)}
 
 
 def _places(names: Sequence[str]) -> str:

@@ -136,7 +136,11 @@ class Clinical(Section):
         "oneOf": [{"required": ["sheet"]}, {"required": ["survival", "matrix"]}, {"required": ["download"]}]
     }
 
-    sheet: str = path("patients.tsv: patient; label, time, event, site, further columns.")
+    sheet: str = path(
+        "patients.tsv: patient; label, time, event, site, further columns. An empty cell, NA, Not Reported, '-- and "
+        "their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in the log, and "
+        "listed among the dropped."
+    )
     columns: dict[str, str] = shared("columns", default={})
     time_unit: str = choice("Unit of the sheet's `time`.", ["days", "months", "years"], "days")
     survival: str = path("Xena's survival table (sample, _PATIENT, OS, OS.time, ... in days).")
@@ -206,8 +210,9 @@ class Cohort(Section):
         additionalProperties=PATH,
     )
     splits: dict[str, Any] = setting(
-        "Name -> folder of split files splits_<k>.csv (columns train, val), or {download: <data set>}. `published` is "
-        "what the preset `paper` asks for; a protocol with `splits: published-repaired` takes its folds mended.",
+        "Name -> folder of split files splits_<k>.csv (columns train, val and, where there is one, test: see "
+        "splits.evaluate), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol with "
+        "`splits: published-repaired` takes its folds mended.",
         {},
         type="object",
         propertyNames=NAME,

@@ -79,10 +79,10 @@ def _stated(path: Path, _changed_ns: int, name: str) -> dict[str, type[Settings]
     module = importlib.util.module_from_spec(spec)
     try:
         loader.exec_module(module)
-    except NameError as error:
+        return {part: getattr(module, called) for part, called in loader.called.items()}
+    except (NameError, AttributeError) as error:
         message = f"{path.name}: {error}: settings may use what {', '.join(LIGHT)} offer, nothing else"
         raise ConfigError(message) from error
-    return {part: getattr(module, called) for part, called in loader.called.items()}
 
 
 class _SettingsAlone(SourceFileLoader):

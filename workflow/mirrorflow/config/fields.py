@@ -108,16 +108,18 @@ def of_run(about: str, default: Any, **schema: Any) -> Any:
     return dataclasses.field(default=default, metadata={"about": about, "schema": schema, "internal": True})
 
 
-def same(of: type[Section], key: str, *, unset: bool = False, or_none: bool = False) -> Any:
+def same(of: type[Section], key: str, *, unset: Any = ..., or_none: bool = False) -> Any:
     """The field ``key`` of another section, whose default, bounds and description are stated there alone.
 
-    unset: without its default. or_none: None is allowed as well.
+    unset: stands for a value that a config does not name, where the section has no default. or_none: None may be, too.
     """
     found, metadata = _field_of(of, key), dict(metadata_of(of, key))
     if or_none:
         metadata["schema"] = {"anyOf": [metadata["schema"], NULL]}
-    if unset:
-        return dataclasses.field(default=UNSET, metadata=metadata)
+    if isinstance(unset, dict):
+        return dataclasses.field(default_factory=partial(dict, unset), metadata=metadata)
+    if unset is not ...:
+        return dataclasses.field(default=unset, metadata=metadata)
     if found.default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=found.default_factory, metadata=metadata)
     return dataclasses.field(default=found.default, metadata=metadata)

@@ -44,6 +44,13 @@ class Splits(Section):
     """How folds are made (when a protocol does not read them from files)."""
 
     folds: int = whole("Number of folds.", 5, minimum=2)
+    evaluate: str = choice(
+        "Which column of split files is evaluated. auto: test where they have one, else val. Where test is, val is "
+        "neither trained on nor evaluated: epoch: nested chooses on it (every inner fold is then train against val, so "
+        "that inner_folds: 2 does). val: test patients take no part. Audit and tables say which.",
+        ["auto", "test", "val"],
+        "auto",
+    )
     seed: int = whole("Seed of random, site-preserved and inner folds and of support sets.", SEED)
     inner_folds: int = whole(
         "Inner folds of each fold's training patients, for protocols with epoch: nested; by site where no fold has a "
@@ -209,6 +216,12 @@ class Config(Section):
         {"type": "integer", "minimum": 0},
         [SEED],
         minItems=1,
+    )
+    keep_models: str = choice(
+        "Which models trained on labels leave their files - those of all training data, or those of the k-shot "
+        "settings, too.",
+        ["all-data", "all"],
+        "all-data",
     )
     strict: bool = switch("Stop a protocol that claims to be honest when the audit finds a leak in it.", True)
     simulate: Any = SIMULATE

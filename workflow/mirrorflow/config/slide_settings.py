@@ -5,11 +5,15 @@ from typing import Any, ClassVar
 
 from mirrorflow.config.bounds import ALLOWED
 from mirrorflow.config.fields import (
+    FRACTION,
+    POSITIVE,
+    UNSET,
     Section,
     Settings,
     choice,
     count,
     fraction,
+    many,
     name,
     named,
     number,
@@ -92,7 +96,7 @@ MASK_PRESETS: dict[str, dict[str, Any]] = {
 
 def unset(key: str) -> Any:
     """A key of the mask as a run may name it: what it does not name is the preset's, not the default."""
-    return same(Segmentation, key, unset=True)
+    return same(Segmentation, key, unset=UNSET)
 
 
 @stated
@@ -182,6 +186,26 @@ class Encoder(Section):
     precision: str = choice("Arithmetic of the forward pass.", ["float32", "bfloat16", "float16"], "float32")
     image_size: int = count("Side to which a patch is resized (area) before the network.", 224)
     output_dtype: str = choice("How features are stored.", ["float32", "float16"], "float32")
+    options: dict[str, Any] = setting(
+        "timm/<name>: what the model is built with beside its name - init_values (LayerScale; UNI's is 1.0e-5), "
+        "img_size, dynamic_img_size, reg_tokens, mlp_layer, ... Weights that then do not fit, or are not used, are "
+        "refused by name.",
+        type="object",
+        additionalProperties={"type": ["number", "string", "boolean", "array"]},
+    )
+    pooling: str = text(
+        "timm/<name>: how it pools (timm's global_pool, such as token or avg); by default as timm's config of the "
+        "model says.",
+        minLength=1,
+    )
+    mean: list[float] = many(
+        "Taken off RGB in 0 to 1, with `std`; by default ImageNet's, for timm/<name> that of timm's own weights (0.5 "
+        "for many). Wanted for weights from a file that need `options`.",
+        FRACTION,
+        minItems=3,
+        maxItems=3,
+    )
+    std: list[float] = many("What the images are divided by then.", POSITIVE, minItems=3, maxItems=3)
 
 
 @stated

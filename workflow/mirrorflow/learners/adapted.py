@@ -5,18 +5,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from mirrorflow.cohorts.splits import Fold
-from mirrorflow.learners.base import Trained
+from mirrorflow.learners.base import Recipe, Trained
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.linear_head import HeadSettings, moments
-from mirrorflow.probes.objective import CrossEntropy, Hazards, TaskObjective, judge_of, readout_of, target_tensors
+from mirrorflow.probes.objective import (
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    readout_of,
+    stored_readout,
+    target_tensors,
+)
 from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.store.digest import digest
+from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.adaptation import (
     AdaptationSettings,
@@ -41,6 +53,8 @@ class AdaptedVectors:
     evaluation: AdaptedUnits
     fitted: Mapping[str, str] = field(default_factory=dict)
     """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How they are made of other units' data."""
 
 
 @dataclass
@@ -59,6 +73,10 @@ class AdaptedInputs:
         parts = {"slides": self.slides.digest(fold_number), "rna": self.rna.digest(fold_number), "models": models}
         return digest(parts)
 
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the target's features and expression matrix."""
+        return self.slides.seen(fold_number) | self.rna.seen(fold_number)
+
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
     ) -> AdaptedVectors:
@@ -69,7 +87,14 @@ class AdaptedInputs:
         if key not in self._open:
             self._open = {key: load_model(self.models[key]).network}
         units = [AdaptedUnits(getattr(slides, side), getattr(rna, side)[0]) for side in ("train", "evaluation")]
-        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted)
+        settings = {
+            **{name: value for name, value in rna.recipe.settings.items() if name not in ("inputs", "pooling")},
+            "kind": "adapted",
+            **self.slides.made_with(seed, fold_number),
+            "model": model_digest(self.models[key]),
+            "model_folder": str(self.models[key]),
+        }
+        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted, Recipe(settings, rna.recipe.arrays))
 
 
 def adapt_and_predict(
@@ -117,13 +142,35 @@ def adapt_and_predict(
         judge=judge_of(rule, predict),
         device=device,
     )
-    arrays = {f"{MODEL}{name}": tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    brought = inputs.network.state_dict()
+    arrays = {f"{MODEL}{name}": tensor for name, tensor in weights.items() if not _is_sources(name, tensor, brought)}
     return Trained(
         predict(trainer.reported),
         arrays | {f"{SLIDE_SCALER}{name}": array for name, array in scaling.items()},
-        {"kind": "adapted", "model": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
+        {"kind": "adapted", "network": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
         trainer.history,
     )
+
+
+def _is_sources(name: str, tensor: Tensor, brought: Mapping[str, Tensor]) -> bool:
+    """Whether a weight is as the source's network has it: files leave it to the source's model."""
+    stored = brought.get(name.removeprefix("network.")) if name.startswith("network.") else None
+    return stored is not None and torch.equal(stored.cpu(), tensor)
+
+
+def predict_again(
+    arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], source: PairedNetwork, units: AdaptedUnits
+) -> Prediction:
+    """What :func:`adapt_and_predict` predicted of ``units``, from its arrays and config and the source's network."""
+    gene_count = units.genes.shape[1]
+    model = AdaptedModel(renew_rna_embedding(source, gene_count, seed=0), config["outputs"], seed=0)
+    own = {name: torch.tensor(array) for name, array in part_of_arrays(arrays, MODEL).items()}
+    model.load_state_dict({**model.state_dict(), **own})
+    scaled = standardized(units, part_of_arrays(arrays, SLIDE_SCALER))
+    logits = predict_adapted(model, scaled, draw=config["epoch"] - 1)
+    readout = stored_readout({}, survival=config["task"] == "survival")
+    return readout.predict(logits, config["epoch"])
 
 
 def standardized(units: AdaptedUnits, scaling: Mapping[str, Any]) -> AdaptedUnits:

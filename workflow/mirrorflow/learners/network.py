@@ -2,39 +2,46 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mirrorflow.config.modules import optional_part_of
-from mirrorflow.learners.base import Trained
+from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.seam import Objective
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.probes.objective import Cox, CrossEntropy, Hazards, TaskObjective, judge_of, target_tensors
+from mirrorflow.probes.objective import (
+    Cox,
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    stored_readout,
+    target_tensors,
+)
 from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.model_files import part_of_arrays
+from mirrorflow.store.models import load_own_checkpoint, save_checkpoint
 from mirrorflow.training.seeds import fold_seed
-from mirrorflow.training.supervised import Hooks, LabelledUnits, SupervisedSettings, predict_units, train_supervised
+from mirrorflow.training.supervised import (
+    Hooks,
+    LabelledUnits,
+    SupervisedSettings,
+    Units,
+    predict_units,
+    train_supervised,
+)
 from mirrorflow.training.trainer import OnEpoch, TrainingState
 
 NETWORK, READOUT = "network.", "readout."
 """What the names of a network's weights, and of what its readout was fitted to, begin with."""
 
 OF_THE_OBJECTIVE = ("label_smoothing", "alpha", "survival", "ties")
-
-
-class Keeper(Protocol):
-    """Keeps the state of a training between two attempts at it."""
-
-    def load(self) -> TrainingState | None:
-        """The last finished epoch of an earlier attempt at this very training; None without one."""
-
-    def save(self, state: TrainingState) -> None:
-        """Write the state down, whole or not at all."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def train_and_predict(
     method: Mapping[str, Any],
     rule: EpochRule,
     *,
-    keeper: Keeper | None = None,
+    checkpoint: Checkpoint | None = None,
     device: str = "auto",
 ) -> Trained:
     """Train the method's network on the fold task's training units and predict its evaluation units.
@@ -86,9 +93,9 @@ def train_and_predict(
     label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
     objective = _objective(method["family"], network, task)
     labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
-    resumed = keeper.load() if keeper else None
+    resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
     last = min(rule.stop_after or settings.epochs, settings.epochs)
-    hooks = Hooks(resumed, _reporter(label, last, resumed, keeper), judge_of(rule, predict), rule.stop_after)
+    hooks = Hooks(resumed, _reporter(label, last, resumed, checkpoint), judge_of(rule, predict), rule.stop_after)
     trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
     weights = {f"{NETWORK}{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     fitted = {f"{READOUT}{name}": array for name, array in task.readout(training_logits).arrays().items()}
@@ -113,12 +120,22 @@ def _objective(family: str, network: SupervisedNetwork, task: TaskObjective) -> 
     return task if own is None else own(network, task)
 
 
-def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Keeper | None) -> OnEpoch:
+def _reporter(label: str, epochs: int, resumed: TrainingState | None, checkpoint: Checkpoint | None) -> OnEpoch:
     progress = Progress(label, epochs, "epochs", kept=0 if resumed is None else resumed.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
-        if keeper is not None and state.epoch < epochs:
-            keeper.save(state)
+        if checkpoint is not None and state.epoch < epochs:
+            save_checkpoint(checkpoint.folder, state, checkpoint.made_from)
         progress.step(note=f"loss {row['total']:.3f}")
 
     return report
+
+
+def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
+    """What :func:`train_and_predict` predicted of ``units``, from its arrays and config."""
+    given = config["sizes"]
+    sizes = Sizes(**{**given, "gene_sets": tuple(map(tuple, given["gene_sets"]))})
+    network = build_network(config["family"], sizes, config["network"], seed=0)
+    network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
+    readout = stored_readout(part_of_arrays(arrays, READOUT), survival=config["task"] == "survival")
+    return readout.predict(predict_units(network, units), config["epoch"])

@@ -183,6 +183,15 @@ def readout_of(targets: Targets) -> Readout:
     return HazardReadout() if targets.classes is None else ClassReadout()
 
 
+def stored_readout(arrays: Mapping[str, np.ndarray], *, survival: bool) -> Readout:
+    """The readout of a stored model, from what its :meth:`~Readout.arrays` were."""
+    if "baseline.days" in arrays:
+        centre = float(arrays["baseline.centre"])
+        baseline = Baseline(arrays["baseline.days"], arrays["baseline.hazard"], centre)
+        return CoxReadout(baseline, arrays["baseline.bin_ends"])
+    return HazardReadout() if survival else ClassReadout()
+
+
 def judge_of(rule: EpochRule, predict: Callable[[int], Prediction]) -> Judge | None:
     """What chooses the epoch by ``rule``: the best score of ``predict(epoch)``, from 1, the first of equals."""
     scorer = rule.scorer

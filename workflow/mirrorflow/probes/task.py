@@ -48,6 +48,13 @@ class Asked:
     n_classes: int
     bin_ends: np.ndarray | None = None
 
+    def ends(self) -> np.ndarray:
+        """The bins' ends. Raises ValueError where classes are asked for."""
+        if self.bin_ends is None:
+            message = "a survival model was asked for classes"
+            raise ValueError(message)
+        return self.bin_ends
+
 
 @dataclass(frozen=True)
 class SubtypePrediction:

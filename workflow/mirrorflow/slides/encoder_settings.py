@@ -27,6 +27,13 @@ class EncoderSettings(Settings):
     image_size: int | None = same(Encoder, "image_size", or_none=True)
     """None: what a timm model asks for."""
     output_dtype: str = same(Encoder, "output_dtype")
+    options: Mapping[str, Any] = same(Encoder, "options", unset={})
+    pooling: str | None = same(Encoder, "pooling", unset=None, or_none=True)
+    """None: as timm's own config says."""
+    mean: tuple[float, ...] | None = same(Encoder, "mean", unset=None, or_none=True)
+    """None: the model's own."""
+    std: tuple[float, ...] | None = same(Encoder, "std", unset=None, or_none=True)
+    """None: the model's own."""
 
     @property
     def local(self) -> Path | None:
@@ -42,6 +49,7 @@ class EncoderSettings(Settings):
         for key, matters in {
             "seed": self.weights == RANDOM,
             "weights_set": self.weights == HUB and self.model == "resnet50",
+            **{key: bool(values[key]) for key in ("options", "pooling", "mean", "std")},  # as before these existed
         }.items():
             if not matters:
                 del values[key]
@@ -65,10 +73,27 @@ def encoder_from(settings: Mapping[str, Any]) -> EncoderSettings:
             message = f"encoder {settings.get('name', '')}: {key} is missing"
             raise ConfigError(message)
     try:
-        return EncoderSettings(**values)
+        encoder = EncoderSettings(**values)
     except ConfigError as error:
         message = f"encoder {values['name']}: {error}"
         raise ConfigError(message) from error
+    _check_network(encoder)
+    return encoder
+
+
+def _check_network(encoder: EncoderSettings) -> None:
+    """Raises ConfigError for options of a network that takes none, and for a normalisation that cannot be."""
+    if not encoder.model.startswith(TIMM) and (encoder.options or encoder.pooling):
+        message = f"encoder {encoder.name}: {encoder.model} is as it is; options and pooling are for timm/<name>"
+        raise ConfigError(message)
+    if taken := sorted(
+        {"pretrained", "pretrained_cfg", "checkpoint_path", "in_chans", "global_pool"} & set(encoder.options)
+    ):
+        message = f"encoder {encoder.name}: options: {', '.join(taken)} cannot be set here; see weights and pooling"
+        raise ConfigError(message)
+    if (encoder.mean is None) != (encoder.std is None):
+        message = f"encoder {encoder.name}: set mean and std together (mean {encoder.mean}, std {encoder.std})"
+        raise ConfigError(message)
 
 
 def _file_digest(path: Path, name: str) -> str:

@@ -27,7 +27,7 @@ from mirrorflow.training.step import Gradients, StepInputs
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState
 from mirrorflow.training.world import ProcessGroup
 
-__all__ = ["Layout", "OnEpoch", "PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
+__all__ = ["Layout", "OnEpoch", "PairedData", "PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
 
 VALIDATION = 2**32 - 1
 """Stands for the epoch in the draws of validation units: no epoch has this number."""
@@ -47,31 +47,40 @@ class Layout:
 ALONE = Layout()
 
 
+@dataclass(frozen=True)
+class PairedData:
+    """Training units: bags, expression [unit, gene], and a number each of their patients [unit], where negatives of
+    the same patient are dropped.
+    """
+
+    bags: Bags
+    genes: np.ndarray
+    patients: np.ndarray | None = None
+
+
 def pretrain(
     model: PairedNetwork,
-    bags: Bags,
-    genes: np.ndarray,
+    data: PairedData,
     settings: PretrainSettings,
     *,
-    patients: np.ndarray | None = None,
     validation: ValidationUnits | None = None,
     resume_from: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
     layout: Layout = ALONE,
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
+    """Train ``model`` in place on the training units.
 
-    ``patients`` [unit], a number each, is needed where same-patient negatives are dropped. ``on_epoch`` is told of
-    every finished epoch. ``validation``: units left out; the weights are then those of the epoch with the
-    least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every epoch),
-    without any those of the last. In a ``layout.world`` of several processes each calls this with the same arguments
+    ``on_epoch`` is told of every finished epoch. ``validation``: units left out; the weights kept are then those of the
+    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every
+    epoch), else those of the last. In a ``layout.world`` of several processes each calls this with the same arguments
     and takes its share of every batch. Returns the history, one row an epoch: every loss term, their weighted total,
     tau, and what :class:`~mirrorflow.training.trainer.Trainer` measures.
 
     Raises InputError for fewer than two units, MirrorflowError as the trainer does.
     """
-    _check_inputs(model, bags, genes, settings)
-    training = _Pretraining(model, bags, genes, settings, patients, layout)
+    bags = data.bags
+    _check_inputs(model, bags, data.genes, settings)
+    training = _Pretraining(model, data, settings, layout)
     judge = None
     if validation is not None and layout.world.rank == 0:  # all have the same weights, the first process keeps them
         judge = Judge(lambda epoch: training.loss_on(validation, epoch), "evaluation_total")
@@ -132,18 +141,16 @@ class _Pretraining:
     def __init__(
         self,
         model: PairedNetwork,
-        bags: Bags,
-        genes: np.ndarray,
+        data: PairedData,
         settings: PretrainSettings,
-        patients: np.ndarray | None,
         layout: Layout,
     ) -> None:
         self.device = choose_device(layout.device)
         self.network: PairedNetwork = model.to(self.device)
-        self.bags, self.settings, self.layout, self.world = bags, settings, layout, layout.world
+        self.bags, self.settings, self.layout, self.world = data.bags, settings, layout, layout.world
         lay_out(self.network, layout.compute)
-        self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
-        self.patients = None if patients is None else torch.as_tensor(np.asarray(patients))
+        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32))
+        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients))
         dtype = autocast_dtype(settings.precision, self.device, model.settings.width)
         self.gradients = Gradients(model, dtype, layout.compute.micro_batch, self.world)
 

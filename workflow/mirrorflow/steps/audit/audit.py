@@ -1,5 +1,6 @@
 """Rule audit: what was really used under a protocol, held against what it claims."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -9,9 +10,10 @@ from typing import Any
 from mirrorflow.audit import findings as audit
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.learners.tasks import in_rows
+from mirrorflow.plan.paths import GeneManifest, SplitFile, by_inner_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.cohort.cohorts import MOVED
 from mirrorflow.store.genes import read_record
@@ -46,8 +48,8 @@ def run_audit(
     seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
     the drawn support sets; models: done.json of the pretrained folds of the protocol's model scope;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
-    expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
-    inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    expression: the record of the converted matrix; inner_splits, inner_genes: of every inner fold and
+    fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
     selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
     (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
     site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``.
@@ -58,13 +60,12 @@ def run_audit(
     labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels, site_kind=site_kind)
     findings += audit.audit_site_codes(findings, site_kind, site_preserved=protocol["splits"] == "site_preserved")
-    chosen, of_shots, of_inner, own = (
-        [read_record(path) for path in paths] for paths in (genes, few_shot_genes, inner_genes, own_genes)
-    )
+    chosen, of_shots, own = ([read_record(path) for path in paths] for paths in (genes, few_shot_genes, own_genes))
+    of_inner = [[read_record(path) for path in paths] for paths in by_inner_fold(GeneManifest, inner_genes)]
     findings += audit.audit_genes(folds, chosen, shots, of_shots)
-    inner = in_rows(inner_splits, len(folds))
+    inner = by_inner_fold(SplitFile, inner_splits)
     parts = [[read_fold(path) for path in paths] for paths in inner]
-    findings += audit.audit_inner(folds, parts, in_rows(of_inner, len(folds)))
+    findings += audit.audit_inner(folds, parts, of_inner)
     findings += audit.audit_transductive(
         scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
     )
@@ -88,7 +89,10 @@ def run_audit(
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
-    record["remarks"] = [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
+    part = evaluated_part(folds)
+    every_record = [*chosen, *of_shots, *itertools.chain(*of_inner), *own]
+    record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
+    record["remarks"] += [*_remarks(record), audit.outcome_line(every_record)]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings

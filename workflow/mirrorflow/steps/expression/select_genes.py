@@ -26,6 +26,7 @@ from mirrorflow.expression.selection import (
     everything,
     gene_table,
 )
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.expression import read_record as read_expression_record
@@ -76,7 +77,7 @@ def select_genes(
         return
     _, ids, symbols = read_names(expression)
     choice = _choose(method, expression, ids, symbols, seen, labels, settings, seed, threads)
-    curated = curated_genes(settings, census, drivers, expression.stem, symbols)
+    curated = curated_genes(settings, census, drivers, ExpressionFile.parse(expression).cohort, symbols)
     table = gene_table(choice, ids=ids, symbols=symbols, curated=curated.rows, curated_reason=curated.source)
     table = table.assign(fold=fold, labels_seen=len(labels_of))
     by_reason = {str(reason): int(count) for reason, count in table["reason"].value_counts().items()}

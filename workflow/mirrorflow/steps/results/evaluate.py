@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
@@ -61,6 +63,8 @@ def evaluate(
         raise InputError(message)
     others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    if part := evaluated_part([read_fold(path) for path in splits]):
+        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
@@ -79,8 +83,8 @@ def score_manifest(
     manifest: Path, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
 ) -> list[tuple[dict[str, str], Cell]]:
     """The cells of a method, each with what names it in the long table. train: by fold."""
-    protocol, cohort, encoder, method = manifest.parent.parts[-4:]
-    where = {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
+    place = PredictionsManifest.parse(manifest)
+    where = {name: getattr(place, name) for name in ("protocol", "cohort", "encoder", "method")}
     cells: list[tuple[dict[str, str], Cell]] = []
     for task, paths in files_by_task(manifest).items():
         stored = [read_predictions(path) for path in paths]
@@ -91,7 +95,7 @@ def score_manifest(
             resamples=settings["bootstrap"],
             confidence=settings["confidence"],
             seed=settings["seed"],
-            smoothing=settings.get("label_smoothing", {}).get(method, 0.0),
+            smoothing=settings.get("label_smoothing", {}).get(place.method, 0.0),
         )
         cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells
@@ -102,11 +106,11 @@ def files_by_task(manifest: Path) -> dict[str, list[Path]]:
     tasks: dict[str, list[Path]] = {}
     written = json.loads(manifest.read_text())["written"]
     for name in sorted(written, key=lambda name: (len(name), name)):  # fold 2 before fold 10
-        path = manifest.parent / name
-        if not path.exists():
+        place = PredictionsManifest.parse(manifest).file(name)
+        if not (path := place.path).exists():
             message = f"{path}: gone, though {manifest} names it; delete the manifest and run again"
             raise InputError(message)
-        tasks.setdefault(path.parent.name, []).append(path)
+        tasks.setdefault(place.task, []).append(path)
     return tasks
 
 

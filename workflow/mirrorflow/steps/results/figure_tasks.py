@@ -19,6 +19,7 @@ from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
+from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.tables.main import MAIN_METRICS
 
@@ -169,7 +170,8 @@ def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[s
 
     shown: protocols with rows in results.csv; the others' numbers are withheld.
     """
-    protocol, cohort, encoder, method = manifest.parent.parts[-4:]
+    place = PredictionsManifest.parse(manifest)
+    protocol, cohort, encoder, method = place.protocol, place.cohort, place.encoder, place.method
     name = f"survival_{protocol}_{encoder}_{method}"
 
     def draw() -> FigureSpec:
@@ -229,10 +231,9 @@ def _survival_caption(
 
 def training_tasks(models: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """Training curves of each model scope, encoder and method, from the history.csv beside every done.json."""
-    groups: dict[tuple[str, str, str, str], list[Path]] = {}
-    for record in map(Path, models):
-        scope, cohort, _, encoder, method, _, _ = record.parent.parts[-7:]
-        groups.setdefault((scope, cohort, encoder, method), []).append(record.parent)
+    groups: dict[tuple[str, str, str, str], list[ModelRecord]] = {}
+    for model in map(ModelRecord.parse, models):
+        groups.setdefault((model.scope, model.cohort, model.encoder, model.method), []).append(model)
     for (scope, cohort, encoder, method), folders in groups.items():
         name = f"training_{scope}_{encoder}_{method}"
         draw = partial(_training, folders, scope, cohort, encoder, method, titles)
@@ -245,14 +246,14 @@ def _part_of_evaluation(histories: Iterable[pd.DataFrame]) -> str:
 
 
 def _training(
-    folders: Sequence[Path], scope: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
+    models: Sequence[ModelRecord], scope: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
 ) -> FigureSpec:
-    paths = [folder / "history.csv" for folder in folders]
-    lacking = [path for path in paths if not path.exists()]
+    paths = {f"seed{model.seed}/{model.genes}fold{model.fold}": model.folder / "history.csv" for model in models}
+    lacking = [path for path in paths.values() if not path.exists()]
     if lacking:
         message = f"{lacking[0]}: not there"
         raise InputError(message)
-    histories = {"/".join(path.parent.parts[-2:]): pd.read_csv(path) for path in paths}
+    histories = {name: pd.read_csv(path) for name, path in paths.items()}
     title = f"{titles.get(method, method)} · {encoder} · {scope}"
     epochs = max(len(history) for history in histories.values())
     alt = f"Loss terms by epoch. After {epochs} epochs, mean: " + ", ".join(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mirrorflow.evaluation import FoldRows, FoldScores
 from mirrorflow.evaluation.optimism import single_change_worth
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.predictions import read_predictions
@@ -36,7 +37,8 @@ def make_optimism(
     """
     shown = read_text_sheet(results)
     allowed = set(zip(shown["protocol"], shown["cohort"], strict=True))
-    placed = {tuple(Path(path).parent.parts[-4:]): Path(path) for path in manifests}
+    places = map(PredictionsManifest.parse, manifests)
+    placed = {(one.protocol, one.cohort, one.encoder, one.method): one for one in places}
     base = settings["base"]
     mine = [where for where in placed if where[0] == base and (base, where[1]) in allowed]
     progress = Progress("optimism", len(mine) * len(single_changes), "comparisons")
@@ -71,7 +73,9 @@ def _values(
     return {"change": single_change, "base_value": values[0], "change_value": values[1]}
 
 
-def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[dict[str, object]]:
+def _compare(
+    one: PredictionsManifest, other: PredictionsManifest, settings: Mapping[str, Any]
+) -> Iterator[dict[str, object]]:
     ours, theirs = _folds(one), _folds(other)
     for task, setting in ours:
         if (task, setting) not in theirs:
@@ -97,12 +101,13 @@ def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[di
             }
 
 
-def _folds(manifest: Path) -> dict[tuple[str, str], list[FoldRows]]:
+def _folds(manifest: PredictionsManifest) -> dict[tuple[str, str], list[FoldRows]]:
     """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
     parts: dict[tuple[str, str], list[FoldRows]] = {}
-    for name in sorted(json.loads(manifest.read_text())["written"]):
-        stored = read_predictions(manifest.parent / name)
+    for name in sorted(json.loads(manifest.path.read_text())["written"]):
+        file = manifest.file(name)
+        stored = read_predictions(file.path)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
-            parts.setdefault((name.split("/")[0], setting), []).append(whole.of(setting))
+            parts.setdefault((file.task, setting), []).append(whole.of(setting))
     return parts

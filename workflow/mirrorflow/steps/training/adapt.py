@@ -14,7 +14,8 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
-from mirrorflow.learners.tasks import Plan
+from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.store.tables import read_cohort
 
 
@@ -36,7 +37,7 @@ class Adaptation:
     embeddings: Sequence[str]
     """Records of rule embed_target, one a seed."""
     models: Sequence[str]
-    """done.json of the source's models: every fold of the first seed, then of the next."""
+    """done.json of the source's models, of every seed and fold."""
     protocol: Mapping[str, Any]
     tasks: Sequence[str]
     seeds: Sequence[int]
@@ -44,6 +45,8 @@ class Adaptation:
     method: Mapping[str, Any]
     """``family``, ``probe`` (the head) and ``adapt`` (learning rate and weight decay of the embedding)."""
     clip: float | None
+    saved: Mapping[str, Any] | None = None
+    """Where the adapted models go, as fields of :class:`~mirrorflow.learners.tasks.ModelPlace`; None: nowhere."""
 
 
 def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None:
@@ -54,9 +57,9 @@ def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None
     torch.set_num_threads(threads)
     protocol = adapted_protocol(files.protocol)
     resampled = protocol["probe_features"] == "resampled_dropout"
-    slides = Embedded.of_records(dict(zip(files.seeds, files.embeddings, strict=True)), resampled=resampled)
-    pairs = [(seed, fold) for seed in files.seeds for fold in range(len(files.splits))]
-    models = {pair: Path(record).parent for pair, record in zip(pairs, files.models, strict=True)}
+    slides = Embedded.of_records(files.embeddings, resampled=resampled)
+    records = map(ModelRecord.parse, files.models)
+    models = {(record.seed, record.fold): record.folder for record in records}
     rna = PooledInputs(
         units=to_units(read_cohort(files.cohort)[0], protocol["unit"]),
         inputs=["rna"],
@@ -78,5 +81,6 @@ def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None
         bins=files.bins,
         method={**files.method, "adapt": {**files.method["adapt"], "dropout": resampled}},
         genes=files.genes,
+        saved=ModelPlace(**files.saved) if files.saved else None,
     )
     predict_method(plan, AdaptedInputs(slides, rna, models), str(Path(manifest).parent), manifest, label)

@@ -13,6 +13,7 @@ from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
+from mirrorflow.learners.inputs.seen import expression_digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.embedding import EmbedSettings, embed
@@ -46,7 +47,7 @@ def embed_fold(
         "version": versions.EMBED,
         "seed": seed,
         "model": model_digest(model_folder),
-        "data": paired.digests(),
+        "data": paired.digests() | {"matrix": expression_digest(expression)},
         "settings": dict(settings),
     }
     if embeddings_are_finished(destination, made_with):

@@ -12,6 +12,7 @@ from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.probes.linear_head import HeadSettings, last_head
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
@@ -21,7 +22,7 @@ from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import published_key
 from mirrorflow.tables.sensitivity import CAPTION, METRICS, sensitivity_table, shown
 from mirrorflow.training.embedding import EmbedSettings
-from mirrorflow.training.sensitivity import sensitivities
+from mirrorflow.training.sensitivity import KnownUnits, sensitivities
 
 
 def probe_sensitivity(
@@ -71,12 +72,13 @@ def _of_model(
     stored = load_model(folder)
     found = sensitivities(
         stored.network,
-        weight,
-        bias,
-        paired.bags(0),
-        RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
-        np.asarray(fold_task.evaluation.classes),
-        paired.names,
+        (weight, bias),
+        KnownUnits(
+            paired.names,
+            paired.bags(0),
+            RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
+            np.asarray(fold_task.evaluation.classes),
+        ),
         EmbedSettings.as_trained(stored.made_with["training"]),
         seed=fold_task.seed,
         device=device,
@@ -108,6 +110,6 @@ def make_sensitivity(
     write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))
 
 
-def model_folders(records: Mapping[int, Sequence[str]]) -> dict[tuple[int, int], Path]:
-    """Folder of each (seed, fold) from the records of pretraining, in the order of the folds."""
-    return {(seed, fold): Path(record).parent for seed, paths in records.items() for fold, record in enumerate(paths)}
+def model_folders(records: Sequence[str]) -> dict[tuple[int, int], Path]:
+    """Folder of each (seed, fold) from the records of pretraining."""
+    return {(model.seed, model.fold): model.folder for model in map(ModelRecord.parse, records)}
