@@ -143,7 +143,7 @@ def test_what_a_method_can_do_is_allowed():
         ({"inputs": ["smell"]}, "toy.inputs: smell: allowed are slides, rna, clinical"),
         ({"tasks": ["grading"]}, "toy.tasks: grading: allowed are subtyping, survival"),
         ({"kind": "pretrained"}, "a pretrained method sees slides and rna"),
-        ({"kind": "network", "inputs": ["rna"]}, "a network slides"),
+        ({"kind": "network", "inputs": []}, "a network slides"),
         ({"inputs": ["rna", "clinical"]}, "clinical alone"),
         ({"colour": "red"}, "unknown key colour"),
         ({"source": None}, "source missing"),

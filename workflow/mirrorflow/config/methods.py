@@ -18,8 +18,8 @@ from mirrorflow.config.settings import INPUTS, TASKS
 from mirrorflow.config.training_settings import Train
 from mirrorflow.errors import ConfigError
 
-KINDS = {"pretrained": {"slides", "rna"}, "network": {"slides"}, "classical": set[str]()}
-"""What a method can be, and the inputs that it then sees at least."""
+KINDS = {"pretrained": {"slides", "rna"}, "network": set[str](), "classical": set[str]()}
+"""What a method can be, and the inputs that it then sees at least; a network sees slides, RNA or both."""
 
 OF_EVERY_METHOD = ("tasks", "cohorts")
 """Keys that a run may set for any method."""
@@ -55,10 +55,12 @@ class Method:
                 message = f"{METHODS_FILE.name}: {self.name}.{key}: {', '.join(wrong)}: allowed are {', '.join(known)}"
                 raise ConfigError(message)
         alone = "clinical" not in (*self.inputs, *self.inputs_any_of) or list(self.inputs) == ["clinical"]
-        if not alone or not KINDS[self.kind] <= set(self.inputs) or (self.inputs_any_of and self.kind != "classical"):
+        blind = self.kind == "network" and not {"slides", "rna"} & set(self.inputs)
+        lacking = blind or not KINDS[self.kind] <= set(self.inputs)
+        if not alone or lacking or (self.inputs_any_of and self.kind != "classical"):
             message = (
                 f"{METHODS_FILE.name}: {self.name}.inputs: {', '.join(self.inputs) or 'none'}: a pretrained method "
-                "sees slides and rna, a network slides (and rna), a classical one any of both or clinical alone"
+                "sees slides and rna, a network slides, rna or both, a classical one any of both or clinical alone"
             )
             raise ConfigError(message)
 
@@ -78,6 +80,11 @@ class Method:
     def parts(self) -> Mapping[str, type[Settings]]:
         """What its family's module states: ``SETTINGS``, and ``TRAIN`` and ``INPUTS`` where it has such."""
         return settings_of(package_of(self.kind), self.family)
+
+    @property
+    def version(self) -> int:
+        """Version of its family: raised there, it re-trains this method alone."""
+        return self.parts["SETTINGS"].VERSION
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirrorflow.config.method_schema import pretrain_keys
-from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 
 
@@ -112,6 +112,12 @@ def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
     counts = Counter(method for method, *_ in models)
     each = len(config["seeds"]) * config["splits"]["folds"]
     return {method: count * each for method, count in counts.items()}
+
+
+def version_of_family(base: int, family: str) -> int | str:
+    """``base``, the version of algorithms that families share, with the family's own where it has been raised."""
+    own = next(method.version for method in METHODS.values() if method.family == family)
+    return base if own == 1 else f"{base}, {family} {own}"
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 
 from mirrorflow.config import versions
 from mirrorflow.config.fields import keys_of
+from mirrorflow.config.queries import version_of_family
 from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
@@ -141,7 +142,7 @@ class _Run:
         task = self.task
         scaling = {"rna_scaling": task.rna_scaling, "rna_clip": task.rna_clip}
         made_with = {
-            "version": versions.PRETRAIN,
+            "version": version_of_family(versions.PRETRAIN, task.family),
             "seed": task.seed,
             "fold": task.fold,
             "model": dataclasses.asdict(self.model),
