@@ -27,6 +27,7 @@ rule audit:
         source_splits=of_source(f"{SCOPE}/splits/splits_{{fold}}.csv"),
         source_genes=of_source(f"{SCOPE}/genes/fold{{fold}}.tsv"),
         source_models=audited_source_models,
+        source_indexes=lambda wildcards: [path for name in source_of_pair(wildcards) for path in feature_indexes(name)],
     output:
         record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
         page=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.md",
@@ -50,6 +51,9 @@ rule audit:
             "institutions" if "institutions" in cohort_of(wildcards) else cohort_of(wildcards)["site"]
         ),
         encoders=lambda wildcards: cohort_of(wildcards)["encoders"],
+        source_encoders=lambda wildcards: [
+            encoder for name in source_of_pair(wildcards) for encoder in config["cohorts"][name]["encoders"]
+        ],
         columns=sorted({name for method in config["methods"].values() for name in method.get("columns", [])}),
         scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
             "scaled_upstream"

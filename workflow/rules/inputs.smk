@@ -518,6 +518,11 @@ def of_source(pattern):
     return files
 
 
+def source_of_pair(wildcards):
+    """The cohort that a pair's encoders come from; nothing for other cohorts."""
+    return [ADAPTED[wildcards.cohort]["source"]] if wildcards.cohort in ADAPTED else []
+
+
 def source_cohort(wildcards):
     """Patients of a pair's source; nothing for other cohorts."""
     return f"{RESULTS}/cohort/{ADAPTED[wildcards.cohort]['source']}.parquet" if wildcards.cohort in ADAPTED else []
