@@ -1,6 +1,7 @@
 """What methods are given: duplicates under other names, columns and genes that tell all, gene lists of users."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -10,7 +11,7 @@ import pytest
 
 from mirrorflow.audit.duplicates import Input, audit_duplicates, audit_encoders, near_pairs
 from mirrorflow.audit.findings import LEAK, WARNING
-from mirrorflow.audit.inputs import InputFiles, audit_inputs
+from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
 from mirrorflow.audit.lists import audit_list
 from mirrorflow.audit.tells import Targets, audit_columns, ordering, separating
 from mirrorflow.cohorts.splits import Fold
@@ -90,9 +91,11 @@ def test_files_that_say_nothing_have_no_digest(tmp_path):
 # Slides and expression of several patients.
 
 
-def features_of(folder: Path, frame: pd.DataFrame, *copies: tuple[int, int], noise: float = 0.0) -> str:
+def features_of(
+    folder: Path, frame: pd.DataFrame, *copies: tuple[int, int], noise: float = 0.0, offset: int = 0
+) -> str:
     """An index of one slide a patient; ``copies``: (of whom, under whose name)."""
-    values = {k: drawn(k) for k in range(len(frame))}
+    values = {k: drawn(k + offset) for k in range(len(frame))}
     for source, target in copies:
         values[target] = values[source] + np.float32(noise) * drawn(99)
     for k, slides in enumerate(frame["slide_ids"]):
@@ -123,6 +126,21 @@ def test_two_slides_of_one_patient_may_be_the_same_and_others_slides_do_not_coun
     frame = frame.drop(index=7).reset_index(drop=True)  # P07 fell out of the cohort
     frame.loc[1, "patient"] = "P02"
     assert audited(frame, indexes={"e": index}) == []
+
+
+def test_a_slide_of_the_source_under_another_name_is_a_leak(tmp_path):
+    source, target = cohort(), cohort().iloc[:5].assign(patient=[f"Q{i}" for i in range(5)])
+    target["slide_ids"] = [[f"{name}-1"] for name in target["patient"]]
+    for name in ("s", "t"):
+        (tmp_path / name).mkdir()
+    theirs = {"e": features_of(tmp_path / "s", source)}
+    ours = {"e": features_of(tmp_path / "t", target, offset=100), "other": "absent"}
+    assert list(audit_source_inputs("s", theirs, source, ours, target)) == []
+    shutil.copy(tmp_path / "s/P03-1.h5", tmp_path / "t/Q2-1.h5")
+    rows = [SlideRow(f"Q{i}-1", f"Q{i}") for i in range(5)]
+    index_features(rows, tmp_path / "t", tmp_path / "t/index.tsv")
+    found = said(audit_source_inputs("s", theirs, source, ours, target))
+    assert found == [(LEAK, "same_features_in_source", ("P03-1 (P03) = Q2-1 (Q2)",))]
 
 
 def test_one_encoder_under_two_names_is_remarked_on(tmp_path):

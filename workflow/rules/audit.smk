@@ -27,6 +27,7 @@ rule audit:
         source_splits=PAIRS.of_source_splits,
         source_genes=PAIRS.of_source_genes,
         source_models=PAIRS.of_source_models,
+        source_indexes=AUDIT.source_indexes,
     output:
         record=at(paths.AuditFile, ending="json"),
         page=at(paths.AuditFile, ending="md"),
@@ -48,6 +49,7 @@ rule audit:
         shots=PREDICTIONS.shots,
         site_kind=COHORTS.site_kind,
         encoders=COHORTS.encoders,
+        source_encoders=AUDIT.source_encoders,
         columns=AUDIT.columns(),
         given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,

@@ -14,7 +14,9 @@ with job_setup(snakemake):
     source = None
     if given.source_cohort:
         name = CohortFile.parse(given.source_cohort).cohort
-        source = Source(name, given.source_cohort, given.source_splits, given.source_genes, given.source_models)
+        indexes = dict(zip(snakemake.params.source_encoders, given.source_indexes, strict=True))
+        files = (given.source_cohort, given.source_splits, given.source_genes, given.source_models)
+        source = Source(name, *files, indexes)
     run_audit(
         given.cohort,
         given.splits,

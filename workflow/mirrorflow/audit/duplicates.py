@@ -95,6 +95,28 @@ def near_pairs(outlines: NDArray[np.float64]) -> list[tuple[int, int]]:
     return found
 
 
+def audit_shared(theirs: Sequence[Input], ours: Sequence[Input], source: str, what: str) -> Iterator[Finding]:
+    """Patients of a cohort who are in the encoders' ``source`` under another name: equal digests, a leak.
+
+    theirs and ours: inputs of the source and of the cohort that is evaluated. Who has one name in both is found by it.
+    """
+    there = _by_digest([one for one in theirs if one.digest])
+    pairs = [
+        (other, one)
+        for one in ours
+        for other in _of_patients(there.get(one.digest, ()))
+        if one.digest and other.patient != one.patient
+    ]
+    if pairs:
+        patients = {one.patient for _, one in pairs}
+        text = (
+            f"{len(patients)} patients have {what} that are exactly those of a patient of {source} with another name, "
+            "on whom the encoders may have been pretrained; leave them out of one of the two cohorts"
+        )
+        examples = tuple(sorted(_pair(*two) for two in pairs))[:5]
+        yield Finding(LEAK, "same_features_in_source", text, None, len(patients), examples)
+
+
 def audit_encoders(digests: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     """Encoders with the same features of the same slides: one folder under two names. digests: [encoder][slide]."""
     names = sorted(digests)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mirrorflow.audit.duplicates import Input, audit_duplicates, audit_encoders
+from mirrorflow.audit.duplicates import Input, audit_duplicates, audit_encoders, audit_shared
 from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import WARNING, Finding
 from mirrorflow.audit.lists import audit_list
@@ -64,11 +64,31 @@ def _features(indexes: Mapping[str, str], frame: pd.DataFrame) -> Iterator[Findi
             yield Finding(WARNING, "no_content", text)
             continue
         digests[encoder] = dict(zip(index["slide_id"], index["content"], strict=True))
-        outlines = [tuple(map(float, written.split())) for written in index["outline"]]
-        rows = zip(index["slide_id"], index["content"], outlines, strict=True)
-        inputs = [Input(slide, patient_of[slide], digest, outline) for slide, digest, outline in rows]
+        inputs = _slides(index, patient_of)
         yield from audit_duplicates("features", f"features of {encoder}", inputs, SLIDES_FIX)
     yield from audit_encoders(digests)
+
+
+def _slides(index: pd.DataFrame, patient_of: Mapping[str, str]) -> list[Input]:
+    outlines = [tuple(map(float, written.split())) for written in index["outline"]]
+    rows = zip(index["slide_id"], index["content"], outlines, strict=True)
+    return [Input(slide, patient_of[slide], digest, outline) for slide, digest, outline in rows if slide in patient_of]
+
+
+def audit_source_inputs(
+    source: str, theirs: Mapping[str, str], their_frame: pd.DataFrame, ours: Mapping[str, str], frame: pd.DataFrame
+) -> Iterator[Finding]:
+    """The evaluated cohort's slides among those of the encoders' ``source``, under other names.
+
+    theirs, ours: encoder -> index, of which those of the same encoder are compared; the frames are the cohorts'.
+    """
+    for encoder in sorted(set(theirs) & set(ours)):
+        sides = []
+        for path, people in ((theirs[encoder], their_frame), (ours[encoder], frame)):
+            index, slides = read_text_sheet(path), people[["patient", "slide_ids"]].explode("slide_ids").dropna()
+            known = dict(zip(slides["slide_ids"], slides["patient"], strict=True))
+            sides.append(_slides(index, known) if "content" in index else [])
+        yield from audit_shared(sides[0], sides[1], source, f"features of {encoder}")
 
 
 def _expression(path: str, frame: pd.DataFrame) -> Iterator[Finding]:

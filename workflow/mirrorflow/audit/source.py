@@ -1,8 +1,8 @@
 """What an adapted cohort's encoders have seen: the source's models and genes, held against the target's folds."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirrorflow.audit import evidence
@@ -23,6 +23,8 @@ class Source:
     genes: Sequence[str]
     models: Sequence[str]
     """done.json of the pretrained folds, each with a ``config.json`` beside it."""
+    indexes: Mapping[str, str] = field(default_factory=dict)
+    """Encoder -> index of its features."""
 
 
 def gather_source(source: Source, folds: Sequence[Fold], unit: str) -> Evidence:

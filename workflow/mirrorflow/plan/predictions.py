@@ -230,6 +230,17 @@ class AuditInputs:
         cohort = self.run.home_of(wildcards.cohort)
         return [self.run.at(FeatureIndex, cohort=cohort, encoder=name) for name in self.run.cohort(cohort)["encoders"]]
 
+    def source_encoders(self, wildcards: Wildcards) -> list[str]:
+        """Param: encoders of a pair's source; nothing for other cohorts."""
+        pair = self.run.adapted.get(wildcards.cohort)
+        return list(self.run.cohort(pair["source"])["encoders"]) if pair else []
+
+    def source_indexes(self, wildcards: Wildcards) -> list[str]:
+        """Input: indexes of the features of a pair's source, an encoder each."""
+        pair = self.run.adapted.get(wildcards.cohort)
+        names = self.source_encoders(wildcards)
+        return [self.run.at(FeatureIndex, cohort=pair["source"], encoder=name) for name in names] if pair else []
+
     def _lists(self, wildcards: Wildcards) -> list[str]:
         """Files of genes that a user gives and a method sees; those in the store come with their data sets."""
         methods = self.run.config["methods"]

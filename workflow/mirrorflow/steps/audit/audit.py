@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.audit import findings as audit
-from mirrorflow.audit.inputs import InputFiles, audit_inputs
+from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.cohorts.splits import evaluated_part
@@ -83,6 +83,8 @@ def run_audit(
     if source is not None:
         brought = gather_source(source, folds, protocol["unit"])
         findings += brought.findings
+        ours = inputs.indexes if inputs else {}
+        findings += audit_source_inputs(source.name, source.indexes, read_cohort(source.cohort)[0], ours, frame)
         found.seen += brought.seen
     moved = _moved(split_summary)
     record = {
