@@ -104,6 +104,12 @@ def test_more_patients_are_another_matrix():
         checks_of(lambda raw: None).hold()
 
 
+def test_a_sheet_that_the_workflow_makes_says_nothing_of_patients_beforehand():
+    path = Path("store/expression/first/own.plan.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"patients": None}))
+    checks_of(lambda raw: None).hold()
+
+
 def test_a_new_date_alone_is_no_mismatch_and_other_content_of_the_same_size_is():
     text = Path("expression.tsv").read_text()
     Path("expression.tsv").write_text(text)

@@ -46,15 +46,16 @@ def is_noted(output: str) -> bool:
 
 
 def hold(record: Mapping[str, Any], fix: str = "") -> None:
-    """Raise SettingsMismatchError where what lies in a record's place was planned with other settings.
-
-    The message names the file, both values of every setting that differs, and ``fix``.
-    """
+    """Raise SettingsMismatchError where a record's place holds one of other settings, as :func:`compare` says."""
     stored = read_plan(record["path"])
-    if stored is None:
-        return
+    if stored is not None:
+        compare(record["path"], stored, record["settings"], fix)
+
+
+def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix: str) -> None:
+    """Raise SettingsMismatchError with the file, both values of every setting that differs, and ``fix``."""
     try:
-        require_same_settings(record["path"], canonical(stored), record["settings"])
+        require_same_settings(path, canonical(stored), wanted)
     except SettingsMismatchError as error:
         raise SettingsMismatchError("\n".join(filter(None, [str(error), fix]))) from None
 
