@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorflow.config.queries import encoders_of, has_epochs, pretrain_settings, selection_of, shots_of
-from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
+from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, PredictionsPlan, SplitSummary, SupportSets
 from mirrorflow.plan.records import planned

@@ -6,7 +6,8 @@ from typing import Any
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import encoders_of
-from mirrorflow.plan.cohorts import CohortInputs, GeneInputs
+from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import (
     CohortFile,
