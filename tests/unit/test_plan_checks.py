@@ -16,7 +16,7 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import content_digest, hold_all, is_noted, read_plan, write_plan
+from mirrorflow.plan.records import content_digest, hold_predictions, is_noted, read_plan, write_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from rerun_example import EXAMPLE, write_example
@@ -185,7 +185,7 @@ def test_a_change_of_the_probe_leaves_methods_without_one_alone():
 
 def test_tables_are_made_of_what_was_planned():
     records = result_records(checks_of(of_section("probe", epochs=7)))
-    with pytest.raises(SettingsMismatchError, match="the fix"):
-        hold_all(records, "the fix")
+    with pytest.raises(SettingsMismatchError, match=r"delete the manifest\.json beside this file"):
+        hold_predictions(records)
     assert read_plan("nowhere.json") is None
-    hold_all([{"path": "nowhere.json", "settings": {}}])
+    hold_predictions([{"path": "nowhere.json", "settings": {}}])

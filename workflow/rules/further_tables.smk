@@ -63,5 +63,6 @@ rule make_optimism:
         names=names_digest(),
         single_changes=TABLES.single_changes(),
         settings=TABLES.optimism_settings(),
+        planned=TABLES.planned_optimism,
     script:
         "../scripts/make_optimism.py"

@@ -20,6 +20,9 @@ LONGEST_NAME = 254
 """Snakemake cuts the names of its notes into folders of at most so many characters."""
 
 
+OLDER = "These predictions are older than the config: delete the manifest.json beside this file and run again."
+
+
 def planned(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values."""
     return {"path": path, "settings": dict(settings)}
@@ -60,10 +63,10 @@ def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix
         raise SettingsMismatchError("\n".join(filter(None, [str(error), fix]))) from None
 
 
-def hold_all(records: Iterable[Mapping[str, Any]], fix: str = "") -> None:
-    """:func:`hold` every record."""
+def hold_predictions(records: Iterable[Mapping[str, Any]]) -> None:
+    """:func:`hold` the records of predictions that tables are to be made of."""
     for record in records:
-        hold(record, fix)
+        hold(record, OLDER)
 
 
 def content_digest(path: str | Path) -> str:

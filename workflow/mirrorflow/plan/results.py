@@ -20,6 +20,7 @@ from mirrorflow.plan.paths import (
     TableFile,
     TrainingFoldsSheet,
 )
+from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
@@ -99,6 +100,11 @@ class TableInputs:
             for cohort in self.run.cohorts
             for path in self.run.manifests(protocol, cohort)
         ]
+
+    def planned_optimism(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records that these predictions should have."""
+        predictions = PredictionInputs(self.run)
+        return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.optimism_manifests()]
 
     def single_changes(self) -> dict[str, str | None]:
         """Param: what is changed, by the protocol that changes it."""
