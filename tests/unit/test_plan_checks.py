@@ -38,10 +38,12 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made_of = {"settings": {"matrix_sha256": content_digest("expression.tsv")}}
         path = Path(record["path"].replace(".plan.json", ".parquet.json"))
         path.write_text(json.dumps(made_of))
+        path.with_suffix("").touch()
     for record in checks._slides():
         write_plan(record)
     for record in result_records(checks):
         write_plan(record)
+        Path(record["path"]).with_name("manifest.json").touch()
 
 
 def checks_of(change: Callable[[Raw], object]) -> StoredChecks:
@@ -151,6 +153,13 @@ def test_copied_results_of_another_config_are_not_made_into_tables(change, key):
         checks_of(change).hold([])
     assert "--forceall" in str(told.value)
     checks_of(change).hold(["--forceall"])  # every job starts, and writes what it was planned with
+
+
+def test_the_fix_is_one():
+    change = of_section("probe", epochs=7)
+    for manifest in Path("results").rglob("manifest.json"):
+        manifest.unlink()
+    checks_of(change).hold([])
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,11 @@ RESULTS_FIX = (
 )
 
 
+def is_left_alone(output: str) -> bool:
+    """Whether an output is there and Snakemake has no notes of it in this folder: no change would start its job."""
+    return Path(output).exists() and not is_noted(output)
+
+
 @dataclass(frozen=True, eq=False)
 class StoredChecks:
     """The checks of a run."""
@@ -60,7 +65,7 @@ class StoredChecks:
         source = self.run.cohort(cohort)["expression"]
         record = self.cohorts.expression_record(source, cohort)
         stored, wanted = read_plan(record["path"]), dict(record["settings"])
-        if stored is None or is_noted(self.run.at(ExpressionFile, source=source, cohort=cohort)):
+        if stored is None or not is_left_alone(self.run.at(ExpressionFile, source=source, cohort=cohort)):
             return
         for key in UNKNOWN_TO_SOME:
             if stored.get(key) is None or wanted[key] is None:
@@ -88,5 +93,5 @@ class StoredChecks:
     def _hold_results(self) -> None:
         for protocol, cohort in self.run.evaluated():
             for path in self.run.manifests(protocol, cohort):
-                if not is_noted(path):
+                if is_left_alone(path):
                     hold(self.predictions.record_of(PredictionsManifest.parse(path)), RESULTS_FIX)
