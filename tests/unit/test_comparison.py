@@ -355,7 +355,14 @@ DECIDE_NOTHING_HERE = (
     *("cohorts.<name>.encoders", "features.encoders.<name>.seed", "features.encoders.<name>.patching", "embed"),
     *("expression.sources.<name>.orientation", "expression.sources.<name>.sample_ids"),
     *("expression.selection.n_genes", "expression.selection.tiers", "expression.selection.gene_sets"),
-    *("splits.seed", "splits.inner_folds", "protocols.<name>.claims_honest", "pretrain.temperature", "methods"),
+    *(
+        "splits.seed",
+        "splits.evaluate",
+        "splits.inner_folds",
+        "protocols.<name>.claims_honest",
+        "pretrain.temperature",
+        "methods",
+    ),
 )
 """Keys of which a change alone names no difference here: where files lie and how they are read, how fast things go,
 what tables show; patients and classes, which are counted; what the paper does not say; what has tests of its own.
@@ -364,7 +371,7 @@ what tables show; patients and classes, which are counted; what the paper does n
 
 def test_every_other_key_of_the_config_names_itself_when_it_is_changed(monkeypatch):
     schema, raw = load_schema(), as_published()
-    monkeypatch.setattr("mirrorflow.config.queries.load_schema", lambda: schema)
+    monkeypatch.setattr("mirrorflow.config.resolve.load_schema", lambda: schema)
     raw["methods"] = {name: raw["methods"][name] for name in ("linear", "mirror")}
     raw["protocols"] = {"paper": {}}
     raw["slides"]["presets"] = {"512px-20x": {"size_px": 512, "min_tissue": 0.0}}

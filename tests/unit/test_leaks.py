@@ -31,7 +31,7 @@ from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
 from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits
 from mirrorflow.steps.expression.select_genes import select_genes
@@ -91,7 +91,7 @@ WITH_EPOCHS = ["mirror", "porpoise"]
 
 
 @dataclass
-class ProcessGroup:
+class World:
     """Everything about the patients, before anything is fitted."""
 
     cohort: pd.DataFrame
@@ -101,7 +101,7 @@ class ProcessGroup:
     """[gene, patient]"""
 
 
-def world() -> ProcessGroup:
+def world() -> World:
     rng = np.random.default_rng(4)
     label = np.arange(len(PATIENTS)) % 2
     cohort = pd.DataFrame(
@@ -118,13 +118,13 @@ def world() -> ProcessGroup:
     )
     slides = rng.normal(size=(len(PATIENTS), 8, 5)) + label[:, None, None]
     rna = rng.normal(size=(30, len(PATIENTS))) + label * (np.arange(30) < 8)[:, None]
-    return ProcessGroup(cohort, slides, rna)
+    return World(cohort, slides, rna)
 
 
 class Chain:
     """A run of one fold in a folder of its own."""
 
-    def __init__(self, folder: Path, given: ProcessGroup, methods: Sequence[str], **keys: object) -> None:
+    def __init__(self, folder: Path, given: World, methods: Sequence[str], **keys: object) -> None:
         folder.mkdir()
         self.folder, self.given, self.methods = folder, given, methods
         self.protocol = PROTOCOL_PRESETS["honest"] | keys
@@ -201,11 +201,12 @@ class Chain:
             self.folder / "expression/rna/demo.parquet",
             self.folder / f"{prefix}fold0.tsv",
         )
-        settings = {"rna_scaling": self.protocol["rna_scaling"], "rna_clip": None, "family": name}
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
         own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
-        pretrain_fold(self.units, *files, train, model, own, fold=0, **where, **settings)
+        scaling = self.protocol["rna_scaling"]
+        task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
+        pretrain_fold(task, model, Machine(1, "cpu"))
         embed_fold(self.units, *files, model, self.embeddings(name, prefix), {"mode": "frozen", "draws": 1}, **where)
 
     def embeddings(self, name: str, prefix: str) -> Path:
@@ -306,12 +307,12 @@ def noted_fits() -> Iterator[list[Any]]:
         @functools.wraps(fit)
         def noted(*args: Any, **settings: Any) -> Any:
             found = fit(*args, **settings)
-            fits.append(found[0] if isinstance(found, tuple) else found)
+            fits.append(getattr(found, "network", found))  # of a head's training the head
             return found
 
         return noted
 
-    places = [(linear_head, "_start"), (supervised, "_build")]
+    places = [(linear_head, "_training"), (supervised, "build_network")]
     places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox")]
     with pytest.MonkeyPatch.context() as patch:
         for module, name in places:
@@ -329,7 +330,7 @@ def arrays_of(fitted: Any) -> list[np.ndarray]:
     return [array for key in sorted(inside) for array in arrays_of(inside[key])]
 
 
-def permuted(given: ProcessGroup) -> ProcessGroup:
+def permuted(given: World) -> World:
     """Labels and outcomes of the evaluation patients permuted among them."""
     rng, rows = np.random.default_rng(9), np.flatnonzero(EVALUATED)
     cohort = given.cohort.copy()
@@ -337,10 +338,10 @@ def permuted(given: ProcessGroup) -> ProcessGroup:
         cohort.loc[rows, columns] = given.cohort.loc[rng.permutation(rows), columns].to_numpy()
     assert (cohort["label"] != given.cohort["label"]).sum() >= 4
     assert (cohort["time_days"] != given.cohort["time_days"]).sum() >= 4
-    return ProcessGroup(cohort, given.slides, given.rna)
+    return World(cohort, given.slides, given.rna)
 
 
-def altered(given: ProcessGroup) -> ProcessGroup:
+def altered(given: World) -> World:
     """Slides, RNA, sheet and outcomes of every other evaluation patient replaced by others, far away."""
     rng = np.random.default_rng(10)
     slides, rna, cohort = given.slides.copy(), given.rna.copy(), given.cohort.copy()
@@ -349,7 +350,7 @@ def altered(given: ProcessGroup) -> ProcessGroup:
     cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
     cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
     cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
-    return ProcessGroup(cohort, slides, rna)
+    return World(cohort, slides, rna)
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +359,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), EVERY_FAMILY)
 
 
-def again(honest: Chain, folder: Path, given: ProcessGroup) -> Chain:
+def again(honest: Chain, folder: Path, given: World) -> Chain:
     """The same run on another world."""
     return Chain(folder / "two", given, honest.methods, epoch=honest.protocol["epoch"])
 

@@ -14,7 +14,7 @@ from mirrorflow.evaluation.optimism import ACROSS, WITHIN, single_change_worth
 from mirrorflow.metrics.inference import FoldSample
 from mirrorflow.steps.results.make_optimism import make_optimism
 from mirrorflow.store.predictions import write_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort
 
 NAMES = Path(__file__).parents[2] / "resources" / "names.tsv"
 RAW = {
@@ -58,7 +58,7 @@ def test_each_single_change_is_a_protocol_that_differs_in_one_key_and_claims_not
 
 
 def test_single_changes_can_be_chosen_and_none_are_made_unasked():
-    assert list(resolved(habits=["epoch", "splits"])) == [
+    assert list(resolved(changes=["epoch", "splits"])) == [
         "honest",
         "paper",
         f"{SINGLE_CHANGE}epoch",
@@ -69,7 +69,7 @@ def test_single_changes_can_be_chosen_and_none_are_made_unasked():
 
 @pytest.mark.parametrize(
     ("optimism", "said"),
-    [({"base": "honset"}, "'honset' is no protocol"), ({"habits": ["epochs"]}, "epochs is no key of a protocol")],
+    [({"base": "honset"}, "'honset' is no protocol"), ({"changes": ["epochs"]}, "epochs is no key of a protocol")],
 )
 def test_a_name_that_is_not_there_is_refused(optimism, said):
     with pytest.raises(ConfigError, match=said):
@@ -152,6 +152,14 @@ def write_method(folder: Path, protocol: str, right: float) -> str:
     return str(place / "manifest.json")
 
 
+def write_patients(folder: Path) -> str:
+    """The cohort behind :func:`write_method`."""
+    names = [f"{number}-{i}" for number in range(2) for i in range(40)]
+    frame = pd.DataFrame({"patient": names, "label": np.tile(["a", "b"], 40), "time_days": np.nan, "event": np.nan})
+    write_cohort(folder / "c.parquet", frame.assign(slide_ids=[[] for _ in names]), ["a", "b"])
+    return str(folder / "c.parquet")
+
+
 def made(folder: Path, shown: list[str]) -> Path:
     rates = {"honest": 0.6, f"{SINGLE_CHANGE}epoch": 0.7, "paper": 0.9}
     manifests = [write_method(folder, protocol, rate) for protocol, rate in rates.items()]
@@ -165,20 +173,19 @@ def made(folder: Path, shown: list[str]) -> Path:
         "seed": 0,
     }
     single_changes = {"epoch": f"{SINGLE_CHANGE}epoch", "all together": "paper"}
-    make_optimism(
-        manifests, str(folder / "results.csv"), str(NAMES), str(folder / "optimism"), single_changes, settings
-    )
+    stem, results = str(folder / "optimism"), str(folder / "results.csv")
+    make_optimism(manifests, {"c": write_patients(folder)}, results, str(NAMES), stem, single_changes, settings)
     return folder / "optimism"
 
 
 def test_the_table_says_what_each_single_change_is_worth(tmp_path):
     stem = made(tmp_path, ["honest", f"{SINGLE_CHANGE}epoch", "paper"])
-    rows = read_numbers(f"{stem}.csv", ["worth", "ci_low", "ci_high", "base_mean", "habit_mean"])
-    accuracy = rows[rows["metric"] == "accuracy"].set_index("habit")
+    rows = read_numbers(f"{stem}.csv", ["worth", "ci_low", "ci_high", "base_mean", "change_mean"])
+    accuracy = rows[rows["metric"] == "accuracy"].set_index("change")
     assert accuracy.loc["epoch", "worth"] == pytest.approx(0.1)
     assert accuracy.loc["all together", "worth"] == pytest.approx(0.3)
     assert (accuracy["base_mean"] == 0.6).all()
-    assert accuracy.loc["epoch", ["base_value", "habit_value"]].tolist() == ["honest", f"{SINGLE_CHANGE}epoch"]
+    assert accuracy.loc["epoch", ["base_value", "change_value"]].tolist() == ["honest", f"{SINGLE_CHANGE}epoch"]
     assert (accuracy["ci_low"] <= accuracy["worth"]).all()
     text = stem.with_suffix(".md").read_text()
     assert "| The cohort | linear | e | Accuracy | 0.600 | +0.100 [" in text
@@ -186,7 +193,7 @@ def test_the_table_says_what_each_single_change_is_worth(tmp_path):
 
 
 def test_withheld_protocols_are_not_in_it(tmp_path):
-    assert set(read_text_sheet(f"{made(tmp_path, ['honest', 'paper'])}.csv")["habit"]) == {"all together"}
+    assert set(read_text_sheet(f"{made(tmp_path, ['honest', 'paper'])}.csv")["change"]) == {"all together"}
 
 
 def test_a_withheld_base_leaves_an_empty_table(tmp_path):

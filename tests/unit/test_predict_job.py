@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mirrorflow.audit.fits import Fits
@@ -22,7 +24,7 @@ from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
 from mirrorflow.steps.results.evaluate import evaluate, make_results
-from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.predictions import content_digest, read_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS
 
@@ -353,6 +355,17 @@ def test_what_was_lost_or_damaged_is_made_again_and_nothing_else(tmp_path):
     job.run()
     changed = {name for name, age in job.ages().items() if age != ages[name]}
     assert changed == {"survival/fold1.parquet", "subtyping/fold2.parquet"}
+    pd.testing.assert_frame_equal(job.rows("survival", 1), before)
+
+
+def test_a_file_that_was_edited_is_made_again_and_not_vouched_for(tmp_path):
+    job = prepare(tmp_path)
+    first, before = job.run(), job.rows("survival", 1)
+    path = job.folder / "survival" / "fold1.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("risk"), "risk", pa.array([0.0] * len(table))), path)
+    assert content_digest(path) != first["checksums"]["survival/fold1.parquet"]
+    assert job.run() == first
     pd.testing.assert_frame_equal(job.rows("survival", 1), before)
 
 

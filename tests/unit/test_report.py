@@ -230,6 +230,7 @@ class SmallRun:
             str(ROOT / "resources" / "names.tsv"),
             self.figure_folder,
             methods=list(self.config["methods"]),
+            frame=self.cohort,
         )
 
     def report(self, name: str = "report.html") -> str:

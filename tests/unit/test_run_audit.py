@@ -11,7 +11,7 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -91,9 +91,11 @@ def audited(
     rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
     rows = rows[~rows["slide_id"].isin(lost)]
     notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
+    name = "subtyping/fold0.parquet"
     place = folder / "predictions" / protocol / "demo" / "none" / "linear"
-    write_predictions(place / "subtyping" / "fold0.parquet", rows, notes)
-    (place / "manifest.json").write_text(json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}}))
+    write_predictions(place / name, rows, notes)
+    checksums = {name: content_digest(place / name)}
+    (place / "manifest.json").write_text(json.dumps({"written": {name: "d"}, "skipped": {}, "checksums": checksums}))
     run_audit(
         str(folder / "demo.parquet"),
         splits,
@@ -169,6 +171,17 @@ def test_repaired_folds_say_how_many_patients_were_moved(tmp_path):
     assert record["repaired"] == [3, 1]
     assert "every patient is kept once: 4 patients moved (by fold: 3, 1)." in (tmp_path / "audit.md").read_text()
     assert "repaired, every" not in " ".join(audited(tmp_path, CLEAN)["remarks"])
+
+
+def test_the_page_says_which_part_of_split_files_is_evaluated(tmp_path):
+    record = audited(tmp_path, [Fold(("A", "B"), ("C",), choice=("D",)), Fold(("C", "D"), ("A",), choice=("B",))])
+    said = "Evaluated on the column test of the split files, whose val (1, 1 patients by fold) chooses epochs"
+    assert record["remarks"][0].startswith(said)
+    assert said in (tmp_path / "audit.md").read_text()
+    assert not any(finding["kind"] == "in_neither" for finding in record["findings"])
+    left_out = audited(tmp_path, [Fold(("A", "B"), ("C",), unused=("D",)), Fold(("C",), ("A",), unused=("B", "D"))])
+    assert "whose test (1, 2 patients by fold) takes no part" in left_out["remarks"][0]
+    assert not any("split files" in remark for remark in audited(tmp_path, CLEAN)["remarks"])
 
 
 def test_the_page_says_that_no_outcome_chose_genes(tmp_path):

@@ -67,6 +67,7 @@ rule adapt:
         probe=config["probe"],
         settings=PAIRS.settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=PREDICTIONS.saved,
         planned=PREDICTIONS.planned,
     script:
         "../scripts/adapt.py"

@@ -19,6 +19,9 @@ rule audit:
         own_genes=AUDIT.own_genes,
         expression=AUDIT.expression,
         manifests=PREDICTIONS.manifests,
+        indexes=AUDIT.indexes,
+        matrix=AUDIT.matrix,
+        lists=AUDIT.lists,
         # of an adapted cohort: whom the encoders have seen
         source_cohort=PAIRS.of_source_cohort,
         source_splits=PAIRS.of_source_splits,
@@ -44,6 +47,9 @@ rule audit:
         protocol=RUN.protocol,
         shots=PREDICTIONS.shots,
         site_kind=COHORTS.site_kind,
+        encoders=COHORTS.encoders,
+        columns=AUDIT.columns(),
+        given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,
     script:
         "../scripts/audit.py"

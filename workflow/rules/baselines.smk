@@ -25,7 +25,7 @@ rule fit_baseline:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        version=versions.BASELINES,
+        version=PREDICTIONS.classical_version,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,
         shots=PREDICTIONS.shots,
@@ -33,6 +33,7 @@ rule fit_baseline:
         bins=config["probe"]["survival_bins"],
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=PREDICTIONS.saved,
         planned=PREDICTIONS.planned,
     script:
         "../scripts/fit_baseline.py"

@@ -51,6 +51,7 @@ rule index_features:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        version=versions.INDEX,
         rows=SLIDES.rows,
         columns=SLIDES.columns,
         folder=SLIDES.feature_folder,

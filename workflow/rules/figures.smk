@@ -10,7 +10,7 @@ rule draw_figures:
         manifests=FIGURES.manifests,
         models=FIGURES.history,
         results=at(paths.TableFile, name="results", ending="csv"),
-        cohort=FIGURES.patients,
+        cohort=COHORTS.file,
         expression=FIGURES.expression,
         genes=FIGURES.gene_manifests,
     output:

@@ -1,4 +1,4 @@
-"""Tables beyond the main ones; what each published habit is worth, from the predictions of its protocol and the base."""
+"""Tables beyond the main ones; what each published choice is worth, from the predictions of its protocol and the base."""
 
 
 rule make_further_table:
@@ -39,6 +39,7 @@ rule make_further_table:
 rule make_optimism:
     input:
         manifests=TABLES.optimism_manifests(),
+        cohorts=TABLES.optimism_cohorts(),
         results=at(paths.TableFile, name="results", ending="csv"),
     output:
         csv=at(paths.TableFile, name="optimism", ending="csv"),
@@ -61,6 +62,7 @@ rule make_optimism:
     params:
         version=versions.METRICS,
         names=names_digest(),
+        cohorts=list(config["cohorts"]),
         single_changes=TABLES.single_changes(),
         settings=TABLES.optimism_settings(),
         planned=TABLES.planned_optimism,

@@ -35,6 +35,7 @@ rule probe_mirror:
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
+        saved=PREDICTIONS.saved,
         planned=PREDICTIONS.planned,
     script:
         "../scripts/probe_mirror.py"

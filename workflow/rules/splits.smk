@@ -23,6 +23,7 @@ rule make_splits:
         kind=SPLITS.kind,
         folder=SPLITS.folder,
         seed=config["splits"]["seed"],
+        evaluate=config["splits"]["evaluate"],
         given=SPLITS.given,
     script:
         "../scripts/make_splits.py"

@@ -32,7 +32,7 @@ rule train_supervised:
         mem_mb=growing(12000),
         runtime=growing(720),
     params:
-        version=versions.SUPERVISED,
+        version=PREDICTIONS.supervised_version,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,
         shots=PREDICTIONS.shots,
@@ -40,6 +40,7 @@ rule train_supervised:
         bins=config["probe"]["survival_bins"],
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=PREDICTIONS.saved,
         given=PREDICTIONS.given_gene_sets,
         planned=PREDICTIONS.planned,
     script:

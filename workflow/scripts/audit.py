@@ -5,6 +5,7 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.audit.inputs import InputFiles
     from mirrorflow.audit.source import Source
     from mirrorflow.plan.paths import CohortFile
     from mirrorflow.steps.audit.audit import run_audit
@@ -34,4 +35,10 @@ with job_setup(snakemake):
         own_genes=given.own_genes,
         split_summary=given.split_summary,
         site_kind=snakemake.params.site_kind,
+        inputs=InputFiles(
+            dict(zip(snakemake.params.encoders, given.indexes, strict=True)),
+            given.matrix,
+            snakemake.params.columns,
+            given.lists,
+        ),
     )

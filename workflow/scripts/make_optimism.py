@@ -1,4 +1,4 @@
-"""Rule make_optimism: what each published habit is worth."""
+"""Rule make_optimism: what each published choice is worth."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ with job_setup(snakemake):
     hold_predictions(snakemake.params.planned)
     make_optimism(
         snakemake.input.manifests,
+        dict(zip(snakemake.params.cohorts, snakemake.input.cohorts, strict=True)),
         snakemake.input.results,
         RESOURCES / "names.tsv",
         str(Path(str(snakemake.output.csv)).with_suffix("")),

@@ -12,4 +12,5 @@ with job_setup(snakemake):
         kind=snakemake.params.kind,
         folder=snakemake.params.folder,
         seed=snakemake.params.seed,
+        evaluate=snakemake.params.evaluate,
     )

@@ -6,6 +6,7 @@ from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
     from mirrorflow.cohorts.patients import to_units
+    from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask
     from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
     from mirrorflow.store.tables import read_cohort
 
@@ -14,18 +15,17 @@ with job_setup(snakemake):
     paths = [given.splits, given.genes, snakemake.output.records]
     if len(params.folds) == 1:
         paths = [[path] for path in paths]
-    pretrain_folds(
+    folds = [FoldFiles(fold, *map(Path, files)) for fold, *files in zip(params.folds, *paths, strict=True)]
+    task = PretrainTask(
         to_units(read_cohort(given.cohort)[0], params.unit),
-        Path(given.index),
-        Path(given.expression),
-        [FoldFiles(fold, *map(Path, files)) for fold, *files in zip(params.folds, *paths, strict=True)],
+        PairedFiles(Path(given.index), Path(given.expression), folds[0].genes),
+        [],
         params.settings,
-        share=compute.pop("gpu_share"),
-        family=params.family,
         seed=int(snakemake.wildcards.seed),
+        fold=folds[0].fold,
         rna_scaling=params.rna_scaling,
         rna_clip=params.rna_clip,
-        epoch=params.epoch,
-        threads=snakemake.threads,
-        compute=compute,
+        family=params.family,
     )
+    share = compute.pop("gpu_share")
+    pretrain_folds(task, folds, Machine(snakemake.threads, compute=compute), share=share, epoch=params.epoch)

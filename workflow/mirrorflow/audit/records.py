@@ -12,14 +12,18 @@ from mirrorflow.audit import evidence
 from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.audit.fits import Fits, units_group
+from mirrorflow.audit.origins import Contents, Origins
+from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.contract_path import FEW_SHOT, inner_number
 from mirrorflow.plan.paths import GeneManifest, ModelRecord, PredictionsManifest
 from mirrorflow.store.digest import file_digest
-from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.method_predictions import Manifest, read_manifest, read_stored
+from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet
 
 
@@ -86,6 +90,7 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     if len(support):
         found.findings += evidence.audit_support(support, outer)
     units = to_units(frame, protocol["unit"])
+    found.findings += _audit_places(records)
     for path in records.models:
         read_model(Path(path), folds, units, found)
     fits = Fits(units, support)
@@ -93,6 +98,16 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     found.findings += fits.findings
     found.seen += fits.lines()
     return found
+
+
+def _audit_places(records: Records) -> Iterator[Finding]:
+    """Pretrained models against the places that they lie in, and against each other."""
+    genes, inputs = manifest_digests(records.genes, records.own_genes), ModelInputs()
+    for folder in (Path(path).parent for path in records.models):
+        method, stem = folder.parent.parent.name, folder.name
+        yield from audit_place(folder, genes.get((method, stem)) or genes.get(("", stem), ""))
+        inputs.read(folder)
+    yield from inputs.findings()
 
 
 def _purpose(name: str) -> str:
@@ -155,19 +170,26 @@ def _read_predictions(
     epochs: set[str] = set()
     bins: dict[int, str] = {}
     shared: dict[Finding, None] = {}
-    for manifest in map(PredictionsManifest.parse, manifests):
-        for name in json.loads(manifest.path.read_text())["written"]:
-            file = manifest.file(name)
-            stored, task = _stored(file.path), file.task
+    contents, origins = Contents(), Origins()
+    for manifest in map(read_manifest, manifests):
+        place = PredictionsManifest.parse(manifest.path)
+        for folder in labelled_models(manifest.path, scope_of(protocol)):
+            found.findings += audit_place(folder)
+            fits.read_model(place.title, folder, folds.outer)
+        for name in manifest.written:
+            stored, task = _stored(manifest, name), place.file(name).task
             number = int(stored.rows["fold"].iloc[0])
-            fits.read(manifest.title, task, number, folds.outer[number], stored.notes)
+            contents.read(manifest, name, stored)
+            origins.read(place.encoder, place.method, stored.notes)
+            fits.read(place.title, task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
             shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
-                _read_epochs(f"{manifest.method}, {task} ({manifest.encoder}", stored, folds, found)
+                _read_epochs(f"{place.method}, {task} ({place.encoder}", stored, folds, found)
             if task == "survival":
                 noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
+    found.findings += [*contents.findings(), *origins.findings()]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
@@ -186,8 +208,8 @@ def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) 
             found.seen.append(seen)
 
 
-def _stored(path: Path) -> Predictions:
-    stored = read_predictions(path)
+def _stored(manifest: Manifest, name: str) -> Predictions:
+    stored, path = read_stored(manifest, name), manifest.path.parent / name
     missing = {"fold", "patient", "setting"} - set(stored.rows)
     if missing or stored.rows.empty:
         message = f"{path}: no predictions file (columns missing: {', '.join(sorted(missing)) or 'none, but no row'})"

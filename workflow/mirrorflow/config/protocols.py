@@ -59,8 +59,8 @@ def resolved_protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, An
     return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
 
 
-SINGLE_CHANGE = "habit--"
-"""What the names of protocols that differ from the base in one published habit begin with."""
+SINGLE_CHANGE = "change--"
+"""What the names of protocols that differ from the base in one published choice begin with."""
 
 
 def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -73,10 +73,10 @@ def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, An
             message = f"evaluation.optimism.{key}: {optimism[key]!r} is no protocol; there are {', '.join(protocols)}"
             raise ConfigError(message)
     base, against = protocols[optimism["base"]], protocols[optimism["against"]]
-    keys = optimism["habits"] or [key for key in against if key not in ("preset", "claims_honest")]
+    keys = optimism["changes"] or [key for key in against if key not in ("preset", "claims_honest")]
     unknown = [key for key in keys if key not in against]
     if unknown:
-        message = f"evaluation.optimism.habits: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
+        message = f"evaluation.optimism.changes: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
         raise ConfigError(message)
     if strange := [name for name in optimism["methods"] if name not in config["methods"]]:
         message = f"evaluation.optimism.methods: {', '.join(strange)}: the run has {', '.join(config['methods'])}"
@@ -91,6 +91,35 @@ def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, An
 def repair_hint(splits: str) -> str:
     """How folds of a folder that share patients are fixed, for messages."""
     return f"`splits: {splits}{REPAIRED}` in the protocol takes the same folds with every patient kept once"
+
+
+FEW_SHOT_KEYS = ("few_shot_replacement", "few_shot_genes")
+
+
+def label_keys(protocol: Mapping[str, Any], *, few_shot: bool = False) -> dict[str, Any]:
+    """What of a protocol moves a model that is trained on labels, besides the keys of its model scope.
+
+    ``evaluate_all`` counts where the reported epoch is chosen on the units that are evaluated; few_shot: of the
+    k-shot settings, whose support sets and genes have keys of their own.
+    """
+    keys = {key: protocol[key] for key in ("epoch", "survival_bins", "probe_features")}
+    if protocol["epoch"] == "best_on_evaluation":
+        keys["evaluate_all"] = protocol["evaluate_all"]
+    return keys | ({key: protocol[key] for key in FEW_SHOT_KEYS} if few_shot else {})
+
+
+def label_scope_of(protocol: Mapping[str, Any], *, few_shot: bool = False) -> str:
+    """Name of what protocols may share of models trained on labels: the model scope, then :func:`label_keys`.
+
+    ``patient-site_preserved-fold-train-last-fold-frozen``: epoch, survival bins and the probe's features follow the
+    model scope. ``-lost`` where the epoch is chosen without the units that the published loaders lose.
+    """
+    keys = label_keys(protocol, few_shot=few_shot)
+    name = "-".join([scope_of(protocol), keys["epoch"], keys["survival_bins"], keys["probe_features"]])
+    name += "" if keys.get("evaluate_all", True) else "-lost"
+    if not few_shot:
+        return name
+    return f"{name}-{'replaced' if keys['few_shot_replacement'] else 'once'}-{keys['few_shot_genes']}"
 
 
 def scope_of(protocol: Mapping[str, Any]) -> str:

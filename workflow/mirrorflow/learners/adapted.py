@@ -1,30 +1,47 @@
 """Adaptation of a pretrained method to another cohort: new RNA embedding and head, trained and judged by fold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.base import Recipe, Trained
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
-from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.linear_head import HeadSettings, moments
-from mirrorflow.probes.objective import loss_on, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction, Reported
+from mirrorflow.probes.objective import (
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    readout_of,
+    stored_readout,
+    target_tensors,
+)
+from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.store.digest import digest
+from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.adaptation import (
     AdaptationSettings,
     AdaptedModel,
+    AdaptedTargets,
     AdaptedUnits,
     predict_adapted,
     train_adapted,
 )
+from mirrorflow.training.seeds import fold_seed
+
+MODEL, SLIDE_SCALER = "model.", "slide_scaler."
+"""What the names of weights, and of what standardises slide vectors, begin with."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,8 @@ class AdaptedVectors:
     evaluation: AdaptedUnits
     fitted: Mapping[str, str] = field(default_factory=dict)
     """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How they are made of other units' data."""
 
 
 @dataclass
@@ -68,7 +87,14 @@ class AdaptedInputs:
         if key not in self._open:
             self._open = {key: load_model(self.models[key]).network}
         units = [AdaptedUnits(getattr(slides, side), getattr(rna, side)[0]) for side in ("train", "evaluation")]
-        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted)
+        settings = {
+            **{name: value for name, value in rna.recipe.settings.items() if name not in ("inputs", "pooling")},
+            "kind": "adapted",
+            **self.slides.made_with(seed, fold_number),
+            "model": model_digest(self.models[key]),
+            "model_folder": str(self.models[key]),
+        }
+        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted, Recipe(settings, rna.recipe.arrays))
 
 
 def adapt_and_predict(
@@ -78,7 +104,7 @@ def adapt_and_predict(
     rule: EpochRule,
     *,
     device: str = "auto",
-) -> Prediction:
+) -> Trained:
     """Train RNA embedding and head on the fold task's training units and predict its evaluation units.
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
@@ -86,7 +112,6 @@ def adapt_and_predict(
     equals), the published habit that the auditor calls a leak.
     """
     probe, seed = method["probe"], fold_seed(fold_task.seed, fold_task.fold)
-    survival = fold_task.task == "survival"
     head = HeadSettings.of_probe(probe, fold_task.task, seed)
     settings = AdaptationSettings(
         epochs=head.epochs,
@@ -97,23 +122,62 @@ def adapt_and_predict(
         seed=seed,
         **method["adapt"],
     )
-    train, evaluation = _standardized(inputs) if head.standardize else (inputs.train, inputs.evaluation)
+    scaling = dict(zip(("mean", "deviation"), moments(inputs.train.slides), strict=True)) if head.standardize else {}
+    train, evaluation = (standardized(units, scaling) for units in (inputs.train, inputs.evaluation))
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
-    model = AdaptedModel(network, probe["survival_bins"] if survival else len(fold_task.classes), seed)
+    objective: TaskObjective = Hazards(probe["survival_bins"])
+    if fold_task.task == "subtyping":
+        objective = CrossEntropy(len(fold_task.classes), head.label_smoothing)
+    model = AdaptedModel(network, objective.outputs, seed)
+    readout = readout_of(fold_task.train)
 
     def predict(epoch: int) -> Prediction:
-        logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
-        return to_prediction(logits, fold_task.train, epoch)
+        return readout.predict(predict_adapted(model, evaluation, draw=epoch - 1, device=device), epoch)
 
-    reported = Reported(rule, predict)
-    label = f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}"
-    loss_of = loss_on(fold_task.train, label_smoothing=head.label_smoothing)
-    train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
-    return reported.after(settings.epochs)
+    trainer = train_adapted(
+        model,
+        AdaptedTargets(train, target_tensors(fold_task.train), objective),
+        settings,
+        label=f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}",
+        judge=judge_of(rule, predict),
+        device=device,
+    )
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    brought = inputs.network.state_dict()
+    arrays = {f"{MODEL}{name}": tensor for name, tensor in weights.items() if not _is_sources(name, tensor, brought)}
+    return Trained(
+        predict(trainer.reported),
+        arrays | {f"{SLIDE_SCALER}{name}": array for name, array in scaling.items()},
+        {"kind": "adapted", "network": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
+        trainer.history,
+    )
 
 
-def _standardized(inputs: AdaptedVectors) -> tuple[AdaptedUnits, AdaptedUnits]:
-    """Slide vectors by mean and deviation of the training units; those of the RNA are still to be learned."""
-    mean, deviation = moments(inputs.train.slides)
-    sides = [AdaptedUnits((side.slides - mean) / deviation, side.genes) for side in (inputs.train, inputs.evaluation)]
-    return sides[0], sides[1]
+def _is_sources(name: str, tensor: Tensor, brought: Mapping[str, Tensor]) -> bool:
+    """Whether a weight is as the source's network has it: files leave it to the source's model."""
+    stored = brought.get(name.removeprefix("network.")) if name.startswith("network.") else None
+    return stored is not None and torch.equal(stored.cpu(), tensor)
+
+
+def predict_again(
+    arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], source: PairedNetwork, units: AdaptedUnits
+) -> Prediction:
+    """What :func:`adapt_and_predict` predicted of ``units``, from its arrays and config and the source's network."""
+    gene_count = units.genes.shape[1]
+    model = AdaptedModel(renew_rna_embedding(source, gene_count, seed=0), config["outputs"], seed=0)
+    own = {name: torch.tensor(array) for name, array in part_of_arrays(arrays, MODEL).items()}
+    model.load_state_dict({**model.state_dict(), **own})
+    scaled = standardized(units, part_of_arrays(arrays, SLIDE_SCALER))
+    logits = predict_adapted(model, scaled, draw=config["epoch"] - 1)
+    readout = stored_readout({}, survival=config["task"] == "survival")
+    return readout.predict(logits, config["epoch"])
+
+
+def standardized(units: AdaptedUnits, scaling: Mapping[str, Any]) -> AdaptedUnits:
+    """Slide vectors by ``mean`` and ``deviation`` of the training units (empty: as they are).
+
+    Those of the RNA are still to be learned.
+    """
+    if not scaling:
+        return units
+    return AdaptedUnits((units.slides - scaling["mean"]) / scaling["deviation"], units.genes)

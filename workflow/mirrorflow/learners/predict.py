@@ -7,16 +7,18 @@ its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representa
 
 import json
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mirrorflow.errors import InputError
+from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.learners.base import check_reported
+from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
+from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
 from mirrorflow.learners.registry import predictor_of, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
@@ -31,26 +33,6 @@ __all__ = ["Plan", "predict_method", "rows_of"]
 logger = logging.getLogger("mirrorflow.predict")
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes).
-
-    inner: those of the inner folds on which the epoch is chosen, fitted on their training parts alone.
-    """
-
-    all_units: Representation
-    few_shot: Representation
-    inner: Sequence[Representation] = ()
-
-    def of(self, setting: str) -> Representation:
-        """The vectors that a setting uses."""
-        return self.all_units if setting == ALL_DATA else self.few_shot
-
-    def digests(self, fold: int) -> list[str]:
-        """What both are made from."""
-        return [self.all_units.digest(fold), self.few_shot.digest(fold)]
-
-
 def predict_method(
     plan: Plan,
     representation: Representation,
@@ -63,6 +45,8 @@ def predict_method(
 ) -> None:
     """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
 
+    What was trained is kept where the plan says so (:class:`~mirrorflow.learners.kept_models.KeptModels`); the
+    manifest lists these models, and a fold whose model is gone is fitted and predicted again.
     few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels; inner: vectors of
     the inner folds, where the protocol chooses the epoch on them.
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
@@ -73,6 +57,7 @@ def predict_method(
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
+    kept, models = KeptModels(plan, inputs), dict[Path, str]()
     for task in plan.tasks:
         clear_leftovers(Path(folder) / task)
         for number in range(len(plan.splits)):
@@ -80,12 +65,20 @@ def predict_method(
             key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
             if key is not None:
                 written[name] = key
+                models |= kept.of_notes(task, number, stored.stored_notes(Path(folder) / name))
             skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
             progress.step()
     for name, reason in skipped.items():
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
-    write_text(manifest, json.dumps({"written": written, "skipped": skipped}, indent=1, sort_keys=True))
+    kept.remove_others(models)
+    content = {
+        "written": written,
+        "checksums": {name: stored.content_digest(Path(folder) / name) for name in written},
+        "skipped": skipped,
+        "models": {str(path): key for path, key in models.items()},
+    }
+    write_text(manifest, json.dumps(content, indent=1, sort_keys=True))
 
 
 def _predict_fold(
@@ -102,7 +95,8 @@ def _predict_fold(
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
-    if notes.get("digest") != key:
+    whole = notes.get("digest") == key and stored.is_unchanged(path)
+    if not whole or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         notes |= seen_by(inputs.all_units, number)
@@ -118,30 +112,49 @@ def _answers(
     rows, settings, skipped = [], [], {}
     for fold_task in fold_tasks:
         # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = inputs.of(fold_task.setting).vectors(
-            asked.folds[fold_task.fold],
-            fold_task.fold,
-            fold_task.seed,
-            fold_task.train.units,
-            fold_task.evaluation.units,
-        )
-        method, name = asked.plan.method, f"{fold_task.setting}, seed {fold_task.seed}"
+        vectors = _vectors(asked, inputs, fold_task)
         try:
-            choice = _chosen_epoch(asked, inputs, fold_task)
-        except NoEpochError as error:
-            skipped[name] = str(error)
-            continue
-        try:
-            prediction = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
-        except InputError as error:
-            skipped[name] = str(error)
+            prediction, note = _answer(asked, inputs, fold_task, vectors)
+        except (NoEpochError, CannotAnswerError) as error:
+            skipped[f"{fold_task.setting}, seed {fold_task.seed}"] = str(error)
             continue
         rows.append(rows_of(fold_task, prediction))
-        labels = asked.plan.gene_labels(fold_task.setting, fold_task.fold)
-        settings.append(_note(fold_task, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
-        if choice is not None:
-            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(fold_task.fold)}
+        settings.append(note | {"lost_units": fold_task.lost})
     return rows, {"settings": settings, "skipped": skipped}
+
+
+class CannotAnswerError(MirrorflowError):
+    """A method cannot answer a fold task: the setting is left out, with the reason."""
+
+
+def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any) -> tuple[Prediction, dict[str, Any]]:
+    """Prediction and note of a fold task: by the model that an earlier job left of it, or by a new one, which is kept.
+
+    Raises NoEpochError or CannotAnswerError where there is none.
+    """
+    plan, models = asked.plan, KeptModels(asked.plan, inputs)
+    if (saved := models.load(fold_task)) is not None:
+        prediction = saved.predict(vectors.evaluation)
+        return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
+    choice = _chosen_epoch(asked, inputs, fold_task)
+    try:
+        rule, checkpoint = _epoch_rule(plan, fold_task, choice), models.checkpoint(fold_task)
+        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, checkpoint)
+    except InputError as error:
+        raise CannotAnswerError(str(error)) from error
+    chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
+    note = _note(plan, fold_task, trained.prediction, vectors.fitted, chosen)
+    models.save(fold_task, trained, vectors, note)
+    return trained.prediction, note
+
+
+def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
+    """What the method sees of a fold task. Raises MirrorflowError where something was fitted on nobody knows whom."""
+    sides = (fold_task.train.units, fold_task.evaluation.units)
+    where = (asked.folds[fold_task.fold], fold_task.fold, fold_task.seed)
+    vectors = inputs.of(fold_task.setting).vectors(*where, *sides)
+    check_reported(vectors, f"{asked.plan.method['family']}, {fold_task.task}, fold {fold_task.fold}")
+    return vectors
 
 
 def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> EpochChoice | None:
@@ -158,7 +171,7 @@ def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> 
 
 
 def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
-    made_of = {
+    made_of: dict[str, Any] = {
         "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
@@ -174,8 +187,7 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
     if plan.nested:
-        vectors = [representation.digest(number) for representation in inputs.inner]
-        made_of["inner"] = list(zip(plan.inner_digests(number), vectors, strict=True))
+        made_of["inner"] = list(zip(plan.inner_digests(number), inputs.inner_digests(number), strict=True))
     return made_of
 
 
@@ -199,8 +211,15 @@ def rows_of(fold_task: FoldTask, prediction: Prediction) -> pd.DataFrame:
     return rows
 
 
-def _note(fold_task: FoldTask, prediction: Prediction) -> dict[str, Any]:
-    return {
+def _note(
+    plan: Plan,
+    fold_task: FoldTask,
+    prediction: Prediction,
+    fitted: Mapping[str, str],
+    choice: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What predictions file and model say of a setting and seed, the evaluation units apart."""
+    note = {
         "setting": fold_task.setting,
         "seed": fold_task.seed,
         "train_units": len(fold_task.train),
@@ -209,5 +228,9 @@ def _note(fold_task: FoldTask, prediction: Prediction) -> dict[str, Any]:
         "k_real": fold_task.k_real,
         "epoch": prediction.epoch,
         "bin_edges_days": None if fold_task.edges is None else [float(edge) for edge in fold_task.edges[:-1]],
-        "lost_units": fold_task.lost,
+        "gene_labels": plan.gene_labels(fold_task.setting, fold_task.fold),
+        "fitted_on": dict(fitted),
     }
+    if choice is not None:
+        note["epoch_choice"] = dict(choice)
+    return note

@@ -5,10 +5,25 @@ embedding-level form of the paper. Sizes and dropout follow CLAM (Lu et al. 2021
 whole slides.
 """
 
-from torch import Tensor, nn
+from dataclasses import dataclass
 
+from torch import nn
+
+from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class AbmilSettings(Settings):
+    """Sizes of the network; those of CLAM (Lu et al. 2021)."""
+
+    width: int = count("width of the tokens.", 512, origin="CLAM's")
+    attention_width: int = count("hidden width of the gated attention.", 256, origin="CLAM's")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="CLAM's"
+    )
 
 
 class Abmil(SupervisedNetwork):
@@ -20,11 +35,15 @@ class Abmil(SupervisedNetwork):
         self.pool = GatedAttentionPooling(width, attention_width, dropout)
         self.head = nn.Linear(width, sizes.outputs)
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of the bags; the expression is not looked at."""
-        return self.head(self.pool(self.embed(patches), mask))
+    def output(self, batch: Batch) -> Output:
+        """Logits and attention of the bags; the expression is not looked at."""
+        pooled, attention = self.pool(self.embed(batch.patches), batch.mask)
+        return Output(self.head(pooled), attention)
 
 
-def build(sizes: Sizes, *, width: int = 512, attention_width: int = 256, dropout: float = 0.25) -> Abmil:
+def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float) -> Abmil:
     """An ABMIL network; ``attention_width`` is the width of the attention's hidden layer."""
     return Abmil(sizes, width, attention_width, dropout)
+
+
+SETTINGS = AbmilSettings

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config.queries import encoders_of, has_epochs, pretrain_settings, selection_of, shots_of
+from mirrorflow.config import versions
+from mirrorflow.config.queries import (
+    encoders_of,
+    has_epochs,
+    pretrain_settings,
+    selection_of,
+    shots_of,
+    version_of_family,
+)
 from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.genes import GeneInputs
@@ -70,6 +78,17 @@ class PredictionInputs:
         """Param: k of the k-shot settings; a pair has none."""
         return [] if wildcards.cohort in self.run.adapted else shots_of(self.run.config, wildcards.protocol)
 
+    def _version(self, base: int, wildcards: Wildcards) -> int | str:
+        return version_of_family(base, self.run.family(wildcards.method))
+
+    def supervised_version(self, wildcards: Wildcards) -> int | str:
+        """Param: version of training on labels, and of the method's family."""
+        return self._version(versions.SUPERVISED, wildcards)
+
+    def classical_version(self, wildcards: Wildcards) -> int | str:
+        """Param: version of classical methods, and of the method's family."""
+        return self._version(versions.BASELINES, wildcards)
+
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides a method's values."""
         return self._entry(wildcards.method)
@@ -91,7 +110,7 @@ class PredictionInputs:
             "bins": config["probe"]["survival_bins"],
             "cohort": {key: cohort[key] for key in ("classes", "site", "expression") if key in cohort},
             "clinical": {key: value for key, value in cohort["clinical"].items() if key not in FILES},
-            "splits": {key: config["splits"][key] for key in ("folds", "seed")},
+            "splits": {key: config["splits"][key] for key in ("folds", "seed", "evaluate")},
             "seeds": config["seeds"][:1] if place.method in self.run.baselines else config["seeds"],
         }
         if protocol["epoch"] == "nested" and has_epochs(entry) and place.cohort not in self.run.adapted:
@@ -132,6 +151,11 @@ class PredictionInputs:
         """Param that re-runs nothing: records that predictions should have where tables are made of them."""
         places = map(PredictionsManifest.parse, [*self.manifests(wildcards), *self.reference_of_target(wildcards)])
         return [self.record_of(place) for place in places]
+
+    def saved(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: where a job's trained models go, and which are kept."""
+        names = {name: getattr(wildcards, name) for name in ("cohort", "encoder", "method")}
+        return {"results": self.run.results, "keep": self.run.config["keep_models"], **names}
 
     def manifests(self, wildcards: Wildcards) -> list[str]:
         """Input: manifests of the wildcards' protocol and cohort, which may be a pair."""
@@ -197,3 +221,35 @@ class AuditInputs:
     def expression(self, wildcards: Wildcards) -> str:
         """Input: record of the converted matrix."""
         return f"{self.run.expression(wildcards)}.json"
+
+    def matrix(self, wildcards: Wildcards) -> str:
+        """Input: the converted matrix; of a pair the target's."""
+        return self.run.expression(wildcards)
+
+    def indexes(self, wildcards: Wildcards) -> list[str]:
+        """Input: indexes of the features, an encoder each; of a pair the target's."""
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self.run.at(FeatureIndex, cohort=cohort, encoder=name) for name in self.run.cohort(cohort)["encoders"]]
+
+    def _lists(self, wildcards: Wildcards) -> list[str]:
+        """Files of genes that a user gives and a method sees; those in the store come with their data sets."""
+        methods = self.run.config["methods"]
+        own = set(self.run.own_genes)
+        selections = [selection_of(self.run.config, name if name in own else None) for name in methods]
+        named = [selection["gene_sets"] for selection in selections]
+        named += [method["gene_sets"] for method in methods.values() if method.get("gene_sets", "random") != "random"]
+        if any(selection["census"] is not False for selection in selections):
+            named.append(self.run.cohort(wildcards.cohort).get("census"))
+        return sorted({path for path in named if path and not path.startswith(f"{self.run.store}/")})
+
+    def lists(self, wildcards: Wildcards) -> list[str]:
+        """Input: lists of genes that a user gave."""
+        return [marked(path, self.run.store) for path in self._lists(wildcards)]
+
+    def given_lists(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of these lists."""
+        return given(self._lists(wildcards), self.run.store)
+
+    def columns(self) -> list[str]:
+        """Param: columns of the patients' sheet that a method sees."""
+        return sorted({name for method in self.run.config["methods"].values() for name in method.get("columns", [])})

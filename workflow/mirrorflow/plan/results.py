@@ -88,7 +88,7 @@ class TableInputs:
         return self.run.config["evaluation"]["optimism"] or {}
 
     def _optimism_protocols(self) -> list[str]:
-        """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+        """The base, each change by itself, and all of them together; nothing without an optimism table."""
         chosen = self._optimism
         return [chosen["base"], *self.run.single_changes, chosen["against"]] if chosen else []
 
@@ -105,6 +105,10 @@ class TableInputs:
         """Param that re-runs nothing: records that these predictions should have."""
         predictions = PredictionInputs(self.run)
         return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.optimism_manifests()]
+
+    def optimism_cohorts(self) -> list[str]:
+        """Input: patients of each cohort with patients of its own, in the order of the run."""
+        return [self.run.at(CohortFile, cohort=cohort) for cohort in self.run.cohorts]
 
     def single_changes(self) -> dict[str, str | None]:
         """Param: what is changed, by the protocol that changes it."""
@@ -183,10 +187,6 @@ class FigureInputs:
     def history(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the models whose training is drawn."""
         return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)
-
-    def patients(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: patients of the cohort."""
-        return [] if self._is_pair(wildcards) else self.cohorts.file(wildcards)
 
     def expression(self, wildcards: Wildcards) -> str | list[str]:
         """Input: the cohort's expression."""

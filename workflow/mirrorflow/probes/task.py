@@ -48,6 +48,13 @@ class Asked:
     n_classes: int
     bin_ends: np.ndarray | None = None
 
+    def ends(self) -> np.ndarray:
+        """The bins' ends. Raises ValueError where classes are asked for."""
+        if self.bin_ends is None:
+            message = "a survival model was asked for classes"
+            raise ValueError(message)
+        return self.bin_ends
+
 
 @dataclass(frozen=True)
 class SubtypePrediction:
@@ -87,27 +94,3 @@ class EpochRule:
 
 
 LAST = EpochRule()
-
-
-class Reported:
-    """The prediction that ``rule`` reports of a training: the best by its scorer, the first of equals, else the last.
-
-    predict: the held-out units after an epoch, counted from 1.
-    """
-
-    def __init__(self, rule: EpochRule, predict: Callable[[int], Prediction]) -> None:
-        self.rule, self.predict = rule, predict
-        self.best: tuple[float, Prediction] | None = None
-
-    def hear(self, epoch: int) -> None:
-        """An epoch has ended: it is judged where the rule has a scorer."""
-        if self.rule.scorer is None:
-            return
-        prediction = self.predict(epoch)
-        score = self.rule.scorer(prediction)
-        if self.best is None or score > self.best[0]:
-            self.best = score, prediction
-
-    def after(self, last: int) -> Prediction:
-        """What is reported when ``last`` was the last epoch."""
-        return self.predict(last) if self.best is None else self.best[1]

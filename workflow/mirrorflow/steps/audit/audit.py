@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.inputs import InputFiles, audit_inputs
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.paths import GeneManifest, SplitFile, by_inner_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.cohort.cohorts import MOVED
 from mirrorflow.store.genes import read_record
+from mirrorflow.store.method_predictions import FIX
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
 
 
@@ -40,6 +43,7 @@ def run_audit(
     own_genes: Sequence[str] = (),
     split_summary: str = "",
     site_kind: str = "barcode",
+    inputs: InputFiles | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -51,7 +55,8 @@ def run_audit(
     fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
     selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
     (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
-    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``.
+    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``; inputs: what the
+    methods are given.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -72,6 +77,9 @@ def run_audit(
     records = Records(every_gene, support, models, manifests, inner, own_genes)
     found = gather(records, frame, folds, protocol)
     findings += found.findings
+    given, lists = audit_inputs(inputs or InputFiles(), frame, folds)
+    findings += given
+    found.seen += lists
     if source is not None:
         brought = gather_source(source, folds, protocol["unit"])
         findings += brought.findings
@@ -88,29 +96,41 @@ def run_audit(
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
+    part = evaluated_part(folds)
     every_record = [*chosen, *of_shots, *itertools.chain(*of_inner), *own]
-    record["remarks"] = [*_remarks(record), audit.outcome_line(every_record)]
+    record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
+    record["remarks"] += [*_remarks(record), audit.outcome_line(every_record)]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
 
 
 def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
-    """Whether the numbers of an audited protocol are kept out of every table: an honest claim, a leak, ``strict``."""
-    leaking = any(finding["level"] == audit.LEAK for finding in record["findings"])
-    return strict and bool(record["claims_honest"]) and leaking
+    """Whether the numbers of an audited protocol are kept out of every table.
+
+    With ``strict`` under an honest claim with a leak; always where its predictions are not the run's own.
+    """
+    leaking = {finding["kind"] for finding in record["findings"] if finding["level"] == audit.LEAK}
+    return bool(leaking & audit.UNUSABLE) or (strict and bool(record["claims_honest"]) and bool(leaking))
 
 
 def fail_on_leak(record: str, *, strict: bool) -> None:
-    """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
+    """Raise MirrorflowError where :func:`is_withheld` holds, with every leak and the fix."""
     audited = json.loads(Path(record).read_text())
     leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
     if is_withheld(audited, strict=strict):
-        said = "\n".join(f"  {_where(finding)}{finding.text}" for finding in leaks)
+        said = "\n".join(f"  {_where(finding)}{finding.text}{_named(finding)}" for finding in leaks)
+        if any(finding.kind in audit.UNUSABLE for finding in leaks):
+            why = "has predictions that are not the run's own, from which no number is made"
+            fix = f"No setting allows it: {FIX}."
+        else:
+            why = "claims to be honest"
+            fix = (
+                f"Mend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
+                "`strict: false`."
+            )
         message = (
-            f"{record}: {audited['protocol']} on {audited['cohort']} claims to be honest and has {len(leaks)} leaks:\n"
-            f"{said}\nMend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
-            "`strict: false`."
+            f"{record}: {audited['protocol']} on {audited['cohort']} {why} and has {len(leaks)} leaks:\n{said}\n{fix}"
         )
         raise MirrorflowError(message)
 
@@ -173,11 +193,17 @@ def _moved(summary: str) -> list[int]:
 
 def _seen_line(line: Mapping[str, Any]) -> str:
     counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
-    return f"| {line['what']} | {line['fold']} | {counts[0]} | {counts[1]} | {line['detail']} |"
+    fold = "all" if line["fold"] < 0 else line["fold"]
+    return f"| {line['what']} | {fold} | {counts[0]} | {counts[1]} | {line['detail']} |"
 
 
 def _where(finding: audit.Finding) -> str:
     return "all folds: " if finding.fold is None else f"fold {finding.fold}: "
+
+
+def _named(finding: audit.Finding) -> str:
+    """The examples of a finding, for a message."""
+    return f" ({', '.join(finding.examples)})" if finding.examples else ""
 
 
 def _like_z_scores(record: str) -> float:

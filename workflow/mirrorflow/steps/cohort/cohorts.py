@@ -70,12 +70,21 @@ def matrices(clinical: Mapping[str, Any]) -> list[str]:
     return [named] if isinstance(named, str) else list(named)
 
 
-def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, folder: str | None, seed: int) -> None:
+def make_splits(
+    cohort: str,
+    outputs: Sequence[str],
+    report: str,
+    *,
+    kind: str,
+    folder: str | None,
+    seed: int,
+    evaluate: str = "auto",
+) -> None:
     """Write the split files of a model scope and, beside them, what each fold holds and lost.
 
     kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are fixed whole,
     as ``mirrorflow audit --repair`` does, then cut to the cohort; the report's column ``moved`` counts the cohort's
-    patients who changed their part.
+    patients who changed their part. evaluate: which column of the files is evaluated (:func:`splits.choose_evaluated`).
     """
     frame, classes = tables.read_cohort(cohort)
     before: list[folding.Fold] = []
@@ -84,15 +93,18 @@ def make_splits(cohort: str, outputs: Sequence[str], report: str, *, kind: str, 
     elif kind == "site_preserved":
         folds = site_preserved_folds(frame, len(outputs), seed, cohort)
     else:
-        given = tables.read_folds(str(folder), len(outputs))
+        given = folding.choose_evaluated(tables.read_folds(str(folder), len(outputs)), evaluate, str(folder))
         folds = _restricted(given, frame, str(folder))
         if kind.endswith(REPAIRED):
             before, folds = folds, _restricted(folding.repair_folds(given), frame, str(folder))
+    if said := folding.evaluated_part(folds := [folding.as_evaluated(fold) for fold in folds]):
+        logger.warning("%s: %s", folder, said)
     for path, fold in zip(outputs, folds, strict=True):
         tables.write_fold(path, fold)
     summary = pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)])
     if before:
-        moved = [len(folding.moved_patients(*both)) for both in zip(before, folds, strict=True)]
+        were = [folding.as_evaluated(fold) for fold in before]
+        moved = [len(folding.moved_patients(*both)) for both in zip(were, folds, strict=True)]
         logger.info("%s: folds repaired, patients moved by fold: %s", folder, ", ".join(map(str, moved)))
         summary.insert(3, MOVED, moved)
     tables.write_sheet(report, summary)
@@ -103,6 +115,9 @@ def make_inner_splits(
 ) -> None:
     """Write the inner folds of each fold's training patients: ``outputs[inner][fold]`` (columns train, val).
 
+    A fold that has patients to choose epochs on (``choice``) has them as every inner fold's val, and its training
+    patients as train.
+
     per_class: training patients that each class of the fold needs (the gene selection's cross-validation). Raises
     InputError with the fix where a class has fewer, or patients or sites are too few for the inner folds.
     """
@@ -110,10 +125,28 @@ def make_inner_splits(
     outer = [tables.read_fold(path) for path in splits]
     by_site = keep_sites_apart(outer, frame)
     for k, (fold, path) in enumerate(zip(outer, splits, strict=True)):
-        inner = inner_folds(frame, fold, len(outputs), seed, by_site=by_site, where=f"{path}, its training patients")
+        where = f"{path}, its training patients"
+        inner = (
+            [choice_fold(fold, path)] * len(outputs)
+            if fold.choice
+            else inner_folds(frame, fold, len(outputs), seed, by_site=by_site, where=where)
+        )
         for number, part in enumerate(inner):
             _check_classes(frame, fold, part, per_class, f"{path}, training part of inner fold {number}")
             tables.write_fold(outputs[number][k], part)
+
+
+def choice_fold(fold: folding.Fold, where: str) -> folding.Fold:
+    """Training patients against those that epochs are chosen on; nobody who is evaluated is among either.
+
+    Raises InputError where the latter are all trained on or evaluated, too.
+    """
+    train = tuple(name for name in fold.train if name not in set(fold.val))
+    choice = tuple(name for name in fold.choice or () if name not in {*fold.train, *fold.val})
+    if not choice:
+        message = f"{where}: all patients to choose epochs on are trained on or evaluated, too; fix the column val"
+        raise InputError(message)
+    return folding.Fold(train, choice)
 
 
 def _check_classes(frame: pd.DataFrame, fold: folding.Fold, part: folding.Fold, least: int, where: str) -> None:
@@ -131,7 +164,7 @@ def _check_classes(frame: pd.DataFrame, fold: folding.Fold, part: folding.Fold, 
 def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str) -> list[folding.Fold]:
     folds = [folding.restrict(fold, list(frame["patient"])) for fold in given]
     for k, fold in enumerate(folds):
-        if not fold.train or not fold.val:
+        if not fold.train or not fold.evaluated:
             message = f"{folder}/splits_{k}.csv: none of its patients is in the cohort on one side; check the ids"
             raise InputError(message)
     return folds
@@ -139,7 +172,9 @@ def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str)
 
 def _describe(k: int, fold: folding.Fold, frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, object]:
     row: dict[str, object] = {"fold": k, "train": len(fold.train), "val": len(fold.val)}
-    row["in_neither"] = len(set(frame["patient"]) - set(fold.train) - set(fold.val))
+    row["in_neither"] = len(set(frame["patient"]).difference(*fold.parts.values()))
+    row |= {} if fold.choice is None else {"choice": len(fold.choice)}
+    row |= {"unused": len(fold.unused)} if fold.unused else {}
     for side, patients in (("train", fold.train), ("val", fold.val)):
         part = frame[frame["patient"].isin(patients)]
         row |= {f"{side}_{name}": int((part["label"] == name).sum()) for name in classes}

@@ -11,6 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mirrorflow.config import versions
+from mirrorflow.config.expression_settings import Selection
+from mirrorflow.config.fields import schema_of_field
+from mirrorflow.config.protocols import SEES_LABELS
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
@@ -32,8 +35,7 @@ from mirrorflow.store.genes import described, is_finished, read_genes, read_reco
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("rfe", "variance", "univariate_f", "families", "pathways", "none")
-SEES_LABELS = ("rfe", "univariate_f")
+METHODS = schema_of_field(Selection, "method")["enum"]
 SEES_VALUES = ("rfe", "univariate_f", "variance")
 
 
@@ -59,7 +61,7 @@ def select_genes(
     first: manifest of another fold, whose genes are taken over where it was made of the very same things.
     Raises ConfigError and InputError with the fix.
     """
-    method = settings.get("method", "rfe")
+    method = settings.get("method", Selection.method)
     if method not in METHODS:
         message = f"expression.selection.method: {method!r} is not one of {', '.join(METHODS)}"
         raise ConfigError(message)
@@ -181,7 +183,7 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything the manifest depends on, by content."""
     seen = {patient: _label(labels, patient) for patient in patients}
-    sees_labels = settings.get("method", "rfe") in SEES_LABELS
+    sees_labels = settings.get("method", Selection.method) in SEES_LABELS
     curated = settings.get("census", "auto") is not False
     gene_sets = settings.get("gene_sets")
     return dict(settings) | {

@@ -53,7 +53,7 @@ def draw_figures(
     folder: str,
     *,
     methods: Sequence[str],
-    frame: str = "",
+    frame: str,
     expression: str = "",
     genes: Sequence[str] = (),
     clip: float | None = None,
@@ -62,15 +62,16 @@ def draw_figures(
 
     flow: the cohort's flow.tsv, empty for an adapted cohort: its patients, genes and models are drawn elsewhere;
     manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
-    results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet; genes: manifests of
-    the folds of every scope. What the data do not allow is left out, with the reason.
+    results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet (an adapted cohort's is
+    its target's), whose outcomes count; genes: manifests of the folds of every scope. What the data do not allow is
+    left out, with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, results)
     tasks = [
         *([flow_task(cohort, flow)] if flow else []),
         *forest_tasks(cohort, results, methods, titles),
         *rank_tasks(cohort, results, titles),
-        *(survival_task(Path(manifest), titles, shown) for manifest in manifests),
+        *(survival_task(Path(manifest), frame, titles, shown) for manifest in manifests),
         *training_tasks(models, titles),
         *gene_tasks(cohort, frame, expression, genes, clip),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
@@ -16,7 +17,7 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
-from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.comparison import why_not_comparable
 from mirrorflow.tables.further import MAIN_TITLES
@@ -51,17 +52,20 @@ def evaluate(
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
+    frame, _ = read_cohort(cohort)
     train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
     cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
-        cells += score_manifest(Path(manifest), train, settings)
+        cells += score_manifest(Path(manifest), frame, train, settings)
         progress.step()
     if not cells:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
-    others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
+    others = [cell for manifest in beside for cell in score_manifest(Path(manifest), frame, train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    if part := evaluated_part([read_fold(path) for path in splits]):
+        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
@@ -73,18 +77,19 @@ def training_patients(cohort: str, splits: Sequence[str]) -> dict[int, pd.DataFr
 
 def _reasons(manifests: Sequence[str]) -> list[str]:
     """Why methods left something out, each reason once."""
-    return sorted({reason for path in manifests for reason in json.loads(Path(path).read_text())["skipped"].values()})
+    return sorted({reason for path in manifests for reason in read_manifest(path).skipped.values()})
 
 
 def score_manifest(
-    manifest: Path, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
+    manifest: Path, frame: pd.DataFrame, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
 ) -> list[tuple[dict[str, str], Cell]]:
-    """The cells of a method, each with what names it in the long table. train: by fold."""
+    """The cells of a method, each with what names it in the long table. frame: the cohort; train: by fold."""
     place = PredictionsManifest.parse(manifest)
     where = {name: getattr(place, name) for name in ("protocol", "cohort", "encoder", "method")}
     cells: list[tuple[dict[str, str], Cell]] = []
-    for task, paths in files_by_task(manifest).items():
-        stored = [read_predictions(path) for path in paths]
+    written = read_manifest(manifest)
+    for task in dict.fromkeys(name.split("/")[0] for name in written.names):
+        stored = read_task(written, task, frame)
         folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
         scored = score_method(
             task,
@@ -96,19 +101,6 @@ def score_manifest(
         )
         cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells
-
-
-def files_by_task(manifest: Path) -> dict[str, list[Path]]:
-    """Task -> a method's predictions files in the order of the folds. Raises InputError where one is gone."""
-    tasks: dict[str, list[Path]] = {}
-    written = json.loads(manifest.read_text())["written"]
-    for name in sorted(written, key=lambda name: (len(name), name)):  # fold 2 before fold 10
-        place = PredictionsManifest.parse(manifest).file(name)
-        if not (path := place.path).exists():
-            message = f"{path}: gone, though {manifest} names it; delete the manifest and run again"
-            raise InputError(message)
-        tasks.setdefault(place.task, []).append(path)
-    return tasks
 
 
 def make_results(
@@ -141,7 +133,7 @@ def make_main_table(
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
     titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
-    single habits stand in the optimism table instead.
+    single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}

@@ -1,6 +1,5 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,8 @@ from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
 from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
-from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.tables import read_cohort
 from mirrorflow.tables.main import MAIN_METRICS
 
 ALL_DATA = "all"
@@ -116,7 +116,7 @@ def _forest(
 
 
 def _without_single_changes(results: str) -> pd.DataFrame:
-    """results.csv less the protocols of single habits, which stand in the optimism table."""
+    """results.csv less the protocols of single changes, which stand in the optimism table."""
     table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
     return table[~table["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
 
@@ -165,9 +165,10 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+def survival_task(manifest: Path, frame: str, titles: Mapping[str, str], shown: Collection[str]) -> Task:
     """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
 
+    frame: the cohort's parquet, whose outcomes count (an adapted cohort's is its target's).
     shown: protocols with rows in results.csv; the others' numbers are withheld.
     """
     place = PredictionsManifest.parse(manifest)
@@ -178,7 +179,7 @@ def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[s
         if protocol not in shown:
             message = f"no result of {protocol} is shown (see its audit)"
             raise InputError(message)
-        rows = _survival_rows(manifest)
+        rows = _survival_rows(manifest, read_cohort(frame)[0])
         groups = kaplan_meier.split_by_risk(rows)
         if groups["group"].nunique() < 2:
             message = f"{method} gives all units the same risk: there are no two groups to draw"
@@ -192,14 +193,14 @@ def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[s
     return Task(name, "survival_curves", draw)
 
 
-def _survival_rows(manifest: Path) -> pd.DataFrame:
-    record = json.loads(manifest.read_text())
-    files = sorted(name for name in record["written"] if name.startswith("survival/"))
-    reasons = [why for name, why in record["skipped"].items() if name.startswith("survival/")]
-    if not files:
+def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
+    record = read_manifest(manifest)
+    folds = read_task(record, "survival", cohort)
+    reasons = [why for name, why in record.skipped.items() if name.startswith("survival/")]
+    if not folds:
         message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
         raise InputError(message)
-    rows = pd.concat([read_predictions(manifest.parent / name).rows for name in files], ignore_index=True)
+    rows = pd.concat([fold.rows for fold in folds], ignore_index=True)
     return rows[rows["setting"] == ALL_DATA]
 
 

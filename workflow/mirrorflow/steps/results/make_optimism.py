@@ -1,6 +1,5 @@
-"""Rule make_optimism: what each published habit is worth, from the predictions of its protocol and of the base."""
+"""Rule make_optimism: what each published choice is worth, from the predictions of its protocol and of the base."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from mirrorflow.evaluation.optimism import single_change_worth
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_text_sheet, write_sheet
+from mirrorflow.store.method_predictions import read_manifest, read_vouched
+from mirrorflow.store.tables import read_cohort, read_text_sheet, write_sheet
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
 from mirrorflow.tables.render import to_latex, to_markdown
@@ -22,15 +21,17 @@ from mirrorflow.tables.results import published_key
 
 def make_optimism(
     manifests: Sequence[str],
+    cohorts: Mapping[str, str],
     results: str,
     names: str,
     stem: str,
     single_changes: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> None:
-    """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
+    """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (changes across).
 
-    manifests: of the base's protocol, of each habit's, and of all habits together; habits: habit -> its protocol,
+    manifests: of the base's protocol, of each single change's, and of all together; cohorts: name -> parquet, whose
+    labels and outcomes count; single_changes: change -> its protocol,
     ``all together`` last; settings: base (the protocol), protocols (as resolved), titles (of cohorts), bootstrap,
     confidence, seed. What results.csv withholds of a protocol and cohort is withheld here as well.
     """
@@ -47,7 +48,8 @@ def make_optimism(
             other = placed.get((protocol, *where[1:]))
             if other is not None and (protocol, where[1]) in allowed:
                 values = _values(single_change, base, protocol, settings["protocols"])
-                found = _compare(placed[where], other, settings)
+                frame, _ = read_cohort(cohorts[where[1]])
+                found = _compare(placed[where], other, frame, settings)
                 rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
             progress.step()
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -55,9 +57,9 @@ def make_optimism(
     titles = {**published_key(read_text_sheet(names), "cohort", "title"), **settings["titles"]}
     wide = optimism_table(table, titles, list(single_changes))
     caption = (
-        f"What each published habit is worth: mean over folds under {base} with that habit alone, less the mean under "
-        f"{base} (column base), all training data, with the bootstrap interval of the difference on the same resampled "
-        f"patients. Last column: every habit together. Positive: the habit makes the number look better."
+        f"What each published choice is worth: mean over folds under {base} with that change alone, less the mean "
+        f"under {base} (column base), all training data, with the bootstrap interval of the difference on the same "
+        f"resampled patients. Last column: every change together. Positive: the change makes the number look better."
     )
     write_text(f"{stem}.md", to_markdown(wide, caption))
     write_text(f"{stem}.tex", to_latex(wide, caption, Path(stem).name))
@@ -66,16 +68,16 @@ def make_optimism(
 def _values(
     single_change: str, base: str, protocol: str, protocols: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, object]:
-    """What the habit changes, as text."""
+    """What the change changes, as text."""
     known = [] if single_change == TOGETHER else [single_change]
     values = [" ".join(str(protocols[name][key]) for key in known) for name in (base, protocol)]
-    return {"habit": single_change, "base_value": values[0], "habit_value": values[1]}
+    return {"change": single_change, "base_value": values[0], "change_value": values[1]}
 
 
 def _compare(
-    one: PredictionsManifest, other: PredictionsManifest, settings: Mapping[str, Any]
+    one: PredictionsManifest, other: PredictionsManifest, cohort: pd.DataFrame, settings: Mapping[str, Any]
 ) -> Iterator[dict[str, object]]:
-    ours, theirs = _folds(one), _folds(other)
+    ours, theirs = _folds(one, cohort), _folds(other, cohort)
     for task, setting in ours:
         if (task, setting) not in theirs:
             continue
@@ -90,7 +92,7 @@ def _compare(
                 "task": task,
                 "metric": metric,
                 "base_mean": found.base_mean,
-                "habit_mean": found.single_change_mean,
+                "change_mean": found.single_change_mean,
                 "worth": found.difference.mean,
                 "ci_low": found.difference.ci_low,
                 "ci_high": found.difference.ci_high,
@@ -100,12 +102,12 @@ def _compare(
             }
 
 
-def _folds(manifest: PredictionsManifest) -> dict[tuple[str, str], list[FoldRows]]:
+def _folds(manifest: PredictionsManifest, cohort: pd.DataFrame) -> dict[tuple[str, str], list[FoldRows]]:
     """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
     parts: dict[tuple[str, str], list[FoldRows]] = {}
-    for name in sorted(json.loads(manifest.path.read_text())["written"]):
-        file = manifest.file(name)
-        stored = read_predictions(file.path)
+    written = read_manifest(manifest.path)
+    for name in sorted(written.names):
+        file, stored = manifest.file(name), read_vouched(written, name, cohort)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
             parts.setdefault((file.task, setting), []).append(whole.of(setting))

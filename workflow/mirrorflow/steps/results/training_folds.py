@@ -19,8 +19,9 @@ from mirrorflow.probes.task import EpochRule
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
-from mirrorflow.steps.results.evaluate import files_by_task, training_patients
-from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.steps.results.evaluate import training_patients
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
 from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import published_key
@@ -62,11 +63,10 @@ def score_training_folds(
         write_sheet(destination, pd.DataFrame(columns=SCORED))
         return
     asked, outcomes = FoldTasks(plan), training_patients(plan.cohort, plan.splits)
-    paths = files_by_task(manifest).get(TASK, [])
-    progress = Progress(label, len(paths), "folds")
+    evaluated = read_task(read_manifest(manifest), TASK, asked.frame)
+    progress = Progress(label, len(evaluated), "folds")
     parts: dict[str, list[FoldRows]] = {TRAINING: [], EVALUATION: []}
-    for path in paths:
-        stored = read_predictions(path)
+    for stored in evaluated:
         number = int(stored.rows["fold"].iloc[0])
         parts[EVALUATION].append(FoldRows(stored.rows, stored.notes, outcomes[number]).of(ALL_DATA))
         parts[TRAINING] += _training_part(asked, vectors, stored, number, outcomes[number])
@@ -98,7 +98,8 @@ def training_rows(asked: FoldTasks, fold_task: FoldTask, vectors: Representation
     units, method = fold_task.train.units, asked.plan.method
     fitted_on = vectors.vectors(asked.folds[fold_task.fold], fold_task.fold, fold_task.seed, units, units)
     of_itself = replace(fold_task, evaluation=fold_task.train)
-    return rows_of(of_itself, predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch)))
+    trained = predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch))
+    return rows_of(of_itself, trained.prediction)
 
 
 def _scored(part: str, folds: Sequence[FoldRows]) -> list[dict[str, Any]]:

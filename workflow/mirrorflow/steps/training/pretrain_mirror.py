@@ -1,13 +1,12 @@
 """Rule pretrain_mirror: one fold, or every fold of a seed where folds share a GPU."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pandas as pd
-
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PretrainTask, pretrain_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.processes import Call, run_side_by_side
 from mirrorflow.store.tables import read_fold
@@ -23,37 +22,38 @@ class FoldFiles(NamedTuple):
 
 
 def pretrain_folds(
-    units: pd.DataFrame,
-    features_index: Path,
-    expression: Path,
-    folds: Sequence[FoldFiles],
-    settings: Mapping[str, Any],
-    *,
-    share: int = 1,
-    threads: int,
-    epoch: str = "last",
-    **further: Any,
+    task: PretrainTask, folds: Sequence[FoldFiles], machine: Machine, *, share: int = 1, epoch: str = "last"
 ) -> None:
     """:func:`pretrain_fold` for each of ``folds``, ``share`` of them side by side in processes of their own.
 
-    epoch: a protocol's ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
+    task: what the folds have in common; number, genes and training units are put in fold by fold. epoch: a protocol's
+    ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
 
     Raises MirrorflowError when one fails; the others go on, and every finished one has its record.
     """
-    calls = []
-    for fold in folds:
-        split = read_fold(fold.split)
-        train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
-        arguments = (units, features_index, expression, fold.genes, train, fold.record.parent, settings)
-        keywords = {"fold": fold.fold, "threads": max(1, threads // share), **further}
-        keywords |= {"chosen_on": val} if epoch == "best_on_evaluation" else {}
-        calls.append(Call(_fold_and_record, (fold.record, arguments, keywords), {}, f"fold {fold.fold}"))
+    own = replace(machine, threads=max(1, machine.threads // share))
+    calls = [
+        Call(_fold_and_record, (_of_fold(task, fold, epoch), fold.record, own), {}, f"fold {fold.fold}")
+        for fold in folds
+    ]
     if len(calls) == 1:
         _fold_and_record(*calls[0].arguments)
     else:
         run_side_by_side(calls, share)
 
 
-def _fold_and_record(record: Path, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-    pretrain_fold(*arguments, **keywords)
+def _of_fold(task: PretrainTask, fold: FoldFiles, epoch: str) -> PretrainTask:
+    split, units = read_fold(fold.split), task.units
+    train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
+    return replace(
+        task,
+        fold=fold.fold,
+        files=replace(task.files, genes=fold.genes),
+        train_units=train,
+        chosen_on=val if epoch == "best_on_evaluation" else (),
+    )
+
+
+def _fold_and_record(task: PretrainTask, record: Path, machine: Machine) -> None:
+    pretrain_fold(task, record.parent, machine)
     write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))

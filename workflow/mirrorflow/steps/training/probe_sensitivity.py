@@ -22,7 +22,7 @@ from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import published_key
 from mirrorflow.tables.sensitivity import CAPTION, METRICS, sensitivity_table, shown
 from mirrorflow.training.embedding import EmbedSettings
-from mirrorflow.training.sensitivity import sensitivities
+from mirrorflow.training.sensitivity import KnownUnits, sensitivities
 
 
 def probe_sensitivity(
@@ -72,12 +72,13 @@ def _of_model(
     stored = load_model(folder)
     found = sensitivities(
         stored.network,
-        weight,
-        bias,
-        paired.bags(0),
-        RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
-        np.asarray(fold_task.evaluation.classes),
-        paired.names,
+        (weight, bias),
+        KnownUnits(
+            paired.names,
+            paired.bags(0),
+            RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
+            np.asarray(fold_task.evaluation.classes),
+        ),
         EmbedSettings.as_trained(stored.made_with["training"]),
         seed=fold_task.seed,
         device=device,
