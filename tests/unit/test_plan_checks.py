@@ -16,7 +16,7 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import content_digest, hold_all, is_noted, read_plan, write_plan
+from mirrorflow.plan.records import content_digest, hold_predictions, is_noted, read_plan, write_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from rerun_example import EXAMPLE, write_example
@@ -38,10 +38,12 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made_of = {"settings": {"matrix_sha256": content_digest("expression.tsv")}}
         path = Path(record["path"].replace(".plan.json", ".parquet.json"))
         path.write_text(json.dumps(made_of))
+        path.with_suffix("").touch()
     for record in checks._slides():
         write_plan(record)
     for record in result_records(checks):
         write_plan(record)
+        Path(record["path"]).with_name("manifest.json").touch()
 
 
 def checks_of(change: Callable[[Raw], object]) -> StoredChecks:
@@ -104,6 +106,12 @@ def test_more_patients_are_another_matrix():
         checks_of(lambda raw: None).hold()
 
 
+def test_a_sheet_that_the_workflow_makes_says_nothing_of_patients_beforehand():
+    path = Path("store/expression/first/own.plan.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"patients": None}))
+    checks_of(lambda raw: None).hold()
+
+
 def test_a_new_date_alone_is_no_mismatch_and_other_content_of_the_same_size_is():
     text = Path("expression.tsv").read_text()
     Path("expression.tsv").write_text(text)
@@ -147,6 +155,13 @@ def test_copied_results_of_another_config_are_not_made_into_tables(change, key):
     checks_of(change).hold(["--forceall"])  # every job starts, and writes what it was planned with
 
 
+def test_the_fix_is_one():
+    change = of_section("probe", epochs=7)
+    for manifest in Path("results").rglob("manifest.json"):
+        manifest.unlink()
+    checks_of(change).hold([])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -179,7 +194,7 @@ def test_a_change_of_the_probe_leaves_methods_without_one_alone():
 
 def test_tables_are_made_of_what_was_planned():
     records = result_records(checks_of(of_section("probe", epochs=7)))
-    with pytest.raises(SettingsMismatchError, match="the fix"):
-        hold_all(records, "the fix")
+    with pytest.raises(SettingsMismatchError, match=r"delete the manifest\.json beside this file"):
+        hold_predictions(records)
     assert read_plan("nowhere.json") is None
-    hold_all([{"path": "nowhere.json", "settings": {}}])
+    hold_predictions([{"path": "nowhere.json", "settings": {}}])

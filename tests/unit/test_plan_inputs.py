@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from mirrorflow.config.resolve import resolve
-from mirrorflow.plan.cohorts import CohortInputs, GeneInputs, SplitInputs
+from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.paths import EmbeddingsRecord, GeneManifest, ModelRecord, PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs

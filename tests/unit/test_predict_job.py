@@ -549,3 +549,11 @@ def test_the_published_survival_bins_do_let_them_in(tmp_path):
     job.run()
     again = read_predictions(job.folder / "survival" / "fold0.parquet").notes["settings"][0]
     assert note["bin_edges_days"] != again["bin_edges_days"]
+
+
+def test_predictions_note_what_was_seen(tmp_path):
+    job = prepare(tmp_path, shots=[])
+    job.vectors.seen = lambda fold: {"features_digest": f"features of {fold}", "expression_digest": "rna"}
+    job.run()
+    notes = read_predictions(job.folder / "subtyping/fold1.parquet").notes
+    assert (notes["features_digest"], notes["expression_digest"]) == ("features of 1", "rna")

@@ -190,3 +190,16 @@ def test_the_fingerprint_follows_content_not_dates(tmp_path):
     assert features_fingerprint([first]) != features_fingerprint([second])
     with pytest.raises(InputError, match="not there"):
         features_fingerprint([tmp_path / "c"])
+
+
+@pytest.mark.parametrize("size", [1_000, 200_000, 390_000])
+def test_the_fingerprint_follows_every_byte_of_a_small_file(tmp_path, size):
+    path = tmp_path / "a"
+    content = bytearray(size)
+    path.write_bytes(content)
+    before = features_fingerprint([path])
+    for place in range(0, size, 7_919):
+        content[place] = 1
+        path.write_bytes(content)
+        assert features_fingerprint([path]) != before, f"byte {place}"
+        content[place] = 0

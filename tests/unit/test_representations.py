@@ -168,6 +168,35 @@ def test_the_digest_follows_the_files(folder, name):
     assert pooled(folder).digest(0) != before
 
 
+def test_new_features_in_an_old_files_place_are_noticed_and_a_copy_is_not(folder):
+    before, seen = pooled(folder).digest(0), pooled(folder).seen(0)
+    assert set(seen) == {"features_digest", "expression_digest"}
+    path = next(folder.glob("*.h5"))
+    path.write_bytes(path.read_bytes())
+    assert (pooled(folder).digest(0), pooled(folder).seen(0)) == (before, seen)
+    with h5py.File(path, "r+") as file:
+        file["features"][0, 0] += 1
+    assert pooled(folder).digest(0) != before
+    assert pooled(folder).seen(0)["features_digest"] != seen["features_digest"]
+    assert pooled(folder).seen(0)["expression_digest"] == seen["expression_digest"]
+
+
+def test_another_matrix_has_another_digest(folder):
+    seen = pooled(folder, inputs=["rna"]).seen(0)
+    assert set(seen) == {"expression_digest"}
+    write_expression(folder / "rna.parquet", values(), matrix_sha256="another")
+    assert pooled(folder, inputs=["rna"]).seen(0) != seen
+
+
+def test_embeddings_say_what_was_embedded(tmp_path):
+    data = {"units": "u", "features": "f", "expression": "of the genes", "matrix": "m"}
+    write_embeddings(tmp_path / "fold0.safetensors", embeddings(1, resampled=False), {"data": data})
+    made = Embedded({(1, 0): str(tmp_path / "fold0.safetensors")})
+    assert made.seen(0) == {"features_digest": "f", "expression_digest": "m"}
+    write_embeddings(tmp_path / "fold0.safetensors", embeddings(1, resampled=False), {})
+    assert made.seen(0) == {}
+
+
 def test_methods_without_inputs_need_no_files():
     both = NoInputs().vectors(FOLD, 0, 42, COHORT[:3], COHORT[3:])
     assert both.train.shape == (1, 3, 0)

@@ -10,7 +10,8 @@ from mirrorflow.config.methods import names_digest
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.checks import StoredChecks
-from mirrorflow.plan.cohorts import CohortInputs, GeneInputs, SplitInputs
+from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs

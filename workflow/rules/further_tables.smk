@@ -65,5 +65,6 @@ rule make_optimism:
         cohorts=list(config["cohorts"]),
         single_changes=TABLES.single_changes(),
         settings=TABLES.optimism_settings(),
+        planned=TABLES.planned_optimism,
     script:
         "../scripts/make_optimism.py"

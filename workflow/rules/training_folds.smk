@@ -35,6 +35,7 @@ rule score_training_folds:
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
         strict=config["strict"],
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/score_training_folds.py"
 

@@ -3,12 +3,10 @@
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
-    from mirrorflow.plan.records import hold_all
+    from mirrorflow.plan.records import hold_predictions
     from mirrorflow.steps.results.evaluate import evaluate
 
-    hold_all(
-        snakemake.params.planned, "The predictions are older than the config: delete their manifest.json and run again."
-    )
+    hold_predictions(snakemake.params.planned)
     evaluate(
         snakemake.input.manifests,
         snakemake.input.cohort,

@@ -15,17 +15,24 @@ from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import content_digest, hold, is_noted, read_plan
+from mirrorflow.plan.records import compare, content_digest, hold, is_noted, read_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.store_paths import ExpressionFile, ExpressionRecord
 
 FORCED = ("-R", "--forcerun", "-F", "--forceall")
+UNKNOWN_TO_SOME = ("patients", "bytes", "date")
+"""Of a sheet or matrix that the workflow makes itself none is known before it is there: then the others decide."""
 STORE_FIX = "Another run made it in this store; a run with other settings needs another name or store."
 RESULTS_FIX = (
     "Snakemake has no notes of these results here (.snakemake), so it would remake tables from them as they are: run "
     "once with `--forceall` (finished work that is still valid is kept), or give the run another name (`run:`)."
 )
+
+
+def is_left_alone(output: str) -> bool:
+    """Whether an output is there and Snakemake has no notes of it in this folder: no change would start its job."""
+    return Path(output).exists() and not is_noted(output)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +64,16 @@ class StoredChecks:
     def _hold_expression(self, cohort: str) -> None:
         source = self.run.cohort(cohort)["expression"]
         record = self.cohorts.expression_record(source, cohort)
-        stored = read_plan(record["path"])
-        if stored is None or is_noted(self.run.at(ExpressionFile, source=source, cohort=cohort)):
+        stored, wanted = read_plan(record["path"]), dict(record["settings"])
+        if stored is None or not is_left_alone(self.run.at(ExpressionFile, source=source, cohort=cohort)):
             return
-        wanted = dict(record["settings"])
-        if wanted.pop("date") != stored.pop("date", None) and wanted == stored:
+        for key in UNKNOWN_TO_SOME:
+            if stored.get(key) is None or wanted[key] is None:
+                stored[key] = wanted[key] = None
+        dates = stored.pop("date"), wanted.pop("date")
+        compare(record["path"], stored, wanted, STORE_FIX)
+        if dates[0] != dates[1]:
             self._hold_content(source, cohort)
-        hold({"path": record["path"], "settings": record["settings"] | {"date": read_date(record["path"])}}, STORE_FIX)
 
     def _hold_content(self, source: str, cohort: str) -> None:
         """A matrix of the same name and size with another date: its content decides."""
@@ -83,10 +93,5 @@ class StoredChecks:
     def _hold_results(self) -> None:
         for protocol, cohort in self.run.evaluated():
             for path in self.run.manifests(protocol, cohort):
-                if not is_noted(path):
+                if is_left_alone(path):
                     hold(self.predictions.record_of(PredictionsManifest.parse(path)), RESULTS_FIX)
-
-
-def read_date(path: str) -> Any:
-    """The date in the record of a matrix: it is no setting."""
-    return (read_plan(path) or {}).get("date")

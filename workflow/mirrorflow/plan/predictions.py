@@ -13,8 +13,9 @@ from mirrorflow.config.queries import (
     shots_of,
     version_of_family,
 )
-from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
+from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, PredictionsPlan, SplitSummary, SupportSets
 from mirrorflow.plan.records import planned
@@ -109,7 +110,7 @@ class PredictionInputs:
             "bins": config["probe"]["survival_bins"],
             "cohort": {key: cohort[key] for key in ("classes", "site", "expression") if key in cohort},
             "clinical": {key: value for key, value in cohort["clinical"].items() if key not in FILES},
-            "splits": {key: config["splits"][key] for key in ("folds", "seed")},
+            "splits": {key: config["splits"][key] for key in ("folds", "seed", "evaluate")},
             "seeds": config["seeds"][:1] if place.method in self.run.baselines else config["seeds"],
         }
         if protocol["epoch"] == "nested" and has_epochs(entry) and place.cohort not in self.run.adapted:

@@ -20,6 +20,9 @@ LONGEST_NAME = 254
 """Snakemake cuts the names of its notes into folders of at most so many characters."""
 
 
+OLDER = "These predictions are older than the config: delete the manifest.json beside this file and run again."
+
+
 def planned(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values."""
     return {"path": path, "settings": dict(settings)}
@@ -46,23 +49,24 @@ def is_noted(output: str) -> bool:
 
 
 def hold(record: Mapping[str, Any], fix: str = "") -> None:
-    """Raise SettingsMismatchError where what lies in a record's place was planned with other settings.
-
-    The message names the file, both values of every setting that differs, and ``fix``.
-    """
+    """Raise SettingsMismatchError where a record's place holds one of other settings, as :func:`compare` says."""
     stored = read_plan(record["path"])
-    if stored is None:
-        return
+    if stored is not None:
+        compare(record["path"], stored, record["settings"], fix)
+
+
+def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix: str) -> None:
+    """Raise SettingsMismatchError with the file, both values of every setting that differs, and ``fix``."""
     try:
-        require_same_settings(record["path"], canonical(stored), record["settings"])
+        require_same_settings(path, canonical(stored), wanted)
     except SettingsMismatchError as error:
         raise SettingsMismatchError("\n".join(filter(None, [str(error), fix]))) from None
 
 
-def hold_all(records: Iterable[Mapping[str, Any]], fix: str = "") -> None:
-    """:func:`hold` every record."""
+def hold_predictions(records: Iterable[Mapping[str, Any]]) -> None:
+    """:func:`hold` the records of predictions that tables are to be made of."""
     for record in records:
-        hold(record, fix)
+        hold(record, OLDER)
 
 
 def content_digest(path: str | Path) -> str:

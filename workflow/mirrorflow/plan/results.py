@@ -6,7 +6,8 @@ from typing import Any
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import encoders_of
-from mirrorflow.plan.cohorts import CohortInputs, GeneInputs
+from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import (
     CohortFile,
@@ -19,6 +20,7 @@ from mirrorflow.plan.paths import (
     TableFile,
     TrainingFoldsSheet,
 )
+from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
@@ -98,6 +100,11 @@ class TableInputs:
             for cohort in self.run.cohorts
             for path in self.run.manifests(protocol, cohort)
         ]
+
+    def planned_optimism(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records that these predictions should have."""
+        predictions = PredictionInputs(self.run)
+        return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.optimism_manifests()]
 
     def optimism_cohorts(self) -> list[str]:
         """Input: patients of each cohort with patients of its own, in the order of the run."""
