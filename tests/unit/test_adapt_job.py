@@ -17,7 +17,8 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
-from mirrorflow.steps.results.evaluate import evaluate, make_results
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
 from mirrorflow.steps.training.embed_target import embed_target_fold
 from mirrorflow.store.embeddings import read_embeddings

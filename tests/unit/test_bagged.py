@@ -27,7 +27,9 @@ from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.tasks import FoldTasks
 from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
-from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
+from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar

@@ -33,8 +33,9 @@ from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs,
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.pretrained import pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
-from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits
-from mirrorflow.steps.expression.select_genes import select_genes
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
+from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
 from mirrorflow.steps.training.embed import embed_fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
@@ -182,14 +183,12 @@ class Chain:
         scaling = {"tumour_types": [], "scaling": self.protocol["rna_scaling"], "clip": None}
         label_free = {"method": "variance"} if prefix and prefix == self.few_shot else {}
         select_genes(
-            self.folder / "rna.parquet",
+            GeneFiles(self.folder / "rna.parquet", census=None, drivers=DRIVERS),
             patients,
             labels,
             self.folder / f"{prefix}fold0.tsv",
             CONFIG["expression"]["selection"] | label_free | scaling,
             fold=0,
-            census=None,
-            drivers=DRIVERS,
             seed=1,
             threads=1,
         )

@@ -5,9 +5,10 @@ from pathlib import Path
 from mirrorflow.runtime.job import job_setup
 
 with job_setup(snakemake):
+    from mirrorflow.steps.results.training_folds import score_training_folds
+
     from mirrorflow.learners.inputs.vectors import Embedded
     from mirrorflow.learners.tasks import Plan
-    from mirrorflow.steps.results.training_folds import score_training_folds
 
     given, params = snakemake.input, snakemake.params
     resampled = params.protocol["probe_features"] == "resampled_dropout"

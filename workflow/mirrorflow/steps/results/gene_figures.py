@@ -24,21 +24,21 @@ CURATED = ("census", "drivers", "both")
 
 
 def gene_tasks(
-    cohort: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
+    cohort: str, frame: Path, expression: Path, manifests: Sequence[Path], clip: float | None
 ) -> Iterator[Task]:
     """One figure a scope. ``frame``: the cohort's parquet; ``manifests``: <model scope>/<cohort>/genes/fold<k>.tsv.
 
     clip: values beyond +-clip are cut first, as for the models.
     """
-    by_scope: dict[str, list[str]] = {}
+    by_scope: dict[str, list[Path]] = {}
     for manifest in manifests:
-        by_scope.setdefault(Path(manifest).parts[-4], []).append(manifest)
+        by_scope.setdefault(manifest.parts[-4], []).append(manifest)
     for scope, paths in by_scope.items():
         yield Task(f"genes_{scope}", "genes", partial(_draw, cohort, scope, frame, expression, paths, clip))
 
 
 def _draw(
-    cohort: str, scope: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
+    cohort: str, scope: str, frame: Path, expression: Path, manifests: Sequence[Path], clip: float | None
 ) -> FigureSpec:
     people, classes = read_cohort(frame)
     people = people[people["label"].isin(classes)]

@@ -1,8 +1,7 @@
-"""Rules probe_sensitivity and make_sensitivity: s1 and s2 of every pretrained model under a linear head."""
+"""Rule probe_sensitivity: s1 and s2 of every pretrained model under a linear head."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,10 @@ from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.linear_head import HeadSettings, last_head
-from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_model
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
-from mirrorflow.tables.render import to_latex, to_markdown
-from mirrorflow.tables.results import published_key
-from mirrorflow.tables.sensitivity import CAPTION, METRICS, sensitivity_table, shown
+from mirrorflow.store.tables import write_sheet
+from mirrorflow.tables.sensitivity import METRICS
 from mirrorflow.training.embedding import EmbedSettings
 from mirrorflow.training.sensitivity import sensitivities
 
@@ -83,29 +79,6 @@ def _of_model(
     )
     named = {"seed": fold_task.seed, "fold": fold_task.fold, "unit": paired.names, "patient": paired.patients}
     return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
-
-
-def make_sensitivity(
-    sheets: Sequence[Mapping[str, Any]],
-    published: Path,
-    names: Path,
-    stem: Path,
-) -> None:
-    """Write ``<stem>.csv``, ``.md`` and ``.tex`` from ``sheets`` (protocol, cohort, encoder, method, path)."""
-    parts = []
-    for sheet in sheets:
-        values = read_numbers(Path(sheet["path"]), ["seed", "fold", *METRICS])
-        parts.append(values.assign(**{key: sheet[key] for key in ("protocol", "cohort", "encoder", "method")}))
-    labels = read_text_sheet(names)
-    table = sensitivity_table(
-        pd.concat(parts, ignore_index=True),
-        read_numbers(published, ["mean", "sd"]),
-        cohorts=published_key(labels, "cohort"),
-    )
-    write_sheet(f"{stem}.csv", table)
-    titles = {kind: published_key(labels, kind, "title") for kind in ("cohort", "encoder", "method")}
-    write_text(f"{stem}.md", to_markdown(shown(table, titles), CAPTION))
-    write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))
 
 
 def model_folders(records: Mapping[int, Sequence[str]]) -> dict[tuple[int, int], Path]:
