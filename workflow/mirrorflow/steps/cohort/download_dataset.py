@@ -16,7 +16,7 @@ from typing import Any
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
-from mirrorflow.store.download import FIRST_BYTES, download, refuse_page
+from mirrorflow.store.download import FIRST_BYTES, Expected, download, refuse_page
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +97,7 @@ def _fetch(
         download(
             dataset["url"],
             content,
-            size=size,
-            refuse=lambda first: refuse(content.name, first),
-            md5=checksums.get("md5"),
-            sha256=checksums.get("sha256"),
+            Expected(size, checksums.get("md5"), checksums.get("sha256"), lambda first: refuse(content.name, first)),
             **how,
         )
     except InputError as error:
