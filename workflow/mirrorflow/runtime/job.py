@@ -112,7 +112,9 @@ def _logging(label: str, log: Path | None) -> Iterator[None]:
     handlers[0].setFormatter(logging.Formatter(f"[{label}] %(message)s"))
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        log.write_text("")
+        # Appending, as the processes of processes.py do: none writes over another's lines.
+        handlers.append(logging.FileHandler(log, mode="a", encoding="utf-8"))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for handler in handlers:
         root.addHandler(handler)
