@@ -70,7 +70,7 @@ def run_trial(
     def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
         units = [AdaptedUnits(slides[None, rows], split.genes[rows]) for rows in (train, held_out)]
         fold_task = fold_task_of(targets, outputs, seed)
-        return adapt_and_predict(AdaptedVectors(network, *units), fold_task, method, LAST, device="cpu")
+        return adapt_and_predict(AdaptedVectors(network, *units), fold_task, method, LAST, device="cpu").prediction
 
     found = scores_of_rows(cohort, split, fit)
     return {"trial": trial, "seconds": round(time.perf_counter() - started, 1), "scores": {"adapted": found}}

@@ -38,10 +38,10 @@ from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.families import build_network
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.probes.cox import fit_cox
-from mirrorflow.probes.linear import predict_logistic
+from mirrorflow.probes.linear import fit_logistic
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.pooling import pool
-from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
+from mirrorflow.probes.task import Asked, Targets, subtype_targets, survival_targets
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
@@ -192,11 +192,10 @@ def fold_task_of(targets: Targets, outputs: int, seed: int) -> FoldTask:
 def simple(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
     """Logistic regression (C = 0.01), ridge Cox on 50 components (alpha 200)."""
     if targets.classes is not None:
-        return predict_logistic(train, held_out, targets, outputs, C=0.01)
+        return fit_logistic(train, targets, C=0.01).predict(held_out, Asked(outputs))
     edges = survival_bin_edges(targets.time_days, targets.event, outputs)
-    return fit_cox(train, targets, components=50, alpha=200.0).predict(
-        held_out, survival_bin_ends(edges, targets.time_days)
-    )
+    asked = Asked(0, survival_bin_ends(edges, targets.time_days))
+    return fit_cox(train, targets, components=50, alpha=200.0).predict(held_out, asked)
 
 
 def head(settings: dict[str, Any]) -> Any:

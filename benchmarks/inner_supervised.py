@@ -62,7 +62,7 @@ def run_trial(
     def fit(train: np.ndarray, held_out: np.ndarray, targets: Targets, outputs: int) -> Any:
         parts = [Units(SomeBags(bags, rows), genes[rows]) for rows in (train, held_out)]
         inputs = FoldBags(parts[0], parts[1], cohort.bags[0].shape[1], moments, sets)
-        return train_and_predict(inputs, fold_task_of(targets, outputs, seed), method, LAST, device="cpu")
+        return train_and_predict(inputs, fold_task_of(targets, outputs, seed), method, LAST, device="cpu").prediction
 
     draws = range(DRAWS if shots else 1)
     found = pd.DataFrame([scores_of_rows(cohort, split, fit, shots=shots, seed=seed + draw) for draw in draws]).mean()

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from mirrorflow.cohorts.splits import survival_bin_edges, survival_bin_ends
 from mirrorflow.probes import cox, linear, majority
-from mirrorflow.probes.task import Targets, survival_targets
+from mirrorflow.probes.task import Asked, Targets, survival_targets
 
 
 def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:
@@ -26,7 +26,7 @@ def case(seed: int, count: int = 80) -> tuple[np.ndarray, Targets, np.ndarray]:
 def test_ridge_cox_is_lifelines(seed, alpha):
     vectors, targets, edges = case(seed)
     ends = survival_bin_ends(edges, targets.time_days)
-    ours = cox.fit_cox(vectors, targets, components=3, alpha=alpha).predict(vectors, ends)
+    ours = cox.fit_cox(vectors, targets, components=3, alpha=alpha).predict(vectors, Asked(0, ends))
     # All three components span the standardised features, and a rotation leaves the ridge penalty as it is.
     # lifelines penalises the mean log-likelihood (a factor n) of features standardised with ddof 1 (a factor
     # n / (n - 1) on squared coefficients).
@@ -42,7 +42,7 @@ def test_ridge_cox_is_lifelines(seed, alpha):
 def test_breslow_survival_is_lifelines():
     vectors, targets, edges = case(0)
     ends = survival_bin_ends(edges, targets.time_days)
-    ours = cox.fit_cox(vectors, targets, components=3, alpha=1e-6).predict(vectors, ends)
+    ours = cox.fit_cox(vectors, targets, components=3, alpha=1e-6).predict(vectors, Asked(0, ends))
     frame = pd.DataFrame(vectors, columns=list("abc")).assign(time=targets.time_days, event=targets.event)
     fitter = CoxPHFitter().fit(frame, "time", "event")
     theirs = np.stack([fitter.predict_survival_function(frame, [end]).iloc[0].to_numpy() for end in ends], axis=1)
@@ -53,7 +53,7 @@ def test_breslow_survival_is_lifelines():
 def test_everyone_alike_is_lifelines_kaplan_meier():
     _, targets, edges = case(1)
     ends = survival_bin_ends(edges, targets.time_days)
-    ours = majority.predict_everyone_alike(targets, 2, ends)
+    ours = majority.kaplan_meier(targets).predict(np.zeros((2, 0)), Asked(0, ends))
     theirs = KaplanMeierFitter().fit(targets.time_days, targets.event).survival_function_at_times(ends)
     np.testing.assert_allclose(ours.survival[0], theirs.to_numpy())
 
@@ -61,7 +61,7 @@ def test_everyone_alike_is_lifelines_kaplan_meier():
 def test_hazards_maximise_the_penalised_likelihood():
     vectors, targets, _ = case(2)
     C, bins = 0.3, 4
-    ours = linear.predict_hazards(vectors, vectors, targets, bins, C)
+    ours = linear.fit_hazards(vectors, targets, bins, C).predict(vectors, Asked(0))
     standard = (vectors - vectors.mean(0)) / vectors.std(0)
 
     def loss(parameters: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from mirrorflow.cohorts import splits as folding
 from mirrorflow.metrics import c_index, subtyping_metrics
 from mirrorflow.probes import cox, linear
 from mirrorflow.probes.pooling import pool
-from mirrorflow.probes.task import subtype_targets, survival_targets
+from mirrorflow.probes.task import Asked, subtype_targets, survival_targets
 from mirrorflow.store.tables import read_folds, read_text_sheet
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "tcga" / "coadread"
@@ -47,7 +47,7 @@ def test_simple_models_reach_what_the_readme_says():
         parts = [folding.training_units(units, fold, "subtyping"), folding.evaluation_units(units, fold, "subtyping")]
         train, held_out = (vectors[part.index] for part in parts)
         known, asked = (subtype_targets(part, CLASSES) for part in parts)
-        probabilities = linear.predict_logistic(train, held_out, known, 2, 0.01).probabilities
+        probabilities = linear.fit_logistic(train, known, 0.01).predict(held_out, Asked(2)).probabilities
         ones = np.ones((1, len(asked)))
         row = subtyping_metrics(probabilities, asked.classes, ones)
         edges = folding.training_edges(units, fold, 4, "fold")
@@ -55,7 +55,7 @@ def test_simple_models_reach_what_the_readme_says():
         train, held_out = (vectors[part.index] for part in parts)
         known, asked = (survival_targets(part, edges) for part in parts)
         ends = folding.survival_bin_ends(edges, known.time_days)
-        risk = cox.fit_cox(train, known, components=50, alpha=200.0).predict(held_out, ends).risk
+        risk = cox.fit_cox(train, known, components=50, alpha=200.0).predict(held_out, Asked(2, ends)).risk
         concordance = c_index(risk, asked.time_days, asked.event, np.ones((1, len(asked))))
         scores.append([row["accuracy"][0], row["f1_macro"][0], concordance[0]])
     # Mean and deviation (ddof 0) over folds of accuracy, macro F1 and C-index.

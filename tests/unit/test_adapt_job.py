@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from shutil import copytree
 
 import h5py
 import numpy as np
@@ -16,13 +17,15 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
 from mirrorflow.steps.training.embed_target import embed_target_fold
+from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import read_embeddings
-from mirrorflow.store.expression import ExpressionWriter, write_sidecar
+from mirrorflow.store.expression import ExpressionWriter, read_expression, write_sidecar
 from mirrorflow.store.models import model_digest
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, write_cohort, write_fold
@@ -34,6 +37,7 @@ from pretraining_cohort import Cohort
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 FOLDS, PEOPLE, GENES = 2, 48, 9
+PAIR = "nsclc--from--brca"
 HONEST = PROTOCOL_PRESETS["honest"] | {"preset": "honest", "claims_honest": True}
 PROBE = {
     "epochs": 25, "batch_size": 16, "learning_rate": 0.01, "survival_learning_rate": 0.01, "label_smoothing": 0.1,
@@ -177,6 +181,7 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
         bins=4,
         method={"family": "mirror", "probe": PROBE, "adapt": ADAPT},
         clip=None,
+        saved={"results": str(folder / "results"), "cohort": PAIR, "encoder": "phikon", "method": "mirror"},
     )
     return Pair(folder, files, folds)
 
@@ -194,6 +199,47 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     made = prepared(tmp_path_factory.mktemp("pair"))
     made.run()
     return made
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("epoch", ["last", "best_on_evaluation"])
+def test_an_adapted_model_from_its_file_gives_its_stored_predictions(tmp_path, epoch, standardize):
+    pair = prepared(tmp_path)
+    probe = PROBE | {"standardize": standardize}
+    method = pair.files.method | {"probe": probe}
+    pair.run(protocol=HONEST | {"epoch": epoch, "probe_features": "resampled_dropout"}, method=method)
+    scope = f"patient-site_preserved-fold-train-{epoch}-fold-resampled_dropout"
+    for task in ("subtyping", "survival"):
+        for number, fold in enumerate(pair.folds):
+            saved = load_trained(
+                tmp_path / f"results/{scope}/{PAIR}/models/phikon/mirror/{task}/all/seed1/fold{number}"
+            )
+            assert saved.config["trained_on_patients"] == patients_digest(fold.train)
+            assert len(pd.read_csv(saved.folder / "history.csv")) == PROBE["epochs"]
+            rows = read_predictions(pair.manifest.parent / task / f"fold{number}.parquet").rows
+            expression = read_expression(pair.files.expression, patients=list(rows["patient"]), genes=saved.genes)
+            embedded = read_embeddings(tmp_path / f"embeddings/fold{number}.safetensors")
+            slides = embedded.slide[:, [embedded.units.index(name) for name in rows["patient"]]]
+            raw = RawUnits(rows, expression=np.asarray(expression.values, np.float32), vectors=slides)
+            prediction = saved.predict(saved.prepare(raw))
+            values = prediction.probabilities if task == "subtyping" else prediction.survival
+            np.testing.assert_array_equal(values, rows.filter(regex="^(prob|surv)_"))
+
+
+def test_an_adapted_model_leaves_the_frozen_weights_to_its_source(pair):
+    folder = next((pair.folder / "results").rglob("model.safetensors")).parent
+    saved, size = load_trained(folder), (folder / "model.safetensors").stat().st_size
+    source = saved.source().state_dict()
+    own = {name.removeprefix("model.network.") for name in saved.arrays if name.startswith("model.network.")}
+    assert own < set(source)
+    assert size < (Path(pair.files.models[0]).parent / "model.safetensors").stat().st_size
+    moved = pair.folder / "moved"
+    copytree(folder, moved)
+    with pytest.raises(InputError, match="no finished model there; run pretrain first"):
+        load_trained(moved).source()
+    config = {**saved.config, "inputs": {**saved.config["inputs"], "model": "another"}}
+    with pytest.raises(InputError, match="is another than it was trained on; train again"):
+        dataclasses.replace(saved, config=config).source()
 
 
 def test_predictions_are_what_the_contract_says(pair):

@@ -305,7 +305,7 @@ def noted_fits() -> Iterator[list[Any]]:
 
         return noted
 
-    places = [(linear_head, "_start"), (supervised, "_build")]
+    places = [(linear_head, "_start"), (supervised, "build_network")]
     places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox")]
     with pytest.MonkeyPatch.context() as patch:
         for module, name in places:

@@ -72,7 +72,7 @@ def test_defaults_are_those_that_stored_predictions_were_made_with():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_its_module_its_source_and_a_comment_for_each_setting(name):
     method = METHODS[name]
-    part = {"pretrained": "NETWORK", "network": "build", "classical": "predict"}[method.kind]
+    part = {"pretrained": "NETWORK", "network": "build", "classical": "fit"}[method.kind]
     found = part_of("probes" if method.kind == "classical" else "models", method.family, part)
     assert sys.modules[found.__module__].__doc__
     assert len(method.source) > 8
@@ -173,9 +173,24 @@ import numpy as np
 from mirrorflow.probes.task import SubtypePrediction
 
 
-def predict(train, evaluation, targets, asked, settings):
+def fit(train, targets, asked, settings):
     shares = np.bincount(targets.classes, minlength=asked.n_classes) ** settings["sharpness"]
-    return SubtypePrediction(np.tile(shares / shares.sum(), (len(evaluation), 1)))
+    return Toy(shares / shares.sum())
+
+
+def from_arrays(arrays):
+    return Toy(arrays["shares"])
+
+
+class Toy:
+    def __init__(self, shares):
+        self.shares = shares
+
+    def predict(self, vectors, asked):
+        return SubtypePrediction(np.tile(self.shares, (len(vectors), 1)))
+
+    def arrays(self):
+        return {"shares": self.shares}
 '''
 TOY = """
 title: Toy of a test
@@ -254,8 +269,8 @@ def test_a_method_is_one_module_and_one_entry(add_method, tmp_path):
 
 def test_an_entry_without_its_module_or_its_setting_described_says_what_to_write(add_method):
     add_method("", TOY)
-    with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `predict`; CONTRIBUTING"):
-        part_of("probes", "toy", "predict")
+    with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `fit`; CONTRIBUTING"):
+        part_of("probes", "toy", "fit")
     with pytest.raises(ConfigError, match=r"mirrorflow/models/toy\.py is not there"):
         part_of("models", "toy", "build")
     add_method(MODULE, TOY.partition("describes:")[0])

@@ -14,6 +14,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.learners import registry as predictors
+from mirrorflow.learners.base import Trained
 from mirrorflow.learners.curves import best_epoch, mean_curve
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
@@ -66,13 +67,13 @@ class Scripted:
     def __init__(self, right: Mapping[str, list[int]]) -> None:
         self.right, self.rules = right, []
 
-    def __call__(self, vectors: Any, fold_task: FoldTask, _method: Mapping[str, Any], rule: EpochRule) -> Prediction:
+    def __call__(self, vectors: Any, fold_task: FoldTask, _method: Mapping[str, Any], rule: EpochRule) -> Trained:
         self.rules.append((fold_task.setting, fold_task.task, rule))
         last = rule.stop_after or EPOCHS
         made = [self.predict(vectors, fold_task, epoch) for epoch in range(1, last + 1)]
         for prediction in made if rule.scorer else ():
             rule.scorer(prediction)
-        return made[-1]
+        return Trained(made[-1], {}, {})
 
     def predict(self, vectors: Any, fold_task: FoldTask, epoch: int) -> Prediction:
         right = self.right.get(fold_task.setting, [0] * EPOCHS)[epoch - 1]

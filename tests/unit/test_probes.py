@@ -14,6 +14,7 @@ from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.objective import loss_on
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import (
+    Asked,
     EpochRule,
     Prediction,
     SubtypePrediction,
@@ -260,9 +261,22 @@ def test_each_epoch_sees_a_draw_of_its_own():
 # What a user would try first.
 
 
+def alike(targets: Targets, count: int, ends: np.ndarray) -> SurvivalPrediction:
+    return majority.kaplan_meier(targets).predict(np.zeros((count, 0)), Asked(0, ends))
+
+
+def logistic(train: np.ndarray, held_out: np.ndarray, targets: Targets, n_classes: int, C: float) -> SubtypePrediction:
+    asked = Asked(n_classes)
+    return linear.fit(train, targets, asked, {"C": C}).predict(held_out, asked)
+
+
+def hazards(train: np.ndarray, held_out: np.ndarray, targets: Targets, bins: int, C: float) -> SurvivalPrediction:
+    return linear.fit_hazards(train, targets, bins, C).predict(held_out, Asked(0))
+
+
 def test_majority_gives_the_training_shares():
     targets = Targets(pd.DataFrame(index=range(4)), classes=np.array([2, 0, 2, 2]))
-    prediction = majority.predict_majority(targets, 2, 3)
+    prediction = majority.class_shares(targets, 3).predict(np.zeros((2, 0)), Asked(3))
     assert prediction.probabilities.tolist() == [[0.25, 0, 0.75]] * 2
 
 
@@ -271,7 +285,7 @@ def test_all_units_has_the_same_kaplan_meier_curve():
     frame = pd.DataFrame({"time_days": [1.0, 2, 3, 4], "event": [1.0, 1, 0, 1]})
     edges = np.array([0, 1.5, 2.5, 3.5, np.inf])
     targets = survival_targets(frame, edges)
-    prediction = majority.predict_everyone_alike(targets, 3, survival_bin_ends(edges, targets.time_days))
+    prediction = alike(targets, 3, survival_bin_ends(edges, targets.time_days))
     assert prediction.survival.tolist() == [[0.75, 0.5, 0.5, 0]] * 3
     assert prediction.risk.tolist() == [-1.75] * 3
 
@@ -279,16 +293,15 @@ def test_all_units_has_the_same_kaplan_meier_curve():
 def test_everyone_alike_ranks_nobody():
     _, targets, edges = survival_case()
     ends = survival_bin_ends(edges, targets.time_days)
-    assert concordance(majority.predict_everyone_alike(targets, len(targets), ends), targets) == 0.5
+    assert concordance(alike(targets, len(targets), ends), targets) == 0.5
 
 
 def test_logistic_regression_finds_a_planted_subtype_and_not_a_shuffled_one():
     vectors, targets = subtype_case(seed=0)
     held_out, truth = subtype_case(seed=1)
-    assert accuracy(linear.predict_logistic(vectors, held_out, targets, 3, 0.01), truth) > 0.85
+    assert accuracy(logistic(vectors, held_out, targets, 3, 0.01), truth) > 0.85
     scores = [
-        accuracy(linear.predict_logistic(vectors, held_out, subtype_case(seed=s, shuffled=True)[1], 3, 0.01), truth)
-        for s in range(5)
+        accuracy(logistic(vectors, held_out, subtype_case(seed=s, shuffled=True)[1], 3, 0.01), truth) for s in range(5)
     ]
     assert np.mean(scores) == pytest.approx(1 / 3, abs=0.15)
 
@@ -297,14 +310,14 @@ def test_a_class_without_training_units_gets_probability_zero():
     vectors, targets = subtype_case(60)
     known = targets.classes != 1
     subset = Targets(targets.units[known], classes=targets.classes[known])
-    prediction = linear.predict_logistic(vectors[known], vectors, subset, 3, 1.0)
+    prediction = logistic(vectors[known], vectors, subset, 3, 1.0)
     assert (prediction.probabilities[:, 1] == 0).all()
     np.testing.assert_allclose(prediction.probabilities.sum(1), 1)
 
 
 def test_a_single_training_class_gives_its_share():
     targets = Targets(pd.DataFrame(index=range(3)), classes=np.array([1, 1, 1]))
-    prediction = linear.predict_logistic(np.zeros((3, 2)), np.zeros((2, 2)), targets, 3, 1.0)
+    prediction = logistic(np.zeros((3, 2)), np.zeros((2, 2)), targets, 3, 1.0)
     assert prediction.probabilities.tolist() == [[0, 1, 0]] * 2
 
 
@@ -315,10 +328,10 @@ def test_survival_models_find_a_planted_risk_and_not_a_shuffled_one(method):
     def fit(seed: int, *, shuffled: bool) -> float:
         vectors, targets, edges = survival_case(seed=seed, shuffled=shuffled)
         if method == "hazards":
-            prediction = linear.predict_hazards(vectors, held_out, targets, BINS, 0.1)
+            prediction = hazards(vectors, held_out, targets, BINS, 0.1)
         else:
             ends = survival_bin_ends(edges, targets.time_days)
-            prediction = cox.fit_cox(vectors, targets, components=4, alpha=10.0).predict(held_out, ends)
+            prediction = cox.fit_cox(vectors, targets, components=4, alpha=10.0).predict(held_out, Asked(0, ends))
         assert prediction.survival.shape == (len(truth), BINS)
         return concordance(prediction, truth)
 
@@ -330,7 +343,7 @@ def test_hazards_without_features_are_the_life_table():
     # Without anything to tell units apart, hazards are events over units at risk in each bin.
     _, targets, _ = survival_case(400)
     zeros = np.zeros((len(targets), 1))
-    prediction = linear.predict_hazards(zeros, zeros[:1], targets, BINS, 100.0)
+    prediction = hazards(zeros, zeros[:1], targets, BINS, 100.0)
     at_risk = np.array([(targets.bins >= number).sum() for number in range(BINS)])
     events = np.array([((targets.bins == number) & targets.event).sum() for number in range(BINS)])
     np.testing.assert_allclose(prediction.survival[0], np.cumprod(1 - events / at_risk), atol=2e-3)
@@ -341,7 +354,7 @@ def test_hazards_need_units_with_and_without_an_event(event):
     frame = pd.DataFrame({"time_days": [1.0, 1.5], "event": [event, event]})
     targets = survival_targets(frame, np.array([0, 2, 3, np.inf]))
     with pytest.raises(InputError, match="2 training units: hazards cannot be fitted"):
-        linear.predict_hazards(np.ones((2, 1)), np.ones((1, 1)), targets, 3, 1.0)
+        hazards(np.ones((2, 1)), np.ones((1, 1)), targets, 3, 1.0)
 
 
 @pytest.mark.parametrize(("count", "event"), [(1, 1.0), (4, 0.0)])
@@ -360,11 +373,11 @@ def test_a_units_prediction_does_not_depend_on_the_other_evaluation_units(fit):
 
     def predict(held_out: np.ndarray) -> np.ndarray:
         if fit == "logistic":
-            return linear.predict_logistic(vectors, held_out, classes, 2, 0.1).probabilities[:, 1]
+            return logistic(vectors, held_out, classes, 2, 0.1).probabilities[:, 1]
         if fit == "hazards":
-            return linear.predict_hazards(vectors, held_out, targets, BINS, 0.1).risk
+            return hazards(vectors, held_out, targets, BINS, 0.1).risk
         ends = survival_bin_ends(edges, targets.time_days)
-        return cox.fit_cox(vectors, targets, components=3, alpha=1.0).predict(held_out, ends).risk
+        return cox.fit_cox(vectors, targets, components=3, alpha=1.0).predict(held_out, Asked(0, ends)).risk
 
     np.testing.assert_allclose(predict(vectors)[:3], predict(vectors[:3]), rtol=1e-9)
 

@@ -67,5 +67,6 @@ rule adapt:
         probe=config["probe"],
         settings=adapt_settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=saved_models,
     script:
         "../scripts/adapt.py"

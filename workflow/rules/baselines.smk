@@ -33,5 +33,6 @@ rule fit_baseline:
         bins=config["probe"]["survival_bins"],
         settings=method_settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=saved_models,
     script:
         "../scripts/fit_baseline.py"

@@ -378,6 +378,12 @@ def tasks_of(wildcards):
     return [task for task in config["evaluation"]["tasks"] if task in config["methods"][wildcards.method]["tasks"]]
 
 
+def saved_models(wildcards):
+    """Param: where a job's trained models go, and which are kept."""
+    names = {name: wildcards[name] for name in ("cohort", "encoder", "method")}
+    return {"results": RESULTS, "keep": config["keep_models"], **names}
+
+
 # baselines, supervised
 
 

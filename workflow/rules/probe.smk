@@ -35,5 +35,6 @@ rule probe_mirror:
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
+        saved=saved_models,
     script:
         "../scripts/probe_mirror.py"

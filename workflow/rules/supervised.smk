@@ -40,5 +40,6 @@ rule train_supervised:
         bins=config["probe"]["survival_bins"],
         settings=method_settings,
         rna={"clip": config["expression"]["clip"]},
+        saved=saved_models,
     script:
         "../scripts/train_supervised.py"

@@ -20,6 +20,7 @@ with job_setup(snakemake):
             bins=params.bins,
             method={**params.settings, "probe": params.probe},
             clip=params.rna["clip"],
+            saved=params.saved,
         ),
         str(snakemake.output.manifest),
         f"adapt {snakemake.wildcards.cohort} {snakemake.wildcards.method}",

@@ -26,4 +26,6 @@ with job_setup(snakemake):
             seed=int(snakemake.wildcards.seed),
             threads=snakemake.threads,
         )
-    write_text(snakemake.output.record, json.dumps({"embeddings": [str(path) for path in files]}))
+    models = [str(Path(model).parent) for model in snakemake.input.models]
+    record = {"embeddings": [str(path) for path in files], "models": models}
+    write_text(snakemake.output.record, json.dumps(record))

@@ -93,6 +93,35 @@ def repair_hint(splits: str) -> str:
     return f"`splits: {splits}{REPAIRED}` in the protocol takes the same folds with every patient kept once"
 
 
+FEW_SHOT_KEYS = ("few_shot_replacement", "few_shot_genes")
+
+
+def label_keys(protocol: Mapping[str, Any], *, few_shot: bool = False) -> dict[str, Any]:
+    """What of a protocol moves a model that is trained on labels, besides the keys of its model scope.
+
+    ``evaluate_all`` counts where the reported epoch is chosen on the units that are evaluated; few_shot: of the
+    k-shot settings, whose support sets and genes have keys of their own.
+    """
+    keys = {key: protocol[key] for key in ("epoch", "survival_bins", "probe_features")}
+    if protocol["epoch"] == "best_on_evaluation":
+        keys["evaluate_all"] = protocol["evaluate_all"]
+    return keys | ({key: protocol[key] for key in FEW_SHOT_KEYS} if few_shot else {})
+
+
+def label_scope_of(protocol: Mapping[str, Any], *, few_shot: bool = False) -> str:
+    """Name of what protocols may share of models trained on labels: the model scope, then :func:`label_keys`.
+
+    ``patient-site_preserved-fold-train-last-fold-frozen``: epoch, survival bins and the probe's features follow the
+    model scope. ``-lost`` where the epoch is chosen without the units that the published loaders lose.
+    """
+    keys = label_keys(protocol, few_shot=few_shot)
+    name = "-".join([scope_of(protocol), keys["epoch"], keys["survival_bins"], keys["probe_features"]])
+    name += "" if keys.get("evaluate_all", True) else "-lost"
+    if not few_shot:
+        return name
+    return f"{name}-{'replaced' if keys['few_shot_replacement'] else 'once'}-{keys['few_shot_genes']}"
+
+
 def scope_of(protocol: Mapping[str, Any]) -> str:
     """Name of what protocols may share: unit, splits, gene selection and scaling decide the models, and so does
     ``-best`` behind them: pretrained ones are then those of the epoch that is best on evaluation patients.

@@ -1,22 +1,27 @@
 """Adaptation of a pretrained method to another cohort: new RNA embedding and head, trained and judged by fold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.base import Recipe, Trained
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.probes.linear_head import HeadSettings, moments
-from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.linear_head import HeadSettings, moments, snapshot
+from mirrorflow.probes.objective import loss_on, prediction_of, to_prediction
 from mirrorflow.probes.task import EpochRule, Prediction, Reported
 from mirrorflow.store.digest import digest
+from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.adaptation import (
     AdaptationSettings,
@@ -25,6 +30,9 @@ from mirrorflow.training.adaptation import (
     predict_adapted,
     train_adapted,
 )
+
+MODEL, SLIDE_SCALER = "model.", "slide_scaler."
+"""What the names of weights, and of what standardises slide vectors, begin with."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class AdaptedVectors:
     evaluation: AdaptedUnits
     fitted: Mapping[str, str] = field(default_factory=dict)
     """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How they are made of other units' data."""
 
 
 @dataclass
@@ -64,7 +74,14 @@ class AdaptedInputs:
         if key not in self._open:
             self._open = {key: load_model(self.models[key]).network}
         units = [AdaptedUnits(getattr(slides, side), getattr(rna, side)[0]) for side in ("train", "evaluation")]
-        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted)
+        settings = {
+            **{name: value for name, value in rna.recipe.settings.items() if name not in ("inputs", "pooling")},
+            "kind": "adapted",
+            **self.slides.made_with(seed, fold_number),
+            "model": model_digest(self.models[key]),
+            "model_folder": str(self.models[key]),
+        }
+        return AdaptedVectors(self._open[key], units[0], units[1], rna.fitted, Recipe(settings, rna.recipe.arrays))
 
 
 def adapt_and_predict(
@@ -74,7 +91,7 @@ def adapt_and_predict(
     rule: EpochRule,
     *,
     device: str = "auto",
-) -> Prediction:
+) -> Trained:
     """Train RNA embedding and head on the fold task's training units and predict its evaluation units.
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
@@ -93,7 +110,8 @@ def adapt_and_predict(
         seed=seed,
         **method["adapt"],
     )
-    train, evaluation = _standardized(inputs) if head.standardize else (inputs.train, inputs.evaluation)
+    scaling = dict(zip(("mean", "deviation"), moments(inputs.train.slides), strict=True)) if head.standardize else {}
+    train, evaluation = (standardized(units, scaling) for units in (inputs.train, inputs.evaluation))
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
     model = AdaptedModel(network, probe["survival_bins"] if survival else len(fold_task.classes), seed)
 
@@ -101,15 +119,45 @@ def adapt_and_predict(
         logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
         return to_prediction(logits, fold_task.train, epoch)
 
-    reported = Reported(rule, predict)
+    reported = Reported(rule, predict, lambda: snapshot(model))
     label = f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}"
     loss_of = loss_on(fold_task.train, label_smoothing=head.label_smoothing)
-    train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
-    return reported.after(settings.epochs)
+    history = train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
+    prediction, weights = reported.after(settings.epochs)
+    brought = inputs.network.state_dict()
+    arrays = {f"{MODEL}{name}": tensor for name, tensor in weights.items() if not _is_sources(name, tensor, brought)}
+    return Trained(
+        prediction,
+        arrays | {f"{SLIDE_SCALER}{name}": array for name, array in scaling.items()},
+        {"kind": "adapted", "network": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
+        [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
+    )
 
 
-def _standardized(inputs: AdaptedVectors) -> tuple[AdaptedUnits, AdaptedUnits]:
-    """Slide vectors by mean and deviation of the training units; those of the RNA are still to be learned."""
-    mean, deviation = moments(inputs.train.slides)
-    sides = [AdaptedUnits((side.slides - mean) / deviation, side.genes) for side in (inputs.train, inputs.evaluation)]
-    return sides[0], sides[1]
+def _is_sources(name: str, tensor: Tensor, brought: Mapping[str, Tensor]) -> bool:
+    """Whether a weight is as the source's network has it: files leave it to the source's model."""
+    stored = brought.get(name.removeprefix("network.")) if name.startswith("network.") else None
+    return stored is not None and torch.equal(stored.cpu(), tensor)
+
+
+def predict_again(
+    arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], source: PairedNetwork, units: AdaptedUnits
+) -> Prediction:
+    """What :func:`adapt_and_predict` predicted of ``units``, from its arrays and config and the source's network."""
+    gene_count = units.genes.shape[1]
+    model = AdaptedModel(renew_rna_embedding(source, gene_count, seed=0), config["outputs"], seed=0)
+    own = {name: torch.tensor(array) for name, array in part_of_arrays(arrays, MODEL).items()}
+    model.load_state_dict({**model.state_dict(), **own})
+    scaled = standardized(units, part_of_arrays(arrays, SLIDE_SCALER))
+    logits = predict_adapted(model, scaled, draw=config["epoch"] - 1)
+    return prediction_of(logits, config["epoch"], survival=config["task"] == "survival")
+
+
+def standardized(units: AdaptedUnits, scaling: Mapping[str, Any]) -> AdaptedUnits:
+    """Slide vectors by ``mean`` and ``deviation`` of the training units (empty: as they are).
+
+    Those of the RNA are still to be learned.
+    """
+    if not scaling:
+        return units
+    return AdaptedUnits((units.slides - scaling["mean"]) / scaling["deviation"], units.genes)

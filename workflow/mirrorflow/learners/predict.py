@@ -7,7 +7,7 @@ its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representa
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
+from mirrorflow.learners.base import HasRecipe, Trained, check_reported
 from mirrorflow.learners.inputs.vectors import Representation
+from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
 from mirrorflow.learners.registry import predictor_of, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
@@ -24,6 +26,7 @@ from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest, names_digest
+from mirrorflow.store.model_files import stored_config
 
 __all__ = ["Plan", "predict_method", "rows_of"]
 
@@ -62,6 +65,8 @@ def predict_method(
 ) -> None:
     """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
 
+    What was trained is kept where the plan says so (:class:`~mirrorflow.learners.kept_models.KeptModels`); the
+    manifest lists these models, and a fold whose model is gone is fitted and predicted again.
     few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels; inner: vectors of
     the inner folds, where the protocol chooses the epoch on them.
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
@@ -72,6 +77,7 @@ def predict_method(
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
+    models: dict[Path, str] = {}
     for task in plan.tasks:
         clear_leftovers(Path(folder) / task)
         for number in range(len(plan.splits)):
@@ -79,12 +85,15 @@ def predict_method(
             key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
             if key is not None:
                 written[name] = key
+                models |= _models_of(plan, inputs, task, number, stored.stored_notes(Path(folder) / name))
             skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
             progress.step()
     for name, reason in skipped.items():
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
-    write_text(manifest, json.dumps({"written": written, "skipped": skipped}, indent=1, sort_keys=True))
+    KeptModels(plan).remove_others(models)
+    content = {"written": written, "skipped": skipped, "models": {str(path): key for path, key in models.items()}}
+    write_text(manifest, json.dumps(content, indent=1, sort_keys=True))
 
 
 def _predict_fold(
@@ -101,7 +110,7 @@ def _predict_fold(
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
-    if notes.get("digest") != key:
+    if notes.get("digest") != key or not _models_are_there(asked.plan, inputs, task, number, notes):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
         if not rows:
@@ -110,19 +119,35 @@ def _predict_fold(
     return key, notes["skipped"]
 
 
+def _models_of(plan: Plan, inputs: Inputs, task: str, number: int, notes: Mapping[str, Any]) -> dict[Path, str]:
+    """Folders of the models that a fold's predictions should have left, with the digest of what each is made from."""
+    files = KeptModels(plan)
+    kept = [(note["setting"], note["seed"]) for note in notes["settings"] if files.keeps(note["setting"])]
+    return {
+        files.folder(task, setting, seed, number): digest(_made_from(plan, inputs, task, setting, seed, number))
+        for setting, seed in kept
+    }
+
+
+def _models_are_there(plan: Plan, inputs: Inputs, task: str, number: int, notes: Mapping[str, Any]) -> bool:
+    models = _models_of(plan, inputs, task, number, notes)
+    return all(stored_config(folder).get("digest") == key for folder, key in models.items())
+
+
+def _made_from(plan: Plan, inputs: Inputs, task: str, setting: str, seed: int, number: int) -> dict[str, Any]:
+    made_from = KeptModels(plan).made_from(task, setting, seed, number, inputs.of(setting).digest(number))
+    if plan.nested and setting == ALL_DATA:
+        made_from["inner_vectors"] = [representation.digest(number) for representation in inputs.inner]
+    return made_from
+
+
 def _answers(
     asked: FoldTasks, inputs: Inputs, fold_tasks: Sequence[FoldTask]
 ) -> tuple[list[pd.DataFrame], dict[str, Any]]:
     rows, settings, skipped = [], [], {}
     for fold_task in fold_tasks:
         # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = inputs.of(fold_task.setting).vectors(
-            asked.folds[fold_task.fold],
-            fold_task.fold,
-            fold_task.seed,
-            fold_task.train.units,
-            fold_task.evaluation.units,
-        )
+        vectors = _vectors(asked, inputs, fold_task)
         method, name = asked.plan.method, f"{fold_task.setting}, seed {fold_task.seed}"
         try:
             choice = _chosen_epoch(asked, inputs, fold_task)
@@ -130,16 +155,34 @@ def _answers(
             skipped[name] = str(error)
             continue
         try:
-            prediction = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
+            trained = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
         except InputError as error:
             skipped[name] = str(error)
             continue
-        rows.append(rows_of(fold_task, prediction))
-        labels = asked.plan.gene_labels(fold_task.setting, fold_task.fold)
-        settings.append(_note(fold_task, prediction) | {"gene_labels": labels, "fitted_on": dict(vectors.fitted)})
-        if choice is not None:
-            settings[-1]["epoch_choice"] = choice.note() | {"splits": asked.plan.inner_digests(fold_task.fold)}
+        note = _note(asked.plan, fold_task, trained.prediction, vectors.fitted, choice)
+        rows.append(rows_of(fold_task, trained.prediction))
+        settings.append(note | {"lost_units": fold_task.lost})
+        _keep(asked.plan, inputs, fold_task, trained, vectors, note)
     return rows, {"settings": settings, "skipped": skipped}
+
+
+def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
+    """What the method sees of a fold task. Raises MirrorflowError where something was fitted on nobody knows whom."""
+    sides = (fold_task.train.units, fold_task.evaluation.units)
+    where = (asked.folds[fold_task.fold], fold_task.fold, fold_task.seed)
+    vectors = inputs.of(fold_task.setting).vectors(*where, *sides)
+    check_reported(vectors, f"{asked.plan.method['family']}, {fold_task.task}, fold {fold_task.fold}")
+    return vectors
+
+
+def _keep(
+    plan: Plan, inputs: Inputs, fold_task: FoldTask, trained: Trained, vectors: HasRecipe, note: Mapping[str, Any]
+) -> None:
+    """Write the model, where those of the setting are kept."""
+    files = KeptModels(plan)
+    if files.keeps(fold_task.setting):
+        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        files.save(fold_task, trained, vectors, _made_from(plan, inputs, *where), note)
 
 
 def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> EpochChoice | None:
@@ -197,8 +240,15 @@ def rows_of(fold_task: FoldTask, prediction: Prediction) -> pd.DataFrame:
     return rows
 
 
-def _note(fold_task: FoldTask, prediction: Prediction) -> dict[str, Any]:
-    return {
+def _note(
+    plan: Plan,
+    fold_task: FoldTask,
+    prediction: Prediction,
+    fitted: Mapping[str, str],
+    choice: EpochChoice | None,
+) -> dict[str, Any]:
+    """What predictions file and model say of a setting and seed, the evaluation units apart."""
+    note = {
         "setting": fold_task.setting,
         "seed": fold_task.seed,
         "train_units": len(fold_task.train),
@@ -207,5 +257,9 @@ def _note(fold_task: FoldTask, prediction: Prediction) -> dict[str, Any]:
         "k_real": fold_task.k_real,
         "epoch": prediction.epoch,
         "bin_edges_days": None if fold_task.edges is None else [float(edge) for edge in fold_task.edges[:-1]],
-        "lost_units": fold_task.lost,
+        "gene_labels": plan.gene_labels(fold_task.setting, fold_task.fold),
+        "fitted_on": dict(fitted),
     }
+    if choice is not None:
+        note["epoch_choice"] = choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
+    return note

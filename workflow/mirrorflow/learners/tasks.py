@@ -26,6 +26,18 @@ ALL_DATA = "all"
 
 
 @dataclass(frozen=True)
+class ModelPlace:
+    """Where a job's models lie and which are kept: all-data (those of all training data), or all (k-shot, too)."""
+
+    results: str
+    """Folder of the run."""
+    cohort: str
+    encoder: str
+    method: str
+    keep: str = "all-data"
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides a method's predictions on a cohort, less its vectors."""
 
@@ -45,6 +57,8 @@ class Plan:
     """Those of the k-shot settings, where the protocol gives them genes of their own."""
     inner_splits: Sequence[Sequence[str]] = ()
     """Split files [inner fold][fold] of the training patients, where the epoch is chosen on them."""
+    saved: ModelPlace | None = None
+    """Where the trained models go; None: nowhere (what is fitted again to look at it)."""
 
     @property
     def nested(self) -> bool:
@@ -68,6 +82,7 @@ class Plan:
     def of(cls, files: Any, params: Any, method: Mapping[str, Any]) -> "Plan":
         """From a rule's inputs (cohort, splits, support, genes) and params (protocol, tasks, shots, seeds, bins).
 
+        A param ``saved`` (fields of :class:`ModelPlace`) says where the trained models go.
         Rules of methods with epochs have ``inner_splits`` too: fold after fold, inner fold after inner fold.
         """
         return cls(
@@ -83,6 +98,7 @@ class Plan:
             genes=files.genes,
             few_shot_genes=files.few_shot_genes,
             inner_splits=in_rows(getattr(files, "inner_splits", ()), len(files.splits)),
+            saved=ModelPlace(**params.saved) if hasattr(params, "saved") else None,
         )
 
 

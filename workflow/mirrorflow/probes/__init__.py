@@ -1,6 +1,6 @@
 """What turns one fixed vector per unit into predictions: linear heads, logistic regression, ridge Cox.
 
-A classical method is a module named after its family, with ``predict(train, evaluation, targets, asked, settings)``:
-vectors [unit, feature] of both sides, what is known of the training units (nothing of the evaluation units), what is
-asked, and the method's settings.
+A classical method is a module named after its family, with two functions. ``fit(train, targets, asked, settings)``
+sees the training units' vectors [unit, feature] and targets, what is asked, and the method's settings; it returns a
+:class:`~mirrorflow.probes.fitted.FittedModel`. ``from_arrays(arrays)`` makes the same model of its stored arrays.
 """

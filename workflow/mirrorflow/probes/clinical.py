@@ -12,12 +12,11 @@ import numpy as np
 from mirrorflow.errors import InputError
 from mirrorflow.probes import cox, linear
 from mirrorflow.probes.covariates import TARGETS
-from mirrorflow.probes.task import Asked, Prediction, Targets
+from mirrorflow.probes.fitted import FittedModel
+from mirrorflow.probes.task import Asked, Targets
 
 
-def predict(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]
-) -> Prediction:
+def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> FittedModel:
     """Classes or survival; ``settings``: columns, C, components, alpha.
 
     Raises InputError where the cohort has none of the columns (vectors of width 0), or as the Cox model does.
@@ -29,4 +28,9 @@ def predict(
             f"{', '.join(has)}; name others under the method's `columns:`"
         )
         raise InputError(message)
-    return (linear if asked.bin_ends is None else cox).predict(train, evaluation, targets, asked, settings)
+    return (linear if asked.bin_ends is None else cox).fit(train, targets, asked, settings)
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> FittedModel:
+    """The model of its stored arrays."""
+    return (cox if cox.BASELINE in arrays else linear).from_arrays(arrays)

@@ -1,7 +1,8 @@
 """Columns of the patients' sheet (age, sex, stage, ...) as numbers; fitted on training patients only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,17 @@ class CovariateEncoder:
             else:
                 categories[name] = sorted(set(known))
         return cls(medians, categories)
+
+    def stored(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What files keep: names and categories as JSON has them, medians [numeric column] as an array."""
+        names = {"numeric": list(self.medians), "categories": self.categories}
+        return names, {"medians": np.array(list(self.medians.values()), float)}
+
+    @classmethod
+    def of_stored(cls, names: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "CovariateEncoder":
+        """The inverse of :meth:`stored`."""
+        medians = dict(zip(names["numeric"], map(float, arrays["medians"]), strict=True))
+        return cls(medians, {name: list(values) for name, values in names["categories"].items()})
 
     @property
     def columns(self) -> list[str]:

@@ -18,37 +18,54 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from mirrorflow.errors import InputError
+from mirrorflow.probes.fitted import Arrays, pca_arrays, pca_of, scaler_arrays, scaler_of
 from mirrorflow.probes.task import Asked, SurvivalPrediction, Targets
 
+BASELINE = "baseline.hazard"
 
-def predict(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]
-) -> SurvivalPrediction:
+
+def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> "CoxModel":
     """Survival; ``settings``: components and alpha. Raises InputError as :func:`fit_cox`."""
-    if asked.bin_ends is None:
-        message = "the Cox model predicts survival alone"
-        raise ValueError(message)
-    fitted = fit_cox(train, targets, components=settings["components"], alpha=settings["alpha"])
-    return fitted.predict(evaluation, asked.bin_ends)
+    asked.ends()  # the Cox model predicts survival alone
+    return fit_cox(train, targets, components=settings["components"], alpha=settings["alpha"])
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> "CoxModel":
+    """The model of its stored arrays."""
+    learned = (arrays["coefficients"], arrays["baseline.time_days"], arrays[BASELINE])
+    return CoxModel(scaler_of(arrays), pca_of(arrays), *learned)
 
 
 @dataclass(frozen=True)
 class CoxModel:
-    """Scaling, components, coefficients and baseline of the training units."""
+    """Scaling, components, coefficients [component] and Breslow's cumulative baseline hazard [time] of the training
+    units after each of ``time_days`` [time].
+    """
 
     scaler: StandardScaler
     pca: PCA
-    model: CoxPHSurvivalAnalysis
+    coefficients: np.ndarray
+    time_days: np.ndarray
+    baseline: np.ndarray
 
-    def predict(self, vectors: np.ndarray, bin_ends: np.ndarray) -> SurvivalPrediction:
-        """Risk of vectors [unit, feature], and survival read off Breslow's baseline at ``bin_ends`` [bin] days.
+    def predict(self, vectors: np.ndarray, asked: Asked) -> SurvivalPrediction:
+        """Risk of vectors [unit, feature], and survival read off the baseline at the bins' ends.
 
         Beyond the last training time the baseline stays where it was.
         """
-        baseline = self.model.cum_baseline_hazard_
-        hazard = np.concatenate([[0.0], baseline.y])[np.searchsorted(baseline.x, bin_ends, side="right")]
-        risk = self.model.predict(self.pca.transform(self.scaler.transform(vectors)))
+        after = np.searchsorted(self.time_days, asked.ends(), side="right")
+        hazard = np.concatenate([[0.0], self.baseline])[after]
+        risk = np.dot(self.pca.transform(self.scaler.transform(vectors)), self.coefficients)
         return SurvivalPrediction(risk, np.exp(-hazard[None, :] * np.exp(np.clip(risk, -50, 50))[:, None]))
+
+    def arrays(self) -> Arrays:
+        """Scaling, components, coefficients and baseline."""
+        learned = {
+            "coefficients": self.coefficients,
+            "baseline.time_days": self.time_days,
+            BASELINE: self.baseline,
+        }
+        return {**scaler_arrays(self.scaler), **pca_arrays(self.pca), **learned}
 
 
 def fit_cox(train: np.ndarray, targets: Targets, *, components: int, alpha: float) -> CoxModel:
@@ -67,4 +84,5 @@ def fit_cox(train: np.ndarray, targets: Targets, *, components: int, alpha: floa
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)
         model.fit(pca.transform(scaler.transform(train)), Surv.from_arrays(targets.event, targets.time_days))
-    return CoxModel(scaler, pca, model)
+    baseline = model.cum_baseline_hazard_
+    return CoxModel(scaler, pca, model.coef_, baseline.x, baseline.y)

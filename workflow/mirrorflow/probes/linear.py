@@ -15,39 +15,38 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mirrorflow.errors import InputError
-from mirrorflow.probes.majority import predict_majority
-from mirrorflow.probes.task import Asked, Prediction, SubtypePrediction, SurvivalPrediction, Targets
+from mirrorflow.probes import majority
+from mirrorflow.probes.fitted import Arrays, FittedModel, matrix_arrays, matrix_of, scaler_arrays, scaler_of
+from mirrorflow.probes.majority import class_shares
+from mirrorflow.probes.task import Asked, SubtypePrediction, SurvivalPrediction, Targets
 
 INTERCEPT_WEIGHT = np.sqrt(1000.0)
 """Intercepts of the bins are penalised a thousand times less than coefficients."""
 
 
-def predict(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]
-) -> Prediction:
-    """Classes, or survival at the bins' ends; ``settings``: C, the inverse regularisation."""
-    if asked.bin_ends is None:
-        return predict_logistic(train, evaluation, targets, asked.n_classes, settings["C"])
-    return predict_hazards(train, evaluation, targets, len(asked.bin_ends), settings["C"])
+def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> FittedModel:
+    """Classes, or survival at the bins' ends; ``settings``: C, the inverse regularisation.
 
-
-def predict_logistic(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, n_classes: int, C: float
-) -> SubtypePrediction:
-    """Logistic regression on vectors [unit, feature]; of a single training class its share.
-
-    Classes that no training unit has get probability 0.
+    Of a single training class: its share. Raises InputError as :func:`fit_hazards`.
     """
+    if asked.bin_ends is not None:
+        return fit_hazards(train, targets, len(asked.bin_ends), settings["C"])
     if len(set(np.asarray(targets.classes))) < 2:
-        return predict_majority(targets, len(evaluation), n_classes)
-    return fit_logistic(train, targets, C).predict(evaluation, n_classes)
+        return class_shares(targets, asked.n_classes)
+    return fit_logistic(train, targets, settings["C"])
 
 
-def predict_hazards(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, bins: int, C: float
-) -> SurvivalPrediction:
-    """Linear discrete hazards on vectors [unit, feature]. Raises InputError as :func:`fit_hazards`."""
-    return fit_hazards(train, targets, bins, C).predict(evaluation)
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> FittedModel:
+    """The model of its stored arrays."""
+    if "slope" in arrays:
+        return HazardModel(scaler_of(arrays), arrays["slope"], arrays["intercepts"])
+    if "classes" not in arrays:
+        return majority.from_arrays(arrays)
+    model = LogisticRegression()
+    model.classes_, model.intercept_ = arrays["classes"], arrays["intercepts"]
+    model.coef_ = matrix_of(arrays, "coefficients")
+    model.n_features_in_ = model.coef_.shape[1]
+    return LogisticModel(scaler_of(arrays), model)
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,16 @@ class LogisticModel:
     scaler: StandardScaler
     model: LogisticRegression
 
-    def predict(self, vectors: np.ndarray, n_classes: int) -> SubtypePrediction:
-        """Probabilities of vectors [unit, feature]."""
-        probabilities = np.zeros((len(vectors), n_classes))
+    def predict(self, vectors: np.ndarray, asked: Asked) -> SubtypePrediction:
+        """Probabilities of vectors [unit, feature]; 0 for classes that no training unit has."""
+        probabilities = np.zeros((len(vectors), asked.n_classes))
         probabilities[:, self.model.classes_] = self.model.predict_proba(self.scaler.transform(vectors))
         return SubtypePrediction(probabilities)
+
+    def arrays(self) -> Arrays:
+        """Scaling, numbers of the classes [class], coefficients [class, feature] (one row for two) and intercepts."""
+        learned = {"classes": self.model.classes_, "intercepts": self.model.intercept_}
+        return {**scaler_arrays(self.scaler), **matrix_arrays("coefficients", self.model.coef_), **learned}
 
 
 def fit_logistic(train: np.ndarray, targets: Targets, C: float) -> LogisticModel:
@@ -78,11 +82,15 @@ class HazardModel:
     slope: np.ndarray
     intercepts: np.ndarray
 
-    def predict(self, vectors: np.ndarray) -> SurvivalPrediction:
-        """Survival and risk of vectors [unit, feature]."""
+    def predict(self, vectors: np.ndarray, asked: Asked) -> SurvivalPrediction:
+        """Survival at the ends of the bins that the model was fitted on, and risk, of vectors [unit, feature]."""
         held_out = self.scaler.transform(vectors)
         survival = np.cumprod(expit(-(held_out @ self.slope)[:, None] - self.intercepts[None, :]), axis=1)
         return SurvivalPrediction(-survival.sum(1), survival)
+
+    def arrays(self) -> Arrays:
+        """Scaling, slope and intercepts."""
+        return {**scaler_arrays(self.scaler), "slope": self.slope, "intercepts": self.intercepts}
 
 
 def fit_hazards(train: np.ndarray, targets: Targets, bins: int, C: float) -> HazardModel:

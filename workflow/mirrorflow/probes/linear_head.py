@@ -56,8 +56,25 @@ def fit_linear_head(
     draws (one draw: frozen embeddings; one per epoch: the published resampling). outputs: classes or bins.
     The last epoch is reported, or what ``rule`` says; the learning rate is the same in all of them.
     """
+    return fit_head(train, evaluation, targets, outputs, settings, rule)[0]
+
+
+def fit_head(
+    train: np.ndarray,
+    evaluation: np.ndarray,
+    targets: Targets,
+    outputs: int,
+    settings: HeadSettings,
+    rule: EpochRule = LAST,
+) -> tuple[Prediction, dict[str, Any]]:
+    """:func:`fit_linear_head`, with ``weight`` [output, feature] and ``bias`` [output] of the reported epoch, and
+    ``mean`` and ``deviation`` [feature] of what standardises the embeddings.
+    """
+    scaling: dict[str, Any] = {}
     if settings.standardize:
-        train, evaluation = _standardize(train, evaluation)
+        mean, deviation = moments(train)
+        train, evaluation = (train - mean) / deviation, (evaluation - mean) / deviation
+        scaling = {"mean": mean, "deviation": deviation}
     held_out = torch.as_tensor(evaluation, dtype=torch.float32)
     epochs = rule.stop_after or settings.epochs
     head, generator = _start(train.shape[-1], outputs, settings.seed)
@@ -65,10 +82,27 @@ def fit_linear_head(
     def predict(epoch: int) -> Prediction:
         return _predict(head, held_out[(epoch - 1) % len(held_out)], targets, epoch)
 
-    reported = Reported(rule, predict)
+    reported = Reported(rule, predict, lambda: snapshot(head))
     for epoch in islice(_epochs(head, generator, train, targets, settings), epochs):
         reported.hear(epoch)
-    return reported.after(epochs)
+    prediction, weights = reported.after(epochs)
+    return prediction, weights | scaling
+
+
+def predict_head(arrays: Mapping[str, Any], vectors: np.ndarray, epoch: int) -> Tensor:
+    """Logits [unit, output] of a head that :func:`fit_head` gave, from vectors [draw, unit, feature].
+
+    Epoch e sees draw e modulo the number of draws, as while it was trained.
+    """
+    if "mean" in arrays:
+        vectors = (vectors - np.asarray(arrays["mean"])) / np.asarray(arrays["deviation"])
+    data = torch.as_tensor(vectors, dtype=torch.float32)[(epoch - 1) % len(vectors)]
+    return nn.functional.linear(data, torch.as_tensor(arrays["weight"]), torch.as_tensor(arrays["bias"]))
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's weights and buffers on the CPU, by their names."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
 
 def last_head(
@@ -110,12 +144,6 @@ def _epochs(
     for epoch in range(settings.epochs):
         _train_epoch(head, optimizer, data[epoch % len(data)], loss_of, settings, generator)
         yield epoch + 1
-
-
-def _standardize(train: np.ndarray, evaluation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By the mean and deviation of the training units, over all their draws."""
-    mean, deviation = moments(train)
-    return (train - mean) / deviation, (evaluation - mean) / deviation
 
 
 def moments(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,38 +5,71 @@ ranked: the C-index is 0.5.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sksurv.nonparametric import kaplan_meier_estimator
 
-from mirrorflow.probes.task import Asked, Prediction, SubtypePrediction, SurvivalPrediction, Targets
+from mirrorflow.probes.task import Asked, SubtypePrediction, SurvivalPrediction, Targets
 
 
-def predict(
-    train: np.ndarray, evaluation: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]
-) -> Prediction:
-    """The same for every evaluation unit; the vectors are not looked at."""
-    if asked.bin_ends is None:
-        return predict_majority(targets, len(evaluation), asked.n_classes)
-    return predict_everyone_alike(targets, len(evaluation), asked.bin_ends)
+def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> "ClassShares | KaplanMeier":
+    """The same for every unit; the vectors are not looked at."""
+    return class_shares(targets, asked.n_classes) if asked.bin_ends is None else kaplan_meier(targets)
 
 
-def predict_majority(train: Targets, count: int, n_classes: int) -> SubtypePrediction:
-    """The class shares of the training units, for ``count`` evaluation units."""
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> "ClassShares | KaplanMeier":
+    """The model of its stored arrays."""
+    if "shares" in arrays:
+        return ClassShares(arrays["shares"])
+    return KaplanMeier(arrays["time_days"], arrays["survival"])
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """Shares [class] of the training units."""
+
+    shares: np.ndarray
+
+    def predict(self, vectors: np.ndarray, asked: Asked) -> SubtypePrediction:
+        """The shares, for each unit of vectors [unit, feature]."""
+        return SubtypePrediction(np.tile(self.shares, (len(vectors), 1)))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The shares."""
+        return {"shares": self.shares}
+
+
+def class_shares(train: Targets, n_classes: int) -> ClassShares:
+    """The class shares of the training units. Raises ValueError for targets without classes."""
     if train.classes is None:
         message = "majority needs classes"
         raise ValueError(message)
-    shares = np.bincount(train.classes, minlength=n_classes) / len(train)
-    return SubtypePrediction(np.tile(shares, (count, 1)))
+    return ClassShares(np.bincount(train.classes, minlength=n_classes) / len(train))
 
 
-def predict_everyone_alike(train: Targets, count: int, bin_ends: np.ndarray) -> SurvivalPrediction:
-    """The Kaplan-Meier curve of the training units at ``bin_ends`` [bin] days, for ``count`` evaluation units.
+@dataclass(frozen=True)
+class KaplanMeier:
+    """Survival [time] of the training units after each of ``time_days`` [time]."""
 
-    Beyond the last training time it stays where it was.
-    """
-    times, survival = kaplan_meier_estimator(train.event, train.time_days)
-    steps = np.concatenate([[1.0], survival])[np.searchsorted(times, bin_ends, side="right")]
-    curve = np.tile(steps, (count, 1))
-    return SurvivalPrediction(-curve.sum(1), curve)
+    time_days: np.ndarray
+    survival: np.ndarray
+
+    def predict(self, vectors: np.ndarray, asked: Asked) -> SurvivalPrediction:
+        """The curve at the bins' ends, for each unit of vectors [unit, feature].
+
+        Beyond the last training time it stays where it was.
+        """
+        steps = np.concatenate([[1.0], self.survival])[np.searchsorted(self.time_days, asked.ends(), side="right")]
+        curve = np.tile(steps, (len(vectors), 1))
+        return SurvivalPrediction(-curve.sum(1), curve)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Times and survival."""
+        return {"time_days": self.time_days, "survival": self.survival}
+
+
+def kaplan_meier(train: Targets) -> KaplanMeier:
+    """The Kaplan-Meier curve of the training units."""
+    return KaplanMeier(*kaplan_meier_estimator(train.event, train.time_days))

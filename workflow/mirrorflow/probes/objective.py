@@ -27,7 +27,12 @@ def loss_on(
 
 def to_prediction(logits: Tensor, targets: Targets, epoch: int) -> Prediction:
     """Probabilities, or survival and risk (higher = earlier event), of logits [unit, output]."""
-    if targets.classes is not None:
+    return prediction_of(logits, epoch, survival=targets.classes is None)
+
+
+def prediction_of(logits: Tensor, epoch: int, *, survival: bool) -> Prediction:
+    """:func:`to_prediction` where targets are not at hand."""
+    if not survival:
         return SubtypePrediction(logits.double().softmax(1).numpy(), epoch)
-    survival = survival_curve(logits.double())
-    return SurvivalPrediction(curve_risk(survival).numpy(), survival.numpy(), epoch)
+    curve = survival_curve(logits.double())
+    return SurvivalPrediction(curve_risk(curve).numpy(), curve.numpy(), epoch)

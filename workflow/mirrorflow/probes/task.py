@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,13 @@ class Asked:
     n_classes: int
     bin_ends: np.ndarray | None = None
 
+    def ends(self) -> np.ndarray:
+        """The bins' ends. Raises ValueError where classes are asked for."""
+        if self.bin_ends is None:
+            message = "a survival model was asked for classes"
+            raise ValueError(message)
+        return self.bin_ends
+
 
 @dataclass(frozen=True)
 class SubtypePrediction:
@@ -92,12 +100,14 @@ LAST = EpochRule()
 class Reported:
     """The prediction that ``rule`` reports of a training: the best by its scorer, the first of equals, else the last.
 
-    predict: the held-out units after an epoch, counted from 1.
+    predict: the held-out units after an epoch, counted from 1. weights: a copy of what predicts, as it is now.
     """
 
-    def __init__(self, rule: EpochRule, predict: Callable[[int], Prediction]) -> None:
-        self.rule, self.predict = rule, predict
-        self.best: tuple[float, Prediction] | None = None
+    def __init__(
+        self, rule: EpochRule, predict: Callable[[int], Prediction], weights: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.rule, self.predict, self.weights = rule, predict, weights
+        self.best: tuple[float, Prediction, dict[str, Any]] | None = None
 
     def hear(self, epoch: int) -> None:
         """An epoch has ended: it is judged where the rule has a scorer."""
@@ -106,8 +116,8 @@ class Reported:
         prediction = self.predict(epoch)
         score = self.rule.scorer(prediction)
         if self.best is None or score > self.best[0]:
-            self.best = score, prediction
+            self.best = score, prediction, self.weights()
 
-    def after(self, last: int) -> Prediction:
-        """What is reported when ``last`` was the last epoch."""
-        return self.predict(last) if self.best is None else self.best[1]
+    def after(self, last: int) -> tuple[Prediction, dict[str, Any]]:
+        """What is reported when ``last`` was the last epoch, and the weights that predicted it."""
+        return (self.predict(last), self.weights()) if self.best is None else self.best[1:]

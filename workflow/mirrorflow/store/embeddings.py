@@ -46,7 +46,12 @@ def read_embeddings(path: Path) -> Embeddings:
 
 def stored_digest(path: Path) -> str:
     """Digest of what the embeddings were made from. Raises InputError when the file is not one."""
-    return digest(json.loads(_record(path)["settings"]))
+    return digest(stored_settings(path))
+
+
+def stored_settings(path: Path) -> dict[str, Any]:
+    """What the embeddings were made from. Raises InputError when the file is not one."""
+    return json.loads(_record(path)["settings"])
 
 
 def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:

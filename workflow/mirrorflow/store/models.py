@@ -9,25 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from mirrorflow.errors import InputError
 from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.runtime.files import write_text, written_whole
+from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.digest import canonical, digest, require_same_settings
+from mirrorflow.store.model_files import (
+    CONFIG,
+    HISTORY,
+    MODEL,
+    part_of_arrays,
+    read_model,
+    stored_settings,
+    write_model,
+)
 from mirrorflow.training.best_epoch import Best
 from mirrorflow.training.pretraining import TrainingState
 
 logger = logging.getLogger("mirrorflow.store")
 
-MODEL, CONFIG, HISTORY, CHECKPOINT = "model.safetensors", "config.json", "history.csv", "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 NETWORK, SCALER = "network.", "rna_scaler."
-SETTINGS = "settings"
-"""The one key of the metadata: safetensors writes several in random order, and equal files would differ."""
 
 
 @dataclass(frozen=True)
@@ -52,53 +56,32 @@ def save_model(
     The file holds the weights with the patch scaling (``network.*``) and the RNA scaling
     (``rna_scaler.*``); its metadata holds ``made_with``.
     """
-    with written_whole(folder / HISTORY) as temporary:
-        pd.DataFrame(list(history)).to_csv(temporary, index=False)
-    config = {"digest": digest(made_with), **made_with}
-    write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
-    tensors = {NETWORK + name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    tensors |= {SCALER + name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in rna_scaler.items()}
-    with written_whole(folder / MODEL) as temporary:
-        save_file(tensors, str(temporary), metadata={SETTINGS: canonical(made_with)})
+    arrays = {NETWORK + name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    arrays |= {SCALER + name: array for name, array in rna_scaler.items()}
+    write_model(folder, arrays, made_with, {"digest": digest(made_with), **made_with}, history)
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
     """True where ``folder`` holds a whole model made with exactly these settings and inputs."""
     parts = (folder / MODEL, folder / CONFIG, folder / HISTORY)
-    return all(part.exists() for part in parts) and _stored_settings(folder) == canonical(made_with)
-
-
-def _stored_settings(folder: Path) -> str | None:
-    try:
-        with safe_open(str(folder / MODEL), framework="pt") as stream:
-            return (stream.metadata() or {}).get(SETTINGS)
-    except (SafetensorError, OSError) as error:
-        logger.warning("%s: not readable (%s); made again", folder / MODEL, error)
-        return None
+    return all(part.exists() for part in parts) and stored_settings(folder) == canonical(made_with)
 
 
 def load_model(folder: Path) -> StoredModel:
     """Read a finished model onto the CPU. Raises InputError when it is not there or not whole."""
-    path = folder / MODEL
-    stored = _stored_settings(folder) if path.exists() else None
-    if stored is None:
-        message = f"{path}: no finished model there; run pretrain first (delete the file if it is damaged)"
-        raise InputError(message)
-    made_with = json.loads(stored)
-    tensors = load_file(path)
+    arrays, made_with = read_model(folder, "pretrain")
     family = family_of(made_with.get("family", "mirror"))
     network = family.network(family.settings(**made_with["model"]))
-    network.load_state_dict(
-        {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
-    )
-    scaler = {name.removeprefix(SCALER): value.numpy() for name, value in tensors.items() if name.startswith(SCALER)}
+    weights = {name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()}
+    network.load_state_dict(weights)
+    scaler = part_of_arrays(arrays, SCALER)
     return StoredModel(network.eval(), made_with, scaler)
 
 
 def model_digest(folder: Path) -> str:
     """Digest of what the finished model in ``folder`` was made with. Raises InputError without one."""
-    if not (folder / MODEL).exists() or (stored := _stored_settings(folder)) is None:
+    if (stored := stored_settings(folder)) is None:
         message = f"{folder / MODEL}: no finished model there; run pretrain first"
         raise InputError(message)
     return digest(json.loads(stored))

@@ -12,6 +12,7 @@ import pandas as pd
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
+from mirrorflow.learners.base import Recipe
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import digest, file_digest, patients_digest
@@ -44,6 +45,8 @@ class FoldBags:
     gene_sets: GeneSets
     fitted: Mapping[str, str] = field(default_factory=dict)
     """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How they are made of other units' data."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ class BaggedInputs:
         """Bags and genes of the units. Raises InputError for a slide without a feature file."""
         genes, sets = self._genes(fold, fold_number, seed, train, evaluation)
         moments = self._scale(fold) if self.feature_scaling == "train" else None
+        scaler = {PATCH_SCALER: {"mean": moments.mean, "deviation": moments.deviation}} if moments else {}
+        of_genes = genes.recipe.settings if "rna" in self.inputs else {}
+        settings = {**of_genes, "kind": "bags", "inputs": list(self.inputs), "feature_scaling": self.feature_scaling}
         return FoldBags(
             train=Units(self._side(train), genes.train[0]),
             evaluation=Units(self._side(evaluation), genes.evaluation[0]),
@@ -104,6 +110,7 @@ class BaggedInputs:
             moments=None if moments is None else (moments.mean, moments.deviation),
             gene_sets=sets,
             fitted={**genes.fitted, **(moments.fitted if moments else {})},
+            recipe=Recipe(settings, {**genes.recipe.arrays, **scaler}),
         )
 
     def _all(self) -> FeatureBags:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.learners.base import Recipe
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.probes.covariates import CovariateEncoder
 from mirrorflow.store.digest import digest, patients_digest
+
+COVARIATES = "covariate encoder"
 
 logger = logging.getLogger("mirrorflow.predict")
 
@@ -33,5 +36,7 @@ class ClinicalColumns:
         encoder = CovariateEncoder.fit(fitted_on, self.columns)
         if lacking := [name for name in self.columns if name not in encoder.columns]:
             logger.warning("clinical: nothing is known of %s in fold %d", ", ".join(lacking), fold_number)
-        fitted = {"covariate encoder": patients_digest(fitted_on["patient"])}
-        return FoldVectors(encoder.transform(train)[None], encoder.transform(evaluation)[None], fitted)
+        fitted = {COVARIATES: patients_digest(fitted_on["patient"])}
+        settings, arrays = encoder.stored()
+        recipe = Recipe({"kind": "clinical", **settings}, {COVARIATES: arrays})
+        return FoldVectors(encoder.transform(train)[None], encoder.transform(evaluation)[None], fitted, recipe)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.learners.base import Recipe
 from mirrorflow.probes.pooling import pool
 from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
@@ -26,6 +27,8 @@ class FoldVectors:
     evaluation: np.ndarray
     fitted: Mapping[str, str] = field(default_factory=dict)
     """What was fitted to make them (``RNA scaler``) -> digest of the patients it was fitted on."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How they are made of other units' data."""
 
 
 class Representation(Protocol):
@@ -52,7 +55,8 @@ class NoInputs:
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
     ) -> FoldVectors:
         """Vectors of width 0."""
-        return FoldVectors(np.zeros((1, len(train), 0)), np.zeros((1, len(evaluation), 0)))
+        recipe = Recipe({"kind": "none"})
+        return FoldVectors(np.zeros((1, len(train), 0)), np.zeros((1, len(evaluation), 0)), recipe=recipe)
 
 
 @dataclass
@@ -96,14 +100,17 @@ class PooledInputs:
         """Pooled bags and genes of the units, concatenated."""
         blocks = []
         fitted: Mapping[str, str] = {}
+        settings: dict[str, Any] = {"kind": "pooled", "inputs": list(self.inputs), "pooling": self.pooling}
+        arrays: Mapping[str, Any] = {}
         if "slides" in self.inputs:
             blocks.append([self._slides(part) for part in (train, evaluation)])
         if "rna" in self.inputs:
             scaled = self._genes(fold, fold_number)
             blocks.append([scaled.of(part) for part in (train, evaluation)])
-            fitted = scaled.fitted
+            fitted, arrays = scaled.fitted, scaled.arrays
+            settings |= {"rna_scaling": self.rna_scaling, "clip": self.clip, "genes": self.gene_ids(fold_number)}
         sides = [np.concatenate(parts, axis=1)[None] for parts in zip(*blocks, strict=True)]
-        return FoldVectors(sides[0], sides[1], fitted)
+        return FoldVectors(sides[0], sides[1], fitted, Recipe(settings, arrays))
 
     def gene_ids(self, fold_number: int) -> list[str]:
         """The genes of the fold's manifest, in its order."""
@@ -128,8 +135,10 @@ class PooledInputs:
         row = {patient: number for number, patient in enumerate(patients)}
         known = [patient for patient in fold.train if patient in row]
         scaler = RnaScaler.fit(values[[row[patient] for patient in known]], scaling=self.rna_scaling, clip=self.clip)
-        fitted = {RNA_SCALER: patients_digest(known)} if self.rna_scaling == "train" else {}
-        return ScaledGenes(row, scaler.transform(values), fitted)
+        if self.rna_scaling != "train":  # nothing was fitted
+            return ScaledGenes(row, scaler.transform(values), {}, {})
+        arrays = {RNA_SCALER: scaler.to_arrays()}
+        return ScaledGenes(row, scaler.transform(values), {RNA_SCALER: patients_digest(known)}, arrays)
 
 
 RNA_SCALER = "RNA scaler"
@@ -137,11 +146,15 @@ RNA_SCALER = "RNA scaler"
 
 @dataclass(frozen=True)
 class ScaledGenes:
-    """Scaled genes [patient, gene] of a cohort, the row of each patient, and whom the scaling was fitted on."""
+    """Scaled genes [patient, gene] of a cohort, the row of each patient, and whom the scaling was fitted on.
+
+    arrays: the scaler, as :class:`~mirrorflow.learners.base.Recipe` has it.
+    """
 
     row: Mapping[str, int]
     values: np.ndarray
     fitted: Mapping[str, str]
+    arrays: Mapping[str, Mapping[str, np.ndarray]]
 
     def of(self, units: pd.DataFrame) -> np.ndarray:
         """Genes [unit, gene] of the units' patients."""
@@ -155,17 +168,20 @@ class Embedded:
     files: Mapping[tuple[int, int], str]
     """(seed, fold) -> embeddings file."""
     resampled: bool = False
+    models: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """(seed, fold) -> folder of the pretrained model, where the record names it."""
     _open: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @classmethod
     def of_records(cls, records: Mapping[int, str], *, resampled: bool) -> "Embedded":
         """From the record that rule embed leaves for each seed."""
-        files = {
-            (seed, fold): path
-            for seed, record in records.items()
-            for fold, path in enumerate(json.loads(Path(record).read_text())["embeddings"])
-        }
-        return cls(files, resampled)
+        files: dict[tuple[int, int], str] = {}
+        models: dict[tuple[int, int], str] = {}
+        for seed, record in records.items():
+            content = json.loads(Path(record).read_text())
+            files |= {(seed, fold): path for fold, path in enumerate(content["embeddings"])}
+            models |= {(seed, fold): path for fold, path in enumerate(content.get("models", ()))}
+        return cls(files, resampled, models)
 
     def digest(self, fold_number: int) -> str:
         """From what the fold's embeddings files say they were made from."""
@@ -191,4 +207,13 @@ class Embedded:
         slide, rna = embeddings.slide, embeddings.rna
         if self.resampled:
             slide, rna = embeddings.slide_eval, embeddings.rna_eval
-        return FoldVectors(both, np.concatenate([slide[:, rows[1]], rna[:, rows[1]]], axis=2))
+        recipe = Recipe({"kind": "embedded", **self.made_with(seed, fold_number)})
+        return FoldVectors(both, np.concatenate([slide[:, rows[1]], rna[:, rows[1]]], axis=2), recipe=recipe)
+
+    def made_with(self, seed: int, fold_number: int) -> dict[str, Any]:
+        """What the embeddings of a fold were made with: settings, digests, and the model's folder."""
+        from mirrorflow.store.embeddings import stored_settings
+
+        key = (seed, fold_number)
+        settings = stored_settings(Path(self.files[key]))
+        return {"resampled": self.resampled, "embeddings": settings, "model_folder": self.models.get(key)}

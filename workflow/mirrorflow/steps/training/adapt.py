@@ -14,7 +14,7 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
-from mirrorflow.learners.tasks import Plan
+from mirrorflow.learners.tasks import ModelPlace, Plan
 from mirrorflow.store.tables import read_cohort
 
 
@@ -44,6 +44,8 @@ class Adaptation:
     method: Mapping[str, Any]
     """``family``, ``probe`` (the head) and ``adapt`` (learning rate and weight decay of the embedding)."""
     clip: float | None
+    saved: Mapping[str, Any] | None = None
+    """Where the adapted models go, as fields of :class:`~mirrorflow.learners.tasks.ModelPlace`; None: nowhere."""
 
 
 def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None:
@@ -78,5 +80,6 @@ def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None
         bins=files.bins,
         method={**files.method, "adapt": {**files.method["adapt"], "dropout": resampled}},
         genes=files.genes,
+        saved=ModelPlace(**files.saved) if files.saved else None,
     )
     predict_method(plan, AdaptedInputs(slides, rna, models), str(Path(manifest).parent), manifest, label)

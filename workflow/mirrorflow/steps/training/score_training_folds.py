@@ -84,7 +84,8 @@ def training_rows(asked: FoldTasks, fold_task: FoldTask, vectors: Representation
     units, method = fold_task.train.units, asked.plan.method
     fitted_on = vectors.vectors(asked.folds[fold_task.fold], fold_task.fold, fold_task.seed, units, units)
     of_itself = replace(fold_task, evaluation=fold_task.train)
-    return rows_of(of_itself, predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch)))
+    trained = predictor_of(method)(fitted_on, of_itself, method, EpochRule(stop_after=epoch))
+    return rows_of(of_itself, trained.prediction)
 
 
 def _scored(part: str, folds: Sequence[FoldRows]) -> list[dict[str, Any]]:

@@ -1,0 +1,149 @@
+"""Where the models of a job lie that are trained on labels, which of them are kept, and what their files say."""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mirrorflow.config.protocols import label_keys, label_scope_of, scope_of
+from mirrorflow.learners.base import HasRecipe, Trained
+from mirrorflow.learners.registry import version_of
+from mirrorflow.learners.tasks import ALL_DATA, FoldTask, Plan
+from mirrorflow.runtime.files import clear_leftovers
+from mirrorflow.store.digest import digest, file_digest, patients_digest
+from mirrorflow.store.model_files import CONFIG, write_model
+
+FOLDERS = ("model_folder",)
+"""Settings of inputs that name a folder: files keep them relative to the model's own."""
+
+
+@dataclass(frozen=True)
+class KeptModels:
+    """The models of a plan, a folder each: ``<task>/<setting>/seed<s>/fold<k>`` under the method's.
+
+    That is ``<scope>/<cohort>/models/<encoder>/<method>``. The scope names everything of the protocol that moves them
+    (:func:`label_scope_of`), so that protocols which differ in nothing else share them. Without a place in the plan
+    there are none.
+    """
+
+    plan: Plan
+
+    def keeps(self, setting: str) -> bool:
+        """Whether models of a setting are kept."""
+        place = self.plan.saved
+        return place is not None and (setting == ALL_DATA or place.keep == "all")
+
+    def home(self, setting: str) -> Path:
+        """Folder of the method's models of all tasks. Raises ValueError for a plan that keeps none."""
+        place = self.plan.saved
+        if place is None:
+            message = "this plan keeps no models"
+            raise ValueError(message)
+        scope = label_scope_of(self.plan.protocol, few_shot=setting != ALL_DATA)
+        return Path(place.results) / scope / place.cohort / "models" / place.encoder / place.method
+
+    def folder(self, task: str, setting: str, seed: int, fold: int) -> Path:
+        """Folder of one model."""
+        return self.home(setting) / task / setting / f"seed{seed}" / f"fold{fold}"
+
+    def made_from(self, task: str, setting: str, seed: int, fold: int, vectors: str) -> dict[str, Any]:
+        """Everything that decides a model, as settings and digests; ``vectors``: digest of its inputs."""
+        plan, few_shot = self.plan, setting != ALL_DATA
+        made_from = {
+            "version": version_of(plan.method),
+            "cohort": file_digest(plan.cohort),
+            "split": file_digest(plan.splits[fold]),
+            "protocol": {"scope": scope_of(plan.protocol), **label_keys(plan.protocol, few_shot=few_shot)},
+            "task": task,
+            "setting": setting,
+            "seed": seed,
+            "fold": fold,
+            "bins": plan.bins,
+            "method": dict(plan.method),
+            "vectors": vectors,
+            "gene_labels": plan.gene_labels(setting, fold),
+        }
+        if few_shot:
+            made_from["support"] = file_digest(plan.support)
+        if plan.nested and not few_shot:
+            made_from["inner_splits"] = plan.inner_digests(fold)
+        return made_from
+
+    def save(
+        self,
+        fold_task: FoldTask,
+        trained: Trained,
+        inputs: HasRecipe,
+        made_from: Mapping[str, Any],
+        further: Mapping[str, Any],
+    ) -> None:
+        """Write what was trained for a fold task; ``further``: what the predictions' notes say of it."""
+        folder = self.folder(fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        clear_leftovers(folder)
+        arrays = {name: _on_cpu(array) for name, array in {**trained.arrays, **inputs.recipe.named()}.items()}
+        config = {
+            "digest": digest(made_from),
+            "made_from": dict(made_from),
+            **self._names(fold_task),
+            **_asked(fold_task),
+            "settings": dict(self.plan.method),
+            "inputs": _relative(inputs.recipe.settings, folder),
+            **trained.made_with,
+            **further,
+            "trained_on_patients": patients_digest(fold_task.train.units["patient"]),
+        }
+        write_model(folder, arrays, config, config, trained.history)
+
+    def _names(self, fold_task: FoldTask) -> dict[str, Any]:
+        place, few_shot = self.plan.saved, fold_task.setting != ALL_DATA
+        return {
+            "scope": label_scope_of(self.plan.protocol, few_shot=few_shot),
+            "model_scope": scope_of(self.plan.protocol),
+            "cohort": place.cohort if place else "",
+            "encoder": place.encoder if place else "",
+            "method": place.method if place else "",
+            "family": self.plan.method["family"],
+            "task": fold_task.task,
+            "fold": fold_task.fold,
+        }
+
+    def remove_others(self, kept: Collection[Path]) -> None:
+        """Models that a job with these settings no longer has: of other tasks, settings, seeds and folds.
+
+        Those of k-shot settings are left alone by a plan that has none: another protocol may share them.
+        """
+        settings = [ALL_DATA, *(f"{shot}-shot" for shot in self.plan.shots[:1])] if self.plan.saved else []
+        for home in map(self.home, settings):
+            for config in list(home.glob(f"*/*/seed*/fold*/{CONFIG}")):
+                if config.parent not in kept:
+                    shutil.rmtree(config.parent)
+                    _remove_empty(config.parent.parents, home)
+
+
+def _remove_empty(parents: Sequence[Path], home: Path) -> None:
+    for folder in parents:
+        if not folder.is_relative_to(home) or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _on_cpu(array: Any) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
+
+
+def _asked(fold_task: FoldTask) -> dict[str, Any]:
+    """Classes, or edges and ends of the bins in days (the last edge is open)."""
+    if fold_task.edges is None:
+        return {"classes": fold_task.classes}
+    ends = None if fold_task.bin_ends is None else [float(end) for end in fold_task.bin_ends]
+    return {"bin_edges_days": [float(edge) for edge in fold_task.edges[:-1]], "bin_ends_days": ends}
+
+
+def _relative(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings of inputs with folders as seen from ``folder``, so that results can be moved as a whole."""
+    named = {name: settings[name] for name in FOLDERS if settings.get(name)}
+    return {**settings, **{name: os.path.relpath(path, folder) for name, path in named.items()}}
