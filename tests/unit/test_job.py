@@ -20,10 +20,6 @@ from mirrorflow.runtime.job import OWNER_VARIABLE, run_step
 from mirrorflow.steps.slides import download_slides
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
-NOT_YET = {
-    *("pretrain_mirror", "embed", "embed_target", "probe_mirror", "fit_baseline", "train_supervised", "adapt"),
-    *("measure_complexity", "probe_sensitivity", "score_training_folds"),
-}
 LIMIT_S = 30
 HEAD = """
 import logging, subprocess, sys, time, warnings
@@ -175,7 +171,7 @@ def test_a_job_whose_owner_is_already_gone_does_nothing(tmp_path):
     assert not written.exists()
 
 
-@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem not in NOT_YET], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_a_script_is_three_lines_and_imports_nothing_else(path: Path):
     docstring, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
     assert docstring.startswith(f'"""Rule {path.stem}: ')

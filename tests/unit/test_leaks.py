@@ -36,7 +36,7 @@ from mirrorflow.probes import cox, linear, linear_head
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
 from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
-from mirrorflow.steps.training.embed import embed_fold
+from mirrorflow.steps.training.embed import EmbedFiles, embed_fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet, write_cohort, write_fold
@@ -200,7 +200,8 @@ class Chain:
         train = [patient for patient in PATIENTS if patient in fold.train]
         own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
         pretrain_fold(self.units, *files, train, model, own, fold=0, **where, **settings)
-        embed_fold(self.units, *files, model, self.embeddings(name, prefix), {"mode": "frozen", "draws": 1}, **where)
+        frozen = {"mode": "frozen", "draws": 1}
+        embed_fold(self.units, EmbedFiles(*files, model), self.embeddings(name, prefix), frozen, **where)
 
     def embeddings(self, name: str, prefix: str) -> Path:
         return self.folder / f"{prefix}{name}.safetensors"

@@ -17,7 +17,7 @@ from mirrorflow.learners.pretrained import pretrain_fold
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
-from mirrorflow.steps.training.embed import embed_fold
+from mirrorflow.steps.training.embed import EmbedFiles, embed_fold
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, write_cohort
 from runner import CONFIGS, ROOT
@@ -99,7 +99,8 @@ class Shuffled:
             )
             path = self.folder / f"embeddings{k}.safetensors"
             frozen = {"mode": "frozen", "draws": 1}
-            embed_fold(self.units, self.index, self.expression, genes, model, path, frozen, seed=self.seed, threads=2)
+            where = EmbedFiles(self.index, self.expression, genes, model)
+            embed_fold(self.units, where, path, frozen, seed=self.seed, threads=2)
             files[(self.seed, k)] = str(path)
         return Embedded(files)
 

@@ -39,6 +39,8 @@ rule pretrain_mirror:
         rna_scaling=lambda wildcards: scope_keys(wildcards.scope)["rna_scaling"],
         rna_clip=config["expression"]["clip"],
         epoch=lambda wildcards: scope_keys(wildcards.scope)["pretraining_epoch"],
+        # no value depends on it: a param that asks for `threads` re-runs nothing
+        compute=lambda wildcards, threads: config["compute"],
     script:
         "../scripts/pretrain_mirror.py"
 

@@ -72,8 +72,17 @@ def run_spread(call: Call, processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    here = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
-    layout = LaunchConfig(1, 1, processes, run_id=call.label, max_restarts=0, start_method="spawn", **here)
+    layout = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=call.label,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        start_method="spawn",
+    )
     try:
         with _script_runs_once():
             elastic_launch(layout, _make)(call, _log_files())

@@ -78,7 +78,7 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
     if kind is Path:
         return Path(_checked(value, str, where))
     if kind is float:
-        return float(_number(value, (int, float), where))
+        return _number(value, (int, float), where)  # 3 stays 3: digests of settings tell it from 3.0
     return _number(value, int, where) if kind is int else _checked(value, kind, where)
 
 

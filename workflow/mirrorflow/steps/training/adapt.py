@@ -3,7 +3,7 @@
 Fold k and seed of the target take the source's model of fold k and that seed, of the same scope.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.training.plan_inputs import Rna, texts
 from mirrorflow.store.tables import read_cohort
 
 
@@ -25,61 +27,87 @@ def adapted_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Adaptation:
-    """Files and settings of one pair, protocol, encoder and method; a path a fold where there are several."""
+class Inputs:
+    """Files of the target's cohort, and of the source's models; a path a fold where there are several."""
+
+    cohort: Path
+    splits: list[Path]
+    expression: Path
+    genes: list[Path]
+    embeddings: list[Path]
+    """Records of rule embed_target, one a seed."""
+    models: list[Path]
+    """done.json of the source's models: every fold of the first seed, then of the next."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The manifest; predictions lie in its folder."""
+
+    manifest: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The pair's name and method, and what decides its predictions."""
 
     cohort: str
-    """The target's, as are splits, expression and genes."""
-    splits: Sequence[str]
-    expression: str
-    genes: Sequence[str]
-    embeddings: Sequence[str]
-    """Records of rule embed_target, one a seed."""
-    models: Sequence[str]
-    """done.json of the source's models: every fold of the first seed, then of the next."""
+    method: str
     protocol: Mapping[str, Any]
-    tasks: Sequence[str]
-    seeds: Sequence[int]
+    tasks: list[str]
+    seeds: list[int]
     bins: int
-    method: Mapping[str, Any]
-    """``family``, ``probe`` (the head) and ``adapt`` (learning rate and weight decay of the embedding)."""
-    clip: float | None
-    saved: Mapping[str, Any] | None = None
-    """Where the adapted models go, as fields of :class:`~mirrorflow.learners.tasks.ModelPlace`; None: nowhere."""
+    settings: Mapping[str, Any]
+    """``family`` and ``adapt`` (learning rate and weight decay of the embedding)."""
+    probe: Mapping[str, Any]
+    """The head."""
+    rna: Rna
+    saved: ModelPlace | None = None
+    """Where the adapted models go; None: nowhere."""
 
 
-def adapt(files: Adaptation, manifest: str, label: str, *, threads: int) -> None:
-    """Adapt and predict every task, fold and seed; write the predictions beside ``manifest`` and it.
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Adapt and predict every task, fold and seed; write the predictions beside the manifest, and it.
 
     What is finished is known by its digest and kept. The setting is always that of all training data.
     """
-    torch.set_num_threads(threads)
-    protocol = adapted_protocol(files.protocol)
+    torch.set_num_threads(job.threads)
+    protocol = adapted_protocol(params.protocol)
     resampled = protocol["probe_features"] == "resampled_dropout"
-    slides = Embedded.of_records(dict(zip(files.seeds, files.embeddings, strict=True)), resampled=resampled)
-    pairs = [(seed, fold) for seed in files.seeds for fold in range(len(files.splits))]
-    models = {pair: Path(record).parent for pair, record in zip(pairs, files.models, strict=True)}
-    rna = PooledInputs(
-        units=to_units(read_cohort(files.cohort)[0], protocol["unit"]),
+    records = dict(zip(params.seeds, texts(inputs.embeddings), strict=True))
+    pairs = [(seed, fold) for seed in params.seeds for fold in range(len(inputs.splits))]
+    models = {pair: record.parent for pair, record in zip(pairs, inputs.models, strict=True)}
+    adapted = AdaptedInputs(Embedded.of_records(records, resampled=resampled), _genes(inputs, params), models)
+    folder, manifest = str(outputs.manifest.parent), str(outputs.manifest)
+    label = f"adapt {params.cohort} {params.method}"
+    predict_method(_plan(inputs, params, protocol), adapted, folder, manifest, label)
+
+
+def _genes(inputs: Inputs, params: Params) -> PooledInputs:
+    return PooledInputs(
+        units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
         inputs=["rna"],
         pooling="mean",
         index=None,
-        expression=files.expression,
-        genes=files.genes,
-        rna_scaling=protocol["rna_scaling"],
-        clip=files.clip,
+        expression=str(inputs.expression),
+        genes=texts(inputs.genes),
+        rna_scaling=params.protocol["rna_scaling"],
+        clip=params.rna.clip,
     )
-    plan = Plan(
-        cohort=files.cohort,
-        splits=files.splits,
+
+
+def _plan(inputs: Inputs, params: Params, protocol: Mapping[str, Any]) -> Plan:
+    adapt = {**params.settings["adapt"], "dropout": protocol["probe_features"] == "resampled_dropout"}
+    return Plan(
+        cohort=str(inputs.cohort),
+        splits=texts(inputs.splits),
         support="",
         protocol=protocol,
-        tasks=files.tasks,
+        tasks=params.tasks,
         shots=[],
-        seeds=files.seeds,
-        bins=files.bins,
-        method={**files.method, "adapt": {**files.method["adapt"], "dropout": resampled}},
-        genes=files.genes,
-        saved=ModelPlace(**files.saved) if files.saved else None,
+        seeds=params.seeds,
+        bins=params.bins,
+        method={**params.settings, "probe": params.probe, "adapt": adapt},
+        genes=texts(inputs.genes),
+        saved=params.saved,
     )
-    predict_method(plan, AdaptedInputs(slides, rna, models), str(Path(manifest).parent), manifest, label)

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.pretrained import pretrain_fold
 from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.processes import Call, run_side_by_side
-from mirrorflow.store.tables import read_fold
+from mirrorflow.store.tables import read_cohort, read_fold
 
 
 class FoldFiles(NamedTuple):
@@ -57,3 +60,58 @@ def pretrain_folds(
 def _fold_and_record(record: Path, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
     pretrain_fold(*arguments, **keywords)
     write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The cohort, features and expression; split file and genes of each fold."""
+
+    cohort: Path
+    index: Path
+    expression: Path
+    splits: list[Path]
+    genes: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The record of each fold, in the folder of its model."""
+
+    records: list[Path]
+
+
+@dataclass(frozen=True)
+class Params:
+    """Folds of the job, the family and its settings, what a protocol says of units, genes and epoch, the machine."""
+
+    folds: list[int]
+    seed: int
+    family: str
+    settings: Mapping[str, Any]
+    unit: str
+    rna_scaling: str
+    rna_clip: float | None
+    epoch: str
+    compute: Mapping[str, Any]
+    """The config's section ``compute``: no value depends on it."""
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Pretrain the folds of the job."""
+    files = zip(params.folds, inputs.splits, inputs.genes, outputs.records, strict=True)
+    compute = dict(params.compute)
+    pretrain_folds(
+        to_units(read_cohort(inputs.cohort)[0], params.unit),
+        inputs.index,
+        inputs.expression,
+        [FoldFiles(*fold) for fold in files],
+        params.settings,
+        share=compute.pop("gpu_share"),
+        family=params.family,
+        seed=params.seed,
+        rna_scaling=params.rna_scaling,
+        rna_clip=params.rna_clip,
+        epoch=params.epoch,
+        threads=job.threads,
+        compute=compute,
+    )

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from mirrorflow.learners.predict import rows_of
 from mirrorflow.learners.registry import predictor_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import EpochRule
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
 from mirrorflow.steps.results.prediction_files import files_by_task, training_patients
+from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, plan_of, texts
+from mirrorflow.steps.training.probe_mirror import embedded
 from mirrorflow.store.predictions import Predictions, read_predictions
 from mirrorflow.store.tables import write_sheet
 from mirrorflow.tables.training_folds import EVALUATION, METRICS, SCORED, TRAINING
@@ -25,6 +28,44 @@ from mirrorflow.tables.training_folds import EVALUATION, METRICS, SCORED, TRAINI
 logger = logging.getLogger("mirrorflow.evaluation")
 
 TASK = "survival"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(PlanFiles):
+    """Records of the embeddings, one a seed; the method's manifest and the audit of its protocol and cohort."""
+
+    embeddings: list[Path]
+    manifest: Path
+    audit: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A row a part of the folds and metric."""
+
+    sheet: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(PlanParams):
+    """The family of the pretrained method, the head's settings, and whether broken claims are withheld."""
+
+    family: str
+    probe: Mapping[str, Any]
+    strict: bool
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Score the method's survival probe on training and evaluation units."""
+    score_training_folds(
+        plan_of(inputs, params, {"family": params.family, "probe": params.probe}, []),
+        embedded(texts(inputs.embeddings), params),
+        inputs.manifest,
+        inputs.audit,
+        outputs.sheet,
+        f"training folds {params.method}",
+        strict=params.strict,
+    )
 
 
 def score_training_folds(
