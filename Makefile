@@ -9,13 +9,14 @@ SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 # A run of the workflow leaves a core idle while it plans and while its jobs start, one through Slurm while it waits.
 TWO_RUNS := -n 2 --dist loadfile
 
-.PHONY: help setup run test test-slow lint lock reference clean-venv
+.PHONY: help setup run test test-slow lint docs lock reference clean-venv
 
 help:
 	@echo "make run        the demo cohort from slides and RNA to tables and a report (results/demo/report.html)"
 	@echo "make test       unit tests and the workflow on a tiny cohort"
 	@echo "make test-slow  kills, crashes, clusters"
 	@echo "make lint       formatting, types, import layers, snakemake --lint"
+	@echo "make docs       the pages of docs/ as a site (site/index.html); a warning fails"
 	@echo "make reference  write config/README.md, config/reruns.md and resources/tcga_jobs.tsv anew"
 	@echo "make lock       resolve requirements.lock anew (needs uv)"
 
@@ -47,6 +48,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakemake --lint
+
+# Not --quiet: it keeps warnings from --strict. The variable silences an announcement of the theme's.
+docs: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 reference: $(STAMP)
 	$(BIN)/mirrorflow config-reference > config/README.md

@@ -26,7 +26,6 @@ include: "workflow/rules/common.smk"
 become_own_task(sys.argv[1:])
 
 
-include: "workflow/rules/inputs.smk"
 include: "workflow/rules/downloads.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/gdc.smk"
@@ -41,6 +40,7 @@ include: "workflow/rules/supervised.smk"
 include: "workflow/rules/adapt.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/further_tables.smk"
 include: "workflow/rules/complexity.smk"
 include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/training_folds.smk"
@@ -51,23 +51,15 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/report.html",
-        f"{RESULTS}/tables/results.csv",
-        expand(f"{RESULTS}/tables/main_{{task}}.md", task=["subtyping", "survival"]),
-        further_tables(),
-        of_evaluated(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
-        all_ledgers(),
-        all_dropped(),
+        all_targets(RUN, SLIDES, TABLES),
 
 
 onstart:
-    note_owner(Path.cwd())
-    refuse_stalling_arrays()
-    start_local_jobs_at_once()
+    before_jobs(workflow)
 
 
 onsuccess:
-    print(f"Done. Open {RESULTS}/report.html; the tables are in {RESULTS}/tables/.")
+    print(f"Done. Open {RUN.results}/report.html; the tables are in {RUN.results}/tables/.")
 
 
 onerror:

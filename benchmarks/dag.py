@@ -103,11 +103,12 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
 def create_outputs(folder: Path) -> int:
     """Every output of the plan, empty, inputs before what reads them; their number."""
     from mirrorflow.plan.jobs import plan_jobs
+    from mirrorflow.plan.paths import FiguresFolder
 
     outputs = [output for job in plan_jobs([folder / "config.yaml"], folder) for output in job.outputs]
     for output in outputs:
         path = folder / output
-        if path.parent.name == "figures":
+        if FiguresFolder.fits(path):
             path.mkdir(parents=True, exist_ok=True)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)

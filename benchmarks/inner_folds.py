@@ -45,7 +45,7 @@ from mirrorflow.probes.task import Asked, Targets, subtype_targets, survival_tar
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
-from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
 
 DATA = Path(__file__).parents[2] / "shared" / "tcga"
 """Where the real cohorts lie."""
@@ -220,7 +220,7 @@ def pretrained(
     history = []
     if training.epochs:
         bags = SomeBags(ArrayBags(cohort.bags), split.train)
-        history = pretrain(model, bags, split.genes[split.train], training, device="cpu")
+        history = pretrain(model, PairedData(bags, split.genes[split.train]), training, layout=Layout("cpu"))
     return model, training, history
 
 

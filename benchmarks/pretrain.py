@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mirrorflow.models.attention import NystromAttention
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags
-from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
 from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
@@ -80,10 +80,9 @@ def measure(attention: str, precision: str, *, batch: int, steps: int, device: s
     ends: list[float] = []
     history = pretrain(
         build(attention),
-        bags,
-        genes,
+        PairedData(bags, genes),
         settings,
-        device=device,
+        layout=Layout(device),
         on_epoch=lambda *_: ends.append(time.process_time()),
     )
     rate = max(row["samples_per_second"] for row in history[1:])

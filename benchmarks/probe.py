@@ -93,7 +93,7 @@ def probe(folder: Path, name: str) -> None:
         method={"family": "mirror", "probe": DEFAULTS},
     )
     vectors = Embedded.of_records(
-        {42: str(folder / f"{name}.json")}, resampled=protocol["probe_features"] == "resampled_dropout"
+        [str(folder / f"{name}.json")], resampled=protocol["probe_features"] == "resampled_dropout"
     )
     with tempfile.TemporaryDirectory(dir=folder) as out:
         predict_method(plan, vectors, out, str(Path(out) / "manifest.json"), name)

@@ -1,5 +1,6 @@
 """A small cohort on disk, for the jobs that pretrain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,9 @@ SETTINGS = {
     "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
     "epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
 }  # fmt: skip
+
+
+CPU = job.Machine(1, "cpu")
 
 
 class Cohort:
@@ -53,10 +57,14 @@ class Cohort:
         return (self.units, self.index, self.folder / "expression.parquet", self.folder / "genes.tsv")
 
     def pretrain(self, folder: Path, *, fold: int = 0, train=TRAIN, chosen_on=(), **changes) -> None:
-        job.pretrain_fold(
-            *self.inputs, train, folder, SETTINGS | changes,
-            seed=1, fold=fold, rna_scaling="train", rna_clip=10.0, threads=1, device="cpu", chosen_on=chosen_on,
-        )  # fmt: skip
+        task = self.task(fold=fold, train_units=train, settings=SETTINGS | changes, chosen_on=chosen_on)
+        job.pretrain_fold(task, folder, CPU)
+
+    def task(self, **changes) -> job.PretrainTask:
+        """Fold 0 pretrained on the training units, with fields changed."""
+        units, *files = self.inputs
+        task = job.PretrainTask(units, job.PairedFiles(*files), TRAIN, SETTINGS, 1, 0, "train", 10.0)
+        return replace(task, **changes)
 
     def embed(self, folder: Path, **settings) -> Path:
         path = folder / "embeddings.safetensors"

@@ -39,6 +39,8 @@ from pretraining_cohort import TRAIN as SOURCE_TRAIN
 from pretraining_cohort import Cohort
 
 RESOURCES = Path(__file__).parents[2] / "resources"
+GENES_OF = "scope/nsclc/genes"
+EMBEDDED = Path("scope/nsclc--from--brca/embeddings/phikon/mirror/seed1/frozen")
 FOLDS, PEOPLE, GENES = 2, 48, 9
 PAIR = "nsclc--from--brca"
 HONEST = PROTOCOL_PRESETS["honest"] | {"preset": "honest", "claims_honest": True}
@@ -130,10 +132,11 @@ def write_target(folder: Path, frame: pd.DataFrame, folds: list[Fold], *, patch_
     write_sidecar(folder / "nsclc-rna.parquet")
     for number, fold in enumerate(folds):
         write_fold(folder / f"splits_{number}.csv", fold)
-        write_genes(folder / f"fold{number}.tsv", ids, list(fold.train))
+        write_genes(folder / GENES_OF / f"fold{number}.tsv", ids, list(fold.train))
 
 
 def write_genes(path: Path, ids: list[str], labels: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"id": ids, "gene": ids}).to_csv(path, sep="\t", index=False)
     path.with_suffix(".json").write_text(json.dumps({"label_patients": labels, "labels_seen": len(labels)}))
 
@@ -146,7 +149,7 @@ def write_source(folder: Path, *, patch_dim: int = 5) -> list[str]:
     write_cohort(folder / "brca.parquet", frame.drop(columns="unit"), [])
     records = []
     for number in range(FOLDS):
-        model = folder / f"models/phikon/mirror/seed1/fold{number}"
+        model = folder / f"scope/brca/models/phikon/mirror/seed1/fold{number}"
         cohort.pretrain(model, fold=number, epochs=1)
         (model / "done.json").write_text("{}")
         records.append(str(model / "done.json"))
@@ -168,16 +171,16 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
     folds = [Fold(tuple(halves[1 - number]), tuple(halves[number])) for number in range(FOLDS)]
     models = write_source(folder)
     write_target(folder, frame, folds)
-    vectors = [folder / f"embeddings/fold{number}.safetensors" for number in range(FOLDS)]
+    vectors = [folder / EMBEDDED / f"fold{number}.safetensors" for number in range(FOLDS)]
     for path, model in zip(vectors, models, strict=True):
         embed(folder, model, path)
-    (folder / "embeddings/done.json").write_text(json.dumps({"embeddings": [str(path) for path in vectors]}))
+    (folder / EMBEDDED / "done.json").write_text(json.dumps({"embeddings": [str(path) for path in vectors]}))
     files = Inputs(
         cohort=folder / "nsclc.parquet",
         splits=[folder / f"splits_{number}.csv" for number in range(FOLDS)],
         expression=folder / "nsclc-rna.parquet",
-        genes=[folder / f"fold{number}.tsv" for number in range(FOLDS)],
-        embeddings=[folder / "embeddings/done.json"],
+        genes=[folder / GENES_OF / f"fold{number}.tsv" for number in range(FOLDS)],
+        embeddings=[folder / EMBEDDED / "done.json"],
         models=[Path(model) for model in models],
     )
     params = Params(
@@ -226,7 +229,7 @@ def test_an_adapted_model_from_its_file_gives_its_stored_predictions(tmp_path, e
             assert len(pd.read_csv(saved.folder / "history.csv")) == PROBE["epochs"]
             rows = read_predictions(pair.manifest.parent / task / f"fold{number}.parquet").rows
             expression = read_expression(pair.files.expression, patients=list(rows["patient"]), genes=saved.genes)
-            embedded = read_embeddings(tmp_path / f"embeddings/fold{number}.safetensors")
+            embedded = read_embeddings(tmp_path / EMBEDDED / f"fold{number}.safetensors")
             slides = embedded.slide[:, [embedded.units.index(name) for name in rows["patient"]]]
             raw = RawUnits(rows, expression=np.asarray(expression.values, np.float32), vectors=slides)
             prediction = saved.predict(saved.prepare(raw))
@@ -312,7 +315,7 @@ def test_the_published_protocol_is_followed_and_a_nested_epoch_is_the_last(tmp_p
     made = prepared(tmp_path)
     paper = HONEST | {"epoch": "best_on_evaluation", "probe_features": "resampled_dropout"}
     for number, model in enumerate(made.files.models):
-        path = tmp_path / f"embeddings/fold{number}.safetensors"
+        path = tmp_path / EMBEDDED / f"fold{number}.safetensors"
         embed(tmp_path, model, path, mode="resampled_dropout", draws=3)
         assert read_embeddings(path).slide.shape == (3, PEOPLE, 48)
     made.run(tasks=["subtyping"], protocol=paper)
@@ -324,7 +327,7 @@ def test_the_published_protocol_is_followed_and_a_nested_epoch_is_the_last(tmp_p
 
 def test_slide_vectors_are_kept_and_made_again_for_another_model(tmp_path):
     made = prepared(tmp_path)
-    path, model = tmp_path / "embeddings/fold0.safetensors", made.files.models[0]
+    path, model = tmp_path / EMBEDDED / "fold0.safetensors", made.files.models[0]
     age = path.stat().st_mtime_ns
     embed(tmp_path, model, path)
     assert path.stat().st_mtime_ns == age

@@ -11,10 +11,13 @@ from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.families import build_network
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.models.seam import Objective, TargetTensors
 from mirrorflow.models.tangle import TangleSettings
+from mirrorflow.probes.objective import CrossEntropy
 from mirrorflow.training.adaptation import (
     AdaptationSettings,
     AdaptedModel,
+    AdaptedTargets,
     AdaptedUnits,
     predict_adapted,
     train_adapted,
@@ -55,9 +58,8 @@ def units(count: int, *, where: str = "rna", seed: int = 0, draws: int = 1) -> t
     return AdaptedUnits(slides, genes), classes
 
 
-def loss_on(classes: np.ndarray):
-    truth = torch.as_tensor(classes)
-    return lambda logits, rows: torch.nn.functional.cross_entropy(logits, truth[rows])
+def labelled(units: AdaptedUnits, classes: np.ndarray, objective: Objective | None = None) -> AdaptedTargets:
+    return AdaptedTargets(units, TargetTensors(classes=torch.as_tensor(classes)), objective or CrossEntropy(2))
 
 
 def accuracy(where: str, *, shuffled: bool = False, family: str = "mirror") -> float:
@@ -65,7 +67,7 @@ def accuracy(where: str, *, shuffled: bool = False, family: str = "mirror") -> f
     adapted, (train, classes) = model(family), units(200, where=where)
     if shuffled:
         classes = np.random.default_rng(3).permutation(classes)
-    train_adapted(adapted, train, loss_on(classes), SETTINGS, device="cpu")
+    train_adapted(adapted, labelled(train, classes), SETTINGS, device="cpu")
     held_out, truth = units(200, where=where, seed=9)
     return float((predict_adapted(adapted, held_out, device="cpu").argmax(1).numpy() == truth).mean())
 
@@ -110,12 +112,13 @@ def test_the_last_incomplete_batch_is_left_out_where_asked(count, seen):
     for drop_last, expected in ((True, seen), (False, count)):
         drawn: list[int] = []
 
-        def listening(logits, rows, drawn=drawn):
-            drawn.append(len(rows))
-            return loss_on(classes)(logits, rows)
+        class Listening(CrossEntropy):
+            def terms(self, out, batch, at, drawn=drawn):
+                drawn.append(len(out.logits))
+                return super().terms(out, batch, at)
 
         settings = dataclasses.replace(SETTINGS, epochs=2, drop_last=drop_last)
-        train_adapted(model(), train, listening, settings, device="cpu")
+        train_adapted(model(), labelled(train, classes, Listening(2)), settings, device="cpu")
         assert sum(drawn) == 2 * expected
 
 
@@ -125,7 +128,7 @@ def test_frozen_weights_are_the_same_to_the_bit_after_training(family, dropout):
     adapted, (train, classes) = model(family), units(20)
     before = {name: value.clone() for name, value in adapted.state_dict().items()}
     settings = dataclasses.replace(SETTINGS, epochs=3, dropout=dropout)
-    train_adapted(adapted, train, loss_on(classes), settings, device="cpu")
+    train_adapted(adapted, labelled(train, classes), settings, device="cpu")
     after = adapted.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     embedding = {name for name in before if name.startswith(f"network.{EMBEDDING[family]}")}
@@ -137,7 +140,7 @@ def test_training_follows_from_its_seed():
         torch.manual_seed(noise)
         adapted, (train, classes) = model(seed=5), units(20)
         settings = dataclasses.replace(SETTINGS, epochs=2, dropout=True, seed=seed)
-        train_adapted(adapted, train, loss_on(classes), settings, device="cpu")
+        train_adapted(adapted, labelled(train, classes), settings, device="cpu")
         return predict_adapted(adapted, train, device="cpu")
 
     assert torch.equal(trained(1, 0), trained(1, 1))
@@ -153,7 +156,7 @@ def test_each_epoch_sees_its_draw_of_the_slides():
     ends = []
     for part in (train, blank):
         one = model()
-        train_adapted(one, part, loss_on(classes), dataclasses.replace(SETTINGS, epochs=1), device="cpu")
+        train_adapted(one, labelled(part, classes), dataclasses.replace(SETTINGS, epochs=1), device="cpu")
         ends.append(one.head.weight.detach().clone())
     assert torch.equal(*ends), "the first epoch sees the first draw alone"
 
@@ -181,13 +184,18 @@ def test_what_does_not_fit_is_named():
         AdaptedUnits(np.zeros((1, 1, WIDTH)), np.full((1, GENES), np.nan))
     none = AdaptedUnits(np.zeros((1, 0, WIDTH)), np.zeros((0, GENES)))
     with pytest.raises(InputError, match="no training unit"):
-        train_adapted(model(), none, loss_on(np.zeros(0, int)), SETTINGS, device="cpu")
+        train_adapted(model(), labelled(none, np.zeros(0, int)), SETTINGS, device="cpu")
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_mend():
-    train, _ = units(8)
+    train, classes = units(8)
+
+    class Diverging(CrossEntropy):
+        def terms(self, out, batch, at):
+            return {"cross_entropy": out.logits.sum() * float("nan")}
+
     with pytest.raises(MirrorflowError, match="epoch 1, step 1; lower embedding_learning_rate"):
-        train_adapted(model(), train, lambda logits, rows: logits.sum() * float("nan"), SETTINGS, device="cpu")
+        train_adapted(model(), labelled(train, classes, Diverging(2)), SETTINGS, device="cpu")
 
 
 # Slide vectors.

@@ -1,5 +1,6 @@
 """``mirrorflow audit`` on anyone's files, and the split files it repairs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from mirrorflow.cohorts.splits import Fold, repair_folds
 from mirrorflow.commands.audit_files import AuditRequest, audit_files
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import read_fold, read_folds, write_fold
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -60,6 +61,16 @@ def test_an_audit_with_a_patients_sheet_knows_sites_and_classes(tmp_path, capsys
     sheet.write_text("case\tsite\nA\ts\n")
     with pytest.raises(MirrorflowError, match="no column `patient`"):
         audit_files(AuditRequest(tmp_path, patients=sheet))
+
+
+def test_words_for_unknown_are_no_site_and_no_class(tmp_path, capsys):
+    write_fold(tmp_path / "splits_0.csv", Fold(("A", "B"), ("C", "D")))
+    sheet = tmp_path / "patients.tsv"
+    sheet.write_text("patient\tsite\tlabel\nA\tNot Reported\tx\nB\tt\t'--\nC\tnot reported\tx\nD\tNot Reported\tx\n")
+    assert audit_files(AuditRequest(tmp_path, patients=sheet)) == 0
+    said = capsys.readouterr().out
+    assert "eported" not in said
+    assert "--" not in said
 
 
 def test_a_folder_without_split_files_is_refused(tmp_path):
@@ -321,6 +332,86 @@ def test_what_several_methods_share_stands_once(tmp_path, capsys):
     said = audited(tmp_path, capsys)[1]
     assert said.count("the unit is the slide") == 1
     assert "warning: all folds: a and 2 more: the unit is the slide" in said
+
+
+# What was changed, and inputs under two names.
+
+
+def survival_file(folder: Path, risk: np.ndarray, **columns: object) -> Path:
+    """A fold of ``len(risk)`` patients in two settings, as a method of honest/c/e leaves it."""
+    path = folder / "honest/c/e/m/survival/fold0.parquet"
+    rows = survival_rows(0, *[f"P{i:02}" for i in range(len(risk))]).assign(risk=risk, **columns)
+    write_rows(path, pd.concat([rows, rows.assign(setting="3-shot", risk=risk * 2)]))
+    return path
+
+
+def test_patients_who_are_predicted_exactly_alike_are_remarked_on(tmp_path, capsys):
+    risk = np.random.default_rng(0).random(40)
+    survival_file(tmp_path, risk)
+    assert audited(tmp_path, capsys)[1] == "1 predictions files: 0 leaks, 0 warnings\n"
+    risk[4] = risk[9]
+    survival_file(tmp_path, risk)
+    status, said = audited(tmp_path, capsys)
+    assert status == 0
+    assert "2 patients are predicted exactly as another patient, in every setting and seed" in said
+    assert "(P04 = P09)" in said
+
+
+@pytest.mark.parametrize("values", [np.zeros(40), np.arange(40) // 2])
+def test_constant_methods_and_those_of_few_categories_are_not_cried_over(tmp_path, capsys, values):
+    survival_file(tmp_path, values.astype(float))
+    assert "0 leaks, 0 warnings" in audited(tmp_path, capsys)[1]
+
+
+def test_certain_predictions_are_not_the_same_inputs(tmp_path, capsys):
+    rows = subtype_rows(0, *[f"P{i:02}" for i in range(40)])
+    chance = np.random.default_rng(0).random(40)
+    chance[:3] = 1.0
+    write_rows(tmp_path / "fold0.parquet", rows.assign(prob_x=chance, prob_y=1 - chance))
+    assert "0 leaks, 0 warnings" in audited(tmp_path, capsys)[1]
+
+
+def test_predictions_are_held_against_the_labels_and_events_of_a_sheet(tmp_path, capsys):
+    write_rows(tmp_path / "p" / "a" / "fold0.parquet", subtype_rows(0, "A", "B").assign(label=["x", "y"]))
+    write_rows(tmp_path / "p" / "b" / "fold0.parquet", survival_rows(0, "A", "B"))
+    sheet = tmp_path / "patients.tsv"
+    sheet.write_text("patient\tlabel\tevent\nA\tx\t1\nB\ty\t1.0\n")
+    assert audited(tmp_path / "p", capsys, patients=sheet)[0] == 0
+    sheet.write_text("patient\tlabel\tevent\nA\ty\t0\nB\ty\t1\nC\tx\t0\n")
+    status, said = audited(tmp_path / "p", capsys, patients=sheet)
+    assert status == 1
+    assert "a: 1 patients are evaluated on a label that the patients' sheet has otherwise (A)" in said
+    assert "b: 1 patients are evaluated on an event that the patients' sheet has otherwise (A)" in said
+    sheet.write_text("patient\tlabel\nA\tLUSC\nB\tLUAD\n")  # other words are no other labels
+    assert audited(tmp_path / "p", capsys, patients=sheet)[0] == 0
+
+
+def test_our_own_files_are_held_against_their_manifest(tmp_path, capsys):
+    place = tmp_path / "honest/c/e/m"
+    (place / "survival").mkdir(parents=True)
+    path, notes = place / "survival/fold0.parquet", {"settings": []}
+    write_predictions(path, survival_rows(0, "A", "B"), notes)
+    record = {"written": {"survival/fold0.parquet": "d"}, "skipped": {}}
+    record["checksums"] = {"survival/fold0.parquet": content_digest(path)}
+    (place / "manifest.json").write_text(json.dumps(record))
+    assert audited(tmp_path, capsys)[0] == 0
+    write_predictions(path, survival_rows(0, "A", "B").assign(risk=0.6), notes)
+    status, said = audited(tmp_path, capsys)
+    assert status == 1
+    assert "1 predictions files are not what was written" in said
+    assert "(honest/c/e/m/survival/fold0.parquet)" in said
+    survival_rows(0, "A", "B").to_parquet(path)  # its notes are gone
+    assert audited(tmp_path, capsys)[0] == 1
+
+
+def test_methods_of_a_table_that_saw_different_features_are_a_leak(tmp_path, capsys):
+    for method, seen in (("one", "old"), ("two", "new")):
+        path = tmp_path / "honest/c/e" / method / "survival/fold0.parquet"
+        path.parent.mkdir(parents=True)
+        write_predictions(path, survival_rows(0, "A", "B"), {"settings": [], "features_digest": seen})
+    status, said = audited(tmp_path, capsys)
+    assert status == 1
+    assert "honest/c: the methods of one table saw 2 versions of the features of e: one | two" in said
 
 
 def test_files_that_are_no_predictions_are_refused(tmp_path):

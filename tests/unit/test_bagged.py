@@ -142,7 +142,9 @@ def test_predictions_are_what_the_contract_says(store, family):
 
 
 def test_several_seeds_are_trainings_of_their_own_and_give_their_deviation(store):
-    folder = store.predict(store.plan("abmil", seeds=[42, 43], shots=[]), store.inputs(), "honest/demo/phikon/abmil")
+    folder = store.predict(
+        store.plan("abmil", seeds=[42, 43], shots=[]), store.inputs(), "predictions/honest/demo/phikon/abmil"
+    )
     sheet, splits = store.folder / "metrics.tsv", [str(store.folder / f"splits_{fold}.csv") for fold in range(2)]
     settings = {"bootstrap": 0, "confidence": 0.95, "seed": 0}
     evaluate([str(folder / "manifest.json")], str(store.folder / "cohort.parquet"), splits, str(sheet), settings)
@@ -305,9 +307,9 @@ def passes_of_trainings(monkeypatch):
     """How often an epoch goes over its units, by the number of these, of every training meanwhile."""
     whole, passes = supervised.train_supervised, {}
 
-    def listening(network, units, loss_of, settings, **further):
-        passes[len(units)] = settings.passes_for(len(units))
-        return whole(network, units, loss_of, settings, **further)
+    def listening(network, labelled, settings, *arguments, **further):
+        passes[len(labelled.units)] = settings.passes_for(len(labelled.units))
+        return whole(network, labelled, settings, *arguments, **further)
 
     with monkeypatch.context() as patched:
         patched.setattr(supervised, "train_supervised", listening)

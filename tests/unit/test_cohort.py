@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.cohorts import patients as cohorts
-from mirrorflow.errors import InputError
+from mirrorflow.errors import ConfigError, InputError
 
 LETTERS = {"patient": list("ABC"), "label": ["x", "y", ""], "time": ["10", "20", "30"], "event": ["1", "0", "1"]}
 
@@ -91,13 +91,47 @@ def test_at_most_five_bad_lines_are_shown():
     assert "line 7" not in str(caught.value)
 
 
-@pytest.mark.parametrize("written", ["", "NA", "NaN", "[Not Available]"])
+@pytest.mark.parametrize(
+    "written", ["", "NA", "NaN", "[Not Available]", "Not Reported", "'--", "[Discrepancy]", "unknown"]
+)
 def test_an_unknown_outcome_or_label_is_unknown_however_it_is_written(written):
     frame = cohorts.standard_sheet(
         sheet(label=[written, "x", "y"], time=[written, "1", "1"], event=["1", written, "0"]), {}, "p.tsv", "days"
     )
     assert cohorts.has_label(frame).tolist() == [False, True, True]
     assert cohorts.has_outcome(frame).tolist() == [False, False, True]
+
+
+def test_words_for_unknown_are_no_class_no_site_and_are_listed(caplog):
+    words = ["Not Reported", "'--", "[Discrepancy]"]
+    people = pd.DataFrame({"patient": list("ABCD"), "label": [*words, "x"], "site": ["s", *words]})
+    frame = cohorts.name_classes(cohorts.standard_sheet(people, {}, "p.tsv", "days"), {}, "column")
+    assert cohorts.class_names(frame, {}) == ["x"]
+    assert frame["site"].tolist() == ["s", "", "", ""]
+    assert """p.tsv: label is unknown of 3: "'--" 1, 'Not Reported' 1, '[Discrepancy]' 1""" in caplog.text
+    assert "p.tsv: site is unknown of 3" in caplog.text
+    _, flow = cohorts.assemble(frame, {"uni": index("a1 A", "b1 B", "c1 C", "d1 D")}, list("ABCD"), "p.tsv")
+    reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "subtyping"}
+    assert reasons["A"] == "label 'Not Reported' stands for unknown: kept for pretraining and survival"
+    assert set(reasons) == set("ABC")
+    assert flow.steps[-1] == {"step": "of these with a known site", "patients": 1, "slides": 1}
+
+
+def test_a_class_of_a_word_for_unknown_and_a_patient_of_one_are_refused():
+    frame = cohorts.standard_sheet(sheet(), {}, "p.tsv", "days")
+    with pytest.raises(ConfigError, match="classes: 'Not Reported' stands for an unknown label"):
+        cohorts.name_classes(frame, {"x": "ex", "Not Reported": "other"}, "none")
+    with pytest.raises(InputError, match="a patient without a name: line 3: 'Unknown'"):
+        cohorts.standard_sheet(sheet(patient=["A", "Unknown", "C"]), {}, "p.tsv", "days")
+
+
+def test_an_institution_that_is_unknown_names_no_site():
+    table = pd.DataFrame({"site": ["A6", "BB"], "institution": ["General", "Not Reported"]})
+    assert cohorts.institution_names(table, "i.tsv") == {"A6": "General"}
+
+
+def test_tcgas_site_na_is_a_site():
+    assert cohorts.barcode_sites(pd.Series(["TCGA-NA-A4QV"])).tolist() == ["NA"]
 
 
 def test_an_event_written_as_a_decimal_counts():

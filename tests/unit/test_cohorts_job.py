@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.cohorts.splits import Fold
+from mirrorflow.audit import findings as audit
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import Fold, evaluation_units
 from mirrorflow.errors import InputError
 from mirrorflow.steps.cohort.build_cohort import Outputs, build_cohort
 from mirrorflow.steps.cohort.draw_support import draw_support
@@ -210,6 +212,44 @@ def test_published_folds_of_other_patients_are_refused(tmp_path):
         split(tmp_path, people(5), "published", 1, folder=str(published))
     with pytest.raises(InputError, match=r"no splits_1\.csv"):
         split(tmp_path, people(5), "published", 2, folder=str(published))
+
+
+def test_the_test_column_of_split_files_is_evaluated_and_their_val_chooses_epochs(tmp_path, caplog):
+    published, frame = tmp_path / "published", people(8)
+    write_fold(published / "splits_0.csv", Fold(("P00", "P01", "P02", "P03"), ("P04", "P05", "ghost"), ("P06", "P07")))
+    (fold,) = split(tmp_path, frame, "published", 1, folder=str(published))
+    assert fold == Fold(("P00", "P01", "P02", "P03"), ("P06", "P07"), choice=("P04", "P05"))
+    assert "published: evaluated on the column test of the split files, whose val (2 patients" in caplog.text
+    summary = read_text_sheet(tmp_path / "summary.tsv").loc[0]
+    assert (summary["val"], summary["choice"], summary["in_neither"]) == ("2", "2", "0")
+    assert evaluation_units(to_units(frame, "patient"), fold, "subtyping")["patient"].tolist() == ["P06", "P07"]
+    inner = split_again(tmp_path, 1)
+    assert inner == [[Fold(("P00", "P01", "P02", "P03"), ("P04", "P05"))]] * 2
+    assert audit.audit_inner([fold], inner) == []
+    (only,) = split(tmp_path, frame, "published", 1, folder=str(published), evaluate="val")
+    assert only == Fold(("P00", "P01", "P02", "P03"), ("P04", "P05"), unused=("P06", "P07"))
+
+
+def test_repaired_files_of_three_parts_are_evaluated_on_test(tmp_path):
+    published = tmp_path / "published"
+    shared = [Fold(("P00", "P03"), ("P02",), ("P01", "P03")), Fold(("P01",), ("P02",), ("P00",))]
+    for number, fold in enumerate(shared):
+        write_fold(published / f"splits_{number}.csv", fold)
+    mended = split(tmp_path, people(4), "published-repaired", 2, folder=str(published))
+    assert mended[0] == Fold(("P00",), ("P01", "P03"), choice=("P02",))
+    assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "1"]
+
+
+def test_patients_to_choose_on_who_are_evaluated_too_are_no_choice(tmp_path):
+    published = tmp_path / "published"
+    write_fold(published / "splits_0.csv", Fold(("P00", "P01"), ("P02",), ("P02", "P03")))
+    (fold,) = split(tmp_path, people(5), "published", 1, folder=str(published))
+    (finding,) = audit.leaks(audit.audit_splits([fold], {}, {}))
+    assert finding.text == "1 patients are in val and choice"
+    with pytest.raises(
+        InputError, match=r"splits_0\.csv: all patients to choose epochs on are trained on or evaluated"
+    ):
+        split_again(tmp_path, 1)
 
 
 # draw_support

@@ -192,7 +192,7 @@ def test_a_config_with_the_papers_settings_differs_by_what_no_setting_replays_al
 @pytest.mark.parametrize("name", ["subtyping", "survival", "10-shot"])
 def test_were_these_replayed_too_the_cell_would_be_comparable(name, monkeypatch):
     replayed = {key: setting.value for key, setting in SINGLE_CHANGES.items() if isinstance(setting, Known)}
-    monkeypatch.setattr("mirrorflow.tables.comparison.HABITS_HERE", replayed)
+    monkeypatch.setattr("mirrorflow.tables.comparison.SINGLE_CHANGES_HERE", replayed)
     published = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
     ours = pd.DataFrame([dict.fromkeys(COLUMNS, "") | CELLS[name] | {"mean": 0.9}]).drop(columns=BESIDE)
     why_not = functools.partial(why_not_comparable, settings_as_published())
@@ -355,7 +355,14 @@ DECIDE_NOTHING_HERE = (
     *("cohorts.<name>.encoders", "features.encoders.<name>.seed", "features.encoders.<name>.patching", "embed"),
     *("expression.sources.<name>.orientation", "expression.sources.<name>.sample_ids"),
     *("expression.selection.n_genes", "expression.selection.tiers", "expression.selection.gene_sets"),
-    *("splits.seed", "splits.inner_folds", "protocols.<name>.claims_honest", "pretrain.temperature", "methods"),
+    *(
+        "splits.seed",
+        "splits.evaluate",
+        "splits.inner_folds",
+        "protocols.<name>.claims_honest",
+        "pretrain.temperature",
+        "methods",
+    ),
 )
 """Keys of which a change alone names no difference here: where files lie and how they are read, how fast things go,
 what tables show; patients and classes, which are counted; what the paper does not say; what has tests of its own.

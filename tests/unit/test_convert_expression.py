@@ -51,6 +51,24 @@ def test_primary_tumours_are_kept_and_aliquots_averaged(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize(
+    "word", ["'--", "Not Reported", "not available", "[Not Available]", "NA ", "na", "[Discrepancy]"]
+)
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_words_for_unknown_are_missing_values(tmp_path: Path, word: str, orientation: str):
+    text = f"id,P1,P2\nP1,{word},2\nP2,3,4\n"
+    path = converted(tmp_path, text, OWN | {"orientation": orientation}, "m.csv")
+    assert np.isnan(read_expression(path).values).tolist() == [[True, False], [False, False]]
+    assert counts(path)["values_missing"] == 1
+
+
+def test_probes_of_an_unknown_gene_stand_for_themselves(tmp_path: Path):
+    (tmp_path / "map").write_text("id\tgene\ng1\t?\ng2\tNot Available\n")
+    path = converted(tmp_path, SMALL, OWN, "m.csv", probemap=tmp_path / "map")
+    assert read_expression(path).symbols == ["g1", "g2"]
+    assert counts(path)["genes_without_symbol"] == 2
+
+
 def test_the_cohorts_patients_are_picked_and_symbols_mapped(tmp_path: Path):
     (tmp_path / "map").write_text("id\tgene\nENST00000000001.2\tTP53\nENST00000000002.9\tAKT1\n")
     path = converted(tmp_path, MATRIX, TCGA, probemap=tmp_path / "map", patients=["TCGA-AA-0002", "TCGA-ZZ-9999"])

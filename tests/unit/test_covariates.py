@@ -36,6 +36,24 @@ def test_numbers_may_come_as_numbers():
     np.testing.assert_array_equal(CovariateEncoder.fit(frame, ["age"]).transform(frame)[:, 0], [40, 45, 50])
 
 
+@pytest.mark.parametrize("word", ["'--", "Not Reported", "[Discrepancy]", "unknown"])
+def test_a_word_for_unknown_leaves_a_column_of_numbers_one(word, caplog):
+    frame = pd.DataFrame({"age": ["40", "60", word, "70"], "stage": ["I", "II", word, "I"]})
+    encoder = CovariateEncoder.fit(frame, ["age", "stage"])
+    assert (encoder.medians, encoder.categories) == ({"age": 60.0}, {"stage": ["I", "II"]})
+    np.testing.assert_array_equal(encoder.transform(frame)[2], [60, 0, 0])
+    assert "column" not in caplog.text
+
+
+def test_stray_text_in_a_column_of_numbers_is_unknown_and_named(caplog):
+    frame = pd.DataFrame({"age": [*map(str, range(1, 10)), "ca. 60"]})
+    encoder = CovariateEncoder.fit(frame, ["age"])
+    assert encoder.medians == {"age": 5.0}
+    np.testing.assert_array_equal(encoder.transform(frame)[-1], [5])
+    assert "column age holds numbers; 1 of its training values are none and count as unknown: 'ca. 60' 1" in caplog.text
+    assert CovariateEncoder.fit(frame[-4:], ["age"]).categories == {"age": ["7", "8", "9", "ca. 60"]}  # 3 of 4
+
+
 @pytest.mark.parametrize("name", ["label", "event", "time_days", "patient"])
 def test_a_target_cannot_be_a_covariate(name):
     with pytest.raises(ConfigError, match=f"{name} cannot be a covariate"):

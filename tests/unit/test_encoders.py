@@ -10,14 +10,8 @@ from safetensors.torch import save_file
 
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
-from mirrorflow.slides.encoders import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ResNetStage3,
-    build_encoder,
-    fold_batch_norms,
-    load_weights,
-)
+from mirrorflow.slides.encoders import IMAGENET_MEAN, IMAGENET_STD, ResNetStage3, build_encoder, fold_batch_norms
+from mirrorflow.slides.weights_fit import load_weights
 from mirrorflow.store.weights import encoder_weights, read_weights
 
 RANDOM = {"name": "resnet50-random", "model": "resnet50", "weights": "random", "image_size": 64}
@@ -94,8 +88,8 @@ def test_weights_from_a_file(tmp_path: Path):
 
 
 def test_weights_of_another_model_are_refused():
-    with pytest.raises(InputError, match=r"encoder r: these weights are of another model: .* are missing \(conv1"):
-        load_weights(ResNetStage3(), {"bn1.weight": torch.zeros(64)}, "r")
+    with pytest.raises(InputError, match=r"encoder r: these weights are of another model: 214 \(conv1.* are missing"):
+        load_weights(ResNetStage3(), {"bn1.weight": torch.zeros(64)}, "r", "resnet50")
 
 
 def test_missing_and_damaged_weights(tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.predictions import write_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold
+from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import COLUMNS, NUMBERS
@@ -74,10 +75,10 @@ def who(folder: Path, folds: int = 2) -> tuple[str, list[str]]:
     frames = []
     for fold, members in enumerate(names):
         rng = np.random.default_rng(fold)
-        rng.random(20)
+        labels = np.where(rng.random(20) > 0.4, "b", "a")
         times, events = rng.exponential(100, 20), rng.integers(0, 2, 20).astype(float)
-        frames.append(pd.DataFrame({"patient": members, "time_days": times, "event": events}))
-    cohort = pd.concat(frames, ignore_index=True).assign(label="a", site="")
+        frames.append(pd.DataFrame({"patient": members, "label": labels, "time_days": times, "event": events}))
+    cohort = pd.concat(frames, ignore_index=True).assign(site="")
     cohort["slide_ids"] = [[f"{name}-1"] for name in cohort["patient"]]
     write_cohort(folder / "cohort.parquet", cohort, ["a", "b"])
     paths = [str(folder / f"splits_{fold}.csv") for fold in range(folds)]
@@ -123,6 +124,16 @@ def test_metrics_name_where_a_cell_comes_from(tmp_path):
     tau = cells.loc[cells["metric"] == "uno_c", "tau_days"].item().split()
     assert len(tau) == 2
     assert (cells.loc[cells["metric"] == "c_index", "tau_days"] == "").all()
+
+
+def test_rows_say_which_part_of_split_files_they_are_of(tmp_path):
+    cohort, paths = who(tmp_path)
+    for path in paths:
+        write_fold(path, replace(read_fold(path), choice=("X", "Y")))
+    manifest = predictions(tmp_path, protocol="paper")
+    evaluate([manifest], cohort, paths, str(tmp_path / "metrics.tsv"), SETTINGS)
+    notes = set(read_numbers(tmp_path / "metrics.tsv", NUMBERS)["note"])
+    assert all("; evaluated on the column test of the split files, whose val (2, 2 patients" in note for note in notes)
 
 
 def test_an_adapted_cohort_is_held_against_its_targets_reference_and_stands_in_no_main_table(tmp_path):
@@ -246,7 +257,7 @@ def test_tables_without_a_row_are_still_tables(tmp_path):
 
 
 def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
-    manifest = tmp_path / "a" / "b" / "c" / "d" / "manifest.json"
+    manifest = tmp_path / "predictions" / "a" / "b" / "c" / "d" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"written": {}, "skipped": {"survival/fold0.parquet": "no event at all"}}))
     with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):

@@ -178,7 +178,7 @@ def test_outcomes_that_were_filled_in_are_found():
     frame = cohort(time_days=[1.0, 2, np.nan, 4], event=[1.0, 0, np.nan, 0])
     rows = pd.DataFrame({"patient": ["C", "D"], "time_days": [0.0, 9.0], "event": [0.0, 0.0]})
     found = list(evidence.audit_filled_in("survival", 0, rows, frame))
-    assert kinds(found) == {(WARNING, "filled_in", 0, 1), (WARNING, "other_targets", 0, 1)}
+    assert kinds(found) == {(LEAK, "filled_in", 0, 1), (LEAK, "other_targets", 0, 1)}
     assert [one.examples for one in found] == [("C",), ("D",)]
     labels = pd.DataFrame({"patient": ["C", "D"], "label": ["x", "x"]})
     (other,) = evidence.audit_filled_in("subtyping", 0, labels, cohort(label=["x", "y", "x", "y"]))

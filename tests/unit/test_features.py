@@ -9,6 +9,8 @@ import pytest
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features, stored_settings
+from mirrorflow.store.patches import read_patches
+from mirrorflow.store.rows import row_layout
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(5, 8)).astype(np.float32)
@@ -132,3 +134,70 @@ def test_no_file_and_no_h5(tmp_path: Path):
     (tmp_path / "a.h5").write_bytes(b"not h5")
     with pytest.raises(InputError, match="damaged"):
         describe_features(tmp_path / "a.h5")
+
+
+def external_link(file: h5py.File) -> None:
+    file["features"] = h5py.ExternalLink("other.h5", "features")
+
+
+def soft_link_through_another_file(file: h5py.File) -> None:
+    file["there"] = h5py.ExternalLink("other.h5", "/")
+    file["features"] = h5py.SoftLink("/there/features")
+
+
+def raw_storage(file: h5py.File) -> None:
+    file.create_dataset("features", data=FEATURES, external=[(f"{file.filename}.raw", 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout(FEATURES.shape, "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "features", FEATURES.shape)
+    file.create_virtual_dataset("features", layout)
+
+
+def virtual_over_a_link(file: h5py.File) -> None:
+    file["there"] = h5py.ExternalLink("other.h5", "features")
+    layout = h5py.VirtualLayout(FEATURES.shape, "f4")
+    layout[:] = h5py.VirtualSource(".", "there", FEATURES.shape)
+    file.create_virtual_dataset("features", layout)
+
+
+def dangling(file: h5py.File) -> None:
+    file["features"] = h5py.SoftLink("/gone")
+
+
+ELSEWHERE = {
+    external_link: "features is a link into .*other.h5",
+    soft_link_through_another_file: "features is a link into .*other.h5",
+    raw_storage: "features is raw storage in .*raw",
+    virtual: "features is a virtual dataset of other.h5",
+    virtual_over_a_link: "features is a virtual dataset of /?there, itself a link",
+    dangling: "features is a link to what is not there",
+}
+
+
+@pytest.mark.parametrize("lead_out", ELSEWHERE)
+@pytest.mark.parametrize("reader", [read_features, describe_features, row_layout])
+def test_values_of_another_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lead_out: Any, reader: Any
+):
+    monkeypatch.chdir(tmp_path)
+    h5(tmp_path / "other.h5", features=FEATURES, coords=COORDS)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        lead_out(file)
+    with pytest.raises(InputError, match=rf"a\.h5: {ELSEWHERE[lead_out]}.*copy them into the file"):
+        reader(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("reader", [read_features, read_patches])
+def test_coords_of_another_file_are_refused(tmp_path: Path, reader: Any):
+    h5(tmp_path / "other.h5", coords=COORDS)
+    h5(tmp_path / "a.h5", features=FEATURES, coords=h5py.ExternalLink("other.h5", "coords"))
+    with pytest.raises(InputError, match=r"a\.h5: coords is a link into .*other\.h5"):
+        reader(tmp_path / "a.h5")
+
+
+def test_a_soft_link_within_the_file_is_followed(tmp_path: Path):
+    h5(tmp_path / "a.h5", mine=FEATURES, features=h5py.SoftLink("/mine"))
+    assert np.array_equal(read_features(tmp_path / "a.h5")[0], FEATURES)
+    assert row_layout(tmp_path / "a.h5").mapped

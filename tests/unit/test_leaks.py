@@ -31,7 +31,7 @@ from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
@@ -92,7 +92,7 @@ WITH_EPOCHS = ["mirror", "porpoise"]
 
 
 @dataclass
-class ProcessGroup:
+class World:
     """Everything about the patients, before anything is fitted."""
 
     cohort: pd.DataFrame
@@ -102,7 +102,7 @@ class ProcessGroup:
     """[gene, patient]"""
 
 
-def world() -> ProcessGroup:
+def world() -> World:
     rng = np.random.default_rng(4)
     label = np.arange(len(PATIENTS)) % 2
     cohort = pd.DataFrame(
@@ -119,13 +119,13 @@ def world() -> ProcessGroup:
     )
     slides = rng.normal(size=(len(PATIENTS), 8, 5)) + label[:, None, None]
     rna = rng.normal(size=(30, len(PATIENTS))) + label * (np.arange(30) < 8)[:, None]
-    return ProcessGroup(cohort, slides, rna)
+    return World(cohort, slides, rna)
 
 
 class Chain:
     """A run of one fold in a folder of its own."""
 
-    def __init__(self, folder: Path, given: ProcessGroup, methods: Sequence[str], **keys: object) -> None:
+    def __init__(self, folder: Path, given: World, methods: Sequence[str], **keys: object) -> None:
         folder.mkdir()
         self.folder, self.given, self.methods = folder, given, methods
         self.protocol = PROTOCOL_PRESETS["honest"] | keys
@@ -160,10 +160,11 @@ class Chain:
         columns = ["slide_id", "patient", "path", "patches", "dim", "status", "reason"]
         pd.DataFrame(rows, columns=columns).to_csv(self.folder / "index.tsv", sep="\t", index=False)
         ids = [f"G{number}" for number in range(len(self.given.rna))]
-        with ExpressionWriter(self.folder / "rna.parquet", PATIENTS) as writer:
+        (self.folder / "expression/rna").mkdir(parents=True, exist_ok=True)
+        with ExpressionWriter(self.folder / "expression/rna/demo.parquet", PATIENTS) as writer:
             writer.add(ids, ids, self.given.rna.astype(np.float32))
             writer.finish({}, {})
-        write_sidecar(self.folder / "rna.parquet")
+        write_sidecar(self.folder / "expression/rna/demo.parquet")
         self.units = to_units(self.given.cohort, "patient")
         support = str(self.folder / "support.tsv")
         splits = [str(self.folder / "splits_0.csv")]
@@ -183,7 +184,7 @@ class Chain:
         scaling = {"tumour_types": [], "scaling": self.protocol["rna_scaling"], "clip": None}
         label_free = {"method": "variance"} if prefix and prefix == self.few_shot else {}
         select_genes(
-            GeneFiles(self.folder / "rna.parquet", census=None, drivers=DRIVERS),
+            GeneFiles(self.folder / "expression/rna/demo.parquet", census=None, drivers=DRIVERS),
             patients,
             labels,
             self.folder / f"{prefix}fold0.tsv",
@@ -194,13 +195,17 @@ class Chain:
         )
 
     def pretrain(self, name: str, prefix: str, fold: Fold) -> None:
-        files = self.folder / "index.tsv", self.folder / "rna.parquet", self.folder / f"{prefix}fold0.tsv"
-        settings = {"rna_scaling": self.protocol["rna_scaling"], "rna_clip": None, "family": name}
+        files = (
+            self.folder / "index.tsv",
+            self.folder / "expression/rna/demo.parquet",
+            self.folder / f"{prefix}fold0.tsv",
+        )
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
         own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
-        pretrain_fold(self.units, *files, train, model, own, fold=0, **where, **settings)
-        frozen = {"mode": "frozen", "draws": 1}
+        scaling, frozen = self.protocol["rna_scaling"], {"mode": "frozen", "draws": 1}
+        task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
+        pretrain_fold(task, model, Machine(1, "cpu"))
         embed_fold(self.units, EmbedFiles(*files, model), self.embeddings(name, prefix), frozen, **where)
 
     def embeddings(self, name: str, prefix: str) -> Path:
@@ -216,7 +221,7 @@ class Chain:
             "units": self.units,
             "inputs": method["inputs"],
             "index": str(self.folder / "index.tsv"),
-            "expression": str(self.folder / "rna.parquet"),
+            "expression": str(self.folder / "expression/rna/demo.parquet"),
             "genes": self.genes_of(prefix),
             "rna_scaling": self.protocol["rna_scaling"],
             "clip": None,
@@ -301,12 +306,12 @@ def noted_fits() -> Iterator[list[Any]]:
         @functools.wraps(fit)
         def noted(*args: Any, **settings: Any) -> Any:
             found = fit(*args, **settings)
-            fits.append(found[0] if isinstance(found, tuple) else found)
+            fits.append(getattr(found, "network", found))  # of a head's training the head
             return found
 
         return noted
 
-    places = [(linear_head, "_start"), (supervised, "build_network")]
+    places = [(linear_head, "_training"), (supervised, "build_network")]
     places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox")]
     with pytest.MonkeyPatch.context() as patch:
         for module, name in places:
@@ -324,7 +329,7 @@ def arrays_of(fitted: Any) -> list[np.ndarray]:
     return [array for key in sorted(inside) for array in arrays_of(inside[key])]
 
 
-def permuted(given: ProcessGroup) -> ProcessGroup:
+def permuted(given: World) -> World:
     """Labels and outcomes of the evaluation patients permuted among them."""
     rng, rows = np.random.default_rng(9), np.flatnonzero(EVALUATED)
     cohort = given.cohort.copy()
@@ -332,10 +337,10 @@ def permuted(given: ProcessGroup) -> ProcessGroup:
         cohort.loc[rows, columns] = given.cohort.loc[rng.permutation(rows), columns].to_numpy()
     assert (cohort["label"] != given.cohort["label"]).sum() >= 4
     assert (cohort["time_days"] != given.cohort["time_days"]).sum() >= 4
-    return ProcessGroup(cohort, given.slides, given.rna)
+    return World(cohort, given.slides, given.rna)
 
 
-def altered(given: ProcessGroup) -> ProcessGroup:
+def altered(given: World) -> World:
     """Slides, RNA, sheet and outcomes of every other evaluation patient replaced by others, far away."""
     rng = np.random.default_rng(10)
     slides, rna, cohort = given.slides.copy(), given.rna.copy(), given.cohort.copy()
@@ -344,7 +349,7 @@ def altered(given: ProcessGroup) -> ProcessGroup:
     cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
     cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
     cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
-    return ProcessGroup(cohort, slides, rna)
+    return World(cohort, slides, rna)
 
 
 @pytest.fixture(scope="module")
@@ -353,7 +358,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), EVERY_FAMILY)
 
 
-def again(honest: Chain, folder: Path, given: ProcessGroup) -> Chain:
+def again(honest: Chain, folder: Path, given: World) -> Chain:
     """The same run on another world."""
     return Chain(folder / "two", given, honest.methods, epoch=honest.protocol["epoch"])
 

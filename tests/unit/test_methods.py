@@ -27,6 +27,7 @@ from mirrorflow.learners import registry as predictors
 from mirrorflow.learners.inputs.vectors import NoInputs
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.registry import predictor_of
+from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_splits import make_splits
@@ -157,9 +158,13 @@ def test_an_entry_that_cannot_be_says_why(changes, said):
 # A new method: one module, one entry.
 
 
-def test_the_entry_that_contributing_shows_is_one(monkeypatch):
-    shown = (ROOT / "CONTRIBUTING.md").read_text().split("```yaml")[1].split("```")[0]
-    ((name, entry),) = yaml.safe_load(shown).items()
+def shown_in_docs(language: str, number: int = 0) -> str:
+    """A code block of docs/adding_a_method.md."""
+    return (ROOT / "docs" / "adding_a_method.md").read_text().split(f"```{language}\n")[number + 1].split("```")[0]
+
+
+def test_the_entry_that_the_docs_show_is_one(monkeypatch):
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml")).items()
     monkeypatch.setitem(METHODS, name, Method.of_entry(name, entry, SUPERVISED_TRAINING))
     found = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
     assert found["shrinkage"] == 1
@@ -295,6 +300,8 @@ NETWORK = '''"""Toy: the mean patch, in two steps (a network that this test made
 from torch import nn
 
 from mirrorflow.models.layers import masked_mean
+from mirrorflow.models.seam import Output
+from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import SupervisedNetwork
 
 
@@ -303,8 +310,8 @@ class Toy(SupervisedNetwork):
         super().__init__(sizes, rank)
         self.steps = nn.Sequential(nn.Linear(sizes.patch_dim, rank), nn.Linear(rank, sizes.outputs))
 
-    def logits(self, patches, mask, genes):
-        return self.steps(masked_mean(patches, mask))
+    def output(self, batch):
+        return Output(self.steps(masked_mean(batch.patches, batch.mask)))
 
 
 def build(sizes, *, rank):
@@ -324,6 +331,16 @@ describes:
 """
 
 
+def test_the_network_that_the_docs_show_is_one_module_and_one_entry(add_method):
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml", 1)).items()
+    assert name == "mean-mlp"
+    add_method(shown_in_docs("python"), yaml.safe_dump(entry))
+    method = resolved(toy={"network": {"width": 2}})["toy"]
+    network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
+    patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
+    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
+
+
 def test_a_network_is_one_module_and_one_entry(add_method):
     add_method(NETWORK, NETWORK_ENTRY)
     method = resolved(toy={"network": {"rank": 2}})["toy"]
@@ -331,5 +348,5 @@ def test_a_network_is_one_module_and_one_entry(add_method):
     assert "methods.toy.network.rank: 0 is less than" in refused(toy={"network": {"rank": 0}})
     network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
     patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
-    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
+    assert network(Batch(patches, mask, torch.zeros(2, 0))).logits.shape == (2, 3)
     assert predictor_of(method) is predictors._supervised

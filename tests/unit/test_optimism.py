@@ -14,7 +14,7 @@ from mirrorflow.evaluation.optimism import ACROSS, WITHIN, single_change_worth
 from mirrorflow.metrics.inference import FoldSample
 from mirrorflow.steps.results.make_optimism import make_optimism
 from mirrorflow.store.predictions import write_predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort
 
 NAMES = Path(__file__).parents[2] / "resources" / "names.tsv"
 RAW = {
@@ -58,7 +58,7 @@ def test_each_single_change_is_a_protocol_that_differs_in_one_key_and_claims_not
 
 
 def test_single_changes_can_be_chosen_and_none_are_made_unasked():
-    assert list(resolved(single_changes=["epoch", "splits"])) == [
+    assert list(resolved(habits=["epoch", "splits"])) == [
         "honest",
         "paper",
         f"{SINGLE_CHANGE}epoch",
@@ -152,6 +152,14 @@ def write_method(folder: Path, protocol: str, right: float) -> str:
     return str(place / "manifest.json")
 
 
+def write_patients(folder: Path) -> str:
+    """The cohort behind :func:`write_method`."""
+    names = [f"{number}-{i}" for number in range(2) for i in range(40)]
+    frame = pd.DataFrame({"patient": names, "label": np.tile(["a", "b"], 40), "time_days": np.nan, "event": np.nan})
+    write_cohort(folder / "c.parquet", frame.assign(slide_ids=[[] for _ in names]), ["a", "b"])
+    return str(folder / "c.parquet")
+
+
 def made(folder: Path, shown: list[str]) -> Path:
     rates = {"honest": 0.6, f"{SINGLE_CHANGE}epoch": 0.7, "paper": 0.9}
     manifests = [write_method(folder, protocol, rate) for protocol, rate in rates.items()]
@@ -165,9 +173,8 @@ def made(folder: Path, shown: list[str]) -> Path:
         "seed": 0,
     }
     single_changes = {"epoch": f"{SINGLE_CHANGE}epoch", "all together": "paper"}
-    make_optimism(
-        manifests, str(folder / "results.csv"), str(NAMES), str(folder / "optimism"), single_changes, settings
-    )
+    stem, results = str(folder / "optimism"), str(folder / "results.csv")
+    make_optimism(manifests, {"c": write_patients(folder)}, results, str(NAMES), stem, single_changes, settings)
     return folder / "optimism"
 
 

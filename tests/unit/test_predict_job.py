@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mirrorflow.audit.fits import Fits
@@ -25,7 +27,7 @@ from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
 from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_results import make_results
-from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.predictions import content_digest, read_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS
 
@@ -215,7 +217,7 @@ def test_notes_say_how_the_predictions_came_about(tmp_path):
 
 def test_several_seeds_give_the_deviation_between_trainings_in_the_results(tmp_path):
     job = prepare(tmp_path, method="mirror", seeds=[42, 43], shots=[])
-    job = replace(job, folder=tmp_path / "honest" / "demo" / "phikon" / "mirror")
+    job = replace(job, folder=tmp_path / "predictions/honest/demo/phikon/mirror")
     job.run()
     metrics, results = str(tmp_path / "metrics.tsv"), str(tmp_path / "results.csv")
     settings = {"bootstrap": 10, "confidence": 0.95, "seed": 0}
@@ -356,6 +358,17 @@ def test_what_was_lost_or_damaged_is_made_again_and_nothing_else(tmp_path):
     job.run()
     changed = {name for name, age in job.ages().items() if age != ages[name]}
     assert changed == {"survival/fold1.parquet", "subtyping/fold2.parquet"}
+    pd.testing.assert_frame_equal(job.rows("survival", 1), before)
+
+
+def test_a_file_that_was_edited_is_made_again_and_not_vouched_for(tmp_path):
+    job = prepare(tmp_path)
+    first, before = job.run(), job.rows("survival", 1)
+    path = job.folder / "survival" / "fold1.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("risk"), "risk", pa.array([0.0] * len(table))), path)
+    assert content_digest(path) != first["checksums"]["survival/fold1.parquet"]
+    assert job.run() == first
     pd.testing.assert_frame_equal(job.rows("survival", 1), before)
 
 

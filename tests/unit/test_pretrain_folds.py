@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.learners.pretrained import Machine
 from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
 from mirrorflow.store.digest import names_digest
 from mirrorflow.training.compute import ComputeSettings
@@ -27,10 +28,9 @@ def fold_files(cohort: Cohort, fold: int, where: Path, train=TRAIN) -> FoldFiles
 
 
 def pretrain(cohort: Cohort, folds: list[FoldFiles], **changes) -> None:
-    units, index, expression, _ = cohort.inputs
-    further = {"seed": 1, "rna_scaling": "train", "rna_clip": None, "threads": 1, "device": "cpu"}
     settings = SETTINGS | {"dropout": 0.0} | changes.pop("settings", {})
-    pretrain_folds(units, index, expression, folds, settings, **(further | changes))
+    machine = Machine(changes.pop("threads", 1), "cpu", changes.pop("compute", {}))
+    pretrain_folds(cohort.task(settings=settings, rna_clip=None), folds, machine, **changes)
 
 
 def test_folds_side_by_side_leave_what_each_alone_leaves_and_failures_are_named(cohort, tmp_path):

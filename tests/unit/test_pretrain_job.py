@@ -10,7 +10,7 @@ from mirrorflow.learners import pretrained as job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.models import load_model
-from pretraining_cohort import PATIENTS, SETTINGS, TRAIN, Cohort, losses
+from pretraining_cohort import CPU, PATIENTS, SETTINGS, TRAIN, Cohort, losses
 
 
 @pytest.fixture
@@ -113,10 +113,7 @@ def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):
 
 def test_tangle_goes_through_the_same_job(cohort, tmp_path):
     settings = {key: SETTINGS[key] for key in ("width", "tokens", "epochs", "batch_size", "learning_rate", "precision")}
-    job.pretrain_fold(
-        *cohort.inputs, TRAIN, tmp_path / "fold0", settings,
-        family="tangle", seed=1, fold=0, rna_scaling="train", rna_clip=None, threads=1, device="cpu",
-    )  # fmt: skip
+    job.pretrain_fold(cohort.task(settings=settings, family="tangle", rna_clip=None), tmp_path / "fold0", CPU)
     assert type(load_model(tmp_path / "fold0").network).__name__ == "Tangle"
     assert json.loads((tmp_path / "fold0/retrieval.json").read_text())["gallery"] == 3
     embeddings = read_embeddings(cohort.embed(tmp_path / "fold0", draws=2, mode="resampled_dropout"))

@@ -12,7 +12,7 @@ from mirrorflow.models.families import build_network, family_of
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.task import Prediction, SubtypePrediction, Targets, survival_targets
 from mirrorflow.training.bags import ArrayBags
-from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
 
 COUNT, TRAIN, BINS = 96, 60, 4
 GROUP = np.random.default_rng(0).integers(0, 3, COUNT)
@@ -39,7 +39,7 @@ def embeddings(request: pytest.FixtureRequest) -> np.ndarray:
     bags, genes = units()
     shape = {"patch_dim": 6, "gene_count": 9, "width": 24, "tokens": 5, "dropout": 0.0}
     network = build_network(request.param, family_of(request.param).settings(**shape, **OWN.get(request.param, {})), 0)
-    pretrain(network, ArrayBags(bags.arrays[:TRAIN]), genes[:TRAIN], TRAINING, device="cpu")
+    pretrain(network, PairedData(ArrayBags(bags.arrays[:TRAIN]), genes[:TRAIN]), TRAINING, layout=Layout("cpu"))
     network.eval()
     with torch.inference_mode():
         patches = torch.stack([torch.from_numpy(bag[:5]) for bag in bags.arrays])

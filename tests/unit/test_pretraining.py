@@ -11,11 +11,12 @@ from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
 from mirrorflow.training.best_epoch import ValidationUnits
-from mirrorflow.training.pretraining import PretrainSettings, TrainingState, epoch_batches, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, TrainingState, epoch_batches, pretrain
 from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
 from planted import GENES, PATCH_DIM, TOKENS, planted
 
+CPU = Layout("cpu")
 TIMES = {"seconds", "samples_per_second", "waited_seconds", "peak_memory_mb"}
 
 
@@ -50,7 +51,7 @@ def test_training_finds_the_planted_pairs(attention, short):
     bags, genes = planted()
     model = model_of(attention=attention)
     chosen = settings_of(epochs=10, short=short, feature_scaling="train")
-    history = pretrain(model, bags, genes, chosen, device="cpu")
+    history = pretrain(model, PairedData(bags, genes), chosen, layout=CPU)
     assert history[-1]["total"] < 0.5 * history[0]["total"]
     assert [row["epoch"] for row in history] == list(range(1, 11))
     rng = np.random.default_rng(0)
@@ -69,9 +70,13 @@ def test_a_resumed_run_gives_the_losses_of_an_undisturbed_one(stop):
     chosen = settings_of(feature_scaling="train", schedule="cosine", warmup_epochs=1, batch_size=8)
     states = []
     whole = pretrain(
-        model_of(), bags, genes, chosen, device="cpu", on_epoch=lambda state, row: states.append(snapshot(state))
+        model_of(),
+        PairedData(bags, genes),
+        chosen,
+        layout=CPU,
+        on_epoch=lambda state, row: states.append(snapshot(state)),
     )
-    resumed = pretrain(model_of(seed=9), bags, genes, chosen, device="cpu", resume_from=states[stop - 1])
+    resumed = pretrain(model_of(seed=9), PairedData(bags, genes), chosen, layout=CPU, resume_from=states[stop - 1])
     assert losses_of(resumed) == losses_of(whole)
 
 
@@ -92,8 +97,7 @@ def validation_run(model, **further):
     """History of a training on the twenty, its epoch chosen on the nine, and the states after each epoch."""
     bags, genes, validation = trained_and_validation()
     states = []
-    history = pretrain(
-        model, bags, genes, VALIDATION_RUN, device="cpu", validation=validation,
+    history = pretrain(model, PairedData(bags, genes), VALIDATION_RUN, layout=CPU, validation=validation,
         on_epoch=lambda state, row: states.append(snapshot(state)), **further,
     )  # fmt: skip
     return history, states
@@ -102,7 +106,7 @@ def validation_run(model, **further):
 def test_the_epoch_that_is_best_on_validation_units_is_kept_and_the_training_is_the_same():
     model, last = model_of(), model_of()
     history, states = validation_run(model)
-    plain = pretrain(last, *trained_and_validation()[:2], VALIDATION_RUN, device="cpu")
+    plain = pretrain(last, PairedData(*trained_and_validation()[:2]), VALIDATION_RUN, layout=CPU)
     assert losses_of([without(row, "evaluation_total") for row in history]) == losses_of(plain)
     on_validation = [row["evaluation_total"] for row in history]
     best = int(np.argmin(on_validation))
@@ -130,18 +134,18 @@ def test_a_resumed_run_remembers_the_best_epoch():
 def test_training_follows_from_the_seed_and_leaves_torchs_generator_alone():
     bags, genes = planted(12)
     before = torch.random.get_rng_state()
-    first = pretrain(model_of(), bags, genes, settings_of(epochs=2), device="cpu")
+    first = pretrain(model_of(), PairedData(bags, genes), settings_of(epochs=2), layout=CPU)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(123)
-    second = pretrain(model_of(), bags, genes, settings_of(epochs=2), device="cpu")
+    second = pretrain(model_of(), PairedData(bags, genes), settings_of(epochs=2), layout=CPU)
     assert losses_of(first) == losses_of(second)
-    third = pretrain(model_of(), bags, genes, settings_of(epochs=2, seed=4), device="cpu")
+    third = pretrain(model_of(), PairedData(bags, genes), settings_of(epochs=2, seed=4), layout=CPU)
     assert losses_of(first) != losses_of(third)
 
 
 def test_bfloat16_autocast_trains():
     bags, genes = planted(16)
-    history = pretrain(model_of(), bags, genes, settings_of(precision="bfloat16", epochs=6), device="cpu")
+    history = pretrain(model_of(), PairedData(bags, genes), settings_of(precision="bfloat16", epochs=6), layout=CPU)
     assert history[-1]["total"] < history[0]["total"]
 
 
@@ -169,7 +173,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
             return self[i][index]
 
     with pytest.raises(MirrorflowError, match=r"not finite at epoch 2, step 3 \(total=.*lower learning_rate"):
-        pretrain(model, Poisoned(), genes, chosen, device="cpu", on_epoch=lambda *_: finished.append(1))
+        pretrain(model, PairedData(Poisoned(), genes), chosen, layout=CPU, on_epoch=lambda *_: finished.append(1))
     assert len(finished) == 1
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
@@ -177,7 +181,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step():
 def test_a_training_set_under_the_batch_size_works_and_is_said(caplog):
     bags, genes = planted(5)
     with caplog.at_level(logging.WARNING, "mirrorflow.pretraining"):
-        history = pretrain(model_of(), bags, genes, settings_of(epochs=1, drop_last=True), device="cpu")
+        history = pretrain(model_of(), PairedData(bags, genes), settings_of(epochs=1, drop_last=True), layout=CPU)
     assert "5 training units are fewer than batch_size 16" in caplog.text
     assert math.isfinite(history[0]["total"])
 
@@ -198,20 +202,20 @@ def test_a_last_batch_of_one_unit_is_merged_into_the_one_before():
 def test_what_does_not_pair_up_is_refused():
     bags, genes = planted(4)
     with pytest.raises(InputError, match="4 bags beside 3 expression profiles"):
-        pretrain(model_of(), bags, genes[:3], settings_of(), device="cpu")
+        pretrain(model_of(), PairedData(bags, genes[:3]), settings_of(), layout=CPU)
     with pytest.raises(InputError, match="InfoNCE needs at least 2"):
-        pretrain(model_of(), SomeBags(bags, [0]), genes[:1], settings_of(), device="cpu")
+        pretrain(model_of(), PairedData(SomeBags(bags, [0]), genes[:1]), settings_of(), layout=CPU)
     with pytest.raises(InputError, match="expression holds NaN"):
-        pretrain(model_of(), bags, np.full_like(genes, np.nan), settings_of(), device="cpu")
+        pretrain(model_of(), PairedData(bags, np.full_like(genes, np.nan)), settings_of(), layout=CPU)
     with pytest.raises(ConfigError, match="tokens is 11, but the model has only 10 positions"):
-        pretrain(model_of(), bags, genes, settings_of(tokens=11), device="cpu")
+        pretrain(model_of(), PairedData(bags, genes), settings_of(tokens=11), layout=CPU)
 
 
 def test_an_empty_bag_is_refused_by_name():
     bags, genes = planted(4)
     bags = ArrayBags([*bags.arrays[:3], np.zeros((0, PATCH_DIM), np.float32)], ["a", "b", "c", "TCGA-XX"])
     with pytest.raises(InputError, match="TCGA-XX: no patches"):
-        pretrain(model_of(), SomeBags(bags, [3, 2, 1, 0]), genes, settings_of(), device="cpu")
+        pretrain(model_of(), PairedData(SomeBags(bags, [3, 2, 1, 0]), genes), settings_of(), layout=CPU)
 
 
 @pytest.mark.parametrize("short", ["resample", "mask"])
@@ -219,7 +223,9 @@ def test_an_empty_bag_is_refused_by_name():
 def test_bags_of_one_patch_train(short, attention):
     bags, genes = planted(4)
     bags = ArrayBags([bag[:1] for bag in bags.arrays])
-    history = pretrain(model_of(attention=attention), bags, genes, settings_of(epochs=1, short=short), device="cpu")
+    history = pretrain(
+        model_of(attention=attention), PairedData(bags, genes), settings_of(epochs=1, short=short), layout=CPU
+    )
     assert math.isfinite(history[0]["total"])
 
 
@@ -232,12 +238,12 @@ def test_a_full_gpu_ends_with_what_to_set(monkeypatch):
 
     monkeypatch.setattr(model, "forward", full)
     with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 8"):
-        pretrain(model, bags, genes, settings_of(tokens=4), device="cpu")
+        pretrain(model, PairedData(bags, genes), settings_of(tokens=4), layout=CPU)
 
 
 def test_the_history_says_how_long_the_device_waited_for_data():
     bags, genes = planted(4)
-    row = pretrain(model_of(), bags, genes, settings_of(epochs=1), device="cpu")[0]
+    row = pretrain(model_of(), PairedData(bags, genes), settings_of(epochs=1), layout=CPU)[0]
     assert 0 <= row["waited_seconds"] < row["seconds"]
 
 

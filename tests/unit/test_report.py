@@ -226,6 +226,7 @@ class SmallRun:
         self.figure_folder = self.results / "figures" / "demo"
         files = FigureFiles(
             results=self.table,
+            cohort=self.cohort,
             manifests=sorted(self.results.glob("predictions/*/demo/*/*/manifest.json")),
             flow=self.results / "cohort" / "demo.flow.tsv",
             models=self.models,

@@ -93,3 +93,53 @@ def test_widths_and_empty_units_are_found_before_values_are_read(tmp_path):
         bags.size(1)
     with pytest.raises(InputError, match="unit 2: no patches in"):
         bags.size(2)
+
+
+def write_bfloat16(path: Path, values: np.ndarray) -> Path:
+    """As torch's bfloat16 is stored by those who define the type to HDF5: 2 bytes, read as float32."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_size(2)
+    kind.set_ebias(127)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(values.shape)
+        h5py.Dataset(h5py.h5d.create(file.id, b"features", kind, space))[...] = values
+    return path
+
+
+def write_compact(path: Path, values: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple(values.shape)
+        made = h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, space, layout)
+        h5py.Dataset(made)[...] = values
+    return path
+
+
+@pytest.mark.parametrize("writer", [write_bfloat16, write_compact])
+def test_rows_stored_otherwise_than_numpy_holds_them_are_read_whole(tmp_path, writer):
+    values = np.arange(1, 13, dtype=np.float32).reshape(4, 3)  # bfloat16 holds each exactly
+    path = writer(tmp_path / "a.h5", values)
+    assert not row_layout(path).mapped
+    np.testing.assert_array_equal(FeatureBags([[path]], 0.0).rows(0, np.array([3, 0])), values[[3, 0]])
+
+
+@pytest.mark.parametrize("layout", [{}, {"chunks": (64, WIDTH)}])
+@pytest.mark.parametrize("block", [0, 4096])
+def test_a_block_of_the_users_before_the_file_moves_no_row(tmp_path, layout, block):
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=block) as file:
+        file.create_dataset("features", data=VALUES, **layout)
+    assert row_layout(tmp_path / "a.h5").mapped
+    np.testing.assert_array_equal(FeatureBags([[tmp_path / "a.h5"]], 0.0).rows(0, PICK), VALUES[PICK])
+
+
+def test_a_virtual_dataset_of_the_same_file_is_read_whole(tmp_path):
+    parts = h5py.VirtualLayout((ROWS, WIDTH), "f4")
+    parts[:300] = h5py.VirtualSource(".", "first", (300, WIDTH))
+    parts[300:] = h5py.VirtualSource(".", "second", (ROWS - 300, WIDTH))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["first"], file["second"] = VALUES[:300], VALUES[300:]
+        file.create_virtual_dataset("features", parts)
+    assert not row_layout(tmp_path / "a.h5").mapped
+    np.testing.assert_array_equal(FeatureBags([[tmp_path / "a.h5"]], 0.0).rows(0, PICK), VALUES[PICK])

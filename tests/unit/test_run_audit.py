@@ -11,7 +11,7 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 
 CLEAN = [Fold(("A", "B"), ("C", "D")), Fold(("C", "D"), ("A", "B"))]
@@ -52,26 +52,28 @@ def audited(
     )
     write_cohort(folder / "demo.parquet", frame, ["x", "y"])
     splits, genes, few_shot_genes = [], [], []
+    scope = folder / "scope" / "demo"
+    (scope / "genes").mkdir(parents=True, exist_ok=True)
     for number, fold in enumerate(folds):
         splits.append(str(folder / f"splits_{number}.csv"))
         write_fold(splits[-1], fold)
-        genes.append(str(folder / f"fold{number}.tsv"))
+        genes.append(str(scope / "genes" / f"fold{number}.tsv"))
         labels = list(fold.train) if seen is None else seen[number]
         Path(genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": labels, "outcome_patients": []}))
         if few_shot_seen is not None:
-            few_shot_genes.append(str(folder / f"few-shot-fold{number}.tsv"))
+            few_shot_genes.append(str(scope / "genes" / f"few-shot-fold{number}.tsv"))
             seen_there = json.dumps({"label_patients": few_shot_seen[number]})
             Path(few_shot_genes[-1]).with_suffix(".json").write_text(seen_there)
-    own_genes = [str(folder / "genes" / "mirror--genes-a" / f"fold{number}.tsv") for number in range(len(own or []))]
+    own_genes = [str(scope / "genes" / "mirror--genes-a" / f"fold{number}.tsv") for number in range(len(own or []))]
     for path, labels in zip(own_genes, own or [], strict=True):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).with_suffix(".json").write_text(json.dumps({"label_patients": labels}))
     inner_splits, inner_genes = [], []
     for number, parts in enumerate(inner or []):
         for k, part in enumerate(parts):
-            inner_splits.append(str(folder / f"inner{number}-splits_{k}.csv"))
+            inner_splits.append(str(scope / "splits" / f"inner{number}-splits_{k}.csv"))
             write_fold(inner_splits[-1], part)
-            inner_genes.append(str(folder / f"inner{number}-fold{k}.tsv"))
+            inner_genes.append(str(scope / "genes" / f"inner{number}-fold{k}.tsv"))
             Path(inner_genes[-1]).with_suffix(".json").write_text(json.dumps({"label_patients": list(part.train)}))
     digests = [file_digest(path) for path in inner_splits if path.endswith("_0.csv")]
     choice = {"epoch": 1, "epoch_choice": {"mean": [0.5, 0.4], "splits": digests}, "seed": 0} if inner else {}
@@ -89,15 +91,16 @@ def audited(
     rows = units.assign(setting="all", seed=0, fold=0, label=["x", "y"], prob_x=0.5, prob_y=0.5)
     rows = rows[~rows["slide_id"].isin(lost)]
     notes = {"settings": settings, "protocol": keys, "classes": ["x", "y"]}
-    write_predictions(folder / "p" / "subtyping" / "fold0.parquet", rows, notes)
-    (folder / "p" / "manifest.json").write_text(
-        json.dumps({"written": {"subtyping/fold0.parquet": "d"}, "skipped": {}})
-    )
+    name = "subtyping/fold0.parquet"
+    place = folder / "predictions" / protocol / "demo" / "none" / "linear"
+    write_predictions(place / name, rows, notes)
+    checksums = {name: content_digest(place / name)}
+    (place / "manifest.json").write_text(json.dumps({"written": {name: "d"}, "skipped": {}, "checksums": checksums}))
     run_audit(
         str(folder / "demo.parquet"),
         splits,
         genes,
-        [str(folder / "p" / "manifest.json")],
+        [str(place / "manifest.json")],
         str(folder / "audit"),
         protocol=keys,
         shots=shots,
@@ -168,6 +171,17 @@ def test_repaired_folds_say_how_many_patients_were_moved(tmp_path):
     assert record["repaired"] == [3, 1]
     assert "every patient is kept once: 4 patients moved (by fold: 3, 1)." in (tmp_path / "audit.md").read_text()
     assert "repaired, every" not in " ".join(audited(tmp_path, CLEAN)["remarks"])
+
+
+def test_the_page_says_which_part_of_split_files_is_evaluated(tmp_path):
+    record = audited(tmp_path, [Fold(("A", "B"), ("C",), choice=("D",)), Fold(("C", "D"), ("A",), choice=("B",))])
+    said = "Evaluated on the column test of the split files, whose val (1, 1 patients by fold) chooses epochs"
+    assert record["remarks"][0].startswith(said)
+    assert said in (tmp_path / "audit.md").read_text()
+    assert not any(finding["kind"] == "in_neither" for finding in record["findings"])
+    left_out = audited(tmp_path, [Fold(("A", "B"), ("C",), unused=("D",)), Fold(("C",), ("A",), unused=("B", "D"))])
+    assert "whose test (1, 2 patients by fold) takes no part" in left_out["remarks"][0]
+    assert not any("split files" in remark for remark in audited(tmp_path, CLEAN)["remarks"])
 
 
 def test_the_page_says_that_no_outcome_chose_genes(tmp_path):

@@ -121,8 +121,10 @@ FAMILIES = ["majority", "clinical", "linear", "cox", "mirror", *NETWORKS]
 # A reloaded model gives its stored predictions.
 
 
-@pytest.mark.parametrize("epoch", ["last", "best_on_evaluation"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "epoch"),
+    [(family, "best_on_evaluation") for family in FAMILIES] + [(family, "last") for family in ("mirror", "abmil")],
+)
 def test_a_model_from_its_file_gives_its_stored_predictions_from_raw_data(store, family, epoch):
     plan = plan_of(store, family, shots=[], protocol=HONEST | {"epoch": epoch, "rna_scaling": "train"})
     if family == "survpath":
@@ -157,7 +159,7 @@ def test_the_weights_are_those_of_the_reported_epoch(store):
     assert min(epochs) < 6  # else this shows nothing; the test above compares the predictions
     history = pd.read_csv(next(iter(models(store).values())) / "history.csv")
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert history["loss"].notna().all()
+    assert history["total"].notna().all()
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
@@ -275,6 +277,36 @@ def test_a_finished_model_is_kept_and_a_missing_one_has_its_fold_done_again(stor
     (second / "model.safetensors").write_bytes(b"cut short")
     store.predict(plan, pooled(store, ["slides"]))
     load_trained(second)
+
+
+@pytest.mark.parametrize("family", ["linear", "mirror", "abmil"])
+def test_what_an_interrupted_job_or_another_protocol_trained_is_not_trained_again(store, family, monkeypatch):
+    plan = plan_of(store, family, shots=[], protocol=HONEST | {"epoch": "best_on_evaluation"})
+    folder = store.predict(plan, representation(store, family))
+    stored = {path.relative_to(folder): read_predictions(path) for path in sorted(folder.glob("*/*.parquet"))}
+    for name in stored:
+        (folder / name).unlink()
+    monkeypatch.setattr("mirrorflow.learners.predict.predictor_of", lambda method: pytest.fail("trained again"))
+    other = replace(plan, protocol=plan.protocol | {"claims_honest": False})
+    for changed, name in ((plan, "predictions"), (other, "others")):
+        again = store.predict(changed, representation(store, family), name)
+        for path, before in stored.items():
+            now = read_predictions(again / path)
+            pd.testing.assert_frame_equal(now.rows, before.rows, check_exact=True)
+            assert now.notes["settings"] == before.notes["settings"]
+
+
+def test_the_nested_choice_of_a_kept_model_stays_in_the_notes(store):
+    plan = plan_of(store, "abmil", shots=[], tasks=["subtyping"], protocol=HONEST | {"epoch": "nested"})
+    plan = replace(plan, inner_splits=[plan.splits])
+    inputs, folder = representation(store, "abmil"), store.folder / "p"
+    path = folder / "subtyping/fold0.parquet"
+    predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "x", inner=[inputs])
+    before = read_predictions(path).notes["settings"]
+    path.unlink()
+    predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "x", inner=[inputs])
+    assert before == read_predictions(path).notes["settings"]
+    assert before[0]["epoch_choice"]["inner_folds"] == [0]
 
 
 def test_another_setting_makes_the_model_again_and_evaluation_units_do_not(store):

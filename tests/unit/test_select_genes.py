@@ -23,7 +23,8 @@ def place(tmp_path: Path) -> Path:
     """An expression file in which t00 and t01 (both G00) separate the classes; census and drivers."""
     values = np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32)
     values[:2, [number for number in range(24) if number % 3 == 1]] += 4
-    with ExpressionWriter(tmp_path / "demo.parquet", PATIENTS) as writer:
+    (tmp_path / "expression/rna").mkdir(parents=True)
+    with ExpressionWriter(tmp_path / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 0}, {})
     (tmp_path / "census.tsv").write_text(CENSUS)
@@ -33,7 +34,9 @@ def place(tmp_path: Path) -> Path:
 
 
 def select(place: Path, settings: dict, *, train=PATIENTS, labels=LABELS, census: bool = True, seed: int = 0):
-    files = GeneFiles(place / "demo.parquet", place / "census.tsv" if census else None, place / "drivers.tsv")
+    files = GeneFiles(
+        place / "expression/rna/demo.parquet", place / "census.tsv" if census else None, place / "drivers.tsv"
+    )
     select_genes(
         files,
         train,
@@ -89,7 +92,7 @@ def test_finished_work_is_kept_and_other_work_is_not(place: Path):
 
 def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(place: Path, monkeypatch):
     select(place, RFE)
-    alone = GeneFiles(place / "demo.parquet", place / "census.tsv", place / "drivers.tsv")
+    alone = GeneFiles(place / "expression/rna/demo.parquet", place / "census.tsv", place / "drivers.tsv")
     of_fold = replace(alone, first=place / "fold2.tsv")
     how = {"fold": 3, "seed": 0, "threads": 1}
     select_genes(alone, PATIENTS, LABELS, place / "alone.tsv", RFE, **how)
@@ -111,7 +114,7 @@ def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, 
 
 
 def test_ids_instead_of_symbols_are_said_where_no_census_gene_is_found(place: Path, caplog: pytest.LogCaptureFixture):
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, GENES, np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32))
         writer.finish({"seed": 3}, {})
     with caplog.at_level(logging.WARNING):
@@ -142,7 +145,7 @@ def test_other_methods_without_the_census(place: Path, settings: dict, reasons: 
 def test_missing_values_count_as_zero_unless_scaled(place: Path):
     values = np.ones((30, 24), dtype=np.float32)
     values[3, :12] = np.nan
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 1}, {})
     variance = {"method": "variance", "n_genes": 1, "census": False}
@@ -153,7 +156,7 @@ def test_missing_values_count_as_zero_unless_scaled(place: Path):
 def test_an_infinite_value_is_refused_by_name(place: Path):
     values = np.ones((30, 24), dtype=np.float32)
     values[3, 5] = np.inf
-    with ExpressionWriter(place / "demo.parquet", PATIENTS) as writer:
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
         writer.add(GENES, SYMBOLS, values)
         writer.finish({"seed": 2}, {})
     with pytest.raises(InputError, match="patient p05, gene t03"):

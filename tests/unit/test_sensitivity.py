@@ -10,7 +10,7 @@ from mirrorflow.probes.task import SubtypePrediction, Targets
 from mirrorflow.tables.sensitivity import METRICS, sensitivity_table, shown
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.sensitivity import sensitivities
+from mirrorflow.training.sensitivity import KnownUnits, sensitivities
 
 UNITS, GENES, PATCH_DIM, WIDTH, TOKENS = 5, 7, 6, 24, 4
 NAMES = [f"unit-{i}" for i in range(UNITS)]
@@ -37,7 +37,7 @@ def head(classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 def measured(model, classes: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> dict[str, np.ndarray]:
     bags, genes, _ = inputs()
-    return sensitivities(model, weight, bias, bags, genes, classes, NAMES, SETTINGS, seed=3, device="cpu")
+    return sensitivities(model, (weight, bias), KnownUnits(NAMES, bags, genes, classes), SETTINGS, seed=3, device="cpu")
 
 
 def test_the_jacobian_is_that_of_finite_differences():
@@ -101,8 +101,8 @@ def test_a_unit_does_not_depend_on_its_company(attention: str):
     arguments = {"seed": 3, "device": "cpu"}
     together = measured(network(attention), classes, weight, bias)
     alone = sensitivities(
-        network(attention), weight, bias, ArrayBags(bags.arrays[:1]), genes[:1], classes[:1], NAMES[:1], SETTINGS,
-        **arguments,
+        network(attention), (weight, bias), KnownUnits(NAMES[:1], ArrayBags(bags.arrays[:1]), genes[:1], classes[:1]),
+        SETTINGS, **arguments,
     )  # fmt: skip
     for name in METRICS:
         np.testing.assert_allclose(alone[name], together[name][:1], rtol=1e-4)

@@ -28,6 +28,11 @@ def test_a_full_sheet(tmp_path: Path):
     ]
 
 
+def test_an_unknown_mpp_is_none(tmp_path: Path):
+    path = sheet(tmp_path, "slide_id\tpatient\tmpp\na\tP1\tNA\n")
+    assert read_slide_sheet(path) == [SlideRow("a", "P1")]
+
+
 def test_other_names_and_no_path(tmp_path: Path):
     path = sheet(tmp_path, "\ufeffslide_id,case_id\na,P1\n", "slides.csv")
     assert read_slide_sheet(path, {"patient": "case_id"}) == [SlideRow("a", "P1")]
@@ -39,6 +44,7 @@ def test_other_names_and_no_path(tmp_path: Path):
         ("a\tP1", "line 3: 2 cells where the header has 4"),
         ("\tP1\tx\t", "line 3: slide_id is empty"),
         ("a\t\tx\t", "line 3: patient is empty"),
+        ("a\tNot Reported\tx\t", "line 3: patient is 'Not Reported': no name"),
         ("../a\tP1\tx\t", "line 3: slide_id '../a' cannot be a file name"),
         ("ok\tP1\tx\t", "line 3: slide_id 'ok' is there twice"),
         ("a\tP1\tx\t40", "line 3: mpp '40' is not between"),

@@ -325,3 +325,53 @@ def test_published_selection_sees_the_same_80_percent_in_every_fold():
     assert set(chosen[0]) <= set(cohort.loc[cohort["label"] != "", "patient"])
     assert all(set(chosen[0]) & set(fold.val) for fold in folds)
     assert folding.selection_patients(cohort, folds[0], "cohort", 4) != chosen[0]
+
+
+# Split files with a third part.
+
+THREE = [Fold(("A", "B"), ("C",), ("D",)), Fold(("C", "D"), ("B",), ("A",))]
+
+
+def test_the_test_part_is_evaluated_and_val_chooses():
+    for evaluate in ("auto", "test"):
+        folds = [folding.as_evaluated(fold) for fold in folding.choose_evaluated(THREE, evaluate, "f")]
+        assert folds[0] == Fold(("A", "B"), ("D",), choice=("C",))
+    assert folding.evaluated_part(folds).startswith("evaluated on the column test of the split files, whose val (1, 1 ")
+
+
+def test_val_may_be_evaluated_and_test_then_takes_no_part():
+    folds = [folding.as_evaluated(fold) for fold in folding.choose_evaluated(THREE, "val", "f")]
+    assert folds[0] == Fold(("A", "B"), ("C",), unused=("D",))
+    assert folds[0].parts == {"train": ("A", "B"), "val": ("C",)}
+    assert "whose test (1, 1 patients by fold) takes no part" in folding.evaluated_part(folds)
+
+
+def test_files_of_two_parts_are_as_they_were():
+    two = [Fold(("A",), ("B",))]
+    assert [folding.as_evaluated(fold) for fold in folding.choose_evaluated(two, "auto", "f")] == two
+    assert folding.evaluated_part(two) == ""
+
+
+@pytest.mark.parametrize(
+    ("folds", "evaluate", "said"),
+    [
+        ([THREE[0], Fold(("A",), ("B",))], "auto", r"f/splits_1\.csv: no patient in the column test.*set .*: val"),
+        ([Fold(("A",), ("B",))], "test", r"f/splits_0\.csv: no patient in the column test, .*splits\.evaluate: test"),
+        ([Fold(("A",), (), ("B",))], "val", r"f/splits_0\.csv: no patient in the column val.*splits\.evaluate: test"),
+    ],
+)  # fmt: skip
+def test_a_file_with_nobody_to_evaluate_is_named(folds, evaluate, said):
+    with pytest.raises(InputError, match=said):
+        folding.choose_evaluated(folds, evaluate, "f")
+
+
+def test_a_published_fold_of_three_parts_keeps_each():
+    assert folding.restrict(Fold(("A", "X"), ("C",), ("D", "Y")), list("ABCD")) == Fold(("A",), ("C",), ("D",))
+    assert folding.restrict(Fold(("A",), ("D",), choice=("C", "X")), list("ABCD")) == Fold(
+        ("A",), ("D",), choice=("C",)
+    )
+
+
+def test_a_repair_leaves_out_whom_nothing_uses():
+    shared = [Fold(("A", "B"), ("B", "C"), unused=("D",)), Fold(("C",), ("A",), unused=("E",))]
+    assert folding.repair_folds(shared)[0] == Fold(("A",), ("B", "C"), unused=("D",))

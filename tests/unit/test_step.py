@@ -16,7 +16,7 @@ from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.paired import total_loss
 from mirrorflow.models.tangle import TangleSettings
 from mirrorflow.training.compute import ComputeSettings
-from mirrorflow.training.pretraining import pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, pretrain
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
 from mirrorflow.training.world import ProcessGroup
@@ -136,8 +136,9 @@ def test_compiling_keeps_weights_names_and_losses(monkeypatch):
     bags, genes = planted(6)
     settings = PretrainSettings(epochs=1, tokens=TOKENS, precision="float32")
     plain, faster = network_of(dropout=0.0), network_of(dropout=0.0)
-    first = pretrain(plain, bags, genes, settings, device="cpu")
-    second = pretrain(faster, bags, genes, settings, device="cpu", compute=ComputeSettings(compile=True))
+    first = pretrain(plain, PairedData(bags, genes), settings, layout=Layout("cpu"))
+    layout = Layout("cpu", ComputeSettings(compile=True))
+    second = pretrain(faster, PairedData(bags, genes), settings, layout=layout)
     assert compiled == ["SlideEncoder", "RnaEncoder"]
     assert second[0]["total"] == pytest.approx(first[0]["total"], rel=1e-5)
     assert plain.state_dict().keys() == faster.state_dict().keys()
@@ -155,7 +156,9 @@ def histories(world: ProcessGroup, device: str = "cpu"):
         )
         compute = ComputeSettings(micro_batch=micro_batch)
         network = network_of(dropout=0.0)
-        yield pretrain(network, bags, genes, settings, device=device, compute=compute, world=world)
+        yield pretrain(
+            network, PairedData(bags, genes), settings, layout=Layout(device, compute or ComputeSettings(), world)
+        )
 
 
 WORKER = """

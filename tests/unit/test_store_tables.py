@@ -78,7 +78,17 @@ def test_a_cohort_comes_back_as_it_was(tmp_path):
     assert isinstance(back.loc[0, "slide_ids"], list)
 
 
-@pytest.mark.parametrize("fold", [Fold(("A", "B", "C"), ("D",)), Fold(("A",), ("B", "C")), Fold(("A",), ())])
+FOLDS = [
+    Fold(("A", "B", "C"), ("D",)),
+    Fold(("A",), ("B", "C")),
+    Fold(("A",), ()),
+    Fold(("A",), ("B",), choice=("C", "D")),
+    Fold(("A",), ("B",), choice=()),
+    Fold(("A",), ("B",), unused=("C",)),
+]
+
+
+@pytest.mark.parametrize("fold", FOLDS)
 def test_a_fold_comes_back_as_it_was(tmp_path, fold):
     tables.write_fold(tmp_path / "splits_0.csv", fold)
     assert tables.read_fold(tmp_path / "splits_0.csv") == fold
@@ -93,6 +103,13 @@ def test_a_split_file_without_its_columns_is_named(tmp_path):
     (tmp_path / "splits_0.csv").write_text("train,test\nA,B\n")
     with pytest.raises(InputError, match=r"splits_0\.csv: no column val"):
         tables.read_fold(tmp_path / "splits_0.csv")
+
+
+def test_a_run_has_no_split_file_with_a_test_column_but_its_users_may(tmp_path):
+    (tmp_path / "splits_0.csv").write_text("train,val,test\nA,B,C\n")
+    with pytest.raises(InputError, match=r"splits_0\.csv: a column test"):
+        tables.read_fold(tmp_path / "splits_0.csv")
+    assert tables.read_folds(tmp_path, 1) == [Fold(("A",), ("B",), ("C",))]
 
 
 def test_missing_split_files_are_named(tmp_path):

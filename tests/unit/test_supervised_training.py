@@ -10,11 +10,19 @@ import torch
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.metrics import c_index
+from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.probes.objective import loss_on, to_prediction
+from mirrorflow.probes.objective import CrossEntropy, Hazards, TaskObjective, readout_of, target_tensors
 from mirrorflow.probes.task import SurvivalPrediction, Targets
 from mirrorflow.training.bags import ArrayBags
-from mirrorflow.training.supervised import SupervisedSettings, Units, predict_units, train_supervised
+from mirrorflow.training.supervised import (
+    Hooks,
+    LabelledUnits,
+    SupervisedSettings,
+    Units,
+    predict_units,
+    train_supervised,
+)
 
 SEES_RNA = [name for name in NETWORKS if "rna" in METHODS[name].inputs]
 SMALL = {"width": 32, "attention_width": 16, "heads": 4, "layers": 1, "latents": 4, "fusion_width": 6}
@@ -49,9 +57,14 @@ def targets(truth: np.ndarray) -> Targets:
     return Targets(pd.DataFrame(index=range(len(truth))), classes=truth)
 
 
+def labelled(units: Units, truth: Targets, objective: TaskObjective | None = None) -> LabelledUnits:
+    default = CrossEntropy(CLASSES) if truth.classes is not None else Hazards(BINS)
+    return LabelledUnits(units, target_tensors(truth), objective or default)
+
+
 def accuracy(family: str, units: Units, labels: np.ndarray) -> float:
     network = build(family)
-    train_supervised(network, part(units, range(TRAIN)), loss_on(targets(labels[:TRAIN])), FAST, device="cpu")
+    train_supervised(network, labelled(part(units, range(TRAIN)), targets(labels[:TRAIN])), FAST, device="cpu")
     logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
     return float((logits.argmax(1).numpy() == labels[TRAIN:]).mean())
 
@@ -79,9 +92,9 @@ def survival_of(family: str, units: Units, times: np.ndarray, event: np.ndarray)
     frame = pd.DataFrame(index=range(TRAIN))
     known = Targets(frame, time_days=times[:TRAIN], event=event[:TRAIN], bins=bins[:TRAIN])
     network = build(family, BINS)
-    train_supervised(network, part(units, range(TRAIN)), loss_on(known), FAST, device="cpu")
+    train_supervised(network, labelled(part(units, range(TRAIN)), known), FAST, device="cpu")
     logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
-    prediction = to_prediction(logits, known, FAST.epochs)
+    prediction = readout_of(known).predict(logits, FAST.epochs)
     assert isinstance(prediction, SurvivalPrediction)
     return prediction
 
@@ -105,7 +118,7 @@ def trained(family: str, **changes: object) -> torch.Tensor:
     truth = np.arange(12) % CLASSES
     units = planted(truth, slides=True, rna=True)
     network = build(family)
-    train_supervised(network, units, loss_on(targets(truth)), replace(FAST, epochs=2, **changes), device="cpu")
+    train_supervised(network, labelled(units, targets(truth)), replace(FAST, epochs=2, **changes), device="cpu")
     return predict_units(network, units, device="cpu")
 
 
@@ -152,12 +165,14 @@ def test_padding_of_a_batch_changes_no_gradient():
     expected = build("abmil")
     expected.load_state_dict(network.state_dict())
     expected.eval()
-    loss = loss_on(targets(truth))
+    whole, at = targets(truth), Progress(0, 0, 0.0)
     for row, bag in enumerate(units.bags.arrays):
         mask = torch.ones(1, len(bag), dtype=torch.bool)
-        logits = expected(torch.from_numpy(bag)[None], mask, torch.zeros(1, 5))
-        (loss(logits, torch.tensor([row])) / 3).backward()
-    train_supervised(network, units, loss, once, device="cpu")
+        batch = Batch(
+            torch.from_numpy(bag)[None], mask, torch.zeros(1, 5), target_tensors(whole).of(torch.tensor([row]))
+        )
+        (CrossEntropy(CLASSES).terms(expected(batch), batch, at)["cross_entropy"] / 3).backward()
+    train_supervised(network, labelled(units, whole), once, device="cpu")
     for (name, one), other in zip(network.named_parameters(), expected.parameters(), strict=True):
         if name != "pool.score.bias":
             torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-4, msg=name)
@@ -168,14 +183,14 @@ def test_every_epoch_is_heard_of_and_the_loss_falls():
     heard: list[int] = []
     history = train_supervised(
         build("abmil"),
-        planted(truth, slides=True, rna=False),
-        loss_on(targets(truth)),
+        labelled(planted(truth, slides=True, rna=False), targets(truth)),
         FAST,
-        on_epoch=heard.append,
+        Hooks(on_epoch=lambda state, row: heard.append(state.epoch)),
         device="cpu",
-    )
+    ).history
     assert heard == list(range(1, 21))
-    assert history[-1] < 0.7 * history[0]
+    assert history[-1]["total"] < 0.7 * history[0]["total"]
+    assert all(row["cross_entropy"] == row["total"] for row in history)
 
 
 def test_few_units_are_gone_over_more_often_until_there_are_enough_steps():
@@ -190,13 +205,17 @@ def test_an_epoch_of_several_passes_sees_every_unit_as_often_and_is_one_epoch():
     truth = np.array([0, 1, 2, 0, 1])
     seen, heard = [], []
 
-    def loss_of(logits, rows):
-        seen.append(rows.tolist())
-        return loss_on(targets(truth))(logits, rows)
+    class Listening(CrossEntropy):
+        def terms(self, out, batch, at):
+            seen.append((batch.genes[:, 0] * 10).round().int().tolist())
+            return super().terms(out, batch, at)
 
     settings = replace(FAST, epochs=2, batch_size=2, min_steps=12)
-    units = planted(truth, slides=True, rna=False)
-    history = train_supervised(build("abmil"), units, loss_of, settings, on_epoch=heard.append, device="cpu")
+    bags = planted(truth, slides=True, rna=False).bags
+    units = Units(bags, np.repeat(np.arange(5)[:, None] / 10, 5, axis=1).astype(np.float32))  # genes tell the row
+    hooks = Hooks(on_epoch=lambda state, row: heard.append(state.epoch))
+    given = labelled(units, targets(truth), Listening(CLASSES))
+    history = train_supervised(build("abmil"), given, settings, hooks, device="cpu").history
     assert (heard, len(history), len(seen)) == ([1, 2], 2, 12)
     for epoch in (seen[:6], seen[6:]):
         for one in (epoch[:3], epoch[3:]):
@@ -211,15 +230,21 @@ def test_what_is_not_finite_is_named():
     with pytest.raises(InputError, match="P2: expression holds NaN"):
         Units(units.bags, genes)
     units.bags.arrays[3][0, 1] = np.nan
-    loss = loss_on(targets(np.array([0, 1, 2, 0])))
+    given = labelled(units, targets(np.array([0, 1, 2, 0])))
     with pytest.raises(MirrorflowError, match="epoch 1, step 1; features of P3 hold NaN"):
-        train_supervised(build("abmil"), units, loss, replace(FAST, tokens=9), device="cpu")
+        train_supervised(build("abmil"), given, replace(FAST, tokens=9), device="cpu")
 
 
 def test_a_training_that_diverges_ends_and_says_what_to_lower():
     units = planted(np.array([0, 1, 2, 0]), slides=True, rna=True)
+
+    class Diverging(CrossEntropy):
+        def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, torch.Tensor]:
+            return {"cross_entropy": out.logits.sum() * np.nan}
+
+    given = labelled(units, targets(np.array([0, 1, 2, 0])), Diverging(CLASSES))
     with pytest.raises(MirrorflowError, match=r"not finite at epoch 1, step 1; lower train.learning_rate"):
-        train_supervised(build("abmil"), units, lambda logits, rows: logits.sum() * np.nan, FAST, device="cpu")
+        train_supervised(build("abmil"), given, FAST, device="cpu")
 
 
 def test_impossible_settings_and_inputs_say_so():
@@ -227,9 +252,8 @@ def test_impossible_settings_and_inputs_say_so():
         SupervisedSettings(epochs=0)
     with pytest.raises(ConfigError, match=r"train.schedule is 'step'; allowed"):
         SupervisedSettings(schedule="step")
+    none = labelled(Units(ArrayBags([]), np.zeros((0, 5))), targets(np.zeros(0, int)))
     with pytest.raises(InputError, match="no training unit"):
-        train_supervised(
-            build("abmil"), Units(ArrayBags([]), np.zeros((0, 5))), lambda a, b: a.sum(), FAST, device="cpu"
-        )
+        train_supervised(build("abmil"), none, FAST, device="cpu")
     with pytest.raises(InputError, match="2 bags beside 3"):
         Units(ArrayBags([np.zeros((1, 6))] * 2), np.zeros((3, 5)))

@@ -8,7 +8,7 @@ from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.tangle import GatedAttentionPool, Tangle, TangleSettings
-from mirrorflow.training.pretraining import PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
 from mirrorflow.training.retrieval import retrieval_report
 from planted import planted
 
@@ -71,7 +71,7 @@ def test_training_finds_the_planted_pairs():
     settings = PretrainSettings(
         epochs=15, learning_rate=2e-3, tokens=10, seed=3, precision="float32", feature_scaling="train"
     )
-    history = pretrain(network, bags, genes, settings, device="cpu")
+    history = pretrain(network, PairedData(bags, genes), settings, layout=Layout("cpu"))
     assert history[-1]["total"] == history[-1]["alignment"] < 0.5 * history[0]["total"]
     assert history[-1]["tau"] == 10
     patches = torch.stack([torch.from_numpy(bags[i][:4]) for i in range(len(bags))])

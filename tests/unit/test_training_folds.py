@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mirrorflow.steps.results.prediction_files import training_patients
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
@@ -16,13 +17,13 @@ from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import FoldTasks, Plan
 from mirrorflow.steps.results.make_training_folds import make_training_folds
-from mirrorflow.steps.results.prediction_files import training_patients
 from mirrorflow.steps.training.score_training_folds import score_training_folds, training_rows
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold, write_sheet
 from mirrorflow.tables.training_folds import METRICS, NUMBERS, SCORED
 
 RESOURCES = Path(__file__).parents[2] / "resources"
+METHOD = "predictions/honest/demo/phikon/mirror"
 PAIRS, FOLDS, DRAWS = 40, 2, 3
 PROBE = {
     "epochs": 12,
@@ -89,7 +90,7 @@ def audit_record(folder: Path, level: str = "warning") -> Path:
 
 
 def scored(folder: Path, plan: Plan, vectors: Twins, level: str = "warning") -> pd.DataFrame:
-    manifest = folder / "predictions" / "manifest.json"
+    manifest = folder / METHOD / "manifest.json"
     predict_method(plan, vectors, str(manifest.parent), str(manifest), "test")
     sheet = folder / "mirror.tsv"
     score_training_folds(plan, vectors, manifest, audit_record(folder, level), sheet, "test", strict=True)
@@ -106,7 +107,7 @@ def test_the_head_is_the_one_behind_the_predictions(tmp_path, protocol, resample
     asked = FoldTasks(plan)
     epochs = set()
     for number in range(FOLDS):
-        stored = read_predictions(tmp_path / f"predictions/survival/fold{number}.parquet")
+        stored = read_predictions(tmp_path / f"{METHOD}/survival/fold{number}.parquet")
         for fold_task in asked.fold_tasks("survival", number):
             note = next(note for note in stored.notes["settings"] if note["seed"] == fold_task.seed)
             epochs.add(note["epoch"])
@@ -124,7 +125,7 @@ def test_both_parts_are_scored_with_the_evaluations_own_functions(tmp_path):
     rows = scored(tmp_path, plan, vectors).set_index(["part", "metric"])
     assert set(rows.index) == {(part, metric) for part in ("training", "evaluation") for metric in METRICS}
     outcomes, asked = training_patients(plan.cohort, plan.splits), FoldTasks(plan)
-    stored = [read_predictions(tmp_path / f"predictions/survival/fold{k}.parquet") for k in range(FOLDS)]
+    stored = [read_predictions(tmp_path / f"{METHOD}/survival/fold{k}.parquet") for k in range(FOLDS)]
     own = [
         pd.concat([training_rows(asked, q, vectors, PROBE["epochs"]) for q in asked.fold_tasks("survival", k)])
         for k in range(FOLDS)

@@ -13,7 +13,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
@@ -83,20 +83,17 @@ class Shuffled:
         for k in range(FOLDS):
             train = self.units.loc[self.units["patient"].isin(read_fold(self.splits[k]).train), "unit"]
             model, genes = self.folder / f"model{k}", Path(self.genes[k])
-            pretrain_fold(
+            task = PretrainTask(
                 self.units,
-                self.index,
-                self.expression,
-                genes,
+                PairedFiles(self.index, self.expression, genes),
                 train.tolist(),
-                model,
                 pretrain_settings(CONFIG, "mirror"),
                 seed=self.seed,
                 fold=k,
                 rna_scaling="train",
                 rna_clip=None,
-                threads=2,
             )
+            pretrain_fold(task, model, Machine(2))
             path = self.folder / f"embeddings{k}.safetensors"
             frozen = {"mode": "frozen", "draws": 1}
             where = EmbedFiles(self.index, self.expression, genes, model)

@@ -6,18 +6,18 @@ The wildcard `cohort` is a pair here, <target>--from--<source>; its patients, fo
 
 rule embed_target:
     input:
-        cohort=cohort_file,
-        index=target_index,
-        models=source_models,
+        cohort=COHORTS.file,
+        index=PAIRS.target_index,
+        models=PAIRS.source_models,
     output:
-        record=f"{EMBEDDINGS}/done.json",
+        record=at(paths.EmbeddingsRecord, genes=""),
     log:
         f"{LOGS}/embed_target/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.log",
     benchmark:
         f"{BENCHMARKS}/embed_target/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{mode}}.tsv"
     wildcard_constraints:
-        cohort=any_of(ADAPTED),
-        method=any_of(PRETRAINED),
+        cohort=any_of(RUN.adapted),
+        method=any_of(RUN.pretrained),
         mode="frozen|resampled_dropout",
     conda:
         "../../envs/mirrorflow.yaml"
@@ -28,29 +28,29 @@ rule embed_target:
         runtime=growing(240),
     params:
         version=versions.EMBED,
-        settings=embed_settings,
-        unit=lambda wildcards: scope_keys(wildcards.scope)["unit"],
+        settings=MODELS.embed_settings,
+        unit=RUN.unit,
     script:
         "../scripts/embed_target.py"
 
 
 rule adapt:
     input:
-        cohort=cohort_file,
-        splits=scope_splits,
-        expression=expression_of,
-        genes=scope_genes,
-        embeddings=embedding_records,
-        models=source_models,
+        cohort=COHORTS.file,
+        splits=SPLITS.of_protocol,
+        expression=RUN.expression,
+        genes=GENES.of_protocol,
+        embeddings=MODELS.embeddings,
+        models=PAIRS.source_models,
     output:
-        manifest=f"{PREDICTIONS}/manifest.json",
+        manifest=at(paths.PredictionsManifest),
     log:
         f"{LOGS}/adapt/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/adapt/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        cohort=any_of(ADAPTED),
-        method=any_of(PRETRAINED),
+        cohort=any_of(RUN.adapted),
+        method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 8
@@ -60,13 +60,14 @@ rule adapt:
         runtime=growing(240),
     params:
         version=versions.ADAPTATION,
-        protocol=protocol_of,
-        tasks=tasks_of,
+        protocol=RUN.protocol,
+        tasks=PREDICTIONS.tasks,
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
-        settings=adapt_settings,
+        settings=PAIRS.settings,
         rna={"clip": config["expression"]["clip"]},
-        saved=saved_models,
+        saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/adapt.py"

@@ -7,32 +7,35 @@ the report is made all the same, with the audit that says why.
 
 rule audit:
     input:
-        cohort=cohort_file,
-        splits=scope_splits,
-        split_summary=scope_file(f"{SCOPE}/splits/summary.tsv"),
-        genes=scope_genes,
-        support=unless_pair(scope_file(f"{SCOPE}/support/support.tsv")),
-        models=unless_pair(scope_models),
-        few_shot_genes=unless_pair(few_shot_genes),
-        inner_splits=unless_pair(used_inner_splits),
-        inner_genes=unless_pair(used_inner_genes),
-        own_genes=unless_pair(own_genes),
-        expression=lambda wildcards: f"{expression_of(wildcards)}.json",
-        manifests=own_manifests,
+        cohort=COHORTS.file,
+        splits=SPLITS.of_protocol,
+        split_summary=AUDIT.summary,
+        genes=GENES.of_protocol,
+        support=AUDIT.support,
+        models=AUDIT.pretrained,
+        few_shot_genes=AUDIT.few_shot_genes,
+        inner_splits=AUDIT.inner_splits,
+        inner_genes=AUDIT.inner_genes,
+        own_genes=AUDIT.own_genes,
+        expression=AUDIT.expression,
+        manifests=PREDICTIONS.manifests,
+        indexes=AUDIT.indexes,
+        matrix=AUDIT.matrix,
+        lists=AUDIT.lists,
         # of an adapted cohort: whom the encoders have seen
-        source_cohort=source_cohort,
-        source_splits=of_source(f"{SCOPE}/splits/splits_{{fold}}.csv"),
-        source_genes=of_source(f"{SCOPE}/genes/fold{{fold}}.tsv"),
-        source_models=audited_source_models,
+        source_cohort=PAIRS.of_source_cohort,
+        source_splits=PAIRS.of_source_splits,
+        source_genes=PAIRS.of_source_genes,
+        source_models=PAIRS.of_source_models,
     output:
-        record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
-        page=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.md",
+        record=at(paths.AuditFile, ending="json"),
+        page=at(paths.AuditFile, ending="md"),
     log:
         f"{LOGS}/audit/{{protocol}}/{{cohort}}.log",
     benchmark:
         f"{BENCHMARKS}/audit/{{protocol}}/{{cohort}}.tsv"
     wildcard_constraints:
-        cohort=any_of(EVERY_COHORT),
+        cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -41,27 +44,26 @@ rule audit:
         runtime=growing(10),
     params:
         version=versions.AUDIT,
-        protocol=protocol_of,
-        shots=lambda wildcards: ([] if wildcards.cohort in ADAPTED else shots_of(config, wildcards.protocol)),
-        site_kind=lambda wildcards: (
-            "institutions" if "institutions" in cohort_of(wildcards) else cohort_of(wildcards)["site"]
-        ),
-        scaled_upstream=lambda wildcards: config["expression"]["sources"][cohort_of(wildcards)["expression"]][
-            "scaled_upstream"
-        ],
+        protocol=RUN.protocol,
+        shots=PREDICTIONS.shots,
+        site_kind=COHORTS.site_kind,
+        encoders=COHORTS.encoders,
+        columns=AUDIT.columns(),
+        given=AUDIT.given_lists,
+        scaled_upstream=COHORTS.scaled_upstream,
     script:
         "../scripts/audit.py"
 
 
 rule require_honesty:
     input:
-        record=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
+        record=at(paths.AuditFile, ending="json"),
     output:
-        passed=touch(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.passed"),
+        passed=touch(at(paths.AuditFile, ending="passed")),
     log:
         f"{LOGS}/require_honesty/{{protocol}}/{{cohort}}.log",
     wildcard_constraints:
-        cohort=any_of(EVERY_COHORT),
+        cohort=any_of(RUN.every_cohort),
     localrule: True
     conda:
         "../../envs/mirrorflow.yaml"

@@ -3,21 +3,21 @@
 
 rule fit_baseline:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=scope_splits,
-        support=scope_file(f"{SCOPE}/support/support.tsv"),
-        index=pooled_index,
-        expression=expression_of,
-        genes=gene_inputs,
-        few_shot_genes=few_shot_gene_inputs,
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        index=PREDICTIONS.index,
+        expression=RUN.expression,
+        genes=GENES.seen,
+        few_shot_genes=GENES.few_shot_seen,
     output:
-        manifest=f"{PREDICTIONS}/manifest.json",
+        manifest=at(paths.PredictionsManifest),
     log:
         f"{LOGS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        method=any_of(BASELINES),
+        method=any_of(RUN.baselines),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -26,13 +26,14 @@ rule fit_baseline:
         runtime=growing(120),
     params:
         version=versions.BASELINES,
-        protocol=protocol_of,
-        tasks=tasks_of,
-        shots=lambda wildcards: shots_of(config, wildcards.protocol),
+        protocol=RUN.protocol,
+        tasks=PREDICTIONS.tasks,
+        shots=PREDICTIONS.shots,
         seeds=config["seeds"][:1],
         bins=config["probe"]["survival_bins"],
-        settings=method_settings,
+        settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
-        saved=saved_models,
+        saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/fit_baseline.py"

@@ -3,12 +3,12 @@
 
 rule simulate_cohort:
     output:
-        sheet=f"{STORE}/simulated/{{name}}/slides.tsv",
-        rna=f"{STORE}/simulated/{{name}}/rna/isoform_fpkm.tsv.gz",
-        probemap=f"{STORE}/simulated/{{name}}/rna/transcript.probemap",
-        survival=f"{STORE}/simulated/{{name}}/clinical/survival.tsv",
-        matrix=f"{STORE}/simulated/{{name}}/clinical/clinical_matrix.tsv",
-        census=f"{STORE}/simulated/{{name}}/census.tsv",
+        sheet=at(store_paths.Simulated, file="slides.tsv"),
+        rna=at(store_paths.Simulated, file="rna/isoform_fpkm.tsv.gz"),
+        probemap=at(store_paths.Simulated, file="rna/transcript.probemap"),
+        survival=at(store_paths.Simulated, file="clinical/survival.tsv"),
+        matrix=at(store_paths.Simulated, file="clinical/clinical_matrix.tsv"),
+        census=at(store_paths.Simulated, file="census.tsv"),
     log:
         f"{LOGS}/simulate_cohort/{{name}}.log",
     benchmark:
@@ -23,24 +23,21 @@ rule simulate_cohort:
         runtime=growing(30),
     params:
         version=versions.SIMULATION,
-        settings=lambda wildcards: config["simulate"][wildcards.name],
+        settings=COHORTS.simulation,
     script:
         "../scripts/simulate_cohort.py"
 
 
 rule build_cohort:
     input:
-        clinical=clinical_files,
-        indexes=lambda wildcards: expand(
-            f"{RESULTS}/features/{wildcards.cohort}/{{encoder}}.tsv",
-            encoder=cohort_of(wildcards)["encoders"],
-        ),
-        expression=expression_of,
-        institutions=institutions_of,
+        clinical=COHORTS.clinical_files,
+        indexes=SLIDES.indexes,
+        expression=RUN.expression,
+        institutions=COHORTS.institutions,
     output:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        dropped=f"{RESULTS}/cohort/{{cohort}}.dropped.tsv",
-        flow=f"{RESULTS}/cohort/{{cohort}}.flow.tsv",
+        cohort=at(paths.CohortFile),
+        dropped=at(paths.CohortSheet, name="dropped"),
+        flow=at(paths.CohortSheet, name="flow"),
     log:
         f"{LOGS}/build_cohort/{{cohort}}.log",
     benchmark:
@@ -53,8 +50,9 @@ rule build_cohort:
         runtime=growing(10),
     params:
         version=versions.COHORT,
-        clinical=lambda wildcards: cohort_of(wildcards)["clinical"],
-        settings=cohort_settings,
-        encoders=lambda wildcards: cohort_of(wildcards)["encoders"],
+        clinical=COHORTS.clinical,
+        settings=COHORTS.settings,
+        encoders=COHORTS.encoders,
+        given=COHORTS.given,
     script:
         "../scripts/build_cohort.py"

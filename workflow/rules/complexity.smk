@@ -3,9 +3,9 @@
 
 rule measure_complexity:
     output:
-        csv=f"{RESULTS}/tables/complexity.csv",
-        md=f"{RESULTS}/tables/complexity.md",
-        tex=f"{RESULTS}/tables/complexity.tex",
+        csv=at(paths.TableFile, name="complexity", ending="csv"),
+        md=at(paths.TableFile, name="complexity", ending="md"),
+        tex=at(paths.TableFile, name="complexity", ending="tex"),
     log:
         f"{LOGS}/measure_complexity.log",
     benchmark:

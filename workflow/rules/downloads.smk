@@ -3,7 +3,7 @@
 
 rule download_dataset:
     output:
-        file=f"{STORE}/downloads/{{dataset}}/{{file}}",
+        file=at(store_paths.Download),
     log:
         f"{LOGS}/download_dataset/{{dataset}}/{{file}}.log",
     benchmark:
@@ -20,6 +20,6 @@ rule download_dataset:
         mem_mb=growing(1000),
         runtime=growing(720),
     params:
-        dataset=dataset_file,
+        dataset=SLIDES.dataset,
     script:
         "../scripts/download_dataset.py"

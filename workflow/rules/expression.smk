@@ -8,13 +8,13 @@ convert all of them anew whenever one is added.
 
 rule convert_expression:
     input:
-        matrix=lambda wildcards: ancient(source_of(wildcards)["matrix"]),
-        probemap=lambda wildcards: source_of(wildcards).get("probemap", []),
-        sheet=sheet_of,
+        matrix=COHORTS.matrix,
+        probemap=COHORTS.probemap,
+        sheet=SLIDES.sheet,
     output:
         # kept where it is valid: the matrix has gigabytes
-        parquet=update(f"{STORE}/expression/{{source}}/{{cohort}}.parquet"),
-        record=update(f"{STORE}/expression/{{source}}/{{cohort}}.parquet.json"),
+        parquet=update(at(store_paths.ExpressionFile)),
+        record=update(at(store_paths.ExpressionRecord)),
     log:
         f"{LOGS}/convert_expression/{{source}}/{{cohort}}.log",
     benchmark:
@@ -27,25 +27,27 @@ rule convert_expression:
         runtime=growing(120),
     params:
         version=versions.EXPRESSION,
-        patients=sheet_param(patients_digest),
-        columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
-        settings=lambda wildcards: {key: source_of(wildcards)[key] for key in ("orientation", "sample_ids")},
+        patients=SLIDES.patients,
+        columns=SLIDES.columns,
+        settings=COHORTS.expression_settings,
+        given=COHORTS.given_expression,
+        planned=COHORTS.planned_expression,
     script:
         "../scripts/convert_expression.py"
 
 
 rule select_genes:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        split=fitted_splits,
-        expression=expression_of,
-        census=lambda wildcards: cohort_of(wildcards).get("census", []),
-        gene_sets=lambda wildcards: selection_of(config, variant_method(wildcards))["gene_sets"] or [],
-        first=genes_of_first_fold,
+        cohort=at(paths.CohortFile),
+        split=SPLITS.fitted,
+        expression=RUN.expression,
+        census=GENES.census,
+        gene_sets=GENES.gene_sets,
+        first=GENES.first,
     output:
         # kept where they are valid: the elimination costs minutes a fold
-        manifest=update(f"{GENES}.tsv"),
-        record=update(f"{GENES}.json"),
+        manifest=update(at(paths.GeneManifest)),
+        record=update(at(paths.GeneRecord)),
     log:
         f"{LOGS}/select_genes/{{scope}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
     benchmark:
@@ -59,9 +61,10 @@ rule select_genes:
     params:
         version=versions.SELECTION,
         # those of k-shot settings and inner folds never see more than their own training patients
-        scope=lambda wildcards: "fold" if wildcards.genes else scope_keys(wildcards.scope)["gene_selection"],
-        settings=selection_settings,
+        scope=GENES.chosen_on,
+        settings=GENES.selection_settings,
         seed=config["splits"]["seed"],
         drivers=resource_digest("drivers.tsv"),
+        given=GENES.given,
     script:
         "../scripts/select_genes.py"

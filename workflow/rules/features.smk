@@ -3,11 +3,11 @@
 
 rule extract_features:
     input:
-        sheet=sheet_of,
-        files=slide_files,
-        patches=f"{SLIDES}/shards/{{shard}}.tsv",
+        sheet=SLIDES.sheet,
+        files=SLIDES.files,
+        patches=at(store_paths.PatchStatus),
     output:
-        status=f"{FEATURES}/shards/{{shard}}.tsv",
+        status=at(store_paths.FeatureStatus),
     log:
         f"{LOGS}/extract_features/{{cohort}}/{{patching}}/{{encoder}}/{{shard}}.log",
     benchmark:
@@ -21,23 +21,25 @@ rule extract_features:
         runtime=growing(720),
     params:
         version=versions.FEATURES,
-        columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
-        rows=sheet_param(shard_digest),
-        shards=len(SHARDS),
-        encoder=lambda wildcards: encoder_settings(wildcards.encoder),
+        columns=SLIDES.columns,
+        rows=SLIDES.rows,
+        shards=len(RUN.shards),
+        encoder=SLIDES.encoder,
         settings={"max_unreadable": config["features"]["max_unreadable"]},
         # no value depends on these: a param that asks for `threads` re-runs nothing
-        speed=lambda wildcards, threads: {key: config["features"][key] for key in ("batch_size", "workers")},
+        speed=SLIDES.speed,
+        given=SLIDES.given_weights,
+        planned=SLIDES.planned_features,
     script:
         "../scripts/extract_features.py"
 
 
 rule index_features:
     input:
-        sheet=sheet_of,
-        shards=feature_shards,
+        sheet=SLIDES.sheet,
+        shards=SLIDES.shard_statuses,
     output:
-        index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
+        index=at(paths.FeatureIndex),
     log:
         f"{LOGS}/index_features/{{cohort}}/{{encoder}}.log",
     benchmark:
@@ -49,8 +51,10 @@ rule index_features:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
-        rows=sheet_param(rows_digest),
-        columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
-        folder=feature_folder,
+        version=versions.INDEX,
+        rows=SLIDES.rows,
+        columns=SLIDES.columns,
+        folder=SLIDES.feature_folder,
+        given=SLIDES.given_features,
     script:
         "../scripts/index_features.py"

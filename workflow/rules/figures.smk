@@ -6,23 +6,17 @@ An adapted cohort has those of its results alone: patients and genes are its tar
 
 rule draw_figures:
     input:
-        flow=unless_pair(lambda wildcards: f"{RESULTS}/cohort/{wildcards.cohort}.flow.tsv"),
-        manifests=curve_manifests,
-        models=unless_pair(lambda wildcards: cohort_models(wildcards.cohort)),
-        results=f"{RESULTS}/tables/results.csv",
-        cohort=unless_pair(cohort_file),
-        expression=unless_pair(expression_of),
-        genes=unless_pair(
-            lambda wildcards: expand(
-                f"{RESULTS}/{{scope}}/{wildcards.cohort}/genes/fold{{fold}}.tsv",
-                scope=sorted({scope_of(protocol) for protocol in config["protocols"].values()}),
-                fold=FOLDS,
-            )
-        ),
+        flow=FIGURES.flow,
+        manifests=FIGURES.manifests,
+        models=FIGURES.history,
+        results=at(paths.TableFile, name="results", ending="csv"),
+        cohort=COHORTS.file,
+        expression=FIGURES.expression,
+        genes=FIGURES.gene_manifests,
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(
-            directory(f"{RESULTS}/figures/{{cohort}}"),
+            directory(at(paths.FiguresFolder)),
             patterns=["{figure}.svg"],
             caption="../report/figures.rst",
             category="Figures",
@@ -33,7 +27,7 @@ rule draw_figures:
     benchmark:
         f"{BENCHMARKS}/draw_figures/{{cohort}}.tsv"
     wildcard_constraints:
-        cohort=any_of(EVERY_COHORT),
+        cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -43,7 +37,7 @@ rule draw_figures:
     params:
         version=versions.REPORT,
         names=names_digest(),
-        methods=list(config["methods"]),
+        methods=RUN.methods,
         rna_clip=config["expression"]["clip"],
     script:
         "../scripts/draw_figures.py"

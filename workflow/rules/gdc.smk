@@ -3,9 +3,9 @@
 
 rule query_gdc:
     input:
-        overrides=lambda wildcards: gdc_of(wildcards)["overrides"] or [],
+        overrides=SLIDES.overrides,
     output:
-        sheet=f"{GDC}/slides.tsv",
+        sheet=at(store_paths.GdcSheet),
     log:
         f"{LOGS}/query_gdc/{{cohort}}.log",
     benchmark:
@@ -18,20 +18,18 @@ rule query_gdc:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        settings=lambda wildcards: {
-            key: gdc_of(wildcards)[key]
-            for key in ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
-        },
+        settings=SLIDES.gdc_settings,
+        given=SLIDES.given_overrides,
     script:
         "../scripts/query_gdc.py"
 
 
 rule download_slides:
     input:
-        sheet=f"{GDC}/slides.tsv",
-        room=shard_that_makes_room,
+        sheet=at(store_paths.GdcSheet),
+        room=SLIDES.room,
     output:
-        status=f"{GDC}/shards/{{shard}}.tsv",
+        status=at(store_paths.GdcStatus, step="shards"),
     log:
         f"{LOGS}/download_slides/{{cohort}}/{{shard}}.log",
     benchmark:
@@ -43,21 +41,17 @@ rule download_slides:
         mem_mb=growing(1000),
         runtime=growing(1440),
     params:
-        shards=len(SHARDS),
+        shards=len(RUN.shards),
     script:
         "../scripts/download_slides.py"
 
 
 rule drop_slides:
     input:
-        sheet=f"{GDC}/slides.tsv",
-        made=lambda wildcards: [
-            f"{folder}/shards/{wildcards.shard}.tsv"
-            for folders in made_of_slides(wildcards.cohort).values()
-            for folder in folders
-        ],
+        sheet=at(store_paths.GdcSheet),
+        made=SLIDES.made,
     output:
-        record=f"{GDC}/dropped/{{shard}}.tsv",
+        record=at(store_paths.GdcStatus, step="dropped"),
     log:
         f"{LOGS}/drop_slides/{{cohort}}/{{shard}}.log",
     benchmark:
@@ -70,7 +64,7 @@ rule drop_slides:
         mem_mb=growing(1000),
         runtime=growing(10),
     params:
-        shards=len(SHARDS),
-        folders=lambda wildcards: made_of_slides(wildcards.cohort),
+        shards=len(RUN.shards),
+        folders=SLIDES.made_folders,
     script:
         "../scripts/drop_slides.py"

@@ -3,23 +3,23 @@
 
 rule probe_mirror:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=scope_splits,
-        support=scope_file(f"{SCOPE}/support/support.tsv"),
-        embeddings=embedding_records,
-        few_shot_embeddings=few_shot_embeddings,
-        genes=scope_genes,
-        few_shot_genes=few_shot_genes,
-        inner_splits=of_inner_folds(scope_splits),
-        inner_embeddings=of_inner_folds(embedding_records),
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        embeddings=MODELS.embeddings,
+        few_shot_embeddings=MODELS.few_shot_embeddings,
+        genes=GENES.of_protocol,
+        few_shot_genes=GENES.few_shot,
+        inner_splits=SPLITS.inner_of_protocol,
+        inner_embeddings=MODELS.inner_embeddings,
     output:
-        manifest=f"{PREDICTIONS}/manifest.json",
+        manifest=at(paths.PredictionsManifest),
     log:
         f"{LOGS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        method=any_of(PRETRAINED),
+        method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -28,13 +28,14 @@ rule probe_mirror:
         runtime=growing(120),
     params:
         version=versions.PROBE,
-        family=family_of,
-        protocol=protocol_of,
-        tasks=tasks_of,
-        shots=lambda wildcards: shots_of(config, wildcards.protocol),
+        family=MODELS.family,
+        protocol=RUN.protocol,
+        tasks=PREDICTIONS.tasks,
+        shots=PREDICTIONS.shots,
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
-        saved=saved_models,
+        saved=PREDICTIONS.saved,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/probe_mirror.py"

@@ -1,37 +1,22 @@
 """The report: one self-contained page of a run."""
 
-BASES = sorted({scope_of(protocol) for protocol in config["protocols"].values()})
-
 
 rule make_report:
     input:
-        results=f"{RESULTS}/tables/results.csv",
-        main_tables=expand(f"{RESULTS}/tables/main_{{task}}.csv", task=["subtyping", "survival"]),
-        audits=of_evaluated(f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json"),
-        cohorts=expand(f"{RESULTS}/cohort/{{cohort}}.parquet", cohort=COHORTS),
-        beside_cohorts=expand(
-            f"{RESULTS}/cohort/{{cohort}}.{{what}}.tsv",
-            cohort=COHORTS,
-            what=["flow", "dropped"],
-        ),
-        summaries=expand(
-            f"{RESULTS}/{{scope}}/{{cohort}}/splits/summary.tsv",
-            scope=BASES,
-            cohort=COHORTS,
-        ),
-        genes=expand(
-            f"{RESULTS}/{{scope}}/{{cohort}}/genes/fold{{fold}}.tsv",
-            scope=BASES,
-            cohort=COHORTS,
-            fold=FOLDS,
-        ),
-        ledgers=all_ledgers(),
-        models=[record for cohort in COHORTS for record in cohort_models(cohort)],
-        further_tables=further_tables(),
-        figures=expand(f"{RESULTS}/figures/{{cohort}}", cohort=EVERY_COHORT),
+        results=at(paths.TableFile, name="results", ending="csv"),
+        main_tables=TABLES.main("csv"),
+        audits=RUN.of_evaluated(paths.AuditFile, ending="json"),
+        cohorts=REPORT.cohorts(),
+        beside_cohorts=REPORT.beside_cohorts(),
+        summaries=REPORT.summaries(),
+        genes=REPORT.gene_manifests(),
+        ledgers=SLIDES.ledgers(),
+        models=REPORT.history(),
+        further_tables=TABLES.further(),
+        figures=REPORT.figures(),
     output:
         page=report(
-            f"{RESULTS}/report.html",
+            at(paths.ReportPage),
             caption="../report/report_page.rst",
             category="Report",
         ),

@@ -3,23 +3,23 @@
 
 rule probe_sensitivity:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=scope_splits,
-        support=scope_file(f"{SCOPE}/support/support.tsv"),
-        index=f"{RESULTS}/features/{{cohort}}/{{encoder}}.tsv",
-        expression=expression_of,
-        embeddings=frozen_embeddings,
-        models=frozen_models,
-        genes=scope_genes,
-        few_shot_genes=few_shot_genes,
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        index=at(paths.FeatureIndex),
+        expression=RUN.expression,
+        embeddings=MODELS.frozen,
+        models=MODELS.behind_frozen,
+        genes=GENES.of_protocol,
+        few_shot_genes=GENES.few_shot,
     output:
-        sheet=f"{SENSITIVITY}.tsv",
+        sheet=at(paths.SensitivitySheet),
     log:
         f"{LOGS}/probe_sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/probe_sensitivity/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        method=any_of(PRETRAINED),
+        method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 8
@@ -29,8 +29,8 @@ rule probe_sensitivity:
         runtime=growing(240),
     params:
         version=versions.SENSITIVITY,
-        family=family_of,
-        protocol=protocol_of,
+        family=MODELS.family,
+        protocol=RUN.protocol,
         tasks=["subtyping"],
         shots=[],
         seeds=config["seeds"],
@@ -42,11 +42,11 @@ rule probe_sensitivity:
 
 rule make_sensitivity:
     input:
-        sheets=[SENSITIVITY.format(**case) + ".tsv" for case in pretrained_cases()],
+        sheets=TABLES.sensitivity_sheets(),
     output:
-        csv=f"{RESULTS}/tables/sensitivity.csv",
-        md=f"{RESULTS}/tables/sensitivity.md",
-        tex=f"{RESULTS}/tables/sensitivity.tex",
+        csv=at(paths.TableFile, name="sensitivity", ending="csv"),
+        md=at(paths.TableFile, name="sensitivity", ending="md"),
+        tex=at(paths.TableFile, name="sensitivity", ending="tex"),
     log:
         f"{LOGS}/make_sensitivity.log",
     benchmark:
@@ -61,6 +61,6 @@ rule make_sensitivity:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=names_digest(),
-        cases=pretrained_cases(),
+        cases=TABLES.pretrained_cases(),
     script:
         "../scripts/make_sensitivity.py"

@@ -3,10 +3,10 @@
 
 rule patch_slides:
     input:
-        sheet=sheet_of,
-        files=slide_files,
+        sheet=SLIDES.sheet,
+        files=SLIDES.files,
     output:
-        status=f"{SLIDES}/shards/{{shard}}.tsv",
+        status=at(store_paths.PatchStatus),
     log:
         f"{LOGS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.log",
     benchmark:
@@ -19,29 +19,23 @@ rule patch_slides:
         runtime=growing(120),
     params:
         version=versions.SEGMENTATION,
-        columns=lambda wildcards: cohort_of(wildcards)["slides"]["columns"],
-        rows=sheet_param(shard_digest),
-        shards=len(SHARDS),
-        settings=lambda wildcards: {
-            "patch": config["slides"]["presets"][wildcards.patching],
-            "segmentation": config["slides"]["segmentation"],
-            "scale": config["slides"]["scale"],
-        },
+        columns=SLIDES.columns,
+        rows=SLIDES.rows,
+        shards=len(RUN.shards),
+        settings=SLIDES.patch_settings,
+        given=SLIDES.given_slides,
+        planned=SLIDES.planned_patches,
     script:
         "../scripts/patch_slides.py"
 
 
 rule write_ledger:
     input:
-        patches=expand(f"{SLIDES}/shards/{{shard}}.tsv", shard=SHARDS, allow_missing=True),
-        features=lambda wildcards: expand(
-            f"{STORE}/features/{wildcards.cohort}/{wildcards.patching}/{{encoder}}/shards/{{shard}}.tsv",
-            encoder=encoders_seeing(wildcards.cohort, wildcards.patching),
-            shard=SHARDS,
-        ),
+        patches=[at(store_paths.PatchStatus, shard=shard) for shard in RUN.shards],
+        features=SLIDES.feature_statuses,
     output:
-        ledger=f"{SLIDES}/ledger.tsv",
-        sheet=f"{SLIDES}/contact_sheet.jpg",
+        ledger=at(store_paths.Ledger),
+        sheet=at(store_paths.ContactSheet),
     log:
         f"{LOGS}/write_ledger/{{cohort}}/{{patching}}.log",
     benchmark:
@@ -53,6 +47,6 @@ rule write_ledger:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        encoders=lambda wildcards: encoders_seeing(wildcards.cohort, wildcards.patching),
+        encoders=SLIDES.encoders_seeing,
     script:
         "../scripts/write_ledger.py"

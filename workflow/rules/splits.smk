@@ -3,11 +3,11 @@
 
 rule make_splits:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        files=split_files,
+        cohort=at(paths.CohortFile),
+        files=SPLITS.files,
     output:
-        folds=expand(f"{SCOPE}/splits/splits_{{fold}}.csv", fold=FOLDS, allow_missing=True),
-        report=f"{SCOPE}/splits/summary.tsv",
+        folds=SPLITS.outer(),
+        report=at(paths.SplitSummary),
     log:
         f"{LOGS}/make_splits/{{scope}}/{{cohort}}.log",
     benchmark:
@@ -20,19 +20,21 @@ rule make_splits:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        kind=lambda wildcards: scope_keys(wildcards.scope)["splits"],
-        folder=split_folder,
+        kind=SPLITS.kind,
+        folder=SPLITS.folder,
         seed=config["splits"]["seed"],
+        evaluate=config["splits"]["evaluate"],
+        given=SPLITS.given,
     script:
         "../scripts/make_splits.py"
 
 
 rule make_inner_splits:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        cohort=at(paths.CohortFile),
         splits=rules.make_splits.output.folds,
     output:
-        folds=expand(f"{SPLITS}/{{inner}}splits_{{fold}}.csv", inner=INNER, fold=FOLDS, allow_missing=True),
+        folds=SPLITS.inner(),
     log:
         f"{LOGS}/make_inner_splits/{{scope}}/{{cohort}}.log",
     benchmark:
@@ -45,20 +47,17 @@ rule make_inner_splits:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        settings={
-            "seed": config["splits"]["seed"],
-            "per_class": 2 if any(selection_of(config, name)["method"] == "rfe" for name in config["methods"]) else 0,
-        },
+        settings=SPLITS.inner_settings(),
     script:
         "../scripts/make_inner_splits.py"
 
 
 rule draw_support:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
+        cohort=at(paths.CohortFile),
         splits=rules.make_splits.output.folds,
     output:
-        support=f"{SCOPE}/support/support.tsv",
+        support=at(paths.SupportSets),
     log:
         f"{LOGS}/draw_support/{{scope}}/{{cohort}}.log",
     benchmark:
@@ -71,11 +70,6 @@ rule draw_support:
         runtime=growing(10),
     params:
         version=versions.SPLITS,
-        settings=lambda wildcards: {
-            "unit": scope_keys(wildcards.scope)["unit"],
-            "shots": config["evaluation"]["shots"],
-            "bins": config["probe"]["survival_bins"],
-            "seed": config["splits"]["seed"],
-        },
+        settings=SPLITS.support_settings,
     script:
         "../scripts/draw_support.py"

@@ -6,24 +6,24 @@ The predictions of each fold and task are kept by their digest; a killed job goe
 
 rule train_supervised:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=scope_splits,
-        support=scope_file(f"{SCOPE}/support/support.tsv"),
-        index=pooled_index,
-        expression=expression_of,
-        genes=gene_inputs,
-        few_shot_genes=few_shot_gene_inputs,
-        gene_sets=gene_set_file,
-        inner_splits=of_inner_folds(scope_splits),
-        inner_genes=of_inner_folds(gene_inputs),
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        index=PREDICTIONS.index,
+        expression=RUN.expression,
+        genes=GENES.seen,
+        few_shot_genes=GENES.few_shot_seen,
+        gene_sets=PREDICTIONS.gene_sets,
+        inner_splits=SPLITS.inner_of_protocol,
+        inner_genes=GENES.inner_seen,
     output:
-        manifest=f"{PREDICTIONS}/manifest.json",
+        manifest=at(paths.PredictionsManifest),
     log:
         f"{LOGS}/train_supervised/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/train_supervised/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        method=any_of(SUPERVISED),
+        method=any_of(RUN.supervised),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 8
@@ -33,13 +33,15 @@ rule train_supervised:
         runtime=growing(720),
     params:
         version=versions.SUPERVISED,
-        protocol=protocol_of,
-        tasks=tasks_of,
-        shots=lambda wildcards: shots_of(config, wildcards.protocol),
+        protocol=RUN.protocol,
+        tasks=PREDICTIONS.tasks,
+        shots=PREDICTIONS.shots,
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
-        settings=method_settings,
+        settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
-        saved=saved_models,
+        saved=PREDICTIONS.saved,
+        given=PREDICTIONS.given_gene_sets,
+        planned=PREDICTIONS.planned,
     script:
         "../scripts/train_supervised.py"

@@ -3,22 +3,22 @@
 
 rule score_training_folds:
     input:
-        cohort=f"{RESULTS}/cohort/{{cohort}}.parquet",
-        splits=scope_splits,
-        support=scope_file(f"{SCOPE}/support/support.tsv"),
-        embeddings=embedding_records,
-        genes=scope_genes,
-        few_shot_genes=few_shot_genes,
-        manifest=f"{PREDICTIONS}/manifest.json",
-        audit=f"{RESULTS}/audit/{{protocol}}/{{cohort}}.json",
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        embeddings=MODELS.embeddings,
+        genes=GENES.of_protocol,
+        few_shot_genes=GENES.few_shot,
+        manifest=at(paths.PredictionsManifest),
+        audit=at(paths.AuditFile, ending="json"),
     output:
-        sheet=f"{TRAINING_FOLDS}.tsv",
+        sheet=at(paths.TrainingFoldsSheet),
     log:
         f"{LOGS}/score_training_folds/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/score_training_folds/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
     wildcard_constraints:
-        method=any_of(PRETRAINED),
+        method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -27,8 +27,8 @@ rule score_training_folds:
         runtime=growing(60),
     params:
         version=versions.METRICS,
-        family=family_of,
-        protocol=protocol_of,
+        family=MODELS.family,
+        protocol=RUN.protocol,
         tasks=["survival"],
         shots=[],
         seeds=config["seeds"],
@@ -41,11 +41,11 @@ rule score_training_folds:
 
 rule make_training_folds:
     input:
-        sheets=[TRAINING_FOLDS.format(**case) + ".tsv" for case in training_folds_cases()],
+        sheets=TABLES.training_folds_sheets(),
     output:
-        csv=f"{RESULTS}/tables/training_folds.csv",
-        md=f"{RESULTS}/tables/training_folds.md",
-        tex=f"{RESULTS}/tables/training_folds.tex",
+        csv=at(paths.TableFile, name="training_folds", ending="csv"),
+        md=at(paths.TableFile, name="training_folds", ending="md"),
+        tex=at(paths.TableFile, name="training_folds", ending="tex"),
     log:
         f"{LOGS}/make_training_folds.log",
     benchmark:
@@ -60,6 +60,6 @@ rule make_training_folds:
         version=versions.TABLES,
         published=resource_digest("published_results.csv"),
         names=names_digest(),
-        cases=training_folds_cases(),
+        cases=TABLES.survival_cases(),
     script:
         "../scripts/make_training_folds.py"

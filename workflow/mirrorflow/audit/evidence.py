@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.audit.findings import LEAK, WARNING, Finding, GeneRecord, chosen_genes, counted_genes
+from mirrorflow.cohorts import outcomes
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.learners.curves import best_epoch
+from mirrorflow.store.method_predictions import FIX
 
 FEW_EVENTS = 10
 
@@ -43,7 +45,7 @@ def audit_membership(folds: Sequence[Fold], cohort: pd.DataFrame) -> Iterator[Fi
     all_units = set(cohort["patient"])
     died = set(cohort.loc[cohort["event"] == 1, "patient"])
     for number, fold in enumerate(folds):
-        if absent := all_units - set(fold.train) - set(fold.val):
+        if absent := all_units.difference(*fold.parts.values()):
             text = f"{len(absent)} patients of the cohort are in neither train nor val"
             yield Finding(WARNING, "in_neither", text, number, len(absent), _examples(absent))
         for side, patients in (("train", fold.train), ("val", fold.val)):
@@ -259,22 +261,16 @@ def audit_evaluated(
         yield Finding(WARNING, "evaluated_elsewhere", text, number, len(strangers), _examples(strangers))
 
 
+_OTHERWISE = {
+    outcomes.UNKNOWN_PATIENTS: "patients are evaluated who are not in the cohort",
+    outcomes.FILLED_IN: "patients are evaluated on {what} that the cohort does not know",
+    outcomes.OTHER_TARGETS: "patients are evaluated on {what} that the cohort has otherwise",
+}
+
+
 def audit_filled_in(task: str, number: int, rows: pd.DataFrame, cohort: pd.DataFrame) -> Iterator[Finding]:
-    """Evaluated labels or outcomes that the cohort does not know, or knows otherwise."""
-    known = cohort.drop_duplicates("patient").set_index("patient")
-    mine = rows.drop_duplicates("patient").set_index("patient")
-    mine = mine[mine.index.isin(known.index)]
-    there = known.loc[mine.index]
-    if task == "subtyping":
-        unknown, differs = there["label"].fillna("") == "", there["label"].fillna("") != mine["label"].fillna("")
-    else:
-        unknown = there["time_days"].isna() | there["event"].isna() | (there["time_days"] <= 0)
-        differs = (there["time_days"] != mine["time_days"]) | (there["event"] != mine["event"])
+    """Evaluated labels or outcomes that the cohort does not know, or knows otherwise: edited, or made of another."""
     what = "a label" if task == "subtyping" else "an outcome"
-    for kind, which, said in (
-        ("filled_in", unknown, "does not know"),
-        ("other_targets", differs & ~unknown, "has otherwise"),
-    ):
-        if which.any():
-            text = f"{task}: {int(which.sum())} patients are evaluated on {what} that the cohort {said}"
-            yield Finding(WARNING, kind, text, number, int(which.sum()), _examples(which.index[which]))
+    for kind, patients in outcomes.differing_outcomes(rows, cohort, task).items():
+        text = f"{task}: {len(patients)} {_OTHERWISE[kind].format(what=what)}; {FIX}"
+        yield Finding(LEAK, kind, text, number, len(patients), _examples(patients))

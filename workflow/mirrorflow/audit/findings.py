@@ -12,9 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.outcomes import FILLED_IN, OTHER_TARGETS, UNKNOWN_PATIENTS
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.store.method_predictions import EDITED
 
 LEAK, WARNING = "leak", "warning"
+
+UNUSABLE = frozenset({EDITED, UNKNOWN_PATIENTS, FILLED_IN, OTHER_TARGETS})
+"""Kinds of leaks that no number may be made from, whatever a protocol claims: predictions that are not the run's."""
 
 
 @dataclass(frozen=True)

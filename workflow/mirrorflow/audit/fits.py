@@ -1,7 +1,8 @@
 """Whom methods, scalers and encoders were fitted on, as the notes of their predictions say, against the split files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from mirrorflow.cohorts.patients import eligible
 from mirrorflow.cohorts.splits import Fold, training_units
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.store.digest import names_digest, patients_digest
+from mirrorflow.store.model_records import Place, read_config
 
 
 def units_group(units: pd.DataFrame) -> Group:
@@ -48,6 +50,17 @@ class Fits:
             for scaler, recorded in note.get("fitted_on", {}).items():
                 groups = patients_group(known & set(fold.train)), patients_group(known)
                 self._add(method, scaler, number, fold, recorded, *groups, "scaler")
+
+    def read_model(self, method: str, folder: Path, folds: Sequence[Fold]) -> None:
+        """Add what the record of a network trained on labels says of whom it was fitted on, if it says so."""
+        place, record = Place.of(folder), read_config(folder)
+        if place is None or "trained_on" not in record or place.fold >= len(folds):
+            return
+        fold = folds[place.fold]
+        training = units_group(self._trained_on(place.task, place.fold, place.setting, fold))
+        all_units = units_group(self.units[eligible(self.units, place.task)])
+        what = f"weights kept for {place.task}, {place.setting}"
+        self._add(method, what, place.fold, fold, record["trained_on"], training, all_units, "training")
 
     def lines(self) -> Iterator[Seen]:
         """The lines "who was seen", each with how many methods it stands for."""

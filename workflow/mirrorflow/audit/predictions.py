@@ -84,6 +84,66 @@ def audit_evaluated_twice(rows: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(WARNING, "evaluation_overlap", text, None, len(several), _examples(map(str, several)))
 
 
+MOSTLY_DISTINCT = 0.9
+"""Share of units with predictions of their own from which on equal ones are remarkable: a constant method, or one of a
+few clinical categories, has less."""
+
+
+def audit_same_rows(rows: pd.DataFrame) -> Iterator[Finding]:
+    """Patients of a fold who are predicted exactly as another one in every setting and seed: the same inputs twice?
+
+    rows: of one file. Units that are predicted with certainty (0 and 1) alone say nothing and are passed over.
+    """
+    values = rows.filter(regex=r"^(prob_.*|risk|surv_\d+)$")
+    predicted: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    keys = zip(rows["patient"], rows["slide_id"].fillna(""), rows["setting"], rows["seed"], strict=True)
+    for (patient, slide, setting, seed), value in zip(keys, values.itertuples(index=False, name=None), strict=True):
+        predicted.setdefault((str(patient), str(slide)), []).append((str(setting), seed, *value))
+    units: dict[tuple[Any, ...], list[str]] = {}
+    for (patient, _), said in predicted.items():
+        units.setdefault(tuple(sorted(said)), []).append(patient)
+    if len(units) < MOSTLY_DISTINCT * len(predicted):
+        return
+    unsure = [names for said, names in units.items() if not _certain(said)]
+    same = [sorted(set(names)) for names in unsure if len(set(names)) > 1]
+    if same:
+        count = sum(map(len, same))
+        text = (
+            f"{count} patients are predicted exactly as another patient, in every setting and seed, though most are "
+            "not: the same slides or expression under two names? Compare their files"
+        )
+        pairs = _examples(" = ".join(names[:2]) for names in same)
+        yield Finding(WARNING, "same_predictions", text, int(rows["fold"].iloc[0]), count, pairs)
+
+
+def _certain(said: Sequence[tuple[Any, ...]]) -> bool:
+    return all(value in (0, 1) or value != value for _, _, *values in said for value in values)
+
+
+def audit_targets(rows: pd.DataFrame, sheet: pd.DataFrame) -> Iterator[Finding]:
+    """Labels and events of the rows against those of a patients' sheet (text), where both use the same words."""
+    for name, what in (("label", "a label"), ("event", "an event")):
+        if name not in rows or name not in sheet:
+            continue
+        known = dict(zip(sheet["patient"], sheet[name], strict=True))
+        there = rows["patient"].map(known).fillna("")
+        mine, theirs = (_written(column) for column in (rows[name], there))
+        comparable = (mine != "") & (theirs != "")
+        if not set(mine[comparable]) <= set(_written(sheet[name])):
+            continue  # other words for the same
+        patients = set(rows.loc[comparable & (mine != theirs), "patient"].astype(str))
+        if patients:
+            text = f"{len(patients)} patients are evaluated on {what} that the patients' sheet has otherwise"
+            number = int(rows["fold"].iloc[0])
+            yield Finding(LEAK, "other_targets", text, number, len(patients), _examples(patients))
+
+
+def _written(column: pd.Series) -> pd.Series:
+    """Values as text; numbers without a needless ``.0``, nothing for a missing one."""
+    text = column.astype("object").where(column.notna(), "").astype(str).str.strip()
+    return text.str.replace(r"\.0+$", "", regex=True)
+
+
 # What our own predictions files say of themselves.
 
 

@@ -12,12 +12,18 @@ from mirrorflow.audit import evidence
 from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_by
 from mirrorflow.audit.fits import Fits, units_group
+from mirrorflow.audit.origins import Contents, Origins
+from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
+from mirrorflow.plan.contract_path import FEW_SHOT, inner_number
+from mirrorflow.plan.paths import GeneManifest, ModelRecord, PredictionsManifest
 from mirrorflow.store.digest import file_digest
-from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.method_predictions import Manifest, read_manifest, read_stored
+from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet
 
 
@@ -56,9 +62,10 @@ class Folds:
 
     def of(self, prefix: str, number: int) -> Fold:
         """Fold ``number`` for files that begin with ``prefix``: its own, or as its inner fold may see it."""
-        if not prefix.startswith("inner"):
+        inner = inner_number(prefix)
+        if inner is None:
             return self.outer[number]
-        return unseen_by(self.outer[number], self.inner[int(prefix.removeprefix("inner").removesuffix("-"))][number])
+        return unseen_by(self.outer[number], self.inner[inner][number])
 
     def inner_of(self, number: int) -> tuple[list[Fold], list[str]]:
         """The inner folds of a fold, and the digests of their split files."""
@@ -69,21 +76,21 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     """Everything the records say about a protocol on a cohort."""
     found, folds = Evidence(), Folds(outer, records.inner_splits)
     found.findings += evidence.audit_membership(outer, frame)
-    for manifest in map(Path, records.genes):
-        prefix, _, number = manifest.stem.rpartition("fold")
-        record = json.loads(manifest.with_suffix(".json").read_text())
-        own = str(manifest) in records.own_genes
-        owner = f" of {manifest.parent.name}" if own else ""
-        fold, what = folds.of(prefix, int(number)), f"genes{owner}{_purpose(prefix)}"
-        findings, seen = evidence.audit_gene_record(fold, int(number), record, what)
+    for path in records.genes:
+        manifest, own = GeneManifest.parse(path), path in records.own_genes
+        record = json.loads(Path(path).with_suffix(".json").read_text())
+        number, owner = manifest.fold, f" of {manifest.method}" if own else ""
+        fold, what = folds.of(manifest.genes, number), f"genes{owner}{_purpose(manifest.genes)}"
+        findings, seen = evidence.audit_gene_record(fold, number, record, what)
         found.findings += findings
         found.seen += seen
         if own:
-            found.findings += audit_gene_labels(what, fold, int(number), record)
+            found.findings += audit_gene_labels(what, fold, number, record)
     support = _support_of(records.support, protocol) if records.support else pd.DataFrame()
     if len(support):
         found.findings += evidence.audit_support(support, outer)
     units = to_units(frame, protocol["unit"])
+    found.findings += _audit_places(records)
     for path in records.models:
         read_model(Path(path), folds, units, found)
     fits = Fits(units, support)
@@ -93,11 +100,22 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     return found
 
 
+def _audit_places(records: Records) -> Iterator[Finding]:
+    """Pretrained models against the places that they lie in, and against each other."""
+    genes, inputs = manifest_digests(records.genes, records.own_genes), ModelInputs()
+    for folder in (Path(path).parent for path in records.models):
+        method, stem = folder.parent.parent.name, folder.name
+        yield from audit_place(folder, genes.get((method, stem)) or genes.get(("", stem), ""))
+        inputs.read(folder)
+    yield from inputs.findings()
+
+
 def _purpose(name: str) -> str:
     """What is made for the k-shot settings alone lies under ``few-shot-...``, for an inner fold ``inner<j>-...``."""
-    if name.startswith("inner"):
-        return f" of inner fold {name.removeprefix('inner').split('-')[0]}"
-    return " of the k-shot settings" if name.startswith("few-shot-") else ""
+    number = inner_number(name)
+    if number is not None:
+        return f" of inner fold {number}"
+    return " of the k-shot settings" if name == FEW_SHOT else ""
 
 
 def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
@@ -116,14 +134,13 @@ def read_model(
     """
     config = record.with_name("config.json")
     made_with = json.loads(config.read_text()) if config.exists() else {"data": {}}
-    encoder, method, seed = record.parent.parts[-4:-1]
-    prefix, _, digits = record.parent.name.rpartition("fold")
-    number, data = int(digits), made_with["data"]
+    model, data = ModelRecord.parse(record), made_with["data"]
+    number, prefix = model.fold, model.genes
     fold = folds.of(prefix, number)
     scalers = ["RNA"] if data.get("rna_scaling") == "train" else []
     scalers += ["patch"] if made_with.get("training", {}).get("feature_scaling") == "train" else []
     scaled = f" and {' and '.join(scalers)} scaler" if scalers else ""
-    name = f"pretraining{on}{scaled} of {method}{_purpose(prefix)} ({encoder}, {seed})"
+    name = f"pretraining{on}{scaled} of {model.method}{_purpose(prefix)} ({model.encoder}, seed{model.seed})"
     training, all_units = units_group(units[units["patient"].isin(fold.train)]), units_group(units)
     findings, seen = evidence.audit_fitted(
         name, number, fold.val, data.get("units"), training, all_units, kind="pretraining"
@@ -153,28 +170,30 @@ def _read_predictions(
     epochs: set[str] = set()
     bins: dict[int, str] = {}
     shared: dict[Finding, None] = {}
-    for manifest in map(Path, manifests):
-        for name in json.loads(manifest.read_text())["written"]:
-            stored, task = _stored(manifest.parent / name), name.split("/")[0]
+    contents, origins = Contents(), Origins()
+    for manifest in map(read_manifest, manifests):
+        place = PredictionsManifest.parse(manifest.path)
+        for folder in labelled_models(manifest.path, scope_of(protocol)):
+            found.findings += audit_place(folder)
+            fits.read_model(place.title, folder, folds.outer)
+        for name in manifest.written:
+            stored, task = _stored(manifest, name), place.file(name).task
             number = int(stored.rows["fold"].iloc[0])
-            fits.read(_method_of(manifest), task, number, folds.outer[number], stored.notes)
+            contents.read(manifest, name, stored)
+            origins.read(place.encoder, place.method, stored.notes)
+            fits.read(place.title, task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
             shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
-                _read_epochs(f"{manifest.parent.name}, {task} ({manifest.parent.parent.name}", stored, folds, found)
+                _read_epochs(f"{place.method}, {task} ({place.encoder}", stored, folds, found)
             if task == "survival":
                 noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
+    found.findings += [*contents.findings(), *origins.findings()]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
     found.findings += shared
     found.findings += _leaking_bins(bins, protocol)
     found.seen += [_seen_by_bins(number, who, frame, folds.outer[number]) for number, who in sorted(bins.items())]
-
-
-def _method_of(manifest: Path) -> str:
-    """``mirror (phikon)``; methods without slides lie under ``none``."""
-    encoder, method = manifest.parent.parts[-2:]
-    return method if encoder == "none" else f"{method} ({encoder})"
 
 
 def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) -> None:
@@ -189,8 +208,8 @@ def _read_epochs(what: str, stored: Predictions, folds: Folds, found: Evidence) 
             found.seen.append(seen)
 
 
-def _stored(path: Path) -> Predictions:
-    stored = read_predictions(path)
+def _stored(manifest: Manifest, name: str) -> Predictions:
+    stored, path = read_stored(manifest, name), manifest.path.parent / name
     missing = {"fold", "patient", "setting"} - set(stored.rows)
     if missing or stored.rows.empty:
         message = f"{path}: no predictions file (columns missing: {', '.join(sorted(missing)) or 'none, but no row'})"

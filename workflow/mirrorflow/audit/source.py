@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirrorflow.audit import evidence
+from mirrorflow.audit.places import audit_place
 from mirrorflow.audit.records import Evidence, Folds, read_model
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
@@ -35,6 +36,7 @@ def gather_source(source: Source, folds: Sequence[Fold], unit: str) -> Evidence:
     found = Evidence()
     for path in map(Path, source.models):
         read_model(path, Folds(theirs, []), units, found, f" on {source.name}", evaluated_on=folds)
+        found.findings += audit_place(path.parent)
     known = set(frame["patient"])
     for number, (fold, there, genes) in enumerate(zip(folds, theirs, source.genes, strict=True)):
         labels = json.loads(Path(genes).with_suffix(".json").read_text())["label_patients"]

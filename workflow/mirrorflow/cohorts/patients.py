@@ -5,21 +5,23 @@ A cohort's frame has one row per patient: ``patient``, ``label`` (class name or 
 the sheet's further columns.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from mirrorflow.errors import InputError
+from mirrorflow.config.unknown import counted, is_unknown
+from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.units import DAYS_PER_MONTH
 
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
 _BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
-UNKNOWN = ("", "NA", "N/A", "NaN", "nan", "[Not Available]", "[Not Applicable]", "[Unknown]")
-"""How sheets write an unknown label, site, time or event."""
+
+logger = logging.getLogger("mirrorflow.cohorts.patients")
 
 
 @dataclass
@@ -71,15 +73,19 @@ def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, 
 
 
 def _checked(frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str) -> pd.DataFrame:
-    """Outcomes as numbers in days. ``lines`` says how a message names each row."""
+    """Outcomes as numbers in days. ``lines`` says how a message names each row.
+
+    Words for unknown (:mod:`.config.unknown`) become "" and are logged; ``sheet_label`` keeps what was written.
+    """
     frame = frame.apply(lambda column: column.fillna("").str.strip())
+    frame["sheet_label"] = frame["label"]
     for name in ("label", "site", "time", "event"):
-        frame[name] = frame[name].where(~frame[name].isin(UNKNOWN), "")
+        frame[name] = _known(frame[name], name, where)
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
         _refuse_lines(where, lines[wrong], frame.loc[wrong, column], what)
 
-    refuse(frame["patient"] == "", "patient", "a patient without a name")
+    refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
     numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("time", "event")}
     for name in numbers:
@@ -119,6 +125,14 @@ def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str]) -> pd
     return pd.DataFrame({"patient": frame[sample].str.slice(0, PATIENT_LENGTH), **wanted}).drop_duplicates("patient")
 
 
+def _known(column: pd.Series, name: str, where: str) -> pd.Series:
+    """A column with "" for what is unknown; which words stood for it, and how often, goes to the log."""
+    unknown = column.map(is_unknown).astype(bool)
+    if (column[unknown] != "").any():
+        logger.warning("%s: %s is unknown of %d: %s", where, name, int(unknown.sum()), counted(column[unknown]))
+    return column.where(~unknown, "")
+
+
 def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) -> None:
     if len(lines):
         named = [f"{line}: {value!r}" for line, value in zip(lines.head(5), values, strict=False)]
@@ -137,15 +151,22 @@ def institution_names(table: pd.DataFrame, where: str) -> dict[str, str]:
     if missing:
         message = f"{where}: no column {', '.join(sorted(missing))}; a table of institutions has site and institution"
         raise InputError(message)
-    return {site: name for site, name in zip(table["site"], table["institution"], strict=True) if name}
+    return {site: name for site, name in zip(table["site"], table["institution"], strict=True) if not is_unknown(name)}
 
 
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 
-    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``.
+    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises ConfigError for a class made of a word
+    that stands for unknown.
     """
-    frame = frame.assign(sheet_label=frame["label"])
+    if words := [name for name in classes if is_unknown(name)]:
+        message = (
+            f"classes: {', '.join(map(repr, words))} stands for an unknown label; write the sheet's class as a word"
+        )
+        raise ConfigError(message)
+    if "sheet_label" not in frame:
+        frame = frame.assign(sheet_label=frame["label"])
     if classes:
         frame["label"] = frame["label"].map(classes).fillna("")
     if site == "barcode":
@@ -223,13 +244,17 @@ def _count_known(frame: pd.DataFrame, flow: Flow) -> None:
     labelled, followed = has_label(frame), has_outcome(frame)
     flow.count("of these with a label (subtyping)", int(labelled.sum()), int(slides[labelled].sum()))
     flow.count("of these with a known outcome (survival)", int(followed.sum()), int(slides[followed].sum()))
+    if (frame["site"] != "").any() and (frame["site"] == "").any():
+        known = frame["site"] != ""
+        flow.count("of these with a known site", int(known.sum()), int(slides[known].sum()))
     unlabelled, unfollowed = frame[~labelled], frame[~followed]
     flow.drop("subtyping", unlabelled["patient"], unlabelled["sheet_label"].map(_no_class))
     flow.drop("survival", unfollowed["patient"], unfollowed["time_days"].map(_no_outcome))
 
 
 def _no_class(sheet_label: str) -> str:
-    why = f"label {sheet_label!r} is not among `classes`" if sheet_label else "no label"
+    what = "stands for unknown" if is_unknown(sheet_label) else "is not among `classes`"
+    why = f"label {sheet_label!r} {what}" if sheet_label else "no label"
     return f"{why}: kept for pretraining and survival"
 
 

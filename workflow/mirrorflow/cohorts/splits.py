@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -17,17 +17,23 @@ logger = logging.getLogger("mirrorflow.cohorts.splits")
 class Fold:
     """Patients to fit on and patients to evaluate on.
 
-    test: a third part that some split files of others have; the auditor alone knows it, a run's folds have none.
+    test: a third part that some split files of others have. In a run's own folds it has become ``val``, since that is
+    who is evaluated, and the file's val has become ``choice`` (:func:`as_evaluated`).
+    choice: patients on whom epochs may be chosen, neither trained on nor evaluated; None where split files have no
+    third part. unused: patients of a third part that ``splits.evaluate: val`` leaves out of everything.
     """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...] = ()
+    choice: tuple[str, ...] | None = None
+    unused: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The parts by name: train, val and, where there is one, test."""
-        return {"train": self.train, "val": self.val} | ({"test": self.test} if self.test else {})
+        """The parts by name: train, val and, where there is one, test or choice."""
+        further = {"test": self.test, "choice": self.choice}
+        return {"train": self.train, "val": self.val} | {name: part for name, part in further.items() if part}
 
     @property
     def evaluated(self) -> tuple[str, ...]:
@@ -38,7 +44,48 @@ class Fold:
 def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
     """A published fold less the patients that this cohort does not hold."""
     known = set(patients)
-    return Fold(tuple(p for p in fold.train if p in known), tuple(p for p in fold.val if p in known))
+    parts = {field.name: getattr(fold, field.name) for field in fields(Fold)}
+    return Fold(**{name: part and tuple(p for p in part if p in known) for name, part in parts.items()})
+
+
+def choose_evaluated(folds: Sequence[Fold], evaluate: str, folder: str) -> list[Fold]:
+    """Folds as split files have them, less the part that ``evaluate`` leaves out.
+
+    evaluate: ``test`` (the files' third part), ``val``, or ``auto``: test where any file has one. Raises InputError
+    naming the file that has nobody to evaluate.
+    """
+    part = evaluate if evaluate != "auto" else "test" if any(fold.test for fold in folds) else "val"
+    other = "val" if part == "test" else "test"
+    for k, fold in enumerate(folds):
+        if not getattr(fold, part):
+            message = (
+                f"{folder}/splits_{k}.csv: no patient in the column {part}, which is evaluated (splits.evaluate: "
+                f"{evaluate}); name some in every file, or set splits.evaluate: {other}"
+            )
+            raise InputError(message)
+    return [fold if part == "test" else Fold(fold.train, fold.val, unused=fold.test) for fold in folds]
+
+
+def as_evaluated(fold: Fold) -> Fold:
+    """A fold with a test part as a run has it: test is what is evaluated, val chooses epochs and nothing else."""
+    return Fold(fold.train, fold.test, choice=fold.val) if fold.test else fold
+
+
+def evaluated_part(folds: Sequence[Fold]) -> str:
+    """Which part of three-part split files is evaluated, and what becomes of the third, in words; else empty."""
+    if any(fold.choice is not None for fold in folds):
+        counts = ", ".join(str(len(fold.choice or ())) for fold in folds)
+        return (
+            f"evaluated on the column test of the split files, whose val ({counts} patients by fold) chooses epochs "
+            "under epoch: nested and is not trained on"
+        )
+    if any(fold.unused for fold in folds):
+        counts = ", ".join(str(len(fold.unused)) for fold in folds)
+        return (
+            f"evaluated on the column val of the split files, whose test ({counts} patients by fold) takes no part "
+            "(splits.evaluate: val)"
+        )
+    return ""
 
 
 def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
@@ -70,7 +117,8 @@ def _repaired(fold: Fold, evaluated: set[str], all_units: Sequence[str]) -> Fold
     val = set(fold.val) - evaluated if fold.test else evaluated
     test = evaluated if fold.test else set()
     train = set(all_units) - val - test
-    fixed = Fold(*(tuple(name for name in all_units if name in part) for part in (train, val, test)))
+    parts = {"train": train, "val": val, "test": test, "unused": set(fold.unused) - train - val}
+    fixed = Fold(**{side: tuple(name for name in sorted(part)) for side, part in parts.items()})
     same = all(sorted(part) == sorted(fixed.parts.get(side, ())) for side, part in fold.parts.items())
     return fold if same else fixed
 

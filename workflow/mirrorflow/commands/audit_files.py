@@ -12,10 +12,13 @@ from mirrorflow.audit import findings as audit
 from mirrorflow.audit import predictions as audit_rows
 from mirrorflow.audit.findings import Finding
 from mirrorflow.audit.names import Names, patients_of_slides, to_names
+from mirrorflow.audit.origins import Origins
 from mirrorflow.cohorts.patients import barcode_sites
 from mirrorflow.cohorts.splits import Fold, repair_folds
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
-from mirrorflow.store.predictions import read_rows, stored_notes
+from mirrorflow.store.method_predictions import EDITED, FIX, read_manifest
+from mirrorflow.store.predictions import content_digest, read_rows, stored_notes
 from mirrorflow.store.tables import read_anyones_fold, read_institutions, read_text_sheet, write_fold
 
 SPLIT_FILE = re.compile(r"(?:splits?|folds?)[_-]?(\d+)\.csv")
@@ -59,8 +62,11 @@ def audit_files(given: AuditRequest, repair: Path | None = None) -> int:
     counted = [f"{len(files.folds)} folds"] if files.folds else []
     if given.predictions:
         paths = _prediction_files(given.predictions)
-        findings += _prediction_findings(given.predictions, paths, files.folds, _column(sheet, "label"), names)
+        findings += _prediction_findings(given.predictions, paths, files.folds, sheet, names)
+        findings += [*_edited(given.predictions, paths), *_mixed(given.predictions, paths)]
         counted.append(f"{len(paths)} predictions files")
+    if any(fold.test for fold in files.folds.values()):
+        sys.stdout.write("the column test is taken for what is evaluated, val for what epochs are chosen on\n")
     for line in names.lines():
         sys.stdout.write(f"{line}\n")
     for finding in findings:
@@ -98,8 +104,13 @@ def _patients_sheet(path: Path | None, names: Names) -> pd.DataFrame:
 
 
 def _column(sheet: pd.DataFrame, name: str) -> dict[str, str]:
-    """Values of a column by patient; empty where the sheet has none."""
-    return dict(zip(sheet["patient"], sheet[name], strict=True)) if name in sheet else {}
+    """Values of a column by patient, "" where unknown; empty where the sheet has none."""
+    if name not in sheet:
+        return {}
+    return {
+        patient: "" if is_unknown(value) else str(value).strip()
+        for patient, value in zip(sheet["patient"], sheet[name], strict=True)
+    }
 
 
 def _split_findings(folds: Mapping[int, Fold], sheet: pd.DataFrame, institutions: Path | None) -> list[Finding]:
@@ -155,11 +166,11 @@ def _prediction_files(folder: Path) -> list[Path]:
 
 
 def _prediction_findings(
-    folder: Path, paths: Sequence[Path], folds: Mapping[int, Fold], labels: Mapping[str, str], names: Names
+    folder: Path, paths: Sequence[Path], folds: Mapping[int, Fold], sheet: pd.DataFrame, names: Names
 ) -> list[Finding]:
     """Findings of each method's files, said with where they lie; what several share stands once.
 
-    labels: class of each patient; without any they are taken from the rows.
+    sheet: of patients; without a column ``label`` the classes are taken from the rows.
     """
     by_method: dict[Path, list[pd.DataFrame]] = {}
     noted: dict[Path, list[audit_rows.Notes]] = {}
@@ -169,15 +180,50 @@ def _prediction_findings(
         by_method.setdefault(path.parent, []).append(rows)
         if notes := stored_notes(path):
             noted.setdefault(path.parent, []).append(audit_rows.Notes.of(rows, notes))
-    labels = labels or _labels_of_rows(by_method)
+    labels = _column(sheet, "label") or _labels_of_rows(by_method)
     places: dict[Finding, list[str]] = {}
     for place, files in by_method.items():
-        for finding in _method_findings(files, noted.get(place, []), folds, labels, names):
+        found = [*_method_findings(files, noted.get(place, []), folds, labels, names)]
+        found += [finding for rows in files for finding in audit_rows.audit_targets(rows, sheet)]
+        for finding in found:
             places.setdefault(finding, []).append(place.relative_to(folder).as_posix())
     findings = [replace(one, text=f"{_places(where)}{one.text}") for one, where in places.items()]
     if folds:
         findings += _without_split_file(by_method, folds)
     return findings + list(_unequal(folder, by_method))
+
+
+def _edited(folder: Path, paths: Sequence[Path]) -> Iterator[Finding]:
+    """Our own files that are not what the manifest beside them says; others have no manifest."""
+    edited = []
+    for path in paths:
+        manifest = path.parent.parent / "manifest.json"
+        checksums = read_manifest(manifest).checksums if manifest.exists() else {}
+        if checksums.get(f"{path.parent.name}/{path.name}", "") not in ("", _content(path)):
+            edited.append(path.relative_to(folder).as_posix())
+    if edited:
+        text = f"{len(edited)} predictions files are not what was written: their content was changed afterwards; {FIX}"
+        yield Finding(audit.LEAK, EDITED, text, None, len(edited), tuple(edited[:5]))
+
+
+def _mixed(folder: Path, paths: Sequence[Path]) -> Iterator[Finding]:
+    """Tables (protocol and cohort) whose methods noted different features of an encoder, or different expression."""
+    tables: dict[str, Origins] = {}
+    for path in paths:
+        *above, encoder, method, _, _ = ("", "", "", *path.relative_to(folder).parts)
+        table = "/".join(filter(None, above))
+        tables.setdefault(table, Origins()).read(encoder, method, stored_notes(path))
+    for table, origins in tables.items():
+        for finding in origins.findings():
+            yield replace(finding, text=f"{_places([table or '.'])}{finding.text}")
+
+
+def _content(path: Path) -> str:
+    """Digest of a file's content; that of no file of ours where its notes are gone."""
+    try:
+        return content_digest(path)
+    except InputError:
+        return "none of ours"
 
 
 def _method_findings(
@@ -189,6 +235,7 @@ def _method_findings(
 ) -> Iterator[Finding]:
     for rows in files:
         yield from audit_rows.audit_rows(rows)
+        yield from audit_rows.audit_same_rows(rows)
         number = int(rows["fold"].iloc[0])
         if number in folds:
             yield from audit_rows.audit_patients(rows, number, folds[number], labels)
@@ -200,7 +247,7 @@ def _labels_of_rows(by_method: Mapping[Path, Sequence[pd.DataFrame]]) -> dict[st
     """Classes as the rows of subtyping have them."""
     labelled = [rows for files in by_method.values() for rows in files if "label" in rows]
     known = {name: label for rows in labelled for name, label in zip(rows["patient"], rows["label"], strict=True)}
-    return {name: str(label) for name, label in known.items() if not pd.isna(label)}
+    return {name: str(label) for name, label in known.items() if not is_unknown(label)}
 
 
 def _places(names: Sequence[str]) -> str:

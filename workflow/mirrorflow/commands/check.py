@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
@@ -142,14 +143,17 @@ def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: 
             if pending := list(_pending(config, [folder])):
                 yield from pending
                 continue
-            folds = read_folds(folder, config["splits"]["folds"])
+            given = read_folds(folder, config["splits"]["folds"])
+            folds = [as_evaluated(fold) for fold in choose_evaluated(given, config["splits"]["evaluate"], folder)]
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             continue
-        listed = {patient for fold in folds for patient in (*fold.train, *fold.val)}
+        listed = {patient for fold in given for part in fold.parts.values() for patient in part}
         word = "" if listed & patients else "PROBLEM: "
         known = f"{len(listed & patients)} of them known"
         yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {known}"
+        if said := evaluated_part(folds):
+            yield f"splits {name}: {said}"
         shared = [len(set(fold.train) & set(fold.val)) for fold in folds]
         stopped = [key for key, splits in read.items() if splits == name and config["protocols"][key]["claims_honest"]]
         if any(shared) and stopped and config["strict"]:

@@ -1,6 +1,7 @@
 """A family's module, found by its name: ``models/<family>.py`` or ``probes/<family>.py`` (``-`` becomes ``_``)."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from mirrorflow.errors import ConfigError
@@ -24,3 +25,14 @@ def part_of(package: str, family: str, name: str) -> Any:
         message = f"{family}: mirrorflow/{package}/{module}.py {missing}; CONTRIBUTING.md (Adding a method) shows one"
         raise ConfigError(message)
     return getattr(found, name)
+
+
+def optional_part_of(package: str, family: str, name: str) -> Any | None:
+    """As :func:`part_of`; None where the module calls nothing ``name``. Raises ConfigError where there is no module."""
+    module = family.replace("-", "_")
+    try:
+        return part_of(package, family, name)
+    except ConfigError:
+        if importlib.util.find_spec(f"mirrorflow.{package}.{module}") is None:
+            raise
+        return None

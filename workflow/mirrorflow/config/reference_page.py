@@ -42,7 +42,7 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
     nested = "properties" in resolved or isinstance(resolved.get("additionalProperties"), dict)
     nested = nested and not resolved.get("x-partial")
     default = json.dumps(resolved["default"]) if "default" in resolved and resolved["default"] != {} else ""
-    text = str(resolved.get("description", "")).strip().replace("|", r"\|")
+    text = str(resolved.get("description", "")).strip().replace("|", r"\|").replace("<", "&lt;")
     if "enum" in resolved:
         text += " One of " + ", ".join(f"`{value}`" for value in resolved["enum"]) + "."
     if "x-family" in resolved:

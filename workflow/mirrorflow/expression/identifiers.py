@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import pandas as pd
 
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 
 TCGA_BARCODE = re.compile(r"(?P<patient>[A-Z0-9]{4}-[A-Z0-9]{2}-[A-Z0-9]{4})(?:-(?P<type>\d{2})[A-Z]?(?:-.*)?)?\Z")
@@ -45,6 +46,8 @@ def without_version(identifier: str) -> str:
 def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
     """Symbols by transcript (or probe) from Xena's tab-separated probe map: columns ``id`` and ``gene``.
 
+    A gene that is unknown (?, NA, ...) is "": all such probes would else be one gene.
+
     Raises InputError when a column is missing.
     """
     table = pd.read_csv(stream, sep="\t", dtype=str, keep_default_na=False)
@@ -52,7 +55,7 @@ def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
     if missing := {"id", "gene"} - set(table.columns):
         message = f"{where}: no column {', '.join(sorted(missing))}; a probe map is tab-separated with id and gene"
         raise InputError(message)
-    return dict(zip(table["id"], table["gene"], strict=True))
+    return {key: "" if is_unknown(gene) else gene for key, gene in zip(table["id"], table["gene"], strict=True)}
 
 
 class SymbolMap:

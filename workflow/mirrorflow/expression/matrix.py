@@ -1,7 +1,7 @@
 """Expression matrices as text, streamed: a few rows at a time, whatever the size of the file.
 
 Either orientation, tabs, commas or semicolons. A matrix is asked for its samples first and then for chunks
-of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or NA.
+of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or says so.
 """
 
 import csv
@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from mirrorflow.config.unknown import spellings
 from mirrorflow.errors import InputError
 
 Chunk = tuple[list[str], NDArray[np.float32]]
 
 DELIMITERS = ("\t", ",", ";")
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+MISSING = spellings()
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)

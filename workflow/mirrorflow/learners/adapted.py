@@ -13,23 +13,32 @@ from torch import Tensor
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.learners.base import Recipe, Trained
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
-from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.adaptation import renew_rna_embedding
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.probes.linear_head import HeadSettings, moments, snapshot
-from mirrorflow.probes.objective import loss_on, prediction_of, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction, Reported
+from mirrorflow.probes.linear_head import HeadSettings, moments
+from mirrorflow.probes.objective import (
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    readout_of,
+    stored_readout,
+    target_tensors,
+)
+from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.store.digest import digest
 from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.training.adaptation import (
     AdaptationSettings,
     AdaptedModel,
+    AdaptedTargets,
     AdaptedUnits,
     predict_adapted,
     train_adapted,
 )
+from mirrorflow.training.seeds import fold_seed
 
 MODEL, SLIDE_SCALER = "model.", "slide_scaler."
 """What the names of weights, and of what standardises slide vectors, begin with."""
@@ -63,6 +72,10 @@ class AdaptedInputs:
         models = {str(key): model_digest(path) for key, path in self.models.items() if key[1] == fold_number}
         parts = {"slides": self.slides.digest(fold_number), "rna": self.rna.digest(fold_number), "models": models}
         return digest(parts)
+
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the target's features and expression matrix."""
+        return self.slides.seen(fold_number) | self.rna.seen(fold_number)
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
@@ -99,7 +112,6 @@ def adapt_and_predict(
     equals), the published habit that the auditor calls a leak.
     """
     probe, seed = method["probe"], fold_seed(fold_task.seed, fold_task.fold)
-    survival = fold_task.task == "survival"
     head = HeadSettings.of_probe(probe, fold_task.task, seed)
     settings = AdaptationSettings(
         epochs=head.epochs,
@@ -113,24 +125,31 @@ def adapt_and_predict(
     scaling = dict(zip(("mean", "deviation"), moments(inputs.train.slides), strict=True)) if head.standardize else {}
     train, evaluation = (standardized(units, scaling) for units in (inputs.train, inputs.evaluation))
     network = renew_rna_embedding(inputs.network, train.genes.shape[1], seed)
-    model = AdaptedModel(network, probe["survival_bins"] if survival else len(fold_task.classes), seed)
+    objective: TaskObjective = Hazards(probe["survival_bins"])
+    if fold_task.task == "subtyping":
+        objective = CrossEntropy(len(fold_task.classes), head.label_smoothing)
+    model = AdaptedModel(network, objective.outputs, seed)
+    readout = readout_of(fold_task.train)
 
     def predict(epoch: int) -> Prediction:
-        logits = predict_adapted(model, evaluation, draw=epoch - 1, device=device)
-        return to_prediction(logits, fold_task.train, epoch)
+        return readout.predict(predict_adapted(model, evaluation, draw=epoch - 1, device=device), epoch)
 
-    reported = Reported(rule, predict, lambda: snapshot(model))
-    label = f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}"
-    loss_of = loss_on(fold_task.train, label_smoothing=head.label_smoothing)
-    history = train_adapted(model, train, loss_of, settings, label=label, on_epoch=reported.hear, device=device)
-    prediction, weights = reported.after(settings.epochs)
+    trainer = train_adapted(
+        model,
+        AdaptedTargets(train, target_tensors(fold_task.train), objective),
+        settings,
+        label=f"adapt {method['family']} {fold_task.task} fold {fold_task.fold}",
+        judge=judge_of(rule, predict),
+        device=device,
+    )
+    weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     brought = inputs.network.state_dict()
     arrays = {f"{MODEL}{name}": tensor for name, tensor in weights.items() if not _is_sources(name, tensor, brought)}
     return Trained(
-        prediction,
+        predict(trainer.reported),
         arrays | {f"{SLIDE_SCALER}{name}": array for name, array in scaling.items()},
         {"kind": "adapted", "network": asdict(cast("Any", network.settings)), "outputs": model.head.out_features},
-        [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
+        trainer.history,
     )
 
 
@@ -150,7 +169,8 @@ def predict_again(
     model.load_state_dict({**model.state_dict(), **own})
     scaled = standardized(units, part_of_arrays(arrays, SLIDE_SCALER))
     logits = predict_adapted(model, scaled, draw=config["epoch"] - 1)
-    return prediction_of(logits, config["epoch"], survival=config["task"] == "survival")
+    readout = stored_readout({}, survival=config["task"] == "survival")
+    return readout.predict(logits, config["epoch"])
 
 
 def standardized(units: AdaptedUnits, scaling: Mapping[str, Any]) -> AdaptedUnits:

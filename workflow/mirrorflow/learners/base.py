@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mirrorflow.errors import MirrorflowError
@@ -64,6 +65,14 @@ def check_reported(inputs: HasRecipe, where: str) -> None:
             f"(store.digest.patients_digest) under that name into `fitted` of the inputs"
         )
         raise MirrorflowError(message)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training may keep its state between two attempts at it, and what that state belongs to."""
+
+    folder: Path
+    made_from: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from mirrorflow.config.protocols import label_keys, label_scope_of, scope_of
-from mirrorflow.learners.base import HasRecipe, Trained
+from mirrorflow.learners.base import Checkpoint, HasRecipe, Trained
+from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.registry import version_of
+from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, Plan
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.store.digest import digest, file_digest, patients_digest
-from mirrorflow.store.model_files import CONFIG, write_model
+from mirrorflow.store.model_files import stored_config, write_model
 
 FOLDERS = ("model_folder",)
 """Settings of inputs that name a folder: files keep them relative to the model's own."""
@@ -31,6 +33,7 @@ class KeptModels:
     """
 
     plan: Plan
+    inputs: Inputs
 
     def keeps(self, setting: str) -> bool:
         """Whether models of a setting are kept."""
@@ -50,8 +53,8 @@ class KeptModels:
         """Folder of one model."""
         return self.home(setting) / task / setting / f"seed{seed}" / f"fold{fold}"
 
-    def made_from(self, task: str, setting: str, seed: int, fold: int, vectors: str) -> dict[str, Any]:
-        """Everything that decides a model, as settings and digests; ``vectors``: digest of its inputs."""
+    def made_from(self, task: str, setting: str, seed: int, fold: int) -> dict[str, Any]:
+        """Everything that decides a model, as settings and digests."""
         plan, few_shot = self.plan, setting != ALL_DATA
         made_from = {
             "version": version_of(plan.method),
@@ -64,36 +67,69 @@ class KeptModels:
             "fold": fold,
             "bins": plan.bins,
             "method": dict(plan.method),
-            "vectors": vectors,
+            "vectors": self.inputs.of(setting).digest(fold),
             "gene_labels": plan.gene_labels(setting, fold),
         }
         if few_shot:
             made_from["support"] = file_digest(plan.support)
-        if plan.nested and not few_shot:
-            made_from["inner_splits"] = plan.inner_digests(fold)
+        elif plan.nested:
+            made_from["inner"] = [plan.inner_digests(fold), self.inputs.inner_digests(fold)]
         return made_from
+
+    def of_notes(self, task: str, fold: int, notes: Mapping[str, Any]) -> dict[Path, str]:
+        """Folders of the models that a fold's predictions should have left, with the digest of what made each."""
+        found = {}
+        for setting, seed in ((note["setting"], note["seed"]) for note in notes["settings"]):
+            if self.keeps(setting):
+                found[self.folder(task, setting, seed, fold)] = digest(self.made_from(task, setting, seed, fold))
+        return found
+
+    def are_there(self, task: str, fold: int, notes: Mapping[str, Any]) -> bool:
+        """Whether all models that a fold's predictions should have left lie there."""
+        models = self.of_notes(task, fold, notes)
+        return all(stored_config(folder).get("digest") == key for folder, key in models.items())
+
+    def load(self, fold_task: FoldTask) -> SavedModel | None:
+        """The finished model of a fold task: of a job that was interrupted, or of a protocol that shares it."""
+        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        if not self.keeps(fold_task.setting):
+            return None
+        folder, key = self.folder(*where), digest(self.made_from(*where))
+        return load_trained(folder) if stored_config(folder).get("digest") == key else None
+
+    def checkpoint(self, fold_task: FoldTask) -> Checkpoint | None:
+        """Where a training keeps its state: beside the model to be, where those of the setting are kept."""
+        if not self.keeps(fold_task.setting):
+            return None
+        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        return Checkpoint(self.folder(*where), self.made_from(*where))
 
     def save(
         self,
         fold_task: FoldTask,
         trained: Trained,
         inputs: HasRecipe,
-        made_from: Mapping[str, Any],
-        further: Mapping[str, Any],
+        note: Mapping[str, Any],
     ) -> None:
-        """Write what was trained for a fold task; ``further``: what the predictions' notes say of it."""
-        folder = self.folder(fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        """Write what was trained for a fold task, where models of its setting are kept.
+
+        ``note``: what the predictions file says of it.
+        """
+        if not self.keeps(fold_task.setting):
+            return
+        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
+        folder, made_from = self.folder(*where), self.made_from(*where)
         clear_leftovers(folder)
         arrays = {name: _on_cpu(array) for name, array in {**trained.arrays, **inputs.recipe.named()}.items()}
         config = {
             "digest": digest(made_from),
-            "made_from": dict(made_from),
+            "made_from": made_from,
             **self._names(fold_task),
             **_asked(fold_task),
             "settings": dict(self.plan.method),
             "inputs": _relative(inputs.recipe.settings, folder),
             **trained.made_with,
-            **further,
+            **note,
             "trained_on_patients": patients_digest(fold_task.train.units["patient"]),
         }
         write_model(folder, arrays, config, config, trained.history)
@@ -118,10 +154,12 @@ class KeptModels:
         """
         settings = [ALL_DATA, *(f"{shot}-shot" for shot in self.plan.shots[:1])] if self.plan.saved else []
         for home in map(self.home, settings):
-            for config in list(home.glob(f"*/*/seed*/fold*/{CONFIG}")):
-                if config.parent not in kept:
-                    shutil.rmtree(config.parent)
-                    _remove_empty(config.parent.parents, home)
+            for folder in list(home.glob("*/*/seed*/fold*")):
+                if folder in kept:
+                    clear_leftovers(folder)
+                    continue
+                shutil.rmtree(folder)
+                _remove_empty(folder.parents, home)
 
 
 def _remove_empty(parents: Sequence[Path], home: Path) -> None:

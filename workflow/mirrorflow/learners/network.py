@@ -1,35 +1,73 @@
-"""A supervised method's answer to one fold task: network built, trained, its epoch chosen, units predicted."""
+"""A network's answer to one fold task: built, trained on labels, its epoch chosen, units predicted."""
 
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mirrorflow.learners.base import Trained
+from mirrorflow.config.modules import optional_part_of
+from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.bagged import FoldBags
-from mirrorflow.learners.pretrained import fold_seed
 from mirrorflow.learners.tasks import FoldTask
-from mirrorflow.models.supervised import Sizes, build_network
-from mirrorflow.probes.linear_head import snapshot
-from mirrorflow.probes.objective import loss_on, prediction_of, to_prediction
-from mirrorflow.probes.task import EpochRule, Prediction, Reported
+from mirrorflow.models.seam import Objective
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.probes.objective import (
+    Cox,
+    CrossEntropy,
+    Hazards,
+    TaskObjective,
+    judge_of,
+    stored_readout,
+    target_tensors,
+)
+from mirrorflow.probes.task import EpochRule, Prediction
+from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.model_files import part_of_arrays
-from mirrorflow.training.supervised import SupervisedSettings, Units, predict_units, train_supervised
+from mirrorflow.store.models import load_own_checkpoint, save_checkpoint
+from mirrorflow.training.seeds import fold_seed
+from mirrorflow.training.supervised import (
+    Hooks,
+    LabelledUnits,
+    SupervisedSettings,
+    Units,
+    predict_units,
+    train_supervised,
+)
+from mirrorflow.training.trainer import OnEpoch, TrainingState
 
-logger = logging.getLogger("mirrorflow.predict")
+NETWORK, READOUT = "network.", "readout."
+"""What the names of a network's weights, and of what its readout was fitted to, begin with."""
 
-NETWORK = "network."
-"""What the names of a network's weights begin with."""
-
-OF_THE_LOSS = ("label_smoothing", "alpha")
+OF_THE_OBJECTIVE = ("label_smoothing", "alpha", "survival", "ties")
 OF_THE_INPUTS = ("feature_scaling", "cache_gb")
 
 
+@dataclass(frozen=True)
+class TrainKeys:
+    """A method's section ``train``, shared out: how it is trained, what it minimises."""
+
+    settings: SupervisedSettings
+    objective: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, train: Mapping[str, Any], seed: int) -> "TrainKeys":
+        """From the resolved config; keys of the inputs are left out."""
+        own = {key: value for key, value in train.items() if key not in (*OF_THE_OBJECTIVE, *OF_THE_INPUTS)}
+        objective = {key: train[key] for key in OF_THE_OBJECTIVE if key in train}
+        return cls(SupervisedSettings(**own, seed=seed), objective)
+
+
 def train_and_predict(
-    inputs: FoldBags, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule, *, device: str = "auto"
+    inputs: FoldBags,
+    fold_task: FoldTask,
+    method: Mapping[str, Any],
+    rule: EpochRule,
+    *,
+    checkpoint: Checkpoint | None = None,
+    device: str = "auto",
 ) -> Trained:
     """Train the method's network on the fold task's training units and predict its evaluation units.
 
@@ -38,41 +76,66 @@ def train_and_predict(
     training units that is passed over or all of them. So an epoch chosen on inner folds is the same point of the
     same schedule when the whole fold is trained on, though it has more steps there.
     """
-    train = dict(method["train"])
-    loss = {key: train.pop(key) for key in OF_THE_LOSS}
-    for key in OF_THE_INPUTS:
-        train.pop(key)
-    settings = SupervisedSettings(**train, seed=fold_seed(fold_task.seed, fold_task.fold))
-    settings = replace(settings, passes=settings.passes_for(rule.units or len(inputs.train)), min_steps=0)
-    sizes = _sizes(inputs, fold_task)
+    keys = TrainKeys.of(method["train"], fold_seed(fold_task.seed, fold_task.fold))
+    passes = keys.settings.passes_for(rule.units or len(inputs.train))
+    settings = replace(keys.settings, passes=passes, min_steps=0)
+    task = task_objective(fold_task, **keys.objective)
+    sizes = Sizes(inputs.patch_dim, inputs.train.genes.shape[1], task.outputs, inputs.gene_sets)
     network = build_network(method["family"], sizes, method["network"], settings.seed)
     if inputs.moments is not None:
         network.scale_patches(*map(torch.from_numpy, inputs.moments))
 
-    def predict(epoch: int) -> Prediction:
-        logits = predict_units(network, inputs.evaluation, device=device)
-        return to_prediction(logits, fold_task.train, epoch)
+    def training_logits() -> Tensor:
+        return predict_units(network, inputs.train, device=device)
 
-    reported = Reported(rule, predict, lambda: snapshot(network))
+    def predict(epoch: int) -> Prediction:
+        readout = task.readout(training_logits)
+        return readout.predict(predict_units(network, inputs.evaluation, device=device), epoch)
+
     label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
-    loss_of = loss_on(fold_task.train, **loss)
-    history = train_supervised(
-        network,
-        inputs.train,
-        loss_of,
-        settings,
-        label=label,
-        on_epoch=reported.hear,
-        stop_after=rule.stop_after,
-        device=device,
-    )
-    prediction, weights = reported.after(len(history))
-    return Trained(
-        prediction,
-        {f"{NETWORK}{name}": tensor for name, tensor in weights.items()},
-        {"kind": "network", "network": dict(method["network"]), "sizes": asdict(sizes)},
-        [{"epoch": number, "loss": loss} for number, loss in enumerate(history, 1)],
-    )
+    objective = _objective(method["family"], network, task)
+    labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
+    resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
+    last = min(rule.stop_after or settings.epochs, settings.epochs)
+    hooks = Hooks(resumed, _reporter(label, last, resumed, checkpoint), judge_of(rule, predict), rule.stop_after)
+    trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
+    weights = {f"{NETWORK}{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    fitted = {f"{READOUT}{name}": array for name, array in task.readout(training_logits).arrays().items()}
+    made_with = {"kind": "network", "network": dict(method["network"]), "sizes": asdict(sizes)}
+    return Trained(predict(trainer.reported), weights | fitted, made_with, trainer.history)
+
+
+def task_objective(
+    fold_task: FoldTask,
+    *,
+    label_smoothing: float = 0.0,
+    alpha: float = 0.0,
+    survival: str = "hazards",
+    ties: str = "efron",
+) -> TaskObjective:
+    """Cross-entropy for classes; for survival discrete hazards, or Cox over each batch."""
+    if fold_task.edges is None:
+        return CrossEntropy(len(fold_task.classes), label_smoothing)
+    if survival == "hazards":
+        return Hazards(len(fold_task.edges) - 1, alpha)
+    return Cox(fold_task.train, np.asarray(fold_task.bin_ends, float), ties)  # type: ignore[arg-type]
+
+
+def _objective(family: str, network: SupervisedNetwork, task: TaskObjective) -> Objective:
+    """The task's objective, or what the family's module makes of it."""
+    own = optional_part_of("models", family, "objective")
+    return task if own is None else own(network, task)
+
+
+def _reporter(label: str, epochs: int, resumed: TrainingState | None, checkpoint: Checkpoint | None) -> OnEpoch:
+    progress = Progress(label, epochs, "epochs", kept=0 if resumed is None else resumed.epoch)
+
+    def report(state: TrainingState, row: Mapping[str, float]) -> None:
+        if checkpoint is not None and state.epoch < epochs:
+            save_checkpoint(checkpoint.folder, state, checkpoint.made_from)
+        progress.step(note=f"loss {row['total']:.3f}")
+
+    return report
 
 
 def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
@@ -81,9 +144,5 @@ def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], u
     sizes = Sizes(**{**given, "gene_sets": tuple(map(tuple, given["gene_sets"]))})
     network = build_network(config["family"], sizes, config["network"], seed=0)
     network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
-    return prediction_of(predict_units(network, units), config["epoch"], survival=config["task"] == "survival")
-
-
-def _sizes(inputs: FoldBags, fold_task: FoldTask) -> Sizes:
-    outputs = len(fold_task.classes) if fold_task.edges is None else len(fold_task.edges) - 1
-    return Sizes(inputs.patch_dim, inputs.train.genes.shape[1], outputs, inputs.gene_sets)
+    readout = stored_readout(part_of_arrays(arrays, READOUT), survival=config["task"] == "survival")
+    return readout.predict(predict_units(network, units), config["epoch"])

@@ -8,14 +8,15 @@ its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representa
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mirrorflow.errors import InputError
-from mirrorflow.learners.base import HasRecipe, Trained, check_reported
+from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.learners.base import check_reported
+from mirrorflow.learners.inputs.by_setting import Inputs
+from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
@@ -26,31 +27,10 @@ from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest, names_digest
-from mirrorflow.store.model_files import stored_config
 
 __all__ = ["Plan", "predict_method", "rows_of"]
 
 logger = logging.getLogger("mirrorflow.predict")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Vectors of the setting with all training data, and of the k-shot settings (the same, or with other genes).
-
-    inner: those of the inner folds on which the epoch is chosen, fitted on their training parts alone.
-    """
-
-    all_units: Representation
-    few_shot: Representation
-    inner: Sequence[Representation] = ()
-
-    def of(self, setting: str) -> Representation:
-        """The vectors that a setting uses."""
-        return self.all_units if setting == ALL_DATA else self.few_shot
-
-    def digests(self, fold: int) -> list[str]:
-        """What both are made from."""
-        return [self.all_units.digest(fold), self.few_shot.digest(fold)]
 
 
 def predict_method(
@@ -77,7 +57,7 @@ def predict_method(
     progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    models: dict[Path, str] = {}
+    kept, models = KeptModels(plan, inputs), dict[Path, str]()
     for task in plan.tasks:
         clear_leftovers(Path(folder) / task)
         for number in range(len(plan.splits)):
@@ -85,14 +65,19 @@ def predict_method(
             key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
             if key is not None:
                 written[name] = key
-                models |= _models_of(plan, inputs, task, number, stored.stored_notes(Path(folder) / name))
+                models |= kept.of_notes(task, number, stored.stored_notes(Path(folder) / name))
             skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
             progress.step()
     for name, reason in skipped.items():
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
-    KeptModels(plan).remove_others(models)
-    content = {"written": written, "skipped": skipped, "models": {str(path): key for path, key in models.items()}}
+    kept.remove_others(models)
+    content = {
+        "written": written,
+        "checksums": {name: stored.content_digest(Path(folder) / name) for name in written},
+        "skipped": skipped,
+        "models": {str(path): key for path, key in models.items()},
+    }
     write_text(manifest, json.dumps(content, indent=1, sort_keys=True))
 
 
@@ -110,35 +95,15 @@ def _predict_fold(
         return None, {"": str(error)}
     key = digest(_ingredients(asked.plan, inputs, task, number))
     notes = stored.stored_notes(path)
-    if notes.get("digest") != key or not _models_are_there(asked.plan, inputs, task, number, notes):
+    whole = notes.get("digest") == key and stored.is_unchanged(path)
+    if not whole or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
         rows, notes = _answers(asked, inputs, fold_tasks)
         notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+        notes |= seen_by(inputs.all_units, number)
         if not rows:
             return None, notes["skipped"]
         stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)
     return key, notes["skipped"]
-
-
-def _models_of(plan: Plan, inputs: Inputs, task: str, number: int, notes: Mapping[str, Any]) -> dict[Path, str]:
-    """Folders of the models that a fold's predictions should have left, with the digest of what each is made from."""
-    files = KeptModels(plan)
-    kept = [(note["setting"], note["seed"]) for note in notes["settings"] if files.keeps(note["setting"])]
-    return {
-        files.folder(task, setting, seed, number): digest(_made_from(plan, inputs, task, setting, seed, number))
-        for setting, seed in kept
-    }
-
-
-def _models_are_there(plan: Plan, inputs: Inputs, task: str, number: int, notes: Mapping[str, Any]) -> bool:
-    models = _models_of(plan, inputs, task, number, notes)
-    return all(stored_config(folder).get("digest") == key for folder, key in models.items())
-
-
-def _made_from(plan: Plan, inputs: Inputs, task: str, setting: str, seed: int, number: int) -> dict[str, Any]:
-    made_from = KeptModels(plan).made_from(task, setting, seed, number, inputs.of(setting).digest(number))
-    if plan.nested and setting == ALL_DATA:
-        made_from["inner_vectors"] = [representation.digest(number) for representation in inputs.inner]
-    return made_from
 
 
 def _answers(
@@ -148,22 +113,39 @@ def _answers(
     for fold_task in fold_tasks:
         # Outside of the `try`: vectors that cannot be had stop the job.
         vectors = _vectors(asked, inputs, fold_task)
-        method, name = asked.plan.method, f"{fold_task.setting}, seed {fold_task.seed}"
         try:
-            choice = _chosen_epoch(asked, inputs, fold_task)
-        except NoEpochError as error:
-            skipped[name] = str(error)
+            prediction, note = _answer(asked, inputs, fold_task, vectors)
+        except (NoEpochError, CannotAnswerError) as error:
+            skipped[f"{fold_task.setting}, seed {fold_task.seed}"] = str(error)
             continue
-        try:
-            trained = predictor_of(method)(vectors, fold_task, method, _epoch_rule(asked.plan, fold_task, choice))
-        except InputError as error:
-            skipped[name] = str(error)
-            continue
-        note = _note(asked.plan, fold_task, trained.prediction, vectors.fitted, choice)
-        rows.append(rows_of(fold_task, trained.prediction))
+        rows.append(rows_of(fold_task, prediction))
         settings.append(note | {"lost_units": fold_task.lost})
-        _keep(asked.plan, inputs, fold_task, trained, vectors, note)
     return rows, {"settings": settings, "skipped": skipped}
+
+
+class CannotAnswerError(MirrorflowError):
+    """A method cannot answer a fold task: the setting is left out, with the reason."""
+
+
+def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any) -> tuple[Prediction, dict[str, Any]]:
+    """Prediction and note of a fold task: by the model that an earlier job left of it, or by a new one, which is kept.
+
+    Raises NoEpochError or CannotAnswerError where there is none.
+    """
+    plan, models = asked.plan, KeptModels(asked.plan, inputs)
+    if (saved := models.load(fold_task)) is not None:
+        prediction = saved.predict(vectors.evaluation)
+        return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
+    choice = _chosen_epoch(asked, inputs, fold_task)
+    try:
+        rule, checkpoint = _epoch_rule(plan, fold_task, choice), models.checkpoint(fold_task)
+        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, checkpoint)
+    except InputError as error:
+        raise CannotAnswerError(str(error)) from error
+    chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
+    note = _note(plan, fold_task, trained.prediction, vectors.fitted, chosen)
+    models.save(fold_task, trained, vectors, note)
+    return trained.prediction, note
 
 
 def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
@@ -173,16 +155,6 @@ def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
     vectors = inputs.of(fold_task.setting).vectors(*where, *sides)
     check_reported(vectors, f"{asked.plan.method['family']}, {fold_task.task}, fold {fold_task.fold}")
     return vectors
-
-
-def _keep(
-    plan: Plan, inputs: Inputs, fold_task: FoldTask, trained: Trained, vectors: HasRecipe, note: Mapping[str, Any]
-) -> None:
-    """Write the model, where those of the setting are kept."""
-    files = KeptModels(plan)
-    if files.keeps(fold_task.setting):
-        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
-        files.save(fold_task, trained, vectors, _made_from(plan, inputs, *where), note)
 
 
 def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> EpochChoice | None:
@@ -215,8 +187,7 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
     if plan.nested:
-        vectors = [representation.digest(number) for representation in inputs.inner]
-        made_of["inner"] = list(zip(plan.inner_digests(number), vectors, strict=True))
+        made_of["inner"] = list(zip(plan.inner_digests(number), inputs.inner_digests(number), strict=True))
     return made_of
 
 
@@ -245,7 +216,7 @@ def _note(
     fold_task: FoldTask,
     prediction: Prediction,
     fitted: Mapping[str, str],
-    choice: EpochChoice | None,
+    choice: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What predictions file and model say of a setting and seed, the evaluation units apart."""
     note = {
@@ -261,5 +232,5 @@ def _note(
         "fitted_on": dict(fitted),
     }
     if choice is not None:
-        note["epoch_choice"] = choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
+        note["epoch_choice"] = dict(choice)
     return note

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,118 +27,153 @@ from mirrorflow.store.models import load_checkpoint, model_is_finished, save_che
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import OnEpoch, PretrainSettings, TrainingState, pretrain
+from mirrorflow.training.pretraining import Layout, OnEpoch, PairedData, PretrainSettings, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
-from mirrorflow.training.world import ProcessGroup, torchruns_world
+from mirrorflow.training.seeds import fold_seed
+from mirrorflow.training.world import torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
 RETRIEVAL = "retrieval.json"
 
 
-def pretrain_fold(
-    units: pd.DataFrame,
-    features_index: Path,
-    expression: Path,
-    genes_manifest: Path,
-    train_units: Sequence[str],
-    folder: Path,
-    settings: Mapping[str, Any],
-    *,
-    family: str = "mirror",
-    seed: int,
-    fold: int,
-    rna_scaling: str,
-    rna_clip: float | None,
-    threads: int,
-    device: str = "auto",
-    compute: Mapping[str, Any] | None = None,
-    chosen_on: Sequence[str] = (),
-) -> None:
-    """Train on ``train_units`` and write ``folder``: model.safetensors, config.json, history.csv.
+@dataclass(frozen=True)
+class PairedFiles:
+    """Index of the features, expression matrix and manifest of the genes."""
 
-    ``units`` has the columns unit, patient and slide_ids; ``settings`` are fields of the ``family``'s settings
-    and of :class:`PretrainSettings` by name, ``compute`` those of :class:`ComputeSettings`, which no file depends
-    on. A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
+    index: Path
+    expression: Path
+    genes: Path
+
+
+@dataclass(frozen=True)
+class PretrainTask:
+    """What a fold is pretrained on, and how.
+
+    units: columns unit, patient and slide_ids, of whom ``train_units`` are trained on. settings: fields of the family's
+    settings and of :class:`PretrainSettings` by name. chosen_on: units whose loss chooses the epoch that is kept (the
+    published habit); none: the last epoch is kept.
+    """
+
+    units: pd.DataFrame
+    files: PairedFiles
+    train_units: Sequence[str]
+    settings: Mapping[str, Any]
+    seed: int
+    fold: int
+    rna_scaling: str
+    rna_clip: float | None
+    family: str = "mirror"
+    chosen_on: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it is pretrained: threads, the device's name, fields of :class:`ComputeSettings`; no file depends on it."""
+
+    threads: int
+    device: str = "auto"
+    compute: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> ComputeSettings:
+        """How the training lies on the machine."""
+        return ComputeSettings(**self.compute)
+
+    def of_a_process(self) -> "Machine":
+        """The share of one of the processes that train a fold together."""
+        return dataclasses.replace(self, threads=max(1, self.threads // self.layout.devices))
+
+
+def pretrain_fold(task: PretrainTask, folder: Path, machine: Machine) -> None:
+    """Train on the task's training units and write ``folder``: model.safetensors, config.json, history.csv.
+
+    A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
     epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
     ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
-    nothing is chosen by it). chosen_on: units whose loss chooses the epoch that is kept (the published habit);
-    none: the last epoch is.
+    nothing is chosen by it).
 
     Raises ConfigError for unknown or impossible settings, SettingsMismatchError for a checkpoint of other
     settings, InputError for units without slides or features that do not fit.
     """
-    torch.set_num_threads(threads)
-    paired = load_paired(units, features_index, expression, genes_manifest)
-    train, held_out = split_rows(paired.names, train_units)
-    validation = split_rows(paired.names, chosen_on)[0]
-    model_settings, training = split_settings(
-        settings, family, patch_dim=paired.patch_dim, gene_count=len(paired.gene_ids), seed=fold_seed(seed, fold)
-    )
-    made_with = {
-        "version": versions.PRETRAIN,
-        "seed": seed,
-        "fold": fold,
-        "model": dataclasses.asdict(model_settings),
-        "training": dataclasses.asdict(training),
-        "data": paired.only(train).digests() | {"rna_scaling": rna_scaling, "rna_clip": rna_clip},
-    }
-    if family != "mirror":  # models of MIRROR are older than the key: they are kept
-        made_with["family"] = family
-    if validation:
-        made_with["epoch_chosen_on"] = paired.only(validation).digests()
-    if model_is_finished(folder, made_with):
+    torch.set_num_threads(machine.threads)
+    run = _Run.of(task)
+    if model_is_finished(folder, run.made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
-        return
-    layout = ComputeSettings(**(compute or {}))
-    if layout.devices > 1 and "WORLD_SIZE" not in os.environ:
-        positional = (units, features_index, expression, genes_manifest, train_units, folder, settings)
-        keywords = {
-            "family": family, "seed": seed, "fold": fold, "rna_scaling": rna_scaling, "rna_clip": rna_clip,
-            "threads": max(1, threads // layout.devices), "device": device, "compute": compute,
-            "chosen_on": chosen_on,
-        }  # fmt: skip
-        run_spread(Call(pretrain_fold, positional, keywords, f"fold {fold}"), layout.devices)
-        return
-    scaler = RnaScaler.fit(paired.expression[train], scaling=rna_scaling, clip=rna_clip)
+    elif machine.layout.devices > 1 and "WORLD_SIZE" not in os.environ:
+        call = Call(pretrain_fold, (task, folder, machine.of_a_process()), {}, f"fold {task.fold}")
+        run_spread(call, machine.layout.devices)
+    else:
+        _train_and_save(run, folder, machine)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A task with its inputs read: rows of the units that are trained on, left out, and chosen on."""
+
+    task: PretrainTask
+    paired: PairedUnits
+    train: list[int]
+    held_out: list[int]
+    validation: list[int]
+    model: Any
+    training: PretrainSettings
+
+    @classmethod
+    def of(cls, task: PretrainTask) -> "_Run":
+        files = task.files
+        paired = load_paired(task.units, files.index, files.expression, files.genes)
+        train, held_out = split_rows(paired.names, task.train_units)
+        model, training = split_settings(
+            task.settings,
+            task.family,
+            patch_dim=paired.patch_dim,
+            gene_count=len(paired.gene_ids),
+            seed=fold_seed(task.seed, task.fold),
+        )
+        return cls(task, paired, train, held_out, split_rows(paired.names, task.chosen_on)[0], model, training)
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What decides the model."""
+        task = self.task
+        scaling = {"rna_scaling": task.rna_scaling, "rna_clip": task.rna_clip}
+        made_with = {
+            "version": versions.PRETRAIN,
+            "seed": task.seed,
+            "fold": task.fold,
+            "model": dataclasses.asdict(self.model),
+            "training": dataclasses.asdict(self.training),
+            "data": self.paired.only(self.train).digests() | scaling,
+        }
+        if task.family != "mirror":  # models of MIRROR are older than the key: they are kept
+            made_with["family"] = task.family
+        if self.validation:
+            made_with["epoch_chosen_on"] = self.paired.only(self.validation).digests()
+        return made_with
+
+
+def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
+    task, paired, made_with = run.task, run.paired, run.made_with
+    scaler = RnaScaler.fit(paired.expression[run.train], scaling=task.rna_scaling, clip=task.rna_clip)
     genes = scaler.transform(paired.expression)
-    model = build_network(family, model_settings, training.seed)
-    with torchruns_world(device) as (world, own):
-        watch = _validation(paired.only(validation), genes[validation]) if validation else None
-        history = _train(
-            model, paired.only(train), genes[train], training, layout, world, own, folder, made_with, watch
+    model = build_network(task.family, run.model, run.training.seed)
+    state, compute = load_checkpoint(folder, made_with), machine.layout
+    with torchruns_world(machine.device) as (world, own):
+        units = paired.only(run.train)
+        history = pretrain(
+            model,
+            PairedData(units.bags(compute.cache_gb), genes[run.train], _numbered(units.patients)),
+            run.training,
+            validation=_validation(paired.only(run.validation), genes[run.validation]) if run.validation else None,
+            resume_from=state,
+            on_epoch=_reporter(folder, made_with, run.training.epochs, state) if world.rank == 0 else None,
+            layout=Layout(own, compute, world),
         )
     if world.rank == 0:
-        _check_retrieval(folder, model, paired.only(held_out), genes[held_out], training, own)
+        held_out = paired.only(run.held_out)
+        _check_retrieval(folder, model, held_out, genes[run.held_out], run.training, own)
         save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
-
-
-def _train(
-    model: PairedNetwork,
-    units: PairedUnits,
-    genes: np.ndarray,
-    training: PretrainSettings,
-    layout: ComputeSettings,
-    world: ProcessGroup,
-    device: str,
-    folder: Path,
-    made_with: Mapping[str, Any],
-    validation: ValidationUnits | None,
-) -> list[dict[str, float]]:
-    state = load_checkpoint(folder, made_with)
-    return pretrain(
-        model,
-        units.bags(layout.cache_gb),
-        genes,
-        training,
-        patients=_numbered(units.patients),
-        validation=validation,
-        resume_from=state,
-        on_epoch=_reporter(folder, made_with, training.epochs, state) if world.rank == 0 else None,
-        device=device,
-        compute=layout,
-        world=world,
-    )
 
 
 def _validation(units: PairedUnits, genes: np.ndarray) -> ValidationUnits:
@@ -183,11 +219,6 @@ def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[i
     wanted = set(train_units)
     train = [row for row, name in enumerate(names) if name in wanted]
     return train, [row for row, name in enumerate(names) if name not in wanted]
-
-
-def fold_seed(seed: int, fold: int) -> int:
-    """A seed of its own for each fold of a run."""
-    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
 def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:

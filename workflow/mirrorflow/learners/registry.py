@@ -1,21 +1,36 @@
 """Methods as functions of what they see and of a fold task, found by family (config/methods.yaml)."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
-from mirrorflow.learners.base import Trained
+from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.probes.task import Asked, EpochRule, Prediction, Scorer, SubtypePrediction, Targets
 
-Predictor = Callable[[Any, FoldTask, Mapping[str, Any], EpochRule], Trained]
-"""Takes what the method's representation gives for a fold task (:class:`FoldVectors`, or bags)."""
+
+class Predictor(Protocol):
+    """Fits a method on a fold task and predicts its evaluation units."""
+
+    def __call__(
+        self,
+        inputs: Any,
+        fold_task: FoldTask,
+        method: Mapping[str, Any],
+        rule: EpochRule,
+        checkpoint: Checkpoint | None = None,
+    ) -> Trained:
+        """``inputs``: what the method's representation gives for the fold task (:class:`FoldVectors`, or bags).
+
+        ``checkpoint``: where a long training keeps its state; short ones have none.
+        """
+
 
 HEAD, MODEL = "head.", "model."
 """What the names of a linear head's weights, and of a classical model's arrays, begin with."""
@@ -44,32 +59,57 @@ def score_on(targets: Targets) -> Scorer:
     return score
 
 
-def _head(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Trained:
+def _head(
+    inputs: FoldVectors,
+    fold_task: FoldTask,
+    method: Mapping[str, Any],
+    rule: EpochRule,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
     """The probe of pretrained methods. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.probes.linear_head import HeadSettings, fit_head
 
     settings = HeadSettings.of_probe(method["probe"], fold_task.task, fold_task.seed)
     outputs = method["probe"]["survival_bins"] if fold_task.task == "survival" else len(fold_task.classes)
-    prediction, arrays = fit_head(vectors.train, vectors.evaluation, fold_task.train, outputs, settings, rule)
-    return Trained(prediction, {f"{HEAD}{name}": array for name, array in arrays.items()}, {"kind": "head"})
+    head = fit_head(inputs.train, inputs.evaluation, fold_task.train, outputs, settings, rule)
+    arrays = {f"{HEAD}{name}": array for name, array in head.arrays.items()}
+    return Trained(head.prediction, arrays, {"kind": "head"}, head.history)
 
 
-def _classical(vectors: FoldVectors, fold_task: FoldTask, method: Mapping[str, Any], _rule: EpochRule) -> Trained:
+def _classical(
+    inputs: FoldVectors,
+    fold_task: FoldTask,
+    method: Mapping[str, Any],
+    rule: EpochRule,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
     """The family's module in :mod:`mirrorflow.probes`; of the evaluation units it is given their vectors alone."""
     asked = Asked(len(fold_task.classes), fold_task.bin_ends)
-    fitted = part_of("probes", method["family"], "fit")(vectors.train[0], fold_task.train, asked, method)
+    fitted = part_of("probes", method["family"], "fit")(inputs.train[0], fold_task.train, asked, method)
     arrays = {f"{MODEL}{name}": array for name, array in fitted.arrays().items()}
-    return Trained(fitted.predict(vectors.evaluation[0], asked), arrays, {"kind": "classical"})
+    return Trained(fitted.predict(inputs.evaluation[0], asked), arrays, {"kind": "classical"})
 
 
-def _supervised(inputs: Any, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Trained:
+def _supervised(
+    inputs: Any,
+    fold_task: FoldTask,
+    method: Mapping[str, Any],
+    rule: EpochRule,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
     """A network trained on bags. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.learners.network import train_and_predict
 
-    return train_and_predict(inputs, fold_task, method, rule)
+    return train_and_predict(inputs, fold_task, method, rule, checkpoint=checkpoint)
 
 
-def _adapted(inputs: Any, fold_task: FoldTask, method: Mapping[str, Any], rule: EpochRule) -> Trained:
+def _adapted(
+    inputs: Any,
+    fold_task: FoldTask,
+    method: Mapping[str, Any],
+    rule: EpochRule,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
     """Another cohort's encoders, adapted. Torch is imported here, so that the other methods do without it."""
     from mirrorflow.learners.adapted import adapt_and_predict
 

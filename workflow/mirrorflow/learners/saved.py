@@ -127,11 +127,11 @@ def _classical(saved: SavedModel, vectors: np.ndarray) -> Prediction:
 
 def _head(saved: SavedModel, vectors: np.ndarray) -> Prediction:
     from mirrorflow.probes.linear_head import predict_head
-    from mirrorflow.probes.objective import prediction_of
+    from mirrorflow.probes.objective import stored_readout
 
     epoch = saved.config["epoch"]
     logits = predict_head(part_of_arrays(saved.arrays, HEAD), vectors, epoch)
-    return prediction_of(logits, epoch, survival=saved.config["task"] == "survival")
+    return stored_readout({}, survival=saved.config["task"] == "survival").predict(logits, epoch)
 
 
 def _network(saved: SavedModel, units: Any) -> Prediction:
@@ -179,7 +179,8 @@ def _bags(saved: SavedModel, raw: RawUnits) -> Any:
 
     sees_rna = "rna" in saved.config["inputs"]["inputs"]
     genes = saved.scaled_genes(raw) if sees_rna else np.zeros((len(raw.frame), 0), np.float32)
-    return Units(_needed(saved, raw.bags, "bags"), genes)
+    bags = _needed(saved, raw.bags, "bags") if "slides" in saved.config["inputs"]["inputs"] else None
+    return Units(bags, genes)
 
 
 def _embedded(saved: SavedModel, raw: RawUnits) -> np.ndarray:

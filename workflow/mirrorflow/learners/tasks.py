@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,11 @@ from mirrorflow.cohorts import splits as folding
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config.queries import has_epochs
 from mirrorflow.errors import InputError
+from mirrorflow.plan.paths import SplitFile, by_inner_fold
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
 from mirrorflow.store import tables
 from mirrorflow.store.digest import file_digest
 from mirrorflow.store.genes import read_record
-
-T = TypeVar("T")
 
 PUBLISHED_BATCH = 16
 """Batch of the published loaders, which drop the last incomplete one."""
@@ -83,7 +82,7 @@ class Plan:
         """From a rule's inputs (cohort, splits, support, genes) and params (protocol, tasks, shots, seeds, bins).
 
         A param ``saved`` (fields of :class:`ModelPlace`) says where the trained models go.
-        Rules of methods with epochs have ``inner_splits`` too: fold after fold, inner fold after inner fold.
+        Rules of methods with epochs have ``inner_splits`` too, whose paths say of which inner fold they are.
         """
         return cls(
             cohort=files.cohort,
@@ -97,14 +96,9 @@ class Plan:
             method=method,
             genes=files.genes,
             few_shot_genes=files.few_shot_genes,
-            inner_splits=in_rows(getattr(files, "inner_splits", ()), len(files.splits)),
+            inner_splits=by_inner_fold(SplitFile, getattr(files, "inner_splits", ())),
             saved=ModelPlace(**params.saved) if hasattr(params, "saved") else None,
         )
-
-
-def in_rows(paths: Sequence[T], length: int) -> list[list[T]]:
-    """A rule's flat list of files in rows of ``length``: [inner fold][fold] or [inner fold][seed]."""
-    return [list(paths[start : start + length]) for start in range(0, len(paths), length)]
 
 
 @dataclass(frozen=True)

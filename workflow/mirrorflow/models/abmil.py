@@ -5,9 +5,10 @@ embedding-level form of the paper. Sizes and dropout follow CLAM (Lu et al. 2021
 whole slides.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -20,9 +21,10 @@ class Abmil(SupervisedNetwork):
         self.pool = GatedAttentionPooling(width, attention_width, dropout)
         self.head = nn.Linear(width, sizes.outputs)
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of the bags; the expression is not looked at."""
-        return self.head(self.pool(self.embed(patches), mask))
+    def output(self, batch: Batch) -> Output:
+        """Logits and attention of the bags; the expression is not looked at."""
+        pooled, attention = self.pool(self.embed(batch.patches), batch.mask)
+        return Output(self.head(pooled), attention)
 
 
 def build(sizes: Sizes, *, width: int = 512, attention_width: int = 256, dropout: float = 0.25) -> Abmil:

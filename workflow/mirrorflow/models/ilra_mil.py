@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mirrorflow.models.attention import check_heads, exact_attention
 from mirrorflow.models.layers import PatchEmbedding
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -72,13 +73,13 @@ class IlraMil(SupervisedNetwork):
         self.pool = CrossAttention(width, heads, dropout, gated=False)
         self.head = nn.Linear(width, sizes.outputs)
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of the bags; the expression is not looked at."""
-        tokens = self.embed(patches)
+    def output(self, batch: Batch) -> Output:
+        """Logits of the bags; the expression is not looked at."""
+        tokens = self.embed(batch.patches)
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        pooled = self.pool(self.query.expand(len(tokens), -1, -1), tokens, mask)
-        return self.head(pooled.squeeze(1))
+            tokens = block(tokens, batch.mask)
+        pooled = self.pool(self.query.expand(len(tokens), -1, -1), tokens, batch.mask)
+        return Output(self.head(pooled.squeeze(1)))
 
 
 def build(

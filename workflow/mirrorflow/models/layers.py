@@ -33,9 +33,13 @@ class GatedAttentionPooling(nn.Module):
         scores = self.score(self.content(tokens) * self.gate(tokens)).squeeze(-1)
         return scores.float().masked_fill(~mask, float("-inf")).softmax(dim=1)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Pool tokens [batch, token, width] to [batch, width]; ``mask`` [batch, token] is True at real ones."""
-        return (self.weights(tokens, mask)[..., None] * tokens.masked_fill(~mask[..., None], 0.0)).sum(1)
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [batch, token, width] pooled to [batch, width], and the attention [batch, token].
+
+        ``mask`` [batch, token] is True at real tokens.
+        """
+        weights = self.weights(tokens, mask)
+        return (weights[..., None] * tokens.masked_fill(~mask[..., None], 0.0)).sum(1), weights
 
 
 class SelfNormalizing(nn.Sequential):

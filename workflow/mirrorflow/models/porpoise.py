@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding, SelfNormalizing
+from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -55,15 +56,16 @@ class Porpoise(SupervisedNetwork):
         self.head = nn.Linear(width, sizes.outputs)
         self.l1 = l1
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of bags and expression."""
-        return self.head(self.fuse(self.pool(self.embed(patches), mask), self.genes(genes)))
+    def output(self, batch: Batch) -> Output:
+        """Logits of bags and expression, and the attention among patches."""
+        pooled, attention = self.pool(self.embed(batch.patches), batch.mask)
+        return Output(self.head(self.fuse(pooled, self.genes(batch.genes))), attention)
 
-    def penalty(self) -> Tensor:
-        """L1 norm of the expression network's weights, times ``l1``."""
+    def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """L1 norm of the expression network's weights, times ``l1``; no term where that is 0."""
         if not self.l1:
-            return super().penalty()
-        return self.l1 * sum((p.abs().sum() for p in self.genes.parameters()), start=super().penalty())
+            return {}
+        return {"l1": self.l1 * sum((p.abs().sum() for p in self.genes.parameters()), start=batch.genes.new_zeros(()))}
 
 
 def build(

@@ -6,7 +6,7 @@ A method is a module of this package, named after its family (``ilra-mil`` -> ``
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mirrorflow.config.modules import part_of
 from mirrorflow.errors import ConfigError
+from mirrorflow.models.seam import Batch, Output, Progress
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sizes:
 
 
 class SupervisedNetwork(nn.Module):
-    """Bags, and expression where the method sees it, to one row of logits a unit.
+    """Bags and expression, as far as the method sees them, to one row of logits a unit.
 
     Whatever a padded patch holds, no logit depends on it; the order of the patches means nothing.
     """
@@ -50,20 +51,17 @@ class SupervisedNetwork(nn.Module):
         self.patch_mean.copy_(mean)
         self.patch_sd.copy_(sd)
 
-    def forward(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of patches [batch, patch, feature] and genes [batch, gene].
+    def forward(self, batch: Batch) -> Output:
+        """Output of a batch; every bag has one real patch at least."""
+        return self.output(replace(batch, patches=(batch.patches - self.patch_mean) / self.patch_sd))
 
-        ``mask`` [batch, patch] is True at real patches, of which every bag has one at least.
-        """
-        return self.logits((patches - self.patch_mean) / self.patch_sd, mask, genes)
-
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
+    def output(self, batch: Batch) -> Output:
         """As :meth:`forward`, of scaled patches."""
         raise NotImplementedError
 
-    def penalty(self) -> Tensor:
-        """What the method adds to the loss of every step; 0 for most."""
-        return self.patch_mean.new_zeros(())
+    def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """Loss terms of the network's own, which count with weight 1 beside those of the objective; most have none."""
+        return {}
 
 
 def build_network(family: str, sizes: Sizes, settings: Mapping[str, Any], seed: int) -> SupervisedNetwork:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.models.layers import PatchEmbedding, masked_mean
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -84,11 +85,11 @@ class SurvPath(SupervisedNetwork):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Sequential(nn.Linear(2 * width, width // 4), nn.ReLU(), nn.Linear(width // 4, sizes.outputs))
 
-    def logits(self, patches: Tensor, mask: Tensor, genes: Tensor) -> Tensor:
-        """Logits [batch, output] of bags and expression."""
-        pathways, tokens = self.attend(self.pathways(genes), self.embed(patches), mask)
+    def output(self, batch: Batch) -> Output:
+        """Logits of bags and expression."""
+        pathways, tokens = self.attend(self.pathways(batch.genes), self.embed(batch.patches), batch.mask)
         pathways, tokens = (self.norm(part + self.feed(part)) for part in (pathways, tokens))
-        return self.head(torch.cat([pathways.mean(1), masked_mean(tokens, mask)], dim=1))
+        return Output(self.head(torch.cat([pathways.mean(1), masked_mean(tokens, batch.mask)], dim=1)))
 
 
 def build(sizes: Sizes, *, width: int = 256, dropout: float = 0.25) -> SurvPath:

@@ -1,5 +1,6 @@
 """Columns of the patients' sheet (age, sex, stage, ...) as numbers; fitted on training patients only."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohorts.patients import UNKNOWN
+from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import ConfigError
+
+logger = logging.getLogger("mirrorflow.predict")
 
 TARGETS = ("patient", "label", "sheet_label", "time", "time_days", "event", "unit", "slide_id", "slide_ids")
 """Columns of a cohort that name a patient or say what is to be predicted."""
+NUMERIC_SHARE = 0.8
+"""A column is numeric where at least this share of its known training values are numbers."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,10 @@ class CovariateEncoder:
 
     @classmethod
     def fit(cls, train: pd.DataFrame, columns: Sequence[str]) -> "CovariateEncoder":
-        """Learn from ``train``; a column is numeric if all its known training values are numbers.
+        """Learn from ``train``; a column is numeric if :data:`NUMERIC_SHARE` of its known training values are numbers.
 
-        Columns that ``train`` lacks, or of which no value is known, are left out. Raises ConfigError for a column
-        that is a target or a name.
+        What else stands in a numeric column counts as unknown and is named in the log. Columns that ``train`` lacks, or
+        of which no value is known, are left out. Raises ConfigError for a column that is a target or a name.
         """
         if wrong := [name for name in columns if name in TARGETS]:
             message = f"columns: {', '.join(wrong)} cannot be a covariate (what is to be predicted, or a name)"
@@ -42,8 +47,10 @@ class CovariateEncoder:
             numbers = pd.to_numeric(known, errors="coerce")
             if known.empty:
                 continue
-            if np.isfinite(numbers).all():
-                medians[name] = float(numbers.median())
+            finite = np.isfinite(numbers)
+            if finite.mean() >= NUMERIC_SHARE:
+                medians[name] = float(numbers[finite].median())
+                _log_stray(name, known[~finite])
             else:
                 categories[name] = sorted(set(known))
         return cls(medians, categories)
@@ -80,4 +87,10 @@ def _known(frame: pd.DataFrame, name: str) -> pd.Series:
     if name not in frame:
         return pd.Series([], dtype=object)
     values = frame[name].dropna().astype(str).str.strip()
-    return values[~values.isin(UNKNOWN)]
+    return values[~values.map(is_unknown).astype(bool)]
+
+
+def _log_stray(name: str, stray: pd.Series) -> None:
+    if len(stray):
+        message = "column %s holds numbers; %d of its training values are none and count as unknown: %s"
+        logger.warning(message, name, len(stray), counted(stray))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,29 +94,3 @@ class EpochRule:
 
 
 LAST = EpochRule()
-
-
-class Reported:
-    """The prediction that ``rule`` reports of a training: the best by its scorer, the first of equals, else the last.
-
-    predict: the held-out units after an epoch, counted from 1. weights: a copy of what predicts, as it is now.
-    """
-
-    def __init__(
-        self, rule: EpochRule, predict: Callable[[int], Prediction], weights: Callable[[], dict[str, Any]]
-    ) -> None:
-        self.rule, self.predict, self.weights = rule, predict, weights
-        self.best: tuple[float, Prediction, dict[str, Any]] | None = None
-
-    def hear(self, epoch: int) -> None:
-        """An epoch has ended: it is judged where the rule has a scorer."""
-        if self.rule.scorer is None:
-            return
-        prediction = self.predict(epoch)
-        score = self.rule.scorer(prediction)
-        if self.best is None or score > self.best[0]:
-            self.best = score, prediction, self.weights()
-
-    def after(self, last: int) -> tuple[Prediction, dict[str, Any]]:
-        """What is reported when ``last`` was the last epoch, and the weights that predicted it."""
-        return (self.predict(last), self.weights()) if self.best is None else self.best[1:]

@@ -98,7 +98,13 @@ def _seen_blocks(record: Mapping[str, Any], title: str) -> list[Block]:
         "and how many of these patients are evaluated on the fold. Rule audit."
     )
     rows = [
-        cells(line["what"], line["fold"], _count(line["patients"]), _count(line["of_evaluation"]), line["detail"])
+        cells(
+            line["what"],
+            "all" if line["fold"] < 0 else line["fold"],
+            _count(line["patients"]),
+            _count(line["of_evaluation"]),
+            line["detail"],
+        )
         for line in lines
     ]
     table = Table(caption, ("what", "fold", "patients", "of them evaluated", "by"), rows, frozenset({2, 3}))

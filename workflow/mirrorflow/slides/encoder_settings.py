@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,14 @@ class EncoderSettings:
     """Pixels a side that the network sees; None: what a timm model asks for."""
     output_dtype: str = "float32"
     """Type of the stored values."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments a timm model is built with: init_values (LayerScale), img_size, dynamic_img_size, reg_tokens, ..."""
+    pooling: str | None = None
+    """How a timm model pools (its ``global_pool``: token, avg, ...); None: as its own config says."""
+    mean: tuple[float, ...] | None = None
+    """Of RGB in 0 to 1, taken off the images; None: the model's own."""
+    std: tuple[float, ...] | None = None
+    """What they are divided by then; None: the model's own."""
 
     @property
     def local(self) -> Path | None:
@@ -52,6 +60,7 @@ class EncoderSettings:
         for key, matters in {
             "seed": self.weights == RANDOM,
             "weights_set": self.weights == HUB and self.model == "resnet50",
+            **{key: bool(values[key]) for key in ("options", "pooling", "mean", "std")},  # as before these existed
         }.items():
             if not matters:
                 del values[key]
@@ -74,6 +83,7 @@ def encoder_from(settings: Mapping[str, Any]) -> EncoderSettings:
         if not values.get(key):
             message = f"encoder {settings.get('name', '')}: {key} is missing"
             raise ConfigError(message)
+    values |= {key: tuple(values[key]) for key in ("mean", "std") if values.get(key) is not None}
     encoder = EncoderSettings(**values)
     if encoder.model not in ("resnet50", "phikon") and not encoder.model.startswith(TIMM):
         message = f"encoder {encoder.name}: model {encoder.model!r}; allowed are resnet50, phikon, timm/<name>"
@@ -82,7 +92,27 @@ def encoder_from(settings: Mapping[str, Any]) -> EncoderSettings:
         if getattr(encoder, key) not in choices:
             message = f"encoder {encoder.name}: {key} {getattr(encoder, key)!r}; allowed: {', '.join(choices)}"
             raise ConfigError(message)
+    _check_network(encoder)
     return encoder
+
+
+def _check_network(encoder: EncoderSettings) -> None:
+    """Raises ConfigError for options of a network that takes none, and for a normalisation that cannot be."""
+    if not encoder.model.startswith(TIMM) and (encoder.options or encoder.pooling):
+        message = f"encoder {encoder.name}: {encoder.model} is as it is; options and pooling are for timm/<name>"
+        raise ConfigError(message)
+    if taken := sorted(
+        {"pretrained", "pretrained_cfg", "checkpoint_path", "in_chans", "global_pool"} & set(encoder.options)
+    ):
+        message = f"encoder {encoder.name}: options: {', '.join(taken)} cannot be set here; see weights and pooling"
+        raise ConfigError(message)
+    if (encoder.mean is None) != (encoder.std is None):
+        message = f"encoder {encoder.name}: set mean and std together (mean {encoder.mean}, std {encoder.std})"
+        raise ConfigError(message)
+    for key, values, low in (("mean", encoder.mean, 0.0), ("std", encoder.std, 1e-6)):
+        if values is not None and (len(values) != 3 or not all(low <= value <= 1 for value in values)):
+            message = f"encoder {encoder.name}: {key} {list(values)}; three values of RGB in 0 to 1 are wanted"
+            raise ConfigError(message)
 
 
 def _file_digest(path: Path, name: str) -> str:

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.errors import ConfigError
 from mirrorflow.slides.encoder_settings import TIMM, EncoderSettings
 from mirrorflow.slides.phikon import phikon_network, phikon_state
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from mirrorflow.slides.timm_network import IMAGENET_MEAN, IMAGENET_STD, Architecture, timm_network
+from mirrorflow.slides.weights_fit import load_weights
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,20 @@ class Encoder:
 def build_encoder(settings: EncoderSettings, state: Mapping[str, Tensor] | None, device: str) -> Encoder:
     """The network of ``settings`` with the weights ``state``; None: random ones from its seed.
 
-    Raises InputError naming weights that are missing or do not fit, ConfigError for a model or an image size
-    that does not exist.
+    Raises InputError naming weights that are missing, do not fit or have no place, ConfigError for a model, an option
+    or an image size that does not exist.
     """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        network, size, mean, std = _architecture(settings)
+        built = _architecture(settings)
     if state is not None:
-        load_weights(network, _mapped(settings.model, state), settings.name)
-    weights = weights_digest(network)
-    network = fold_batch_norms(network.eval())
+        _load(built, state, settings)
+    weights = weights_digest(built.network)
+    network = fold_batch_norms(built.network.eval())
     dtype = getattr(torch, settings.precision)
     network = network.to(device, dtype).to(memory_format=torch.channels_last)
-    dim = _output_width(network, size, dtype, device)
-    return Encoder(network, dim, size, mean, std, dtype, torch.device(device), weights)
+    dim = _output_width(network, built.size, dtype, device)
+    return Encoder(network, dim, built.size, built.mean, built.std, dtype, torch.device(device), weights)
 
 
 class ResNetStage3(nn.Module):
@@ -86,20 +85,6 @@ class ResNetStage3(nn.Module):
         for layer in self.children():
             images = layer(images)
         return images.mean(dim=(2, 3))
-
-
-def load_weights(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load ``state`` into ``network``, every weight of it. Raises InputError naming what does not fit."""
-    own = network.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    odd = [key for key in own if key in state and own[key].shape != state[key].shape]
-    if missing or odd:
-        message = (
-            f"encoder {name}: these weights are of another model: {len(missing)} are missing"
-            f" ({', '.join(missing[:3])}...), {len(odd)} of another shape ({', '.join(odd[:3])}...)"
-        )
-        raise InputError(message)
-    network.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -135,41 +120,23 @@ def _fold(module: nn.Module, conv: str, norm: str) -> None:
     setattr(module, norm, nn.Identity())
 
 
-def _architecture(settings: EncoderSettings) -> tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]:
-    """Network, image size, mean and standard deviation of its input."""
+def _architecture(settings: EncoderSettings) -> Architecture:
     if settings.model.startswith(TIMM):
-        return _timm_network(settings)
+        return timm_network(settings)
     size = settings.image_size or 224
+    mean, std = settings.mean or IMAGENET_MEAN, settings.std or IMAGENET_STD
     if settings.model == "phikon":
         if size != 224:
             message = f"encoder {settings.name}: phikon sees 224 px, image_size is {size}"
             raise ConfigError(message)
-        return phikon_network(), size, IMAGENET_MEAN, IMAGENET_STD
-    return ResNetStage3(), size, IMAGENET_MEAN, IMAGENET_STD
+        return Architecture(phikon_network(), size, mean, std)
+    return Architecture(ResNetStage3(), size, mean, std)
 
 
-def _timm_network(settings: EncoderSettings) -> tuple[nn.Module, int, tuple[float, ...], tuple[float, ...]]:
-    """A timm model, pooled as its own config says (``num_classes=0``)."""
-    import timm
-
-    name = settings.model.removeprefix(TIMM)
-    try:
-        network: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    except RuntimeError as error:
-        message = f"encoder {settings.name}: timm knows no model {name!r} ({error})"
-        raise ConfigError(message) from error
-    config = timm.data.resolve_model_data_config(network)
-    own_size = int(config["input_size"][-1])
-    size = settings.image_size or own_size
-    fixed = hasattr(network, "pos_embed") or network.default_cfg.get("fixed_input_size", False)
-    if fixed and size != own_size:
-        message = f"encoder {settings.name}: {name} sees {own_size} px, image_size is {size}; set {own_size}"
-        raise ConfigError(message)
-    return network, size, tuple(config["mean"]), tuple(config["std"])
-
-
-def _mapped(model: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return phikon_state(state) if model == "phikon" else state
+def _load(built: Architecture, state: Mapping[str, Tensor], settings: EncoderSettings) -> None:
+    kind = "timm" if settings.model.startswith(TIMM) else settings.model
+    mapped = phikon_state(state) if kind == "phikon" else state
+    load_weights(built.network, mapped, settings.name, kind, built.heads)
 
 
 def _output_width(network: nn.Module, size: int, dtype: torch.dtype, device: str) -> int:

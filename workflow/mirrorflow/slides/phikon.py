@@ -11,6 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.errors import InputError
+
 NORM_EPS = 1e-12  # of the checkpoint's config; timm's own default is 1e-6
 
 RENAMED = (
@@ -24,7 +26,7 @@ RENAMED = (
     (r"encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
     (r"layernorm\.", "norm."),
 )
-QUERY = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.query\.(weight|bias)\Z")
+JOINED = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(weight|bias)\Z")
 
 
 def phikon_network(*, width: int = 768, depth: int = 12, heads: int = 12) -> nn.Module:
@@ -45,20 +47,21 @@ def phikon_network(*, width: int = 768, depth: int = 12, heads: int = 12) -> nn.
 def phikon_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of Hugging Face's ViTModel under timm's names; timm's own names pass unchanged.
 
-    Query, key and value become one matrix; the pooler, which Phikon does not use, is left out.
+    Query, key and value become one matrix. What has no name in timm keeps its own, so that nothing is lost unseen.
+    Raises InputError for weights that are there twice.
     """
-    state = {key.removeprefix("vit."): value for key, value in state.items()}
-    if "patch_embed.proj.weight" in state:
-        return state
+    bare = {key.removeprefix("vit."): value for key, value in state.items()}
+    if len(bare) < len(state):
+        message = "phikon: these weights hold keys with and without `vit.` before them; keep one of each"
+        raise InputError(message)
     mapped = {}
-    for key, value in state.items():
-        if match := QUERY.match(key):
-            layer, kind = match.groups()
-            parts = [value, *(state[key.replace(".query.", f".{other}.")] for other in ("key", "value"))]
-            mapped[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat(parts)
-            continue
-        for pattern, name in RENAMED:
-            if re.match(pattern, key):
-                mapped[re.sub(pattern, name, key)] = value
-                break
+    for key, value in bare.items():
+        if match := JOINED.match(key):
+            layer, part, kind = match.groups()
+            parts = [key.replace(f".{part}.", f".{other}.") for other in ("query", "key", "value")]
+            if all(name in bare for name in parts):
+                mapped[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([bare[name] for name in parts])
+                continue  # else it keeps its name, and is refused as a weight without a place
+        renamed = (re.sub(rf"\A{pattern}", name, key) for pattern, name in RENAMED)
+        mapped[next((new for new in renamed if new != key), key)] = value
     return mapped

@@ -54,6 +54,11 @@ def stored_settings(path: Path) -> dict[str, Any]:
     return json.loads(_record(path)["settings"])
 
 
+def stored_data(path: Path) -> dict[str, str]:
+    """Digests of the data that was embedded: units, features, and of paired ones expression, genes, matrix."""
+    return json.loads(_record(path)["settings"]).get("data", {})
+
+
 def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:
     """True where ``path`` holds whole embeddings made from exactly this."""
     if not path.exists():

@@ -5,7 +5,7 @@ holds the settings, their digest and what was counted; ``<cohort>.parquet.json``
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ ROWS_A_GROUP = 8192
 
 BYTES_A_GROUP = 128 << 20
 """Fewer rows a group where there are many patients, so that memory stays bounded."""
+
+GENES_AT_ONCE = 1024
+"""What :func:`gene_groups` hands out: whoever computes on it makes several copies."""
 
 METADATA = "mirrorflow"
 
@@ -129,6 +132,21 @@ def read_names(path: str | Path) -> tuple[list[str], list[str], list[str]]:
     names = file.read(["id", "gene"])
     patients = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
     return patients, names.column(0).to_pylist(), names.column(1).to_pylist()
+
+
+def gene_groups(path: str | Path, patients: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """The whole file of ``patients``, :data:`GENES_AT_ONCE` genes at a time: ids, and values [gene, patient].
+
+    Memory holds one row group (:data:`BYTES_A_GROUP`). Raises InputError as :func:`read_expression`.
+    """
+    file = pq.ParquetFile(path, memory_map=True)
+    _require(patients, [name for name in file.schema_arrow.names if name not in ("id", "gene")], "patients", path)
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group, columns=["id", *patients])
+        values = [table.column(patient).to_numpy() for patient in patients]
+        ids, whole = table.column("id").to_pylist(), np.stack(values, axis=1).astype(np.float32, copy=False)
+        for start in range(0, len(ids), GENES_AT_ONCE):
+            yield ids[start : start + GENES_AT_ONCE], whole[start : start + GENES_AT_ONCE]
 
 
 def _fill(values: NDArray, file: pq.ParquetFile, patients: Sequence[str], wanted: NDArray[np.int64]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.h5 import Sink, opened, read_settings, write_settings
+from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, write_settings
 
 NAMES = ("features", "feats")
 CHUNK_ROWS = 256
@@ -116,10 +116,10 @@ def stored_settings(path: str | Path) -> tuple[str, dict[str, Any]]:
 
 
 def feature_dataset(path: Path, file: h5py.File) -> h5py.Dataset:
-    """The dataset of features, whatever it is called. Raises InputError where there is none."""
+    """The dataset of features, whatever it is called. Raises InputError where this file holds none."""
     for name in NAMES:
-        if name in file and isinstance(file[name], h5py.Dataset):
-            return file[name]
+        if (dataset := own_dataset(path, file, name)) is not None:
+            return dataset
     message = f"{path}: no dataset {' or '.join(NAMES)}; it has {', '.join(file) or 'nothing'}"
     raise InputError(message)
 
@@ -139,11 +139,12 @@ def feature_shape(path: Path, dataset: h5py.Dataset) -> tuple[int, int]:
 
 
 def _coords(path: Path, file: h5py.File, n: int) -> NDArray[np.int64] | None:
-    if "coords" not in file:
+    dataset = own_dataset(path, file, "coords")
+    if dataset is None:
         return None
-    if _text(file.attrs.get("unit", file["coords"].attrs.get("unit", ""))) in ("um", "µm"):
+    if _text(file.attrs.get("unit", dataset.attrs.get("unit", ""))) in ("um", "µm"):
         return None  # STAMP's newer files count in micrometres: no level-0 pixels
-    coords = file["coords"][:]
+    coords = dataset[:]
     if coords.ndim == 3 and len(coords) == 1:
         coords = coords[0]
     if coords.shape != (n, 2):

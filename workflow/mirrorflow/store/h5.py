@@ -93,6 +93,45 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
         raise InputError(message) from error
 
 
+def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset | None:
+    """The dataset ``name`` whose values lie in this very file; None where there is no dataset of that name.
+
+    Raises InputError for a link, a virtual dataset or raw storage that leads out of the file: the file's digest and
+    the place of its rows then say nothing of the values.
+    """
+    item = file.get(name)
+    if item is None and file.id.links.exists(name.encode()):
+        raise _elsewhere(path, name, "a link to what is not there")
+    if not isinstance(item, h5py.Dataset):
+        return None
+    if h5py.h5o.get_info(item.id).fileno != h5py.h5o.get_info(file.id).fileno:
+        raise _elsewhere(path, name, f"a link into {item.file.filename}")
+    if item.external:
+        raise _elsewhere(path, name, f"raw storage in {item.external[0][0]}")
+    if item.is_virtual:
+        _refuse_foreign_sources(path, file, item)
+    return item
+
+
+def _refuse_foreign_sources(path: Path, file: h5py.File, item: h5py.Dataset) -> None:
+    """Virtual datasets may gather plain datasets of their own file, and nothing else."""
+    name = str(item.name).strip("/")
+    for source in item.virtual_sources():
+        if source.file_name != ".":
+            raise _elsewhere(path, name, f"a virtual dataset of {source.file_name}")
+        if not isinstance(file.get(source.dset_name, getlink=True), h5py.HardLink) or file[source.dset_name].is_virtual:
+            raise _elsewhere(path, name, f"a virtual dataset of {source.dset_name}, itself a link or virtual")
+        own_dataset(path, file, source.dset_name)
+
+
+def _elsewhere(path: Path, name: str, what: str) -> InputError:
+    message = (
+        f"{path}: {name} is {what}: its values lie elsewhere, and may change while this file stays the same; "
+        "copy them into the file (h5repack, or h5py's create_dataset), or name the file that holds them"
+    )
+    return InputError(message)
+
+
 def write_settings(file: h5py.File, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Note what the file was made with (compared on re-use) and what was found (not compared)."""
     file.attrs[SETTINGS] = canonical(settings)

@@ -20,7 +20,7 @@ LEDGER_COLUMNS = (
     "slide_id", "patient", "status", "reason", "mpp", "mpp_source", "width", "height", "levels", "patches",
     "unreadable", "seconds",
 )  # fmt: skip
-INDEX_COLUMNS = ("slide_id", "patient", "path", "patches", "dim", "status", "reason")
+INDEX_COLUMNS = ("slide_id", "patient", "path", "patches", "dim", "status", "reason", "content", "outline")
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

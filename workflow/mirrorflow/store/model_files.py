@@ -21,6 +21,8 @@ from mirrorflow.store.digest import canonical
 logger = logging.getLogger("mirrorflow.store")
 
 MODEL, CONFIG, HISTORY = "model.safetensors", "config.json", "history.csv"
+CHECKPOINT = "checkpoint.pt"
+"""State of a training that is under way; a finished model has none."""
 SETTINGS = "settings"
 """The one key of the metadata: safetensors writes several in random order, and equal files would differ."""
 
@@ -35,7 +37,7 @@ def write_model(
     """Write a finished model; ``model.safetensors`` comes last, so that where it lies all is there.
 
     ``settings`` go into its metadata, ``config`` into config.json for readers. Without a history there is no
-    history.csv.
+    history.csv. A checkpoint is of no more use, and goes.
     """
     if history:
         with written_whole(folder / HISTORY) as temporary:
@@ -47,6 +49,7 @@ def write_model(
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with written_whole(folder / MODEL) as temporary:
         save_file(whole, str(temporary), metadata={SETTINGS: canonical(settings)})
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def stored_settings(folder: Path) -> str | None:

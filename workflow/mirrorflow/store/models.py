@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mirrorflow.errors import InputError
+from mirrorflow.errors import InputError, SettingsMismatchError
 from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.model_files import (
+    CHECKPOINT,
     CONFIG,
     HISTORY,
     MODEL,
@@ -30,7 +31,6 @@ from mirrorflow.training.pretraining import TrainingState
 
 logger = logging.getLogger("mirrorflow.store")
 
-CHECKPOINT = "checkpoint.pt"
 NETWORK, SCALER = "network.", "rna_scaler."
 
 
@@ -59,7 +59,6 @@ def save_model(
     arrays = {NETWORK + name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
     arrays |= {SCALER + name: array for name, array in rna_scaler.items()}
     write_model(folder, arrays, made_with, {"digest": digest(made_with), **made_with}, history)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
@@ -99,6 +98,15 @@ def save_checkpoint(folder: Path, state: TrainingState, made_with: Mapping[str, 
     }
     with written_whole(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)  # to a stream: torch's own file says nothing of a full disk
+
+
+def load_own_checkpoint(folder: Path, made_with: Mapping[str, Any]) -> TrainingState | None:
+    """As :func:`load_checkpoint`; beside the state of another training this one starts anew, and overwrites it."""
+    try:
+        return load_checkpoint(folder, made_with)
+    except SettingsMismatchError:
+        logger.info("%s: of other settings or inputs; training starts anew", folder / CHECKPOINT)
+        return None
 
 
 def load_checkpoint(folder: Path, made_with: Mapping[str, Any]) -> TrainingState | None:

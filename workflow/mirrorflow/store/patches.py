@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.h5 import created, opened, read_settings, write_settings
+from mirrorflow.store.h5 import created, opened, own_dataset, read_settings, write_settings
 
 
 class Patches(NamedTuple):
@@ -52,11 +52,12 @@ def read_patches(path: str | Path) -> Patches:
     Raises InputError where the file is damaged or says too little.
     """
     with opened(path) as file:
-        if "coords" not in file or file["coords"].ndim != 2 or file["coords"].shape[1] != 2:
+        dataset = own_dataset(Path(path), file, "coords")
+        if dataset is None or dataset.ndim != 2 or dataset.shape[1] != 2:
             message = f"{path}: no dataset coords [n, 2]; it has {', '.join(file) or 'nothing'}"
             raise InputError(message)
-        coords = file["coords"][:].astype(np.int64)
-        attributes = dict(file["coords"].attrs)
+        coords = dataset[:].astype(np.int64)
+        attributes = dict(dataset.attrs)
         settings, facts = read_settings(file)
     if "patch_size_level0" not in attributes:
         attributes["patch_size_level0"] = _clam_size_level0(Path(path), attributes)

@@ -1,5 +1,6 @@
 """Predictions files: one row an evaluated unit of a setting and seed; what every metric is computed from."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
 
 METADATA_KEY = b"mirrorflow"
+CONTENT_KEY = b"mirrorflow_content"
+"""Where a file keeps the digest of its own content, beside the notes."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Predictions:
 
     rows: pd.DataFrame
     notes: dict[str, Any]
+    content: str = ""
+    """Digest of the file's rows and notes, see :func:`content_digest`; empty where it was not read from one."""
 
     @property
     def probability_columns(self) -> list[str]:
@@ -45,18 +50,28 @@ def survival_rows(units: pd.DataFrame, risk: np.ndarray, survival: np.ndarray | 
 
 
 def write_predictions(path: str | Path, rows: pd.DataFrame, notes: Mapping[str, Any]) -> None:
-    """Write a fold's predictions; ``notes`` go into the parquet's metadata as JSON."""
+    """Write a fold's predictions; ``notes`` go into the parquet's metadata as JSON, with a digest of the content."""
     table = pa.Table.from_pandas(rows, preserve_index=False)
+    noted = json.dumps(dict(notes), sort_keys=True).encode()
     metadata = {
         **(table.schema.metadata or {}),
-        METADATA_KEY: json.dumps(dict(notes), sort_keys=True).encode(),
+        METADATA_KEY: noted,
+        CONTENT_KEY: _content(table, noted).encode(),
     }
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read a fold's predictions. Raises InputError when the file is none of ours, or is damaged."""
+    """Read a fold's predictions. Raises InputError when the file is none of ours, or is damaged.
+
+    Tables and figures read them through :mod:`mirrorflow.store.method_predictions`, which vouches for them.
+    """
+    table, noted = _table_and_notes(path)
+    return Predictions(table.to_pandas(), json.loads(noted), _content(table, noted))
+
+
+def _table_and_notes(path: str | Path) -> tuple[pa.Table, bytes]:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -66,7 +81,40 @@ def read_predictions(path: str | Path) -> Predictions:
     if METADATA_KEY not in metadata:
         message = f"{path}: no predictions file of mirrorflow (its metadata lack {METADATA_KEY.decode()!r})"
         raise InputError(message)
-    return Predictions(table.to_pandas(), json.loads(metadata[METADATA_KEY]))
+    return table, metadata[METADATA_KEY]
+
+
+def content_digest(path: str | Path) -> str:
+    """Sixteen hexadecimal digits that stand for a file's rows and notes: for their values, not for the parquet's bytes.
+
+    The same values give the same digest whoever wrote them, and however they are compressed. Raises InputError when
+    the file is none of ours, or is damaged.
+    """
+    return _content(*_table_and_notes(path))
+
+
+def is_unchanged(path: str | Path) -> bool:
+    """Whether a file still holds what it was written with; a file without a digest of its content counts as such."""
+    try:
+        table, noted = _table_and_notes(path)
+    except InputError:
+        return False
+    kept = (table.schema.metadata or {}).get(CONTENT_KEY)
+    return kept is None or kept.decode() == _content(table, noted)
+
+
+def _content(table: pa.Table, noted: bytes) -> str:
+    """Digest of the columns in their order, numbers as float64, anything else as text, and of the notes."""
+    total = hashlib.sha256(json.dumps(json.loads(noted), sort_keys=True).encode())
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        total.update(f"{name}:{len(column)}:".encode())
+        kind = column.type
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+            values = np.asarray(column.to_numpy(), dtype=np.float64) + 0.0  # -0.0 is 0.0
+            total.update(np.where(np.isnan(values), np.nan, values).tobytes())
+        else:
+            total.update(json.dumps([None if value is None else str(value) for value in column.to_pylist()]).encode())
+    return total.hexdigest()[:16]
 
 
 def read_rows(path: str | Path) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Single rows of a feature file, through a memory map: what a draw needs is read, the rest stays on the disk.
 
-h5 lays rows out in one piece or in chunks; where these are not compressed, each row's place in the file is known
-and the system's page cache serves repeated draws to every job on the machine. Nothing is copied or converted.
+h5 lays rows out in one piece or in chunks; where these are not compressed and hold numpy's own type, each row's place
+in the file is known and the system's page cache serves repeated draws to every job on the machine. Nothing is copied
+or converted.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class RowLayout:
 
     @property
     def mapped(self) -> bool:
-        """False where the file is compressed or laid out otherwise: it has to be read whole."""
+        """False where the file is compressed, of another type or laid out otherwise: it has to be read whole."""
         return self.starts is not None
 
     def read(self, index: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ def row_layout(path: Path) -> RowLayout:
 
 
 def _starts(dataset: h5py.Dataset, rows: int, width: int) -> tuple[np.ndarray | None, int]:
-    if not rows or dataset.dtype.kind != "f":
+    if not rows or not _holds_its_type(dataset) or dataset.is_virtual:
         return None, 1
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
@@ -69,3 +70,8 @@ def _starts(dataset: h5py.Dataset, rows: int, width: int) -> tuple[np.ndarray | 
         chunk = dataset.id.get_chunk_info(number)
         starts[chunk.chunk_offset[-2] // chunk_rows] = chunk.byte_offset
     return starts, chunk_rows
+
+
+def _holds_its_type(dataset: h5py.Dataset) -> bool:
+    """Whether values are stored as ``dataset.dtype``: h5py names float32 for a stored bfloat16, which HDF5 converts."""
+    return bool(dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype))

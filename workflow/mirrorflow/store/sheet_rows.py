@@ -54,6 +54,23 @@ def patients_digest(path: str, columns: Mapping[str, str]) -> str | None:
     return None if rows is None else _digest(sorted({row.patient for row in rows}))
 
 
+def slide_ids(path: str, columns: Mapping[str, str]) -> list[str] | None:
+    """Ids of the slides of a sheet; None where there is no sheet (yet)."""
+    rows = _rows_of(path, columns)
+    return None if rows is None else [row.slide_id for row in rows]
+
+
+def slide_files(path: str, columns: Mapping[str, str], shards: int) -> list[dict[str, str]]:
+    """By shard: slide id -> path of the slide, as a sheet names them; empty where there is no sheet (yet)."""
+    column, folder = f"{columns.get('path', 'path')}=", Path(path).parent
+    found: list[dict[str, str]] = [{} for _ in range(shards)]
+    for row in _rows_of(path, columns) or ():
+        named = next((cell.removeprefix(column) for cell in row.cells if cell.startswith(column)), "")
+        if named:
+            found[shard_of(row.slide_id, shards)][row.slide_id] = str(folder / named)
+    return found
+
+
 def _rows_of(path: str, columns: Mapping[str, str]) -> tuple[Row, ...] | None:
     return _rows(path, _date(path), tuple(columns.items()))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.mask_settings import segmentation_from
@@ -98,8 +99,8 @@ def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], 
     values = dict(zip(header, cells, strict=True))
     ours = {name: values[theirs] for name, theirs in names.items()}
     for name in ("slide_id", "patient"):
-        if not ours[name]:
-            message = f"{where}: {names[name]} is empty"
+        if is_unknown(ours[name]):
+            message = f"{where}: {names[name]} is {f'{ours[name]!r}: no name' if ours[name] else 'empty'}"
             raise InputError(message)
     slide = ours.get("path", "")
     return SlideRow(
@@ -112,7 +113,7 @@ def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], 
 
 
 def _mpp(where: str, text: str) -> float | None:
-    if not text:
+    if is_unknown(text):
         return None
     try:
         mpp = float(text)

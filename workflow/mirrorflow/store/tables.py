@@ -73,7 +73,9 @@ def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_fold(path: str | Path) -> Fold:
-    """A split file as MIRROR publishes it: columns train and val of patients, of unequal length.
+    """A run's split file, as MIRROR publishes them: columns train and val of patients, of unequal length.
+
+    Where it was made from files with a third part it says so: columns choice and unused (:class:`Fold`).
 
     Raises InputError naming the file when it is not there or lacks a column.
     """
@@ -82,11 +84,17 @@ def read_fold(path: str | Path) -> Fold:
     if missing:
         message = f"{path}: no column {', '.join(sorted(missing))}; a split file has the columns train and val"
         raise InputError(message)
-    return Fold(_names_in(sheet, "train"), _names_in(sheet, "val"))
+    if "test" in sheet:
+        message = (
+            f"{path}: a column test; a run's own split files have none: run make_splits, which says who is evaluated"
+        )
+        raise InputError(message)
+    further = {side: _names_in(sheet, side) for side in ("choice", "unused") if side in sheet}
+    return Fold(_names_in(sheet, "train"), _names_in(sheet, "val"), **further)
 
 
 def read_anyones_fold(path: str | Path) -> Fold:
-    """A split file of anyone's, for the auditor: columns train, and val or test or both, of whatever names.
+    """A split file of anyone's: columns train, and val or test or both, of whatever names.
 
     Raises InputError naming the file when it is not there or lacks a column.
     """
@@ -102,15 +110,17 @@ def _names_in(sheet: pd.DataFrame, side: str) -> tuple[str, ...]:
 
 
 def write_fold(path: str | Path, fold: Fold) -> None:
-    """Write a split file as MIRROR publishes them; with a column ``test`` where the fold has that part."""
-    write_sheet(path, pd.DataFrame({side: pd.Series(part, dtype=object) for side, part in fold.parts.items()}))
+    """Write a split file as MIRROR publishes them; with test, choice and unused as columns where a fold has them."""
+    said = {} if fold.choice is None else {"choice": fold.choice}
+    parts = fold.parts | said | ({"unused": fold.unused} if fold.unused else {})
+    write_sheet(path, pd.DataFrame({side: pd.Series(part, dtype=object) for side, part in parts.items()}))
 
 
 def read_folds(folder: str | Path, count: int) -> list[Fold]:
-    """The split files splits_0.csv ... of a folder. Raises InputError when one is missing."""
+    """The user's split files splits_0.csv ... of a folder, test parts too. Raises InputError when one is missing."""
     paths = [Path(folder) / f"splits_{k}.csv" for k in range(count)]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         message = f"{folder}: no {', '.join(missing)}; set splits.folds to the number of split files there"
         raise InputError(message)
-    return [read_fold(path) for path in paths]
+    return [read_anyones_fold(path) for path in paths]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mirrorflow.errors import InputError
+from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.slides.encoder_settings import HUB, RANDOM, TIMM, EncoderSettings
 
 PHIKON_REPOSITORY = "owkin/phikon"
@@ -23,8 +23,16 @@ def encoder_weights(encoder: EncoderSettings) -> Mapping[str, Any] | None:
         return read_weights(encoder.local)
     try:
         return _from_hub(encoder)
+    except MirrorflowError:
+        raise
     except Exception as error:  # each hub has exceptions of its own
         source = _source(encoder)
+        if "loading state_dict" in str(error):
+            message = (
+                f"encoder {encoder.name}: the weights of {source} are of another model than its settings build "
+                f"({' '.join(str(error).split())}); set its `options` and `pooling` as their authors do"
+            )
+            raise InputError(message) from error
         message = (
             f"encoder {encoder.name}: its weights could not be fetched from {source} "
             f"({type(error).__name__}: {error}); download them elsewhere and set weights to the file's path"
@@ -62,7 +70,11 @@ def _unwrapped(path: Path, state: Any) -> dict[str, Any]:
     if not isinstance(state, Mapping) or not state:
         message = f"{path}: holds a {type(state).__name__}, not a state dict"
         raise InputError(message)
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    bare = {key.removeprefix("module."): value for key, value in state.items()}
+    if len(bare) < len(state):
+        message = f"{path}: holds weights twice, with and without `module.` before their names; keep one of each"
+        raise InputError(message)
+    return bare
 
 
 def _source(encoder: EncoderSettings) -> str:
@@ -86,9 +98,13 @@ def _from_hub(encoder: EncoderSettings) -> Mapping[str, Any]:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     if encoder.model == "phikon":
         return read_weights(_phikon_file())
-    import timm
+    from mirrorflow.slides.timm_network import timm_model
 
-    return timm.create_model(encoder.model.removeprefix(TIMM), pretrained=True, num_classes=0).state_dict()
+    # Whole first: timm loads strictly only where the number of classes is the weights' own.
+    network = timm_model(encoder, pretrained=True)
+    if "num_classes" not in encoder.options:
+        network.reset_classifier(0)
+    return network.state_dict()
 
 
 def _phikon_file() -> Path:

@@ -57,9 +57,13 @@ def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[
     }
 
 
+NOT_SAID = ("options", "pooling", "mean", "std")
+"""Keys of an encoder that are absent where the model's own values hold."""
+
+
 def _encoder(config: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """An encoder's entry, its patch preset spelled out; the preset's name decides nothing."""
-    return {**entry, "patch": config["slides"]["presets"].get(entry["patching"], {})}
+    return {**dict.fromkeys(NOT_SAID), **entry, "patch": config["slides"]["presets"].get(entry["patching"], {})}
 
 
 def _method(config: Mapping[str, Any], name: str, names: Mapping[str, str]) -> dict[str, Any]:

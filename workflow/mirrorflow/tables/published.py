@@ -114,6 +114,7 @@ ENCODER: Settings = {
     "encoder image_size": Known(224, CODE, "features"),
     "encoder precision": Known("float32", "nothing else is said", "features"),
     "encoder output_dtype": Known("float32", "nothing else is said", "features"),
+    **{f"encoder {key}": Known(None, "the model's own", "features") for key in ("options", "pooling", "mean", "std")},
     "encoder seed": Unknown("concerns random weights alone, which are named as such"),
 }
 PATCHES: Settings = {

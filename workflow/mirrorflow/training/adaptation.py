@@ -5,22 +5,20 @@ takes no part in training, so slides come as vectors computed once; every draw (
 (seed, epoch, step) alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.errors import InputError
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.loop import OnEpoch, run_epochs
-from mirrorflow.training.pretraining import step_seed
 from mirrorflow.training.schedule import choose_device
-
-LossOf = Callable[[Tensor, Tensor], Tensor]
-"""Loss of logits [batch, output] of the units at rows [batch], on the CPU."""
+from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
 
 
 @dataclass(frozen=True)
@@ -80,27 +78,35 @@ class AdaptedModel(nn.Module):
         return self.head(torch.cat([slides, self.network.encode_rna(genes)], dim=1))
 
 
+@dataclass(frozen=True)
+class AdaptedTargets:
+    """Units to adapt to, their targets [unit], and what is minimised."""
+
+    units: AdaptedUnits
+    targets: TargetTensors
+    objective: Objective
+
+
 def train_adapted(
     model: AdaptedModel,
-    units: AdaptedUnits,
-    loss_of: LossOf,
+    labelled: AdaptedTargets,
     settings: AdaptationSettings,
     *,
     label: str = "adaptation",
-    on_epoch: OnEpoch | None = None,
+    judge: Judge | None = None,
     device: str = "auto",
-) -> list[float]:
-    """Train the RNA embedding and the head of ``model`` in place; returns the mean loss of each epoch.
+) -> Trainer:
+    """Train the RNA embedding and the head of ``model`` in place; the trainer has history and kept epoch.
 
     Raises InputError for no unit, MirrorflowError naming the epoch when the loss is not finite.
     """
-    if not len(units):
+    if not len(labelled.units):
         message = f"{label}: no training unit"
         raise InputError(message)
-    run = _Run(model, units, loss_of, settings, choose_device(device))
-    history = run_epochs(run.epoch, settings.epochs, label=label, on_epoch=on_epoch, device=run.device)
-    model.eval()
-    return history
+    training = _Adaptation(model, labelled, settings, choose_device(device))
+    trainer = Trainer(training, Course(settings.epochs, len(training.order(0))), judge)
+    trainer.fit()
+    return trainer
 
 
 @torch.inference_mode()
@@ -112,46 +118,68 @@ def predict_adapted(model: AdaptedModel, units: AdaptedUnits, *, draw: int = 0, 
     return model(slides.to(where), torch.as_tensor(units.genes, dtype=torch.float32).to(where)).cpu()
 
 
-class _Run:
+class _Adaptation:
     """One training under way."""
 
     def __init__(
         self,
         model: AdaptedModel,
-        units: AdaptedUnits,
-        loss_of: LossOf,
+        labelled: AdaptedTargets,
         settings: AdaptationSettings,
         device: torch.device,
     ) -> None:
-        self.model, self.loss_of, self.settings, self.device = model.to(device), loss_of, settings, device
-        self.slides = torch.as_tensor(units.slides, dtype=torch.float32).to(device)
-        self.genes = torch.as_tensor(units.genes, dtype=torch.float32).to(device)
-        head = {"params": list(model.head.parameters()), "lr": settings.learning_rate}
-        embedding = {"params": list(model.network.rna_embedding().parameters()), "lr": settings.embedding_learning_rate}
-        head["weight_decay"], embedding["weight_decay"] = settings.weight_decay, settings.embedding_weight_decay
-        self.optimizer = torch.optim.Adam([head, embedding], fused=True)
+        self.network: AdaptedModel = model.to(device)
+        self.objective, self.settings, self.device = labelled.objective, settings, device
+        self.slides = torch.as_tensor(labelled.units.slides, dtype=torch.float32).to(device)
+        self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32).to(device)
+        self.targets = labelled.targets.to(device)
 
-    def epoch(self, epoch: int) -> float:
-        """Train one epoch; returns its mean loss."""
-        self.model.train(self.settings.dropout)
-        slides, total, seen = self.slides[epoch % len(self.slides)], 0.0, 0
-        for step, rows in enumerate(self._batches(epoch)):
-            torch.manual_seed(step_seed(self.settings.seed, epoch, step))
-            there = rows.to(self.device)
-            loss = self.loss_of(self.model(slides[there], self.genes[there]).cpu(), rows)
-            if not torch.isfinite(loss):
-                message = (
-                    f"adaptation stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1}; lower "
-                    "embedding_learning_rate or the probe's learning rate, or look for extreme expression values"
-                )
-                raise MirrorflowError(message)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            total, seen = total + float(loss.detach()) * len(rows), seen + len(rows)
-        return total / seen
+    def groups(self) -> list[Group]:
+        """The head, and the new RNA embedding."""
+        settings, embedding = self.settings, self.network.network.rna_embedding()
+        return [
+            Group(list(self.network.head.parameters()), settings.learning_rate, settings.weight_decay),
+            Group(list(embedding.parameters()), settings.embedding_learning_rate, settings.embedding_weight_decay),
+        ]
 
-    def _batches(self, epoch: int) -> list[Tensor]:
+    def train_mode(self) -> None:
+        """The frozen encoder draws dropout where the settings say so."""
+        self.network.train(self.settings.dropout)
+
+    def order(self, epoch: int) -> list[Tensor]:
+        """Rows of each batch of an epoch."""
         order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.genes))
         slices = batch_slices(len(order), self.settings.batch_size, drop_last=self.settings.drop_last)
         return [torch.from_numpy(order[batch]) for batch in slices]
+
+    def batches(self, epoch: int) -> Iterator[Tensor]:
+        """As :meth:`order`."""
+        return iter(self.order(epoch))
+
+    def backward(self, batch: Tensor, at: Progress, check: Check) -> tuple[dict[str, float], int]:
+        """Epoch e sees draw e of the slides modulo the draws."""
+        torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
+        rows = batch.to(self.device)
+        genes = self.genes[rows]
+        out = Output(self.network(self.slides[at.epoch % len(self.slides)][rows], genes))
+        seen = Batch(
+            genes.new_zeros(len(rows), 0, 0), rows.new_zeros(len(rows), 0).bool(), genes, self.targets.of(rows)
+        )
+        terms = self.objective.terms(out, seen, at)
+        values = descend(terms, self.objective.weights(at), check)
+        return values, len(rows)
+
+    def measures(self) -> dict[str, float]:
+        """Nothing of its own."""
+        return {}
+
+    def not_finite(self, batch: Tensor, at: Progress, values: Mapping[str, float]) -> str:
+        """What to lower."""
+        return (
+            f"adaptation stopped: the loss is not finite at epoch {at.epoch + 1}, step {at.step + 1}; lower "
+            "embedding_learning_rate or the probe's learning rate, or look for extreme expression values"
+        )
+
+    def out_of_memory(self) -> str:
+        """What to lower."""
+        return f"the GPU's memory is full at batch_size {self.settings.batch_size}; lower probe.batch_size"

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import numpy as np
+
 
 def batch_slices(count: int, size: int, *, drop_last: bool = False, at_least: int = 1) -> list[slice]:
     """Where each batch of ``size`` lies in an order of ``count`` units.
@@ -17,3 +19,22 @@ def batch_slices(count: int, size: int, *, drop_last: bool = False, at_least: in
         elif last < at_least:
             del bounds[-2]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
+
+
+def event_batches(order: np.ndarray, event: np.ndarray, size: int) -> list[np.ndarray]:
+    """An order of units [unit] in batches of about ``size``, each with the cohort's share of events ``event`` [unit].
+
+    As many batches as plain ones would be, their sizes equal up to one. Every unit comes once: events are never drawn
+    more often than they are, which would pull log hazard ratios towards 0. With fewer events than batches some have
+    none.
+    """
+    count = -(-len(order) // size)
+    sizes = [len(part) for part in np.array_split(order, count)]
+    events, others = order[event[order]], order[~event[order]]
+    batches, start = [], 0
+    for number, wanted in enumerate(sizes):
+        own = events[number::count]
+        rest = others[start : start + wanted - len(own)]
+        start += len(rest)
+        batches.append(np.concatenate([own, rest]))
+    return batches

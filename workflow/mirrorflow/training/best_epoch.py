@@ -22,14 +22,15 @@ class ValidationUnits:
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch so far: its loss on the watched units, and the weights after it, on the CPU."""
+    """The best epoch so far (from 1): its loss on the units it is chosen on, and the weights after it, on the CPU."""
 
     loss: float
     model: dict[str, Tensor]
+    epoch: int
 
 
-def better(best: Best | None, loss: float, model: nn.Module) -> Best:
-    """``best``, or the weights as they are now where ``loss`` is less; the earliest of equal epochs stays."""
-    if best is not None and best.loss <= loss:
+def better(best: Best | None, loss: float, model: nn.Module, epoch: int) -> Best:
+    """``best``, or the weights after ``epoch``, as they are now, where ``loss`` is less; the first of equals stays."""
+    if best is not None and not loss < best.loss:
         return best
-    return Best(loss, {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
+    return Best(loss, {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}, epoch)

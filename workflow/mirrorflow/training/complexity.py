@@ -19,9 +19,10 @@ from mirrorflow.config.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
 from mirrorflow.models.families import family_of
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
+from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.training.pretraining import peak_memory_mb
-from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device, make_optimizer
+from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device
+from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
 PATHWAYS = 50
 """As many as MSigDB's Hallmark sets."""
@@ -83,7 +84,7 @@ class _WholeBags(nn.Module):
 
     def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
         mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
-        return self.network(patches, mask, genes)
+        return self.network(Batch(patches, mask, genes)).logits
 
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"mirror": {"mirror": {}, "mirror--exact": {"attention": "exact"}}}
@@ -164,7 +165,7 @@ def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContex
 def _training(
     part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]
 ) -> Callable[[], None]:
-    optimizer = make_optimizer(part.module.parameters(), learning_rate=1e-5, weight_decay=0.0)
+    optimizer = Course(1, 1).optimizer_of([Group(list(part.module.parameters()), 1e-5)])
     part.module.train()
 
     def step() -> None:

@@ -6,109 +6,101 @@ that a run resumed after epoch e gives the losses of one that was never disturbe
 
 import dataclasses
 import logging
-import resource
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.models.seam import Progress
 from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.best_epoch import Best, ValidationUnits, better
+from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings, lay_out
-from mirrorflow.training.schedule import autocast_dtype, choose_device, learning_rate_factor, make_optimizer
+from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
+from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState
 from mirrorflow.training.world import ProcessGroup
 
-__all__ = ["PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
-
-T = TypeVar("T")
+__all__ = ["Layout", "OnEpoch", "PairedData", "PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
 
 VALIDATION = 2**32 - 1
-"""Stands for the epoch in the draws of watched units: no epoch has this number."""
+"""Stands for the epoch in the draws of validation units: no epoch has this number."""
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
 
-@dataclass
-class TrainingState:
-    """A run after ``epoch`` finished epochs. The tensors are the live ones: save before training goes on."""
+@dataclass(frozen=True)
+class Layout:
+    """Where a pretraining runs: the device's name (or ``auto``), how it lies on it, the processes that share it."""
 
-    epoch: int
-    model: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: Best | None = None
-    """Of the epochs so far, where the epoch is chosen."""
+    device: str = "auto"
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
+    world: ProcessGroup = field(default_factory=ProcessGroup)
 
 
-OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
+ALONE = Layout()
+
+
+@dataclass(frozen=True)
+class PairedData:
+    """Training units: bags, expression [unit, gene], and a number each of their patients [unit], where negatives of
+    the same patient are dropped.
+    """
+
+    bags: Bags
+    genes: np.ndarray
+    patients: np.ndarray | None = None
 
 
 def pretrain(
     model: PairedNetwork,
-    bags: Bags,
-    genes: np.ndarray,
+    data: PairedData,
     settings: PretrainSettings,
     *,
-    patients: np.ndarray | None = None,
     validation: ValidationUnits | None = None,
     resume_from: TrainingState | None = None,
     on_epoch: OnEpoch | None = None,
-    device: str = "auto",
-    compute: ComputeSettings | None = None,
-    world: ProcessGroup | None = None,
+    layout: Layout = ALONE,
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place on bags and expression ``genes`` [unit, gene] of the training units.
+    """Train ``model`` in place on the training units.
 
-    ``patients`` [unit], a number each, is needed where same-patient negatives are dropped. ``on_epoch``
-    hears of every finished epoch. ``watched``: units left out; the weights are then those of the epoch with the
-    least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every epoch),
-    without any those of the last. ``compute`` lays the work out; in a ``world`` of several processes each calls this
-    with the same arguments and takes its share of every batch. Returns the history, one row an epoch: every loss
-    term, their weighted total, tau, learning rate, samples/s, seconds, seconds waited for data, peak memory.
+    ``on_epoch`` is told of every finished epoch. ``validation``: units left out; the weights kept are then those of the
+    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every
+    epoch), else those of the last. In a ``layout.world`` of several processes each calls this with the same arguments
+    and takes its share of every batch. Returns the history, one row an epoch: every loss term, their weighted total,
+    tau, and what :class:`~mirrorflow.training.trainer.Trainer` measures.
 
-    Raises InputError for fewer than two units, MirrorflowError naming epoch and step when the loss is not
-    finite, or saying what to lower when the GPU's memory is full.
+    Raises InputError for fewer than two units, MirrorflowError as the trainer does.
     """
-    _check_inputs(model, bags, genes, settings)
-    run = _Run(
-        model,
-        bags,
-        genes,
-        settings,
-        patients,
-        choose_device(device),
-        compute or ComputeSettings(),
-        world or ProcessGroup(),
+    bags = data.bags
+    _check_inputs(model, bags, data.genes, settings)
+    training = _Pretraining(model, data, settings, layout)
+    judge = None
+    if validation is not None and layout.world.rank == 0:  # all have the same weights, the first process keeps them
+        judge = Judge(lambda epoch: training.loss_on(validation, epoch), "evaluation_total")
+    trainer = Trainer(training, _course(settings, len(bags)), judge)
+    if resume_from is not None:
+        trainer.resume(resume_from)
+    elif settings.feature_scaling == "train":
+        mean, sd = patch_moments(bags)
+        model.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
+    return trainer.fit(on_epoch)
+
+
+def _course(settings: PretrainSettings, units: int) -> Course:
+    return Course(
+        settings.epochs,
+        len(epoch_batches(units, settings, 0)),
+        schedule=settings.schedule,
+        warmup_epochs=settings.warmup_epochs,
+        optimizer="adamw" if settings.weight_decay else "adam",  # published: Adam, no weight decay
     )
-    history = run.restore(resume_from)
-    best = None if resume_from is None else resume_from.best
-    gpus = [run.device] if run.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
-        for epoch in range(len(history), settings.epochs):
-            history.append(run.epoch(epoch))
-            if (
-                validation is not None and run.world.rank == 0
-            ):  # every process has the same weights, the first keeps them
-                loss = run.loss_on(validation, epoch)
-                best = better(best, loss, model)
-                history[-1]["evaluation_total"] = loss
-            if on_epoch is not None:
-                state = TrainingState(epoch + 1, model.state_dict(), run.optimizer.state_dict(), list(history), best)
-                on_epoch(state, history[-1])
-    if best is not None:
-        model.load_state_dict(best.model)
-    model.eval()
-    return history
 
 
 def _check_inputs(model: PairedNetwork, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
@@ -143,44 +135,38 @@ def _batches_of(order: np.ndarray, settings: PretrainSettings) -> list[np.ndarra
     return [order[batch] for batch in slices]
 
 
-class _Run:
-    """One pretraining under way: what an epoch needs at hand."""
+class _Pretraining:
+    """One pretraining: its draws, and the gradients of a step."""
 
     def __init__(
         self,
         model: PairedNetwork,
-        bags: Bags,
-        genes: np.ndarray,
+        data: PairedData,
         settings: PretrainSettings,
-        patients: np.ndarray | None,
-        device: torch.device,
-        compute: ComputeSettings,
-        world: ProcessGroup,
+        layout: Layout,
     ) -> None:
-        self.model, self.bags, self.settings, self.device = model.to(device), bags, settings, device
-        self.compute, self.world = compute, world
-        lay_out(self.model, compute)
-        self.genes = torch.as_tensor(np.asarray(genes, dtype=np.float32))
-        self.patients = None if patients is None else torch.as_tensor(np.asarray(patients))
-        dtype = autocast_dtype(settings.precision, device, model.settings.width)
-        self.gradients = Gradients(model, dtype, compute.micro_batch, world)
-        self.optimizer = make_optimizer(
-            model.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.device = choose_device(layout.device)
+        self.network: PairedNetwork = model.to(self.device)
+        self.bags, self.settings, self.layout, self.world = data.bags, settings, layout, layout.world
+        lay_out(self.network, layout.compute)
+        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32))
+        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients))
+        dtype = autocast_dtype(settings.precision, self.device, model.settings.width)
+        self.gradients = Gradients(model, dtype, layout.compute.micro_batch, self.world)
 
-    def restore(self, state: TrainingState | None) -> list[dict[str, float]]:
-        """Take up ``state``, or fit the patch scaling for a fresh start; returns the history so far."""
-        if state is not None:
-            self.model.load_state_dict(state.model)
-            self.optimizer.load_state_dict(state.optimizer)
-            return list(state.history)
-        if self.settings.feature_scaling == "train":
-            mean, sd = patch_moments(self.bags)
-            self.model.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
-        return []
+    def groups(self) -> list[Group]:
+        """Every weight alike."""
+        return [Group(list(self.network.parameters()), self.settings.learning_rate, self.settings.weight_decay)]
+
+    def train_mode(self) -> None:
+        """Dropout, masks and style samples are drawn."""
+        self.network.train()
 
     def batches(self, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
-        """The units of each batch of an epoch, and this process's share of them, drawn."""
+        """The units of each batch of an epoch, and this process's share of them, drawn ahead."""
+        return prefetched(self._batches(epoch))
+
+    def _batches(self, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
         for step, units in enumerate(epoch_batches(len(self.bags), self.settings, epoch)):
             yield units, self._draw(self.bags, units, self.world.rows(len(units)), epoch, step)
 
@@ -191,24 +177,16 @@ class _Run:
         batch = draw_batch(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
         return on_its_way(batch, self.device)
 
-    def epoch(self, epoch: int) -> dict[str, float]:
-        """Train one epoch and return its row of the history."""
-        started, seen, waited = time.perf_counter(), 0, 0.0
-        sums: dict[str, float] = {}
-        self.model.train()
-        with closing(prefetched(self.batches(epoch))) as batches:
-            for step, ((units, batch), seconds) in enumerate(timed(batches)):
-                values = self._guarded_step(units, batch, epoch, step)
-                seen, waited = seen + len(units), waited + seconds
-                for name, value in values.items():
-                    sums[name] = sums.get(name, 0.0) + value * len(units)
-        seconds = time.perf_counter() - started
-        row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
-        return row | self._measures(seconds, seen) | {"waited_seconds": waited}
+    def backward(self, batch: tuple[np.ndarray, Batch], at: Progress, check: Check) -> tuple[dict[str, float], int]:
+        """The gradient of the whole batch, in one go, in parts or on several devices."""
+        units, drawn = batch
+        self.network.prepare_step()
+        seed = step_seed(self.settings.seed, at.epoch, at.step)
+        return self.gradients.backward(self._inputs(units, drawn), seed, check), len(units)
 
     def loss_on(self, validation: ValidationUnits, epoch: int) -> float:
-        """Mean total loss of units left out, in evaluation mode, whole batches in this process."""
-        self.model.eval()
+        """Mean total loss of units left out after ``epoch`` (from 1), in evaluation mode, in this process alone."""
+        self.network.eval()
         total, seen = 0.0, 0
         with closing(prefetched(self._validation_batches(validation))) as batches:
             for step, (units, batch) in enumerate(batches):
@@ -221,7 +199,8 @@ class _Run:
                     len(units),
                 )
                 values = self.gradients.values(inputs, step_seed(self.settings.seed, VALIDATION, step))
-                _check_finite(values, epoch, step)
+                if not np.isfinite(values["total"]):
+                    raise MirrorflowError(not_finite(values, epoch, step + 1))
                 total, seen = total + values["total"] * len(units), seen + len(units)
         return total / seen
 
@@ -229,32 +208,17 @@ class _Run:
         for step, units in enumerate(_batches_of(np.arange(len(validation.bags)), self.settings)):
             yield units, self._draw(validation.bags, units, np.arange(len(units)), VALIDATION, step)
 
-    def _measures(self, seconds: float, seen: int) -> dict[str, float]:
-        return {
-            "tau": self.model.tau(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "samples_per_second": seen / seconds,
-            "seconds": seconds,
-            "peak_memory_mb": peak_memory_mb(self.device),
-        }
+    def measures(self) -> dict[str, float]:
+        """The inverse temperature of InfoNCE."""
+        return {"tau": self.network.tau()}
 
-    def _guarded_step(self, units: np.ndarray, batch: Batch, epoch: int, step: int) -> dict[str, float]:
-        try:
-            return self._step(units, batch, epoch, step)
-        except torch.OutOfMemoryError as error:
-            raise MirrorflowError(out_of_memory(self.settings, self.compute)) from error
+    def not_finite(self, batch: tuple[np.ndarray, Batch], at: Progress, values: Mapping[str, float]) -> str:
+        """Every term, and what to change."""
+        return not_finite(values, at.epoch + 1, at.step + 1)
 
-    def _step(self, units: np.ndarray, batch: Batch, epoch: int, step: int) -> dict[str, float]:
-        self.model.prepare_step()
-        self._set_learning_rate(epoch, step)
-        self.optimizer.zero_grad(set_to_none=True)
-        values = self.gradients.backward(
-            self._inputs(units, batch),
-            step_seed(self.settings.seed, epoch, step),
-            lambda values: _check_finite(values, epoch, step),
-        )
-        self.optimizer.step()
-        return values
+    def out_of_memory(self) -> str:
+        """What to set, the mildest first."""
+        return out_of_memory(self.settings, self.layout.compute)
 
     def _inputs(self, units: np.ndarray, batch: Batch) -> StepInputs:
         rows, mine = self.world.rows(len(units)), torch.from_numpy(batch.units)
@@ -271,38 +235,10 @@ class _Run:
             len(units),
         )
 
-    def _set_learning_rate(self, epoch: int, step: int) -> None:
-        settings = self.settings
-        per_epoch = len(epoch_batches(len(self.bags), settings, epoch))
-        factor = learning_rate_factor(
-            epoch * per_epoch + step,
-            settings.epochs * per_epoch,
-            schedule=settings.schedule,
-            warmup_steps=settings.warmup_epochs * per_epoch,
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * factor
-
-
-def step_seed(seed: int, epoch: int, step: int) -> int:
-    """A number for torch's generators that follows from seed, epoch and step alone."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1, np.uint64)[0] >> 2)
-
 
 def on_its_way(batch: Batch, device: torch.device) -> Batch:
     """For a GPU: patches in pinned memory, from which they are copied while it computes."""
     return dataclasses.replace(batch, patches=batch.patches.pin_memory()) if device.type == "cuda" else batch
-
-
-def timed(items: Iterator[T]) -> Iterator[tuple[T, float]]:
-    """Each item with the seconds it was waited for."""
-    while True:
-        started = time.perf_counter()
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        yield item, time.perf_counter() - started
 
 
 def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
@@ -321,19 +257,10 @@ def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
     )
 
 
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MB (10^6 bytes): allocated on the GPU, or resident in this process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-def _check_finite(values: Mapping[str, float], epoch: int, step: int) -> None:
-    if np.isfinite(values["total"]):
-        return
+def not_finite(values: Mapping[str, float], epoch: int, step: int) -> str:
+    """What to tell of a total that is not finite at an epoch and step, both from 1."""
     shown = ", ".join(f"{name}={value:.4g}" for name, value in values.items())
-    message = (
-        f"pretraining stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1} ({shown}); "
+    return (
+        f"pretraining stopped: the loss is not finite at epoch {epoch}, step {step} ({shown}); "
         "lower learning_rate, set precision: float32, or look for extreme features or expression values"
     )
-    raise MirrorflowError(message)

@@ -1,11 +1,9 @@
-"""Learning rate, precision and optimiser."""
+"""Learning rate, precision, device."""
 
 import math
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import nn
 
 Precision = Literal["float32", "bfloat16", "auto"]
 Schedule = Literal["constant", "cosine"]
@@ -38,14 +36,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def make_optimizer(
-    parameters: Iterable[nn.Parameter], *, learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """Fused Adam (published: no weight decay); with weight decay AdamW, its decoupled form."""
-    kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
-    return kind(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
 
 def choose_device(device: str) -> torch.device:

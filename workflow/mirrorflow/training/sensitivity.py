@@ -1,7 +1,7 @@
 """How much a frozen model's logits move with its inputs: s1 and s2 (MIRROR, Eq. 23 and 24)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,14 +16,20 @@ PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
 
 
+@dataclass(frozen=True)
+class KnownUnits:
+    """Units by name, their bags, expression [unit, gene] as scaled for training, and classes [unit]."""
+
+    names: Sequence[str]
+    bags: Bags
+    genes: np.ndarray
+    classes: np.ndarray
+
+
 def sensitivities(
     model: PairedNetwork,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    bags: Bags,
-    genes: np.ndarray,
-    classes: np.ndarray,
-    units: Sequence[str],
+    head: tuple[np.ndarray, np.ndarray],
+    units: KnownUnits,
     settings: EmbedSettings,
     *,
     seed: int,
@@ -31,17 +37,19 @@ def sensitivities(
 ) -> dict[str, np.ndarray]:
     """``s1``, ``s2``, and each of them by input (``s1_slide``, ``s1_rna``, ...), [unit].
 
-    The logits f are those of a linear head, ``weight`` [class, 2 * width] and ``bias`` [class], on frozen
-    embeddings in evaluation mode. s1 is the l2 norm of the gradient of f_y - max over k != y of f_k (``classes``
-    [unit] holds y), s2 the Frobenius norm of the Jacobian of f. The input x is what the network receives: the
+    The logits f are those of a linear ``head``, weight [class, 2 * width] and bias [class], on frozen
+    embeddings in evaluation mode. s1 is the l2 norm of the gradient of f_y - max over k != y of f_k (the
+    units' classes hold y), s2 the Frobenius norm of the Jacobian of f. The input x is what the network receives: the
     patch features of the unit's bag as they are stored [token, feature] (the bag that :func:`.embedding.embed`
-    draws first with this ``seed``; a patch drawn twice counts as two inputs), and ``genes`` [unit, gene] as scaled
+    draws first with this ``seed``; a patch drawn twice counts as two inputs), and its expression as scaled
     for training. Precision is float32.
     """
-    embedder = Embedder(model, bags, genes, units, replace(settings, draws=1), seed, choose_device(device))
+    embedder = Embedder(
+        model, units.bags, units.genes, units.names, replace(settings, draws=1), seed, choose_device(device)
+    )
     model.eval()
-    head = (torch.as_tensor(weight).float().to(embedder.device), torch.as_tensor(bias).float().to(embedder.device))
-    found = [_of_batch(embedder, head, batch, classes) for batch in embedder.batches(0, training=False)]
+    weight, bias = (torch.as_tensor(part).float().to(embedder.device) for part in head)
+    found = [_of_batch(embedder, (weight, bias), batch, units.classes) for batch in embedder.batches(0, training=False)]
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 

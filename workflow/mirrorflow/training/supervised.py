@@ -1,11 +1,11 @@
-"""One training loop for every supervised method: bags drawn per step, the loss handed in, seeded to the digit.
+"""Networks trained on labels: bags drawn per step, the objective handed in, seeded to the digit.
 
 Every draw (order, patches, dropout) follows from (seed, epoch, step) alone. Training sees ``tokens`` patches of a
 bag at a step, a smaller bag whole, padded and masked; prediction sees all patches, one bag at a time, so that
 a unit's answer depends on nobody else's bag.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -13,23 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.models import seam
+from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
-from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.loop import OnEpoch, run_epochs
-from mirrorflow.training.pretraining import step_seed
-from mirrorflow.training.schedule import (
-    Precision,
-    Schedule,
-    autocast_dtype,
-    choose_device,
-    learning_rate_factor,
-    make_optimizer,
-)
-
-LossOf = Callable[[Tensor, Tensor], Tensor]
-"""Loss of logits [batch, output] of the units at rows [batch], on the CPU."""
+from mirrorflow.training.batches import batch_slices, event_batches
+from mirrorflow.training.schedule import Precision, Schedule, autocast_dtype, choose_device
+from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class SupervisedSettings:
     passes: int = 1
     min_steps: int = 0
     precision: Precision = "auto"
+    clip_norm: float | None = None
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -74,154 +67,192 @@ class SupervisedSettings:
 
 @dataclass(frozen=True)
 class Units:
-    """Units with their bags and, where the method sees it, scaled expression [unit, gene] (else width 0).
+    """Units with their bags and scaled expression [unit, gene]; of what a method does not see: no bags, width 0.
 
     Raises InputError when bags and expression do not pair up or the expression is not finite.
     """
 
-    bags: Bags
+    bags: Bags | None
     genes: np.ndarray
 
     def __post_init__(self) -> None:
-        if len(self.bags) != len(self.genes):
+        if self.bags is not None and len(self.bags) != len(self.genes):
             message = f"{len(self.bags)} bags beside {len(self.genes)} expression profiles; they must pair up"
             raise InputError(message)
         if len(bad := np.flatnonzero(~np.isfinite(self.genes).all(axis=1))):
-            message = f"{unit_name(self.bags, int(bad[0]))}: expression holds NaN or infinite values; scale it first"
+            message = f"{self.name(int(bad[0]))}: expression holds NaN or infinite values; scale it first"
             raise InputError(message)
 
     def __len__(self) -> int:
         return len(self.genes)
 
+    def name(self, unit: int) -> str:
+        """What to call a unit in a message."""
+        return f"unit {unit}" if self.bags is None else unit_name(self.bags, unit)
+
+
+@dataclass(frozen=True)
+class LabelledUnits:
+    """What a network is trained on: units, their targets [unit], and what it is to minimise."""
+
+    units: Units
+    targets: TargetTensors
+    objective: Objective
+    by_event: bool = False
+    """Whether every batch gets the cohort's share of events (a Cox loss over a batch has none without one)."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Around a training: state to take up, who is told of each epoch, what chooses the epoch that is kept."""
+
+    resume_from: TrainingState | None = None
+    on_epoch: OnEpoch | None = None
+    judge: Judge | None = None
+    stop_after: int | None = None
+    """End with this epoch; learning rates are those of the whole schedule."""
+
 
 def train_supervised(
     network: SupervisedNetwork,
-    units: Units,
-    loss_of: LossOf,
+    labelled: LabelledUnits,
     settings: SupervisedSettings,
+    hooks: Hooks = Hooks(),
     *,
     label: str = "training",
-    on_epoch: OnEpoch | None = None,
-    stop_after: int | None = None,
     device: str = "auto",
-) -> list[float]:
-    """Train ``network`` in place; returns the mean loss of each epoch. ``label`` begins the lines of progress.
-
-    stop_after: end with this epoch; learning rates are those of the whole schedule.
+) -> Trainer:
+    """Train ``network`` in place; the trainer has the history and which epoch's weights were kept.
 
     Raises InputError for no unit, MirrorflowError naming epoch, step and what is not finite when the loss is
     not, or saying what to lower when the GPU's memory is full.
     """
-    if not len(units):
+    if not len(labelled.units):
         message = f"{label}: no training unit"
         raise InputError(message)
-    run = _Run(network, units, loss_of, settings, choose_device(device))
-    last = min(stop_after or settings.epochs, settings.epochs)
-    history = run_epochs(run.epoch, last, label=label, on_epoch=on_epoch, device=run.device)
-    network.eval()
-    return history
+    training = _Supervised(network, labelled, settings, choose_device(device))
+    trainer = Trainer(training, _course(settings, len(labelled.units), hooks.stop_after), hooks.judge)
+    if hooks.resume_from is not None:
+        trainer.resume(hooks.resume_from)
+    trainer.fit(hooks.on_epoch)
+    return trainer
 
 
-@torch.inference_mode()
+def _course(settings: SupervisedSettings, units: int, stop_after: int | None) -> Course:
+    return Course(
+        settings.epochs,
+        settings.steps(units) * settings.passes_for(units),
+        schedule=settings.schedule,
+        warmup_epochs=settings.warmup_epochs,
+        stop_after=stop_after,
+        optimizer="adamw" if settings.weight_decay else "adam",
+        clip_norm=settings.clip_norm,
+    )
+
+
 def predict_units(network: SupervisedNetwork, units: Units, *, device: str = "auto") -> Tensor:
     """Logits [unit, output] float64 from all patches of every unit, in float32."""
+    return torch.cat([out.logits.double().cpu() for out in outputs_of(network, units, device=device)])
+
+
+def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto") -> Iterator[Output]:
+    """The network's output for every unit by itself, in evaluation mode: logits, attention, all of batch size 1."""
     where = choose_device(device)
     network.to(where).eval()
     genes = torch.as_tensor(units.genes, dtype=torch.float32)
-    rows = []
-    with closing(prefetched(units.bags[i] for i in range(len(units)))) as bags:
+    with closing(prefetched(_whole(units, i) for i in range(len(units)))) as bags:
         for number, bag in enumerate(bags):
-            patches = torch.tensor(bag, dtype=torch.float32)[None].to(where)
-            mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
-            rows.append(network(patches, mask, genes[number : number + 1].to(where)).double().cpu())
-    return torch.cat(rows)
+            with torch.inference_mode():
+                patches = torch.tensor(bag, dtype=torch.float32)[None].to(where)
+                mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
+                yield network(seam.Batch(patches, mask, genes[number : number + 1].to(where)))
 
 
-class _Run:
+def _whole(units: Units, number: int) -> np.ndarray:
+    return np.zeros((0, 0), np.float32) if units.bags is None else units.bags[number]
+
+
+class _Supervised:
     """One training under way."""
 
     def __init__(
-        self,
-        network: SupervisedNetwork,
-        units: Units,
-        loss_of: LossOf,
-        settings: SupervisedSettings,
-        device: torch.device,
+        self, network: SupervisedNetwork, labelled: LabelledUnits, settings: SupervisedSettings, device: torch.device
     ) -> None:
-        self.network, self.units, self.loss_of = network.to(device), units, loss_of
+        self.network: SupervisedNetwork = network.to(device)
+        self.units, self.objective, self.by_event = labelled.units, labelled.objective, labelled.by_event
         self.settings, self.device = settings, device
-        self.passes = settings.passes_for(len(units))
-        self.genes = torch.as_tensor(units.genes, dtype=torch.float32)
+        self.targets = labelled.targets
+        self.passes = settings.passes_for(len(labelled.units))
+        self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32)
         self.dtype = autocast_dtype(settings.precision, device, network.width)
-        self.optimizer = make_optimizer(
-            network.parameters(), learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-        )
 
-    def epoch(self, epoch: int) -> float:
-        """Train one epoch; returns its mean loss."""
+    def groups(self) -> list[Group]:
+        """Every weight alike."""
+        return [Group(list(self.network.parameters()), self.settings.learning_rate, self.settings.weight_decay)]
+
+    def train_mode(self) -> None:
+        """Dropout is drawn."""
         self.network.train()
-        total = 0.0
-        with closing(prefetched(self._batches(epoch))) as batches:
-            for step, batch in enumerate(batches):
-                self._set_learning_rate(epoch, step)
-                total += self._guarded_step(batch, epoch, step) * len(batch.units)
-        return total / (len(self.units) * self.passes)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Batches of an epoch's passes over the units, drawn ahead."""
+        return prefetched(self._batches(epoch))
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         settings = self.settings
         shuffled = np.random.default_rng([settings.seed, epoch])
         orders = (shuffled.permutation(len(self.units)) for _ in range(self.passes))
-        slices = batch_slices(len(self.units), settings.batch_size)
-        batches = (order[batch] for order in orders for batch in slices)
+        batches = (rows for order in orders for rows in self._cut(order))
         for step, rows in enumerate(batches):
             rngs = [np.random.default_rng([settings.seed, epoch, step, row]) for row in range(len(rows))]
-            yield draw_batch(self.units.bags, rows, tokens=settings.tokens, short="mask", rngs=rngs)
+            yield self._draw(rows, rngs)
 
-    def _guarded_step(self, batch: Batch, epoch: int, step: int) -> float:
-        try:
-            return self._step(batch, epoch, step)
-        except torch.OutOfMemoryError as error:
-            message = (
-                f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
-                f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
-            )
-            raise MirrorflowError(message) from error
+    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
+        if self.by_event and self.targets.event is not None:
+            return event_batches(order, self.targets.event.numpy(), self.settings.batch_size)
+        return [order[batch] for batch in batch_slices(len(order), self.settings.batch_size)]
 
-    def _step(self, batch: Batch, epoch: int, step: int) -> float:
-        torch.manual_seed(step_seed(self.settings.seed, epoch, step))
+    def _draw(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> Batch:
+        if self.units.bags is None:
+            return Batch(rows, torch.zeros(len(rows), 0, 0), torch.zeros(len(rows), dtype=torch.long))
+        return draw_batch(self.units.bags, rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
+
+    def backward(self, batch: Batch, at: Progress, check: Check) -> tuple[dict[str, float], int]:
+        """The gradient of the batch's total."""
+        torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
+        seen = self._seen(batch)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            out = self.network(seen)
+        out = out.in_float32()
+        terms = self.objective.terms(out, seen, at) | self.network.terms(out, seen, at)
+        values = descend(terms, self.objective.weights(at), check)
+        return values, len(batch.units)
+
+    def _seen(self, batch: Batch) -> seam.Batch:
         rows = torch.from_numpy(batch.units)
         counts: Tensor = batch.counts  # type: ignore[assignment]  # draw_batch counts where it pads
         mask = torch.arange(batch.patches.shape[1])[None, :] < counts[:, None]
-        inputs = (part.to(self.device) for part in (batch.patches, mask, self.genes[rows]))
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            logits = self.network(*inputs)
-        loss = self.loss_of(logits.float().cpu(), rows) + self.network.penalty().cpu()
-        self._check_finite(float(loss.detach()), batch, epoch, step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return float(loss.detach())
+        patches, mask, genes = (part.to(self.device) for part in (batch.patches, mask, self.genes[rows]))
+        return seam.Batch(patches, mask, genes, self.targets.of(rows).to(self.device))
 
-    def _check_finite(self, loss: float, batch: Batch, epoch: int, step: int) -> None:
-        if np.isfinite(loss):
-            return
+    def measures(self) -> dict[str, float]:
+        """Nothing of its own."""
+        return {}
+
+    def not_finite(self, batch: Batch, at: Progress, values: Mapping[str, float]) -> str:
+        """The units whose features are to blame, or what to lower."""
         finite = batch.patches.isfinite().all(dim=2).all(dim=1).numpy()
-        names = [unit_name(self.units.bags, int(unit)) for unit in batch.units[~finite]]
+        names = [self.units.name(int(unit)) for unit in batch.units[~finite]]
         why = (
             f"features of {', '.join(names[:3])} hold NaN or infinite values; make them again"
             if names
             else "lower train.learning_rate, set train.precision: float32, or look for extreme features or expression"
         )
-        message = f"training stopped: the loss is not finite at epoch {epoch + 1}, step {step + 1}; {why}"
-        raise MirrorflowError(message)
+        return f"training stopped: the loss is not finite at epoch {at.epoch + 1}, step {at.step + 1}; {why}"
 
-    def _set_learning_rate(self, epoch: int, step: int) -> None:
-        settings, per_epoch = self.settings, self.settings.steps(len(self.units)) * self.passes
-        factor = learning_rate_factor(
-            epoch * per_epoch + step,
-            settings.epochs * per_epoch,
-            schedule=settings.schedule,
-            warmup_steps=settings.warmup_epochs * per_epoch,
+    def out_of_memory(self) -> str:
+        """What to lower."""
+        return (
+            f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
+            f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * factor

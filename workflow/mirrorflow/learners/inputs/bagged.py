@@ -13,6 +13,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
 from mirrorflow.learners.base import Recipe
+from mirrorflow.learners.inputs.seen import FEATURES, features_digest
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import digest, file_digest, patients_digest
@@ -60,7 +61,7 @@ class PatchMoments:
 
 @dataclass
 class BaggedInputs:
-    """Bags of patches and scaled genes of the units, as ``inputs`` says.
+    """Bags of patches and scaled genes of the units, as ``inputs`` says; either alone will do.
 
     Patches and genes are scaled by all units of ``fold.train``: scaling sees no label. With ``gene_sets`` the
     genes are those of the sets, from the whole matrix (no label chose them), or the fold's selected genes in
@@ -78,35 +79,56 @@ class BaggedInputs:
     cache_gb: float
     gene_sets: str | None = None
     _bags: FeatureBags | None = None
+    _features: list[str] = field(default_factory=list)
+    """Their digest, once it is known."""
     _moments: dict[Fold, PatchMoments] = field(default_factory=dict)
     """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
     _expression: "SetGenes | None" = None
 
+    @property
+    def sees_slides(self) -> bool:
+        """Whether there are bags: a network may see RNA alone."""
+        return "slides" in self.inputs
+
     def with_genes(self, genes: Sequence[str]) -> "BaggedInputs":
         """The same inputs with other genes; bags that are loaded are shared."""
-        self._all()
+        if self.sees_slides:
+            self._all()
         return replace(self, genes=genes, _expression=None)
 
     def digest(self, fold_number: int) -> str:
-        """From the index of the features, the expression file's settings, the fold's genes, the gene sets."""
-        parts: dict[str, Any] = {"index": file_digest(self.index), "scaling": self.feature_scaling}
+        """From the features and their index, the expression file's settings, the fold's genes, the gene sets."""
+        parts: dict[str, Any] = {}
+        if self.sees_slides:
+            parts = {"index": file_digest(self.index), "scaling": self.feature_scaling}
+            parts[FEATURES] = self._features_digest()
         if "rna" in self.inputs:
             parts["rna"] = self._rna().digest(fold_number)
         return digest(parts)
+
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the features and, where a method sees it, the expression matrix."""
+        found = {FEATURES: self._features_digest()} if self.sees_slides else {}
+        return found | (self._rna().seen(fold_number) if "rna" in self.inputs else {})
+
+    def _features_digest(self) -> str:
+        if not self._features:
+            self._features.append(features_digest(self.units, self.index))
+        return self._features[0]
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
     ) -> FoldBags:
         """Bags and genes of the units. Raises InputError for a slide without a feature file."""
         genes, sets = self._genes(fold, fold_number, seed, train, evaluation)
-        moments = self._scale(fold) if self.feature_scaling == "train" else None
+        moments = self._scale(fold) if self.sees_slides and self.feature_scaling == "train" else None
         scaler = {PATCH_SCALER: {"mean": moments.mean, "deviation": moments.deviation}} if moments else {}
         of_genes = genes.recipe.settings if "rna" in self.inputs else {}
         settings = {**of_genes, "kind": "bags", "inputs": list(self.inputs), "feature_scaling": self.feature_scaling}
         return FoldBags(
-            train=Units(self._side(train), genes.train[0]),
-            evaluation=Units(self._side(evaluation), genes.evaluation[0]),
-            patch_dim=self._all()[0].shape[1],
+            train=Units(self._side(train) if self.sees_slides else None, genes.train[0]),
+            evaluation=Units(self._side(evaluation) if self.sees_slides else None, genes.evaluation[0]),
+            patch_dim=self._all()[0].shape[1] if self.sees_slides else 0,
             moments=None if moments is None else (moments.mean, moments.deviation),
             gene_sets=sets,
             fitted={**genes.fitted, **(moments.fitted if moments else {})},

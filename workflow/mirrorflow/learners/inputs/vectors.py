@@ -1,7 +1,7 @@
 """Where a method's vectors come from: frozen embeddings of a pretrained model, or pooled features and genes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,8 @@ import pandas as pd
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.base import Recipe
+from mirrorflow.learners.inputs.seen import EXPRESSION, FEATURES, expression_digest, features_digest
+from mirrorflow.plan.paths import EmbeddingsFile
 from mirrorflow.probes.pooling import pool
 from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
@@ -76,6 +78,8 @@ class PooledInputs:
     rna_scaling: str
     clip: float | None
     _pooled: dict[str, np.ndarray] = field(default_factory=dict)
+    _features: list[str] = field(default_factory=list)
+    """Their digest, once it is known."""
     _scaled: dict[int, "ScaledGenes"] = field(default_factory=dict)
     """Of the fold that was asked for last."""
 
@@ -84,15 +88,25 @@ class PooledInputs:
         return replace(self, genes=genes, _scaled={})
 
     def digest(self, fold_number: int) -> str:
-        """From the index of the features, the expression file's settings and the fold's genes."""
+        """From the features and their index, the expression file's settings and the fold's genes."""
         parts: dict[str, Any] = {"inputs": list(self.inputs), "pooling": self.pooling}
         if "slides" in self.inputs:
-            parts["index"] = file_digest(str(self.index))
+            parts |= {"index": file_digest(str(self.index)), FEATURES: self._features_digest()}
         if "rna" in self.inputs:
             parts["expression"] = file_digest(f"{self.expression}.json")
             parts["genes"] = file_digest(self.genes[fold_number])
             parts["scaling"] = [self.rna_scaling, self.clip]
         return digest(parts)
+
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the features and the expression matrix, as far as they are inputs."""
+        found = {FEATURES: self._features_digest()} if "slides" in self.inputs else {}
+        return found | ({EXPRESSION: expression_digest(str(self.expression))} if "rna" in self.inputs else {})
+
+    def _features_digest(self) -> str:
+        if not self._features:
+            self._features.append(features_digest(self.units, str(self.index)))
+        return self._features[0]
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
@@ -173,14 +187,16 @@ class Embedded:
     _open: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @classmethod
-    def of_records(cls, records: Mapping[int, str], *, resampled: bool) -> "Embedded":
-        """From the record that rule embed leaves for each seed."""
+    def of_records(cls, records: Iterable[str], *, resampled: bool) -> "Embedded":
+        """From the records that rule embed leaves, one a seed."""
         files: dict[tuple[int, int], str] = {}
         models: dict[tuple[int, int], str] = {}
-        for seed, record in records.items():
+        for record in records:
             content = json.loads(Path(record).read_text())
-            files |= {(seed, fold): path for fold, path in enumerate(content["embeddings"])}
-            models |= {(seed, fold): path for fold, path in enumerate(content.get("models", ()))}
+            made = [EmbeddingsFile.parse(path) for path in content["embeddings"]]
+            files |= {(file.seed, file.fold): path for file, path in zip(made, content["embeddings"], strict=True)}
+            if "models" in content:
+                models |= {(file.seed, file.fold): path for file, path in zip(made, content["models"], strict=True)}
         return cls(files, resampled, models)
 
     def digest(self, fold_number: int) -> str:
@@ -190,6 +206,14 @@ class Embedded:
         return digest(
             {f"{key}": stored_digest(Path(path)) for key, path in self.files.items() if key[1] == fold_number}
         )
+
+    def seen(self, fold_number: int) -> dict[str, str]:
+        """Digests of the features and the expression matrix that were embedded."""
+        from mirrorflow.store.embeddings import stored_data
+
+        path = next(path for key, path in self.files.items() if key[1] == fold_number)
+        data = stored_data(Path(path))
+        return {name: data[key] for name, key in ((FEATURES, "features"), (EXPRESSION, "matrix")) if key in data}
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame

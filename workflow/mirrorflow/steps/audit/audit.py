@@ -1,5 +1,6 @@
 """Rule audit: what was really used under a protocol, held against what it claims."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.inputs import InputFiles, audit_inputs
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.learners.tasks import in_rows
+from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.make_splits import MOVED
 from mirrorflow.store.genes import read_record
+from mirrorflow.store.method_predictions import FIX
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
 
 
@@ -35,6 +39,11 @@ class Inputs:
     own_genes: list[str]
     expression: str
     manifests: list[str]
+    indexes: list[str]
+    """Of the features of every encoder, in the order of the param ``encoders``."""
+    matrix: str
+    lists: list[str]
+    """Lists of genes that a user gave."""
     source_cohort: Path | None
     source_splits: list[str]
     source_genes: list[str]
@@ -50,11 +59,15 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """The protocol's keys; k-shot settings; where sites come from; what the config says of the matrix."""
+    """The protocol's keys; k-shot settings; where sites come from; encoders and columns that methods see; whether the
+    config says that the matrix was scaled.
+    """
 
     protocol: Mapping[str, Any]
     shots: list[int]
     site_kind: str
+    encoders: list[str]
+    columns: list[str]
     scaled_upstream: bool
 
 
@@ -63,7 +76,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     source = None
     if inputs.source_cohort:
         of_source = inputs.source_splits, inputs.source_genes, inputs.source_models
-        source = Source(inputs.source_cohort.stem, str(inputs.source_cohort), *of_source)
+        source = Source(CohortFile.parse(inputs.source_cohort).cohort, str(inputs.source_cohort), *of_source)
     run_audit(
         str(inputs.cohort),
         inputs.splits,
@@ -84,6 +97,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         own_genes=inputs.own_genes,
         split_summary=inputs.split_summary,
         site_kind=params.site_kind,
+        inputs=InputFiles(
+            dict(zip(params.encoders, inputs.indexes, strict=True)), inputs.matrix, params.columns, inputs.lists
+        ),
     )
 
 
@@ -108,6 +124,7 @@ def run_audit(
     own_genes: Sequence[str] = (),
     split_summary: str = "",
     site_kind: str = "barcode",
+    inputs: InputFiles | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
@@ -115,11 +132,12 @@ def run_audit(
     seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
     the drawn support sets; models: done.json of the pretrained folds of the protocol's model scope;
     few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
-    expression: the record of the converted matrix; inner_splits, inner_genes: fold after fold, inner fold after
-    inner fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    expression: the record of the converted matrix; inner_splits, inner_genes: of every inner fold and
+    fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
     selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
     (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
-    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``.
+    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``; inputs: what the
+    methods are given.
     """
     frame, _ = read_cohort(cohort)
     folds = [read_fold(path) for path in splits]
@@ -127,13 +145,12 @@ def run_audit(
     labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
     findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels, site_kind=site_kind)
     findings += audit.audit_site_codes(findings, site_kind, site_preserved=protocol["splits"] == "site_preserved")
-    chosen, of_shots, of_inner, own = (
-        [read_record(path) for path in paths] for paths in (genes, few_shot_genes, inner_genes, own_genes)
-    )
+    chosen, of_shots, own = ([read_record(path) for path in paths] for paths in (genes, few_shot_genes, own_genes))
+    of_inner = [[read_record(path) for path in paths] for paths in by_inner_fold(GeneManifest, inner_genes)]
     findings += audit.audit_genes(folds, chosen, shots, of_shots)
-    inner = in_rows(inner_splits, len(folds))
+    inner = by_inner_fold(SplitFile, inner_splits)
     parts = [[read_fold(path) for path in paths] for paths in inner]
-    findings += audit.audit_inner(folds, parts, in_rows(of_inner, len(folds)))
+    findings += audit.audit_inner(folds, parts, of_inner)
     findings += audit.audit_transductive(
         scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
     )
@@ -141,6 +158,9 @@ def run_audit(
     records = Records(every_gene, support, models, manifests, inner, own_genes)
     found = gather(records, frame, folds, protocol)
     findings += found.findings
+    given, lists = audit_inputs(inputs or InputFiles(), frame, folds)
+    findings += given
+    found.seen += lists
     if source is not None:
         brought = gather_source(source, folds, protocol["unit"])
         findings += brought.findings
@@ -157,28 +177,41 @@ def run_audit(
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
-    record["remarks"] = [*_remarks(record), audit.outcome_line([*chosen, *of_shots, *of_inner, *own])]
+    part = evaluated_part(folds)
+    every_record = [*chosen, *of_shots, *itertools.chain(*of_inner), *own]
+    record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
+    record["remarks"] += [*_remarks(record), audit.outcome_line(every_record)]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
 
 
 def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
-    """Whether the numbers of an audited protocol are kept out of every table: an honest claim, a leak, ``strict``."""
-    leaking = any(finding["level"] == audit.LEAK for finding in record["findings"])
-    return strict and bool(record["claims_honest"]) and leaking
+    """Whether the numbers of an audited protocol are kept out of every table.
+
+    With ``strict`` under an honest claim with a leak; always where its predictions are not the run's own.
+    """
+    leaking = {finding["kind"] for finding in record["findings"] if finding["level"] == audit.LEAK}
+    return bool(leaking & audit.UNUSABLE) or (strict and bool(record["claims_honest"]) and bool(leaking))
 
 
 def fail_on_leak(record: str, *, strict: bool) -> None:
-    """Raise MirrorflowError when a protocol that claims to be honest has a leak and ``strict`` holds."""
+    """Raise MirrorflowError where :func:`is_withheld` holds, with every leak and the fix."""
     audited = json.loads(Path(record).read_text())
     leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
     if is_withheld(audited, strict=strict):
-        said = "\n".join(f"  {_where(finding)}{finding.text}" for finding in leaks)
+        said = "\n".join(f"  {_where(finding)}{finding.text}{_named(finding)}" for finding in leaks)
+        if any(finding.kind in audit.UNUSABLE for finding in leaks):
+            why = "has predictions that are not the run's own, from which no number is made"
+            fix = f"No setting allows it: {FIX}."
+        else:
+            why = "claims to be honest"
+            fix = (
+                f"Mend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
+                "`strict: false`."
+            )
         message = (
-            f"{record}: {audited['protocol']} on {audited['cohort']} claims to be honest and has {len(leaks)} leaks:\n"
-            f"{said}\nMend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
-            "`strict: false`."
+            f"{record}: {audited['protocol']} on {audited['cohort']} {why} and has {len(leaks)} leaks:\n{said}\n{fix}"
         )
         raise MirrorflowError(message)
 
@@ -241,11 +274,17 @@ def _moved(summary: str) -> list[int]:
 
 def _seen_line(line: Mapping[str, Any]) -> str:
     counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
-    return f"| {line['what']} | {line['fold']} | {counts[0]} | {counts[1]} | {line['detail']} |"
+    fold = "all" if line["fold"] < 0 else line["fold"]
+    return f"| {line['what']} | {fold} | {counts[0]} | {counts[1]} | {line['detail']} |"
 
 
 def _where(finding: audit.Finding) -> str:
     return "all folds: " if finding.fold is None else f"fold {finding.fold}: "
+
+
+def _named(finding: audit.Finding) -> str:
+    """The examples of a finding, for a message."""
+    return f" ({', '.join(finding.examples)})" if finding.examples else ""
 
 
 def _like_z_scores(record: str) -> float:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -37,26 +37,35 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """A protocol's ``splits``, the folder of published split files where it names one, and the seed."""
+    """A protocol's ``splits``, the folder of published split files where it names one, the seed, what is evaluated."""
 
     kind: str
     folder: str | None
     seed: int
+    evaluate: str = "auto"
+    """Which column of published files: see :func:`mirrorflow.cohorts.splits.choose_evaluated`."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the folds of the model scope."""
-    make_splits(inputs.cohort, outputs.folds, outputs.report, kind=params.kind, folder=params.folder, seed=params.seed)
+    make_splits(inputs.cohort, outputs.folds, outputs.report, **asdict(params))
 
 
 def make_splits(
-    cohort: Path, outputs: Sequence[Path], report: Path, *, kind: str, folder: str | None, seed: int
+    cohort: Path,
+    outputs: Sequence[Path],
+    report: Path,
+    *,
+    kind: str,
+    folder: str | None,
+    seed: int,
+    evaluate: str = "auto",
 ) -> None:
     """Write the split files of a model scope and, beside them, what each fold holds and lost.
 
     kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are fixed whole,
     as ``mirrorflow audit --repair`` does, then cut to the cohort; the report's column ``moved`` counts the cohort's
-    patients who changed their part.
+    patients who changed their part. evaluate: which column of the files is evaluated (:func:`splits.choose_evaluated`).
     """
     frame, classes = tables.read_cohort(cohort)
     before: list[folding.Fold] = []
@@ -65,15 +74,18 @@ def make_splits(
     elif kind == "site_preserved":
         folds = site_preserved_folds(frame, len(outputs), seed, str(cohort))
     else:
-        given = tables.read_folds(str(folder), len(outputs))
+        given = folding.choose_evaluated(tables.read_folds(str(folder), len(outputs)), evaluate, str(folder))
         folds = _restricted(given, frame, str(folder))
         if kind.endswith(REPAIRED):
             before, folds = folds, _restricted(folding.repair_folds(given), frame, str(folder))
+    if said := folding.evaluated_part(folds := [folding.as_evaluated(fold) for fold in folds]):
+        logger.warning("%s: %s", folder, said)
     for path, fold in zip(outputs, folds, strict=True):
         tables.write_fold(path, fold)
     summary = pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)])
     if before:
-        moved = [len(folding.moved_patients(*both)) for both in zip(before, folds, strict=True)]
+        were = [folding.as_evaluated(fold) for fold in before]
+        moved = [len(folding.moved_patients(*both)) for both in zip(were, folds, strict=True)]
         logger.info("%s: folds repaired, patients moved by fold: %s", folder, ", ".join(map(str, moved)))
         summary.insert(3, MOVED, moved)
     tables.write_sheet(report, summary)
@@ -82,7 +94,7 @@ def make_splits(
 def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str) -> list[folding.Fold]:
     folds = [folding.restrict(fold, list(frame["patient"])) for fold in given]
     for k, fold in enumerate(folds):
-        if not fold.train or not fold.val:
+        if not fold.train or not fold.evaluated:
             message = f"{folder}/splits_{k}.csv: none of its patients is in the cohort on one side; check the ids"
             raise InputError(message)
     return folds
@@ -90,7 +102,9 @@ def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str)
 
 def _describe(k: int, fold: folding.Fold, frame: pd.DataFrame, classes: Sequence[str]) -> dict[str, object]:
     row: dict[str, object] = {"fold": k, "train": len(fold.train), "val": len(fold.val)}
-    row["in_neither"] = len(set(frame["patient"]) - set(fold.train) - set(fold.val))
+    row["in_neither"] = len(set(frame["patient"]).difference(*fold.parts.values()))
+    row |= {} if fold.choice is None else {"choice": len(fold.choice)}
+    row |= {"unused": len(fold.unused)} if fold.unused else {}
     for side, patients in (("train", fold.train), ("val", fold.val)):
         part = frame[frame["patient"].isin(patients)]
         row |= {f"{side}_{name}": int((part["label"] == name).sum()) for name in classes}

@@ -20,6 +20,7 @@ from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes,
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
+from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import canonical, digest, require_same_settings
@@ -53,12 +54,15 @@ class Params:
 
     columns: Mapping[str, str]
     settings: Mapping[str, Any]
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Convert the matrix for the patients who have slides."""
     patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet, params.columns)})
     convert_expression(inputs.matrix, outputs.parquet, params.settings, probemap=inputs.probemap, patients=patients)
+    write_plan(params.planned)
 
 
 def convert_expression(

@@ -26,6 +26,7 @@ from mirrorflow.expression.selection import (
     everything,
     gene_table,
 )
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
@@ -138,7 +139,8 @@ def select_genes(
         return
     choice = _choose(method, files.expression, seen, settings, seed, threads)
     _, ids, symbols = read_names(files.expression)
-    curated = curated_genes(settings, files.census, files.drivers, files.expression.stem, symbols)
+    cohort = ExpressionFile.parse(files.expression).cohort
+    curated = curated_genes(settings, files.census, files.drivers, cohort, symbols)
     table = gene_table(choice, ids=ids, symbols=symbols, curated=curated.rows, curated_reason=curated.source)
     table = table.assign(fold=fold, labels_seen=len(labels_of))
     by_reason = {str(reason): int(count) for reason, count in table["reason"].value_counts().items()}

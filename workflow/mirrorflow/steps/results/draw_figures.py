@@ -27,15 +27,16 @@ from mirrorflow.tables.results import published_key
 
 @dataclass(frozen=True)
 class Inputs:
-    """What figures are drawn from. An adapted cohort has no flow, cohort, expression, genes and models of its own."""
+    """What figures are drawn from. An adapted cohort has no flow, expression, genes and models of its own."""
 
     results: Path
+    cohort: Path
+    """Whose outcomes count: an adapted cohort's is its target's."""
     manifests: list[Path]
     """Of the predictions whose risk groups are drawn."""
     flow: Path | None = None
     models: list[Path] = field(default_factory=list)
     """done.json of the pretrained folds."""
-    cohort: Path | None = None
     expression: Path | None = None
     genes: list[Path] = field(default_factory=list)
     """Manifests of the folds of every scope."""
@@ -95,7 +96,7 @@ def draw_figures(
         *([flow_task(cohort, files.flow)] if files.flow else []),
         *forest_tasks(cohort, files.results, methods, titles),
         *rank_tasks(cohort, files.results, titles),
-        *(survival_task(manifest, titles, shown) for manifest in files.manifests),
+        *(survival_task(manifest, files.cohort, titles, shown) for manifest in files.manifests),
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, clip),
     ]
@@ -114,7 +115,7 @@ def draw_figures(
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
-    if files.cohort and files.expression:
+    if files.expression:
         yield from gene_tasks(cohort, files.cohort, files.expression, files.genes, clip)
 
 

@@ -9,14 +9,17 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
+from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.plan.records import hold_all
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
-from mirrorflow.steps.results.prediction_files import files_by_task, training_patients
-from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import write_sheet
+from mirrorflow.steps.results.training_patients import training_patients
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
 from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER
 
 logger = logging.getLogger("mirrorflow.evaluation")
@@ -44,13 +47,15 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """How intervals and verdicts are made: see :func:`evaluate`."""
+    """How intervals and verdicts are made (see :func:`evaluate`); what the methods' predictions are planned with."""
 
     settings: Mapping[str, Any]
+    planned: list[Mapping[str, Any]]
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Score the methods of the protocol and cohort."""
+    hold_all(params.planned, "The predictions are older than the config: delete their manifest.json and run again.")
     evaluate(
         inputs.manifests,
         inputs.cohort,
@@ -84,34 +89,38 @@ def evaluate(
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
+    frame, _ = read_cohort(cohort)
     train = training_patients(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
     cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
-        cells += score_manifest(Path(manifest), train, settings)
+        cells += score_manifest(Path(manifest), frame, train, settings)
         progress.step()
     if not cells:
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
-    others = [cell for manifest in beside for cell in score_manifest(Path(manifest), train, settings)]
+    others = [cell for manifest in beside for cell in score_manifest(Path(manifest), frame, train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    if part := evaluated_part([read_fold(path) for path in splits]):
+        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
 def _reasons(manifests: Sequence[Path]) -> list[str]:
     """Why methods left something out, each reason once."""
-    return sorted({reason for path in manifests for reason in json.loads(Path(path).read_text())["skipped"].values()})
+    return sorted({reason for path in manifests for reason in read_manifest(path).skipped.values()})
 
 
 def score_manifest(
-    manifest: Path, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
+    manifest: Path, frame: pd.DataFrame, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
 ) -> list[tuple[dict[str, str], Cell]]:
-    """The cells of a method, each with what names it in the long table. train: by fold."""
-    protocol, cohort, encoder, method = manifest.parent.parts[-4:]
-    where = {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
+    """The cells of a method, each with what names it in the long table. frame: the cohort; train: by fold."""
+    place = PredictionsManifest.parse(manifest)
+    where = {name: getattr(place, name) for name in ("protocol", "cohort", "encoder", "method")}
     cells: list[tuple[dict[str, str], Cell]] = []
-    for task, paths in files_by_task(manifest).items():
-        stored = [read_predictions(path) for path in paths]
+    written = read_manifest(manifest)
+    for task in dict.fromkeys(name.split("/")[0] for name in written.names):
+        stored = read_task(written, task, frame)
         folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
         scored = score_method(
             task,
@@ -119,7 +128,7 @@ def score_manifest(
             resamples=settings["bootstrap"],
             confidence=settings["confidence"],
             seed=settings["seed"],
-            smoothing=settings.get("label_smoothing", {}).get(method, 0.0),
+            smoothing=settings.get("label_smoothing", {}).get(place.method, 0.0),
         )
         cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells

@@ -1,6 +1,5 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,9 @@ from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
-from mirrorflow.store.predictions import read_predictions
+from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.tables import read_cohort
 from mirrorflow.tables.main import MAIN_METRICS
 
 ALL_DATA = "all"
@@ -164,19 +165,21 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+def survival_task(manifest: Path, frame: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
     """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
 
+    frame: the cohort's parquet, whose outcomes count (an adapted cohort's is its target's).
     shown: protocols with rows in results.csv; the others' numbers are withheld.
     """
-    protocol, cohort, encoder, method = manifest.parent.parts[-4:]
+    place = PredictionsManifest.parse(manifest)
+    protocol, cohort, encoder, method = place.protocol, place.cohort, place.encoder, place.method
     name = f"survival_{protocol}_{encoder}_{method}"
 
     def draw() -> FigureSpec:
         if protocol not in shown:
             message = f"no result of {protocol} is shown (see its audit)"
             raise InputError(message)
-        rows = _survival_rows(manifest)
+        rows = _survival_rows(manifest, read_cohort(frame)[0])
         groups = kaplan_meier.split_by_risk(rows)
         if groups["group"].nunique() < 2:
             message = f"{method} gives all units the same risk: there are no two groups to draw"
@@ -190,14 +193,14 @@ def survival_task(manifest: Path, titles: Mapping[str, str], shown: Collection[s
     return Task(name, "survival_curves", draw)
 
 
-def _survival_rows(manifest: Path) -> pd.DataFrame:
-    record = json.loads(manifest.read_text())
-    files = sorted(name for name in record["written"] if name.startswith("survival/"))
-    reasons = [why for name, why in record["skipped"].items() if name.startswith("survival/")]
-    if not files:
+def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
+    record = read_manifest(manifest)
+    folds = read_task(record, "survival", cohort)
+    reasons = [why for name, why in record.skipped.items() if name.startswith("survival/")]
+    if not folds:
         message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
         raise InputError(message)
-    rows = pd.concat([read_predictions(manifest.parent / name).rows for name in files], ignore_index=True)
+    rows = pd.concat([fold.rows for fold in folds], ignore_index=True)
     return rows[rows["setting"] == ALL_DATA]
 
 
@@ -229,10 +232,9 @@ def _survival_caption(
 
 def training_tasks(models: Sequence[Path], titles: Mapping[str, str]) -> Iterator[Task]:
     """Training curves of each model scope, encoder and method, from the history.csv beside every done.json."""
-    groups: dict[tuple[str, str, str, str], list[Path]] = {}
-    for record in models:
-        scope, cohort, _, encoder, method, _, _ = record.parent.parts[-7:]
-        groups.setdefault((scope, cohort, encoder, method), []).append(record.parent)
+    groups: dict[tuple[str, str, str, str], list[ModelRecord]] = {}
+    for model in map(ModelRecord.parse, models):
+        groups.setdefault((model.scope, model.cohort, model.encoder, model.method), []).append(model)
     for (scope, cohort, encoder, method), folders in groups.items():
         name = f"training_{scope}_{encoder}_{method}"
         draw = partial(_training, folders, scope, cohort, encoder, method, titles)
@@ -245,14 +247,14 @@ def _part_of_evaluation(histories: Iterable[pd.DataFrame]) -> str:
 
 
 def _training(
-    folders: Sequence[Path], scope: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
+    models: Sequence[ModelRecord], scope: str, cohort: str, encoder: str, method: str, titles: Mapping[str, str]
 ) -> FigureSpec:
-    paths = [folder / "history.csv" for folder in folders]
-    lacking = [path for path in paths if not path.exists()]
+    paths = {f"seed{model.seed}/{model.genes}fold{model.fold}": model.folder / "history.csv" for model in models}
+    lacking = [path for path in paths.values() if not path.exists()]
     if lacking:
         message = f"{lacking[0]}: not there"
         raise InputError(message)
-    histories = {"/".join(path.parent.parts[-2:]): pd.read_csv(path) for path in paths}
+    histories = {name: pd.read_csv(path) for name, path in paths.items()}
     title = f"{titles.get(method, method)} · {encoder} · {scope}"
     epochs = max(len(history) for history in histories.values())
     alt = f"Loss terms by epoch. After {epochs} epochs, mean: " + ", ".join(

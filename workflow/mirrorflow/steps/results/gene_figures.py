@@ -10,6 +10,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.gene_heatmap import arrange, draw_gene_heatmap, most_variable
+from mirrorflow.plan.paths import GeneManifest
 from mirrorflow.steps.results.figure_tasks import FigureSpec, Task
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.genes import read_genes
@@ -32,7 +33,7 @@ def gene_tasks(
     """
     by_scope: dict[str, list[Path]] = {}
     for manifest in manifests:
-        by_scope.setdefault(manifest.parts[-4], []).append(manifest)
+        by_scope.setdefault(GeneManifest.parse(manifest).scope, []).append(manifest)
     for scope, paths in by_scope.items():
         yield Task(f"genes_{scope}", "genes", partial(_draw, cohort, scope, frame, expression, paths, clip))
 

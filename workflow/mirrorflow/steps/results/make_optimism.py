@@ -1,6 +1,5 @@
 """Rule make_optimism: what each published habit is worth, from the predictions of its protocol and of the base."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ import pandas as pd
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation import FoldRows, FoldScores
 from mirrorflow.evaluation.optimism import single_change_worth
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.table_files import write_table
-from mirrorflow.store.predictions import read_predictions
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.store.method_predictions import read_manifest, read_vouched
+from mirrorflow.store.tables import read_cohort, read_text_sheet
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
 from mirrorflow.tables.results import published_key
@@ -23,9 +23,10 @@ from mirrorflow.tables.results import published_key
 
 @dataclass(frozen=True)
 class Inputs:
-    """Manifests of the base's protocol and of those that are held against it, and results.csv."""
+    """Manifests of the base's protocol and of those that are held against it, cohorts, and results.csv."""
 
     manifests: list[Path]
+    cohorts: list[Path]
     results: Path
 
 
@@ -38,8 +39,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """Change -> its protocol; base, protocols, titles and how intervals are made: see :func:`make_optimism`."""
+    """Names of the cohorts; change -> its protocol; base, protocols, titles, intervals: see :func:`make_optimism`."""
 
+    cohorts: list[str]
     single_changes: Mapping[str, str]
     settings: Mapping[str, Any]
 
@@ -47,11 +49,13 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the optimism table."""
     names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
-    make_optimism(inputs.manifests, inputs.results, names, stem, params.single_changes, params.settings)
+    cohorts = dict(zip(params.cohorts, inputs.cohorts, strict=True))
+    make_optimism(inputs.manifests, cohorts, inputs.results, names, stem, params.single_changes, params.settings)
 
 
 def make_optimism(
     manifests: Sequence[Path],
+    cohorts: Mapping[str, Path],
     results: Path,
     names: Path,
     stem: Path,
@@ -60,13 +64,15 @@ def make_optimism(
 ) -> None:
     """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
 
-    manifests: of the base's protocol, of each habit's, and of all habits together; habits: habit -> its protocol,
+    manifests: of the base's protocol, of each habit's, and of all habits together; cohorts: name -> parquet, whose
+    labels and outcomes count; habits: habit -> its protocol,
     ``all together`` last; settings: base (the protocol), protocols (as resolved), titles (of cohorts), bootstrap,
     confidence, seed. What results.csv withholds of a protocol and cohort is withheld here as well.
     """
     shown = read_text_sheet(results)
     allowed = set(zip(shown["protocol"], shown["cohort"], strict=True))
-    placed = {tuple(Path(path).parent.parts[-4:]): Path(path) for path in manifests}
+    places = map(PredictionsManifest.parse, manifests)
+    placed = {(one.protocol, one.cohort, one.encoder, one.method): one for one in places}
     base = settings["base"]
     mine = [where for where in placed if where[0] == base and (base, where[1]) in allowed]
     progress = Progress("optimism", len(mine) * len(single_changes), "comparisons")
@@ -76,7 +82,8 @@ def make_optimism(
             other = placed.get((protocol, *where[1:]))
             if other is not None and (protocol, where[1]) in allowed:
                 values = _values(single_change, base, protocol, settings["protocols"])
-                found = _compare(placed[where], other, settings)
+                frame, _ = read_cohort(cohorts[where[1]])
+                found = _compare(placed[where], other, frame, settings)
                 rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
             progress.step()
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -99,8 +106,10 @@ def _values(
     return {"habit": single_change, "base_value": values[0], "habit_value": values[1]}
 
 
-def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[dict[str, object]]:
-    ours, theirs = _folds(one), _folds(other)
+def _compare(
+    one: PredictionsManifest, other: PredictionsManifest, cohort: pd.DataFrame, settings: Mapping[str, Any]
+) -> Iterator[dict[str, object]]:
+    ours, theirs = _folds(one, cohort), _folds(other, cohort)
     for task, setting in ours:
         if (task, setting) not in theirs:
             continue
@@ -125,12 +134,13 @@ def _compare(one: Path, other: Path, settings: Mapping[str, Any]) -> Iterator[di
             }
 
 
-def _folds(manifest: Path) -> dict[tuple[str, str], list[FoldRows]]:
+def _folds(manifest: PredictionsManifest, cohort: pd.DataFrame) -> dict[tuple[str, str], list[FoldRows]]:
     """Task and setting -> folds. Without training outcomes: the weighted metrics are not needed here."""
     parts: dict[tuple[str, str], list[FoldRows]] = {}
-    for name in sorted(json.loads(manifest.read_text())["written"]):
-        stored = read_predictions(manifest.parent / name)
+    written = read_manifest(manifest.path)
+    for name in sorted(written.names):
+        file, stored = manifest.file(name), read_vouched(written, name, cohort)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
-            parts.setdefault((name.split("/")[0], setting), []).append(whole.of(setting))
+            parts.setdefault((file.task, setting), []).append(whole.of(setting))
     return parts

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.plan.paths import CohortFile, GeneManifest, MainTable, ModelRecord, SplitSummary, TableFile
+from mirrorflow.plan.store_paths import Ledger as LedgerFile
 from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.genes import FoldGenes
 from mirrorflow.report.pictures import Drawn, NotDrawn
@@ -37,7 +39,7 @@ def read_results(path: Path) -> pd.DataFrame:
 
 def read_main_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     """main_<task>.csv by task, every cell as text."""
-    return {path.stem.removeprefix("main_"): pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths}
+    return {MainTable.parse(path).task: pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths}
 
 
 def read_further_tables(paths: Sequence[Path]) -> dict[str, tuple[str, list[list[str]]]]:
@@ -45,7 +47,7 @@ def read_further_tables(paths: Sequence[Path]) -> dict[str, tuple[str, list[list
     tables = {}
     for path in (path for path in paths if path.suffix == ".md"):
         caption, _, header, _, *rows = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        tables[path.stem] = caption, [_markdown_cells(row) for row in (header, *rows)]
+        tables[TableFile.parse(path).name] = caption, [_markdown_cells(row) for row in (header, *rows)]
     return tables
 
 
@@ -64,13 +66,15 @@ def read_cohorts(paths: Sequence[Path]) -> dict[str, CohortTables]:
     for path in paths:
         frame, classes = read_cohort(path)
         flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
-        cohorts[path.stem] = CohortTables(frame, classes, flow, read_text_sheet(path.with_suffix(".dropped.tsv")))
+        dropped = read_text_sheet(path.with_suffix(".dropped.tsv"))
+        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped)
     return cohorts
 
 
 def read_summaries(paths: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
     """<model scope>/<cohort>/splits/summary.tsv by model scope and cohort."""
-    return {path.parts[-4:-2]: pd.read_csv(path, sep="\t") for path in paths}  # type: ignore[misc]
+    found = [(SplitSummary.parse(path), path) for path in paths]
+    return {(summary.scope, summary.cohort): pd.read_csv(path, sep="\t") for summary, path in found}
 
 
 def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
@@ -78,18 +82,20 @@ def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
     genes: dict[tuple[str, str], list[FoldGenes]] = {}
     for path in paths:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        scope, cohort = path.parts[-4:-2]
-        genes.setdefault((scope, cohort), []).append(FoldGenes(read_text_sheet(path), record["label_patients"]))
+        manifest = GeneManifest.parse(path)
+        genes.setdefault((manifest.scope, manifest.cohort), []).append(
+            FoldGenes(read_text_sheet(path), record["label_patients"])
+        )
     return genes
 
 
 def read_retrieval(records: Sequence[Path]) -> pd.DataFrame:
     """retrieval.json beside each model's done.json (none where nothing was aligned), one row a model."""
     rows = []
-    for path in (record.with_name("retrieval.json") for record in records):
+    for model in map(ModelRecord.parse, records):
+        path = model.folder / "retrieval.json"
         if path.exists():
-            scope, cohort, _, encoder, method = path.parts[-8:-3]
-            where = {"cohort": cohort, "encoder": encoder, "method": method, "scope": scope}
+            where = {name: getattr(model, name) for name in ("cohort", "encoder", "method", "scope")}
             rows.append(where | json.loads(path.read_text(encoding="utf-8")))
     return pd.DataFrame(rows)
 
@@ -110,8 +116,8 @@ def _read_ledger(path: Path, budget: int) -> Ledger:
             budget -= size
     sheet = path.parent / "contact_sheet.jpg"
     small = sheet.exists() and 0 < sheet.stat().st_size <= CONTACT_SHEET_BYTES
-    cohort, patching = path.parts[-3:-1]
-    return Ledger(cohort, patching, rows, overlays, sheet.read_bytes() if small else None)
+    place = LedgerFile.parse(path)
+    return Ledger(place.cohort, place.patching, rows, overlays, sheet.read_bytes() if small else None)
 
 
 def read_figures(folders: Sequence[Path]) -> tuple[list[Drawn], list[NotDrawn]]:

@@ -9,6 +9,8 @@ from typing import Any
 import cv2
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.plan.records import write_plan
+from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
@@ -61,6 +63,8 @@ class Params:
     encoder: Mapping[str, Any]
     settings: Mapping[str, Any]
     speed: Speed
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,14 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Encode the slides of the shard."""
     extract_shard(
         rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards),
-        ShardFiles(inputs.patches.parents[1], outputs.status.parents[1], outputs.status),
+        ShardFiles(PatchStatus.parse(inputs.patches).files, FeatureStatus.parse(outputs.status).files, outputs.status),
         params.encoder,
         {**params.settings, "batch_size": params.speed.batch_size},
         threads=job.threads,
         workers=params.speed.workers,
         restore=restorer(inputs.sheet),
     )
+    write_plan(params.planned)
 
 
 def extract_shard(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
+from mirrorflow.store.content import describe_content
 from mirrorflow.store.features import describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
@@ -42,11 +43,13 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 
 def index_features(rows: Sequence[SlideRow], folder: Path, index: Path, statuses: Sequence[Path] = ()) -> None:
-    """Write ``index`` (TSV: slide_id, patient, path, patches, dim, status, reason) for ``rows``.
+    """Write ``index`` (TSV: slide_id, patient, path, patches, dim, status, reason, content, outline) for ``rows``.
 
     Features are the files ``<slide_id>.h5`` of ``folder``, read where they lie. Status: ok, missing, empty
     (no patches) or unreadable. Raises InputError where none of the slides has features, or where two slides
     have features of different widths.
+
+    content and outline: what the file holds, from a few of its rows (:mod:`mirrorflow.store.content`).
 
     ``statuses``, of the shards that made the features (patches first), say why a slide has none.
     """
@@ -81,7 +84,9 @@ def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
         return entry | {"patches": 0, "dim": "", "status": "unreadable", "reason": str(error)}
     empty = {"status": "empty", "reason": "it holds no patches"}
     state = empty if file.n == 0 else {"status": "ok", "reason": ""}
-    return entry | {"patches": file.n, "dim": file.dim} | state
+    content = describe_content(path)
+    outline = " ".join(f"{value:.6g}" for value in content.outline)
+    return entry | {"patches": file.n, "dim": file.dim, "content": content.digest, "outline": outline} | state
 
 
 def _check_any(found: Sequence[dict[str, Any]], folder: Path) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.plan.records import write_plan
+from mirrorflow.plan.store_paths import PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
@@ -66,13 +68,16 @@ class Params:
     shard: int
     shards: int
     settings: Mapping[str, Any]
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Patch the slides of the shard, as many at a time as the job has threads."""
     rows = rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards)
-    folder, restore = outputs.status.parents[1], restorer(inputs.sheet)
+    folder, restore = PatchStatus.parse(outputs.status).files, restorer(inputs.sheet)
     patch_shard(rows, folder, outputs.status, params.settings, workers=job.threads, restore=restore)
+    write_plan(params.planned)
 
 
 def patch_shard(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirrorflow.errors import InputError
+from mirrorflow.plan.store_paths import FeatureStatus
 from mirrorflow.runtime.job import Job
 from mirrorflow.slides.overlay import contact_sheet as draw_contact_sheet
 from mirrorflow.store.images import read_rgb, write_jpeg
@@ -40,9 +41,9 @@ class Params:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the ledger, and the contact sheet from it."""
-    features = {
-        encoder: [path for path in inputs.features if path.parents[1].name == encoder] for encoder in params.encoders
-    }
+    features: dict[str, list[Path]] = {encoder: [] for encoder in params.encoders}
+    for path in inputs.features:
+        features[FeatureStatus.parse(path).encoder].append(path)
     write_ledger(inputs.patches, features, outputs.ledger)
     contact_sheet(outputs.ledger.parent, outputs.ledger, outputs.sheet)
 

@@ -15,6 +15,8 @@ from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.plan.paths import ModelRecord
+from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.training.plan_inputs import Rna, texts
 from mirrorflow.store.tables import read_cohort
@@ -37,7 +39,7 @@ class Inputs:
     embeddings: list[Path]
     """Records of rule embed_target, one a seed."""
     models: list[Path]
-    """done.json of the source's models: every fold of the first seed, then of the next."""
+    """done.json of the source's models, of every seed and fold."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Params:
     probe: Mapping[str, Any]
     """The head."""
     rna: Rna
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
     saved: ModelPlace | None = None
     """Where the adapted models go; None: nowhere."""
 
@@ -74,13 +78,13 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     torch.set_num_threads(job.threads)
     protocol = adapted_protocol(params.protocol)
     resampled = protocol["probe_features"] == "resampled_dropout"
-    records = dict(zip(params.seeds, texts(inputs.embeddings), strict=True))
-    pairs = [(seed, fold) for seed in params.seeds for fold in range(len(inputs.splits))]
-    models = {pair: record.parent for pair, record in zip(pairs, inputs.models, strict=True)}
-    adapted = AdaptedInputs(Embedded.of_records(records, resampled=resampled), _genes(inputs, params), models)
+    models = {(record.seed, record.fold): record.folder for record in map(ModelRecord.parse, inputs.models)}
+    slides = Embedded.of_records(texts(inputs.embeddings), resampled=resampled)
+    adapted = AdaptedInputs(slides, _genes(inputs, params), models)
     folder, manifest = str(outputs.manifest.parent), str(outputs.manifest)
     label = f"adapt {params.cohort} {params.method}"
     predict_method(_plan(inputs, params, protocol), adapted, folder, manifest, label)
+    write_plan(params.planned)
 
 
 def _genes(inputs: Inputs, params: Params) -> PooledInputs:

@@ -16,6 +16,8 @@ from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
+from mirrorflow.learners.inputs.seen import expression_digest
+from mirrorflow.plan.paths import EmbeddingsRecord
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
@@ -46,9 +48,8 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """Whose genes (the run's, those of k-shot settings or of an inner fold), seed, folds, unit, settings."""
+    """Seed, folds, unit (slide or patient), settings."""
 
-    genes: str
     seed: int
     folds: list[int]
     unit: str
@@ -69,7 +70,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Embed all units with the model of every fold."""
     units = to_units(read_cohort(inputs.cohort)[0], params.unit)
     models = [record.parent for record in inputs.models]
-    made = [outputs.record.parent / f"{params.genes}fold{fold}.safetensors" for fold in params.folds]
+    place = EmbeddingsRecord.parse(outputs.record)
+    made = [place.file(fold).path for fold in params.folds]
     for path, genes, model in zip(made, inputs.genes, models, strict=True):
         files = EmbedFiles(inputs.index, inputs.expression, genes, model)
         embed_fold(units, files, path, params.settings, seed=params.seed, threads=job.threads)
@@ -100,7 +102,7 @@ def embed_fold(
         "version": versions.EMBED,
         "seed": seed,
         "model": model_digest(files.model),
-        "data": paired.digests(),
+        "data": paired.digests() | {"matrix": expression_digest(files.expression)},
         "settings": dict(settings),
     }
     if embeddings_are_finished(destination, made_with):

@@ -14,6 +14,7 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.paired import slide_files
+from mirrorflow.plan.paths import EmbeddingsRecord, ModelRecord
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
@@ -54,10 +55,10 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Embed the target's slides with the source's model of every fold."""
     units = to_units(read_cohort(inputs.cohort)[0], params.unit)
-    made = [outputs.record.parent / f"fold{fold}.safetensors" for fold in range(len(inputs.models))]
-    for path, model in zip(made, inputs.models, strict=True):
-        source, settings = model.parent, params.settings
-        embed_target_fold(units, inputs.index, source, path, settings, seed=params.seed, threads=job.threads)
+    place, models = EmbeddingsRecord.parse(outputs.record), [ModelRecord.parse(path) for path in inputs.models]
+    made, settings = [place.file(model.fold).path for model in models], params.settings
+    for path, model in zip(made, models, strict=True):
+        embed_target_fold(units, inputs.index, model.folder, path, settings, seed=params.seed, threads=job.threads)
     write_text(outputs.record, json.dumps({"embeddings": [str(path) for path in made]}))
 
 

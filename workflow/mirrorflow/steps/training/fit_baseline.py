@@ -9,6 +9,7 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.inputs.vectors import NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import predict_method
+from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, Rna, plan_of, texts
 from mirrorflow.store.tables import read_cohort
@@ -35,6 +36,8 @@ class Params(PlanParams):
 
     settings: Mapping[str, Any]
     rna: Rna
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
@@ -45,6 +48,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     plan = plan_of(inputs, params, params.settings, [])
     folder, manifest = str(outputs.manifest.parent), str(outputs.manifest)
     predict_method(plan, vectors, folder, manifest, params.method, few_shot=few_shot)
+    write_plan(params.planned)
 
 
 def representation(inputs: Inputs, params: Params) -> Representation:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirrorflow.learners.tasks import ModelPlace, Plan, in_rows
+from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.plan.paths import SplitFile, by_inner_fold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Rna:
 
 
 def plan_of(files: PlanFiles, params: PlanParams, method: Mapping[str, Any], inner_splits: list[Path]) -> Plan:
-    """The plan for a method's settings; ``inner_splits``: all folds of the first inner fold, then of the next."""
+    """The plan for a method's settings; ``inner_splits``: of every inner fold and fold."""
     return Plan(
         cohort=str(files.cohort),
         splits=texts(files.splits),
@@ -56,7 +57,7 @@ def plan_of(files: PlanFiles, params: PlanParams, method: Mapping[str, Any], inn
         method=method,
         genes=texts(files.genes),
         few_shot_genes=texts(files.few_shot_genes),
-        inner_splits=in_rows(texts(inner_splits), len(files.splits)),
+        inner_splits=by_inner_fold(SplitFile, inner_splits),
         saved=params.saved,
     )
 

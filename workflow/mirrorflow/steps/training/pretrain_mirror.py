@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from mirrorflow.cohorts.patients import to_units
-from mirrorflow.learners.pretrained import pretrain_fold
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.processes import Call, run_side_by_side
@@ -26,39 +24,40 @@ class FoldFiles(NamedTuple):
 
 
 def pretrain_folds(
-    units: pd.DataFrame,
-    features_index: Path,
-    expression: Path,
-    folds: Sequence[FoldFiles],
-    settings: Mapping[str, Any],
-    *,
-    share: int = 1,
-    threads: int,
-    epoch: str = "last",
-    **further: Any,
+    task: PretrainTask, folds: Sequence[FoldFiles], machine: Machine, *, share: int = 1, epoch: str = "last"
 ) -> None:
     """:func:`pretrain_fold` for each of ``folds``, ``share`` of them side by side in processes of their own.
 
-    epoch: a protocol's ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
+    task: what the folds have in common; number, genes and training units are put in fold by fold. epoch: a protocol's
+    ``pretraining_epoch``: the last, or the best on the evaluation units of each fold.
 
     Raises MirrorflowError when one fails; the others go on, and every finished one has its record.
     """
-    calls = []
-    for fold in folds:
-        split = read_fold(fold.split)
-        train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
-        arguments = (units, features_index, expression, fold.genes, train, fold.record.parent, settings)
-        keywords = {"fold": fold.fold, "threads": max(1, threads // share), **further}
-        keywords |= {"chosen_on": val} if epoch == "best_on_evaluation" else {}
-        calls.append(Call(_fold_and_record, (fold.record, arguments, keywords), {}, f"fold {fold.fold}"))
+    own = replace(machine, threads=max(1, machine.threads // share))
+    calls = [
+        Call(_fold_and_record, (_of_fold(task, fold, epoch), fold.record, own), {}, f"fold {fold.fold}")
+        for fold in folds
+    ]
     if len(calls) == 1:
         _fold_and_record(*calls[0].arguments)
     else:
         run_side_by_side(calls, share)
 
 
-def _fold_and_record(record: Path, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-    pretrain_fold(*arguments, **keywords)
+def _of_fold(task: PretrainTask, fold: FoldFiles, epoch: str) -> PretrainTask:
+    split, units = read_fold(fold.split), task.units
+    train, val = (units.loc[units["patient"].isin(part), "unit"].tolist() for part in (split.train, split.val))
+    return replace(
+        task,
+        fold=fold.fold,
+        files=replace(task.files, genes=fold.genes),
+        train_units=train,
+        chosen_on=val if epoch == "best_on_evaluation" else (),
+    )
+
+
+def _fold_and_record(task: PretrainTask, record: Path, machine: Machine) -> None:
+    pretrain_fold(task, record.parent, machine)
     write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))
 
 
@@ -99,19 +98,22 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Pretrain the folds of the job."""
     files = zip(params.folds, inputs.splits, inputs.genes, outputs.records, strict=True)
-    compute = dict(params.compute)
-    pretrain_folds(
+    folds, compute = [FoldFiles(*fold) for fold in files], dict(params.compute)
+    share = compute.pop("gpu_share")
+    task, machine = _task(inputs, params, folds[0]), Machine(job.threads, compute=compute)
+    pretrain_folds(task, folds, machine, share=share, epoch=params.epoch)
+
+
+def _task(inputs: Inputs, params: Params, first: FoldFiles) -> PretrainTask:
+    """What the folds have in common; number, genes and training units are put in fold by fold."""
+    return PretrainTask(
         to_units(read_cohort(inputs.cohort)[0], params.unit),
-        inputs.index,
-        inputs.expression,
-        [FoldFiles(*fold) for fold in files],
+        PairedFiles(inputs.index, inputs.expression, first.genes),
+        [],
         params.settings,
-        share=compute.pop("gpu_share"),
-        family=params.family,
         seed=params.seed,
+        fold=first.fold,
         rna_scaling=params.rna_scaling,
         rna_clip=params.rna_clip,
-        epoch=params.epoch,
-        threads=job.threads,
-        compute=compute,
+        family=params.family,
     )

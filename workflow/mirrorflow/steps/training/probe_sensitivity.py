@@ -13,6 +13,7 @@ from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.probes.linear_head import HeadSettings, last_head
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
@@ -21,12 +22,12 @@ from mirrorflow.store.models import load_model
 from mirrorflow.store.tables import write_sheet
 from mirrorflow.tables.sensitivity import METRICS
 from mirrorflow.training.embedding import EmbedSettings
-from mirrorflow.training.sensitivity import sensitivities
+from mirrorflow.training.sensitivity import KnownUnits, sensitivities
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(PlanFiles):
-    """Features, expression, records of frozen embeddings (one a seed) and of models (all folds of a seed, then on)."""
+    """Features, expression, records of frozen embeddings (one a seed) and of models (every seed and fold)."""
 
     index: Path
     expression: Path
@@ -60,12 +61,10 @@ class SensitivityFiles:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Measure s1 and s2 of the evaluation units of every fold and seed."""
-    folds, records = len(inputs.splits), dict(zip(params.seeds, texts(inputs.embeddings), strict=True))
-    models = {seed: inputs.models[i * folds : (i + 1) * folds] for i, seed in enumerate(params.seeds)}
     probe_sensitivity(
         plan_of(inputs, params, {"family": params.family, "probe": params.probe}, []),
-        Embedded.of_records(records, resampled=False),
-        SensitivityFiles(inputs.index, inputs.expression, model_folders(models)),
+        Embedded.of_records(texts(inputs.embeddings), resampled=False),
+        SensitivityFiles(inputs.index, inputs.expression, model_folders(inputs.models)),
         outputs.sheet,
         f"sensitivity {params.method}",
         threads=job.threads,
@@ -110,12 +109,13 @@ def _of_model(
     stored = load_model(files.models[fold_task.seed, fold_task.fold])
     found = sensitivities(
         stored.network,
-        weight,
-        bias,
-        paired.bags(0),
-        RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
-        np.asarray(fold_task.evaluation.classes),
-        paired.names,
+        (weight, bias),
+        KnownUnits(
+            paired.names,
+            paired.bags(0),
+            RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression),
+            np.asarray(fold_task.evaluation.classes),
+        ),
         EmbedSettings.as_trained(stored.made_with["training"]),
         seed=fold_task.seed,
         device=device,
@@ -124,6 +124,6 @@ def _of_model(
     return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
 
 
-def model_folders(records: Mapping[int, Sequence[Path]]) -> dict[tuple[int, int], Path]:
-    """Folder of each (seed, fold) from the records of pretraining, in the order of the folds."""
-    return {(seed, fold): record.parent for seed, paths in records.items() for fold, record in enumerate(paths)}
+def model_folders(records: Sequence[Path]) -> dict[tuple[int, int], Path]:
+    """Folder of each (seed, fold) from the records of pretraining."""
+    return {(model.seed, model.fold): model.folder for model in map(ModelRecord.parse, records)}

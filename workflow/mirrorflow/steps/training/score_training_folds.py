@@ -18,10 +18,11 @@ from mirrorflow.probes.task import EpochRule
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
-from mirrorflow.steps.results.prediction_files import files_by_task, training_patients
+from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, plan_of, texts
 from mirrorflow.steps.training.probe_mirror import embedded
-from mirrorflow.store.predictions import Predictions, read_predictions
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import write_sheet
 from mirrorflow.tables.training_folds import EVALUATION, METRICS, SCORED, TRAINING
 
@@ -89,11 +90,10 @@ def score_training_folds(
         write_sheet(destination, pd.DataFrame(columns=SCORED))
         return
     asked, outcomes = FoldTasks(plan), training_patients(Path(plan.cohort), [Path(path) for path in plan.splits])
-    paths = files_by_task(manifest).get(TASK, [])
-    progress = Progress(label, len(paths), "folds")
+    evaluated = read_task(read_manifest(manifest), TASK, asked.frame)
+    progress = Progress(label, len(evaluated), "folds")
     parts: dict[str, list[FoldRows]] = {TRAINING: [], EVALUATION: []}
-    for path in paths:
-        stored = read_predictions(path)
+    for stored in evaluated:
         number = int(stored.rows["fold"].iloc[0])
         parts[EVALUATION].append(FoldRows(stored.rows, stored.notes, outcomes[number]).of(ALL_DATA))
         parts[TRAINING] += _training_part(asked, vectors, stored, number, outcomes[number])

@@ -10,7 +10,8 @@ import torch
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import predict_method
-from mirrorflow.learners.tasks import in_rows
+from mirrorflow.plan.paths import GeneManifest, by_inner_fold
+from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, Rna, plan_of, texts
 from mirrorflow.store.tables import read_cohort
@@ -18,7 +19,7 @@ from mirrorflow.store.tables import read_cohort
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(PlanFiles):
-    """The index of the features, expression, and what the epoch is chosen on: inner fold after inner fold."""
+    """The index of the features, expression, and what the epoch is chosen on: of every inner fold and fold."""
 
     index: Path
     expression: Path
@@ -39,6 +40,8 @@ class Params(PlanParams):
 
     settings: Mapping[str, Any]
     rna: Rna
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
@@ -47,10 +50,11 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     plan = plan_of(inputs, params, params.settings, inputs.inner_splits)
     bags = bagged(inputs, params)
     few_shot = bags.with_genes(texts(inputs.few_shot_genes)) if inputs.few_shot_genes else None
-    inner_genes = in_rows(texts(inputs.inner_genes), len(plan.splits)) or [[]] * len(plan.inner_splits)
+    inner_genes = by_inner_fold(GeneManifest, inputs.inner_genes) or [[]] * len(plan.inner_splits)
     inner = [bags.with_genes(genes) for genes in inner_genes]
     folder, manifest = str(outputs.manifest.parent), str(outputs.manifest)
     predict_method(plan, bags, folder, manifest, params.method, few_shot=few_shot, inner=inner)
+    write_plan(params.planned)
 
 
 def bagged(inputs: Inputs, params: Params) -> BaggedInputs:

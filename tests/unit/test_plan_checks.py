@@ -1,0 +1,185 @@
+"""What lies in a shared store or among copied results is held against this run's settings when planning."""
+
+import base64
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirrorflow.config.resolve import resolve
+from mirrorflow.errors import SettingsMismatchError
+from mirrorflow.plan.checks import StoredChecks
+from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.plan.predictions import PredictionInputs
+from mirrorflow.plan.records import content_digest, hold_all, is_noted, read_plan, write_plan
+from mirrorflow.plan.run import Run
+from mirrorflow.plan.slides import SlideInputs
+from rerun_example import EXAMPLE, write_example
+
+Raw = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store and results as a first run leaves them, in a folder without Snakemake's notes."""
+    write_example(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "expression.tsv").write_text("id\ta\n")
+    (tmp_path / "other.tsv").write_text("id\ta\tb\n")
+    checks = checks_of(lambda raw: None)
+    for cohort in checks.run.cohorts:
+        record = checks.cohorts.expression_record(checks.run.cohort(cohort)["expression"], cohort)
+        write_plan(record)
+        made_of = {"settings": {"matrix_sha256": content_digest("expression.tsv")}}
+        path = Path(record["path"].replace(".plan.json", ".parquet.json"))
+        path.write_text(json.dumps(made_of))
+    for record in checks._slides():
+        write_plan(record)
+    for record in result_records(checks):
+        write_plan(record)
+
+
+def checks_of(change: Callable[[Raw], object]) -> StoredChecks:
+    raw = copy.deepcopy(yaml.safe_load(EXAMPLE))
+    change(raw)
+    run = Run(resolve(raw))
+    return StoredChecks(run, CohortInputs(run), SlideInputs(run), PredictionInputs(run))
+
+
+def result_records(checks: StoredChecks) -> list[dict[str, Any]]:
+    paths = [path for where in checks.run.evaluated() for path in checks.run.manifests(*where)]
+    return [checks.predictions.record_of(PredictionsManifest.parse(path)) for path in paths]
+
+
+def of_source(**keys: object) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        raw["expression"]["sources"]["first"] |= keys
+
+    return change
+
+
+def of_encoder(**keys: object) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        raw["features"]["encoders"]["resnet50"] |= keys
+
+    return change
+
+
+def of_section(section: str, **keys: object) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        raw[section] = raw.get(section, {}) | keys
+
+    return change
+
+
+def test_the_same_settings_pass():
+    checks_of(lambda raw: None).hold()
+
+
+@pytest.mark.parametrize(
+    ("change", "was", "now"),
+    [
+        (of_source(matrix="other.tsv"), "'expression.tsv'", "'other.tsv'"),
+        (of_source(orientation="samples_by_genes"), "'genes_by_samples'", "'samples_by_genes'"),
+        (of_source(sample_ids="patient"), "'tcga'", "'patient'"),
+        (of_encoder(precision="bfloat16"), "'float32'", "'bfloat16'"),
+        (of_encoder(weights="random", seed=3), "'hub'", "'random'"),
+        (of_section("slides", scale="trident"), "'exact'", "'trident'"),
+    ],
+)
+def test_a_second_run_with_other_settings_is_told_both(change, was, now):
+    with pytest.raises(SettingsMismatchError, match=f"made with {was}, this run wants {now}"):
+        checks_of(change).hold()
+
+
+def test_more_patients_are_another_matrix():
+    with Path("slides.tsv").open("a") as sheet:
+        sheet.write("more\tnobody\tnobody\tmore.svs\n")
+    with pytest.raises(SettingsMismatchError, match="patients: made with"):
+        checks_of(lambda raw: None).hold()
+
+
+def test_a_new_date_alone_is_no_mismatch_and_other_content_of_the_same_size_is():
+    text = Path("expression.tsv").read_text()
+    Path("expression.tsv").write_text(text)
+    checks_of(lambda raw: None).hold()
+    Path("expression.tsv").write_text(text.replace("a", "b"))
+    with pytest.raises(SettingsMismatchError, match=r"expression\.tsv, which now holds"):
+        checks_of(lambda raw: None).hold()
+
+
+def test_what_snakemake_has_notes_of_is_left_to_it():
+    run = checks_of(lambda raw: None).run
+    for cohort in run.cohorts:
+        note(f"store/expression/{run.cohort(cohort)['expression']}/{cohort}.parquet")
+    checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
+
+
+def note(output: str) -> None:
+    name = base64.urlsafe_b64encode(output.encode()).decode()
+    Path(".snakemake/metadata").mkdir(parents=True, exist_ok=True)
+    Path(".snakemake/metadata", name).touch()
+    assert is_noted(output)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (of_section("probe", epochs=7), "probe.epochs"),
+        (of_section("pretrain", epochs=3), "pretrain.epochs"),
+        (of_section("splits", folds=2, inner_folds=2, seed=5), "splits.seed"),
+        (lambda raw: raw["protocols"]["paper"].update(few_shot_genes="none"), "protocol.few_shot_genes"),
+        (lambda raw: raw["methods"].update(linear={"pooling": "mean_std"}), "method.pooling"),
+        (lambda raw: raw["expression"]["selection"].update(method="variance"), "genes.method"),
+    ],
+)
+def test_copied_results_of_another_config_are_not_made_into_tables(change, key):
+    with pytest.raises(
+        SettingsMismatchError, match=rf"plan\.json: made with other settings(.|\n)*{key}: made with"
+    ) as told:
+        checks_of(change).hold([])
+    assert "--forceall" in str(told.value)
+    checks_of(change).hold(["--forceall"])  # every job starts, and writes what it was planned with
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw["cohorts"]["own"].update(title="Renamed"),
+        of_section("compute", micro_batch=2),
+        lambda raw: raw["methods"].update({"majority": {}}),
+        lambda raw: raw["expression"]["selection"].update(gene_sets="census.csv"),
+    ],
+)
+def test_what_decides_no_prediction_passes(change):
+    checks_of(change).hold([])
+
+
+def test_a_change_of_the_probe_leaves_methods_without_one_alone():
+    """Their jobs do not start again: a record that differed would stop every later table."""
+    before = {record["path"]: record["settings"] for record in result_records(checks_of(lambda raw: None))}
+    for change in (
+        of_section("probe", epochs=7),
+        of_section("splits", folds=2, inner_folds=3),
+        of_section("embed", draws=3),
+    ):
+        after = {record["path"]: record["settings"] for record in result_records(checks_of(change))}
+        changed = {
+            PredictionsManifest.parse(path.replace("plan", "manifest")).method
+            for path in after
+            if after[path] != before[path]
+        }
+        assert not changed & {"linear", "cox", "clinical"}
+
+
+def test_tables_are_made_of_what_was_planned():
+    records = result_records(checks_of(of_section("probe", epochs=7)))
+    with pytest.raises(SettingsMismatchError, match="the fix"):
+        hold_all(records, "the fix")
+    assert read_plan("nowhere.json") is None
+    hold_all([{"path": "nowhere.json", "settings": {}}])

@@ -1,0 +1,62 @@
+"""Gene lists that a user gives: whose labels chose them, as far as a record beside the list says."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.audit.evidence import Seen
+from mirrorflow.audit.findings import LEAK, WARNING, Finding
+from mirrorflow.cohorts.splits import Fold
+
+KEYS = {"label_patients": "subtype labels", "outcome_patients": "outcomes"}
+"""Keys of the record beside a list, as beside our gene manifests -> what of these patients chose the genes."""
+
+
+def record_of(path: str | Path) -> tuple[Path, Mapping[str, Any] | None]:
+    """Where a list's record lies (or would), ``<list>.json``, and what it says; None without a usable one.
+
+    A gene manifest of ours (``fold0.tsv``) has its record under ``fold0.json``.
+    """
+    own = Path(f"{path}.json")
+    for place in (own, Path(path).with_suffix(".json")):
+        try:
+            record = json.loads(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("label_patients"), list):
+            return place, record
+    return own, None
+
+
+def audit_list(path: str | Path, folds: Sequence[Fold]) -> tuple[list[Finding], list[Seen]]:
+    """A list that evaluation patients' labels or outcomes chose, by its record, is a leak; without one, a warning."""
+    place, record = record_of(path)
+    name = f"gene list {Path(path).name}"
+    if record is None:
+        text = (
+            f"{name} was given by the user, and nothing says whose labels chose it: the origin is unknown. One that "
+            f"was chosen with labels of this cohort leaks. Write {place.name} beside it: "
+            '{"label_patients": [...]}, an empty list where no patient\'s label chose it'
+        )
+        seen = Seen(name, -1, -1, -1, "origin unknown: given by the user without a record")
+        return [Finding(WARNING, "gene_list_origin", text)], [seen]
+    findings: list[Finding] = []
+    lines: list[Seen] = []
+    for number, fold in enumerate(folds):
+        for key, what in KEYS.items():
+            patients = set(map(str, record.get(key) or ()))
+            evaluated = patients & set(fold.val)
+            if patients or key == "label_patients":
+                lines.append(Seen(f"{name}: {what}", number, len(patients), len(evaluated), f"by {place.name}"))
+            findings += _leak(name, what, number, patients, evaluated)
+    return findings, lines
+
+
+def _leak(name: str, what: str, number: int, patients: set[str], evaluated: set[str]) -> Iterator[Finding]:
+    if evaluated:
+        text = (
+            f"{name} was chosen with the {what} of {len(patients)} patients, {len(evaluated)} evaluation patients "
+            "among them, by its record; let `expression.selection` choose them fold by fold, or give another list"
+        )
+        yield Finding(LEAK, "gene_list_labels", text, number, len(evaluated), tuple(sorted(evaluated)[:5]))

@@ -1,0 +1,146 @@
+"""The record inside a model against the place it lies in: whose weights are they really?"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.audit.findings import LEAK, Finding
+from mirrorflow.errors import InputError
+from mirrorflow.store.digest import digest, names_digest
+from mirrorflow.store.model_records import Place, read_config, read_done, weights_metadata
+from mirrorflow.store.tables import read_text_sheet
+
+FIX = "delete the folder and run again"
+WEIGHTS = "model.safetensors"
+METADATA = "settings"
+"""Key of the weights' metadata that holds what config.json says, too."""
+
+
+def audit_place(folder: Path, genes: str = "") -> Iterator[Finding]:
+    """A model whose record, weights, embeddings or genes are those of another place than the folder's: a leak each.
+
+    genes: digest of the names in the gene manifest of the same fold; empty: not compared. A folder whose path is none
+    of a model's is passed over, and so is what its records do not say.
+    """
+    place = Place.of(folder)
+    if place is None:
+        return
+    config, weights = read_config(folder), weights_metadata(folder / WEIGHTS, METADATA)
+    said = list(_otherwise(place, folder, config, weights))
+    if genes and config.get("data", {}).get("genes", genes) != genes:
+        said.append("it was trained on other genes than those of its fold")
+    if said:
+        where = _where(place)
+        text = f"the model of {where} is not the one that belongs there: {'; '.join(said)}; {FIX}"
+        yield Finding(LEAK, "model_place", text, place.fold, len(said), (where,))
+    yield from _embeddings(place, folder, config)
+
+
+def _where(place: Place) -> str:
+    parts = (
+        place.encoder,
+        place.method,
+        place.task,
+        place.setting,
+        f"seed{place.seed}",
+        f"{place.prefix}fold{place.fold}",
+    )
+    return "/".join(part for part in parts if part)
+
+
+def _otherwise(
+    place: Place, folder: Path, config: Mapping[str, Any], weights: Mapping[str, Any] | None
+) -> Iterator[str]:
+    for name, record in (("config.json", config), (WEIGHTS, weights or {})):
+        if other := place.differences(record):
+            yield f"{name} says {', '.join(other)}"
+    if weights is None and (folder / WEIGHTS).exists() and not place.task:
+        yield f"{WEIGHTS} says nothing of what it was made with"
+    shared = set(config) & set(weights or {}) - {"digest"}
+    if weights and (apart := sorted(key for key in shared if config[key] != weights[key])):
+        yield f"{WEIGHTS} was not made with what config.json says ({', '.join(apart)})"
+    made = Place.of(Path(str(read_done(folder).get("model", ""))).parent)
+    if made is not None and made != place:
+        yield f"done.json names the model of {_where(made)} ({made.scope}, {made.cohort})"
+
+
+def _embeddings(place: Place, folder: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Embeddings of the same place that another model than the one there made."""
+    made_with = {key: value for key, value in config.items() if key != "digest"}
+    if place.task or not made_with:
+        return
+    root = folder.parents[4] / "embeddings" / place.encoder / place.method / f"seed{place.seed}"
+    for path in sorted(root.glob(f"*/{place.prefix}fold{place.fold}.safetensors")):
+        record = weights_metadata(path, "mirrorflow") or {}
+        settings = json.loads(record.get("settings", "{}"))
+        if settings.get("model", digest(made_with)) != digest(made_with):
+            where = f"{path.parent.name} embeddings of {_where(place)}"
+            text = f"the {where} were made with another model than the one that lies there; delete {path} and run again"
+            yield Finding(LEAK, "embeddings_place", text, place.fold, 1, (path.name,))
+
+
+def manifest_digests(manifests: Sequence[str], own: Sequence[str]) -> dict[tuple[str, str], str]:
+    """(method, or "" for the run's genes; ``few-shot-fold0``) -> digest of the names in a gene manifest.
+
+    own: those that a method has for itself, in a folder of its name. A manifest without names is passed over.
+    """
+    found = {}
+    for path in manifests:
+        try:
+            names = read_text_sheet(path)
+        except InputError:
+            continue
+        if "id" in names:
+            found[Path(path).parent.name if path in own else "", Path(path).stem] = names_digest(names["id"])
+    return found
+
+
+@dataclass
+class ModelInputs:
+    """Digests of the features and expression that pretrained models of the same units noted."""
+
+    features: dict[tuple[str, ...], dict[str, set[str]]] = field(default_factory=dict)
+    expression: dict[tuple[str, ...], dict[str, set[str]]] = field(default_factory=dict)
+
+    def read(self, folder: Path) -> None:
+        """Take note of a model's record."""
+        place, data = Place.of(folder), read_config(folder).get("data", {})
+        if place is None or not {"units", "features", "expression", "genes"} <= set(data):
+            return
+        name, units = _where(place), str(data["units"])
+        here = self.features.setdefault((place.scope, place.cohort, place.encoder, units), {})
+        here.setdefault(str(data["features"]), set()).add(name)
+        here = self.expression.setdefault((place.scope, place.cohort, str(data["genes"]), units), {})
+        here.setdefault(str(data["expression"]), set()).add(name)
+
+    def findings(self) -> Iterator[Finding]:
+        """Models of the same units (and genes) that saw different values."""
+        for what, groups in (("features", self.features), ("expression", self.expression)):
+            mixed = [models for models in groups.values() if len(models) > 1]
+            if mixed:
+                names = sorted({name for models in mixed for group in models.values() for name in group})
+                text = (
+                    f"pretrained models of the same patients saw different {what}: {' | '.join(names[:6])}; delete the "
+                    "older ones' folders and run again"
+                )
+                yield Finding(LEAK, f"mixed_{what}", text, None, len(names), tuple(names[:5]))
+
+
+def labelled_models(manifest: Path, scope: str) -> list[Path]:
+    """Folders of the networks behind a method's predictions that were trained on labels, if any were kept.
+
+    manifest: ``<results>/predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; scope: of the protocol's
+    models; theirs are named after it and after what else decides them.
+    """
+    if len(manifest.parents) < 6:
+        return []
+    results, (cohort, encoder, method) = manifest.parents[5], manifest.parent.parts[-3:]
+    paths = results.glob(f"{scope}*/{cohort}/models/{encoder}/{method}/*/*/seed*/fold*/config.json")
+    return sorted(path.parent for path in paths if _is_of(path.relative_to(results).parts[0], scope))
+
+
+def _is_of(name: str, scope: str) -> bool:
+    """Whether a scope is ``scope`` with more behind it; ``<scope>-best`` is another scope, with more of its own."""
+    return f"{name}-".startswith(f"{scope}-") and not f"{name}-".startswith(f"{scope}-best-")

@@ -1,0 +1,110 @@
+"""CLAM: clustering-constrained attention MIL, single branch (Lu et al., Nature Biomedical Engineering 2021).
+
+One gated attention pools the bag. In subtyping an instance classifier for each class learns from the patches that the
+attention itself ranks: of the bag's own class the ``k`` highest are evidence for it and the ``k`` lowest against; of
+every other class the ``k`` highest are evidence against. The published repository trains these classifiers with the
+smooth top-1 SVM loss of Berrada, Zisserman & Kumar 2018 ("Smooth Loss Functions for Deep Top-k Classification", alpha
+and tau 1) and weighs the bag's loss with 0.7.
+
+Survival: no form of it is published. Declared here: the same trunk with the survival objective, the instance loss off.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
+from mirrorflow.models.seam import Batch, Objective, Output, Progress
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+class Clam(SupervisedNetwork):
+    """Embedding, gated attention, linear head; beside them an instance classifier a class."""
+
+    def __init__(
+        self, sizes: Sizes, width: int, attention_width: int, dropout: float, instances: int, bag_weight: float
+    ) -> None:
+        super().__init__(sizes, width)
+        self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)
+        self.pool = GatedAttentionPooling(width, attention_width, dropout)
+        self.head = nn.Linear(width, sizes.outputs)
+        self.instance_heads = nn.ModuleList(nn.Linear(width, 2) for _ in range(sizes.outputs))
+        self.instances, self.bag_weight = instances, bag_weight
+
+    def output(self, batch: Batch) -> Output:
+        """Logits, attention and tokens of the bags; the expression is not looked at."""
+        tokens = self.embed(batch.patches)
+        pooled, attention = self.pool(tokens, batch.mask)
+        return Output(self.head(pooled), attention, tokens)
+
+    def instance_loss(self, out: Output, mask: Tensor, classes: Tensor) -> Tensor:
+        """Mean over the bags and the classes; a bag of one patch has no highest and lowest and counts as 0."""
+        assert out.attention is not None
+        assert out.tokens is not None
+        losses = [
+            self._of_bag(out.attention[row, real], out.tokens[row, real], int(classes[row]))
+            for row, real in enumerate(mask)
+        ]
+        return torch.stack(losses).mean()
+
+    def _of_bag(self, attention: Tensor, tokens: Tensor, own: int) -> Tensor:
+        """Of a bag's real patches: attention [patch], tokens [patch, width]."""
+        k = min(self.instances, len(attention) // 2)
+        if not k:
+            return tokens.sum() * 0.0
+        order = attention.argsort(descending=True, stable=True)
+        highest, lowest = tokens[order[:k]], tokens[order[-k:]]
+        yes, no = (torch.full((k,), value, dtype=torch.long, device=tokens.device) for value in (1, 0))
+        loss = tokens.new_zeros(())
+        for number, head in enumerate(self.instance_heads):
+            if number == own:
+                loss = loss + smooth_svm(head(torch.cat([highest, lowest])), torch.cat([yes, no]))
+            else:
+                loss = loss + smooth_svm(head(highest), no)
+        return loss / len(self.instance_heads)
+
+
+def smooth_svm(scores: Tensor, classes: Tensor) -> Tensor:
+    """Smooth top-1 SVM loss of scores [sample, class], a mean: logsumexp_j(s_j + [j != y]) - s_y (margin, tau 1)."""
+    margin = torch.ones_like(scores).scatter(1, classes[:, None], 0.0)
+    return ((scores + margin).logsumexp(1) - scores.gather(1, classes[:, None]).squeeze(1)).mean()
+
+
+class ClamObjective:
+    """The task's objective on the bag, and in subtyping the instance loss beside it."""
+
+    def __init__(self, network: Clam, task: Objective) -> None:
+        self.network, self.task = network, task
+
+    def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """The task's terms, and ``instance`` where there are classes."""
+        terms = self.task.terms(out, batch, at)
+        if batch.targets is None or batch.targets.classes is None or not self.network.instances:
+            return terms
+        return terms | {"instance": self.network.instance_loss(out, batch.mask, batch.targets.classes)}
+
+    def weights(self, at: Progress) -> Mapping[str, float]:
+        """``bag_weight`` for the task's term in subtyping, the rest for the instance loss."""
+        bag = self.network.bag_weight
+        if not self.network.instances:
+            return self.task.weights(at)
+        return {**self.task.weights(at), "cross_entropy": bag, "instance": 1.0 - bag}
+
+
+def objective(network: Clam, task: Objective) -> ClamObjective:
+    """What CLAM minimises where the task minimises ``task``."""
+    return ClamObjective(network, task)
+
+
+def build(
+    sizes: Sizes,
+    *,
+    width: int = 512,
+    attention_width: int = 256,
+    dropout: float = 0.25,
+    instances: int = 8,
+    bag_weight: float = 0.7,
+) -> Clam:
+    """A CLAM network; ``instances``: patches at each end of the attention (0: no instance loss)."""
+    return Clam(sizes, width, attention_width, dropout, instances, bag_weight)

@@ -1,0 +1,87 @@
+"""What passes between a network, its objective and the trainer: a batch in, an output out, named loss terms.
+
+Tensors alone: no files, no frames. The trainer is :mod:`mirrorflow.training.trainer`; the objectives of the tasks are
+in :mod:`mirrorflow.probes.objective`, a method's own beside its network.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: epoch and step of the epoch from 0, and the share of all steps that is done."""
+
+    epoch: int
+    step: int
+    share: float
+
+
+@dataclass(frozen=True)
+class TargetTensors:
+    """Targets of n units: classes [n], or days [n], events [n] (bool) and bins of the discrete hazards [n]."""
+
+    classes: Tensor | None = None
+    time_days: Tensor | None = None
+    event: Tensor | None = None
+    bins: Tensor | None = None
+
+    def of(self, rows: Tensor) -> "TargetTensors":
+        """Those of the units at ``rows`` [batch]."""
+        return self._each(lambda values: values[rows])
+
+    def to(self, device: torch.device) -> "TargetTensors":
+        """The same on another device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "TargetTensors":
+        parts = {name: getattr(self, name) for name in ("classes", "time_days", "event", "bins")}
+        return TargetTensors(**{name: None if values is None else change(values) for name, values in parts.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network sees: patches [batch, patch, feature] and genes [batch, gene], either of width 0 where unseen.
+
+    ``mask`` [batch, patch] is True at real patches. ``targets`` [batch] are there in training alone.
+    """
+
+    patches: Tensor
+    mask: Tensor
+    genes: Tensor
+    targets: TargetTensors | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """Logits [batch, output]; where a method has them: attention [batch, patch], which adds up to 1 over real patches,
+    and its patches' tokens [batch, patch, width].
+    """
+
+    logits: Tensor
+    attention: Tensor | None = None
+    tokens: Tensor | None = None
+
+    def in_float32(self) -> "Output":
+        """The same with logits and tokens in float32, whatever a forward pass under autocast left."""
+        tokens = None if self.tokens is None else self.tokens.float()
+        return Output(self.logits.float(), self.attention, tokens)
+
+
+class Objective(Protocol):
+    """What a training minimises: named terms, and the weight of each at this point of the training."""
+
+    def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """The unweighted terms of a batch, scalars; a batch that has nothing to say of a term gives 0."""
+
+    def weights(self, at: Progress) -> Mapping[str, float]:
+        """The weight of each term; one that is not named counts with 1."""
+
+
+def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The total of the terms, a scalar."""
+    return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()

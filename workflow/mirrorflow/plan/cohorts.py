@@ -1,0 +1,322 @@
+"""Inputs and params of the cohort, its expression, its folds and its genes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.config.protocols import scope_of
+from mirrorflow.config.queries import (
+    encoders_of,
+    few_shot_prefix,
+    gene_variant,
+    inner_prefixes,
+    methods_under,
+    prefixes_of,
+    selection_of,
+    split_source,
+)
+from mirrorflow.config.resources import OUR_INSTITUTIONS, TCGA_SITES, resource_digest
+from mirrorflow.plan.files import file_state, given, is_users, marked
+from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile
+from mirrorflow.plan.records import planned
+from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import ExpressionPlan
+from mirrorflow.plan.wildcards import Wildcards, has
+from mirrorflow.store.sheet_rows import patients_digest
+
+
+@dataclass(frozen=True, eq=False)
+class CohortInputs:
+    """Who is in a cohort, and what was measured of them."""
+
+    run: Run
+
+    def clinical_files(self, wildcards: Wildcards) -> list[str]:
+        """Input: files of the config's section `clinical`."""
+        return [marked(path, self.run.store) for path in self._clinical_paths(wildcards)]
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the files that build_cohort reads and a user gave."""
+        named = self.institutions(wildcards)
+        return given([*self._clinical_paths(wildcards), *([named] if isinstance(named, str) else [])], self.run.store)
+
+    def _clinical_paths(self, wildcards: Wildcards) -> list[str]:
+        clinical = self.run.cohort(wildcards.cohort)["clinical"]
+        named = [clinical[key] for key in ("sheet", "survival", "matrix") if key in clinical]
+        return [path for paths in named for path in ([paths] if isinstance(paths, str) else paths)]
+
+    def clinical(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: the config's section `clinical`."""
+        return self.run.cohort(wildcards.cohort)["clinical"]
+
+    def encoders(self, wildcards: Wildcards) -> list[str]:
+        """Param: the cohort's encoders."""
+        return self.run.cohort(wildcards.cohort)["encoders"]
+
+    def institutions(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the user's table of institutions; ours is among the params (``settings``)."""
+        named = self.run.cohort(wildcards.cohort).get("institutions", [])
+        return [] if named in ([], OUR_INSTITUTIONS) else marked(named, self.run.store)
+
+    def settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: what of a cohort's entry build_cohort uses, with the digest of a table that comes with mirrorflow."""
+        entry = self.run.cohort(wildcards.cohort)
+        settings: dict[str, Any] = {key: entry[key] for key in ("classes", "site", "institutions") if key in entry}
+        if settings.get("institutions") == OUR_INSTITUTIONS:
+            settings["table"] = resource_digest(TCGA_SITES)
+        return settings
+
+    def simulation(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: what a simulated cohort is like."""
+        return self.run.config["simulate"][wildcards.name]
+
+    def file(self, wildcards: Wildcards) -> str:
+        """Input: the cohort's patients; of a pair the target's."""
+        return self.run.at(CohortFile, cohort=self.run.home_of(wildcards.cohort))
+
+    # expression
+
+    def _source(self, wildcards: Wildcards) -> dict[str, Any]:
+        return self.run.config["expression"]["sources"][wildcards.source]
+
+    def matrix(self, wildcards: Wildcards) -> str:
+        """Input: the matrix of an expression source."""
+        return marked(self._source(wildcards)["matrix"], self.run.store)
+
+    def probemap(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: its probe map, if it has one."""
+        named = self._source(wildcards).get("probemap")
+        return marked(named, self.run.store) if named else []
+
+    def given_expression(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the matrix and the probe map, where a user gave them."""
+        source = self._source(wildcards)
+        return given([source[key] for key in ("matrix", "probemap") if source.get(key)], self.run.store)
+
+    def expression_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: how the matrix is to be read."""
+        return {key: self._source(wildcards)[key] for key in ("orientation", "sample_ids")}
+
+    def expression_record(self, source: str, cohort: str) -> dict[str, Any]:
+        """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients."""
+        entry, slides = self.run.config["expression"]["sources"][source], self.run.cohort(cohort)["slides"]
+        probemap, own_sheet = entry.get("probemap"), is_users(slides["sheet"], self.run.store)
+        settings = {
+            "orientation": entry["orientation"],
+            "sample_ids": entry["sample_ids"],
+            "matrix": Path(entry["matrix"]).name,
+            "probemap": Path(probemap).name if probemap else None,
+            "patients": patients_digest(slides["sheet"], slides["columns"]) if own_sheet else None,
+            "bytes": None,
+            "date": None,
+        }
+        if is_users(entry["matrix"], self.run.store):
+            size, _, date = file_state(entry["matrix"]).partition("-")
+            settings |= {"bytes": size, "date": date}
+        return planned(self.run.at(ExpressionPlan, source=source, cohort=cohort), settings)
+
+    def planned_expression(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that re-runs nothing: the record that the job leaves."""
+        return self.expression_record(wildcards.source, wildcards.cohort)
+
+    def scaled_upstream(self, wildcards: Wildcards) -> bool:
+        """Param: whether the config says that the cohort's matrix was scaled with all its samples."""
+        source = self.run.cohort(wildcards.cohort)["expression"]
+        return self.run.config["expression"]["sources"][source]["scaled_upstream"]
+
+    def site_kind(self, wildcards: Wildcards) -> str:
+        """Param: where sites come from."""
+        entry = self.run.cohort(wildcards.cohort)
+        return "institutions" if "institutions" in entry else entry["site"]
+
+
+@dataclass(frozen=True, eq=False)
+class SplitInputs:
+    """Split files of a model scope, of its folds and inner folds."""
+
+    run: Run
+
+    def folder(self, wildcards: Wildcards) -> str | None:
+        """Param: folder of split files when the model scope reads its folds, else nothing."""
+        return split_source(self.run.cohort(wildcards.cohort), self.kind(wildcards))
+
+    def kind(self, wildcards: Wildcards) -> str:
+        """Param: where the folds of a model scope come from."""
+        return self.run.scope_keys(wildcards.scope)["splits"]
+
+    def files(self, wildcards: Wildcards) -> list[str]:
+        """Input: the split files a model scope reads."""
+        folder = self.folder(wildcards)
+        return [marked(path, self.run.store) for path in self._paths(folder)]
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the split files that a user gave."""
+        return given(self._paths(self.folder(wildcards)), self.run.store)
+
+    def _paths(self, folder: str | None) -> list[str]:
+        return [f"{folder}/splits_{fold}.csv" for fold in self.run.folds] if folder else []
+
+    def outer(self) -> list[str]:
+        """Output: split files of every fold."""
+        return [self.run.at(SplitFile, inner="", fold=fold) for fold in self.run.folds]
+
+    def inner(self) -> list[str]:
+        """Output: split files of every inner fold, fold after fold."""
+        numbers = range(self.run.config["splits"]["inner_folds"])
+        return [
+            self.run.at(SplitFile, inner=f"inner{number}-", fold=fold) for number in numbers for fold in self.run.folds
+        ]
+
+    def inner_settings(self) -> dict[str, Any]:
+        """Param: how inner folds are drawn, and how many of each class a gene selection by labels needs."""
+        by_labels = any(selection_of(self.run.config, name)["method"] == "rfe" for name in self.run.methods)
+        return {"seed": self.run.config["splits"]["seed"], "per_class": 2 if by_labels else 0}
+
+    def support_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: which support sets are drawn."""
+        config = self.run.config
+        return {
+            "unit": self.run.unit(wildcards),
+            "shots": config["evaluation"]["shots"],
+            "bins": config["probe"]["survival_bins"],
+            "seed": config["splits"]["seed"],
+        }
+
+    def fitted(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: split files whose training patients genes and models are fitted on: of one fold, or of every fold
+        of a job.
+        """
+        # split files of inner folds begin as their genes do
+        inner = wildcards.genes if wildcards.genes.startswith("inner") else ""
+        where = {"scope": wildcards.scope, "cohort": wildcards.cohort, "inner": inner}
+        if has(wildcards, "fold"):
+            return self.run.at(SplitFile, **where, fold=wildcards.fold)
+        return [self.run.at(SplitFile, **where, fold=fold) for fold in self.run.folds]
+
+    def of_protocol(self, wildcards: Wildcards, prefix: str = "") -> list[str]:
+        """Input: split files of the protocol's model scope; ``prefix`` picks those of an inner fold."""
+        scope, cohort = self.run.scope(wildcards), self.run.home_of(wildcards.cohort)
+        return [self.run.at(SplitFile, scope=scope, cohort=cohort, inner=prefix, fold=fold) for fold in self.run.folds]
+
+    def inner_of_protocol(self, wildcards: Wildcards) -> list[str]:
+        """Input: split files of each inner fold on which the protocol chooses its epoch."""
+        prefixes = inner_prefixes(self.run.config, self.run.protocol(wildcards))
+        return [path for prefix in prefixes for path in self.of_protocol(wildcards, prefix)]
+
+
+@dataclass(frozen=True, eq=False)
+class GeneInputs:
+    """Gene manifests; ``prefix``: of the k-shot settings (``few-shot-``) or of an inner fold (``inner<j>-``)."""
+
+    run: Run
+
+    def manifests(self, scope: str, cohort: str, method: str | None, prefix: str = "") -> list[str]:
+        """Gene manifests of the folds that a method sees (None: the run's)."""
+        variant = gene_variant(self.run.config, method)
+        where = {"scope": scope, "cohort": cohort, "variant": variant, "genes": prefix}
+        return [self.run.at(GeneManifest, **where, fold=fold) for fold in self.run.folds]
+
+    # what select_genes reads
+
+    def _selection(self, wildcards: Wildcards) -> dict[str, Any]:
+        """As configured: of the method whose own genes are chosen, or of the run."""
+        return selection_of(self.run.config, wildcards.variant.rstrip("/") or None)
+
+    def census(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's census of cancer genes, if it has one."""
+        named = self.run.cohort(wildcards.cohort).get("census")
+        return marked(named, self.run.store) if named else []
+
+    def gene_sets(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the selection's file of gene sets, if it has one."""
+        named = self._selection(wildcards)["gene_sets"]
+        return marked(named, self.run.store) if named else []
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: state of the lists of genes that a user gave."""
+        lists = (self.run.cohort(wildcards.cohort).get("census"), self._selection(wildcards)["gene_sets"])
+        return given(filter(None, lists), self.run.store)
+
+    def first(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: manifest of the first fold, which the other folds take over where one choice on the whole cohort
+        serves all.
+        """
+        of_cohort = not wildcards.genes and self.run.scope_keys(wildcards.scope)["gene_selection"] == "cohort"
+        if not of_cohort or int(wildcards.fold) == self.run.folds[0]:
+            return []
+        here = {key: getattr(wildcards, key) for key in ("scope", "cohort", "variant", "genes")}
+        return self.run.at(GeneManifest, **here, fold=self.run.folds[0])
+
+    def chosen_on(self, wildcards: Wildcards) -> str:
+        """Param: whose labels choose. Genes of k-shot settings and inner folds never see more than their own training
+        patients.
+        """
+        return "fold" if wildcards.genes else self.run.scope_keys(wildcards.scope)["gene_selection"]
+
+    def selection_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: what chooses the genes of a model scope; those of the k-shot settings are chosen without labels."""
+        selection = self._selection(wildcards)
+        if wildcards.genes == "few-shot-":
+            label_free = {key: value for key, value in selection.items() if key not in ("rfe", "gene_sets")}
+            selection = {**label_free, "method": "variance"}
+        return {
+            **selection,
+            "tumour_types": self.run.cohort(wildcards.cohort)["tumour_types"],
+            "scaling": self.run.scope_keys(wildcards.scope)["rna_scaling"],
+            "clip": self.run.config["expression"]["clip"],
+        }
+
+    # what others read of them
+
+    def fitted(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: gene manifests of a pretrained method: of one fold, or of every fold of a job."""
+        paths = self.manifests(wildcards.scope, wildcards.cohort, wildcards.method, wildcards.genes)
+        return paths[int(wildcards.fold)] if has(wildcards, "fold") else paths
+
+    def of_protocol(self, wildcards: Wildcards, prefix: str = "") -> list[str]:
+        """Input: gene manifests of the protocol's model scope, the method's own where it has such."""
+        method = wildcards.method if has(wildcards, "method") else None
+        return self.manifests(self.run.scope(wildcards), self.run.home_of(wildcards.cohort), method, prefix)
+
+    def few_shot(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests of the k-shot settings, where the protocol gives them genes of their own."""
+        method = wildcards.method if has(wildcards, "method") else None
+        prefix = few_shot_prefix(self.run.config, wildcards.protocol, method)
+        return self.of_protocol(wildcards, prefix) if prefix else []
+
+    def inner(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests of each inner fold on which the protocol chooses its epoch."""
+        prefixes = inner_prefixes(self.run.config, self.run.protocol(wildcards))
+        return [path for prefix in prefixes for path in self.of_protocol(wildcards, prefix)]
+
+    def sees(self, method: str) -> bool:
+        """Whether a method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+        entry = self.run.config["methods"][method]
+        return "rna" in entry["inputs"] and entry.get("gene_sets", "random") == "random"
+
+    def seen(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests, for methods that see the selected genes."""
+        return self.of_protocol(wildcards) if self.sees(wildcards.method) else []
+
+    def few_shot_seen(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests of the k-shot settings, for methods that see the selected genes."""
+        return self.few_shot(wildcards) if self.sees(wildcards.method) else []
+
+    def inner_seen(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests of inner folds, for methods that see the selected genes."""
+        return self.inner(wildcards) if self.sees(wildcards.method) else []
+
+    def own(self, wildcards: Wildcards) -> list[str]:
+        """Input: gene manifests of the methods that have a selection of their own, whatever they are made for."""
+        config, scope = self.run.config, scope_of(self.run.protocol(wildcards))
+        return [
+            path
+            for method in methods_under(config, wildcards.protocol)
+            if method in self.run.own_genes and encoders_of(config, wildcards.cohort, method)
+            for prefix in prefixes_of(config, wildcards.protocol, method)
+            for path in self.manifests(scope, wildcards.cohort, method, prefix)
+        ]
+
+    def of_every_scope(self, cohorts: list[str]) -> list[str]:
+        """The run's gene manifests of every model scope."""
+        return [path for scope in self.run.scopes for cohort in cohorts for path in self.manifests(scope, cohort, None)]

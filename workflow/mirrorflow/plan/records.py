@@ -1,0 +1,71 @@
+"""What files were planned with, beside them: held against this run's settings when planning, and where tables are made.
+
+Snakemake's own notes (``.snakemake``) say the same, but only in the folder they were made in: a store that runs share,
+and results that were copied, have none. Free of everything heavy.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import SettingsMismatchError
+from mirrorflow.runtime.files import write_text
+from mirrorflow.store.digest import canonical, require_same_settings
+
+NOTES = Path(".snakemake") / "metadata"
+LONGEST_NAME = 254
+"""Snakemake cuts the names of its notes into folders of at most so many characters."""
+
+
+def planned(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values."""
+    return {"path": path, "settings": dict(settings)}
+
+
+def write_plan(record: Mapping[str, Any]) -> None:
+    """Write a record (:func:`planned`) to its path."""
+    write_text(record["path"], json.dumps(record["settings"], indent=1, sort_keys=True) + "\n")
+
+
+def read_plan(path: str | Path) -> dict[str, Any] | None:
+    """The settings of a record; None where there is none (made before there were records, or not made yet)."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def is_noted(output: str) -> bool:
+    """Whether Snakemake has notes of an output in this folder: then it starts by itself what a change asks for."""
+    name = base64.urlsafe_b64encode(output.encode()).decode()
+    *folders, last = [name[start : start + LONGEST_NAME] for start in range(0, len(name), LONGEST_NAME)]
+    return NOTES.joinpath(*(f"@{folder}" for folder in folders), last).exists()
+
+
+def hold(record: Mapping[str, Any], fix: str = "") -> None:
+    """Raise SettingsMismatchError where what lies in a record's place was planned with other settings.
+
+    The message names the file, both values of every setting that differs, and ``fix``.
+    """
+    stored = read_plan(record["path"])
+    if stored is None:
+        return
+    try:
+        require_same_settings(record["path"], canonical(stored), record["settings"])
+    except SettingsMismatchError as error:
+        raise SettingsMismatchError("\n".join(filter(None, [str(error), fix]))) from None
+
+
+def hold_all(records: Iterable[Mapping[str, Any]], fix: str = "") -> None:
+    """:func:`hold` every record."""
+    for record in records:
+        hold(record, fix)
+
+
+def content_digest(path: str | Path) -> str:
+    """Sixteen hexadecimal digits that stand for a file's whole content, as in the record of a converted matrix."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -1,0 +1,229 @@
+"""Inputs and params of tables, figures and the report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.protocols import SINGLE_CHANGE
+from mirrorflow.config.queries import encoders_of
+from mirrorflow.plan.cohorts import CohortInputs, GeneInputs
+from mirrorflow.plan.models import ModelInputs
+from mirrorflow.plan.paths import (
+    CohortFile,
+    CohortSheet,
+    FiguresFolder,
+    MainTable,
+    PredictionsManifest,
+    SensitivitySheet,
+    SplitSummary,
+    TableFile,
+    TrainingFoldsSheet,
+)
+from mirrorflow.plan.run import Run
+from mirrorflow.plan.wildcards import Wildcards
+from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
+
+SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
+"""Families whose risk groups are drawn: the pretrained ones and the Cox model."""
+
+MAIN_TASKS = tuple(MAIN_TITLES)
+
+
+@dataclass(frozen=True, eq=False)
+class TableInputs:
+    """Predictions to metrics to tables."""
+
+    run: Run
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Param: titles of cohorts, as the config has them."""
+        return {name: entry["title"] for name, entry in self.run.config["cohorts"].items() if "title" in entry}
+
+    def _bootstrap(self, *more: str) -> dict[str, Any]:
+        return {key: self.run.config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", *more)}
+
+    def evaluate_settings(self) -> dict[str, Any]:
+        """Param: how predictions are scored."""
+        config, run = self.run.config, self.run
+        trained = {name: config["methods"][name]["train"]["label_smoothing"] for name in run.supervised}
+        return {
+            **self._bootstrap("reference"),
+            "strict": config["strict"],
+            "label_smoothing": {
+                **dict.fromkeys(run.pretrained, config["probe"]["label_smoothing"]),
+                **trained,
+            },
+        }
+
+    def main_title(self, wildcards: Wildcards) -> str:
+        """Param: title of a main table."""
+        return MAIN_TITLES[wildcards.task]
+
+    def main(self, ending: str) -> list[str]:
+        """The main tables."""
+        return [self.run.at(MainTable, task=task, ending=ending) for task in MAIN_TASKS]
+
+    @property
+    def further_names(self) -> list[str]:
+        """Tables beyond the main ones that this run has rows for, that of optimism apart."""
+        evaluation = self.run.config["evaluation"]
+        return wanted_tables(self.run.methods, self.run.every_cohort, evaluation["shots"], evaluation["tasks"])
+
+    def further(self) -> list[str]:
+        """Tables beyond the main ones, each in its three forms."""
+        names = [*self.further_names, *(["optimism"] if self.run.config["evaluation"]["optimism"] else [])]
+        return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
+
+    def further_title(self, wildcards: Wildcards) -> str:
+        """Param: title of a further table."""
+        return further_table(wildcards.table).title
+
+    # optimism
+
+    @property
+    def _optimism(self) -> dict[str, Any]:
+        return self.run.config["evaluation"]["optimism"] or {}
+
+    def _optimism_protocols(self) -> list[str]:
+        """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+        chosen = self._optimism
+        return [chosen["base"], *self.run.single_changes, chosen["against"]] if chosen else []
+
+    def optimism_manifests(self) -> list[str]:
+        """Input: manifests of the protocols of the optimism table, on cohorts with patients of their own."""
+        return [
+            path
+            for protocol in self._optimism_protocols()
+            for cohort in self.run.cohorts
+            for path in self.run.manifests(protocol, cohort)
+        ]
+
+    def optimism_cohorts(self) -> list[str]:
+        """Input: patients of each cohort with patients of its own, in the order of the run."""
+        return [self.run.at(CohortFile, cohort=cohort) for cohort in self.run.cohorts]
+
+    def single_changes(self) -> dict[str, str | None]:
+        """Param: what is changed, by the protocol that changes it."""
+        changes = {name.removeprefix(SINGLE_CHANGE): name for name in self.run.single_changes}
+        return {**changes, "all together": self._optimism.get("against")}
+
+    def optimism_settings(self) -> dict[str, Any]:
+        """Param: how differences are resampled, and what the protocols are."""
+        protocols = self.run.config["protocols"]
+        return {
+            **self._bootstrap(),
+            "base": self._optimism.get("base"),
+            "protocols": {name: protocols[name] for name in self._optimism_protocols()},
+            "titles": self.titles,
+        }
+
+    # on request
+
+    def pretrained_cases(self) -> list[dict[str, str]]:
+        """Param: every pretrained method under every protocol, cohort and encoder; single-setting changes apart."""
+        run = self.run
+        return [
+            {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
+            for protocol in run.protocols
+            if protocol not in run.single_changes
+            for cohort in run.cohorts
+            for method in run.pretrained
+            for encoder in encoders_of(run.config, cohort, method)
+        ]
+
+    def sensitivity_sheets(self) -> list[str]:
+        """Input: a sheet a case."""
+        return [self.run.at(SensitivitySheet, **case) for case in self.pretrained_cases()]
+
+    def survival_cases(self) -> list[dict[str, str]]:
+        """Param: the pretrained methods whose survival probes the run has."""
+        if "survival" not in self.run.config["evaluation"]["tasks"]:
+            return []
+        methods = self.run.config["methods"]
+        return [case for case in self.pretrained_cases() if "survival" in methods[case["method"]]["tasks"]]
+
+    def training_folds_sheets(self) -> list[str]:
+        """Input: a sheet a case."""
+        return [self.run.at(TrainingFoldsSheet, **case) for case in self.survival_cases()]
+
+
+@dataclass(frozen=True, eq=False)
+class FigureInputs:
+    """Figures of a cohort; an adapted pair has those of its results alone."""
+
+    run: Run
+    cohorts: CohortInputs
+    genes: GeneInputs
+    models: ModelInputs
+
+    def _is_pair(self, wildcards: Wildcards) -> bool:
+        return wildcards.cohort in self.run.adapted
+
+    def flow(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: how many patients are left after each step."""
+        return [] if self._is_pair(wildcards) else self.run.at(CohortSheet, cohort=wildcards.cohort, name="flow")
+
+    def manifests(self, wildcards: Wildcards) -> list[str]:
+        """Input: manifests of the methods whose risk groups are drawn."""
+        methods = self.run.config["methods"]
+        if "survival" not in self.run.config["evaluation"]["tasks"]:
+            return []
+        return [
+            path
+            for protocol, cohort in self.run.evaluated()
+            if cohort == wildcards.cohort and protocol not in self.run.single_changes
+            for path in self.run.manifests(protocol, cohort)
+            if _has_curves(methods[PredictionsManifest.parse(path).method])
+        ]
+
+    def history(self, wildcards: Wildcards) -> list[str]:
+        """Input: records of the models whose training is drawn."""
+        return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)
+
+    def expression(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's expression."""
+        return [] if self._is_pair(wildcards) else self.run.expression(wildcards)
+
+    def gene_manifests(self, wildcards: Wildcards) -> list[str]:
+        """Input: the run's genes of every model scope."""
+        return [] if self._is_pair(wildcards) else self.genes.of_every_scope([wildcards.cohort])
+
+
+def _has_curves(method: dict[str, Any]) -> bool:
+    return method["family"] in SURVIVAL_CURVES_OF and "survival" in method["tasks"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportInputs:
+    """The report: everything of a run."""
+
+    run: Run
+    genes: GeneInputs
+    models: ModelInputs
+
+    def cohorts(self) -> list[str]:
+        """Input: patients of every cohort."""
+        return [self.run.at(CohortFile, cohort=cohort) for cohort in self.run.cohorts]
+
+    def beside_cohorts(self) -> list[str]:
+        """Input: who is left after each step, and who was dropped."""
+        names = ("flow", "dropped")
+        return [self.run.at(CohortSheet, cohort=cohort, name=name) for cohort in self.run.cohorts for name in names]
+
+    def summaries(self) -> list[str]:
+        """Input: what folds hold."""
+        run = self.run
+        return [run.at(SplitSummary, scope=scope, cohort=cohort) for scope in run.scopes for cohort in run.cohorts]
+
+    def gene_manifests(self) -> list[str]:
+        """Input: the run's genes of every model scope and cohort."""
+        return self.genes.of_every_scope(self.run.cohorts)
+
+    def history(self) -> list[str]:
+        """Input: records of the pretrained models."""
+        return [record for cohort in self.run.cohorts for record in self.models.of_cohort(cohort)]
+
+    def figures(self) -> list[str]:
+        """Input: figures of cohorts and adapted pairs."""
+        return [self.run.at(FiguresFolder, cohort=cohort) for cohort in self.run.every_cohort]

@@ -1,0 +1,60 @@
+"""What a Snakemake process does before it plans and before it starts jobs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.config.resolve import resolve
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.plan.checks import StoredChecks
+from mirrorflow.runtime.locks import note_owner
+from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
+
+
+def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The config, resolved. Raises WorkflowError, which Snakemake prints without a traceback."""
+    try:
+        return resolve(raw)
+    except MirrorflowError as error:
+        raise _workflow_error(error) from None
+
+
+def hold_stored(checks: StoredChecks) -> None:
+    """Raise WorkflowError where the store or the results were made with other settings (:class:`StoredChecks`)."""
+    try:
+        checks.hold()
+    except MirrorflowError as error:
+        raise _workflow_error(error) from None
+
+
+def before_jobs(workflow: Any) -> None:
+    """Note who owns the run, refuse what would hang, and let local jobs start at once."""
+    note_owner(Path.cwd())
+    _refuse_stalling_arrays(workflow)
+    _start_local_jobs_at_once(workflow)
+
+
+def _refuse_stalling_arrays(workflow: Any) -> None:
+    """Stop, before anything is submitted, where Slurm's array jobs would hang this run."""
+    jobs = sum(1 for _ in workflow.dag.needrun_jobs())
+    try:
+        check_array_jobs(workflow.executor_settings, workflow.resource_settings.nodes, jobs, slurm_remembers_s)
+    except MirrorflowError as error:
+        raise _workflow_error(error) from None
+
+
+def _start_local_jobs_at_once(workflow: Any) -> None:
+    """Take Snakemake's limit of submissions (100 a second) off a run on this machine, where the cores are the limit.
+
+    While jobs wait for cores, that limit has every waiting job looked at again each second, once for each job that
+    has ended so far (seen in 9.27): with thousands of jobs Snakemake itself would take a core. No setting does it:
+    a profile's `max-jobs-per-timespan: null` is ignored, `0/1s` starts no job, and a longer span outlasts the run.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
+def _workflow_error(error: MirrorflowError) -> Exception:
+    from snakemake.exceptions import WorkflowError
+
+    return WorkflowError(str(error))

@@ -1,0 +1,30 @@
+"""What ``rule all`` asks for."""
+
+from mirrorflow.plan.paths import AuditFile, ReportPage, TableFile
+from mirrorflow.plan.results import TableInputs
+from mirrorflow.plan.run import Run
+from mirrorflow.plan.slides import SlideInputs
+from mirrorflow.plan.store_paths import GdcStatus
+
+
+def all_targets(run: Run, slides: SlideInputs, tables: TableInputs) -> list[str]:
+    """The report, every table, an audit that passed for every protocol and cohort, ledgers, deletions."""
+    return [
+        run.at(ReportPage),
+        run.at(TableFile, name="results", ending="csv"),
+        *tables.main("md"),
+        *tables.further(),
+        *run.of_evaluated(AuditFile, ending="passed"),
+        *slides.ledgers(),
+        *dropped_slides(run),
+    ]
+
+
+def dropped_slides(run: Run) -> list[str]:
+    """Records of the deletion of slides that are not kept."""
+    return [
+        run.at(GdcStatus, cohort=cohort, step="dropped", shard=shard)
+        for cohort in run.cohorts
+        if run.own_encoders(cohort) and not run.config["cohorts"][cohort]["slides"].get("gdc", {}).get("keep", True)
+        for shard in run.shards
+    ]
