@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mirrorflow.steps.results.prediction_files import training_patients
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
@@ -17,6 +16,7 @@ from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import FoldTasks, Plan
 from mirrorflow.steps.results.make_training_folds import make_training_folds
+from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.steps.training.score_training_folds import score_training_folds, training_rows
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold, write_sheet
