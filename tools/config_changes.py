@@ -35,7 +35,7 @@ OTHER_VALUES: dict[str, Any] = {
     "evaluation.optimism.against": "honest",
     "evaluation.reference": "cox",
     "evaluation.optimism.base": "paper",
-    "evaluation.optimism.habits": ["splits"],
+    "evaluation.optimism.changes": ["splits"],
     "evaluation.optimism.methods": ["mirror"],
     "features.encoders.<name>.model": "timm/vit_tiny_patch16_224",
     "features.encoders.<name>.mean": [0.5, 0.5, 0.5],

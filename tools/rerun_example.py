@@ -58,7 +58,7 @@ protocols:
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
 adaptation:
   planted: {targets: [elsewhere]}
-evaluation: {optimism: {habits: [epoch]}}
+evaluation: {optimism: {changes: [epoch]}}
 """
 
 SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")

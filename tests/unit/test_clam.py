@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from mirrorflow.models.clam import Clam, build, objective, smooth_svm
+from mirrorflow.models.clam import Clam, objective, smooth_svm
 from mirrorflow.models.seam import Batch, Output, Progress, TargetTensors
-from mirrorflow.models.supervised import Sizes
+from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.probes.objective import CrossEntropy, Hazards
 
 START = Progress(0, 0, 0.0)
 
 
 def network(**changes: object) -> Clam:
-    torch.manual_seed(0)
-    return build(Sizes(5, 0, 3), **{"width": 8, "attention_width": 4, "dropout": 0.0, "instances": 2} | changes)
+    settings = {"width": 8, "attention_width": 4, "dropout": 0.0, "instances": 2} | changes
+    return build_network("clam", Sizes(5, 0, 3), settings, seed=0)
 
 
 def batch(patches: int = 7, *, classes: bool = True) -> Batch:
@@ -27,7 +27,9 @@ def batch(patches: int = 7, *, classes: bool = True) -> Batch:
 
 def test_parameters_at_the_published_size_without_instance_heads():
     sizes = sum(
-        parameter.numel() for name, parameter in build(Sizes(1024, 0, 4)).named_parameters() if "instance" not in name
+        parameter.numel()
+        for name, parameter in build_network("clam", Sizes(1024, 0, 4), {}, seed=0).named_parameters()
+        if "instance" not in name
     )
     assert sizes == 1024 * 512 + 512 + 2 * (512 * 256 + 256) + 256 + 1 + 512 * 4 + 4
 

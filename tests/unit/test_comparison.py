@@ -371,7 +371,7 @@ what tables show; patients and classes, which are counted; what the paper does n
 
 def test_every_other_key_of_the_config_names_itself_when_it_is_changed(monkeypatch):
     schema, raw = load_schema(), as_published()
-    monkeypatch.setattr("mirrorflow.config.queries.load_schema", lambda: schema)
+    monkeypatch.setattr("mirrorflow.config.resolve.load_schema", lambda: schema)
     raw["methods"] = {name: raw["methods"][name] for name in ("linear", "mirror")}
     raw["protocols"] = {"paper": {}}
     raw["slides"]["presets"] = {"512px-20x": {"size_px": 512, "min_tissue": 0.0}}

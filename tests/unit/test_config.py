@@ -394,7 +394,7 @@ def with_pair(**changes: Any) -> dict[str, Any]:
 
 def test_an_adaptation_takes_what_both_cohorts_have():
     raw = with_pair() | {"protocols": {"honest": {}, "paper": {"splits": "random"}}}
-    raw |= {"evaluation": {"optimism": {"habits": ["epoch"]}}}
+    raw |= {"evaluation": {"optimism": {"changes": ["epoch"]}}}
     config = resolve(raw)
     entry = config["adaptation"]["a"]
     assert (entry["methods"], entry["encoders"]) == (["mirror", "tangle"], ["uni"])
@@ -454,7 +454,7 @@ def test_inner_folds_are_asked_for_by_a_nested_epoch_alone():
 def test_probes_and_networks_have_epochs_and_classical_methods_none():
     known = dict.fromkeys(name for name in METHODS if name != "survpath")  # which needs a file of pathways
     methods = resolve(minimal(methods=known))["methods"]
-    names = ["mirror", "tangle", "abmil", "ilra-mil", "porpoise"]
+    names = ["mirror", "tangle", "abmil", "clam", "ilra-mil", "porpoise"]
     assert [name for name in methods if has_epochs(methods[name])] == names
 
 
@@ -495,15 +495,15 @@ def test_models_are_counted_with_those_of_k_shot_settings_and_inner_folds():
 def test_single_changes_are_tried_on_the_methods_of_the_optimism_table_and_on_all_data():
     raw = with_genes(method="rfe") | {"seeds": [1], "splits": {"folds": 2}}
     raw["protocols"] = {"honest": {"splits": "random"}, "paper": {"splits": "random", "unit": "patient"}}
-    single_changes = {"against": "paper", "habits": ["gene_selection"]}
+    single_changes = {"against": "paper", "changes": ["gene_selection"]}
     every = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes}})
     assert shots_of(every, "honest") == [3]
-    assert shots_of(every, "habit--gene_selection") == []
-    assert few_shot_prefix(every, "habit--gene_selection", "mirror") == ""
-    assert methods_under(every, "habit--gene_selection") == ["mirror", "mirror--genes-a"]
+    assert shots_of(every, "change--gene_selection") == []
+    assert few_shot_prefix(every, "change--gene_selection", "mirror") == ""
+    assert methods_under(every, "change--gene_selection") == ["mirror", "mirror--genes-a"]
     one = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes | {"methods": ["mirror"]}}})
     assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
-    assert methods_under(one, "habit--gene_selection") == ["mirror"]
+    assert methods_under(one, "change--gene_selection") == ["mirror"]
     fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
     assert fewer == 2  # a fold each of the habit's model scope
     with pytest.raises(ConfigError, match=r"optimism\.methods: tangle: the run has mirror"):

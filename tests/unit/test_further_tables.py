@@ -160,7 +160,7 @@ def test_a_table_without_rows_is_an_empty_table():
 
 
 def test_a_table_is_written_three_times_without_torch(tmp_path):
-    rows = pd.DataFrame([cell(), cell(method="mirror--alignment"), cell(protocol="habit--epoch")])
+    rows = pd.DataFrame([cell(), cell(method="mirror--alignment"), cell(protocol="change--epoch")])
     rows.assign(seeds=1, seed_sd=np.nan).to_csv(tmp_path / "results.csv", index=False)
     published_file, names_file = str(RESOURCES / "published_results.csv"), str(tmp_path / "names.tsv")
     names().to_csv(names_file, sep="\t", index=False)

@@ -95,7 +95,7 @@ def test_named_presets():
     ("given_settings", "message"),
     [
         ({"size": 256}, "unknown size"),
-        ({"preset": "40x"}, "512px-20x, 256px-20x"),
+        ({"preset": "40x"}, "256px-20x, 512px-20x"),
         ({"overlap_px": 256}, "0 to size_px - 1"),
         ({"min_tissue": 1.5}, "from 0 to 1"),
         ({"mpp": -0.5}, "above 0"),

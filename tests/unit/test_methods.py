@@ -14,13 +14,14 @@ import yaml
 
 from mirrorflow import models, probes
 from mirrorflow.config import queries as configs
+from mirrorflow.config.fields import keys_of, metadata_of
 from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING, Method, names_digest
 from mirrorflow.config.modules import part_of
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.reference_page import reference
 from mirrorflow.config.resolve import resolve
-from mirrorflow.config.resources import METHODS_FILE, RESOURCES
+from mirrorflow.config.resources import RESOURCES
 from mirrorflow.config.schema import load_schema
 from mirrorflow.errors import ConfigError
 from mirrorflow.learners import registry as predictors
@@ -71,16 +72,17 @@ def test_defaults_are_those_that_stored_predictions_were_made_with():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_has_its_module_its_source_and_a_comment_for_each_setting(name):
+def test_every_method_has_its_module_its_source_and_an_origin_for_each_setting(name):
     method = METHODS[name]
     part = {"pretrained": "NETWORK", "network": "build", "classical": "fit"}[method.kind]
     found = part_of("probes" if method.kind == "classical" else "models", method.family, part)
     assert sys.modules[found.__module__].__doc__
     assert len(method.source) > 8
-    text = METHODS_FILE.read_text().split(f"\n  {name}:")[1].split("\n\n")[0]
-    settings = [line for line in text.partition("settings:\n")[2].splitlines() if line.strip()]
-    assert [line for line in settings if "#" not in line] == []
-    assert len(settings) == len(set(method.settings) - {"train"})
+    stated = [metadata_of(of, one.name) for of in method.parts.values() for one in keys_of(of)]
+    assert [one for one in stated if not one["about"]] == []
+    assert [one for one in stated if not one["origin"]] == [] or name in ("mirror", "tangle")  # published values
+    own = set(method.settings) - {"train", "network"} | set(method.settings.get("network", {}))
+    assert len(stated) == len(own) or name in ("mirror", "tangle")  # whose settings are the section `pretrain`
 
 
 def test_methods_are_named_by_their_entries_and_variants_by_the_table():
@@ -142,7 +144,7 @@ def test_what_a_method_can_do_is_allowed():
         ({"inputs": ["smell"]}, "toy.inputs: smell: allowed are slides, rna, clinical"),
         ({"tasks": ["grading"]}, "toy.tasks: grading: allowed are subtyping, survival"),
         ({"kind": "pretrained"}, "a pretrained method sees slides and rna"),
-        ({"kind": "network", "inputs": ["rna"]}, "a network slides"),
+        ({"kind": "network", "inputs": []}, "a network slides"),
         ({"inputs": ["rna", "clinical"]}, "clinical alone"),
         ({"colour": "red"}, "unknown key colour"),
         ({"source": None}, "source missing"),
@@ -151,7 +153,7 @@ def test_what_a_method_can_do_is_allowed():
 def test_an_entry_that_cannot_be_says_why(changes, said):
     entry = {key: value for key, value in (ENTRY | changes).items() if value is not None}
     with pytest.raises(ConfigError, match=r"methods\.yaml: toy") as caught:
-        Method.of_entry("toy", entry, SUPERVISED_TRAINING)
+        Method.of_entry("toy", entry)
     assert said in str(caught.value)
 
 
@@ -163,9 +165,9 @@ def shown_in_docs(language: str, number: int = 0) -> str:
     return (ROOT / "docs" / "adding_a_method.md").read_text().split(f"```{language}\n")[number + 1].split("```")[0]
 
 
-def test_the_entry_that_the_docs_show_is_one(monkeypatch):
+def test_the_entry_and_the_settings_that_the_docs_show_are_ones(add_method):
     ((name, entry),) = yaml.safe_load(shown_in_docs("yaml")).items()
-    monkeypatch.setitem(METHODS, name, Method.of_entry(name, entry, SUPERVISED_TRAINING))
+    add_method(shown_in_docs("python"), yaml.safe_dump(entry), name)
     found = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
     assert found["shrinkage"] == 1
     assert "methods.nearest.shrinkage: -1 is less than" in refused(**{name: {"shrinkage": -1}})
@@ -173,9 +175,19 @@ def test_the_entry_that_the_docs_show_is_one(monkeypatch):
 
 MODULE = '''"""Toy: the training shares, sharpened (a method that this test made up)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from mirrorflow.config.fields import Settings, number
 from mirrorflow.probes.task import SubtypePrediction
+
+
+@dataclass(frozen=True)
+class ToySettings(Settings):
+    """How sharp."""
+
+    sharpness: float = number("exponent of the shares.", 2.0, minimum=1, origin="ours")
 
 
 def fit(train, targets, asked, settings):
@@ -196,6 +208,9 @@ class Toy:
 
     def arrays(self):
         return {"shares": self.shares}
+
+
+SETTINGS = ToySettings
 '''
 TOY = """
 title: Toy of a test
@@ -203,26 +218,24 @@ source: nobody
 kind: classical
 inputs: []
 tasks: [subtyping]
-settings:
-  sharpness: 2.0
-describes:
-  sharpness: {type: number, minimum: 1, description: "toy: exponent of the shares."}
 """
 
 
 @pytest.fixture
-def add_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+def add_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Add a method by its two texts: the entry, and the module in a folder that the package looks in, too."""
 
-    def add(module: str, entry: str) -> None:
-        method = Method.of_entry("toy", yaml.safe_load(entry), SUPERVISED_TRAINING)
+    def add(module: str, entry: str, name: str = "toy") -> None:
+        method = Method.of_entry(name, yaml.safe_load(entry))
         package = probes if method.kind == "classical" else models
-        (tmp_path / "toy.py").write_text(module)
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-        monkeypatch.setitem(METHODS, "toy", method)
+        folder = tmp_path / package.__name__
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(module)
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        monkeypatch.setitem(METHODS, name, method)
         # Set first, so that what the test imports is forgotten after it.
-        monkeypatch.setitem(sys.modules, f"{package.__name__}.toy", package)
-        del sys.modules[f"{package.__name__}.toy"]
+        monkeypatch.setitem(sys.modules, f"{package.__name__}.{name}", package)
+        del sys.modules[f"{package.__name__}.{name}"]
 
     return add
 
@@ -272,37 +285,111 @@ def test_a_method_is_one_module_and_one_entry(add_method, tmp_path):
     np.testing.assert_allclose(rows.loc[rows["setting"] == "2-shot", "prob_b"], 0.5)
 
 
-def test_an_entry_without_its_module_or_its_setting_described_says_what_to_write(add_method):
+def test_an_entry_without_its_module_or_its_setting_described_says_what_to_write(add_method, monkeypatch):
     add_method("", TOY)
     with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `fit`; CONTRIBUTING"):
         part_of("probes", "toy", "fit")
     with pytest.raises(ConfigError, match=r"mirrorflow/models/toy\.py is not there"):
         part_of("models", "toy", "build")
-    add_method(MODULE, TOY.partition("describes:")[0])
-    assert "methods.yaml: toy: settings.sharpness: no method had it before" in refused(toy={})
+    assert "toy: mirrorflow/probes/toy.py has no `SETTINGS`" in refused(toy={})
+    add_method(MODULE.replace('number("exponent of the shares.", 2.0, minimum=1, origin="ours")', "2.0"), TOY)
+    assert "ToySettings.sharpness: no bounds and no description; make it a setting" in refused(toy={})
+    monkeypatch.setitem(METHODS, "tiy", Method.of_entry("tiy", ENTRY))
+    assert "tiy: mirrorflow/probes/tiy.py is not there, though config/methods.yaml has an entry" in refused(toy={})
 
 
-def test_a_pretrained_familys_own_settings_are_its_own(monkeypatch):
-    entry = ENTRY | {
-        "kind": "pretrained",
-        "inputs": ["slides", "rna"],
-        "describes": {"pretrain": {"warmth": {"type": "number", "default": 2.0, "description": "x"}}},
-    }
-    monkeypatch.setitem(METHODS, "toy", Method.of_entry("toy", entry, SUPERVISED_TRAINING))
+def test_a_familys_module_without_an_entry_is_refused_at_start(add_method, monkeypatch):
+    add_method(MODULE, TOY)
+    monkeypatch.delitem(METHODS, "toy")
+    message = refused(linear={})
+    assert "mirrorflow/probes/toy.py: a family (it has SETTINGS) without an entry in methods.yaml" in message
+
+
+def test_settings_that_would_import_torch_are_refused(add_method):
+    add_method("import torch\n" + MODULE.replace("minimum=1,", "minimum=torch.tensor(1),"), TOY)
+    assert "toy.py: name 'torch' is not defined: settings may use what mirrorflow.config" in refused(toy={})
+
+
+def test_a_preset_stands_between_the_defaults_and_what_the_run_names(add_method):
+    entry = yaml.safe_load(TOY) | {"presets": {"released": {"sharpness": 5.0}}}
+    add_method(MODULE, yaml.safe_dump(entry))
+    assert resolved(toy={})["toy"]["sharpness"] == 2.0
+    assert resolved(toy={"preset": "released"})["toy"]["sharpness"] == 5.0
+    assert resolved(toy={"preset": "released", "sharpness": 3.0})["toy"]["sharpness"] == 3.0
+    assert "methods.toy.preset: 'relased' is not one of 'released'" in refused(toy={"preset": "relased"})
+    assert "methods.linear.preset: released: no setting of linear" in refused(linear={"preset": "released"})
+    entry["presets"]["released"]["sharpnes"] = 1.0
+    add_method(MODULE, yaml.safe_dump(entry))
+    assert "methods.yaml: toy.presets.released.sharpnes: 1.0: no setting of toy" in refused(toy={})
+
+
+def test_a_preset_of_a_network_changes_single_keys(add_method):
+    entry = yaml.safe_load(NETWORK_ENTRY) | {"presets": {"wide": {"network": {"rank": 9}, "train": {"tokens": 5}}}}
+    add_method(NETWORK, yaml.safe_dump(entry))
+    method = resolved(toy={"preset": "wide", "train": {"epochs": 7}})["toy"]
+    assert method["network"] == {"rank": 9}
+    assert method["train"] == SUPERVISED_TRAINING | {"epochs": 7, "tokens": 5}
+
+
+PRETRAINED = '''"""Toy that is pretrained."""
+
+from dataclasses import dataclass
+
+from mirrorflow.config.fields import number
+from mirrorflow.config.training_settings import PairedShape
+
+
+@dataclass(frozen=True)
+class ToySettings(PairedShape):
+    """How warm."""
+
+    warmth: float = number("x", 2.0)
+
+
+SETTINGS = ToySettings
+'''
+
+
+def test_a_pretrained_familys_own_settings_are_its_own(add_method, monkeypatch):
+    add_method(PRETRAINED, yaml.safe_dump(ENTRY | {"kind": "pretrained", "inputs": ["slides", "rna"]}))
     monkeypatch.setattr(configs, "_owners_of_keys", configs._owners_of_keys.__wrapped__)  # what it remembers is older
     assert load_schema()["$defs"]["pretrain"]["properties"]["warmth"]["x-family"] == "toy"
     assert pretrain_settings(resolve(config(mirror={})), "mirror").keys().isdisjoint({"warmth"})
     assert resolve(config(mirror={}))["pretrain"]["warmth"] == 2.0
 
 
+def test_two_families_with_other_defaults_of_one_key_are_refused(add_method):
+    changed = PRETRAINED.replace('warmth: float = number("x", 2.0)', "width: int = 512")
+    add_method(changed, yaml.safe_dump(ENTRY | {"kind": "pretrained", "inputs": ["slides", "rna"]}))
+    assert "toy: width: mirror states it, too, with another default" in refused(mirror={})
+
+
 NETWORK = '''"""Toy: the mean patch, in two steps (a network that this test made up)."""
+
+from dataclasses import dataclass
 
 from torch import nn
 
+from mirrorflow.config.fields import Settings, count
+from mirrorflow.config.training_settings import Train
 from mirrorflow.models.layers import masked_mean
 from mirrorflow.models.seam import Output
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class ToySettings(Settings):
+    """Sizes."""
+
+    rank: int = count("width between the steps.", 4)
+
+
+@dataclass(frozen=True)
+class ToyTrain(Train):
+    """Shorter than usual."""
+
+    epochs: int = 3
 
 
 class Toy(SupervisedNetwork):
@@ -316,6 +403,9 @@ class Toy(SupervisedNetwork):
 
 def build(sizes, *, rank):
     return Toy(sizes, rank)
+
+
+SETTINGS, TRAIN = ToySettings, ToyTrain
 '''
 NETWORK_ENTRY = """
 title: Toy network of a test
@@ -323,22 +413,17 @@ source: nobody
 kind: network
 inputs: [slides]
 tasks: [subtyping]
-settings:
-  train: {epochs: 3}
-  network: {rank: 4}
-describes:
-  network: {rank: {type: integer, minimum: 1, description: "toy: width between the steps."}}
 """
 
 
 def test_the_network_that_the_docs_show_is_one_module_and_one_entry(add_method):
     ((name, entry),) = yaml.safe_load(shown_in_docs("yaml", 1)).items()
     assert name == "mean-mlp"
-    add_method(shown_in_docs("python"), yaml.safe_dump(entry))
+    add_method(shown_in_docs("python", 1), yaml.safe_dump(entry))
     method = resolved(toy={"network": {"width": 2}})["toy"]
     network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
     patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
-    assert network(patches, mask, torch.zeros(2, 0)).shape == (2, 3)
+    assert network(Batch(patches, mask, torch.zeros(2, 0))).logits.shape == (2, 3)
 
 
 def test_a_network_is_one_module_and_one_entry(add_method):

@@ -58,7 +58,7 @@ def test_each_single_change_is_a_protocol_that_differs_in_one_key_and_claims_not
 
 
 def test_single_changes_can_be_chosen_and_none_are_made_unasked():
-    assert list(resolved(habits=["epoch", "splits"])) == [
+    assert list(resolved(changes=["epoch", "splits"])) == [
         "honest",
         "paper",
         f"{SINGLE_CHANGE}epoch",
@@ -69,7 +69,7 @@ def test_single_changes_can_be_chosen_and_none_are_made_unasked():
 
 @pytest.mark.parametrize(
     ("optimism", "said"),
-    [({"base": "honset"}, "'honset' is no protocol"), ({"habits": ["epochs"]}, "epochs is no key of a protocol")],
+    [({"base": "honset"}, "'honset' is no protocol"), ({"changes": ["epochs"]}, "epochs is no key of a protocol")],
 )
 def test_a_name_that_is_not_there_is_refused(optimism, said):
     with pytest.raises(ConfigError, match=said):
@@ -180,12 +180,12 @@ def made(folder: Path, shown: list[str]) -> Path:
 
 def test_the_table_says_what_each_single_change_is_worth(tmp_path):
     stem = made(tmp_path, ["honest", f"{SINGLE_CHANGE}epoch", "paper"])
-    rows = read_numbers(f"{stem}.csv", ["worth", "ci_low", "ci_high", "base_mean", "habit_mean"])
-    accuracy = rows[rows["metric"] == "accuracy"].set_index("habit")
+    rows = read_numbers(f"{stem}.csv", ["worth", "ci_low", "ci_high", "base_mean", "change_mean"])
+    accuracy = rows[rows["metric"] == "accuracy"].set_index("change")
     assert accuracy.loc["epoch", "worth"] == pytest.approx(0.1)
     assert accuracy.loc["all together", "worth"] == pytest.approx(0.3)
     assert (accuracy["base_mean"] == 0.6).all()
-    assert accuracy.loc["epoch", ["base_value", "habit_value"]].tolist() == ["honest", f"{SINGLE_CHANGE}epoch"]
+    assert accuracy.loc["epoch", ["base_value", "change_value"]].tolist() == ["honest", f"{SINGLE_CHANGE}epoch"]
     assert (accuracy["ci_low"] <= accuracy["worth"]).all()
     text = stem.with_suffix(".md").read_text()
     assert "| The cohort | linear | e | Accuracy | 0.600 | +0.100 [" in text
@@ -193,7 +193,7 @@ def test_the_table_says_what_each_single_change_is_worth(tmp_path):
 
 
 def test_withheld_protocols_are_not_in_it(tmp_path):
-    assert set(read_text_sheet(f"{made(tmp_path, ['honest', 'paper'])}.csv")["habit"]) == {"all together"}
+    assert set(read_text_sheet(f"{made(tmp_path, ['honest', 'paper'])}.csv")["change"]) == {"all together"}
 
 
 def test_a_withheld_base_leaves_an_empty_table(tmp_path):

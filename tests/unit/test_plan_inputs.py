@@ -50,7 +50,7 @@ def test_names_are_told_apart():
         ["linear", "cox", "clinical"],
     )
     assert run.every_cohort == ["own", "elsewhere", "listed", "planted", PAIR]
-    assert run.single_changes == ["habit--epoch"]
+    assert run.single_changes == ["change--epoch"]
     assert HONEST in run.scopes
     assert PAPER in run.scopes
     assert run.home_of(PAIR) == "elsewhere"
@@ -153,7 +153,7 @@ def test_methods_ask_for_what_they_see():
     assert genes.seen(ask(**where, method="survpath")) == []  # those of its sets, from the whole matrix
     assert "cohorts" not in predictions.settings(ask(method="survpath"))
     assert predictions.shots(ask(protocol="honest", cohort=PAIR)) == []
-    assert predictions.shots(ask(protocol="habit--epoch", cohort="own")) == []
+    assert predictions.shots(ask(protocol="change--epoch", cohort="own")) == []
 
 
 def test_slides_that_are_not_kept_make_room():
@@ -233,8 +233,8 @@ def test_rule_all_asks_for_tables_audits_and_deletions():
 def test_an_optimism_table_is_made_of_the_base_and_each_change():
     tables = TableInputs(run_of())
     protocols = {PredictionsManifest.parse(path).protocol for path in tables.optimism_manifests()}
-    assert protocols == {"honest", "habit--epoch", "paper"}
-    assert tables.single_changes() == {"epoch": "habit--epoch", "all together": "paper"}
+    assert protocols == {"honest", "change--epoch", "paper"}
+    assert tables.single_changes() == {"epoch": "change--epoch", "all together": "paper"}
     without = TableInputs(run_of(evaluation={}))
     assert without.optimism_manifests() == []
 

@@ -5,11 +5,13 @@ import torch
 from torch import Tensor
 
 from mirrorflow.config.methods import METHODS, NETWORKS
+from mirrorflow.config.modules import optional_part_of
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.layers import GatedAttentionPooling, masked_mean
-from mirrorflow.models.seam import Batch, Progress
+from mirrorflow.models.seam import Batch, Progress, TargetTensors
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.models.survpath import PathwayTokens
+from mirrorflow.probes.objective import CrossEntropy
 
 SIZES = Sizes(patch_dim=5, gene_count=7, outputs=3, gene_sets=((0, 1, 2), (3,), (2, 4, 5, 6)))
 SMALL = {"width": 32, "attention_width": 8, "heads": 4, "layers": 2, "latents": 4, "fusion_width": 4, "dropout": 0.25}
@@ -74,8 +76,12 @@ def test_every_weight_and_every_real_input_gets_a_gradient(family):
     mask[0, 4:] = False
     patches.requires_grad_()
     genes.requires_grad_()
-    # A sum of squares, for a bias of the logits has no part in their differences.
-    logits(network, patches, mask, genes).square().sum().backward()
+    seen = Batch(patches, mask, genes, TargetTensors(classes=torch.tensor([0, 1, 2, 0])))
+    out = network(seen)
+    # A sum of squares, for a bias of the logits has no part in their differences; and what the method adds to the loss.
+    own = optional_part_of("models", family, "objective")
+    added = own(network, CrossEntropy(3, 0.0)).terms(out, seen, Progress(0, 0, 0.0)).values() if own else []
+    (out.logits.square().sum() + sum(added)).backward()
     for name, parameter in network.named_parameters():
         constant = family != "survpath" and name == "pool.score.bias"  # a softmax does not see it
         assert constant or (parameter.grad is not None and parameter.grad.abs().sum() > 0), name

@@ -27,7 +27,9 @@ from mirrorflow.training.supervised import (
 SEES_RNA = [name for name in NETWORKS if "rna" in METHODS[name].inputs]
 SMALL = {"width": 32, "attention_width": 16, "heads": 4, "layers": 1, "latents": 4, "fusion_width": 6}
 TRAIN, COUNT, CLASSES = 72, 120, 3
-FAST = SupervisedSettings(epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", seed=3)
+FAST = SupervisedSettings(
+    epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", min_steps=0, seed=3
+)
 BINS = 4
 
 

@@ -167,7 +167,7 @@ def test_tables_can_be_made_again_from_predictions_alone(tiny: Path, tmp_path: P
 
 
 def test_an_optimism_table_asks_for_a_protocol_a_single_change(tiny: Path, tmp_path: Path) -> None:
-    config = changed_config(tmp_path, TINY, **{"evaluation.optimism": {"habits": ["epoch", "gene_selection"]}})
+    config = changed_config(tmp_path, TINY, **{"evaluation.optimism": {"changes": ["epoch", "gene_selection"]}})
     jobs = planned(tiny, config)
     assert jobs["make_optimism"] == 1
     assert jobs["audit"] == jobs["evaluate"] == 2

@@ -25,7 +25,7 @@ rule fit_baseline:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        version=versions.BASELINES,
+        version=PREDICTIONS.classical_version,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,
         shots=PREDICTIONS.shots,

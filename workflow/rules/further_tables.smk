@@ -1,4 +1,4 @@
-"""Tables beyond the main ones; what each published habit is worth, from the predictions of its protocol and the base."""
+"""Tables beyond the main ones; what each published choice is worth, from the predictions of its protocol and the base."""
 
 
 rule make_further_table:

@@ -29,7 +29,7 @@ rule pretrain_mirror:
         mem_mb=growing(16000 * MODELS.share),
         runtime=growing(720),
     params:
-        version=versions.PRETRAIN,
+        version=MODELS.version,
         family=MODELS.family,
         folds=MODELS.folds,
         settings=MODELS.settings,

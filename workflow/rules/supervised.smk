@@ -32,7 +32,7 @@ rule train_supervised:
         mem_mb=growing(12000),
         runtime=growing(720),
     params:
-        version=versions.SUPERVISED,
+        version=PREDICTIONS.supervised_version,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,
         shots=PREDICTIONS.shots,

@@ -1,4 +1,4 @@
-"""Rule make_optimism: what each published habit is worth."""
+"""Rule make_optimism: what each published choice is worth."""
 
 from mirrorflow.runtime.job import run_step
 

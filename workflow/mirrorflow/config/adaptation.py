@@ -33,7 +33,7 @@ def adapted_cohorts(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def filled(config: Mapping[str, Any], pretrained: Collection[str], single_change: str) -> dict[str, dict[str, Any]]:
     """The section with its empty lists spelled out: every pretrained method, every encoder that source and targets
-    share, every protocol but those of single habits (whose names begin with ``habit``).
+    share, every protocol but those of single changes (whose names begin with ``single_change``).
 
     pretrained: families that are pretrained. Unknown cohorts are left for :func:`problems` to name.
     """

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
-from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.fields import Settings, keys_of
+from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
-from mirrorflow.config.queries import selection_of, split_source, strange_keys
+from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
+from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
 
 
@@ -16,6 +18,9 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
+        problems += _shape_problems(config, name)
+    for preset, patching in config["slides"]["presets"].items():
+        problems += _impossible(f"slides.presets.{preset}", Patching, patching)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
@@ -34,6 +39,26 @@ def _pretrain_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     family = entry["family"]
     for key in sorted(set(entry.get("pretrain", {})) & strange_keys(family)):
         yield f"{where}.pretrain.{key}: no setting of {family}"
+
+
+def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
+    """What cannot go together in a method's network: heads that do not divide the width."""
+    method, entry = method_of(name), config["methods"][name]
+    if method.kind == "network":
+        yield from _impossible(f"methods.{name}.network", method.parts["SETTINGS"], entry["network"])
+    if method.kind == "pretrained":
+        shape, settings = method.parts["SETTINGS"], pretrain_settings(config, name)
+        keys = {one.name for one in keys_of(shape)}
+        whole = {key: value for key, value in settings.items() if key in keys} | {"patch_dim": 1, "gene_count": 1}
+        yield from _impossible(f"methods.{name} (pretrain)", shape, whole)
+
+
+def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with settings that are right one by one."""
+    try:
+        settings(**values)
+    except ConfigError as error:
+        yield f"{where}: {error}"
 
 
 def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -1,26 +1,30 @@
-"""The methods, as config/methods.yaml lists them: kind, inputs, tasks, settings, source, and the module of each.
+"""The methods, as config/methods.yaml lists them: kind, inputs, tasks, source, presets, and the module of each.
 
 Free of torch and pandas, as the config is. A method is one entry of that file and one module, ``models/<family>.py``
-or ``probes/<family>.py`` (``-`` becomes ``_``).
+or ``probes/<family>.py`` (``-`` becomes ``_``), which states what can be set (:mod:`.families`).
 """
 
-import copy
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
+from mirrorflow.config.families import module_path, modules_of_families, package_of, settings_of
+from mirrorflow.config.fields import Settings, defaults_of, keys_of
 from mirrorflow.config.resources import METHODS_FILE, read_yaml, resource_digest
+from mirrorflow.config.settings import INPUTS, TASKS
+from mirrorflow.config.training_settings import Train
 from mirrorflow.errors import ConfigError
 
-KINDS = {"pretrained": {"slides", "rna"}, "network": {"slides"}, "classical": set[str]()}
-"""What a method can be, and the inputs that it then sees at least."""
-INPUTS = ("slides", "rna", "clinical")
-TASKS = ("subtyping", "survival")
+KINDS = {"pretrained": {"slides", "rna"}, "network": set[str](), "classical": set[str]()}
+"""What a method can be, and the inputs that it then sees at least; a network sees slides, RNA or both."""
 
 OF_EVERY_METHOD = ("tasks", "cohorts")
 """Keys that a run may set for any method."""
+MAPPINGS = ("train", "network", "pretrain")
+"""Keys whose values are settings, which stand on top of one another one by one."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Method:
     published: str = ""
     family: str = ""
     inputs_any_of: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    describes: Mapping[str, Any] = field(default_factory=dict)
+    deviations: str = ""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.family:
@@ -51,16 +55,18 @@ class Method:
                 message = f"{METHODS_FILE.name}: {self.name}.{key}: {', '.join(wrong)}: allowed are {', '.join(known)}"
                 raise ConfigError(message)
         alone = "clinical" not in (*self.inputs, *self.inputs_any_of) or list(self.inputs) == ["clinical"]
-        if not alone or not KINDS[self.kind] <= set(self.inputs) or (self.inputs_any_of and self.kind != "classical"):
+        blind = self.kind == "network" and not {"slides", "rna"} & set(self.inputs)
+        lacking = blind or not KINDS[self.kind] <= set(self.inputs)
+        if not alone or lacking or (self.inputs_any_of and self.kind != "classical"):
             message = (
                 f"{METHODS_FILE.name}: {self.name}.inputs: {', '.join(self.inputs) or 'none'}: a pretrained method "
-                "sees slides and rna, a network slides (and rna), a classical one any of both or clinical alone"
+                "sees slides and rna, a network slides, rna or both, a classical one any of both or clinical alone"
             )
             raise ConfigError(message)
 
     @classmethod
-    def of_entry(cls, name: str, entry: Mapping[str, Any], train: Mapping[str, Any]) -> "Method":
-        """From the file; train: how networks are trained where the entry's ``settings.train`` says nothing else."""
+    def of_entry(cls, name: str, entry: Mapping[str, Any]) -> "Method":
+        """From the file."""
         own = [one for one in fields(cls) if one.name != "name"]
         needed = [one.name for one in own if one.default is MISSING and one.default_factory is MISSING]
         unknown, missing = sorted(set(entry) - {one.name for one in own}), sorted(set(needed) - set(entry))
@@ -68,32 +74,56 @@ class Method:
             wrong = [f"unknown key {key}" for key in unknown] + [f"{key} missing" for key in missing]
             message = f"{METHODS_FILE.name}: {name}: {', '.join(wrong)} (keys: {', '.join(one.name for one in own)})"
             raise ConfigError(message)
-        settings = dict(entry.get("settings", {}))
-        if entry["kind"] == "network":
-            settings = {"train": {**train, **settings.get("train", {})}, "network": {}} | {
-                key: value for key, value in settings.items() if key != "train"
+        return cls(name, **entry)
+
+    @cached_property
+    def parts(self) -> Mapping[str, type[Settings]]:
+        """What its family's module states: ``SETTINGS``, and ``TRAIN`` and ``INPUTS`` where it has such."""
+        return settings_of(package_of(self.kind), self.family)
+
+    @property
+    def version(self) -> int:
+        """Version of its family: raised there, it re-trains this method alone."""
+        return self.parts["SETTINGS"].VERSION
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run may set under the method's name, with its default."""
+        parts = self.parts
+        inputs = defaults_of(parts["INPUTS"]) if "INPUTS" in parts else {}
+        if self.kind == "network":
+            return {
+                "train": defaults_of(parts.get("TRAIN", Train)),
+                "network": defaults_of(parts["SETTINGS"]),
+                **inputs,
             }
-        return cls(name, **{**entry, "settings": settings})
+        return (defaults_of(parts["SETTINGS"]) if self.kind == "classical" else {}) | inputs
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Inputs, tasks and settings, as a run's resolved config has them."""
-        own = {"inputs": list(self.inputs), "tasks": list(self.tasks), **self.settings}
-        return copy.deepcopy(own)
+        return {"inputs": list(self.inputs), "tasks": list(self.tasks), **self.settings}
 
     def resolved(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a run's method ``name`` (this one, or a variant): ``entry`` on top of the defaults.
+        """The settings of a run's method ``name`` (this one, or a variant): ``entry`` on top of its preset, if it names
+        one, and that on top of the defaults.
 
         Raises ConfigError for every setting that would have no effect or that the method cannot follow.
         """
         if problems := list(self._problems(f"methods.{name}", entry)):
             message = "the config asks of methods what they do not have:\n" + "\n".join(f"  {one}" for one in problems)
             raise ConfigError(message)
-        defaults = self.defaults
-        parts: dict[str, Any] = {
-            key: {**defaults[key], **entry.get(key, {})} for key in ("train", "network") if key in defaults
+        defaults, preset = self.defaults, self.presets.get(entry.get("preset", ""), {})
+        parts = {
+            key: layers for key in MAPPINGS if (layers := [one[key] for one in (defaults, preset, entry) if key in one])
         }
-        return {"family": self.family, **defaults, **entry} | parts
+        merged = {key: {k: v for layer in layers for k, v in layer.items()} for key, layers in parts.items()}
+        return {"family": self.family, **defaults, **preset, **entry} | merged
+
+    def preset_problems(self) -> Iterator[str]:
+        """What of its presets it does not have."""
+        for name, preset in self.presets.items():
+            yield from self._problems(f"{METHODS_FILE.name}: {self.name}.presets.{name}", preset)
 
     def _problems(self, where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         inputs = entry.get("inputs", self.inputs)
@@ -104,9 +134,16 @@ class Method:
         yield from _outside(f"{where}.inputs", inputs, self.inputs_any_of or self.inputs, fixed=not self.inputs_any_of)
         yield from _outside(f"{where}.tasks", entry.get("tasks", self.tasks), self.tasks)
         for part in ("train", "network"):
-            has = self.settings.get(part, {})
+            has = self._keys_of_part(part)
             if part in known and (unknown := [key for key in entry.get(part, {}) if key not in has]):
                 yield f"{where}.{part}: {', '.join(unknown)}: this method has {', '.join(has) or 'none'}"
+
+    def _keys_of_part(self, part: str) -> list[str]:
+        if self.kind != "network":
+            return []
+        return [
+            one.name for one in keys_of(self.parts.get("TRAIN", Train) if part == "train" else self.parts["SETTINGS"])
+        ]
 
     def _keys(self, inputs: Collection[str]) -> list[str]:
         """Keys of a run's entry that have an effect on a method that sees ``inputs``."""
@@ -114,6 +151,7 @@ class Method:
         return [
             *(["inputs"] if self.inputs else []),
             *OF_EVERY_METHOD,
+            *(["preset"] if self.presets else []),
             *(["encoders"] if slides else []),
             *(["selection"] if rna else []),
             *(["pretrain"] if self.kind == "pretrained" else []),
@@ -142,14 +180,10 @@ def _shown(value: object) -> str:
     return json.dumps(value).replace('"', "")
 
 
-def _of_file() -> tuple[dict[str, Method], dict[str, Any]]:
-    """The file's methods by name, in its order, and how networks are trained."""
-    content = read_yaml(METHODS_FILE)
-    train = content["train"]
-    return {name: Method.of_entry(name, entry, train) for name, entry in content["methods"].items()}, train
-
-
-METHODS, SUPERVISED_TRAINING = _of_file()
+METHODS = {name: Method.of_entry(name, entry) for name, entry in read_yaml(METHODS_FILE)["methods"].items()}
+"""The file's methods by name, in its order."""
+SUPERVISED_TRAINING = defaults_of(Train)
+"""How networks are trained on labels, where a family says nothing else."""
 PRETRAINED_FAMILIES = tuple(dict.fromkeys(one.family for one in METHODS.values() if one.kind == "pretrained"))
 """Families that are pretrained without labels, embedded, then probed."""
 NETWORKS = tuple(name for name, one in METHODS.items() if one.kind == "network")
@@ -169,36 +203,20 @@ def method_of(name: str) -> Method:
     return METHODS[base]
 
 
-def with_settings_of_methods(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The config's schema with the settings that methods describe themselves.
-
-    Those of ``train``, ``network`` and ``pretrain`` go to these sections (``pretrain``: marked as the family's own),
-    others under ``methods``. Raises ConfigError for a setting that is described neither there nor in the schema.
-    """
-    whole = copy.deepcopy(dict(schema))
-    own = whole["properties"]["methods"]["additionalProperties"]["properties"]
+def check_families() -> None:
+    """Raise ConfigError for an entry without a module, and for a family's module that no entry names."""
+    known = {(package_of(method.kind), method.family.replace("-", "_")) for method in METHODS.values()}
     for method in METHODS.values():
-        for key, described in method.describes.items():
-            if key in ("train", "network"):
-                whole["$defs"][key]["properties"] |= described
-            elif key == "pretrain":
-                marked = {name: {**one, "x-family": method.family} for name, one in described.items()}
-                whole["$defs"][key]["properties"] |= marked
-            else:
-                own[key] = described
-        _check_described(method, own, whole["$defs"])
-    return whole
-
-
-def _check_described(method: Method, own: Mapping[str, Any], definitions: Mapping[str, Any]) -> None:
-    keys = [(f"settings.{key}", key in own) for key in method.settings]
-    for part in ("train", "network"):
-        known = definitions[part]["properties"]
-        keys += [(f"settings.{part}.{key}", key in known) for key in method.settings.get(part, {})]
-    if unknown := [key for key, described in keys if not described]:
+        if module_path(package_of(method.kind), method.family) is None:
+            settings_of(package_of(method.kind), method.family)
+    if wrong := [problem for method in METHODS.values() for problem in method.preset_problems()]:
+        raise ConfigError("\n".join(wrong))
+    if strange := [
+        f"{package}/{module}.py" for package, module in modules_of_families() if (package, module) not in known
+    ]:
         message = (
-            f"{METHODS_FILE.name}: {method.name}: {', '.join(unknown)}: no method had it before; say under `describes` "
-            "what it may be, e.g. {type: number, minimum: 0, description: ...}"
+            f"mirrorflow/{', '.join(strange)}: a family (it has SETTINGS) without an entry in {METHODS_FILE.name}; "
+            "CONTRIBUTING.md (Adding a method) shows one"
         )
         raise ConfigError(message)
 

@@ -59,8 +59,8 @@ def resolved_protocol(name: str, keys: Mapping[str, Any] | None) -> dict[str, An
     return {**PROTOCOL_PRESETS[preset], **keys, "preset": preset, "claims_honest": claims_honest}
 
 
-SINGLE_CHANGE = "habit--"
-"""What the names of protocols that differ from the base in one published habit begin with."""
+SINGLE_CHANGE = "change--"
+"""What the names of protocols that differ from the base in one published choice begin with."""
 
 
 def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -73,10 +73,10 @@ def single_change_protocols(config: Mapping[str, Any]) -> dict[str, dict[str, An
             message = f"evaluation.optimism.{key}: {optimism[key]!r} is no protocol; there are {', '.join(protocols)}"
             raise ConfigError(message)
     base, against = protocols[optimism["base"]], protocols[optimism["against"]]
-    keys = optimism["habits"] or [key for key in against if key not in ("preset", "claims_honest")]
+    keys = optimism["changes"] or [key for key in against if key not in ("preset", "claims_honest")]
     unknown = [key for key in keys if key not in against]
     if unknown:
-        message = f"evaluation.optimism.habits: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
+        message = f"evaluation.optimism.changes: {', '.join(unknown)} is no key of a protocol ({', '.join(against)})"
         raise ConfigError(message)
     if strange := [name for name in optimism["methods"] if name not in config["methods"]]:
         message = f"evaluation.optimism.methods: {', '.join(strange)}: the run has {', '.join(config['methods'])}"

@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.method_schema import pretrain_keys
+from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
-from mirrorflow.config.schema import load_schema
 
 
 def strange_keys(family: str) -> set[str]:
     """Keys of the section `pretrain` that the schema marks as another family's."""
-    return {key for key, owner in _owners_of_keys().items() if owner != family}
+    return {key for key, owners in _owners_of_keys().items() if family not in owners}
 
 
 @functools.cache
-def _owners_of_keys() -> dict[str, str]:
-    keys = load_schema()["$defs"]["pretrain"]["properties"]
-    return {key: child["x-family"] for key, child in keys.items() if "x-family" in child}
+def _owners_of_keys() -> dict[str, list[str]]:
+    owners = {key: one["x-family"] for key, one in pretrain_keys().items() if "x-family" in one}
+    return {key: [names] if isinstance(names, str) else names for key, names in owners.items()}
 
 
 def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
@@ -47,12 +47,12 @@ def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
 
 
 def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
-    """The k-shot settings of the protocol ``name``; none for a habit's, whose table is of all data."""
+    """The k-shot settings of the protocol ``name``; none for a single change's, whose table is of all data."""
     return [] if name.startswith(SINGLE_CHANGE) else config["evaluation"]["shots"]
 
 
 def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
-    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a habit's."""
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's."""
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
     return [method for method in config["methods"] if not chosen or method in chosen]
 
@@ -112,6 +112,12 @@ def planned_models(config: Mapping[str, Any]) -> dict[str, int]:
     counts = Counter(method for method, *_ in models)
     each = len(config["seeds"]) * config["splits"]["folds"]
     return {method: count * each for method, count in counts.items()}
+
+
+def version_of_family(base: int, family: str) -> int | str:
+    """``base``, the version of algorithms that families share, with the family's own where it has been raised."""
+    own = next(method.version for method in METHODS.values() if method.family == family)
+    return base if own == 1 else f"{base}, {family} {own}"
 
 
 def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:

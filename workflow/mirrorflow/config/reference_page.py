@@ -1,16 +1,19 @@
-"""The reference of all config keys, written from the schema (config/README.md)."""
+"""The reference of all config keys, written from the settings (config/README.md)."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mirrorflow.config.fields import default_of
 from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.schema import load_schema
+from mirrorflow.config.training_settings import Train
 
 HEAD = """# Config reference
 
-Written from `workflow/schemas/config.schema.yaml` by `mirrorflow config-reference`; a test holds the two equal.
+Written by `mirrorflow config-reference` from the dataclasses of the settings (`mirrorflow/config/*_settings.py`, and
+`SETTINGS` in the modules of the methods); a test holds the two equal.
 A key that is not listed here is refused. `<name>` stands for a name of one's own. `{store}` in a path stands for
 the value of `store`. Examples: `config.yaml` (the demo, loaded only when no `--configfile` is given),
 `features.yaml` (a cohort of one's own); templates of the sheets are in `templates/`.
@@ -46,7 +49,8 @@ def _entry(child: Mapping[str, Any], root: Mapping[str, Any], key: str) -> Itera
     if "enum" in resolved:
         text += " One of " + ", ".join(f"`{value}`" for value in resolved["enum"]) + "."
     if "x-family" in resolved:
-        text += f" Of `{resolved['x-family']}` alone."
+        owners = resolved["x-family"]
+        text += f" Of {', '.join(f'`{one}`' for one in ([owners] if isinstance(owners, str) else owners))} alone."
     yield key, f"`{default}`" if default else "", text
     if nested:
         yield from _walk(resolved, root, f"{key}.")
@@ -70,7 +74,12 @@ def _presets() -> str:
 
 def _methods() -> str:
     """Defaults of every method, and what the keys of ``train`` and ``network`` mean."""
-    lines = ["## Defaults of the methods", "", "Written from `methods.yaml` beside this file.", ""]
+    lines = [
+        "## Defaults of the methods",
+        "",
+        "Written from `methods.yaml` beside this file and the methods' modules.",
+        "",
+    ]
     lines += ["| method | settings | source |", "| --- | --- | --- |"]
     lines += [f"| {name} | {_settings(method.defaults)} | {method.source} |" for name, method in METHODS.items()]
     lines += ["", "`train` and `network` of the supervised methods:", "", "| key | default | what it is |"]
@@ -78,13 +87,21 @@ def _methods() -> str:
     root = load_schema()
     for part in ("train", "network"):
         for key, _, text in _walk(root["$defs"][part], root, ""):
-            default = f"`{json.dumps(SUPERVISED_TRAINING[key])}`" if part == "train" else "see above"
+            default = f"`{json.dumps(default_of(Train.__dataclass_fields__[key]))}`" if part == "train" else "see above"
             lines.append(f"| `methods.<name>.{part}.{key}` | {default} | {text} |")
+    lines += _further("Deviations from the sources:", {m.name: m.deviations for m in METHODS.values() if m.deviations})
+    presets = {m.name: ", ".join(f"`{name}`" for name in m.presets) for m in METHODS.values() if m.presets}
+    lines += _further("Presets (`methods.<name>.preset`):", presets)
     return "\n".join(lines) + "\n"
+
+
+def _further(head: str, said: Mapping[str, str]) -> list[str]:
+    """A list of what is said of some methods; nothing where nothing is."""
+    return ["", head, "", *(f"- {name}: {text}" for name, text in said.items())] if said else []
 
 
 def _settings(method: Mapping[str, Any]) -> str:
     """A method's defaults in one cell; of ``train`` only what is its own."""
-    own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING[key]}
+    own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING.get(key)}
     shown = {key: value for key, value in method.items() if key != "train"} | ({"train": own} if own else {})
     return ", ".join(f"`{key}: {json.dumps(value)}`" for key, value in shown.items())

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
+from mirrorflow.config.aliases import with_new_names
 from mirrorflow.config.checks import check_references
 from mirrorflow.config.datasets import with_downloads
-from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
 from mirrorflow.errors import ConfigError
@@ -20,6 +21,8 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError that names each wrong key, its value and what is allowed.
     """
+    check_families()
+    raw = with_new_names(raw)
     schema = load_schema()
     problems = list(dict.fromkeys(describe(error) for error in schema_errors(schema, raw)))
     if problems:

@@ -1,31 +1,35 @@
 """The config's schema: loaded, held against a config, its defaults filled in."""
 
 import copy
-import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from mirrorflow.config.bounds import ALLOWED, fits, unknown_key
+from mirrorflow.config.method_schema import with_families
+from mirrorflow.config.settings import schema_of_sections
 
-from mirrorflow.config.methods import with_settings_of_methods
-from mirrorflow.config.resources import ROOT, read_yaml
-
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 def load_schema() -> dict[str, Any]:
-    """The schema of the config, as a mapping; the settings that methods describe themselves are in it."""
-    return with_settings_of_methods(read_yaml(SCHEMA))
+    """The JSON schema of the config, as a mapping: made from the sections' dataclasses (:mod:`.settings`) and from
+    those of the methods' families (:mod:`.families`).
+    """
+    return with_families(schema_of_sections())
 
 
-def schema_errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[ValidationError]:
+def schema_errors(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> "Iterator[ValidationError]":
     """What of ``raw`` does not fit the schema, in the order of the keys."""
+    if fits(raw, schema, schema["$defs"]):
+        return
+    from jsonschema import Draft202012Validator
+
     for error in sorted(Draft202012Validator(schema).iter_errors(raw), key=lambda e: list(map(str, e.path))):
         yield from _leaves(error)
 
 
-def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+def _leaves(error: "ValidationError") -> "Iterator[ValidationError]":
     """The errors that name a value: those inside an ``anyOf`` say more than the ``anyOf`` itself."""
     deeper = [e for e in error.context or [] if len(e.path) > 0 or e.validator == "additionalProperties"]
     if not deeper:
@@ -34,13 +38,13 @@ def _leaves(error: ValidationError) -> Iterator[ValidationError]:
         yield from _leaves(child)
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: "ValidationError") -> str:
     """One line for one error: the key, the value, what is allowed."""
     where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in known]
-        return "; ".join(_unknown_key(where, key, known) for key in unknown)
+        return "; ".join(f"{where}: {unknown_key(key, known)}" for key in unknown)
     if error.validator == "enum":
         return f"{where}: {error.instance!r} is not one of {', '.join(map(repr, error.validator_value))}"
     if error.validator == "required":
@@ -48,6 +52,8 @@ def describe(error: ValidationError) -> str:
         return f"{where}: {', '.join(missing)} missing"
     if error.validator in ("oneOf", "anyOf"):
         return f"{where}: {error.instance!r}: needs exactly one of: {'; '.join(map(_choice, error.validator_value))}"
+    if error.validator == "pattern" and ALLOWED in error.schema:
+        return f"{where}: {error.instance!r}; allowed: {error.schema[ALLOWED]}"
     hint = ""
     if error.validator == "type" and _is_number(error.instance):
         hint = " (YAML takes it for text: leave quotes away; an exponent needs a point, as in 2.0e-5)"
@@ -67,12 +73,6 @@ def _is_number(value: object) -> bool:
     except ValueError:
         return False
     return isinstance(value, str)
-
-
-def _unknown_key(where: str, key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{where}: unknown key {key!r}{hint} (allowed: {', '.join(known)})"
 
 
 def fill_defaults(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any] | None = None) -> Any:

@@ -6,23 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from mirrorflow.config.cohort_settings import Simulation
+from mirrorflow.config.fields import defaults_of
 from mirrorflow.errors import ConfigError
 
-SIMULATION_DEFAULTS: dict[str, Any] = {
-    "patients": 90,  # with slides; a few more have RNA only
+SIMULATION_DEFAULTS: dict[str, Any] = defaults_of(Simulation) | {
     "classes": ["alpha", "beta", "gamma"],
-    "seed": 7,
-    "slide_width_um": 1400,
-    "slide_height_um": 1000,
     "two_slides_fraction": 0.4,
     "share_40x": 0.35,
-    "transcripts": 2000,
-    "site_count": 8,
     "pen_fraction": 0.1,
     "corrupt": 1,  # truncated slides; each of a patient who has a second, good one
     "empty": 1,  # slides without tissue; each the only slide of its patient
     "prefix": "DEMO",
 }
+"""Those of a config's section ``simulate``, and what only tests set."""
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "patients": (12, 9000),

@@ -1,4 +1,4 @@
-"""What a published habit is worth: the same method under two protocols, paired by patient."""
+"""What a published choice is worth: the same method under two protocols, paired by patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ WITHIN, ACROSS = "within folds", "across folds"
 
 @dataclass(frozen=True)
 class Effect:
-    """A habit's mean less the base's: both means, the difference, and how patients were paired."""
+    """A single change's mean less the base's: both means, the difference, and how patients were paired."""
 
     base_mean: float
     single_change_mean: float
@@ -24,7 +24,7 @@ class Effect:
 def single_change_worth(
     base: Sequence[FoldSample], single_change: Sequence[FoldSample], *, resamples: int, confidence: float, seed: int
 ) -> dict[str, Effect]:
-    """Metric -> worth: mean over folds under ``habit`` less that under ``base``.
+    """Metric -> worth: mean over folds under ``single_change`` less that under ``base``.
 
     Both see the same resampled patients. Where a fold's patients are the same on both sides, or a subset (units lost
     with the last batch), they are resampled within folds; where the folds themselves differ, over all evaluated
@@ -83,7 +83,7 @@ def _counts(patients: int, resamples: int, seed: Sequence[int]) -> np.ndarray:
 def _scores(
     base: Sequence[FoldSample], single_change: Sequence[FoldSample], weights: Sequence[np.ndarray]
 ) -> list[dict[str, np.ndarray]]:
-    """Mean over folds [resample] of each metric, of the base and of the habit."""
+    """Mean over folds [resample] of each metric, of the base and of the change."""
     scored = [fold.score(drawn) for fold, drawn in zip((*base, *single_change), weights, strict=True)]
     sides = scored[: len(base)], scored[len(base) :]
     return [{metric: _mean([fold[metric] for fold in side]) for metric in side[0]} for side in sides]

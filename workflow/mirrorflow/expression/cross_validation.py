@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.elimination import Elimination, Step, eliminate_in, shortened
 from mirrorflow.expression.sample_space import Array, SampleSpace
@@ -94,7 +95,7 @@ class EliminationSettings:
     Raises ConfigError for an unknown scoring.
     """
 
-    C: float = 1.0
+    C: float = Rfe.C
     step: Step = field(default_factory=Step)
     min_features: int = 1
     scoring: str = "accuracy"

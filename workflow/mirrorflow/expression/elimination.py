@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.one_by_one import OneByOne
 from mirrorflow.expression.sample_space import Array, Genes, SampleSpace
@@ -80,7 +81,7 @@ def eliminate(
     y: Sequence[str] | NDArray,
     *,
     ids: Sequence[str],
-    C: float = 1.0,
+    C: float = Rfe.C,
     step: Step | None = None,
     n_features: int = 1,
     on_fit: OnFit | None = None,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.cross_validation import CrossValidation, EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import Elimination, Step
@@ -18,16 +19,6 @@ from mirrorflow.expression.gene_sets import genes_of_sets
 from mirrorflow.expression.published_rfe import published_rfecv
 
 BLOCK = 4096
-SOLVERS = ("sample_space", "sklearn")
-RFE_DEFAULTS: Mapping[str, Any] = {
-    "solver": "sample_space",
-    "C": 1.0,
-    "step": 0.05,
-    "step_of": "original",
-    "cv": 5,
-    "min_features": 1,
-    "scoring": "accuracy",
-}
 
 
 @dataclass(frozen=True)
@@ -101,17 +92,14 @@ def by_elimination(
 ) -> Choice:
     """Recursive elimination with cross-validation on ``values`` [patient, gene] of labelled patients.
 
-    settings: see ``RFE_DEFAULTS``. Raises InputError for classes that are too small, ConfigError for
+    settings: keys of the section ``rfe``. Raises InputError for classes that are too small, ConfigError for
     settings out of range.
     """
-    rfe = dict(RFE_DEFAULTS) | dict(settings)
-    if rfe["solver"] not in SOLVERS:
-        message = f"rfe.solver: {rfe['solver']!r} is not one of {', '.join(SOLVERS)}"
-        raise ConfigError(message)
-    folds = stratified_folds(labels, rfe["cv"])
-    how = EliminationSettings(rfe["C"], Step(rfe["step"], rfe["step_of"]), rfe["min_features"], rfe["scoring"])
+    rfe = Rfe.of(settings)
+    folds = stratified_folds(labels, rfe.cv)
+    how = EliminationSettings(rfe.C, Step(rfe.step, rfe.step_of), rfe.min_features, rfe.scoring)
     common: dict[str, Any] = {"ids": ids, "folds": folds, "how": how, "threads": threads}
-    if rfe["solver"] == "sklearn":
+    if rfe.solver == "sklearn":
         result = published_rfecv(values, labels, seed=seed, **common)
     else:
         result = eliminate_cv(values, labels, samples=patients, **common)

@@ -56,7 +56,7 @@ class KeptModels:
     def made_from(self, task: str, setting: str, seed: int, fold: int) -> dict[str, Any]:
         """Everything that decides a model, as settings and digests."""
         plan, few_shot = self.plan, setting != ALL_DATA
-        made_from = {
+        made_from: dict[str, Any] = {
             "version": version_of(plan.method),
             "cohort": file_digest(plan.cohort),
             "split": file_digest(plan.splits[fold]),

@@ -42,7 +42,6 @@ NETWORK, READOUT = "network.", "readout."
 """What the names of a network's weights, and of what its readout was fitted to, begin with."""
 
 OF_THE_OBJECTIVE = ("label_smoothing", "alpha", "survival", "ties")
-OF_THE_INPUTS = ("feature_scaling", "cache_gb")
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,9 @@ class TrainKeys:
 
     @classmethod
     def of(cls, train: Mapping[str, Any], seed: int) -> "TrainKeys":
-        """From the resolved config; keys of the inputs are left out."""
-        own = {key: value for key, value in train.items() if key not in (*OF_THE_OBJECTIVE, *OF_THE_INPUTS)}
-        objective = {key: train[key] for key in OF_THE_OBJECTIVE if key in train}
-        return cls(SupervisedSettings(**own, seed=seed), objective)
+        """From the resolved config."""
+        settings = SupervisedSettings(**train, seed=seed)
+        return cls(settings, {key: getattr(settings, key) for key in OF_THE_OBJECTIVE})
 
 
 def train_and_predict(
@@ -106,12 +104,7 @@ def train_and_predict(
 
 
 def task_objective(
-    fold_task: FoldTask,
-    *,
-    label_smoothing: float = 0.0,
-    alpha: float = 0.0,
-    survival: str = "hazards",
-    ties: str = "efron",
+    fold_task: FoldTask, *, label_smoothing: float, alpha: float, survival: str, ties: str
 ) -> TaskObjective:
     """Cross-entropy for classes; for survival discrete hazards, or Cox over each batch."""
     if fold_task.edges is None:

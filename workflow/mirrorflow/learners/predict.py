@@ -171,7 +171,7 @@ def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> 
 
 
 def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
-    made_of = {
+    made_of: dict[str, Any] = {
         "version": version_of(plan.method),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),

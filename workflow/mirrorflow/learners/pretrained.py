@@ -15,6 +15,9 @@ import pandas as pd
 import torch
 
 from mirrorflow.config import versions
+from mirrorflow.config.fields import keys_of
+from mirrorflow.config.queries import version_of_family
+from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import PairedUnits, load_paired
@@ -25,11 +28,11 @@ from mirrorflow.runtime.processes import Call, run_spread
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits
-from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import Layout, OnEpoch, PairedData, PretrainSettings, TrainingState, pretrain
+from mirrorflow.training.pretraining import Layout, OnEpoch, PairedData, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
 from mirrorflow.training.seeds import fold_seed
+from mirrorflow.training.settings import ComputeSettings
 from mirrorflow.training.world import torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
@@ -139,7 +142,7 @@ class _Run:
         task = self.task
         scaling = {"rna_scaling": task.rna_scaling, "rna_clip": task.rna_clip}
         made_with = {
-            "version": versions.PRETRAIN,
+            "version": version_of_family(versions.PRETRAIN, task.family),
             "seed": task.seed,
             "fold": task.fold,
             "model": dataclasses.asdict(self.model),
@@ -191,23 +194,16 @@ def split_settings(
 
     Raises ConfigError naming a key that neither knows, with the closest one that exists.
     """
-    ours = {"patch_dim", "gene_count", "seed"}
-    of_model = {field.name for field in dataclasses.fields(family_of(family).settings)} - ours
-    of_training = {field.name for field in dataclasses.fields(PretrainSettings)} - ours
-    known = of_model | of_training
+    of_model = family_of(family).settings
+    model, training = ({one.name for one in keys_of(part)} for part in (of_model, PretrainSettings))
     for key in settings:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1) or [", ".join(sorted(known))]
+        if key not in model | training:
+            close = difflib.get_close_matches(key, model | training, n=1) or [", ".join(sorted(model | training))]
             message = f"pretrain: unknown key {key!r} (value {settings[key]!r}); did you mean {close[0]}?"
             raise ConfigError(message)
-    return (
-        family_of(family).settings(
-            patch_dim=patch_dim,
-            gene_count=gene_count,
-            **{key: value for key, value in settings.items() if key in of_model},
-        ),
-        PretrainSettings(seed=seed, **{key: value for key, value in settings.items() if key in of_training}),
-    )
+    shape = {key: value for key, value in settings.items() if key in model}
+    trained = {key: value for key, value in settings.items() if key in training}
+    return of_model(patch_dim=patch_dim, gene_count=gene_count, **shape), PretrainSettings(seed=seed, **trained)
 
 
 def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[int], list[int]]:

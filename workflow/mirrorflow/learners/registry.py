@@ -8,6 +8,7 @@ import numpy as np
 from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
+from mirrorflow.config.queries import version_of_family
 from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.tasks import FoldTask
@@ -127,10 +128,12 @@ def predictor_of(method: Mapping[str, Any]) -> Predictor:
     return _supervised if "train" in method else _classical
 
 
-def version_of(method: Mapping[str, Any]) -> int:
-    """Version of the algorithms that give a method's predictions."""
+def version_of(method: Mapping[str, Any]) -> int | str:
+    """Version of the algorithms that give a method's predictions, and of its family where that has changed."""
     if "adapt" in method:
-        return versions.ADAPTATION
-    if "train" in method:
-        return versions.SUPERVISED
-    return versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES
+        base = versions.ADAPTATION
+    elif "train" in method:
+        base = versions.SUPERVISED
+    else:
+        base = versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES
+    return version_of_family(base, method["family"])

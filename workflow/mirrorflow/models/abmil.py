@@ -5,11 +5,25 @@ embedding-level form of the paper. Sizes and dropout follow CLAM (Lu et al. 2021
 whole slides.
 """
 
+from dataclasses import dataclass
+
 from torch import nn
 
+from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
 from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class AbmilSettings(Settings):
+    """Sizes of the network; those of CLAM (Lu et al. 2021)."""
+
+    width: int = count("width of the tokens.", 512, origin="CLAM's")
+    attention_width: int = count("hidden width of the gated attention.", 256, origin="CLAM's")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="CLAM's"
+    )
 
 
 class Abmil(SupervisedNetwork):
@@ -27,6 +41,9 @@ class Abmil(SupervisedNetwork):
         return Output(self.head(pooled), attention)
 
 
-def build(sizes: Sizes, *, width: int = 512, attention_width: int = 256, dropout: float = 0.25) -> Abmil:
+def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float) -> Abmil:
     """An ABMIL network; ``attention_width`` is the width of the attention's hidden layer."""
     return Abmil(sizes, width, attention_width, dropout)
+
+
+SETTINGS = AbmilSettings

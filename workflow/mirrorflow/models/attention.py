@@ -4,15 +4,13 @@ The two differ in how they mix tokens, not in what they learn: a state dict of o
 Source: Xiong et al. 2021, "Nystromformer"; MIRROR's slide encoder uses it through TransMIL.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirrorflow.errors import ConfigError
-
-AttentionForm = Literal["nystrom", "exact"]
+from mirrorflow.config.bounds import check_heads
+from mirrorflow.config.training_settings import PairedShape
+from mirrorflow.models.settings import AttentionForm
 
 RESIDUAL_KERNEL = 33
 PINV_ITERATIONS = 6
@@ -29,7 +27,7 @@ class BagAttention(nn.Module):
     Raises ConfigError when ``heads`` do not divide ``width``.
     """
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, heads: int, *, dropout: float = PairedShape.dropout) -> None:
         super().__init__()
         check_heads(width, heads, what="slide_heads")
         self.heads = heads
@@ -73,7 +71,7 @@ class NystromAttention(BagAttention):
     sums of the whole batch, so that a sample's output depends (slightly) on its batch.
     """
 
-    def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = 0.1) -> None:
+    def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = PairedShape.dropout) -> None:
         super().__init__(width, heads, dropout=dropout)
         self.landmarks = landmarks
 
@@ -95,13 +93,6 @@ def make_attention(
     if form == "nystrom":
         return NystromAttention(width, heads, landmarks=landmarks, dropout=dropout)
     return ExactAttention(width, heads, dropout=dropout)
-
-
-def check_heads(width: int, heads: int, *, what: str) -> None:
-    """Raise ConfigError unless ``heads`` divide ``width``."""
-    if heads < 1 or width % heads:
-        message = f"width {width} is not divisible by {what} {heads}; choose a multiple (48, 96, 192, 384, 768)"
-        raise ConfigError(message)
 
 
 def exact_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:

@@ -10,13 +10,38 @@ Survival: no form of it is published. Declared here: the same trunk with the sur
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.fields import Settings, count, fraction, number, whole
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
 from mirrorflow.models.seam import Batch, Objective, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class ClamSettings(Settings):
+    """Sizes of the network, and how much of the loss is the instances'."""
+
+    width: int = count("width of the tokens.", 512, origin="published")
+    attention_width: int = count("hidden width of the gated attention.", 256, origin="published")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).",
+        0.25,
+        minimum=0,
+        exclusiveMaximum=1,
+        origin="published",
+    )
+    instances: int = whole(
+        "patches at each end of the attention that the instance classifiers learn from; 0 - no instance loss.",
+        8,
+        origin="published",
+    )
+    bag_weight: float = fraction(
+        "share of the bag's loss in the total; the rest is the instances'.", 0.7, origin="published"
+    )
 
 
 class Clam(SupervisedNetwork):
@@ -57,8 +82,8 @@ class Clam(SupervisedNetwork):
         highest, lowest = tokens[order[:k]], tokens[order[-k:]]
         yes, no = (torch.full((k,), value, dtype=torch.long, device=tokens.device) for value in (1, 0))
         loss = tokens.new_zeros(())
-        for number, head in enumerate(self.instance_heads):
-            if number == own:
+        for class_, head in enumerate(self.instance_heads):
+            if class_ == own:
                 loss = loss + smooth_svm(head(torch.cat([highest, lowest])), torch.cat([yes, no]))
             else:
                 loss = loss + smooth_svm(head(highest), no)
@@ -97,14 +122,9 @@ def objective(network: Clam, task: Objective) -> ClamObjective:
     return ClamObjective(network, task)
 
 
-def build(
-    sizes: Sizes,
-    *,
-    width: int = 512,
-    attention_width: int = 256,
-    dropout: float = 0.25,
-    instances: int = 8,
-    bag_weight: float = 0.7,
-) -> Clam:
+def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float, instances: int, bag_weight: float) -> Clam:
     """A CLAM network; ``instances``: patches at each end of the attention (0: no instance loss)."""
     return Clam(sizes, width, attention_width, dropout, instances, bag_weight)
+
+
+SETTINGS = ClamSettings

@@ -6,14 +6,35 @@ that patches see each other at a cost linear in their number); a learned query t
 Its contrastive pretraining of patch features (the low-rank constraint) is no part of it here: features are given.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirrorflow.models.attention import check_heads, exact_attention
+from mirrorflow.config.bounds import check_heads
+from mirrorflow.config.fields import Settings, count, number
+from mirrorflow.models.attention import exact_attention
 from mirrorflow.models.layers import PatchEmbedding
 from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class IlraSettings(Settings):
+    """Sizes of the network. Raises ConfigError where the heads do not divide the width."""
+
+    width: int = count("width of the tokens.", 256, origin="ours")
+    heads: int = count("attention heads; they divide the width.", 8, origin="ours")
+    layers: int = count("low-rank blocks.", 2, origin="ours")
+    latents: int = count("latent vectors of a block, its rank.", 64, origin="ours")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="ours"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.width, self.heads, what="heads")
 
 
 class CrossAttention(nn.Module):
@@ -65,7 +86,6 @@ class IlraMil(SupervisedNetwork):
 
     def __init__(self, sizes: Sizes, width: int, heads: int, layers: int, latents: int, dropout: float) -> None:
         super().__init__(sizes, width)
-        check_heads(width, heads, what="heads")
         self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)
         self.blocks = nn.ModuleList(LowRankBlock(width, heads, latents, dropout) for _ in range(layers))
         self.query = nn.Parameter(torch.empty(1, 1, width))
@@ -82,8 +102,9 @@ class IlraMil(SupervisedNetwork):
         return Output(self.head(pooled.squeeze(1)))
 
 
-def build(
-    sizes: Sizes, *, width: int = 256, heads: int = 8, layers: int = 2, latents: int = 64, dropout: float = 0.25
-) -> IlraMil:
+def build(sizes: Sizes, *, width: int, heads: int, layers: int, latents: int, dropout: float) -> IlraMil:
     """An ILRA-MIL network; ``latents`` is the rank of a block."""
     return IlraMil(sizes, width, heads, layers, latents, dropout)
+
+
+SETTINGS = IlraSettings

@@ -7,12 +7,28 @@ vectors themselves join again before the head. The paper accumulates gradients o
 padded and masked, which is the same sum.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding, SelfNormalizing
 from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class PorpoiseSettings(Settings):
+    """Sizes of the network, and the penalty on its expression part."""
+
+    width: int = count("width of the tokens.", 256, origin="ours")
+    attention_width: int = count("hidden width of the gated attention.", 256, origin="ours")
+    fusion_width: int = count("width of each modality in the Kronecker product.", 32, origin="ours")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="ours"
+    )
+    l1: float = number("L1 penalty on the weights of the expression network.", 0.0001, minimum=0, origin="ours")
 
 
 class KroneckerFusion(nn.Module):
@@ -71,11 +87,14 @@ class Porpoise(SupervisedNetwork):
 def build(
     sizes: Sizes,
     *,
-    width: int = 256,
-    attention_width: int = 256,
-    fusion_width: int = 32,
-    dropout: float = 0.25,
-    l1: float = 1e-4,
+    width: int,
+    attention_width: int,
+    fusion_width: int,
+    dropout: float,
+    l1: float,
 ) -> Porpoise:
     """A PORPOISE network; ``fusion_width`` is that of each modality in the outer product."""
     return Porpoise(sizes, width, attention_width, fusion_width, dropout, l1)
+
+
+SETTINGS = PorpoiseSettings

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.models.attention import AttentionForm
 from mirrorflow.models.draws import Draws, uniform
 from mirrorflow.models.rna import RnaBlock
+from mirrorflow.models.settings import AttentionForm
 from mirrorflow.models.transmil import AttentionBlock
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirrorflow.models.attention import check_heads
+from mirrorflow.config.bounds import check_heads
 
 
 class HeadAttention(nn.Module):

@@ -1,10 +1,9 @@
 """What the supervised networks share: their inputs, the scaling of patches, how one is built by its name.
 
-A method is a module of this package, named after its family (``ilra-mil`` -> ``ilra_mil.py``), with a function
-``build(sizes, **settings)`` that returns a :class:`SupervisedNetwork`.
+A method is a module of this package, named after its family (``ilra-mil`` -> ``ilra_mil.py``), with ``SETTINGS``, a
+dataclass of what can be set, and ``build(sizes, **settings)``, which returns a :class:`SupervisedNetwork`.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.fields import keys_of
 from mirrorflow.config.modules import part_of
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.seam import Batch, Output, Progress
@@ -67,13 +67,15 @@ class SupervisedNetwork(nn.Module):
 def build_network(family: str, sizes: Sizes, settings: Mapping[str, Any], seed: int) -> SupervisedNetwork:
     """The network of a method's family, its weights drawn from ``seed``; torch's own state is left alone.
 
-    Raises ConfigError for settings that the method does not have.
+    What ``settings`` do not name is as the family's ``SETTINGS`` say. Raises ConfigError for settings that the method
+    does not have, or that cannot be.
     """
-    build = part_of("models", family, "build")
-    known = [name for name in inspect.signature(build).parameters if name != "sizes"]
+    build, stated = part_of("models", family, "build"), part_of("models", family, "SETTINGS")
+    known = [one.name for one in keys_of(stated)]
     if unknown := sorted(set(settings) - set(known)):
         message = f"{family}: network has no setting {', '.join(unknown)}; it has {', '.join(known)}"
         raise ConfigError(message)
+    whole = stated(**settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(sizes, **settings)
+        return build(sizes, **{name: getattr(whole, name) for name in known})

@@ -5,13 +5,40 @@ pathways attend to pathways and patches, patches attend to pathways only, so tha
 number of patches, not with its square. Both kinds of tokens are then averaged and joined for the head.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirrorflow.config.fields import Settings, count, number, shared
 from mirrorflow.models.layers import PatchEmbedding, masked_mean
 from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
+
+
+@dataclass(frozen=True)
+class SurvPathSettings(Settings):
+    """Sizes of the network."""
+
+    width: int = count("width of the tokens.", 256, origin="ours")
+    dropout: float = number(
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="ours"
+    )
+
+
+@dataclass(frozen=True)
+class SurvPathInputs(Settings):
+    """The pathways. None: those of ``expression.selection``."""
+
+    gene_sets: Any = shared(
+        "gene_sets",
+        "CSV of pathways, one column a set, or {download: <data set>}; by default expression.selection.gene_sets; "
+        "`random` - random groups of the selected genes.",
+        None,
+        origin="ours",
+    )
 
 
 class PathwayTokens(nn.Module):
@@ -92,6 +119,9 @@ class SurvPath(SupervisedNetwork):
         return Output(self.head(torch.cat([pathways.mean(1), masked_mean(tokens, batch.mask)], dim=1)))
 
 
-def build(sizes: Sizes, *, width: int = 256, dropout: float = 0.25) -> SurvPath:
+def build(sizes: Sizes, *, width: int, dropout: float) -> SurvPath:
     """A SurvPath network; ``sizes.gene_sets`` holds at least one pathway, each with at least one gene."""
     return SurvPath(sizes, width, dropout)
+
+
+SETTINGS, INPUTS = SurvPathSettings, SurvPathInputs

@@ -8,40 +8,24 @@ gives both numbers; others might.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirrorflow.errors import ConfigError
+from mirrorflow.config.fields import positive
+from mirrorflow.config.training_settings import PairedShape
 from mirrorflow.models.draws import Draws
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 
 
 @dataclass(frozen=True)
-class TangleSettings:
-    """Everything that shapes the network. Raises ConfigError naming the setting, its value and what is allowed."""
+class TangleSettings(PairedShape):
+    """Everything that shapes the network."""
 
-    patch_dim: int
-    gene_count: int
-    width: int = 768
-    dropout: float = 0.1
-    tokens: int = 2048
-    temperature: float = 0.01
-    same_patient_negatives: Literal["keep", "drop"] = "keep"
-
-    def __post_init__(self) -> None:
-        for name in ("patch_dim", "gene_count", "width", "tokens"):
-            if getattr(self, name) < 1:
-                message = f"{name} is {getattr(self, name)}; it must be at least 1"
-                raise ConfigError(message)
-        if self.temperature <= 0:
-            message = f"temperature is {self.temperature}; it must be above 0 (published: 0.01)"
-            raise ConfigError(message)
-        if self.same_patient_negatives not in ("keep", "drop"):
-            message = f"same_patient_negatives is {self.same_patient_negatives!r}; allowed: keep, drop"
-            raise ConfigError(message)
+    temperature: float = positive(
+        "TANGLE: temperature of its InfoNCE (MIRROR learns its own).", 0.01, origin="published"
+    )
 
 
 class GatedAttentionPool(nn.Module):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mirrorflow.models.attention import AttentionForm, make_attention
+from mirrorflow.models.attention import make_attention
+from mirrorflow.models.settings import AttentionForm, square_side
 
 
 class Ppeg(nn.Module):
@@ -97,11 +98,6 @@ class SlideEncoder(nn.Module):
             same = [i for i, other in enumerate(sides) if other == side]
             placed[same, : side * side] = self.positions(tokens[same, : side * side])
         return placed
-
-
-def square_side(count: int) -> int:
-    """Side of the smallest square that holds ``count`` tokens."""
-    return math.isqrt(count - 1) + 1
 
 
 def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None, list[int] | None]:

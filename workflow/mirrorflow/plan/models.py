@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mirrorflow.config import versions
 from mirrorflow.config.protocols import scope_of
 from mirrorflow.config.queries import (
     encoders_of,
@@ -12,6 +13,7 @@ from mirrorflow.config.queries import (
     methods_under,
     prefixes_of,
     pretrain_settings,
+    version_of_family,
 )
 from mirrorflow.plan.paths import CohortFile, EmbeddingsRecord, FeatureIndex, GeneManifest, ModelRecord, SplitFile
 from mirrorflow.plan.run import Run
@@ -51,6 +53,10 @@ class ModelInputs:
     def family(self, wildcards: Wildcards) -> str:
         """Param: the method's family."""
         return self.run.family(wildcards.method)
+
+    def version(self, wildcards: Wildcards) -> int | str:
+        """Param: version of pretraining, and of the method's family."""
+        return version_of_family(versions.PRETRAIN, self.run.family(wildcards.method))
 
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how a method is pretrained."""

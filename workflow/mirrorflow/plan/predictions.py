@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config.queries import encoders_of, has_epochs, pretrain_settings, selection_of, shots_of
+from mirrorflow.config import versions
+from mirrorflow.config.queries import (
+    encoders_of,
+    has_epochs,
+    pretrain_settings,
+    selection_of,
+    shots_of,
+    version_of_family,
+)
 from mirrorflow.plan.cohorts import GeneInputs, SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.models import ModelInputs
@@ -68,6 +76,17 @@ class PredictionInputs:
     def shots(self, wildcards: Wildcards) -> list[int]:
         """Param: k of the k-shot settings; a pair has none."""
         return [] if wildcards.cohort in self.run.adapted else shots_of(self.run.config, wildcards.protocol)
+
+    def _version(self, base: int, wildcards: Wildcards) -> int | str:
+        return version_of_family(base, self.run.family(wildcards.method))
+
+    def supervised_version(self, wildcards: Wildcards) -> int | str:
+        """Param: version of training on labels, and of the method's family."""
+        return self._version(versions.SUPERVISED, wildcards)
+
+    def classical_version(self, wildcards: Wildcards) -> int | str:
+        """Param: version of classical methods, and of the method's family."""
+        return self._version(versions.BASELINES, wildcards)
 
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides a method's values."""

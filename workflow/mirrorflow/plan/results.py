@@ -86,7 +86,7 @@ class TableInputs:
         return self.run.config["evaluation"]["optimism"] or {}
 
     def _optimism_protocols(self) -> list[str]:
-        """The base, each habit by itself, and all habits together; nothing without an optimism table."""
+        """The base, each change by itself, and all of them together; nothing without an optimism table."""
         chosen = self._optimism
         return [chosen["base"], *self.run.single_changes, chosen["against"]] if chosen else []
 

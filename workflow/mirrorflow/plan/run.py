@@ -65,7 +65,7 @@ class Run:
 
     @cached_property
     def single_changes(self) -> list[str]:
-        """Protocols that differ from the base in one published habit."""
+        """Protocols that differ from the base in one published choice."""
         return [name for name in self.protocols if name.startswith(SINGLE_CHANGE)]
 
     @cached_property

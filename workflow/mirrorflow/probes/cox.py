@@ -17,11 +17,26 @@ from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
+from mirrorflow.config.fields import Settings, choice, count, positive
 from mirrorflow.errors import InputError
 from mirrorflow.probes.fitted import Arrays, pca_arrays, pca_of, scaler_arrays, scaler_of
 from mirrorflow.probes.task import Asked, SurvivalPrediction, Targets
 
 BASELINE = "baseline.hazard"
+
+
+@dataclass(frozen=True)
+class CoxSettings(Settings):
+    """How vectors are made and reduced, and how strongly coefficients are penalised."""
+
+    pooling: str = choice(
+        "how patch features become one vector; for methods that see slides.",
+        ["mean", "mean_std"],
+        "mean",
+        origin="ours",
+    )
+    components: int = count("principal components (at most the training patients less one).", 50, origin="ours")
+    alpha: float = positive("ridge penalty.", 200.0, origin="ours")
 
 
 def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> "CoxModel":
@@ -86,3 +101,6 @@ def fit_cox(train: np.ndarray, targets: Targets, *, components: int, alpha: floa
         model.fit(pca.transform(scaler.transform(train)), Surv.from_arrays(targets.event, targets.time_days))
     baseline = model.cum_baseline_hazard_
     return CoxModel(scaler, pca, model.coef_, baseline.x, baseline.y)
+
+
+SETTINGS = CoxSettings

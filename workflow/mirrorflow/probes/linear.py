@@ -14,6 +14,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from mirrorflow.config.fields import Settings, choice, positive
 from mirrorflow.errors import InputError
 from mirrorflow.probes import majority
 from mirrorflow.probes.fitted import Arrays, FittedModel, matrix_arrays, matrix_of, scaler_arrays, scaler_of
@@ -22,6 +23,19 @@ from mirrorflow.probes.task import Asked, SubtypePrediction, SurvivalPrediction,
 
 INTERCEPT_WEIGHT = np.sqrt(1000.0)
 """Intercepts of the bins are penalised a thousand times less than coefficients."""
+
+
+@dataclass(frozen=True)
+class LinearSettings(Settings):
+    """How vectors are made, and how strongly coefficients are penalised."""
+
+    pooling: str = choice(
+        "how patch features become one vector; for methods that see slides.",
+        ["mean", "mean_std"],
+        "mean",
+        origin="ours",
+    )
+    C: float = positive("inverse regularisation of the logistic regressions.", 0.01, origin="ours")
 
 
 def fit(train: np.ndarray, targets: Targets, asked: Asked, settings: Mapping[str, Any]) -> FittedModel:
@@ -109,3 +123,6 @@ def fit_hazards(train: np.ndarray, targets: Targets, bins: int, C: float) -> Haz
     rows = np.hstack([scaler.transform(train)[unit], np.eye(bins)[bin_] * INTERCEPT_WEIGHT])
     model = LogisticRegression(C=C, fit_intercept=False, max_iter=2000).fit(rows, happened)
     return HazardModel(scaler, model.coef_[0, :-bins], model.coef_[0, -bins:] * INTERCEPT_WEIGHT)
+
+
+SETTINGS = LinearSettings

@@ -12,26 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.fields import SEED, Settings, of_run, same
+from mirrorflow.config.probe_settings import Probe
+from mirrorflow.config.training_settings import NOT_NEGATIVE
 from mirrorflow.probes.objective import CrossEntropy, Hazards, TaskObjective, judge_of, readout_of, target_tensors
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, Targets
 from mirrorflow.training.heads import HeadRun, HeadTraining
 
 
 @dataclass(frozen=True)
-class HeadSettings:
-    """Settings of the linear head. ``learning_rate`` is that of the task at hand.
+class HeadSettings(Settings):
+    """Settings of the linear head in one fold. ``learning_rate`` is that of the task at hand.
 
     drop_last: leave the last incomplete batch of an epoch out (published); a set under one batch is used whole.
     """
 
-    epochs: int = 100
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    label_smoothing: float = 0.1
-    weight_decay: float = 0.0
-    standardize: bool = False
-    drop_last: bool = False
-    seed: int = 42
+    epochs: int = same(Probe, "epochs")
+    batch_size: int = same(Probe, "batch_size")
+    learning_rate: float = same(Probe, "learning_rate")
+    label_smoothing: float = same(Probe, "label_smoothing")
+    weight_decay: float = same(Probe, "weight_decay")
+    standardize: bool = same(Probe, "standardize")
+    drop_last: bool = same(Probe, "drop_last")
+    seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)
 
     @classmethod
     def of_probe(cls, probe: Mapping[str, Any], task: str, seed: int) -> "HeadSettings":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sksurv.nonparametric import kaplan_meier_estimator
 
+from mirrorflow.config.fields import Settings
 from mirrorflow.probes.task import Asked, SubtypePrediction, SurvivalPrediction, Targets
 
 
@@ -73,3 +74,6 @@ class KaplanMeier:
 def kaplan_meier(train: Targets) -> KaplanMeier:
     """The Kaplan-Meier curve of the training units."""
     return KaplanMeier(*kaplan_meier_estimator(train.event, train.time_days))
+
+
+SETTINGS = Settings

@@ -2,49 +2,38 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.fields import Settings, of_data, same
+from mirrorflow.config.slide_settings import Encoder
 from mirrorflow.errors import ConfigError
 
 TIMM = "timm/"
 RANDOM, HUB = "random", "hub"
-CHOICES = {
-    "weights_set": ("IMAGENET1K_V2", "IMAGENET1K_V1"),
-    "precision": ("float32", "bfloat16", "float16"),
-    "output_dtype": ("float32", "float16"),
-}
 
 
 @dataclass(frozen=True)
-class EncoderSettings:
-    """One encoder of the config."""
+class EncoderSettings(Settings):
+    """One encoder of the config and its name, without the grid it sees, which is a matter of folders."""
 
-    name: str
-    """How the store and the tables call it: resnet50-random, phikon."""
-    model: str
-    """resnet50 (cut after its third stage: 1,024 values), phikon (768) or timm/<name>."""
-    weights: str
-    """random, hub, or the path of a file (safetensors or torch state dict)."""
-    weights_set: str = "IMAGENET1K_V2"
-    """resnet50 from the hub: V2 as MIRROR, V1 as CLAM and TRIDENT."""
-    seed: int = 0
-    """Of random weights."""
-    precision: str = "float32"
-    """Arithmetic of the network."""
-    image_size: int | None = 224
-    """Pixels a side that the network sees; None: what a timm model asks for."""
-    output_dtype: str = "float32"
-    """Type of the stored values."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments a timm model is built with: init_values (LayerScale), img_size, dynamic_img_size, reg_tokens, ..."""
-    pooling: str | None = None
-    """How a timm model pools (its ``global_pool``: token, avg, ...); None: as its own config says."""
-    mean: tuple[float, ...] | None = None
-    """Of RGB in 0 to 1, taken off the images; None: the model's own."""
-    std: tuple[float, ...] | None = None
-    """What they are divided by then; None: the model's own."""
+    name: str = of_data("How the store and the tables call it: resnet50-random, phikon.", type="string", minLength=1)
+    model: str = same(Encoder, "model")
+    weights: str = same(Encoder, "weights")
+    weights_set: str = same(Encoder, "weights_set")
+    seed: int = same(Encoder, "seed")
+    precision: str = same(Encoder, "precision")
+    image_size: int | None = same(Encoder, "image_size", or_none=True)
+    """None: what a timm model asks for."""
+    output_dtype: str = same(Encoder, "output_dtype")
+    options: Mapping[str, Any] = same(Encoder, "options", unset={})
+    pooling: str | None = same(Encoder, "pooling", unset=None, or_none=True)
+    """None: as timm's own config says."""
+    mean: tuple[float, ...] | None = same(Encoder, "mean", unset=None, or_none=True)
+    """None: the model's own."""
+    std: tuple[float, ...] | None = same(Encoder, "std", unset=None, or_none=True)
+    """None: the model's own."""
 
     @property
     def local(self) -> Path | None:
@@ -83,15 +72,11 @@ def encoder_from(settings: Mapping[str, Any]) -> EncoderSettings:
         if not values.get(key):
             message = f"encoder {settings.get('name', '')}: {key} is missing"
             raise ConfigError(message)
-    values |= {key: tuple(values[key]) for key in ("mean", "std") if values.get(key) is not None}
-    encoder = EncoderSettings(**values)
-    if encoder.model not in ("resnet50", "phikon") and not encoder.model.startswith(TIMM):
-        message = f"encoder {encoder.name}: model {encoder.model!r}; allowed are resnet50, phikon, timm/<name>"
-        raise ConfigError(message)
-    for key, choices in CHOICES.items():
-        if getattr(encoder, key) not in choices:
-            message = f"encoder {encoder.name}: {key} {getattr(encoder, key)!r}; allowed: {', '.join(choices)}"
-            raise ConfigError(message)
+    try:
+        encoder = EncoderSettings(**values)
+    except ConfigError as error:
+        message = f"encoder {values['name']}: {error}"
+        raise ConfigError(message) from error
     _check_network(encoder)
     return encoder
 
@@ -109,10 +94,6 @@ def _check_network(encoder: EncoderSettings) -> None:
     if (encoder.mean is None) != (encoder.std is None):
         message = f"encoder {encoder.name}: set mean and std together (mean {encoder.mean}, std {encoder.std})"
         raise ConfigError(message)
-    for key, values, low in (("mean", encoder.mean, 0.0), ("std", encoder.std, 1e-6)):
-        if values is not None and (len(values) != 3 or not all(low <= value <= 1 for value in values)):
-            message = f"encoder {encoder.name}: {key} {list(values)}; three values of RGB in 0 to 1 are wanted"
-            raise ConfigError(message)
 
 
 def _file_digest(path: Path, name: str) -> str:

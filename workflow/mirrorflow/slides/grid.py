@@ -1,52 +1,21 @@
 """The patch grid: which squares of a slide are read, in level-0 pixels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mirrorflow.config.slide_settings import PATCH_PRESETS, Encoder, Patching
 from mirrorflow.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class Patching:
-    """Size and spacing of patches, and how much tissue one must hold."""
-
-    size_px: int = 256
-    """Side of a patch in pixels at ``mpp``."""
-    mpp: float = 0.5
-    """Scale of the patches, um/px: 0.5 is 20x."""
-    overlap_px: int = 0
-    """How far neighbours overlap, in the same pixels."""
-    min_tissue: float = 0.1
-    """Least fraction of the patch that is tissue; 0: any pixel of it."""
-
-    def __post_init__(self) -> None:
-        problems = {
-            "size_px": "it must be at least 1" if self.size_px < 1 else "",
-            "mpp": "it must be above 0" if self.mpp <= 0 else "",
-            "overlap_px": "" if 0 <= self.overlap_px < self.size_px else "it must be from 0 to size_px - 1",
-            "min_tissue": "" if 0 <= self.min_tissue <= 1 else "it must be from 0 to 1",
-        }
-        for key, problem in problems.items():
-            if problem:
-                message = f"patch.{key} is {getattr(self, key)!r}; {problem}"
-                raise ConfigError(message)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # MIRROR: 512 px at 20x, resized to 224 for the encoder; any tissue pixel keeps a patch.
-    "512px-20x": {"size_px": 512, "mpp": 0.5, "overlap_px": 0, "min_tissue": 0.0},
-    # TRIDENT's default and TTA.
-    "256px-20x": {"size_px": 256, "mpp": 0.5, "overlap_px": 0, "min_tissue": 0.1},
-}
-"""The papers' grids by the names of their folders in the store."""
+PRESETS: dict[str, dict[str, Any]] = {name: asdict(Patching(**values)) for name, values in PATCH_PRESETS.items()}
+"""The papers' grids, every key spelled out."""
 
 
 def patching_from(settings: Mapping[str, Any]) -> Patching:
-    """Settings of a run (``preset`` and keys of Patching).
+    """Settings of a run (``preset`` and keys of Patching); what is not named is that of the encoders' usual grid.
 
     Raises ConfigError naming an unknown preset or key and what is allowed.
     """
@@ -59,7 +28,7 @@ def patching_from(settings: Mapping[str, Any]) -> Patching:
     if unknown := sorted(values.keys() - allowed):
         message = f"patch: unknown {', '.join(unknown)}; allowed are preset, {', '.join(sorted(allowed))}"
         raise ConfigError(message)
-    return Patching(**(PRESETS.get(preset or "", {}) | values))
+    return Patching(**(PRESETS[preset or Encoder.patching] | values))
 
 
 def place_patches(

@@ -1,4 +1,4 @@
-"""The optimism table: what each published habit adds to a method's numbers, one habit at a time."""
+"""The optimism table: what each published choice adds to a method's numbers, one change at a time."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from mirrorflow.tables.main import TITLES
 
 CELL = ["cohort", "encoder", "method", "setting", "task", "metric"]
 COLUMNS = [
-    *CELL, "habit", "base_value", "habit_value", "base_mean", "habit_mean",
+    *CELL, "change", "base_value", "change_value", "base_mean", "change_mean",
     "worth", "ci_low", "ci_high", "p_value", "pairing", "patients",
 ]  # fmt: skip
 TOGETHER = "all together"
 
 
 def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], single_changes: Sequence[str]) -> pd.DataFrame:
-    """Wide table of the long one: a line per cohort, method, encoder and metric (all data), a column per habit.
+    """Wide table of the long one: a line per cohort, method, encoder and metric (all data), a column per single change.
 
-    A cell reads ``+0.021 [-0.004, +0.046]``: the mean under the habit less that under the base, with its paired
-    interval. ``titles``: cohorts' labels; ``habits``: the columns' order.
+    A cell reads ``+0.021 [-0.004, +0.046]``: the mean under the change less that under the base, with its paired
+    interval. ``titles``: cohorts' labels; ``single_changes``: the columns' order.
     """
     shown = rows[(rows["setting"] == "all") & rows["metric"].isin(["accuracy", "c_index"])]
     lines = []
@@ -28,7 +28,7 @@ def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], single_changes
         cohort, method, encoder, metric = map(str, key)
         line = {"cohort": titles.get(cohort, cohort), "method": method, "encoder": encoder, "metric": TITLES[metric]}
         line["base"] = _number(part["base_mean"].iloc[0])
-        by_single_change = {row["habit"]: row for row in part.to_dict("records")}
+        by_single_change = {row["change"]: row for row in part.to_dict("records")}
         lines.append(
             line | {single_change: _cell(by_single_change.get(single_change)) for single_change in single_changes}
         )

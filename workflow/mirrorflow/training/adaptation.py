@@ -18,26 +18,8 @@ from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTen
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.schedule import choose_device
 from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.settings import AdaptationSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
-
-
-@dataclass(frozen=True)
-class AdaptationSettings:
-    """How the two parts are trained, by Adam; ``learning_rate`` and ``weight_decay`` (L2) are the head's.
-
-    ``drop_last``: leave the last incomplete batch of an epoch out; a set under one batch is used whole.
-    ``dropout``: the frozen RNA encoder stays in training mode while the parts are trained (the published probe's way).
-    """
-
-    epochs: int = 100
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.0
-    embedding_learning_rate: float = 2e-4
-    embedding_weight_decay: float = 0.0
-    drop_last: bool = False
-    dropout: bool = False
-    seed: int = 42
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mirrorflow.config.training_settings import ShortBags
 from mirrorflow.errors import InputError
 
-ShortBags = Literal["resample", "mask"]
 T = TypeVar("T")
 
 

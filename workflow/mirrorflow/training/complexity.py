@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mirrorflow.config.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
+from mirrorflow.config.training_settings import PairedShape
 from mirrorflow.models.families import family_of
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
@@ -34,8 +35,8 @@ class Dimensions:
 
     patch_dim: int = 768
     genes: int = 10_234
-    tokens: int = 2048
-    width: int = 768
+    tokens: int = PairedShape.tokens
+    width: int = PairedShape.width
 
 
 class Stage(NamedTuple):

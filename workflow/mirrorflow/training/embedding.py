@@ -10,29 +10,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.errors import ConfigError
+from mirrorflow.config.fields import COUNT, Settings, of_run, same
+from mirrorflow.config.probe_settings import Embed
+from mirrorflow.config.training_settings import PRECISIONS, Precision, PretrainSettings, ShortBags
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.training.bags import Bags, Batch, ShortBags, draw_batch, prefetched
-from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device
+from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched
+from mirrorflow.training.schedule import autocast_dtype, choose_device
 
 
 @dataclass(frozen=True)
-class EmbedSettings:
+class EmbedSettings(Settings):
     """How units are embedded.
 
     ``frozen``: evaluation mode; ``draws`` bags a unit, drawn once by the seed, their embeddings averaged.
     ``resampled_dropout``: the published probe's way (encoders left in training mode, patches drawn anew in
     each epoch): ``draws`` arrays with dropout for training units, and as many without for evaluation.
-
-    Raises ConfigError naming the setting, its value and what is allowed.
     """
 
-    draws: int = 1
-    mode: Literal["frozen", "resampled_dropout"] = "frozen"
-    tokens: int = 2048
-    short: ShortBags = "resample"
-    batch_size: int = 16
-    precision: Precision = "float32"
+    draws: int = same(Embed, "draws")
+    mode: Literal["frozen", "resampled_dropout"] = of_run(
+        "Whether dropout is active.", "frozen", enum=["frozen", "resampled_dropout"]
+    )
+    tokens: int = same(PretrainSettings, "tokens")
+    short: ShortBags = same(PretrainSettings, "short")
+    batch_size: int = of_run("Units a step.", PretrainSettings.batch_size, **COUNT)
+    precision: Precision = of_run("Of the forward pass.", "float32", enum=PRECISIONS)
 
     @classmethod
     def as_trained(cls, training: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> "EmbedSettings":
@@ -43,15 +45,6 @@ class EmbedSettings:
     def cache_gb(self) -> float:
         """Bags worth keeping in memory, in 10^9 bytes: several draws read them again."""
         return 4.0 if self.draws > 1 else 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("draws", "tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                message = f"{name} is {getattr(self, name)}; it must be at least 1"
-                raise ConfigError(message)
-        if self.mode not in ("frozen", "resampled_dropout"):
-            message = f"mode is {self.mode!r}; allowed: frozen, resampled_dropout"
-            raise ConfigError(message)
 
 
 @dataclass(frozen=True)

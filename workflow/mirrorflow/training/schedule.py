@@ -1,12 +1,10 @@
 """Learning rate, precision, device."""
 
 import math
-from typing import Literal
 
 import torch
 
-Precision = Literal["float32", "bfloat16", "auto"]
-Schedule = Literal["constant", "cosine"]
+from mirrorflow.config.training_settings import Precision, Schedule
 
 MIN_WIDTH_BFLOAT16 = 256
 

@@ -1,57 +1,78 @@
-"""How MIRROR is trained, checked: epochs, batches, precision, learning rate."""
+"""How networks are trained in one fold: what the config's sections say, and what the fold adds. Free of torch."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from mirrorflow.config.fields import COUNT, SEED, Settings, of_run, same
+from mirrorflow.config.probe_settings import Adaptation, Probe
+from mirrorflow.config.training_settings import NOT_NEGATIVE, Compute, PretrainSettings, Train
 from mirrorflow.errors import ConfigError
-from mirrorflow.training.bags import ShortBags
-from mirrorflow.training.schedule import Precision, Schedule
+
+__all__ = ["AdaptationSettings", "ComputeSettings", "PretrainSettings", "SupervisedSettings"]
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
-    """How the network is trained. Published: the defaults, with ``drop_last`` and ``precision`` half.
+class ComputeSettings(Settings):
+    """What may change between two attempts at one training: the objective and its minimum stay as they are.
 
-    ``tokens`` are drawn from each bag at each step (``short``: what happens to a smaller one).
-    ``feature_scaling: train`` standardises patch features with the training patches' mean and sd
-    (published: ``none``). A last incomplete batch is used unless ``drop_last``; a last batch of one unit,
-    in which InfoNCE has no negative, is merged into the one before it.
+    ``micro_batch`` units go through the network at a time; InfoNCE still sees the whole batch (its gradient is
+    taken on embeddings computed beforehand, Gao et al. 2021, "GradCache"), at the price of a second pass of the
+    encoders. ``activation_checkpointing`` computes attention blocks again in the backward pass instead of keeping
+    their activations. ``compile`` hands the encoders to torch.compile. ``devices`` train one fold together.
+    ``cache_gb``: bags whose files cannot be mapped, kept in memory.
 
-    Raises ConfigError naming the setting, its value and what is allowed.
+    Equal up to rounding; dropout's draws follow the layout (``micro_batch``, ``devices``, ``compile``), and the
+    Nystrom form's pseudo-inverse starts from the units that go through together.
     """
 
-    epochs: int = 100
-    batch_size: int = 16
-    learning_rate: float = 2e-5
-    tokens: int = 2048
-    seed: int = 42
-    precision: Precision = "auto"
-    drop_last: bool = False
-    short: ShortBags = "resample"
-    feature_scaling: Literal["none", "train"] = "none"
-    weight_decay: float = 0.0
-    schedule: Schedule = "constant"
-    warmup_epochs: int = 0
+    micro_batch: int | None = same(Compute, "micro_batch")
+    activation_checkpointing: bool = same(Compute, "activation_checkpointing")
+    compile: bool = same(Compute, "compile")
+    devices: int = same(Compute, "devices")
+    cache_gb: float = same(Compute, "cache_gb")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "tokens", "learning_rate"):
-            if getattr(self, name) <= 0:
-                message = f"{name} is {getattr(self, name)}; it must be above 0"
-                raise ConfigError(message)
-        if self.batch_size < 2:
-            message = f"batch_size is {self.batch_size}; InfoNCE needs at least 2 units in a batch"
+        super().__post_init__()
+        if self.compile and self.micro_batch is not None:
+            message = (
+                "compile and micro_batch are both set: compiled passes draw other dropout the second time; drop one"
+            )
             raise ConfigError(message)
-        _check_choices(self)
 
 
-def _check_choices(settings: PretrainSettings) -> None:
-    allowed = {
-        "precision": ("float32", "bfloat16", "auto"),
-        "short": ("resample", "mask"),
-        "feature_scaling": ("none", "train"),
-        "schedule": ("constant", "cosine"),
-    }
-    for name, choices in allowed.items():
-        if getattr(settings, name) not in choices:
-            message = f"{name} is {getattr(settings, name)!r}; allowed: {', '.join(choices)}"
-            raise ConfigError(message)
+@dataclass(frozen=True)
+class SupervisedSettings(Train):
+    """How a network is trained on labels, in one fold.
+
+    An epoch goes over its units ``passes`` times, or as often as it takes until all epochs together have
+    ``min_steps`` steps: a support set is trained on for longer, and its epoch is one of as many.
+    """
+
+    passes: int = of_run("How often an epoch goes over its units at least.", 1, **COUNT)
+    seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)
+
+    def passes_for(self, units: int) -> int:
+        """How often an epoch goes over ``units`` training units."""
+        return max(self.passes, -(-self.min_steps // (self.epochs * self.steps(units))))
+
+    def steps(self, units: int) -> int:
+        """Steps of one pass over ``units`` training units."""
+        return -(-units // self.batch_size)
+
+
+@dataclass(frozen=True)
+class AdaptationSettings(Settings):
+    """How RNA embedding and head are trained, by Adam; ``learning_rate`` and ``weight_decay`` (L2) are the head's.
+
+    ``drop_last``: leave the last incomplete batch of an epoch out; a set under one batch is used whole.
+    ``dropout``: the frozen RNA encoder stays in training mode while the parts are trained (the published probe's way).
+    """
+
+    epochs: int = same(Probe, "epochs")
+    batch_size: int = same(Probe, "batch_size")
+    learning_rate: float = same(Probe, "learning_rate")
+    weight_decay: float = same(Probe, "weight_decay")
+    embedding_learning_rate: float = same(Adaptation, "embedding_learning_rate")
+    embedding_weight_decay: float = same(Adaptation, "embedding_weight_decay")
+    drop_last: bool = same(Probe, "drop_last")
+    dropout: bool = of_run("Dropout of the frozen RNA encoder.", False, type="boolean")
+    seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)

@@ -13,56 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.errors import InputError
 from mirrorflow.models import seam
 from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
-from mirrorflow.training.schedule import Precision, Schedule, autocast_dtype, choose_device
+from mirrorflow.training.schedule import autocast_dtype, choose_device
 from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
-
-
-@dataclass(frozen=True)
-class SupervisedSettings:
-    """How a supervised network is trained.
-
-    An epoch goes over its units ``passes`` times, or as often as it takes until all epochs together have
-    ``min_steps`` steps: a support set is trained on for longer, and its epoch is one of as many.
-
-    Raises ConfigError naming the setting, its value and what is allowed.
-    """
-
-    epochs: int = 20
-    batch_size: int = 16
-    learning_rate: float = 2e-4
-    weight_decay: float = 1e-5
-    tokens: int = 2048
-    schedule: Schedule = "cosine"
-    warmup_epochs: int = 1
-    passes: int = 1
-    min_steps: int = 0
-    precision: Precision = "auto"
-    clip_norm: float | None = None
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "tokens", "learning_rate"):
-            if getattr(self, name) <= 0:
-                message = f"train.{name} is {getattr(self, name)}; it must be above 0"
-                raise ConfigError(message)
-        if self.schedule not in ("constant", "cosine"):
-            message = f"train.schedule is {self.schedule!r}; allowed: constant, cosine"
-            raise ConfigError(message)
-
-    def passes_for(self, units: int) -> int:
-        """How often an epoch goes over ``units`` training units."""
-        return max(self.passes, -(-self.min_steps // (self.epochs * self.steps(units))))
-
-    def steps(self, units: int) -> int:
-        """Steps of one pass over ``units`` training units."""
-        return -(-units // self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mirrorflow.config.expression_settings import Source
+from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
@@ -29,7 +31,7 @@ from mirrorflow.store.slide_sheet import read_slide_sheet
 
 logger = logging.getLogger(__name__)
 
-ORIENTATIONS = ("genes_by_samples", "samples_by_genes")
+ORIENTATIONS = schema_of_field(Source, "orientation")["enum"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def convert_expression(
         with _opened(matrix, orientation, destination.parent) as source:
             choice = choose_samples(
                 source.samples,
-                sample_ids=settings.get("sample_ids", "tcga"),
+                sample_ids=settings.get("sample_ids", Source.sample_ids),
                 patients=patients,
                 where=str(matrix),
             )
@@ -116,7 +118,7 @@ def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
 
 
 def _orientation(settings: Mapping[str, Any]) -> str:
-    orientation = settings.get("orientation", ORIENTATIONS[0])
+    orientation = settings.get("orientation", Source.orientation)
     if orientation not in ORIENTATIONS:
         message = f"expression.orientation: {orientation!r} is not one of {', '.join(ORIENTATIONS)}"
         raise ConfigError(message)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from mirrorflow.cohorts.splits import selection_patients
 from mirrorflow.config import versions
+from mirrorflow.config.expression_settings import Selection
+from mirrorflow.config.fields import schema_of_field
+from mirrorflow.config.protocols import SEES_LABELS
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.gene_sets import parse_gene_sets
@@ -37,8 +40,7 @@ from mirrorflow.store.tables import read_cohort, read_fold
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("rfe", "variance", "univariate_f", "families", "pathways", "none")
-SEES_LABELS = ("rfe", "univariate_f")
+METHODS = schema_of_field(Selection, "method")["enum"]
 SEES_VALUES = ("rfe", "univariate_f", "variance")
 
 
@@ -122,7 +124,7 @@ def select_genes(
     ``tiers``, ``gene_sets``, ``rfe``, and ``scaling`` and ``clip`` of the values the method sees.
     Raises ConfigError and InputError with the fix.
     """
-    method = settings.get("method", "rfe")
+    method = settings.get("method", Selection.method)
     if method not in METHODS:
         message = f"expression.selection.method: {method!r} is not one of {', '.join(METHODS)}"
         raise ConfigError(message)
@@ -228,7 +230,7 @@ def _n_genes(settings: Mapping[str, Any], method: str) -> int:
 def _identity(files: GeneFiles, seen: Seen, settings: Mapping[str, Any], fold: int, seed: int) -> dict[str, Any]:
     """Everything the manifest depends on, by content."""
     known = dict(zip(seen.patients, seen.labels, strict=True))
-    sees_labels = settings.get("method", "rfe") in SEES_LABELS
+    sees_labels = settings.get("method", Selection.method) in SEES_LABELS
     curated = settings.get("census", "auto") is not False
     gene_sets = settings.get("gene_sets")
     return dict(settings) | {

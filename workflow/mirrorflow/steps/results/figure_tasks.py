@@ -116,7 +116,7 @@ def _forest(
 
 
 def _without_single_changes(results: Path) -> pd.DataFrame:
-    """results.csv less the protocols of single habits, which stand in the optimism table."""
+    """results.csv less the protocols of single changes, which stand in the optimism table."""
     table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
     return table[~table["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
 

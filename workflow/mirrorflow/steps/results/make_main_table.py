@@ -58,7 +58,7 @@ def make_main_table(
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
     titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
-    single habits stand in the optimism table instead.
+    single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}

@@ -1,4 +1,4 @@
-"""Rule make_optimism: what each published habit is worth, from the predictions of its protocol and of the base."""
+"""Rule make_optimism: what each published choice is worth, from the predictions of its protocol and of the base."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,10 +62,10 @@ def make_optimism(
     single_changes: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> None:
-    """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (habits across).
+    """Write ``<stem>.csv`` (long), ``.md`` and ``.tex`` (changes across).
 
-    manifests: of the base's protocol, of each habit's, and of all habits together; cohorts: name -> parquet, whose
-    labels and outcomes count; habits: habit -> its protocol,
+    manifests: of the base's protocol, of each single change's, and of all together; cohorts: name -> parquet, whose
+    labels and outcomes count; single_changes: change -> its protocol,
     ``all together`` last; settings: base (the protocol), protocols (as resolved), titles (of cohorts), bootstrap,
     confidence, seed. What results.csv withholds of a protocol and cohort is withheld here as well.
     """
@@ -90,9 +90,9 @@ def make_optimism(
     titles = {**published_key(read_text_sheet(names), "cohort", "title"), **settings["titles"]}
     wide = optimism_table(table, titles, list(single_changes))
     caption = (
-        f"What each published habit is worth: mean over folds under {base} with that habit alone, less the mean under "
-        f"{base} (column base), all training data, with the bootstrap interval of the difference on the same resampled "
-        f"patients. Last column: every habit together. Positive: the habit makes the number look better."
+        f"What each published choice is worth: mean over folds under {base} with that change alone, less the mean "
+        f"under {base} (column base), all training data, with the bootstrap interval of the difference on the same "
+        f"resampled patients. Last column: every change together. Positive: the change makes the number look better."
     )
     write_table(stem, table, caption, wide)
 
@@ -100,10 +100,10 @@ def make_optimism(
 def _values(
     single_change: str, base: str, protocol: str, protocols: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, object]:
-    """What the habit changes, as text."""
+    """What the change changes, as text."""
     known = [] if single_change == TOGETHER else [single_change]
     values = [" ".join(str(protocols[name][key]) for key in known) for name in (base, protocol)]
-    return {"habit": single_change, "base_value": values[0], "habit_value": values[1]}
+    return {"change": single_change, "base_value": values[0], "change_value": values[1]}
 
 
 def _compare(
@@ -124,7 +124,7 @@ def _compare(
                 "task": task,
                 "metric": metric,
                 "base_mean": found.base_mean,
-                "habit_mean": found.single_change_mean,
+                "change_mean": found.single_change_mean,
                 "worth": found.difference.mean,
                 "ci_low": found.difference.ci_low,
                 "ci_high": found.difference.ci_high,

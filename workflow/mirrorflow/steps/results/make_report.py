@@ -135,7 +135,7 @@ def _cost(files: Inputs, folder: Path, config: Mapping[str, Any], cohorts: Mappi
 
 
 def _whole_protocols(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Protocols less those that differ from the base in a single habit."""
+    """Protocols less those that differ from the base in a single published choice."""
     return {name: keys for name, keys in config["protocols"].items() if not name.startswith(SINGLE_CHANGE)}
 
 

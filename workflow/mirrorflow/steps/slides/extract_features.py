@@ -8,6 +8,8 @@ from typing import Any
 
 import cv2
 
+from mirrorflow.config.fields import defaults_of
+from mirrorflow.config.slide_settings import Features
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.plan.records import write_plan
 from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
@@ -23,7 +25,7 @@ from mirrorflow.steps.slides.shards import rows_of_shard
 from mirrorflow.store.ledger import FEATURE_COLUMNS, write_rows
 from mirrorflow.store.slide_sheet import SlideRow
 
-DEFAULTS = {"batch_size": 64, "max_unreadable": 0.1}
+DEFAULTS = {key: defaults_of(Features)[key] for key in ("batch_size", "max_unreadable")}
 
 CPU_BATCH = 16
 """On a CPU each thread encodes batches of its own, at most so large: activations stay near the cache

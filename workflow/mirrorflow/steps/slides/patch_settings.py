@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config import versions
+from mirrorflow.config.fields import schema_of_field
+from mirrorflow.config.slide_settings import Slides
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import Patching, patching_from
 from mirrorflow.slides.mask_settings import Segmentation, segmentation_from
@@ -23,9 +25,10 @@ class PatchSettings:
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "PatchSettings":
         """From the config. Raises ConfigError naming what is wrong."""
-        scale = settings.get("scale", "exact")
-        if scale not in ("exact", "trident"):
-            message = f"scale is {scale!r}; allowed are exact and trident"
+        scale = settings.get("scale", Slides.scale)
+        allowed = schema_of_field(Slides, "scale")["enum"]
+        if scale not in allowed:
+            message = f"scale is {scale!r}; allowed are {' and '.join(allowed)}"
             raise ConfigError(message)
         segmentation_from(settings.get("segmentation", {}))
         return cls(patching_from(settings.get("patch", {})), dict(settings.get("segmentation", {})), scale)

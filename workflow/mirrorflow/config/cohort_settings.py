@@ -1,0 +1,233 @@
+"""Sections of the config about cohorts: where slides, patients and expression are, simulated cohorts, downloads."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mirrorflow.config.fields import (
+    NAME,
+    PATH,
+    Section,
+    choice,
+    count,
+    count_or_none,
+    many,
+    name,
+    named,
+    path,
+    positive,
+    section,
+    setting,
+    shared,
+    stated,
+    switch,
+    text,
+    whole,
+)
+
+WEB = "^https?://"
+
+
+@stated
+class Download(Section):
+    """A data set."""
+
+    download: str = text("Its name in resources/sources.tsv or `downloads`.", required=True)
+
+
+@stated
+class Simulation(Section):
+    """One simulated cohort."""
+
+    patients: int = count("Patients with slides.", 90)  # a few more have RNA only
+    seed: int = whole("Everything about the cohort follows from it.", 7)
+    slide_width_um: float = positive("Width of a slide in micrometres.", 1400)
+    slide_height_um: float = positive("Height of a slide in micrometres.", 1000)
+    transcripts: int = count("Rows of the expression matrix.", 2000)
+    site_count: int = count("Tissue source sites.", 8)
+
+
+@stated
+class Dataset(Section):
+    """One data set."""
+
+    url: str = text(
+        "Where it is fetched from; {file} stands for the name of each file where there are several (folds).",
+        pattern=WEB,
+    )
+    size: int = count("Bytes of the file; another size is refused.")
+    checksum: str = text(
+        "md5:<digits> or sha256:<digits> of the file. Without one the first download pins what it found.",
+        pattern="^(md5|sha256):[0-9a-f]+$",
+    )
+
+
+@stated
+class Gdc(Section):
+    """Open slides of TCGA projects, listed and downloaded from GDC to {store}/gdc/<cohort>/ (resumed, md5 checked).
+    A token, where one is needed, comes from the environment variable GDC_TOKEN.
+    """
+
+    projects: list[str] = many(
+        "Projects as GDC names them, e.g. TCGA-COAD, TCGA-READ.",
+        {"type": "string", "minLength": 1},
+        required=True,
+        minItems=1,
+        uniqueItems=True,
+    )
+    experimental_strategy: str = choice(
+        "Diagnostic (FFPE, DX) or frozen tissue slides.", ["Diagnostic Slide", "Tissue Slide"], "Diagnostic Slide"
+    )
+    keep: bool = switch(
+        "false: a shard's slides are deleted once all encoders of this run have their features. Not for a store in "
+        "which two runs work at the same time.",
+        True,
+    )
+    ahead: int | None = count_or_none(
+        "With `keep: false`, shards whose slides may lie on the disk at a time (raise slides.shards to make them "
+        "smaller); null - no limit.",
+        2,
+    )
+    limit: int | None = count_or_none("The first so many slides only, by slide id; null - all.", None)
+    exclude: list[str] = many("Slide ids or GDC file ids to leave out.", {"type": "string"}, [])
+    overrides: str | None = setting(
+        "TSV with slide_id and further columns for the sheet - mpp, segmentation.*.",
+        None,
+        anyOf=[PATH, {"type": "null"}],
+    )
+    endpoint: str = text(
+        "GDC's address, or that of a mirror that speaks the same.", "https://api.gdc.cancer.gov", pattern=WEB
+    )
+
+
+@stated
+class CohortSlides(Section):
+    """The slides - a sheet of one's own (slide_id, patient, path; optional mpp and overrides), or TCGA's from GDC."""
+
+    RULES: ClassVar[Mapping[str, Any]] = {"oneOf": [{"required": ["sheet"]}, {"required": ["gdc"]}]}
+
+    sheet: str = path()
+    columns: dict[str, str] = shared("columns", default={})
+    gdc: Gdc = section(Gdc, unset=True)
+
+
+ONE_OR_SEVERAL = {"minItems": 1, "uniqueItems": True}
+
+
+@stated
+class ClinicalDownload(Section):
+    """Xena's tables by the names of data sets (resources/sources.tsv, `downloads`); what is not named here is given by
+    its path above.
+    """
+
+    RULES: ClassVar[Mapping[str, Any]] = {"minProperties": 1}
+
+    survival: str = text("Data set of the survival table.")
+    matrix: str | list[str] = setting(
+        "Data set of the clinicalMatrix, or several that make one cohort.",
+        anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}, **ONE_OR_SEVERAL}],
+    )
+
+
+@stated
+class Clinical(Section):
+    """Labels and outcomes - a sheet of one's own, or Xena's tables."""
+
+    RULES: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [{"required": ["sheet"]}, {"required": ["survival", "matrix"]}, {"required": ["download"]}]
+    }
+
+    sheet: str = path(
+        "patients.tsv: patient; label, time, event, site, further columns. An empty cell, NA, Not Reported, '-- and "
+        "their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in the log, and "
+        "listed among the dropped."
+    )
+    columns: dict[str, str] = shared("columns", default={})
+    time_unit: str = choice("Unit of the sheet's `time`.", ["days", "months", "years"], "days")
+    survival: str = path("Xena's survival table (sample, _PATIENT, OS, OS.time, ... in days).")
+    matrix: str | list[str] = setting(
+        "Xena's clinicalMatrix (sampleID, _PATIENT, ...), or several that make one cohort.",
+        anyOf=[PATH, {"type": "array", "items": PATH, **ONE_OR_SEVERAL}],
+    )
+    download: ClinicalDownload = section(ClinicalDownload, unset=True)
+    label: str = text("Column of the clinicalMatrix with the subtype.", "histological_type")
+    outcome: str = choice("Which outcome of the survival table.", ["OS", "DSS", "DFI", "PFI"], "OS")
+
+
+@stated
+class Cohort(Section):
+    """One cohort - where its slides, patients and expression are."""
+
+    title: str = text("Name shown in tables; by default the published label from resources/names.tsv, else the name.")
+    simulated: bool = switch(
+        "Simulated data; the report says so at its head and nothing is compared with a paper.", False
+    )
+    slides: CohortSlides = section(CohortSlides, required=True)
+    clinical: Clinical = section(Clinical, required=True)
+    clinical_source: str = choice(
+        "Where the clinical tables came from, for comparisons with published tables (MIRROR's outcomes and BRCA's "
+        "subtypes are cBioPortal exports); by default xena for Xena's tables, unknown for a sheet of one's own.",
+        ["xena", "cbioportal", "other"],
+    )
+    classes: dict[str, str] = setting(
+        "Label as the sheet writes it -> class name, in the order of the tables. Labels not named here count as "
+        "unlabelled. Empty - every label is a class of its own. The order decides which class loses samples where a "
+        "protocol replays the published loss (`evaluate_all: false`): evaluation units stand class by class, "
+        "unlabelled ones first, and the last incomplete batch of 16 is left out.",
+        {},
+        type="object",
+        additionalProperties=NAME,
+    )
+    site: str = choice(
+        "Tissue source site: characters 6-7 of the barcode, the sheet's column `site`, or unknown.",
+        ["barcode", "column", "none"],
+        "barcode",
+    )
+    institutions: str = path(
+        "Sheet with the columns site and institution, or the word tcga for the one in resources/tcga_sites.tsv: folds "
+        "and audits then go by institution, since two codes can be one hospital. A code it does not name stays a site "
+        "of its own."
+    )
+    expression: str = name("A source of expression.sources.", required=True)
+    census: str = path(
+        "COSMIC Cancer Gene Census (old CSV or new TSV) or a list of gene symbols; without it the open list in "
+        "resources/drivers.tsv is used, and the run says so."
+    )
+    tumour_types: list[str] = many(
+        "Tumour types of the census that count for this cohort; empty - all.", {"type": "string"}, []
+    )
+    encoders: list[str] = many(
+        "Encoders of the cohort's features, from features.encoders or from `features` below.",
+        NAME,
+        required=True,
+        minItems=1,
+        uniqueItems=True,
+    )
+    features: dict[str, str] = setting(
+        "Encoder name -> folder of feature files <slide_id>.h5 made elsewhere; read where they lie.",
+        {},
+        type="object",
+        propertyNames=NAME,
+        additionalProperties=PATH,
+    )
+    splits: dict[str, Any] = setting(
+        "Name -> folder of split files splits_<k>.csv (columns train, val and, where there is one, test: see "
+        "splits.evaluate), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol with "
+        "`splits: published-repaired` takes its folds mended.",
+        {},
+        type="object",
+        propertyNames=NAME,
+        additionalProperties={"anyOf": [PATH, {"$ref": "#/$defs/download"}]},
+    )
+
+
+SIMULATE = named(
+    Simulation, "Simulated cohorts, written to {store}/simulated/<name>/ in the formats of the real sources.", {}
+)
+DOWNLOADS = named(
+    Dataset,
+    "Data sets that are fetched by name, to {store}/downloads/<name>/. Those in resources/sources.tsv need no entry; "
+    "one here changes their address or adds a checksum, or names another set.",
+    {},
+    propertyNames={"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
+)
+COHORTS = named(Cohort, "The cohorts of this run, by name.", required=True, minProperties=1)

@@ -1,0 +1,165 @@
+"""Sections of the config about training networks: pretraining, training on labels, the machine's layout.
+
+What shapes one family's network is stated in its own module (:mod:`mirrorflow.config.families`).
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from mirrorflow.config.fields import (
+    NULL,
+    POSITIVE,
+    SEED,
+    Section,
+    Settings,
+    choice,
+    count,
+    count_or_none,
+    fraction,
+    newer,
+    number,
+    of_data,
+    of_run,
+    positive,
+    same,
+    stated,
+    switch,
+    whole,
+)
+
+Precision = Literal["float32", "bfloat16", "auto"]
+Schedule = Literal["constant", "cosine"]
+ShortBags = Literal["resample", "mask"]
+
+PRECISIONS, SCHEDULES = ["float32", "bfloat16", "auto"], ["constant", "cosine"]
+NOT_NEGATIVE: dict[str, Any] = {"type": "integer", "minimum": 0}
+
+
+@dataclass(frozen=True)
+class PairedShape(Settings):
+    """What the networks that are pretrained on paired slides and RNA share."""
+
+    patch_dim: int = of_data("Width of a patch's features.")
+    gene_count: int = of_data("Genes of the expression.")
+    width: int = count("Shared width D; MIRROR's heads divide it.", 768)
+    dropout: float = number("Dropout after projections.", 0.1, minimum=0, exclusiveMaximum=1)
+    tokens: int = count("Patches drawn from a bag at each step.", 2048)
+    same_patient_negatives: Literal["keep", "drop"] = choice(
+        "Whether slides of one patient are negatives of each other in InfoNCE (published - keep).",
+        ["keep", "drop"],
+        "keep",
+    )
+
+
+@dataclass(frozen=True)
+class PretrainSettings(Settings):
+    """How a network is pretrained. Published: the defaults, with ``drop_last`` and ``precision`` half.
+
+    ``tokens`` are drawn from each bag at each step (``short``: what happens to a smaller one).
+    ``feature_scaling: train`` standardises patch features with the training patches' mean and sd
+    (published: ``none``). A last incomplete batch is used unless ``drop_last``; a last batch of one unit,
+    in which InfoNCE has no negative, is merged into the one before it.
+    """
+
+    short: ShortBags = choice(
+        "Bags smaller than `tokens`: patches drawn with replacement (published), or padded and masked.",
+        ["resample", "mask"],
+        "resample",
+    )
+    tokens: int = same(PairedShape, "tokens")
+    epochs: int = count("Epochs.", 100)
+    batch_size: int = whole("Units a step.", 16, minimum=2)
+    """InfoNCE needs two units at least."""
+    learning_rate: float = positive("Adam's learning rate.", 2e-5)
+    weight_decay: float = number("Adam's weight decay.", 0, minimum=0)
+    schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "constant")
+    warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 0)
+    drop_last: bool = switch("Leave the last incomplete batch of an epoch out (published - true).", False)
+    precision: Precision = choice("auto: bfloat16 where the device has it.", PRECISIONS, "float32")
+    feature_scaling: Literal["none", "train"] = choice(
+        "train: patch features standardised by the training patients' mean and deviation (published - none).",
+        ["none", "train"],
+        "none",
+    )
+    seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)
+
+
+@stated
+class Compute(Section):
+    """How pretraining uses the machine. No file depends on it, and a change trains nothing again (a job that it starts
+    keeps the folds that are done); losses agree up to rounding and dropout's draws (with `nystrom` also the start of
+    the pseudo-inverse).
+    """
+
+    micro_batch: int | None = count_or_none(
+        "Units that go through the network at a time, for a batch that does not fit the memory; InfoNCE still compares "
+        "the whole batch. null - all.",
+        None,
+    )
+    activation_checkpointing: bool = switch(
+        "Compute attention blocks again in the backward pass instead of keeping their activations: same values, less "
+        "memory, more time.",
+        False,
+    )
+    compile: bool = switch(
+        "torch.compile for the encoders (needs a C++ compiler; not together with micro_batch).", False
+    )
+    devices: int = count("Devices that one fold is spread over, by torchrun.", 1)
+    gpu_share: int = count(
+        "Folds that share one GPU. Above 1 a job serves all folds of a seed, so many of them at a time.", 1
+    )
+    cache_gb: float = number(
+        "Memory (10^9 bytes) for bags whose files are compressed; all others are read through a memory map.",
+        4,
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True)
+class Train(Settings):
+    """How a network is trained on labels."""
+
+    PLACE: ClassVar[str] = "train."
+
+    epochs: int = count("Epochs.", 20, origin="ours")
+    batch_size: int = count("Units a step; bags are padded and masked.", 16, origin="MIRROR's")
+    learning_rate: float = positive("Adam's learning rate.", 0.0002, origin="ours")
+    weight_decay: float = number("Decoupled weight decay (AdamW).", 0.00001, minimum=0, origin="ours")
+    tokens: int = count("Patches drawn from a larger bag at each step; evaluation sees all.", 2048, origin="MIRROR's")
+    schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "cosine", origin="ours")
+    warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 1, origin="ours")
+    min_steps: int = whole(
+        "An epoch goes over few units several times, until all epochs together have as many steps. It counts for each "
+        "setting by itself: 10-shot with two classes is 2 steps a pass at batches of 16, 40 in 20 epochs; 200 here "
+        "makes every epoch there one of 5 passes, and leaves those of a fold of 200 patients (260 steps) at one. "
+        "0: always one.",
+        200,
+        origin="ours: as many as the probe's 100 epochs over 10 patients each of two classes",
+    )
+    label_smoothing: float = fraction("Of the cross-entropy, in training only.", 0.0, origin="ours")
+    alpha: float = fraction("Survival - censored patients weigh 1 - alpha in the likelihood.", 0.0, origin="MIRROR's")
+    feature_scaling: Literal["none", "train"] = choice(
+        "train: patch features standardised by the training patients' mean and deviation.",
+        ["none", "train"],
+        "train",
+        origin="ours",
+    )
+    precision: Precision = choice(
+        "Of training; auto: bfloat16 where the device has it.", PRECISIONS, "auto", origin="ours"
+    )
+    cache_gb: float = number(
+        "Bags kept in memory, in 10^9 bytes; the rest is read again in each epoch.", 4.0, minimum=0, origin="ours"
+    )
+    survival: Literal["hazards", "cox"] = newer(
+        "What survival is trained on: discrete hazards (negative log-likelihood), or Cox's partial likelihood over "
+        "each batch, which gets the cohort's share of events, at least one.",
+        "hazards",
+        enum=["hazards", "cox"],
+        origin="MIRROR's",
+    )
+    ties: Literal["efron", "breslow"] = newer(
+        "Ties in Cox's partial likelihood.", "efron", enum=["efron", "breslow"], origin="ours"
+    )
+    clip_norm: float | None = newer(
+        "The gradient's norm is cut to it; null - not.", None, anyOf=[POSITIVE, NULL], origin="ours"
+    )
