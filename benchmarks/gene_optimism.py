@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
+from mirrorflow.expression.cross_validation import EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import eliminate
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.store.tables import read_folds
@@ -74,7 +74,8 @@ def chosen(
 ) -> np.ndarray:
     """Genes that recursive elimination with cross-validation keeps on the patients ``seen``."""
     folds = stratified_folds(labels[seen], FOLDS)
-    result = eliminate_cv(values[seen], labels[seen], ids=ids, folds=folds, min_features=fewest, threads=threads)
+    how = EliminationSettings(min_features=fewest)
+    result = eliminate_cv(values[seen], labels[seen], ids=ids, folds=folds, how=how, threads=threads)
     return result.elimination.kept
 
 

@@ -31,7 +31,7 @@ from sksurv.metrics import concordance_index_censored
 from threadpoolctl import threadpool_limits
 
 from mirrorflow.cohorts.splits import draw_support, support_groups, survival_bin_edges, survival_bin_ends
-from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
+from mirrorflow.expression.cross_validation import EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.pretrained import split_settings
 from mirrorflow.learners.tasks import FoldTask
@@ -122,7 +122,7 @@ def inner_split(cohort: Cohort, name: str, fold: int, threads: int, min_genes: i
     known = train[~pd.isna(labels[train])]
     chosen = eliminate_cv(
         values[known], labels[known], ids=cohort.gene_ids, folds=stratified_folds(labels[known], 5),
-        min_features=min_genes, threads=threads,
+        how=EliminationSettings(min_features=min_genes), threads=threads,
     ).elimination.kept  # fmt: skip
     return Inner(train, held_out, values[:, chosen])
 

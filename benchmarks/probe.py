@@ -24,7 +24,8 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config.resolve import resolve
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.tables import write_cohort
 from mirrorflow.training.embedding import Embeddings

@@ -141,7 +141,7 @@ def segment(folder: str, name: str) -> dict[str, float]:
 def extract(folder: str, name: str, patches: str, precision: str, device: str = "cpu") -> dict[str, float]:
     """Features of the first patches of one slide; the rate from its first patch read to its file written."""
     from mirrorflow.steps.slides.encode_slides import Run
-    from mirrorflow.steps.slides.extract_features import extract_shard
+    from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
     from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
     from mirrorflow.store.slide_sheet import SlideRow
 
@@ -162,7 +162,9 @@ def extract(folder: str, name: str, patches: str, precision: str, device: str = 
         return result
 
     Run.slides = timed  # type: ignore[method-assign]
-    extract_shard([row], some, out, status, encoder, {"batch_size": BATCH if device == "cpu" else 256}, **how)
+    extract_shard(
+        [row], ShardFiles(some, out, status), encoder, {"batch_size": BATCH if device == "cpu" else 256}, **how
+    )
     result = read_rows(status, FEATURE_COLUMNS)[0]
     done = int(result["patches"])
     return {"rate": done / float(result["seconds"]), "cpu_per_patch": spent[0] / done}

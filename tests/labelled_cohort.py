@@ -13,7 +13,8 @@ from mirrorflow.config.methods import METHODS
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.tables import write_cohort, write_sheet
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.learners import pretrained as job
-from mirrorflow.steps.training.embed import embed_fold
+from mirrorflow.steps.training.embed import EmbedFiles, embed_fold
 from mirrorflow.store.expression import ExpressionWriter
 
 PATIENTS = [f"TCGA-{number:02d}" for number in range(12)]
@@ -68,7 +68,7 @@ class Cohort:
 
     def embed(self, folder: Path, **settings) -> Path:
         path = folder / "embeddings.safetensors"
-        embed_fold(*self.inputs, folder, path, settings, seed=1, threads=1, device="cpu")
+        embed_fold(self.units, EmbedFiles(*self.inputs[1:], folder), path, settings, seed=1, threads=1, device="cpu")
         return path
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_selection import RFE, RFECV, f_classif
 from sklearn.svm import LinearSVC
 
-from mirrorflow.expression.cross_validation import eliminate_cv, stratified_folds
+from mirrorflow.expression.cross_validation import EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import Step, eliminate
 from mirrorflow.expression.selection import f_statistic
 
@@ -54,7 +54,8 @@ def test_the_same_genes_leave_at_every_step(name: str, step: float):
 def test_cross_validation_chooses_the_same(name: str):
     X, labels, ids = problem(*PROBLEMS[name])
     folds = stratified_folds(labels, 4)
-    ours = eliminate_cv(X, labels, ids=ids, folds=folds, step=Step(0.05), min_features=2)
+    how = EliminationSettings(step=Step(0.05), min_features=2)
+    ours = eliminate_cv(X, labels, ids=ids, folds=folds, how=how)
     theirs = RFECV(machine(), step=0.05, min_features_to_select=2, cv=4, scoring="accuracy").fit(X, labels)
     assert ours.counts[::-1] == theirs.cv_results_["n_features"].tolist()
     np.testing.assert_allclose(ours.scores.mean(axis=0)[::-1], theirs.cv_results_["mean_test_score"])

@@ -18,10 +18,14 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.saved import RawUnits, load_trained
+from mirrorflow.learners.tasks import ModelPlace
+from mirrorflow.runtime.job import Job
 from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
-from mirrorflow.steps.results.evaluate import evaluate, make_results
-from mirrorflow.steps.training.adapt import Adaptation, adapt, adapted_protocol
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_results import make_results
+from mirrorflow.steps.training.adapt import Inputs, Outputs, Params, adapted_protocol, run
 from mirrorflow.steps.training.embed_target import embed_target_fold
+from mirrorflow.steps.training.plan_inputs import Rna
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.expression import ExpressionWriter, read_expression, write_sidecar
@@ -52,7 +56,8 @@ class Pair:
     """A source with two pretrained folds and a target of its own genes, in ``folder`` as the rules leave them."""
 
     folder: Path
-    files: Adaptation
+    files: Inputs
+    params: Params
     folds: list[Fold]
 
     @property
@@ -60,7 +65,7 @@ class Pair:
         return self.folder / "predictions/honest/nsclc--from--brca/phikon/mirror/manifest.json"
 
     def run(self, **changes: object) -> dict:
-        adapt(dataclasses.replace(self.files, **changes), str(self.manifest), "test", threads=1)
+        run(self.files, Outputs(self.manifest), dataclasses.replace(self.params, **changes), Job("test"))
         return json.loads(self.manifest.read_text())
 
     def rows(self, task: str) -> pd.DataFrame:
@@ -81,10 +86,10 @@ class Pair:
             str(self.folder / "brca.parquet"),
             [str(self.folder / f"source_splits_{fold}.csv") for fold in range(FOLDS)],
             [str(self.folder / f"source_fold{fold}.tsv") for fold in range(FOLDS)],
-            self.files.models,
+            [str(path) for path in self.files.models],
         )
         run_audit(
-            self.files.cohort, self.files.splits, self.files.genes, [str(self.manifest)],
+            str(self.files.cohort), self.files.splits, self.files.genes, [str(self.manifest)],
             str(self.folder / "nsclc--from--brca"), protocol=HONEST | protocol, shots=[], name="honest",
             scaled_upstream=False, source=source,
         )  # fmt: skip
@@ -170,22 +175,27 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
     for path, model in zip(vectors, models, strict=True):
         embed(folder, model, path)
     (folder / EMBEDDED / "done.json").write_text(json.dumps({"embeddings": [str(path) for path in vectors]}))
-    files = Adaptation(
-        cohort=str(folder / "nsclc.parquet"),
-        splits=[str(folder / f"splits_{number}.csv") for number in range(FOLDS)],
-        expression=str(folder / "nsclc-rna.parquet"),
-        genes=[str(folder / GENES_OF / f"fold{number}.tsv") for number in range(FOLDS)],
-        embeddings=[str(folder / EMBEDDED / "done.json")],
-        models=models,
+    files = Inputs(
+        cohort=folder / "nsclc.parquet",
+        splits=[folder / f"splits_{number}.csv" for number in range(FOLDS)],
+        expression=folder / "nsclc-rna.parquet",
+        genes=[folder / GENES_OF / f"fold{number}.tsv" for number in range(FOLDS)],
+        embeddings=[folder / EMBEDDED / "done.json"],
+        models=[Path(model) for model in models],
+    )
+    params = Params(
+        cohort=PAIR,
+        method="mirror",
         protocol=HONEST,
         tasks=["subtyping", "survival"],
         seeds=[1],
         bins=4,
-        method={"family": "mirror", "probe": PROBE, "adapt": ADAPT},
-        clip=None,
-        saved={"results": str(folder / "results"), "cohort": PAIR, "encoder": "phikon", "method": "mirror"},
+        settings={"family": "mirror", "adapt": ADAPT},
+        probe=PROBE,
+        rna=Rna(clip=None),
+        saved=ModelPlace(str(folder / "results"), PAIR, "phikon", "mirror"),
     )
-    return Pair(folder, files, folds)
+    return Pair(folder, files, params, folds)
 
 
 def embed(folder: Path, model: str, path: Path, **settings: object) -> None:
@@ -208,8 +218,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 def test_an_adapted_model_from_its_file_gives_its_stored_predictions(tmp_path, epoch, standardize):
     pair = prepared(tmp_path)
     probe = PROBE | {"standardize": standardize}
-    method = pair.files.method | {"probe": probe}
-    pair.run(protocol=HONEST | {"epoch": epoch, "probe_features": "resampled_dropout"}, method=method)
+    pair.run(protocol=HONEST | {"epoch": epoch, "probe_features": "resampled_dropout"}, probe=probe)
     scope = f"patient-site_preserved-fold-train-{epoch}-fold-resampled_dropout"
     for task in ("subtyping", "survival"):
         for number, fold in enumerate(pair.folds):
@@ -297,8 +306,8 @@ def test_other_settings_of_the_embedding_make_other_predictions(tmp_path):
     made = prepared(tmp_path)
     made.run(tasks=["subtyping"])
     before = made.rows("subtyping")
-    slower = made.files.method | {"adapt": ADAPT | {"embedding_learning_rate": 1e-5}}
-    made.run(tasks=["subtyping"], method=slower)
+    slower = made.params.settings | {"adapt": ADAPT | {"embedding_learning_rate": 1e-5}}
+    made.run(tasks=["subtyping"], settings=slower)
     assert not np.allclose(made.rows("subtyping")["prob_a"], before["prob_a"])
 
 

@@ -26,7 +26,7 @@ from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.tasks import FoldTasks
 from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
-from mirrorflow.steps.cohort.cohorts import make_inner_splits
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.predictions import read_predictions

@@ -10,7 +10,10 @@ from mirrorflow.audit import findings as audit
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, evaluation_units
 from mirrorflow.errors import InputError
-from mirrorflow.steps.cohort.cohorts import build_cohort, draw_support, make_inner_splits, make_splits
+from mirrorflow.steps.cohort.build_cohort import Outputs, build_cohort
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
+from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
 
@@ -92,9 +95,7 @@ def build(folder: Path, sheet: str, settings: dict, rna: list[str]) -> pd.DataFr
         settings,
         {"uni": str(folder / "uni.tsv")},
         str(folder / "rna.parquet"),
-        str(folder / "cohort.parquet"),
-        str(folder / "dropped.tsv"),
-        str(folder / "flow.tsv"),
+        Outputs(folder / "cohort.parquet", folder / "dropped.tsv", folder / "flow.tsv"),
     )
     return read_cohort(folder / "cohort.parquet")[0]
 
@@ -147,7 +148,7 @@ def test_xenas_tables_are_understood(tmp_path):
         {"classes": {"IDC": "idc"}, "site": "barcode"},
         {"uni": str(tmp_path / "uni.tsv")},
         str(tmp_path / "rna.parquet"),
-        *(str(tmp_path / name) for name in ("cohort.parquet", "dropped.tsv", "flow.tsv")),
+        Outputs(*(tmp_path / name for name in ("cohort.parquet", "dropped.tsv", "flow.tsv"))),
     )
     frame, classes = read_cohort(tmp_path / "cohort.parquet")
     assert frame[["patient", "label", "site"]].to_numpy().tolist() == [["TCGA-A1-0001", "idc", "A1"]]

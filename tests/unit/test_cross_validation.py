@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.cross_validation import best_count, eliminate_cv, possible_folds, stratified_folds
+from mirrorflow.expression.cross_validation import (
+    EliminationSettings,
+    best_count,
+    eliminate_cv,
+    possible_folds,
+    stratified_folds,
+)
 from mirrorflow.expression.elimination import Step
 
 
@@ -42,12 +48,14 @@ def test_scored_samples_do_not_touch_the_fit():
     """Nonsense in a fold's scored samples changes its scores, never which genes leave on its training part."""
     X, labels, ids = planted(n=40)
     train, scored = np.arange(0, 30), np.arange(30, 40)
-    full = eliminate_cv(X, labels, ids=ids, folds=[(train, scored)], step=Step(0.1))
+    full = eliminate_cv(X, labels, ids=ids, folds=[(train, scored)], how=EliminationSettings(step=Step(0.1)))
     spoiled = X.copy()
     spoiled[scored] = -spoiled[scored]
-    other = eliminate_cv(spoiled, labels, ids=ids, folds=[(train, scored)], step=Step(0.1))
+    other = eliminate_cv(spoiled, labels, ids=ids, folds=[(train, scored)], how=EliminationSettings(step=Step(0.1)))
     assert (full.scores + other.scores <= 1.3).all()
-    refit = eliminate_cv(X[train], labels[train], ids=ids, folds=[(train, train[:5])], step=Step(0.1))
+    refit = eliminate_cv(
+        X[train], labels[train], ids=ids, folds=[(train, train[:5])], how=EliminationSettings(step=Step(0.1))
+    )
     assert refit.scores.max() == 1.0
 
 
@@ -64,7 +72,7 @@ def test_a_fold_may_lack_a_class():
 
 def test_single_steps_score_every_number_of_genes():
     X, labels, ids = planted(p=40)
-    result = eliminate_cv(X, labels, ids=ids, folds=stratified_folds(labels, 2), step=Step(1))
+    result = eliminate_cv(X, labels, ids=ids, folds=stratified_folds(labels, 2), how=EliminationSettings(step=Step(1)))
     assert result.counts == list(range(40, 0, -1))
     assert result.scores.shape == (2, 40)
 
@@ -72,14 +80,16 @@ def test_single_steps_score_every_number_of_genes():
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "f1_macro"])
 def test_other_scores(scoring: str):
     X, labels, ids = planted(p=30)
-    result = eliminate_cv(X, labels, ids=ids, folds=stratified_folds(labels, 2), scoring=scoring)
+    result = eliminate_cv(
+        X, labels, ids=ids, folds=stratified_folds(labels, 2), how=EliminationSettings(scoring=scoring)
+    )
     assert 0.5 < result.scores.max() <= 1
 
 
 def test_unknown_scoring_is_refused():
     X, labels, ids = planted(p=30)
     with pytest.raises(ConfigError, match="roc_auk"):
-        eliminate_cv(X, labels, ids=ids, folds=stratified_folds(labels, 2), scoring="roc_auk")
+        eliminate_cv(X, labels, ids=ids, folds=stratified_folds(labels, 2), how=EliminationSettings(scoring="roc_auk"))
 
 
 def test_a_small_class_gets_fewer_folds_and_a_warning(caplog: pytest.LogCaptureFixture):

@@ -13,7 +13,7 @@ from tests.slide_factory import simple
 import mirrorflow
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.slides.crash_guard import Deaths, read_alone
-from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.steps.slides.read_alone import view_task
 from mirrorflow.store.ledger import FEATURE_COLUMNS, PATCH_COLUMNS, read_rows
@@ -102,7 +102,8 @@ def test_extraction_survives_the_second_time(slides: list[SlideRow], tmp_path: P
     (features / ".reading").mkdir(parents=True)
     for name in "ab":  # as if a process had died while it read these two
         (features / ".reading" / name).write_text("999999999@" + os.uname().nodename)
-    extract_shard(slides, tmp_path / "out", features, features / "0.tsv", ENCODER, {}, threads=1, device="cpu")
+    files = ShardFiles(tmp_path / "out", features, features / "0.tsv")
+    extract_shard(slides, files, ENCODER, {}, threads=1, device="cpu")
     rows = {row["slide_id"]: row for row in read_rows(features / "0.tsv", FEATURE_COLUMNS)}
     assert [rows[name]["status"] for name in "abc"] == ["ok", "failed", "ok"]
     assert "SIGSEGV" in rows["b"]["reason"]

@@ -10,7 +10,7 @@ import pytest
 
 from file_server import FileServer, answering, cut_after, serving
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.store.download import download, refuse_page
+from mirrorflow.store.download import Expected, download, refuse_page
 from mirrorflow.store.partial_file import PartialFile
 
 DATA = bytes(range(256)) * 400
@@ -42,20 +42,20 @@ def ranges(server: FileServer) -> list[str]:
 def test_a_file_arrives_whole_and_leaves_nothing_beside_it(server, tmp_path):
     target = tmp_path / "new" / "file"
     sha256 = hashlib.sha256(DATA).hexdigest()
-    download(server.url + "/file", target, size=len(DATA), md5=MD5.upper(), sha256=sha256)
+    download(server.url + "/file", target, Expected(size=len(DATA), md5=MD5.upper(), sha256=sha256))
     assert target.read_bytes() == DATA
     assert names(target.parent) == ["file"]
 
 
 def test_an_empty_file_is_a_file(server, tmp_path):
     server.files["/none"] = b""
-    download(server.url + "/none", tmp_path / "none", size=0, md5=hashlib.md5(b"").hexdigest())
+    download(server.url + "/none", tmp_path / "none", Expected(size=0, md5=hashlib.md5(b"").hexdigest()))
     assert (tmp_path / "none").read_bytes() == b""
 
 
 def test_a_cut_connection_goes_on_where_it_was(server, tmp_path, pauses):
     server.mishaps.extend([cut_after(30_000), cut_after(40_000)])
-    download(server.url + "/file", tmp_path / "file", size=len(DATA), md5=MD5, pause=pauses.append)
+    download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA), md5=MD5), pause=pauses.append)
     assert (tmp_path / "file").read_bytes() == DATA
     assert ranges(server) == ["", "bytes=30000-", "bytes=70000-"]
     assert pauses == [1.0, 1.0]  # each attempt brought something
@@ -63,7 +63,7 @@ def test_a_cut_connection_goes_on_where_it_was(server, tmp_path, pauses):
 
 def test_what_an_earlier_process_left_is_gone_on_with(server, tmp_path):
     (tmp_path / "file.part").write_bytes(DATA[:50_000])
-    download(server.url + "/file", tmp_path / "file", md5=MD5)
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5))
     assert (tmp_path / "file").read_bytes() == DATA
     assert ranges(server) == ["bytes=50000-"]
     assert names(tmp_path) == ["file"]
@@ -71,14 +71,14 @@ def test_what_an_earlier_process_left_is_gone_on_with(server, tmp_path):
 
 def test_a_part_that_is_complete_asks_for_nothing(server, tmp_path):
     (tmp_path / "file.part").write_bytes(DATA)
-    download(server.url + "/file", tmp_path / "file", size=len(DATA), md5=MD5)
+    download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA), md5=MD5))
     assert (tmp_path / "file").read_bytes() == DATA
     assert server.requests == []
 
 
 def test_a_complete_part_of_unknown_size_is_known_by_status_416(server, tmp_path):
     (tmp_path / "file.part").write_bytes(DATA)
-    download(server.url + "/file", tmp_path / "file", md5=MD5)
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5))
     assert (tmp_path / "file").read_bytes() == DATA
     assert ranges(server) == [f"bytes={len(DATA)}-"]
 
@@ -86,20 +86,20 @@ def test_a_complete_part_of_unknown_size_is_known_by_status_416(server, tmp_path
 @pytest.mark.parametrize("size", [None, len(DATA)])
 def test_a_part_longer_than_the_file_begins_anew(server, tmp_path, pauses, size):
     (tmp_path / "file.part").write_bytes(DATA + b"more")
-    download(server.url + "/file", tmp_path / "file", size=size, md5=MD5, pause=pauses.append)
+    download(server.url + "/file", tmp_path / "file", Expected(size=size, md5=MD5), pause=pauses.append)
     assert (tmp_path / "file").read_bytes() == DATA
 
 
 def test_a_part_of_another_file_is_found_by_the_checksum_and_begun_anew(server, tmp_path, pauses):
     (tmp_path / "file.part").write_bytes(b"x" * 50_000)
-    download(server.url + "/file", tmp_path / "file", size=len(DATA), md5=MD5, pause=pauses.append)
+    download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA), md5=MD5), pause=pauses.append)
     assert (tmp_path / "file").read_bytes() == DATA
     assert ranges(server) == ["bytes=50000-", ""]
 
 
 def test_without_a_checksum_a_part_of_unknown_origin_is_not_trusted(server, tmp_path):
     (tmp_path / "file.part").write_bytes(b"x" * 50_000)
-    download(server.url + "/file", tmp_path / "file", size=len(DATA))
+    download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA)))
     assert (tmp_path / "file").read_bytes() == DATA
     assert ranges(server) == [""]
 
@@ -126,15 +126,15 @@ def test_a_server_without_ranges_begins_anew_each_time_and_is_given_up_on(server
     server.ranges = False
     server.mishaps.extend([cut_after(30_000)] * 3)
     with pytest.raises(InputError, match="ended after 30,000"):
-        download(server.url + "/file", tmp_path / "file", md5=MD5, attempts=3, pause=pauses.append)
+        download(server.url + "/file", tmp_path / "file", Expected(md5=MD5), attempts=3, pause=pauses.append)
     server.mishaps.clear()
-    download(server.url + "/file", tmp_path / "file", md5=MD5)
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5))
     assert (tmp_path / "file").read_bytes() == DATA
 
 
 def test_server_errors_are_tried_again_with_growing_pauses(server, tmp_path, pauses):
     server.mishaps.extend([answering(503, b"busy"), answering(500, b""), answering(429, b"", {"Retry-After": "7"})])
-    download(server.url + "/file", tmp_path / "file", md5=MD5, pause=pauses.append)
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5), pause=pauses.append)
     assert (tmp_path / "file").read_bytes() == DATA
     assert pauses == [1.0, 2.0, 7.0]
 
@@ -170,7 +170,7 @@ def test_nobody_listening_is_said(tmp_path, pauses, monkeypatch):
 
 def test_a_wrong_checksum_is_tried_once_more_and_never_named_as_the_file(server, tmp_path, pauses):
     with pytest.raises(InputError, match=f"md5 of the 102,400 bytes is {MD5}, not {'0' * 32}"):
-        download(server.url + "/file", tmp_path / "file", md5="0" * 32, pause=pauses.append)
+        download(server.url + "/file", tmp_path / "file", Expected(md5="0" * 32), pause=pauses.append)
     assert len(server.requests) == 2
     assert not (tmp_path / "file").exists()
     assert (tmp_path / "file.part").stat().st_size == 0
@@ -179,7 +179,7 @@ def test_a_wrong_checksum_is_tried_once_more_and_never_named_as_the_file(server,
 def test_a_page_with_status_200_is_refused_and_what_was_there_is_kept(server, tmp_path, pauses):
     (tmp_path / "file.part").write_bytes(DATA[:50_000])
     server.mishaps.append(answering(200, PAGE))
-    download(server.url + "/file", tmp_path / "file", md5=MD5, refuse=refuse_page, pause=pauses.append)
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5, refuse=refuse_page), pause=pauses.append)
     assert ranges(server) == ["bytes=50000-", "bytes=50000-"]
     assert (tmp_path / "file").read_bytes() == DATA
 
@@ -187,14 +187,14 @@ def test_a_page_with_status_200_is_refused_and_what_was_there_is_kept(server, tm
 def test_a_page_that_stays_is_shown(server, tmp_path, pauses):
     server.files["/file"] = PAGE
     with pytest.raises(InputError, match=r"an HTML page instead of the file: .*We are down for maintenance"):
-        download(server.url + "/file", tmp_path / "file", refuse=refuse_page, pause=pauses.append)
+        download(server.url + "/file", tmp_path / "file", Expected(refuse=refuse_page), pause=pauses.append)
     assert not (tmp_path / "file").exists()
 
 
 def test_an_answer_of_another_size_is_refused_before_it_is_kept(server, tmp_path, pauses):
     server.files["/file"] = b"short"
     with pytest.raises(InputError, match="5 bytes where 102,400 are expected: short"):
-        download(server.url + "/file", tmp_path / "file", size=len(DATA), attempts=2, pause=pauses.append)
+        download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA)), attempts=2, pause=pauses.append)
 
 
 @pytest.mark.parametrize(

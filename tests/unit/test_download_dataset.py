@@ -12,7 +12,7 @@ import pytest
 
 from file_server import FileServer, answering, cut_after, serving
 from mirrorflow.errors import InputError
-from mirrorflow.steps.cohort.cohorts import clinical_sheet
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet
 from mirrorflow.steps.cohort.download_dataset import download_dataset, refuse
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.store.expression import read_expression

@@ -15,7 +15,9 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError
 from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
-from mirrorflow.steps.results.evaluate import evaluate, make_main_table, make_results
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
@@ -275,7 +277,9 @@ class NoTorch:
             raise ImportError(f"{name} is not to be had")
 
 sys.meta_path.insert(0, NoTorch())
-from mirrorflow.steps.results.evaluate import evaluate, make_main_table, make_results
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.make_results import make_results
 asked = json.loads(Path(sys.argv[1]).read_text())
 for arguments in asked["evaluate"]:
     evaluate(*arguments)

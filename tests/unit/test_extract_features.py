@@ -16,7 +16,7 @@ from mirrorflow.slides.encoders import build_encoder
 from mirrorflow.slides.reader import open_slide
 from mirrorflow.steps.slides import encode_slides
 from mirrorflow.steps.slides.encode_slides import Segment, fill_batches
-from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.features import describe_features, read_features
 from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
@@ -51,7 +51,8 @@ def extract(
     """Status rows by slide."""
     rows, patches = cohort
     how = {"threads": 1, "device": "cpu"} | how
-    extract_shard(rows, patches, out, out / "shards/0.tsv", ENCODER | (encoder or {}), settings or {}, **how)
+    files = ShardFiles(patches, out, out / "shards/0.tsv")
+    extract_shard(rows, files, ENCODER | (encoder or {}), settings or {}, **how)
     return {row["slide_id"]: row for row in read_rows(out / "shards/0.tsv", FEATURE_COLUMNS)}
 
 

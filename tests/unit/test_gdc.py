@@ -12,8 +12,11 @@ import pytest
 from file_server import answering, cut_after
 from gdc_server import Gdc, gdc_serving
 from mirrorflow.errors import InputError
-from mirrorflow.steps.slides import gdc as jobs
-from mirrorflow.steps.slides.gdc import download_shard, drop_shard, finished_in, gdc_sheet, restorer
+from mirrorflow.steps.slides import gdc_files as jobs
+from mirrorflow.steps.slides.download_slides import download_shard
+from mirrorflow.steps.slides.drop_slides import drop_shard, finished_in
+from mirrorflow.steps.slides.gdc_files import restorer
+from mirrorflow.steps.slides.query_gdc import gdc_sheet
 from mirrorflow.store import gdc as store
 from mirrorflow.store.gdc import query_slides, read_gdc_sheet
 from mirrorflow.store.slide_sheet import read_slide_sheet

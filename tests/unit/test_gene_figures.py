@@ -80,8 +80,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def drawn(run: Path, clip: float | None = None):
-    paths = [str(run / "results" / "scope" / "demo" / "genes" / "fold0.tsv")]
-    (task,) = gene_tasks("demo", str(run / "demo.parquet"), str(run / "rna.parquet"), paths, clip)
+    paths = [run / "results" / "scope" / "demo" / "genes" / "fold0.tsv"]
+    (task,) = gene_tasks("demo", run / "demo.parquet", run / "rna.parquet", paths, clip)
     assert (task.name, task.kind) == ("genes_scope", "genes")
     return task.draw()
 

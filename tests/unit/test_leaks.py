@@ -33,9 +33,10 @@ from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs,
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.probes import cox, linear, linear_head
-from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits
-from mirrorflow.steps.expression.select_genes import select_genes
-from mirrorflow.steps.training.embed import embed_fold
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
+from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
+from mirrorflow.steps.training.embed import EmbedFiles, embed_fold
 from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold, read_text_sheet, write_cohort, write_fold
@@ -183,14 +184,12 @@ class Chain:
         scaling = {"tumour_types": [], "scaling": self.protocol["rna_scaling"], "clip": None}
         label_free = {"method": "variance"} if prefix and prefix == self.few_shot else {}
         select_genes(
-            self.folder / "expression/rna/demo.parquet",
+            GeneFiles(self.folder / "expression/rna/demo.parquet", census=None, drivers=DRIVERS),
             patients,
             labels,
             self.folder / f"{prefix}fold0.tsv",
             CONFIG["expression"]["selection"] | label_free | scaling,
             fold=0,
-            census=None,
-            drivers=DRIVERS,
             seed=1,
             threads=1,
         )
@@ -204,10 +203,10 @@ class Chain:
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
         own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
-        scaling = self.protocol["rna_scaling"]
+        scaling, frozen = self.protocol["rna_scaling"], {"mode": "frozen", "draws": 1}
         task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
         pretrain_fold(task, model, Machine(1, "cpu"))
-        embed_fold(self.units, *files, model, self.embeddings(name, prefix), {"mode": "frozen", "draws": 1}, **where)
+        embed_fold(self.units, EmbedFiles(*files, model), self.embeddings(name, prefix), frozen, **where)
 
     def embeddings(self, name: str, prefix: str) -> Path:
         return self.folder / f"{prefix}{name}.safetensors"

@@ -30,7 +30,8 @@ from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.registry import predictor_of
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, build_network
-from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_text_sheet, write_cohort
 from mirrorflow.tables.results import published_key

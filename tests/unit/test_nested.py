@@ -20,7 +20,7 @@ from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.probes.task import EpochRule, Prediction, SubtypePrediction, SurvivalPrediction
-from mirrorflow.steps.cohort.cohorts import draw_support
+from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import write_cohort, write_fold
 

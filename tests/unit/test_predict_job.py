@@ -22,8 +22,11 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.metrics import accuracy, c_index, confusion
-from mirrorflow.steps.cohort.cohorts import draw_support, make_inner_splits, make_splits
-from mirrorflow.steps.results.evaluate import evaluate, make_results
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
+from mirrorflow.steps.cohort.make_splits import make_splits
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.predictions import content_digest, read_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS

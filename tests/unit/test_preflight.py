@@ -21,7 +21,7 @@ from mirrorflow.cli import main
 from mirrorflow.commands.preflight import encoders as preflight_encoders
 from mirrorflow.commands.preflight.forecast import download_bytes
 from mirrorflow.commands.preflight.slides import look_at_slide
-from mirrorflow.steps.slides.extract_features import extract_shard
+from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_settings import PatchSettings
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store import gdc as store_gdc
@@ -128,7 +128,7 @@ def make_features(cohort: Path, **encoder: Any) -> None:
     }
     patch_shard(rows, patches, cohort / "p.tsv", settings | {"scale": "exact"})
     named = {"name": "tiny-random", **ENCODER} | encoder
-    extract_shard(rows, patches, features, cohort / "f.tsv", named, {}, threads=1, device="cpu")
+    extract_shard(rows, ShardFiles(patches, features, cohort / "f.tsv"), named, {}, threads=1, device="cpu")
 
 
 BAD_SLIDES: dict[str, tuple[Callable[[Path], Any], str]] = {

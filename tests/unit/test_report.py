@@ -25,9 +25,13 @@ from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.slides import failures_first, slides_to_show
 from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.audit.audit import run_audit
+from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
-from mirrorflow.steps.results.evaluate import evaluate, make_main_table, make_results
-from mirrorflow.steps.results.make_report import ReportFiles, make_report
+from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.make_report import Inputs as ReportFiles
+from mirrorflow.steps.results.make_report import make_report
+from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.results.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
@@ -72,7 +76,7 @@ class SmallRun:
         self.results, self.store = folder / "results" / "small", folder / "store"
         self.rng = np.random.default_rng(1)
         self.frame = self.patients(36)
-        self.cohort = str(self.results / "cohort" / "demo.parquet")
+        self.cohort = self.results / "cohort" / "demo.parquet"
         write_cohort(self.cohort, self.frame, CLASSES)
         self.write_flow()
         self.audits, self.summaries, self.genes, self.models = [], [], [], []
@@ -113,8 +117,8 @@ class SmallRun:
         splits = [str(scope / "splits" / f"splits_{k}.csv") for k in range(FOLDS)]
         said = {"shots": [3], "name": name, "scaled_upstream": False}
         run_audit(self.cohort, splits, genes, manifests, stem, protocol=protocol, **said)
-        self.audits.append(f"{stem}.json")
-        self.genes += genes
+        self.audits.append(Path(f"{stem}.json"))
+        self.genes += map(Path, genes)
         metrics = str(self.results / "metrics" / name / "demo.tsv")
         evaluate(manifests, self.cohort, splits, metrics, {"bootstrap": 20, "confidence": 0.95, "seed": 0})
 
@@ -127,7 +131,7 @@ class SmallRun:
             write_fold(scope / "splits" / f"splits_{k}.csv", folds[-1])
         summary = pd.DataFrame({"fold": range(FOLDS), "train": 24, "val": 12, "train_luma": 8, "val_events": 7})
         write_sheet(scope / "splits" / "summary.tsv", summary)
-        self.summaries.append(str(scope / "splits" / "summary.tsv"))
+        self.summaries.append(scope / "splits" / "summary.tsv")
         return folds
 
     def write_genes(self, scope: Path, fold: int, *, leaky: bool) -> str:
@@ -187,9 +191,9 @@ class SmallRun:
             names = ["a", "b", "c", "c"]
             aligned = np.eye(4) + k
             write_text(folder / "retrieval.json", json.dumps(retrieval_report(aligned, aligned, names)))
-            self.models.append(str(folder / "done.json"))
+            self.models.append(folder / "done.json")
 
-    def write_ledger(self) -> str:
+    def write_ledger(self) -> Path:
         folder = self.store / "slides" / "demo" / "256px-20x"
         slides = [slide for slides in self.frame["slide_ids"] for slide in slides]
         columns = ["slide_id", "patient", "status", "reason", "mpp", "patches", "seconds"]
@@ -201,7 +205,7 @@ class SmallRun:
             (folder / "overlays").mkdir(parents=True, exist_ok=True)
             (folder / "overlays" / f"{slide}.jpg").write_bytes(JPEG)
         (folder / "contact_sheet.jpg").write_bytes(JPEG)
-        return str(folder / "ledger.tsv")
+        return folder / "ledger.tsv"
 
     def write_benchmarks(self) -> None:
         line = pd.DataFrame({"s": [12.5], "max_rss": [300.0], "cpu_time": ["-"]})
@@ -210,7 +214,7 @@ class SmallRun:
         write_sheet(self.results / "benchmarks" / "make_report.tsv", line.assign(s=999.0))
 
     def tables(self) -> None:
-        self.table, names = str(self.results / "tables" / "results.csv"), str(ROOT / "resources" / "names.tsv")
+        self.table, names = self.results / "tables" / "results.csv", str(ROOT / "resources" / "names.tsv")
         metrics = [str(self.results / "metrics" / name / "demo.tsv") for name in self.config["protocols"]]
         published, settings = str(ROOT / "resources" / "published_results.csv"), settings_compared(self.config)
         make_results(metrics, published, names, self.table, settings)
@@ -219,24 +223,26 @@ class SmallRun:
             make_main_table(self.table, names, task, stem, list(self.config["methods"]), {}, "small")
 
     def figures(self) -> list[Any]:
-        self.figure_folder = str(self.results / "figures" / "demo")
-        manifests = sorted(map(str, self.results.glob("predictions/*/demo/*/*/manifest.json")))
+        self.figure_folder = self.results / "figures" / "demo"
+        files = FigureFiles(
+            results=self.table,
+            cohort=self.cohort,
+            manifests=sorted(self.results.glob("predictions/*/demo/*/*/manifest.json")),
+            flow=self.results / "cohort" / "demo.flow.tsv",
+            models=self.models,
+        )
         return draw_figures(
             "demo",
-            str(self.results / "cohort" / "demo.flow.tsv"),
-            manifests,
-            self.models,
-            self.table,
-            str(ROOT / "resources" / "names.tsv"),
+            files,
+            ROOT / "resources" / "names.tsv",
             self.figure_folder,
             methods=list(self.config["methods"]),
-            frame=self.cohort,
         )
 
     def report(self, name: str = "report.html") -> str:
         files = ReportFiles(
             results=self.table,
-            main_tables=[str(self.results / "tables" / f"main_{task}.csv") for task in ("subtyping", "survival")],
+            main_tables=[self.results / "tables" / f"main_{task}.csv" for task in ("subtyping", "survival")],
             audits=self.audits,
             cohorts=[self.cohort],
             summaries=self.summaries,
@@ -244,10 +250,9 @@ class SmallRun:
             ledgers=[self.ledger],
             figures=[self.figure_folder],
             models=self.models,
-            benchmarks=str(self.results / "benchmarks"),
         )
-        destination = self.results / name
-        make_report(files, str(destination), self.config, configfiles=["config/my config.yaml"])
+        destination, benchmarks = self.results / name, self.results / "benchmarks"
+        make_report(files, destination, self.config, configfiles=["config/my config.yaml"], benchmarks=benchmarks)
         return destination.read_text(encoding="utf-8")
 
 
@@ -512,5 +517,5 @@ def test_folder_without_git_has_no_commit(tmp_path: Path) -> None:
 
 
 def test_benchmarks_are_grouped_by_rule(run: SmallRun) -> None:
-    found = read_benchmarks(str(run.results / "benchmarks"))
+    found = read_benchmarks(run.results / "benchmarks")
     assert {rule: len(frames) for rule, frames in found.items()} == {"make_results": 1, "patch_slides": 1}

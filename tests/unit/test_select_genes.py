@@ -1,11 +1,12 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.steps.expression.select_genes import select_genes
+from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.genes import read_genes, read_record
 
@@ -33,15 +34,16 @@ def place(tmp_path: Path) -> Path:
 
 
 def select(place: Path, settings: dict, *, train=PATIENTS, labels=LABELS, census: bool = True, seed: int = 0):
+    files = GeneFiles(
+        place / "expression/rna/demo.parquet", place / "census.tsv" if census else None, place / "drivers.tsv"
+    )
     select_genes(
-        place / "expression/rna/demo.parquet",
+        files,
         train,
         labels,
         place / "fold2.tsv",
         settings,
         fold=2,
-        census=place / "census.tsv" if census else None,
-        drivers=place / "drivers.tsv",
         seed=seed,
         threads=1,
     )
@@ -90,17 +92,17 @@ def test_finished_work_is_kept_and_other_work_is_not(place: Path):
 
 def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(place: Path, monkeypatch):
     select(place, RFE)
-    settings = {"census": place / "census.tsv", "drivers": place / "drivers.tsv", "seed": 0, "threads": 1}
-    of_fold = {"fold": 3, "first": place / "fold2.tsv", **settings}
-    alone = {"fold": 3, **settings}
-    select_genes(place / "expression/rna/demo.parquet", PATIENTS, LABELS, place / "alone.tsv", RFE, **alone)
+    alone = GeneFiles(place / "expression/rna/demo.parquet", place / "census.tsv", place / "drivers.tsv")
+    of_fold = replace(alone, first=place / "fold2.tsv")
+    how = {"fold": 3, "seed": 0, "threads": 1}
+    select_genes(alone, PATIENTS, LABELS, place / "alone.tsv", RFE, **how)
     monkeypatch.setattr("mirrorflow.steps.expression.select_genes.by_elimination", None)
-    select_genes(place / "expression/rna/demo.parquet", PATIENTS, LABELS, place / "fold3.tsv", RFE, **of_fold)
+    select_genes(of_fold, PATIENTS, LABELS, place / "fold3.tsv", RFE, **how)
     assert (place / "fold3.tsv").read_text() == (place / "alone.tsv").read_text()
     assert read_record(place / "fold3.tsv") == read_record(place / "alone.tsv")
     assert set(read_genes(place / "fold3.tsv")["fold"]) == {3}
     with pytest.raises(TypeError):  # other patients: chosen anew
-        select_genes(place / "expression/rna/demo.parquet", PATIENTS[:18], LABELS, place / "fold3.tsv", RFE, **of_fold)
+        select_genes(of_fold, PATIENTS[:18], LABELS, place / "fold3.tsv", RFE, **how)
 
 
 def test_without_a_census_the_drivers_stand_in_and_the_run_says_so(place: Path, caplog: pytest.LogCaptureFixture):

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from mirrorflow.models.families import build_network
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.paired import total_loss
 from mirrorflow.models.tangle import TangleSettings
-from mirrorflow.runtime.processes import torchrun
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.pretraining import Layout, PairedData, pretrain
 from mirrorflow.training.settings import PretrainSettings
@@ -175,12 +175,18 @@ with torchruns_world("cpu") as (world, device):
 """
 
 
+TORCHRUN = [
+    *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--nnodes", "1"),
+    *("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+]
+
+
 def test_two_processes_give_the_losses_of_one(tmp_path):
     """As torchrun starts them, over gloo. Several GPUs were not tried."""
     script, here = tmp_path / "worker.py", Path(__file__)
     script.write_text(WORKER.format(paths=[str(here.parent), str(here.parents[1])]))
     done = subprocess.run(
-        [*torchrun(2), str(script)],
+        [*TORCHRUN, str(script)],
         capture_output=True, text=True, check=False, timeout=300,
         env=os.environ | {"PYTHONPATH": str(here.parents[2] / "workflow"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

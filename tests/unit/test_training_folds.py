@@ -15,8 +15,9 @@ from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import FoldTasks, Plan
-from mirrorflow.steps.results.evaluate import training_patients
-from mirrorflow.steps.results.training_folds import make_training_folds, score_training_folds, training_rows
+from mirrorflow.steps.results.make_training_folds import make_training_folds
+from mirrorflow.steps.results.training_patients import training_patients
+from mirrorflow.steps.training.score_training_folds import score_training_folds, training_rows
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_cohort, write_fold, write_sheet
 from mirrorflow.tables.training_folds import METRICS, NUMBERS, SCORED

@@ -14,9 +14,10 @@ from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
-from mirrorflow.steps.cohort.cohorts import draw_support, make_splits
-from mirrorflow.steps.expression.select_genes import select_genes
-from mirrorflow.steps.training.embed import embed_fold
+from mirrorflow.steps.cohort.draw_support import draw_support
+from mirrorflow.steps.cohort.make_splits import make_splits
+from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
+from mirrorflow.steps.training.embed import EmbedFiles, embed_fold
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_cohort, read_fold, write_cohort
 from runner import CONFIGS, ROOT
@@ -53,14 +54,12 @@ class Shuffled:
 
     def _select(self, fold: int) -> None:
         select_genes(
-            self.expression,
+            GeneFiles(self.expression, census=None, drivers=ROOT / "resources" / "drivers.tsv"),
             read_fold(self.splits[fold]).train,
             dict(zip(self.frame["patient"], self.frame["label"], strict=True)),
             Path(self.genes[fold]),
             {**CONFIG["expression"]["selection"], "census": False, "tumour_types": []},
             fold=fold,
-            census=None,
-            drivers=ROOT / "resources" / "drivers.tsv",
             seed=self.seed,
             threads=1,
         )
@@ -97,7 +96,8 @@ class Shuffled:
             pretrain_fold(task, model, Machine(2))
             path = self.folder / f"embeddings{k}.safetensors"
             frozen = {"mode": "frozen", "draws": 1}
-            embed_fold(self.units, self.index, self.expression, genes, model, path, frozen, seed=self.seed, threads=2)
+            where = EmbedFiles(self.index, self.expression, genes, model)
+            embed_fold(self.units, where, path, frozen, seed=self.seed, threads=2)
             files[(self.seed, k)] = str(path)
         return Embedded(files)
 

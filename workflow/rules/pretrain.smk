@@ -37,6 +37,7 @@ rule pretrain_mirror:
         rna_scaling=MODELS.rna_scaling,
         rna_clip=config["expression"]["clip"],
         epoch=MODELS.epoch,
+        compute=MODELS.compute,
     script:
         "../scripts/pretrain_mirror.py"
 

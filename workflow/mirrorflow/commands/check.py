@@ -12,7 +12,7 @@ from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.steps.cohort.cohorts import clinical_sheet, matrices
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
 from mirrorflow.steps.expression.convert_expression import patients_in
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_folds

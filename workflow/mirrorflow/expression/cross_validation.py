@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,40 +88,54 @@ def stratified_folds(labels: Sequence[str] | NDArray, n_folds: int) -> list[Fold
     return list(StratifiedKFold(possible_folds(labels, n_folds)).split(np.zeros(len(labels)), labels))
 
 
+@dataclass(frozen=True)
+class EliminationSettings:
+    """How genes are eliminated: the machine's C, how many leave at a time, the fewest, what counts on other samples.
+
+    Raises ConfigError for an unknown scoring.
+    """
+
+    C: float = Rfe.C
+    step: Step = field(default_factory=Step)
+    min_features: int = 1
+    scoring: str = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.scoring not in SCORES:
+            message = f"rfe.scoring: {self.scoring!r} is not one of {', '.join(SCORES)}"
+            raise ConfigError(message)
+
+
+PUBLISHED = EliminationSettings()
+
+
 def eliminate_cv(
     X: NDArray,
     y: Sequence[str] | NDArray,
     *,
     ids: Sequence[str],
     folds: Iterable[Fold],
-    C: float = Rfe.C,
-    step: Step | None = None,
-    min_features: int = 1,
-    scoring: str = "accuracy",
+    how: EliminationSettings = PUBLISHED,
     threads: int = 1,
     samples: Sequence[str] | None = None,
 ) -> CrossValidation:
     """Choose how many genes of ``X`` [sample, gene] to keep, and which.
 
     y: one label a sample; ids, samples: names of genes (they break ties) and samples (for messages).
-    Folds run beside each other on ``threads`` cores. Raises InputError for values that are not finite,
-    ConfigError for an unknown scoring.
+    Folds run beside each other on ``threads`` cores. Raises InputError for values that are not finite.
     """
-    if scoring not in SCORES:
-        message = f"rfe.scoring: {scoring!r} is not one of {', '.join(SCORES)}"
-        raise ConfigError(message)
-    step, labels, folds = step or Step(), np.asarray(y), list(folds)
+    labels, folds = np.asarray(y), list(folds)
     space = SampleSpace(X, ids, samples)
     everyone = np.ones(len(labels), dtype=bool)
     # BLAS's own threads wait for each other by spinning: several single-threaded paths are far quicker.
     with threadpool_limits(1), ThreadPoolExecutor(max_workers=threads) as pool:
         gram = _full_gram(space, pool)
-        common: dict[str, Any] = {"C": C, "step": step, "n_features": min_features, "gram": gram}
-        scored = [pool.submit(_score_fold, space, labels, fold, scoring, common) for fold in folds]
+        common: dict[str, Any] = {"C": how.C, "step": how.step, "n_features": how.min_features, "gram": gram}
+        scored = [pool.submit(_score_fold, space, labels, fold, how.scoring, common) for fold in folds]
         whole = pool.submit(eliminate_in, space, labels, train=everyone, **common).result()
         scores = np.array([fold.result() for fold in scored])
         chosen = best_count(whole.counts, scores)
-        elimination = shortened(space, labels, whole, n_features=chosen, C=C)
+        elimination = shortened(space, labels, whole, n_features=chosen, C=how.C)
     return CrossValidation(elimination, whole.counts, scores)
 
 

@@ -16,7 +16,7 @@ from sklearn.feature_selection import RFECV
 from sklearn.svm import LinearSVC
 
 from mirrorflow.errors import ConfigError
-from mirrorflow.expression.cross_validation import CrossValidation, Fold
+from mirrorflow.expression.cross_validation import CrossValidation, EliminationSettings, Fold
 from mirrorflow.expression.elimination import Elimination, Step
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,7 @@ def published_rfecv(
     *,
     ids: Sequence[str],
     folds: Sequence[Fold],
-    C: float,
-    step: Step,
-    min_features: int,
-    scoring: str,
+    how: EliminationSettings,
     seed: int,
     threads: int,
 ) -> CrossValidation:
@@ -41,13 +38,15 @@ def published_rfecv(
 
     Raises ConfigError for steps that scikit-learn does not know (a fraction of the remaining genes).
     """
+    step = how.step
     if step.of != "original" and step.size < 1:
         message = "rfe.step_of: scikit-learn knows 'original' only; take solver: sample_space for 'remaining'"
         raise ConfigError(message)
     order = np.argsort(np.asarray(ids, dtype=object), kind="stable")
-    machine = LinearSVC(C=C, max_iter=MAX_ITERATIONS, dual="auto", random_state=seed)
+    machine = LinearSVC(C=how.C, max_iter=MAX_ITERATIONS, dual="auto", random_state=seed)
     size = step.size if step.size < 1 else int(step.size)
-    rfecv = RFECV(machine, step=size, min_features_to_select=min_features, cv=folds, scoring=scoring, n_jobs=threads)
+    fewest, scoring = how.min_features, how.scoring
+    rfecv = RFECV(machine, step=size, min_features_to_select=fewest, cv=folds, scoring=scoring, n_jobs=threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         rfecv.fit(X[:, order], np.asarray(y))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.cross_validation import CrossValidation, eliminate_cv, stratified_folds
+from mirrorflow.expression.cross_validation import CrossValidation, EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.elimination import Elimination, Step
 from mirrorflow.expression.gene_sets import genes_of_sets
 from mirrorflow.expression.published_rfe import published_rfecv
@@ -97,15 +97,8 @@ def by_elimination(
     """
     rfe = Rfe.of(settings)
     folds = stratified_folds(labels, rfe.cv)
-    common: dict[str, Any] = {
-        "ids": ids,
-        "folds": folds,
-        "C": rfe.C,
-        "step": Step(rfe.step, rfe.step_of),
-        "min_features": rfe.min_features,
-        "scoring": rfe.scoring,
-        "threads": threads,
-    }
+    how = EliminationSettings(rfe.C, Step(rfe.step, rfe.step_of), rfe.min_features, rfe.scoring)
+    common: dict[str, Any] = {"ids": ids, "folds": folds, "how": how, "threads": threads}
     if rfe.solver == "sklearn":
         result = published_rfecv(values, labels, seed=seed, **common)
     else:

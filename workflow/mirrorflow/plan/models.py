@@ -62,6 +62,10 @@ class ModelInputs:
         """Param: how a method is pretrained."""
         return pretrain_settings(self.run.config, wildcards.method)
 
+    def compute(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
+        """Param that no value depends on: one that asks for ``threads`` re-runs nothing."""
+        return self.run.config["compute"]
+
     def rna_scaling(self, wildcards: Wildcards) -> str:
         """Param: on whom RNA is scaled."""
         return self.run.scope_keys(wildcards.scope)["rna_scaling"]

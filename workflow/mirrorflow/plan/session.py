@@ -47,7 +47,8 @@ def _start_local_jobs_at_once(workflow: Any) -> None:
     """Take Snakemake's limit of submissions (100 a second) off a run on this machine, where the cores are the limit.
 
     While jobs wait for cores, that limit has every waiting job looked at again each second, once for each job that
-    has ended so far (seen in 9.27): with thousands of jobs Snakemake itself would take a core.
+    has ended so far (seen in 9.27): with thousands of jobs Snakemake itself would take a core. No setting does it:
+    a profile's `max-jobs-per-timespan: null` is ignored, `0/1s` starts no job, and a longer span outlasts the run.
     """
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None

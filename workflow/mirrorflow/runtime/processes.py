@@ -1,17 +1,14 @@
-"""A job in processes of its own: several calls side by side, or one call that torchrun spreads over devices."""
+"""Calls in processes of their own: one, several side by side, or one that torch's launcher spreads over devices."""
 
+import contextlib
 import logging
-import os
-import pickle
-import subprocess
+import multiprocessing
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import mirrorflow
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.job import die_with_owner
 from mirrorflow.runtime.late_dynamo import import_dynamo_late
@@ -22,26 +19,23 @@ logger = logging.getLogger("mirrorflow")
 class Call(NamedTuple):
     """A function of a module (pickled by name) and what to call it with; ``label`` is for messages."""
 
-    function: Callable[..., object]
+    function: Callable[..., Any]
     arguments: Sequence[Any]
     keywords: Mapping[str, Any]
     label: str
 
 
-def torchrun(processes: int) -> list[str]:
-    """The command that starts a script in ``processes`` processes of this machine, which meet on 127.0.0.1."""
-    meeting = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
-    return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), *meeting]
+def run_alone(call: Call) -> Any:
+    """What the call returns, or raises, in a fresh process that logs as this job does and dies with its owner.
 
-
-def run_spread(call: Call, processes: int) -> None:
-    """Make the call in ``processes`` processes that find each other through torchrun's environment.
-
-    Raises MirrorflowError when one fails; torchrun ends the others.
+    Raises BrokenProcessPool where the process dies.
     """
-    if not _run(call, torchrun(processes)):
-        message = f"{call.label}: one of {processes} processes failed, its message stands above; finished work is kept"
-        raise MirrorflowError(message)
+    fresh = multiprocessing.get_context("spawn")
+    with (
+        _script_runs_once(),
+        ProcessPoolExecutor(1, fresh, initializer=_enter, initargs=(call.label, _log_files())) as pool,
+    ):
+        return pool.submit(call.function, *call.arguments, **call.keywords).result()
 
 
 def run_side_by_side(calls: Sequence[Call], at_a_time: int) -> None:
@@ -50,52 +44,88 @@ def run_side_by_side(calls: Sequence[Call], at_a_time: int) -> None:
     Raises MirrorflowError naming the calls that failed, once the others have ended.
     """
     with ThreadPoolExecutor(at_a_time) as pool:
-        fine = list(pool.map(lambda call: _run(call, [sys.executable]), calls))
+        fine = list(pool.map(_succeeds, calls))
     failed = [call.label for call, good in zip(calls, fine, strict=True) if not good]
     if failed:
         message = f"{', '.join(failed)} failed, see the messages above; finished work is kept"
         raise MirrorflowError(message)
 
 
-def _run(call: Call, command: Sequence[str]) -> bool:
-    with tempfile.TemporaryDirectory(prefix="mirrorflow-") as folder:
-        pickled = Path(folder) / "call.pickle"
-        pickled.write_bytes(pickle.dumps((call, _log_files())))
-        arguments = [*command, "-m", "mirrorflow.runtime.processes", str(pickled)]
-        done = subprocess.run(arguments, check=False, env=_environment())
-    return done.returncode == 0
+def _succeeds(call: Call) -> bool:
+    """Make the call; what goes wrong is a message. A process that dies takes no other one with it."""
+    try:
+        run_alone(call)
+    except MirrorflowError as error:
+        logger.error("[%s] %s", call.label, error)  # noqa: TRY400
+        return False
+    except Exception:
+        logger.error("[%s] unexpected error:\n%s", call.label, traceback.format_exc())  # noqa: TRY400
+        return False
+    return True
 
 
-def _environment() -> dict[str, str]:
-    """The processes find this package wherever it was imported from."""
-    paths = [
-        str(Path(mirrorflow.__file__).parents[1]),
-        *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
-    ]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+def run_spread(call: Call, processes: int) -> None:
+    """Make the call in ``processes`` processes of this machine that find each other as torchrun's do.
+
+    Raises MirrorflowError when one fails; the launcher ends the others.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    layout = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=call.label,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        start_method="spawn",
+    )
+    try:
+        with _script_runs_once():
+            elastic_launch(layout, _make)(call, _log_files())
+    except ChildFailedError as error:
+        message = f"{call.label}: one of {processes} processes failed, its message stands above; finished work is kept"
+        raise MirrorflowError(message) from error
+
+
+def _make(call: Call, files: Sequence[str]) -> None:
+    """What each of several processes does."""
+    _enter(call.label, files)
+    try:
+        call.function(*call.arguments, **call.keywords)
+    except MirrorflowError as error:
+        logger.error("%s", error)  # noqa: TRY400
+        sys.exit(1)
+
+
+def _enter(label: str, files: Sequence[str]) -> None:
+    """Messages go to the terminal and to the log of the job; the process ends with the job's owner."""
+    die_with_owner()
+    import_dynamo_late()
+    logger.setLevel(logging.INFO)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), *map(logging.FileHandler, files)]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
+        logger.addHandler(handler)
 
 
 def _log_files() -> list[str]:
     return [handler.baseFilename for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
 
 
-def main() -> int:
-    """What each process does: make the call; messages go to the terminal and to the log of the job."""
-    die_with_owner()
-    import_dynamo_late()
-    call, files = pickle.loads(Path(sys.argv[1]).read_bytes())
-    logger.setLevel(logging.INFO)
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), *map(logging.FileHandler, files)]
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter(f"[{call.label}] %(message)s"))
-        logger.addHandler(handler)
+@contextlib.contextmanager
+def _script_runs_once() -> Iterator[None]:
+    """A spawned process runs its parent's main file again, as a module; Snakemake's scripts are not made for that.
+
+    Without a file (as in an interactive session) it does not. Nothing that a call needs is defined there.
+    """
+    main = vars(sys.modules["__main__"])
+    file = main.pop("__file__", None)
     try:
-        call.function(*call.arguments, **call.keywords)
-    except MirrorflowError as error:
-        logger.error("%s", error)  # noqa: TRY400
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file

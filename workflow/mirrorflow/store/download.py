@@ -56,15 +56,34 @@ class _FailedError(Exception):
     mismatch: bool = field(default=False)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What the file must be: ``size`` in bytes, checksums.
+
+    ``refuse`` gets the first bytes and says why this is no such file, or None: servers send error pages with status
+    200.
+    """
+
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    refuse: Callable[[bytes], str | None] | None = None
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Those that are known, by kind, in small letters."""
+        return {name: value.lower() for name, value in {"md5": self.md5, "sha256": self.sha256}.items() if value}
+
+
+ANYTHING = Expected()
+
+
 def download(
     url: str,
     target: Path,
+    expected: Expected = ANYTHING,
     *,
-    size: int | None = None,
-    md5: str | None = None,
-    sha256: str | None = None,
     headers: Mapping[str, str] | None = None,
-    refuse: Callable[[bytes], str | None] | None = None,
     attempts: int = 5,
     pause: Callable[[float], None] = time.sleep,
     label: str | None = None,
@@ -72,9 +91,8 @@ def download(
     """Fetch ``url`` to ``target``: streamed to ``<target>.part``, renamed when every check holds.
 
     A ``.part`` of an earlier attempt, this process's or another's, is gone on with through a Range request: where a
-    checksum is given, or where the server can say that the file is still the same (If-Range). ``size`` in
-    bytes. ``refuse`` gets the first bytes and says why this is no such file, or None: servers send error pages
-    with status 200. ``attempts`` counts those in a row that bring nothing new, with growing pauses (or what
+    checksum is given, or where the server can say that the file is still the same (If-Range).
+    ``attempts`` counts those in a row that bring nothing new, with growing pauses (or what
     Retry-After asks for). ``headers`` are sent to this address only, not to one it redirects to, and
     never logged.
 
@@ -83,8 +101,7 @@ def download(
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         message = f"{url!r} is no address to download from; it should begin with https:// or http://"
         raise InputError(message)
-    checksums = {name: value.lower() for name, value in {"md5": md5, "sha256": sha256}.items() if value}
-    wanted = Wanted(url, target, size, checksums, dict(headers or {}), refuse)
+    wanted = Wanted(url, target, expected.size, expected.checksums, dict(headers or {}), expected.refuse)
     with PartialFile(target) as part:
         _fetch(wanted, part, attempts, pause, label or target.name)
         part.finish()

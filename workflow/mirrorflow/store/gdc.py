@@ -19,7 +19,7 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import SAFE_NAME
-from mirrorflow.store.download import CHUNK_BYTES, TIMEOUT_S, download, refuse_page
+from mirrorflow.store.download import CHUNK_BYTES, TIMEOUT_S, Expected, download, refuse_page
 from mirrorflow.store.ledger import read_rows, write_rows
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,8 @@ def fetch_slide(slide: GdcSlide, folder: Path, *, pause: Callable[[float], None]
     download(
         slide.url,
         folder / slide.path,
-        size=slide.size,
-        md5=slide.md5,
+        Expected(size=slide.size, md5=slide.md5, refuse=refuse_page),
         headers=_token(slide.url),
-        refuse=refuse_page,
         pause=pause,
         label=slide.slide_id,
     )

@@ -11,8 +11,8 @@ from mirrorflow.commands.preflight.encoders import stored_elsewhere
 from mirrorflow.commands.preflight.forecast import gb
 from mirrorflow.commands.preflight.slides import Finding, SlideCheck, look_at_slides
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.slides.gdc import wanted_slides
 from mirrorflow.steps.slides.patch_settings import PatchSettings
+from mirrorflow.steps.slides.query_gdc import wanted_slides
 from mirrorflow.store.gdc import GdcSlide, read_gdc_sheet
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 

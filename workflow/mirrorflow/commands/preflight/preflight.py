@@ -33,7 +33,7 @@ from mirrorflow.commands.preflight.forecast import (
 )
 from mirrorflow.commands.preflight.slides import Finding
 from mirrorflow.slides.encoder_settings import encoder_from
-from mirrorflow.steps.slides.gdc import finished_in
+from mirrorflow.steps.slides.drop_slides import finished_in
 from mirrorflow.store.ledger import write_rows
 from mirrorflow.store.slide_sheet import SlideRow, shard_of
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,96 @@ from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.plan.paths import GeneManifest, SplitFile, by_inner_fold
+from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
 from mirrorflow.runtime.files import write_text
-from mirrorflow.steps.cohort.cohorts import MOVED
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.cohort.make_splits import MOVED
 from mirrorflow.store.genes import read_record
 from mirrorflow.store.method_predictions import FIX
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files of a model scope on a cohort, and of an adapted cohort's source; see :func:`run_audit`."""
+
+    cohort: Path
+    splits: list[str]
+    split_summary: str
+    genes: list[str]
+    support: str | None
+    models: list[str]
+    few_shot_genes: list[str]
+    inner_splits: list[str]
+    inner_genes: list[str]
+    own_genes: list[str]
+    expression: str
+    manifests: list[str]
+    indexes: list[str]
+    """Of the features of every encoder, in the order of the param ``encoders``."""
+    matrix: str
+    lists: list[str]
+    """Lists of genes that a user gave."""
+    source_cohort: Path | None
+    source_splits: list[str]
+    source_genes: list[str]
+    source_models: list[str]
+    source_indexes: list[str]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The record; its page lies beside it."""
+
+    record: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The protocol's keys; k-shot settings; where sites come from; encoders and columns that methods see; whether the
+    config says that the matrix was scaled.
+    """
+
+    protocol: Mapping[str, Any]
+    shots: list[int]
+    site_kind: str
+    encoders: list[str]
+    source_encoders: list[str]
+    columns: list[str]
+    scaled_upstream: bool
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Audit the protocol on the cohort."""
+    source = None
+    if inputs.source_cohort:
+        indexes = dict(zip(params.source_encoders, inputs.source_indexes, strict=True))
+        files = (str(inputs.source_cohort), inputs.source_splits, inputs.source_genes, inputs.source_models)
+        source = Source(CohortFile.parse(inputs.source_cohort).cohort, *files, indexes)
+    run_audit(
+        str(inputs.cohort),
+        inputs.splits,
+        inputs.genes,
+        inputs.manifests,
+        str(outputs.record.with_suffix("")),
+        protocol=params.protocol,
+        shots=params.shots,
+        name=job.wildcards["protocol"],
+        scaled_upstream=params.scaled_upstream,
+        support=inputs.support or "",
+        models=inputs.models,
+        few_shot_genes=inputs.few_shot_genes,
+        expression=inputs.expression,
+        source=source,
+        inner_splits=inputs.inner_splits,
+        inner_genes=inputs.inner_genes,
+        own_genes=inputs.own_genes,
+        split_summary=inputs.split_summary,
+        site_kind=params.site_kind,
+        inputs=InputFiles(
+            dict(zip(params.encoders, inputs.indexes, strict=True)), inputs.matrix, params.columns, inputs.lists
+        ),
+    )
 
 
 def run_audit(

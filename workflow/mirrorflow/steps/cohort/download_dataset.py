@@ -8,13 +8,15 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import write_text
-from mirrorflow.store.download import FIRST_BYTES, download, refuse_page
+from mirrorflow.runtime.job import Job
+from mirrorflow.store.download import FIRST_BYTES, Expected, download, refuse_page
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,25 @@ SHORTEST = 512
 """Bytes: no data set is shorter, but error messages are."""
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The link to the file."""
+
+    file: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Where the file comes from (url), its size and checksum where they are known."""
+
+    dataset: Mapping[str, Any]
+
+
+def run(inputs: None, outputs: Outputs, params: Params, job: Job) -> None:
+    """Download the file, or keep it."""
+    download_dataset(params.dataset, outputs.file)
 
 
 def download_dataset(dataset: Mapping[str, Any], destination: Path, **how: Any) -> None:
@@ -76,10 +97,7 @@ def _fetch(
         download(
             dataset["url"],
             content,
-            size=size,
-            refuse=lambda first: refuse(content.name, first),
-            md5=checksums.get("md5"),
-            sha256=checksums.get("sha256"),
+            Expected(size, checksums.get("md5"), checksums.get("sha256"), lambda first: refuse(content.name, first)),
             **how,
         )
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Any expression matrix to ``<store>/expression/<source>/<cohort>.parquet``, streamed."""
+"""Rule convert_expression: any expression matrix to ``<store>/expression/<source>/<cohort>.parquet``, streamed."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,49 @@ from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes,
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
+from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
+from mirrorflow.store.slide_sheet import read_slide_sheet
 
 logger = logging.getLogger(__name__)
 
 ORIENTATIONS = schema_of_field(Source, "orientation")["enum"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The matrix, where it has one its map of ids to symbols, and the sheet of slides, which names the patients."""
+
+    matrix: Path
+    probemap: Path | None
+    sheet: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The store's file; its record lies beside it."""
+
+    parquet: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The sheet's columns by our names; orientation and kind of ids of the matrix."""
+
+    columns: Mapping[str, str]
+    settings: Mapping[str, Any]
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Convert the matrix for the patients who have slides."""
+    patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet, params.columns)})
+    convert_expression(inputs.matrix, outputs.parquet, params.settings, probemap=inputs.probemap, patients=patients)
+    write_plan(params.planned)
 
 
 def convert_expression(

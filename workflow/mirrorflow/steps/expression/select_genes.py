@@ -1,8 +1,9 @@
-"""The genes of one fold: a method's choice on training patients, joined with curated genes."""
+"""Rule select_genes: the genes of one fold, a method's choice on training patients, joined with curated genes."""
 
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mirrorflow.cohorts.splits import selection_patients
 from mirrorflow.config import versions
 from mirrorflow.config.expression_settings import Selection
 from mirrorflow.config.fields import schema_of_field
 from mirrorflow.config.protocols import SEES_LABELS
+from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler
@@ -27,11 +30,13 @@ from mirrorflow.expression.selection import (
     gene_table,
 )
 from mirrorflow.plan.store_paths import ExpressionFile
+from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.expression import read_record as read_expression_record
 from mirrorflow.store.gene_lists import curated_genes, read_list
 from mirrorflow.store.genes import described, is_finished, read_genes, read_record, write_genes
+from mirrorflow.store.tables import read_cohort, read_fold
 
 logger = logging.getLogger(__name__)
 
@@ -39,45 +44,105 @@ METHODS = schema_of_field(Selection, "method")["enum"]
 SEES_VALUES = ("rfe", "univariate_f", "variance")
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The cohort, the fold's split file, expression, census; the first fold's genes where one choice serves all."""
+
+    cohort: Path
+    split: Path
+    expression: Path
+    census: Path | None
+    first: Path | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The manifest; its sidecar lies beside it."""
+
+    manifest: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The fold, whose labels may choose genes (``scope``), how they are chosen, and the seed."""
+
+    fold: int
+    scope: str
+    settings: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class GeneFiles:
+    """What genes are chosen from: expression, and the curated lists (drivers stand in for an absent census)."""
+
+    expression: Path
+    census: Path | None
+    drivers: Path
+    first: Path | None = None
+    """Manifest of another fold, whose genes are taken over where it was made of the very same things."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a method looks at: patients, and the labels of those who have one ("" for unknown)."""
+
+    patients: list[str]
+    labels: list[str]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Choose the genes with the labels that the protocol allows."""
+    cohort, _ = read_cohort(inputs.cohort)
+    select_genes(
+        GeneFiles(inputs.expression, inputs.census, RESOURCES / "drivers.tsv", inputs.first),
+        selection_patients(cohort, read_fold(inputs.split), params.scope, params.seed),
+        dict(zip(cohort["patient"], cohort["label"], strict=True)),
+        outputs.manifest,
+        params.settings,
+        fold=params.fold,
+        seed=params.seed,
+        threads=job.threads,
+    )
+
+
 def select_genes(
-    expression: Path,
+    files: GeneFiles,
     train_patients: Sequence[str],
     labels: Mapping[str, str],
     manifest: Path,
     settings: Mapping[str, Any],
     *,
     fold: int,
-    census: Path | None,
-    drivers: Path,
     seed: int,
     threads: int,
-    first: Path | None = None,
 ) -> None:
     """Write the manifest of ``fold`` and its sidecar; a manifest made of the same things is kept.
 
     train_patients: the only patients that are looked at; labels: by patient, "" for unknown (such patients
     never meet a method that sees labels). settings: ``method``, ``n_genes``, ``census``, ``tumour_types``,
     ``tiers``, ``gene_sets``, ``rfe``, and ``scaling`` and ``clip`` of the values the method sees.
-    first: manifest of another fold, whose genes are taken over where it was made of the very same things.
     Raises ConfigError and InputError with the fix.
     """
     method = settings.get("method", Selection.method)
     if method not in METHODS:
         message = f"expression.selection.method: {method!r} is not one of {', '.join(METHODS)}"
         raise ConfigError(message)
-    seen = _patients_seen(method, train_patients, labels)
-    labels_of = [patient for patient in seen if method in SEES_LABELS]
-    made_with = _identity(expression, seen, labels, settings, fold, census, drivers, seed)
+    seen = _seen(method, train_patients, labels)
+    labels_of = seen.patients if method in SEES_LABELS else []
+    made_with = _identity(files, seen, settings, fold, seed)
     if is_finished(manifest, made_with):
         logger.info("%s: kept, made of the same patients, labels and settings", manifest)
         return
+    first = files.first
     if first and is_finished(first, made_with | {"fold": read_record(first)["settings"]["fold"]}):
         write_genes(manifest, read_genes(first).assign(fold=fold), made_with, described(first))
         logger.info("%s: taken over from %s, made of the same patients, labels and settings", manifest, first)
         return
-    _, ids, symbols = read_names(expression)
-    choice = _choose(method, expression, ids, symbols, seen, labels, settings, seed, threads)
-    curated = curated_genes(settings, census, drivers, ExpressionFile.parse(expression).cohort, symbols)
+    choice = _choose(method, files.expression, seen, settings, seed, threads)
+    _, ids, symbols = read_names(files.expression)
+    cohort = ExpressionFile.parse(files.expression).cohort
+    curated = curated_genes(settings, files.census, files.drivers, cohort, symbols)
     table = gene_table(choice, ids=ids, symbols=symbols, curated=curated.rows, curated_reason=curated.source)
     table = table.assign(fold=fold, labels_seen=len(labels_of))
     by_reason = {str(reason): int(count) for reason, count in table["reason"].value_counts().items()}
@@ -90,24 +155,25 @@ def select_genes(
         "labels_seen": len(labels_of),
         "label_patients": labels_of,
         "outcome_patients": [],  # no method sees an outcome
-        "value_patients": [patient for patient in seen if method in SEES_VALUES],
+        "value_patients": seen.patients if method in SEES_VALUES else [],
     }
     write_genes(manifest, table, made_with, record)
     logger.info("%s: %d genes %s", manifest, len(table), by_reason)
 
 
-def _patients_seen(method: str, train_patients: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+def _seen(method: str, train_patients: Sequence[str], labels: Mapping[str, str]) -> Seen:
     """Training patients the method looks at: labelled ones only where it sees labels."""
+    known = {patient: _label(labels, patient) for patient in train_patients}
     if method not in SEES_LABELS:
-        return list(train_patients)
-    labelled = [patient for patient in train_patients if _label(labels, patient)]
+        return Seen(list(train_patients), [known[patient] for patient in train_patients])
+    labelled = [patient for patient in train_patients if known[patient]]
     if not labelled:
         message = (
             f"none of {len(train_patients)} training patients has a label, but expression.selection.method: {method} "
             "needs them; give labels in patients.tsv, or select without: method: variance"
         )
         raise InputError(message)
-    return labelled
+    return Seen(labelled, [known[patient] for patient in labelled])
 
 
 def _label(labels: Mapping[str, str], patient: str) -> str:
@@ -115,29 +181,19 @@ def _label(labels: Mapping[str, str], patient: str) -> str:
     return "" if pd.isna(label) else str(label)
 
 
-def _choose(
-    method: str,
-    expression: Path,
-    ids: Sequence[str],
-    symbols: Sequence[str],
-    patients: Sequence[str],
-    labels: Mapping[str, str],
-    settings: Mapping[str, Any],
-    seed: int,
-    threads: int,
-) -> Choice:
+def _choose(method: str, expression: Path, seen: Seen, settings: Mapping[str, Any], seed: int, threads: int) -> Choice:
+    _, ids, symbols = read_names(expression)
     if method == "none":
         return everything(len(ids))
     if method in ("families", "pathways"):
         return by_gene_sets(symbols, _gene_sets(settings, method), reason=method)
-    values = _values(expression, patients, settings)
+    values = _values(expression, seen.patients, settings)
     if method == "variance":
         return by_variance(values, ids=ids, n_genes=_n_genes(settings, method))
-    known = [_label(labels, patient) for patient in patients]
     if method == "univariate_f":
-        return by_univariate_f(values, known, ids=ids, n_genes=_n_genes(settings, method))
-    rfe = settings.get("rfe") or {}
-    return by_elimination(values, known, ids=ids, patients=patients, settings=rfe, seed=seed, threads=threads)
+        return by_univariate_f(values, seen.labels, ids=ids, n_genes=_n_genes(settings, method))
+    rfe, patients = settings.get("rfe") or {}, seen.patients
+    return by_elimination(values, seen.labels, ids=ids, patients=patients, settings=rfe, seed=seed, threads=threads)
 
 
 def _values(expression: Path, patients: Sequence[str], settings: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -171,18 +227,9 @@ def _n_genes(settings: Mapping[str, Any], method: str) -> int:
     return int(n_genes)
 
 
-def _identity(
-    expression: Path,
-    patients: Sequence[str],
-    labels: Mapping[str, str],
-    settings: Mapping[str, Any],
-    fold: int,
-    census: Path | None,
-    drivers: Path,
-    seed: int,
-) -> dict[str, Any]:
+def _identity(files: GeneFiles, seen: Seen, settings: Mapping[str, Any], fold: int, seed: int) -> dict[str, Any]:
     """Everything the manifest depends on, by content."""
-    seen = {patient: _label(labels, patient) for patient in patients}
+    known = dict(zip(seen.patients, seen.labels, strict=True))
     sees_labels = settings.get("method", Selection.method) in SEES_LABELS
     curated = settings.get("census", "auto") is not False
     gene_sets = settings.get("gene_sets")
@@ -190,11 +237,11 @@ def _identity(
         "fold": fold,
         "seed": seed,
         "algorithm": versions.SELECTION,
-        "expression": read_expression_record(expression)["digest"],
-        "patients": digest({"in_order": list(seen)}),
-        "labels": digest(seen) if sees_labels else None,
-        "census_file": _content(census) if census and curated else None,
-        "drivers_file": _content(drivers) if not census and curated else None,
+        "expression": read_expression_record(files.expression)["digest"],
+        "patients": digest({"in_order": list(known)}),
+        "labels": digest(known) if sees_labels else None,
+        "census_file": _content(files.census) if files.census and curated else None,
+        "drivers_file": _content(files.drivers) if not files.census and curated else None,
         "gene_sets_file": _content(Path(gene_sets)) if gene_sets else None,
     }
 

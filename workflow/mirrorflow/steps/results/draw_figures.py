@@ -1,13 +1,15 @@
 """Rule draw_figures: every figure of a cohort as SVG and PNG, and a record with their captions."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
 from mirrorflow.runtime.files import write_text, written_whole
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.figure_tasks import (
     Task,
@@ -21,6 +23,45 @@ from mirrorflow.steps.results.figure_tasks import (
 from mirrorflow.steps.results.gene_figures import gene_tasks
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What figures are drawn from. An adapted cohort has no flow, expression, genes and models of its own."""
+
+    results: Path
+    cohort: Path
+    """Whose outcomes count: an adapted cohort's is its target's."""
+    manifests: list[Path]
+    """Of the predictions whose risk groups are drawn."""
+    flow: Path | None = None
+    models: list[Path] = field(default_factory=list)
+    """done.json of the pretrained folds."""
+    expression: Path | None = None
+    genes: list[Path] = field(default_factory=list)
+    """Manifests of the folds of every scope."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The figures, and their captions in ``figures.json``."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The cohort; methods in the order of the forest plots; where expression is cut for the models."""
+
+    cohort: str
+    methods: list[str]
+    rna_clip: float | None
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Draw the figures of the cohort."""
+    names = RESOURCES / "names.tsv"
+    draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
 
 
 @dataclass(frozen=True)
@@ -44,49 +85,38 @@ class LeftOut:
 
 
 def draw_figures(
-    cohort: str,
-    flow: str,
-    manifests: Sequence[str],
-    models: Sequence[str],
-    results: str,
-    names: str,
-    folder: str,
-    *,
-    methods: Sequence[str],
-    frame: str,
-    expression: str = "",
-    genes: Sequence[str] = (),
-    clip: float | None = None,
+    cohort: str, files: Inputs, names: Path, folder: Path, *, methods: Sequence[str], clip: float | None = None
 ) -> list[Drawing | LeftOut]:
     """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
 
-    flow: the cohort's flow.tsv, empty for an adapted cohort: its patients, genes and models are drawn elsewhere;
-    manifests: of the predictions whose risk groups are drawn; models: done.json of the pretrained folds;
-    results: results.csv; methods: their order in the forest plots; frame: the cohort's parquet (an adapted cohort's is
-    its target's), whose outcomes count; genes: manifests of the folds of every scope. What the data do not allow is
-    left out, with the reason.
+    methods: their order in the forest plots. What the data do not allow is left out, with the reason.
     """
-    titles, shown = _method_titles(names), protocols_shown(cohort, results)
+    titles, shown = _method_titles(names), protocols_shown(cohort, files.results)
     tasks = [
-        *([flow_task(cohort, flow)] if flow else []),
-        *forest_tasks(cohort, results, methods, titles),
-        *rank_tasks(cohort, results, titles),
-        *(survival_task(Path(manifest), frame, titles, shown) for manifest in manifests),
-        *training_tasks(models, titles),
-        *gene_tasks(cohort, frame, expression, genes, clip),
+        *([flow_task(cohort, files.flow)] if files.flow else []),
+        *forest_tasks(cohort, files.results, methods, titles),
+        *rank_tasks(cohort, files.results, titles),
+        *(survival_task(manifest, files.cohort, titles, shown) for manifest in files.manifests),
+        *training_tasks(files.models, titles),
+        *_gene_tasks(cohort, files, clip),
     ]
     progress = Progress(f"figures of {cohort}", len(tasks), "figures")
     drawn: list[Drawing | LeftOut] = []
     for task in tasks:
-        drawn.append(_draw(task, Path(folder)))
+        drawn.append(_draw(task, folder))
         progress.step()
     record = {
         "cohort": cohort,
         "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
         "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
     }
-    write_text(Path(folder) / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
+    write_text(folder / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
     return drawn
+
+
+def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
+    if files.expression:
+        yield from gene_tasks(cohort, files.cohort, files.expression, files.genes, clip)
 
 
 def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
@@ -100,5 +130,5 @@ def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
     return Drawing(task.name, task.kind, sketch.title, sketch.alt, f"{sketch.caption} Rule draw_figures.")
 
 
-def _method_titles(names: str) -> dict[str, str]:
+def _method_titles(names: Path) -> dict[str, str]:
     return published_key(read_text_sheet(names), "method", "title")

@@ -1,44 +1,81 @@
-"""Rules evaluate and make_tables: from predictions files to results.csv and the main tables. No torch."""
+"""Rule evaluate: metrics and intervals of every method of a protocol and cohort, from predictions files. No torch."""
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mirrorflow.cohorts.splits import evaluated_part
-from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation import Cell, FoldRows, score_method, training_outcomes, with_verdicts
+from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
 from mirrorflow.plan.paths import PredictionsManifest
-from mirrorflow.runtime.files import write_text
+from mirrorflow.plan.records import hold_predictions
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
+from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
-from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_sheet
-from mirrorflow.tables.comparison import why_not_comparable
-from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
-from mirrorflow.tables.render import to_latex, to_markdown
-from mirrorflow.tables.results import CELL, COLUMNS, ESTIMATE, FURTHER, NUMBERS, beside_published, published_key
+from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
+from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER
 
 logger = logging.getLogger("mirrorflow.evaluation")
 
 CELL_COLUMNS = [*CELL, *ESTIMATE, *FURTHER, "predictions"]
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Manifests of the methods; those of an adapted cohort's reference; audit, cohort and split files."""
+
+    manifests: list[Path]
+    beside: list[Path]
+    audit: Path
+    cohort: Path
+    splits: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A row a method, setting, task and metric."""
+
+    metrics: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """How intervals and verdicts are made (see :func:`evaluate`); what the methods' predictions are planned with."""
+
+    settings: Mapping[str, Any]
+    planned: list[Mapping[str, Any]]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Score the methods of the protocol and cohort."""
+    hold_predictions(params.planned)
+    evaluate(
+        inputs.manifests,
+        inputs.cohort,
+        inputs.splits,
+        outputs.metrics,
+        params.settings,
+        audit=inputs.audit,
+        beside=inputs.beside,
+    )
+
+
 def evaluate(
-    manifests: Sequence[str],
-    cohort: str,
-    splits: Sequence[str],
-    destination: str,
+    manifests: Sequence[Path],
+    cohort: Path,
+    splits: Sequence[Path],
+    destination: Path,
     settings: Mapping[str, Any],
     *,
-    audit: str = "",
-    beside: Sequence[str] = (),
+    audit: Path | None = None,
+    beside: Sequence[Path] = (),
 ) -> None:
     """Score every method of a protocol and cohort from its predictions files.
 
@@ -69,13 +106,7 @@ def evaluate(
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 
-def training_patients(cohort: str, splits: Sequence[str]) -> dict[int, pd.DataFrame]:
-    """Outcomes of each fold's training patients, from the cohort and split files."""
-    frame, _ = read_cohort(cohort)
-    return {number: training_outcomes(frame, read_fold(path).train) for number, path in enumerate(splits)}
-
-
-def _reasons(manifests: Sequence[str]) -> list[str]:
+def _reasons(manifests: Sequence[Path]) -> list[str]:
     """Why methods left something out, each reason once."""
     return sorted({reason for path in manifests for reason in read_manifest(path).skipped.values()})
 
@@ -101,63 +132,3 @@ def score_manifest(
         )
         cells += [({**where, "predictions": str(manifest.parent / task)}, cell) for cell in scored]
     return cells
-
-
-def make_results(
-    metrics: Sequence[str], published: str, names: str, destination: str, config: Mapping[str, Any]
-) -> None:
-    """Join the scores of all protocols and cohorts with the published values.
-
-    config: what comparisons need of it (:func:`mirrorflow.tables.compared.settings_compared`).
-    """
-    sheets = [read_numbers(path, NUMBERS) for path in metrics]
-    whole = [sheet for sheet in sheets if len(sheet)]
-    if not whole:  # every protocol's numbers are withheld
-        write_sheet(destination, pd.DataFrame(columns=COLUMNS))
-        return
-    cells = pd.concat(whole, ignore_index=True)
-    why_not = partial(why_not_comparable, config)
-    table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)
-    write_sheet(destination, table[COLUMNS])
-
-
-def make_main_table(
-    results: str,
-    names: str,
-    task: str,
-    stem: str,
-    methods: Sequence[str],
-    titles: Mapping[str, str],
-    run: str,
-) -> None:
-    """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
-
-    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
-    single changes stand in the optimism table instead.
-    """
-    labels = read_text_sheet(names)
-    shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
-    numbers = read_numbers(results, NUMBERS)
-    numbers = numbers[~numbers["protocol"].str.startswith(SINGLE_CHANGE)]
-    table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
-    table["method"] = [shown["method"].get(name, name) for name in table["method"]]
-    macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
-    caption = (
-        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
-        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
-    )
-    write_sheet(f"{stem}.csv", table)
-    write_text(f"{stem}.md", to_markdown(table, caption))
-    write_text(f"{stem}.tex", to_latex(table, caption, Path(stem).name))
-
-
-def _said_of(results: pd.DataFrame) -> str:
-    """What the verdicts of a table mean; empty without any."""
-    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
-    if not names:
-        return ""
-    return (
-        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
-        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
-    )

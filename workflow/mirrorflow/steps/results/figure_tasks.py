@@ -46,7 +46,7 @@ class Task:
     draw: Callable[[], FigureSpec]
 
 
-def flow_task(cohort: str, path: str) -> Task:
+def flow_task(cohort: str, path: Path) -> Task:
     """The cohort's flow, from its flow.tsv."""
 
     def draw() -> FigureSpec:
@@ -65,7 +65,7 @@ def flow_task(cohort: str, path: str) -> Task:
     return Task("cohort_flow", "cohort_flow", draw)
 
 
-def forest_tasks(cohort: str, results: str, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
+def forest_tasks(cohort: str, results: Path, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """A forest plot a task, from results.csv; an adapted cohort's shows its target's own encoders beside it."""
     table, note = _without_single_changes(results), ""
     mine = table[table["cohort"] == cohort]
@@ -115,19 +115,19 @@ def _forest(
     return FigureSpec(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
-def _without_single_changes(results: str) -> pd.DataFrame:
+def _without_single_changes(results: Path) -> pd.DataFrame:
     """results.csv less the protocols of single changes, which stand in the optimism table."""
     table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
     return table[~table["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
 
 
-def protocols_shown(cohort: str, results: str) -> set[str]:
+def protocols_shown(cohort: str, results: Path) -> set[str]:
     """Protocols whose results of a cohort are not withheld."""
     table = _without_single_changes(results)
     return set(table.loc[table["cohort"] == cohort, "protocol"])
 
 
-def rank_tasks(cohort: str, results: str, titles: Mapping[str, str]) -> Iterator[Task]:
+def rank_tasks(cohort: str, results: Path, titles: Mapping[str, str]) -> Iterator[Task]:
     """A rank plot a task, from the values by fold in results.csv."""
     table = _without_single_changes(results)
     mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
@@ -165,7 +165,7 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def survival_task(manifest: Path, frame: str, titles: Mapping[str, str], shown: Collection[str]) -> Task:
+def survival_task(manifest: Path, frame: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
     """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
 
     frame: the cohort's parquet, whose outcomes count (an adapted cohort's is its target's).
@@ -230,7 +230,7 @@ def _survival_caption(
     return caption
 
 
-def training_tasks(models: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
+def training_tasks(models: Sequence[Path], titles: Mapping[str, str]) -> Iterator[Task]:
     """Training curves of each model scope, encoder and method, from the history.csv beside every done.json."""
     groups: dict[tuple[str, str, str, str], list[ModelRecord]] = {}
     for model in map(ModelRecord.parse, models):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,13 @@ CURATED = ("census", "drivers", "both")
 
 
 def gene_tasks(
-    cohort: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
+    cohort: str, frame: Path, expression: Path, manifests: Sequence[Path], clip: float | None
 ) -> Iterator[Task]:
     """One figure a scope. ``frame``: the cohort's parquet; ``manifests``: <model scope>/<cohort>/genes/fold<k>.tsv.
 
     clip: values beyond +-clip are cut first, as for the models.
     """
-    by_scope: dict[str, list[str]] = {}
+    by_scope: dict[str, list[Path]] = {}
     for manifest in manifests:
         by_scope.setdefault(GeneManifest.parse(manifest).scope, []).append(manifest)
     for scope, paths in by_scope.items():
@@ -38,7 +39,7 @@ def gene_tasks(
 
 
 def _draw(
-    cohort: str, scope: str, frame: str, expression: str, manifests: Sequence[str], clip: float | None
+    cohort: str, scope: str, frame: Path, expression: Path, manifests: Sequence[Path], clip: float | None
 ) -> FigureSpec:
     people, classes = read_cohort(frame)
     people = people[people["label"].isin(classes)]

@@ -1,30 +1,67 @@
 """Rule make_optimism: what each published choice is worth, from the predictions of its protocol and of the base."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation import FoldRows, FoldScores
 from mirrorflow.evaluation.optimism import single_change_worth
 from mirrorflow.plan.paths import PredictionsManifest
-from mirrorflow.runtime.files import write_text
+from mirrorflow.plan.records import hold_predictions
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.method_predictions import read_manifest, read_vouched
-from mirrorflow.store.tables import read_cohort, read_text_sheet, write_sheet
+from mirrorflow.store.tables import read_cohort, read_text_sheet
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
-from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import published_key
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """Manifests of the base's protocol and of those that are held against it, cohorts, and results.csv."""
+
+    manifests: list[Path]
+    cohorts: list[Path]
+    results: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The table; .md and .tex lie beside it."""
+
+    csv: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Names of the cohorts; change -> its protocol; base, protocols, titles, intervals: see :func:`make_optimism`."""
+
+    cohorts: list[str]
+    single_changes: Mapping[str, str]
+    settings: Mapping[str, Any]
+    planned: list[Mapping[str, Any]]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Write the optimism table."""
+    hold_predictions(params.planned)
+    names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
+    cohorts = dict(zip(params.cohorts, inputs.cohorts, strict=True))
+    make_optimism(inputs.manifests, cohorts, inputs.results, names, stem, params.single_changes, params.settings)
+
+
 def make_optimism(
-    manifests: Sequence[str],
-    cohorts: Mapping[str, str],
-    results: str,
-    names: str,
-    stem: str,
+    manifests: Sequence[Path],
+    cohorts: Mapping[str, Path],
+    results: Path,
+    names: Path,
+    stem: Path,
     single_changes: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> None:
@@ -53,7 +90,6 @@ def make_optimism(
                 rows += [dict(zip(("cohort", "encoder", "method"), where[1:], strict=True)) | values | r for r in found]
             progress.step()
     table = pd.DataFrame(rows, columns=COLUMNS)
-    write_sheet(f"{stem}.csv", table)
     titles = {**published_key(read_text_sheet(names), "cohort", "title"), **settings["titles"]}
     wide = optimism_table(table, titles, list(single_changes))
     caption = (
@@ -61,8 +97,7 @@ def make_optimism(
         f"under {base} (column base), all training data, with the bootstrap interval of the difference on the same "
         f"resampled patients. Last column: every change together. Positive: the change makes the number look better."
     )
-    write_text(f"{stem}.md", to_markdown(wide, caption))
-    write_text(f"{stem}.tex", to_latex(wide, caption, Path(stem).name))
+    write_table(stem, table, caption, wide)
 
 
 def _values(

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -23,7 +24,8 @@ from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.running import Origin, cost_section, reproduce_section
 from mirrorflow.report.slides import slides_section
 from mirrorflow.runtime.files import write_text
-from mirrorflow.steps.results import report_inputs as inputs
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.results import report_inputs
 from mirrorflow.steps.results.cost_forecast import extent_of, forecast
 from mirrorflow.store.tables import read_text_sheet
 
@@ -32,43 +34,59 @@ CHECKOUT = ROOT
 
 
 @dataclass(frozen=True)
-class ReportFiles:
+class Inputs:
     """Paths the page is made from: of the run, and the ledgers of its store."""
 
-    results: str
-    main_tables: Sequence[str]
-    audits: Sequence[str]
-    cohorts: Sequence[str]
+    results: Path
+    main_tables: list[Path]
+    audits: list[Path]
+    cohorts: list[Path]
     """<cohort>.parquet; the flow and the dropped lie beside each."""
-    further_tables: Sequence[str] = field(default=(), kw_only=True)
-    """Further tables as written: only their .md and .csv are shown."""
-    summaries: Sequence[str]
-    genes: Sequence[str]
-    ledgers: Sequence[str]
-    figures: Sequence[str]
+    summaries: list[Path]
+    genes: list[Path]
+    ledgers: list[Path]
+    figures: list[Path]
     """Folders of draw_figures."""
-    models: Sequence[str]
+    models: list[Path]
     """done.json of every pretrained model; retrieval.json lies beside it."""
+    further_tables: list[Path] = field(default_factory=list)
+    """Further tables as written: only their .md and .csv are shown."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The page."""
+
+    page: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The config as resolved, the config files as given to Snakemake, the folder of benchmark files."""
+
+    config: Mapping[str, Any]
+    configfiles: list[str]
     benchmarks: str
-    """Folder of benchmark files; what is there when the page is made."""
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Write the page of the run."""
+    make_report(inputs, outputs.page, params.config, configfiles=params.configfiles, benchmarks=Path(params.benchmarks))
 
 
 def make_report(
-    files: ReportFiles,
-    destination: str,
-    config: Mapping[str, Any],
-    *,
-    configfiles: Sequence[str],
+    files: Inputs, destination: Path, config: Mapping[str, Any], *, configfiles: Sequence[str], benchmarks: Path
 ) -> None:
     """Write the page of a run.
 
-    config: as resolved; configfiles: as given to Snakemake, from the working directory (none: the demo's).
+    config: as resolved; configfiles: as given to Snakemake, from the working directory (none: the demo's);
+    benchmarks: the folder of benchmark files, what is there when the page is made.
     """
-    audits = inputs.read_audits(files.audits)
-    cohorts = inputs.read_cohorts(files.cohorts)
+    audits = report_inputs.read_audits(files.audits)
+    cohorts = report_inputs.read_cohorts(files.cohorts)
     sections = _sections(files, config, audits, cohorts)
     sections.append(reproduce_section(_origin(config, configfiles)))
-    sections.append(_cost(files, config, cohorts))
+    sections.append(_cost(files, benchmarks, config, cohorts))
     page = Page(
         f"mirrorflow: run {config['run']}",
         "From whole-slide images and RNA to results tables: what was done, on whom, by which protocol, what came out.",
@@ -79,37 +97,37 @@ def make_report(
 
 
 def _sections(
-    files: ReportFiles,
+    files: Inputs,
     config: Mapping[str, Any],
     audits: Sequence[Mapping[str, Any]],
     cohorts: Mapping[str, CohortTables],
 ) -> list[Section]:
-    results = inputs.read_results(files.results)
-    drawn, left_out = inputs.read_figures(files.figures)
+    results = report_inputs.read_results(files.results)
+    drawn, left_out = report_inputs.read_figures(files.figures)
     scopes = {name: scope_of(protocol) for name, protocol in config["protocols"].items()}
     used_by = {scope: [name for name in scopes if scopes[name] == scope] for scope in scopes.values()}
     levels = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in scopes}
     return [
         glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
-        main_section(inputs.read_main_tables(files.main_tables), results, levels),
-        *further_sections(inputs.read_further_tables(files.further_tables)),
+        main_section(report_inputs.read_main_tables(files.main_tables), results, levels),
+        *further_sections(report_inputs.read_further_tables(files.further_tables)),
         figures_section("forest", "Methods side by side", "forest", drawn, left_out),
         figures_section("ranks", "Ranks within folds", "ranks", drawn, left_out),
         protocols_section(_whole_protocols(config), _key_descriptions(), scopes),
         audits_section(audits),
         cohorts_section(cohorts, _flow_pictures(drawn)),
-        folds_section(inputs.read_summaries(files.summaries), used_by),
-        slides_section(inputs.read_ledgers(files.ledgers)),
-        genes_section(inputs.read_genes(files.genes), used_by),
+        folds_section(report_inputs.read_summaries(files.summaries), used_by),
+        slides_section(report_inputs.read_ledgers(files.ledgers)),
+        genes_section(report_inputs.read_genes(files.genes), used_by),
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
-        retrieval_section(inputs.read_retrieval(files.models)),
+        retrieval_section(report_inputs.read_retrieval(files.models)),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]
 
 
-def _cost(files: ReportFiles, config: Mapping[str, Any], cohorts: Mapping[str, CohortTables]) -> Section:
-    benchmarks = inputs.read_benchmarks(files.benchmarks)
+def _cost(files: Inputs, folder: Path, config: Mapping[str, Any], cohorts: Mapping[str, CohortTables]) -> Section:
+    benchmarks = report_inputs.read_benchmarks(folder)
     ledgers = [read_text_sheet(path) for path in files.ledgers]
     sizes = [_size(tables)[1] for tables in cohorts.values()]
     here = extent_of(config, ledgers, sizes, len(benchmarks.get("patch_slides", ())))
@@ -147,8 +165,8 @@ def _origin(config: Mapping[str, Any], configfiles: Sequence[str]) -> Origin:
     return Origin(
         command,
         yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True, width=100),
-        inputs.package_versions(),
-        inputs.git_commit(str(CHECKOUT)),
+        report_inputs.package_versions(),
+        report_inputs.git_commit(str(CHECKOUT)),
     )
 
 

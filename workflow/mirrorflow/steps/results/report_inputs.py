@@ -29,7 +29,7 @@ PACKAGES = (
 )
 
 
-def read_results(path: str) -> pd.DataFrame:
+def read_results(path: Path) -> pd.DataFrame:
     """results.csv: numbers as numbers, an empty cell as NaN."""
     further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict"), str)
     return pd.read_csv(
@@ -37,15 +37,15 @@ def read_results(path: str) -> pd.DataFrame:
     )
 
 
-def read_main_tables(paths: Sequence[str]) -> dict[str, pd.DataFrame]:
+def read_main_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     """main_<task>.csv by task, every cell as text."""
     return {MainTable.parse(path).task: pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths}
 
 
-def read_further_tables(paths: Sequence[str]) -> dict[str, tuple[str, list[list[str]]]]:
+def read_further_tables(paths: Sequence[Path]) -> dict[str, tuple[str, list[list[str]]]]:
     """Name -> caption and rows (header first) of the tables that have a Markdown file among ``paths``."""
     tables = {}
-    for path in (Path(path) for path in paths if str(path).endswith(".md")):
+    for path in (path for path in paths if path.suffix == ".md"):
         caption, _, header, _, *rows = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
         tables[TableFile.parse(path).name] = caption, [_markdown_cells(row) for row in (header, *rows)]
     return tables
@@ -55,15 +55,15 @@ def _markdown_cells(row: str) -> list[str]:
     return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
 
 
-def read_audits(paths: Sequence[str]) -> list[dict[str, Any]]:
+def read_audits(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """The audits' records."""
-    return [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def read_cohorts(paths: Sequence[str]) -> dict[str, CohortTables]:
+def read_cohorts(paths: Sequence[Path]) -> dict[str, CohortTables]:
     """Cohorts by name, with the flow and the dropped beside them."""
     cohorts = {}
-    for path in map(Path, paths):
+    for path in paths:
         frame, classes = read_cohort(path)
         flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
         dropped = read_text_sheet(path.with_suffix(".dropped.tsv"))
@@ -71,16 +71,16 @@ def read_cohorts(paths: Sequence[str]) -> dict[str, CohortTables]:
     return cohorts
 
 
-def read_summaries(paths: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
+def read_summaries(paths: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
     """<model scope>/<cohort>/splits/summary.tsv by model scope and cohort."""
     found = [(SplitSummary.parse(path), path) for path in paths]
     return {(summary.scope, summary.cohort): pd.read_csv(path, sep="\t") for summary, path in found}
 
 
-def read_genes(paths: Sequence[str]) -> dict[tuple[str, str], list[FoldGenes]]:
+def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
     """<model scope>/<cohort>/genes/fold<k>.tsv and the record beside each, in the order given."""
     genes: dict[tuple[str, str], list[FoldGenes]] = {}
-    for path in map(Path, paths):
+    for path in paths:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         manifest = GeneManifest.parse(path)
         genes.setdefault((manifest.scope, manifest.cohort), []).append(
@@ -89,7 +89,7 @@ def read_genes(paths: Sequence[str]) -> dict[tuple[str, str], list[FoldGenes]]:
     return genes
 
 
-def read_retrieval(records: Sequence[str]) -> pd.DataFrame:
+def read_retrieval(records: Sequence[Path]) -> pd.DataFrame:
     """retrieval.json beside each model's done.json (none where nothing was aligned), one row a model."""
     rows = []
     for model in map(ModelRecord.parse, records):
@@ -100,9 +100,9 @@ def read_retrieval(records: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_ledgers(paths: Sequence[str]) -> list[Ledger]:
+def read_ledgers(paths: Sequence[Path]) -> list[Ledger]:
     """<store>/slides/<cohort>/<patching>/ledger.tsv, with as many thumbnails as the page can hold."""
-    return [_read_ledger(Path(path), PICTURE_BYTES // len(paths)) for path in paths]
+    return [_read_ledger(path, PICTURE_BYTES // len(paths)) for path in paths]
 
 
 def _read_ledger(path: Path, budget: int) -> Ledger:
@@ -120,10 +120,10 @@ def _read_ledger(path: Path, budget: int) -> Ledger:
     return Ledger(place.cohort, place.patching, rows, overlays, sheet.read_bytes() if small else None)
 
 
-def read_figures(folders: Sequence[str]) -> tuple[list[Drawn], list[NotDrawn]]:
+def read_figures(folders: Sequence[Path]) -> tuple[list[Drawn], list[NotDrawn]]:
     """The figures of every cohort, and what could not be drawn, from the folders' figures.json."""
     drawn, left_out = [], []
-    for folder in map(Path, folders):
+    for folder in folders:
         record = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
         cohort = record["cohort"]
         for one in record["figures"]:
@@ -133,10 +133,10 @@ def read_figures(folders: Sequence[str]) -> tuple[list[Drawn], list[NotDrawn]]:
     return drawn, left_out
 
 
-def read_benchmarks(folder: str) -> dict[str, list[pd.DataFrame]]:
+def read_benchmarks(folder: Path) -> dict[str, list[pd.DataFrame]]:
     """Benchmark files by rule: the folder (or file) right below ``folder``."""
     found: dict[str, list[pd.DataFrame]] = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
+    for path in sorted(folder.rglob("*.tsv")):
         rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
         if rule != "make_report":
             found.setdefault(rule, []).append(pd.read_csv(path, sep="\t", na_values=["-"]))

@@ -1,6 +1,7 @@
-"""From patch coordinates to features: one process serves a shard, batches are filled across slides."""
+"""Rule extract_features: from patch coordinates to features, a shard in a process; batches go across slides."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ import cv2
 from mirrorflow.config.fields import defaults_of
 from mirrorflow.config.slide_settings import Features
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.plan.records import write_plan
+from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
+from mirrorflow.runtime.job import Job
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
 from mirrorflow.steps.slides.crash_guard import Deaths
 from mirrorflow.steps.slides.encode_slides import Run
 from mirrorflow.steps.slides.feature_plan import Plan, Row, plan_slide
+from mirrorflow.steps.slides.gdc_files import restorer
 from mirrorflow.steps.slides.read_alone import patches_task
+from mirrorflow.steps.slides.shards import rows_of_shard
 from mirrorflow.store.ledger import FEATURE_COLUMNS, write_rows
 from mirrorflow.store.slide_sheet import SlideRow
 
@@ -26,11 +32,69 @@ CPU_BATCH = 16
 (measured on 2 cores, ResNet-50's stage 3: 29 patches/s; one batch of 64 shared by both cores: 18)."""
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The sheet of slides; ``shards/<shard>.tsv`` of the folder of the patches."""
+
+    sheet: Path
+    patches: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``shards/<shard>.tsv`` of the folder that features go to."""
+
+    status: Path
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Patches a batch, threads that read ahead: no value depends on them."""
+
+    batch_size: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Params:
+    """The sheet's columns by our names; which shard, of how many; the encoder; how much may be unreadable; speed."""
+
+    columns: Mapping[str, str]
+    shard: int
+    shards: int
+    encoder: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    speed: Speed
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
+
+
+@dataclass(frozen=True)
+class ShardFiles:
+    """Where a shard's patches come from (what ``patch_shard`` wrote), its features go to, and its status file."""
+
+    patches: Path
+    features: Path
+    status: Path
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Encode the slides of the shard."""
+    extract_shard(
+        rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards),
+        ShardFiles(PatchStatus.parse(inputs.patches).files, FeatureStatus.parse(outputs.status).files, outputs.status),
+        params.encoder,
+        {**params.settings, "batch_size": params.speed.batch_size},
+        threads=job.threads,
+        workers=params.speed.workers,
+        restore=restorer(inputs.sheet),
+    )
+    write_plan(params.planned)
+
+
 def extract_shard(
     rows: Sequence[SlideRow],
-    patches_folder: Path,
-    features_folder: Path,
-    status: Path,
+    files: ShardFiles,
     encoder: Mapping[str, Any],
     settings: Mapping[str, Any],
     *,
@@ -39,9 +103,9 @@ def extract_shard(
     device: str = "auto",
     restore: Callable[[Sequence[SlideRow]], None] | None = None,
 ) -> None:
-    """Encode the patches of ``rows`` and write ``<features_folder>/<slide_id>.h5`` and ``status``.
+    """Encode the patches of ``rows`` and write ``<files.features>/<slide_id>.h5`` and ``files.status``.
 
-    ``patches_folder`` is what ``patch_shard`` wrote: ``patches/<slide_id>.h5`` with coordinates. ``threads``
+    ``files.patches`` is what ``patch_shard`` wrote: ``patches/<slide_id>.h5`` with coordinates. ``threads``
     cores compute (without a GPU), ``workers`` threads read ahead; neither, nor ``batch_size``, changes values
     beyond rounding. A patch that cannot be read is left out and counted; a slide that lacks more than
     ``max_unreadable`` of its patches fails. Finished files of an earlier run are kept; without any work no
@@ -51,12 +115,12 @@ def extract_shard(
     """
     values = _settings(settings)
     spec = encoder_from(encoder)
-    clear_leftovers(features_folder)
+    clear_leftovers(files.features)
     noted = spec.noted()
     plan = partial(
         plan_slide,
-        patches_folder=patches_folder / "patches",
-        features_folder=features_folder,
+        patches_folder=files.patches / "patches",
+        features_folder=files.features,
         encoder=noted,
         max_unreadable=values["max_unreadable"],
     )
@@ -66,12 +130,12 @@ def extract_shard(
     if todo:
         if restore is not None:
             restore([item.row for item in todo])
-        deadly = _deadly(todo, features_folder)
+        deadly = _deadly(todo, files.features)
         todo = [item for item in todo if item.row.slide_id not in deadly]
         outcomes |= deadly
     if todo:
         outcomes |= _extract(todo, spec, values, threads, workers, device)
-    write_rows(status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
+    write_rows(files.status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:

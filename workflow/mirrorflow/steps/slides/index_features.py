@@ -1,14 +1,45 @@
-"""Which slides have features, and of what width: for the store and for folders made elsewhere."""
+"""Rule index_features: which slides have features, and of what width: for the store and for folders made elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import InputError
+from mirrorflow.runtime.job import Job
 from mirrorflow.store.content import describe_content
 from mirrorflow.store.features import describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
-from mirrorflow.store.slide_sheet import SlideRow
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The sheet of slides; status files of the shards that made the features (patches first), if they are ours."""
+
+    sheet: Path
+    shards: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The index (TSV)."""
+
+    index: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The sheet's columns by our names, and the folder of the features."""
+
+    columns: Mapping[str, str]
+    folder: str
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Index the features of the sheet's slides."""
+    rows = read_slide_sheet(inputs.sheet, params.columns)
+    index_features(rows, Path(params.folder), outputs.index, inputs.shards)
 
 
 def index_features(rows: Sequence[SlideRow], folder: Path, index: Path, statuses: Sequence[Path] = ()) -> None:

@@ -1,9 +1,10 @@
-"""From slides to masks and patch coordinates: one shard of a cohort. Free of torch."""
+"""Rule patch_slides: from slides to masks and patch coordinates, a shard of a cohort. Free of torch."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.plan.records import write_plan
+from mirrorflow.plan.store_paths import PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.grid import Patching, place_patches
 from mirrorflow.slides.mask import segment
@@ -22,8 +26,10 @@ from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes
 from mirrorflow.slides.scale import Scale, check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.view import View, read_view
 from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.gdc_files import restorer
 from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.read_alone import view_task
+from mirrorflow.steps.slides.shards import rows_of_shard
 from mirrorflow.store.digest import require_same_settings
 from mirrorflow.store.images import write_jpeg, write_png
 from mirrorflow.store.ledger import PATCH_COLUMNS, write_rows
@@ -37,9 +43,41 @@ MAX_UNKNOWN = 0.5
 """A slide of whose view more than this cannot be read at any level is not segmented."""
 
 Row = dict[str, Any]
-
-
 Restore = Callable[[Sequence[SlideRow]], None]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The sheet of slides."""
+
+    sheet: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``shards/<shard>.tsv`` of the folder that masks, overlays and patches go to."""
+
+    status: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The sheet's columns by our names; which shard, of how many; patch, segmentation and scale."""
+
+    columns: Mapping[str, str]
+    shard: int
+    shards: int
+    settings: Mapping[str, Any]
+    planned: Mapping[str, Any]
+    """The record of these settings (``plan.records``)."""
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Patch the slides of the shard, as many at a time as the job has threads."""
+    rows = rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards)
+    folder, restore = PatchStatus.parse(outputs.status).files, restorer(inputs.sheet)
+    patch_shard(rows, folder, outputs.status, params.settings, workers=job.threads, restore=restore)
+    write_plan(params.planned)
 
 
 def patch_shard(

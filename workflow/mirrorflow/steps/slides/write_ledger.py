@@ -1,9 +1,12 @@
-"""One row a slide over all shards and encoders, and one picture of all slides."""
+"""Rule write_ledger: one row a slide over all shards and encoders, and one picture of all slides."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mirrorflow.errors import InputError
+from mirrorflow.plan.store_paths import FeatureStatus
+from mirrorflow.runtime.job import Job
 from mirrorflow.slides.overlay import contact_sheet as draw_contact_sheet
 from mirrorflow.store.images import read_rgb, write_jpeg
 from mirrorflow.store.ledger import FEATURE_COLUMNS, LEDGER_COLUMNS, PATCH_COLUMNS, STATUSES, read_rows, write_rows
@@ -11,6 +14,38 @@ from mirrorflow.store.ledger import FEATURE_COLUMNS, LEDGER_COLUMNS, PATCH_COLUM
 Row = dict[str, str]
 SIDE, COLUMNS = 160, 10
 MAX_JPEG_PIXELS = 65_000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Status files of all shards: of patching, and of every encoder, each in the encoder's folder."""
+
+    patches: list[Path]
+    features: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The ledger, beside the folder ``overlays``, and the picture of all slides."""
+
+    ledger: Path
+    sheet: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Encoders that see these patches."""
+
+    encoders: list[str]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Write the ledger, and the contact sheet from it."""
+    features: dict[str, list[Path]] = {encoder: [] for encoder in params.encoders}
+    for path in inputs.features:
+        features[FeatureStatus.parse(path).encoder].append(path)
+    write_ledger(inputs.patches, features, outputs.ledger)
+    contact_sheet(outputs.ledger.parent, outputs.ledger, outputs.sheet)
 
 
 def write_ledger(patch_status: Sequence[Path], feature_status: Mapping[str, Sequence[Path]], ledger: Path) -> None:

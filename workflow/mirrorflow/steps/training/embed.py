@@ -1,32 +1,87 @@
-"""Embed a cohort's units with one fold's pretrained encoders."""
+"""Rule embed: the units of every fold through that fold's frozen encoders."""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import load_paired
 from mirrorflow.learners.inputs.seen import expression_digest
+from mirrorflow.plan.paths import EmbeddingsRecord
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
+from mirrorflow.store.tables import read_cohort
 from mirrorflow.training.embedding import EmbedSettings, embed
 
 logger = logging.getLogger("mirrorflow.embedding")
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The cohort, features and expression; genes and the pretrained model's record of each fold."""
+
+    cohort: Path
+    index: Path
+    expression: Path
+    genes: list[Path]
+    models: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The record; the embeddings of each fold lie beside it."""
+
+    record: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Seed, folds, unit (slide or patient), settings."""
+
+    seed: int
+    folds: list[int]
+    unit: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EmbedFiles:
+    """Index of the features, expression, manifest of the genes, and the model's folder."""
+
+    index: Path
+    expression: Path
+    genes: Path
+    model: Path
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Embed all units with the model of every fold."""
+    units = to_units(read_cohort(inputs.cohort)[0], params.unit)
+    models = [record.parent for record in inputs.models]
+    place = EmbeddingsRecord.parse(outputs.record)
+    made = [place.file(fold).path for fold in params.folds]
+    for path, genes, model in zip(made, inputs.genes, models, strict=True):
+        files = EmbedFiles(inputs.index, inputs.expression, genes, model)
+        embed_fold(units, files, path, params.settings, seed=params.seed, threads=job.threads)
+    record = {"embeddings": [str(path) for path in made], "models": [str(model) for model in models]}
+    write_text(outputs.record, json.dumps(record))
+
+
 def embed_fold(
     units: pd.DataFrame,
-    features_index: Path,
-    expression: Path,
-    genes_manifest: Path,
-    model_folder: Path,
+    files: EmbedFiles,
     destination: Path,
     settings: Mapping[str, Any],
     *,
@@ -42,19 +97,19 @@ def embed_fold(
     Raises InputError when there is no finished model, or when genes or features are not the model's.
     """
     torch.set_num_threads(threads)
-    paired = load_paired(units, features_index, expression, genes_manifest)
+    paired = load_paired(units, files.index, files.expression, files.genes)
     made_with = {
         "version": versions.EMBED,
         "seed": seed,
-        "model": model_digest(model_folder),
-        "data": paired.digests() | {"matrix": expression_digest(expression)},
+        "model": model_digest(files.model),
+        "data": paired.digests() | {"matrix": expression_digest(files.expression)},
         "settings": dict(settings),
     }
     if embeddings_are_finished(destination, made_with):
         logger.info("%s: made earlier from the same model and inputs; kept", destination)
         return
-    stored = load_model(model_folder)
-    _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, genes_manifest)
+    stored = load_model(files.model)
+    _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, files.genes)
     chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
     genes = RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression)
     bags = paired.bags(chosen.cache_gb)

@@ -1,23 +1,65 @@
 """Rule embed_target: a cohort's slides through the frozen slide encoder of another cohort's model."""
 
+import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
+from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.paired import slide_files
+from mirrorflow.plan.paths import EmbeddingsRecord, ModelRecord
+from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.digest import digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
+from mirrorflow.store.tables import read_cohort
 from mirrorflow.training.embedding import EmbedSettings, embed
 
 logger = logging.getLogger("mirrorflow.embedding")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The target's cohort and features; the record of the source's model of each fold."""
+
+    cohort: Path
+    index: Path
+    models: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The record; the embeddings of each fold lie beside it."""
+
+    record: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Seed, unit (slide or patient), draws and mode."""
+
+    seed: int
+    unit: str
+    settings: Mapping[str, Any]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Embed the target's slides with the source's model of every fold."""
+    units = to_units(read_cohort(inputs.cohort)[0], params.unit)
+    place, models = EmbeddingsRecord.parse(outputs.record), [ModelRecord.parse(path) for path in inputs.models]
+    made, settings = [place.file(model.fold).path for model in models], params.settings
+    for path, model in zip(made, models, strict=True):
+        embed_target_fold(units, inputs.index, model.folder, path, settings, seed=params.seed, threads=job.threads)
+    write_text(outputs.record, json.dumps({"embeddings": [str(path) for path in made]}))
 
 
 def embed_target_fold(

@@ -1,22 +1,43 @@
 """Rule measure_complexity: what every network costs on this machine, each in a process of its own."""
 
-import multiprocessing
 import platform
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mirrorflow.runtime.files import write_text
+from mirrorflow.config.resources import RESOURCES
+from mirrorflow.runtime.job import Job
+from mirrorflow.runtime.processes import Call, run_alone
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.steps.results.table_files import write_table
+from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.complexity import complexity_table, shown
-from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import published_key
 from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
 from mirrorflow.training.schedule import choose_device
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The table; .md and .tex lie beside it."""
+
+    csv: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The config's section ``complexity``."""
+
+    settings: Mapping[str, Any]
+
+
+def run(inputs: None, outputs: Outputs, params: Params, job: Job) -> None:
+    """Measure every network."""
+    published, names = RESOURCES / "published_results.csv", RESOURCES / "names.tsv"
+    measure_complexity(published, names, outputs.csv.with_suffix(""), params.settings, threads=job.threads)
 
 
 def measure_complexity(
@@ -46,9 +67,7 @@ def measure_complexity(
         progress.step(note=f"{subject}, {stage}: {cost['samples_per_second']:.2f} samples/s")
     table = complexity_table(rows, read_numbers(published, ["mean", "sd"]))
     titles = published_key(read_text_sheet(names), "method", "title")
-    write_sheet(f"{stem}.csv", table)
-    write_text(f"{stem}.md", to_markdown(shown(table, titles), caption(rows[0], sizes)))
-    write_text(f"{stem}.tex", to_latex(shown(table, titles), caption(rows[0], sizes), stem.name))
+    write_table(stem, table, caption(rows[0], sizes), shown(table, titles))
 
 
 def machine(device: torch.device) -> str:
@@ -72,5 +91,4 @@ def caption(row: Mapping[str, Any], sizes: Dimensions) -> str:
 
 def _alone(subject: str, stage: str, sizes: Dimensions, **how: Any) -> dict[str, float]:
     """In a fresh process, whose peak of memory is the network's own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, subject, stage, sizes, **how).result()
+    return run_alone(Call(measure, (subject, stage, sizes), how, f"{subject}, {stage}"))

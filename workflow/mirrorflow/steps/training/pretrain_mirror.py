@@ -1,15 +1,17 @@
 """Rule pretrain_mirror: one fold, or every fold of a seed where folds share a GPU."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mirrorflow.learners.pretrained import Machine, PretrainTask, pretrain_fold
+from mirrorflow.cohorts.patients import to_units
+from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.processes import Call, run_side_by_side
-from mirrorflow.store.tables import read_fold
+from mirrorflow.store.tables import read_cohort, read_fold
 
 
 class FoldFiles(NamedTuple):
@@ -57,3 +59,61 @@ def _of_fold(task: PretrainTask, fold: FoldFiles, epoch: str) -> PretrainTask:
 def _fold_and_record(task: PretrainTask, record: Path, machine: Machine) -> None:
     pretrain_fold(task, record.parent, machine)
     write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The cohort, features and expression; split file and genes of each fold."""
+
+    cohort: Path
+    index: Path
+    expression: Path
+    splits: list[Path]
+    genes: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The record of each fold, in the folder of its model."""
+
+    records: list[Path]
+
+
+@dataclass(frozen=True)
+class Params:
+    """Folds of the job, the family and its settings, what a protocol says of units, genes and epoch, the machine."""
+
+    folds: list[int]
+    seed: int
+    family: str
+    settings: Mapping[str, Any]
+    unit: str
+    rna_scaling: str
+    rna_clip: float | None
+    epoch: str
+    compute: Mapping[str, Any]
+    """The config's section ``compute``: no value depends on it."""
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Pretrain the folds of the job."""
+    files = zip(params.folds, inputs.splits, inputs.genes, outputs.records, strict=True)
+    folds, compute = [FoldFiles(*fold) for fold in files], dict(params.compute)
+    share = compute.pop("gpu_share")
+    task, machine = _task(inputs, params, folds[0]), Machine(job.threads, compute=compute)
+    pretrain_folds(task, folds, machine, share=share, epoch=params.epoch)
+
+
+def _task(inputs: Inputs, params: Params, first: FoldFiles) -> PretrainTask:
+    """What the folds have in common; number, genes and training units are put in fold by fold."""
+    return PretrainTask(
+        to_units(read_cohort(inputs.cohort)[0], params.unit),
+        PairedFiles(inputs.index, inputs.expression, first.genes),
+        [],
+        params.settings,
+        seed=params.seed,
+        fold=first.fold,
+        rna_scaling=params.rna_scaling,
+        rna_clip=params.rna_clip,
+        family=params.family,
+    )

@@ -1,6 +1,7 @@
-"""Rules probe_sensitivity and make_sensitivity: s1 and s2 of every pretrained model under a linear head."""
+"""Rule probe_sensitivity: s1 and s2 of every pretrained model under a linear head."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,66 @@ from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.probes.linear_head import HeadSettings, last_head
-from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, plan_of, texts
 from mirrorflow.store.models import load_model
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
-from mirrorflow.tables.render import to_latex, to_markdown
-from mirrorflow.tables.results import published_key
-from mirrorflow.tables.sensitivity import CAPTION, METRICS, sensitivity_table, shown
+from mirrorflow.store.tables import write_sheet
+from mirrorflow.tables.sensitivity import METRICS
 from mirrorflow.training.embedding import EmbedSettings
 from mirrorflow.training.sensitivity import KnownUnits, sensitivities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(PlanFiles):
+    """Features, expression, records of frozen embeddings (one a seed) and of models (every seed and fold)."""
+
+    index: Path
+    expression: Path
+    embeddings: list[Path]
+    models: list[Path]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A row an evaluation unit, fold and seed."""
+
+    sheet: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(PlanParams):
+    """The family of the pretrained method, and the head's settings."""
+
+    family: str
+    probe: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SensitivityFiles:
+    """Index of the features, expression, and the folder of each (seed, fold)'s model."""
+
+    index: Path
+    expression: Path
+    models: Mapping[tuple[int, int], Path]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Measure s1 and s2 of the evaluation units of every fold and seed."""
+    probe_sensitivity(
+        plan_of(inputs, params, {"family": params.family, "probe": params.probe}, []),
+        Embedded.of_records(texts(inputs.embeddings), resampled=False),
+        SensitivityFiles(inputs.index, inputs.expression, model_folders(inputs.models)),
+        outputs.sheet,
+        f"sensitivity {params.method}",
+        threads=job.threads,
+    )
 
 
 def probe_sensitivity(
     plan: Plan,
     embedded: Embedded,
-    features_index: Path,
-    expression: Path,
-    models: Mapping[tuple[int, int], Path],
+    files: SensitivityFiles,
     destination: Path,
     label: str,
     *,
@@ -39,37 +83,30 @@ def probe_sensitivity(
 ) -> None:
     """Write one row an evaluation unit, fold and seed: seed, fold, unit, patient, then the metrics.
 
-    ``models``: folder of each (seed, fold). The head is that of the subtyping probe with all training data after
+    The head is that of the subtyping probe with all training data after
     its last epoch on frozen embeddings, whatever the protocol reports.
     """
     torch.set_num_threads(threads)
     asked = FoldTasks(plan)
-    progress = Progress(label, len(models), "models")
+    progress = Progress(label, len(files.models), "models")
     rows = []
     for fold in range(len(plan.splits)):
         for fold_task in asked.fold_tasks("subtyping", fold):
             if fold_task.setting == ALL_DATA:
-                model = models[fold_task.seed, fold]
-                rows.append(_of_model(asked, fold_task, embedded, features_index, expression, model, device))
+                rows.append(_of_model(asked, fold_task, embedded, files, device))
                 progress.step()
     write_sheet(destination, pd.concat(rows, ignore_index=True))
 
 
 def _of_model(
-    asked: FoldTasks,
-    fold_task: FoldTask,
-    embedded: Embedded,
-    features_index: Path,
-    expression: Path,
-    folder: Path,
-    device: str,
+    asked: FoldTasks, fold_task: FoldTask, embedded: Embedded, files: SensitivityFiles, device: str
 ) -> pd.DataFrame:
     fold, units = asked.folds[fold_task.fold], fold_task.evaluation.units
     vectors = embedded.vectors(fold, fold_task.fold, fold_task.seed, fold_task.train.units, units)
     head = HeadSettings.of_probe(asked.plan.method["probe"], fold_task.task, fold_task.seed)
     weight, bias = last_head(vectors.train, fold_task.train, len(fold_task.classes), head)
-    paired = load_paired(units, features_index, expression, Path(asked.plan.genes[fold_task.fold]))
-    stored = load_model(folder)
+    paired = load_paired(units, files.index, files.expression, Path(asked.plan.genes[fold_task.fold]))
+    stored = load_model(files.models[fold_task.seed, fold_task.fold])
     found = sensitivities(
         stored.network,
         (weight, bias),
@@ -87,29 +124,6 @@ def _of_model(
     return pd.DataFrame({**named, **{name: found[name] for name in METRICS}})
 
 
-def make_sensitivity(
-    sheets: Sequence[Mapping[str, Any]],
-    published: Path,
-    names: Path,
-    stem: Path,
-) -> None:
-    """Write ``<stem>.csv``, ``.md`` and ``.tex`` from ``sheets`` (protocol, cohort, encoder, method, path)."""
-    parts = []
-    for sheet in sheets:
-        values = read_numbers(Path(sheet["path"]), ["seed", "fold", *METRICS])
-        parts.append(values.assign(**{key: sheet[key] for key in ("protocol", "cohort", "encoder", "method")}))
-    labels = read_text_sheet(names)
-    table = sensitivity_table(
-        pd.concat(parts, ignore_index=True),
-        read_numbers(published, ["mean", "sd"]),
-        cohorts=published_key(labels, "cohort"),
-    )
-    write_sheet(f"{stem}.csv", table)
-    titles = {kind: published_key(labels, kind, "title") for kind in ("cohort", "encoder", "method")}
-    write_text(f"{stem}.md", to_markdown(shown(table, titles), CAPTION))
-    write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))
-
-
-def model_folders(records: Sequence[str]) -> dict[tuple[int, int], Path]:
+def model_folders(records: Sequence[Path]) -> dict[tuple[int, int], Path]:
     """Folder of each (seed, fold) from the records of pretraining."""
     return {(model.seed, model.fold): model.folder for model in map(ModelRecord.parse, records)}

@@ -1,24 +1,64 @@
 """Rule make_further_table: MIRROR's tables beyond the main ones, and the variants that no table of it has."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mirrorflow.config.protocols import SINGLE_CHANGE
-from mirrorflow.runtime.files import write_text
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.config.resources import RESOURCES
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.results.table_files import write_table
+from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import further_table
 from mirrorflow.tables.main import ABSENT_CLASSES
-from mirrorflow.tables.render import to_latex, to_markdown
 from mirrorflow.tables.results import NUMBERS, published_key
 from mirrorflow.tables.variants import variant_table
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """results.csv."""
+
+    results: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The table; .md and .tex lie beside it."""
+
+    csv: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """Which table; methods in order; the config's titles of cohorts; the run's name."""
+
+    table: str
+    methods: list[str]
+    titles: Mapping[str, str]
+    run: str
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Write one further table."""
+    make_further_table(
+        params.table,
+        inputs.results,
+        RESOURCES / "published_results.csv",
+        RESOURCES / "names.tsv",
+        outputs.csv.with_suffix(""),
+        params.methods,
+        params.titles,
+        params.run,
+    )
+
+
 def make_further_table(
     name: str,
-    results: str,
-    published: str,
-    names: str,
-    stem: str,
+    results: Path,
+    published: Path,
+    names: Path,
+    stem: Path,
     methods: Sequence[str],
     titles: Mapping[str, str],
     run: str,
@@ -40,6 +80,4 @@ def make_further_table(
         "against the reference, of each protocol, encoder and method; published values in brackets, suspect ones "
         f"marked. Whether the two may be compared: comparable and why_not in results.csv. Macro F1: {ABSENT_CLASSES}."
     )
-    write_sheet(f"{stem}.csv", wide)
-    write_text(f"{stem}.md", to_markdown(wide, caption))
-    write_text(f"{stem}.tex", to_latex(wide, caption, Path(stem).name))
+    write_table(stem, wide, caption)

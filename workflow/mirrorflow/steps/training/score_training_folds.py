@@ -1,45 +1,75 @@
-"""Rules score_training_folds and make_training_folds: survival probes on the units that they were fitted on."""
+"""Rule score_training_folds: survival probes on the units that they were fitted on."""
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mirrorflow.errors import InputError
 from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.predict import rows_of
 from mirrorflow.learners.registry import predictor_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
+from mirrorflow.plan.records import hold_predictions
 from mirrorflow.probes.task import EpochRule
-from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.audit.audit import is_withheld
-from mirrorflow.steps.results.evaluate import training_patients
+from mirrorflow.steps.results.training_patients import training_patients
+from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, plan_of, texts
+from mirrorflow.steps.training.probe_mirror import embedded
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.predictions import Predictions
-from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
-from mirrorflow.tables.render import to_latex, to_markdown
-from mirrorflow.tables.results import published_key
-from mirrorflow.tables.training_folds import (
-    CAPTION,
-    EVALUATION,
-    METRICS,
-    NAMED,
-    NUMBERS,
-    SCORED,
-    TRAINING,
-    shown,
-    training_folds_table,
-)
+from mirrorflow.store.tables import write_sheet
+from mirrorflow.tables.training_folds import EVALUATION, METRICS, SCORED, TRAINING
 
 logger = logging.getLogger("mirrorflow.evaluation")
 
 TASK = "survival"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(PlanFiles):
+    """Records of the embeddings, one a seed; the method's manifest and the audit of its protocol and cohort."""
+
+    embeddings: list[Path]
+    manifest: Path
+    audit: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A row a part of the folds and metric."""
+
+    sheet: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(PlanParams):
+    """The family of the pretrained method, the head's settings, and whether broken claims are withheld."""
+
+    family: str
+    probe: Mapping[str, Any]
+    strict: bool
+    planned: Mapping[str, Any]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Score the method's survival probe on training and evaluation units."""
+    hold_predictions([params.planned])
+    score_training_folds(
+        plan_of(inputs, params, {"family": params.family, "probe": params.probe}, []),
+        embedded(texts(inputs.embeddings), params),
+        inputs.manifest,
+        inputs.audit,
+        outputs.sheet,
+        f"training folds {params.method}",
+        strict=params.strict,
+    )
 
 
 def score_training_folds(
@@ -62,7 +92,7 @@ def score_training_folds(
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=SCORED))
         return
-    asked, outcomes = FoldTasks(plan), training_patients(plan.cohort, plan.splits)
+    asked, outcomes = FoldTasks(plan), training_patients(Path(plan.cohort), [Path(path) for path in plan.splits])
     evaluated = read_task(read_manifest(manifest), TASK, asked.frame)
     progress = Progress(label, len(evaluated), "folds")
     parts: dict[str, list[FoldRows]] = {TRAINING: [], EVALUATION: []}
@@ -109,28 +139,3 @@ def _scored(part: str, folds: Sequence[FoldRows]) -> list[dict[str, Any]]:
         for row in rows:
             row |= {key: row[key].replace("evaluation", "training") for key in ("unstable", "why_undefined")}
     return rows
-
-
-def make_training_folds(sheets: Sequence[Mapping[str, Any]], published: Path, names: Path, stem: Path) -> None:
-    """Write ``<stem>.csv``, ``.md`` and ``.tex`` from ``sheets`` (protocol, cohort, encoder, method, path).
-
-    Raises InputError where the run has no pretrained method with a survival probe.
-    """
-    if not sheets:
-        message = "no pretrained method of this run has the task survival: nothing to score on training folds"
-        raise InputError(message)
-    parts = [
-        read_numbers(Path(sheet["path"]), NUMBERS).assign(**{key: sheet[key] for key in NAMED}) for sheet in sheets
-    ]
-    scored = [part for part in parts if len(part)]  # withheld, or without an outcome: no row
-    labels = read_text_sheet(names)
-    table = training_folds_table(
-        pd.concat(scored, ignore_index=True) if scored else parts[0],
-        read_numbers(published, ["mean", "sd"]),
-        cohorts=published_key(labels, "cohort"),
-        encoders=published_key(labels, "encoder"),
-    )
-    write_sheet(f"{stem}.csv", table)
-    titles = {kind: published_key(labels, kind, "title") for kind in ("cohort", "encoder", "method")}
-    write_text(f"{stem}.md", to_markdown(shown(table, titles), CAPTION))
-    write_text(f"{stem}.tex", to_latex(shown(table, titles), CAPTION, stem.name))

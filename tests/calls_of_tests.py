@@ -1,0 +1,43 @@
+"""Functions that tests call in processes of their own."""
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from mirrorflow.errors import InputError
+
+logger = logging.getLogger("mirrorflow.tests")
+
+
+def add(one: int, other: int) -> int:
+    return one + other
+
+
+def say() -> None:
+    logger.info("at work")
+
+
+def say_rank() -> None:
+    logger.info("rank %s of %s", os.environ["RANK"], os.environ["WORLD_SIZE"])
+
+
+def refuse() -> None:
+    message = "features.tsv: no such file"
+    raise InputError(message)
+
+
+def stumble() -> None:
+    print(1 / 0)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait(folder: str) -> None:
+    written = Path(folder) / "written"
+    written.write_text(str(os.getpid()))
+    written.rename(Path(folder) / "pid")
+    time.sleep(600)

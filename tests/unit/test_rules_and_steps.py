@@ -1,0 +1,66 @@
+"""Every rule gives its step what the step declares: names and types, for every job of small configs."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+
+from mirrorflow.runtime.job import find_step
+from mirrorflow.runtime.typed import read_fields
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = {
+    "tiny": [ROOT / "tests" / "workflow" / "configs" / "tiny.yaml"],
+    "tcga": [ROOT / "config" / "tcga.yaml", ROOT / "config" / "cptac.yaml"],
+}
+"""Slides of one's own (simulated); slides of GDC and a second cohort that models are adapted to."""
+
+SMALL = {"slides": {"shards": 1}, "splits": {"folds": 2}, "seeds": [1]}
+USERS_FILES = [
+    f"cptac/{name}"
+    for name in ("slides.tsv", "patients.tsv", "rna.tsv.gz", "splits/splits_0.csv", "splits/splits_1.csv")
+]
+ON_REQUEST = ("measure_complexity", "make_sensitivity", "make_training_folds")
+
+
+def jobs_of(configfiles: list[Path], folder: Path, *targets: str) -> Iterator[Any]:
+    """The jobs that Snakemake plans, with inputs, outputs, params and wildcards as their scripts get them."""
+    logging.getLogger("snakemake").setLevel(logging.ERROR)
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        made = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(configfiles=configfiles, config=SMALL),
+            snakefile=ROOT / "Snakefile",
+            workdir=folder,
+        )
+        made.dag()
+        workflow = made._workflow
+        workflow.dag_settings.targets = set(targets)
+        workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True, nolock=True)
+        workflow._build_dag()
+        yield from workflow.dag.jobs
+
+
+def check(job: Any) -> None:
+    step = find_step(job.rule.name)
+    for name, given in {"Inputs": job.input, "Outputs": job.output, "Params": job.params}.items():
+        if hasattr(step, name):
+            wildcards = job.wildcards if name == "Params" else None
+            read_fields(getattr(step, name), given, f"rule {job.rule.name}, {name}", wildcards=wildcards)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_job_gives_its_step_what_it_declares(config: str, tmp_path: Path):
+    for name in USERS_FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    rules = set()
+    for job in jobs_of(CONFIGS[config], tmp_path, "all", *ON_REQUEST):
+        if job.rule.script:
+            check(job)
+            rules.add(job.rule.name)
+    assert len(rules) > 20

@@ -1,0 +1,71 @@
+"""Rule build_cohort: patients, labels, outcomes, slides and expression joined; who was dropped and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
+from mirrorflow.store import tables
+from mirrorflow.store.expression import read_names
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Indexes of the features, an encoder each, and the expression file."""
+
+    indexes: list[Path]
+    expression: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The cohort's frame, who was dropped at which step and why, and how many were left after each."""
+
+    cohort: Path
+    dropped: Path
+    flow: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The config's section ``clinical``; classes, site and institutions; encoders in the order of the indexes."""
+
+    clinical: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    encoders: list[str]
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Build the cohort of the rule."""
+    indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
+    build_cohort(params.clinical, params.settings, indexes, inputs.expression, outputs)
+
+
+def build_cohort(
+    clinical: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    indexes: Mapping[str, Path],
+    expression: Path,
+    outputs: Outputs,
+) -> None:
+    """Join patients, slides and expression into the cohort's frame; write who was dropped and why.
+
+    clinical: the config's section; settings: classes, site and, where given, a table of institutions (or the word
+    tcga), whose names take the place of the sites' codes; indexes: encoder -> index of its features.
+    """
+    where = clinical.get("sheet") or ", ".join(matrices(clinical))
+    sheet = clinical_sheet(clinical)
+    patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
+    if named := settings.get("institutions"):
+        names = tables.read_institutions(named)
+        patients["site"] = patients["site"].map(lambda site: names.get(site, site))
+    frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
+    frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)
+    tables.write_cohort(outputs.cohort, frame, cohorts.class_names(frame, settings["classes"]))
+    tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
+    tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))

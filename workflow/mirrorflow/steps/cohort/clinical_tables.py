@@ -1,0 +1,32 @@
+"""Clinical tables of a cohort: a sheet of one's own, or Xena's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.errors import InputError
+from mirrorflow.store import tables
+
+
+def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per patient, from the config section `clinical`: a sheet of one's own, or Xena's tables."""
+    if "sheet" in clinical:
+        sheet = tables.read_text_sheet(clinical["sheet"])
+        return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
+    survival = tables.read_text_sheet(clinical["survival"])
+    paths = matrices(clinical)
+    frames = [tables.read_text_sheet(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if clinical["label"] not in frame:
+            message = f"{path}: no column {clinical['label']} (`label`); it has {', '.join(frame.columns[:20])}, ..."
+            raise InputError(message)
+    matrix = pd.concat(frames, ignore_index=True).fillna("")
+    return cohorts.xena_sheet(survival, matrix, clinical["label"], clinical["outcome"], ", ".join(paths))
+
+
+def matrices(clinical: Mapping[str, Any]) -> list[str]:
+    """Paths of the clinical matrices that make the cohort."""
+    named = clinical.get("matrix", [])
+    return [named] if isinstance(named, str) else list(named)

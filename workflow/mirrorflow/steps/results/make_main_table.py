@@ -1,0 +1,86 @@
+"""Rule make_main_table: methods down, cohorts across, as CSV, Markdown and LaTeX. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mirrorflow.config.protocols import SINGLE_CHANGE
+from mirrorflow.config.resources import RESOURCES
+from mirrorflow.runtime.job import Job
+from mirrorflow.steps.results.table_files import write_table
+from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.tables.further import MAIN_TITLES
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
+from mirrorflow.tables.results import NUMBERS, published_key
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """results.csv."""
+
+    results: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The table; .md and .tex lie beside it."""
+
+    csv: Path
+
+
+@dataclass(frozen=True)
+class Params:
+    """The task; methods in order; the config's titles of cohorts; the run's name."""
+
+    task: str
+    methods: list[str]
+    titles: Mapping[str, str]
+    run: str
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
+    """Write the main table of a task."""
+    names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
+    make_main_table(inputs.results, names, params.task, stem, params.methods, params.titles, params.run)
+
+
+def make_main_table(
+    results: Path,
+    names: Path,
+    task: str,
+    stem: Path,
+    methods: Sequence[str],
+    titles: Mapping[str, str],
+    run: str,
+) -> None:
+    """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
+
+    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
+    single changes stand in the optimism table instead.
+    """
+    labels = read_text_sheet(names)
+    shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
+    numbers = read_numbers(results, NUMBERS)
+    numbers = numbers[~numbers["protocol"].str.startswith(SINGLE_CHANGE)]
+    table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
+    table["method"] = [shown["method"].get(name, name) for name in table["method"]]
+    macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
+    caption = (
+        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
+        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
+        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
+    )
+    write_table(stem, table, caption)
+
+
+def _said_of(results: pd.DataFrame) -> str:
+    """What the verdicts of a table mean; empty without any."""
+    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
+    if not names:
+        return ""
+    return (
+        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
+        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+    )
