@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors import safe_open
 
+from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.store.digest import file_digest
-from mirrorflow.store.embeddings import RECORD
+from mirrorflow.store.embeddings import RECORD, read_embeddings
+from mirrorflow.store.expression import read_expression
 from mirrorflow.store.models import model_digest
+from mirrorflow.store.predictions import read_predictions
 from runner import CONFIGS, changed_config, copy_run, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
@@ -56,7 +60,7 @@ class Adapted:
 
 def model_files(results: Path) -> dict[str, str]:
     """Digests of the weights of every pretrained model."""
-    found = results.glob("*/*/models/**/model.safetensors")
+    found = results.glob("*/*/models/*/*/seed*/*/model.safetensors")
     return {str(path.relative_to(results)): file_digest(path) for path in found}
 
 
@@ -113,6 +117,24 @@ def test_slides_go_through_the_sources_encoder_of_the_same_fold(adapted: Adapted
         encoder, method, seed, _ = path.parent.parts[-4:]
         source = path.parents[6] / "tiny/models" / encoder / method / seed / path.stem
         assert made_with(path)["model"] == model_digest(source)
+
+
+def test_the_pairs_models_from_their_files_give_their_stored_predictions(adapted: Adapted) -> None:
+    found = sorted(adapted.results.glob(f"*/{PAIR}/models/*/*/*/all/seed*/fold*/model.safetensors"))
+    assert len(found) == len(METHODS) * FOLDS * 2
+    for saved in (load_trained(path.parent) for path in found):
+        config, run = saved.config, adapted.results.parents[1]
+        folder = adapted.results / f"predictions/honest/{PAIR}/{config['encoder']}/{config['method']}/{config['task']}"
+        rows = read_predictions(folder / f"fold{config['fold']}.parquet").rows
+        of_method = adapted.results / config["model_scope"] / PAIR / "embeddings" / config["encoder"] / config["method"]
+        embedded = read_embeddings(of_method / f"seed{config['seed']}/frozen/fold{config['fold']}.safetensors")
+        slides = embedded.slide_eval[:, [embedded.units.index(name) for name in rows["patient"]]]
+        expression = str(run / "store/expression/second/second.parquet")
+        values = [read_expression(expression, patients=[name], genes=saved.genes).values for name in rows["patient"]]
+        raw = RawUnits(rows, expression=np.concatenate(values).astype(np.float32), vectors=slides)
+        prediction = saved.predict(saved.prepare(raw))
+        found_values = prediction.probabilities if config["task"] == "subtyping" else prediction.survival
+        np.testing.assert_array_equal(found_values, rows.filter(regex="^(prob|surv)_"))
 
 
 def made_with(embeddings: Path) -> dict[str, Any]:
