@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from mirrorflow.audit.claims import fail_on_leak
 from mirrorflow.audit.source import Source
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
@@ -20,7 +21,7 @@ from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.learners.tasks import ModelPlace
 from mirrorflow.runtime.job import Job
-from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
+from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.training.adapt import Inputs, Outputs, Params, adapted_protocol, run
@@ -88,11 +89,9 @@ class Pair:
             [str(self.folder / f"source_fold{fold}.tsv") for fold in range(FOLDS)],
             [str(path) for path in self.files.models],
         )
-        run_audit(
-            str(self.files.cohort), self.files.splits, self.files.genes, [str(self.manifest)],
-            str(self.folder / "nsclc--from--brca"), protocol=HONEST | protocol, shots=[], name="honest",
-            scaled_upstream=False, source=source,
-        )  # fmt: skip
+        files = AuditFiles(str(self.files.cohort), self.files.splits, self.files.genes, [str(self.manifest)])
+        settings = AuditSettings(HONEST | protocol, [], "honest", scaled_upstream=False)
+        run_audit(files, settings, str(self.folder / "nsclc--from--brca"), source=source)
         return json.loads((self.folder / "nsclc--from--brca.json").read_text())
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.claims import fail_on_leak
 from mirrorflow.audit.findings import LEAK, WARNING, Finding, audit_splits
+from mirrorflow.audit.page import to_markdown as page
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.audit.audit import fail_on_leak
-from mirrorflow.steps.audit.audit import to_markdown as page
 from mirrorflow.store.tables import read_folds, read_institutions, read_text_sheet
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "tcga"

@@ -8,12 +8,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mirrorflow.audit.claims import fail_on_leak, is_withheld
 from mirrorflow.audit.findings import LEAK, WARNING
 from mirrorflow.audit.origins import Contents, Origins
 from mirrorflow.cohorts.outcomes import differing_outcomes
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError, MirrorflowError
-from mirrorflow.steps.audit.audit import fail_on_leak, is_withheld
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.figure_tasks import survival_task
 from mirrorflow.steps.results.make_optimism import make_optimism

@@ -24,7 +24,7 @@ from mirrorflow.report.results import clearly_best
 from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.slides import failures_first, slides_to_show
 from mirrorflow.runtime.files import write_text
-from mirrorflow.steps.audit.audit import run_audit
+from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
 from mirrorflow.steps.results.evaluate import evaluate
@@ -115,8 +115,8 @@ class SmallRun:
         self.write_models(scope)
         stem = str(self.results / "audit" / name / "demo")
         splits = [str(scope / "splits" / f"splits_{k}.csv") for k in range(FOLDS)]
-        said = {"shots": [3], "name": name, "scaled_upstream": False}
-        run_audit(self.cohort, splits, genes, manifests, stem, protocol=protocol, **said)
+        settings = AuditSettings(protocol, [3], name, scaled_upstream=False)
+        run_audit(AuditFiles(self.cohort, splits, genes, manifests), settings, stem)
         self.audits.append(Path(f"{stem}.json"))
         self.genes += map(Path, genes)
         metrics = str(self.results / "metrics" / name / "demo.tsv")

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mirrorflow.audit.claims import fail_on_leak
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.audit.audit import fail_on_leak, run_audit
+from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.store.digest import file_digest, names_digest, patients_digest
 from mirrorflow.store.predictions import content_digest, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
@@ -96,16 +97,11 @@ def audited(
     write_predictions(place / name, rows, notes)
     checksums = {name: content_digest(place / name)}
     (place / "manifest.json").write_text(json.dumps({"written": {name: "d"}, "skipped": {}, "checksums": checksums}))
-    run_audit(
+    files = AuditFiles(
         str(folder / "demo.parquet"),
         splits,
         genes,
         [str(place / "manifest.json")],
-        str(folder / "audit"),
-        protocol=keys,
-        shots=shots,
-        name=protocol,
-        scaled_upstream=False,
         few_shot_genes=few_shot_genes,
         expression=expression,
         inner_splits=inner_splits,
@@ -113,8 +109,9 @@ def audited(
         own_genes=own_genes,
         models=models,
         split_summary=str(summary),
-        site_kind=site_kind,
     )
+    settings = AuditSettings(keys, shots, protocol, scaled_upstream=False, site_kind=site_kind)
+    run_audit(files, settings, str(folder / "audit"))
     return json.loads((folder / "audit.json").read_text())
 
 

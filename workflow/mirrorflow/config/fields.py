@@ -47,9 +47,7 @@ class Settings(Section):
     PLACE: ClassVar[str] = ""
     """What stands before a key in messages: ``train.``"""
     VERSION: ClassVar[int] = 1
-    """Of a family's ``SETTINGS``: raised when the same settings give other values, so that this method alone is
-    fitted again.
-    """
+    """Of a family's ``SETTINGS``: raised where the same settings give other values, it re-trains this method alone."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -4,67 +4,13 @@ Sources: sections and tables are those of MIRROR's paper; "code" is the behaviou
 setting is not known is an entry, too, with the reason.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.compared import GIVEN, OWN_SHEET
-
-
-@dataclass(frozen=True)
-class Known:
-    """A setting of a published cell."""
-
-    value: Any
-    source: str
-    where: str = ""
-    """Tags (:class:`Place`) that a cell must have for the setting to concern it."""
-    also: tuple[Any, ...] = ()
-    """Values that compute the same."""
-
-    def holds(self, value: Any) -> bool:
-        """Whether a setting of ours is the published one."""
-        return value == self.value or value in self.also
-
-
-@dataclass(frozen=True)
-class Count(Known):
-    """A number of which ours is known between bounds."""
-
-    def holds(self, value: Any) -> bool:
-        """Whether the published number is in a range of ours."""
-        return self.value in value
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """A setting that is not known; ``named``: it stands as a difference, since it decides the numbers."""
-
-    why: str
-    where: str = ""
-    named: bool = False
-
-
-Setting = Known | Unknown
-Settings = Mapping[str, Setting]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a cell stands: what decides which published settings it is compared with."""
-
-    cohort: str
-    """The cohort, of an adapted one the target."""
-    encoder: str
-    method: str
-    metric: str
-    tags: frozenset[str]
-    """The task, the method's family and inputs (slides, rna), and: few-shot, labels (the cell's numbers follow from
-    subtype labels), features (made here), selected, rfe, curated (its genes), pathways, pretrained, epochs, adapted.
-    """
-
+from mirrorflow.tables.known import Count, Known, Place, Setting, Settings, Unknown
 
 CODE = "code"
 RUN: Settings = {

@@ -2,24 +2,24 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mirrorflow.audit import findings as audit
 from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
+from mirrorflow.audit.page import remarks_of, to_markdown
 from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
-from mirrorflow.cohorts.splits import evaluated_part
-from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
-from mirrorflow.errors import MirrorflowError
+from mirrorflow.cohorts.splits import Fold, evaluated_part
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.make_splits import MOVED
 from mirrorflow.store.genes import read_record
-from mirrorflow.store.method_predictions import FIX
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet
 
 
@@ -78,195 +78,163 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     source = None
     if inputs.source_cohort:
         indexes = dict(zip(params.source_encoders, inputs.source_indexes, strict=True))
-        files = (str(inputs.source_cohort), inputs.source_splits, inputs.source_genes, inputs.source_models)
-        source = Source(CohortFile.parse(inputs.source_cohort).cohort, *files, indexes)
-    run_audit(
+        theirs = (str(inputs.source_cohort), inputs.source_splits, inputs.source_genes, inputs.source_models)
+        source = Source(CohortFile.parse(inputs.source_cohort).cohort, *theirs, indexes)
+    files = AuditFiles(
         str(inputs.cohort),
         inputs.splits,
         inputs.genes,
         inputs.manifests,
-        str(outputs.record.with_suffix("")),
-        protocol=params.protocol,
-        shots=params.shots,
-        name=job.wildcards["protocol"],
-        scaled_upstream=params.scaled_upstream,
         support=inputs.support or "",
         models=inputs.models,
         few_shot_genes=inputs.few_shot_genes,
         expression=inputs.expression,
-        source=source,
         inner_splits=inputs.inner_splits,
         inner_genes=inputs.inner_genes,
         own_genes=inputs.own_genes,
         split_summary=inputs.split_summary,
-        site_kind=params.site_kind,
-        inputs=InputFiles(
-            dict(zip(params.encoders, inputs.indexes, strict=True)), inputs.matrix, params.columns, inputs.lists
-        ),
     )
+    name, stem = job.wildcards["protocol"], str(outputs.record.with_suffix(""))
+    settings = AuditSettings(params.protocol, params.shots, name, params.scaled_upstream, params.site_kind)
+    indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
+    given = InputFiles(indexes, inputs.matrix, params.columns, inputs.lists)
+    run_audit(files, settings, stem, source=source, inputs=given)
+
+
+@dataclass(frozen=True)
+class AuditFiles:
+    """What a protocol used on a cohort.
+
+    genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
+    seen; manifests: of the methods' predictions; support: the drawn support sets; models: done.json of the pretrained
+    folds of the protocol's model scope; few_shot_genes: the manifests of the k-shot settings, where they have genes of
+    their own; expression: the record of the converted matrix; inner_splits, inner_genes: of every inner fold and
+    fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
+    selection of their own, in folders of their names; split_summary: what make_splits says of the folds.
+    """
+
+    cohort: str
+    splits: Sequence[str]
+    genes: Sequence[str]
+    manifests: Sequence[str]
+    support: str = ""
+    models: Sequence[str] = ()
+    few_shot_genes: Sequence[str] = ()
+    expression: str | None = None
+    inner_splits: Sequence[str] = ()
+    inner_genes: Sequence[str] = ()
+    own_genes: Sequence[str] = ()
+    split_summary: str = ""
+
+    @property
+    def every_gene(self) -> list[str]:
+        """All gene manifests."""
+        return [*self.genes, *self.few_shot_genes, *self.inner_genes, *self.own_genes]
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """The protocol's keys, its k-shot settings and its name; what the config says of the matrix and of sites.
+
+    site_kind: where sites come from, a key of :data:`mirrorflow.audit.findings.SITE_NOUNS` or ``none``.
+    """
+
+    protocol: Mapping[str, Any]
+    shots: Sequence[int]
+    name: str
+    scaled_upstream: bool
+    site_kind: str = "barcode"
+
+
+@dataclass(frozen=True)
+class _GeneRecords:
+    """Whose labels chose genes: of the folds, of k-shot settings, of methods' own; of inner folds [inner][fold]."""
+
+    chosen: Sequence[audit.GeneRecord]
+    of_shots: Sequence[audit.GeneRecord]
+    own: Sequence[audit.GeneRecord]
+    of_inner: Sequence[Sequence[audit.GeneRecord]]
+
+    @classmethod
+    def of(cls, files: AuditFiles) -> "_GeneRecords":
+        inner = by_inner_fold(GeneManifest, files.inner_genes)
+        return cls(
+            [read_record(path) for path in files.genes],
+            [read_record(path) for path in files.few_shot_genes],
+            [read_record(path) for path in files.own_genes],
+            [[read_record(path) for path in paths] for paths in inner],
+        )
+
+    @property
+    def all(self) -> list[audit.GeneRecord]:
+        return [*self.chosen, *self.of_shots, *itertools.chain(*self.of_inner), *self.own]
 
 
 def run_audit(
-    cohort: str,
-    splits: Sequence[str],
-    genes: Sequence[str],
-    manifests: Sequence[str],
+    files: AuditFiles,
+    settings: AuditSettings,
     stem: str,
     *,
-    protocol: Mapping[str, Any],
-    shots: Sequence[int],
-    name: str,
-    scaled_upstream: bool,
-    support: str = "",
-    models: Sequence[str] = (),
-    few_shot_genes: Sequence[str] = (),
-    expression: str | None = None,
     source: Source | None = None,
-    inner_splits: Sequence[str] = (),
-    inner_genes: Sequence[str] = (),
-    own_genes: Sequence[str] = (),
-    split_summary: str = "",
-    site_kind: str = "barcode",
     inputs: InputFiles | None = None,
 ) -> list[audit.Finding]:
     """Audit a protocol on a cohort; write ``<stem>.json`` and ``<stem>.md``.
 
-    genes: manifests of the folds, each with a ``.json`` beside it that lists the patients whose labels were
-    seen; manifests: of the methods' predictions; scaled_upstream: what the config says of the matrix; support:
-    the drawn support sets; models: done.json of the pretrained folds of the protocol's model scope;
-    few_shot_genes: the manifests of the k-shot settings, where they have genes of their own;
-    expression: the record of the converted matrix; inner_splits, inner_genes: of every inner fold and
-    fold, where the protocol chooses the epoch on them; own_genes: manifests of methods that have a gene
-    selection of their own, in folders of their names; source: where the encoders of an adapted cohort come from
-    (``cohort`` and everything else is then the target's); split_summary: what make_splits says of the folds;
-    site_kind: where sites come from, a key of :data:`mirrorflow.audit.SITE_NOUNS` or ``none``; inputs: what the
+    source: where the encoders of an adapted cohort come from (the files are then the target's); inputs: what the
     methods are given.
     """
-    frame, _ = read_cohort(cohort)
-    folds = [read_fold(path) for path in splits]
-    sites = dict(zip(frame["patient"], frame["site"].fillna(""), strict=True))
-    labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
-    findings = audit.audit_protocol(protocol) + audit.audit_splits(folds, sites, labels, site_kind=site_kind)
-    findings += audit.audit_site_codes(findings, site_kind, site_preserved=protocol["splits"] == "site_preserved")
-    chosen, of_shots, own = ([read_record(path) for path in paths] for paths in (genes, few_shot_genes, own_genes))
-    of_inner = [[read_record(path) for path in paths] for paths in by_inner_fold(GeneManifest, inner_genes)]
-    findings += audit.audit_genes(folds, chosen, shots, of_shots)
-    inner = by_inner_fold(SplitFile, inner_splits)
-    parts = [[read_fold(path) for path in paths] for paths in inner]
-    findings += audit.audit_inner(folds, parts, of_inner)
-    findings += audit.audit_transductive(
-        scaled_upstream=scaled_upstream, like_z_scores=_like_z_scores(expression) if expression else 0.0
-    )
-    every_gene = [*genes, *few_shot_genes, *inner_genes, *own_genes]
-    records = Records(every_gene, support, models, manifests, inner, own_genes)
-    found = gather(records, frame, folds, protocol)
-    findings += found.findings
-    given, lists = audit_inputs(inputs or InputFiles(), frame, folds)
-    findings += given
+    frame, _ = read_cohort(files.cohort)
+    folds, genes, given = [read_fold(path) for path in files.splits], _GeneRecords.of(files), inputs or InputFiles()
+    findings = _of_protocol(files, settings, frame, folds, genes)
+    inner = by_inner_fold(SplitFile, files.inner_splits)
+    records = Records(files.every_gene, files.support, files.models, files.manifests, inner, files.own_genes)
+    found = gather(records, frame, folds, settings.protocol)
+    of_inputs, lists = audit_inputs(given, frame, folds)
+    findings += [*found.findings, *of_inputs]
     found.seen += lists
     if source is not None:
-        brought = gather_source(source, folds, protocol["unit"])
+        brought = gather_source(source, folds, settings.protocol["unit"])
+        patients = read_cohort(source.cohort)[0]
         findings += brought.findings
-        ours = inputs.indexes if inputs else {}
-        findings += audit_source_inputs(source.name, source.indexes, read_cohort(source.cohort)[0], ours, frame)
+        findings += audit_source_inputs(source.name, source.indexes, patients, given.indexes, frame)
         found.seen += brought.seen
-    moved = _moved(split_summary)
+    part = evaluated_part(folds)
     record = {
-        "protocol": name,
-        "cohort": Path(stem).name if source else Path(cohort).stem,
-        "claims_honest": protocol["claims_honest"],
-        "keys": dict(protocol),
+        "protocol": settings.name,
+        "cohort": Path(stem).name if source else Path(files.cohort).stem,
+        "claims_honest": settings.protocol["claims_honest"],
+        "keys": dict(settings.protocol),
         "seen": [asdict(line) for line in found.seen],
-        "repaired": moved,
-        "gene_labels": {"all": _label_counts(chosen), "k-shot": _label_counts(of_shots or chosen) if shots else []},
+        "repaired": _moved(files.split_summary),
+        "gene_labels": {
+            "all": _label_counts(genes.chosen),
+            "k-shot": _label_counts(genes.of_shots or genes.chosen) if settings.shots else [],
+        },
         "findings": audit.to_records(findings),
         "leaks": len(audit.leaks(findings)),
     }
-    part = evaluated_part(folds)
-    every_record = [*chosen, *of_shots, *itertools.chain(*of_inner), *own]
     record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
-    record["remarks"] += [*_remarks(record), audit.outcome_line(every_record)]
+    record["remarks"] += [*remarks_of(record), audit.outcome_line(genes.all)]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
 
 
-def is_withheld(record: Mapping[str, Any], *, strict: bool) -> bool:
-    """Whether the numbers of an audited protocol are kept out of every table.
-
-    With ``strict`` under an honest claim with a leak; always where its predictions are not the run's own.
-    """
-    leaking = {finding["kind"] for finding in record["findings"] if finding["level"] == audit.LEAK}
-    return bool(leaking & audit.UNUSABLE) or (strict and bool(record["claims_honest"]) and bool(leaking))
-
-
-def fail_on_leak(record: str, *, strict: bool) -> None:
-    """Raise MirrorflowError where :func:`is_withheld` holds, with every leak and the fix."""
-    audited = json.loads(Path(record).read_text())
-    leaks = audit.leaks([audit.Finding(**finding) for finding in audited["findings"]])
-    if is_withheld(audited, strict=strict):
-        said = "\n".join(f"  {_where(finding)}{finding.text}{_named(finding)}" for finding in leaks)
-        if any(finding.kind in audit.UNUSABLE for finding in leaks):
-            why = "has predictions that are not the run's own, from which no number is made"
-            fix = f"No setting allows it: {FIX}."
-        else:
-            why = "claims to be honest"
-            fix = (
-                f"Mend the splits or the protocol{_mend(audited)}, or set `claims_honest: false` for it, or "
-                "`strict: false`."
-            )
-        message = (
-            f"{record}: {audited['protocol']} on {audited['cohort']} {why} and has {len(leaks)} leaks:\n{said}\n{fix}"
-        )
-        raise MirrorflowError(message)
-
-
-def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) -> str:
-    """The audit as a page for people."""
-    claim = "claims to be honest" if record["claims_honest"] else "does not claim to be honest"
-    lines = [
-        f"# Audit of {record['protocol']} on {record['cohort']}",
-        "",
-        f"The protocol {claim}; {record['leaks']} leaks, {len(findings) - record['leaks']} warnings.",
-        "",
-        *[f"- {key}: {value}" for key, value in sorted(record["keys"].items())],
-        "",
-        *[line for remark in record.get("remarks", ()) for line in (remark, "")],
-    ]
-    if findings:
-        lines += ["| level | where | finding | examples |", "| --- | --- | --- | --- |"]
-        lines += [f"| {f.level} | {_where(f).rstrip(': ')} | {f.text} | {', '.join(f.examples)} |" for f in findings]
-    else:
-        lines.append("Nothing found.")
-    if record.get("seen"):
-        lines += ["", "Who was really seen, by the records:", ""]
-        lines += ["| what | fold | patients | of them evaluated | by |", "| --- | --- | --- | --- | --- |"]
-        lines += [_seen_line(line) for line in record["seen"]]
-    return "\n".join(lines) + "\n"
-
-
-def _remarks(record: Mapping[str, Any]) -> Iterator[str]:
-    """Sentences that stand on the page whatever was found: repaired folds, labels that chose genes, the fix."""
-    if record["repaired"]:
-        by_fold = ", ".join(map(str, record["repaired"]))
-        total = sum(record["repaired"])
-        yield f"Folds repaired, every patient is kept once: {total} patients moved (by fold: {by_fold})."
-    if fix := _mend(record):
-        yield f"Patients are shared between parts of a fold{fix}."
-    for setting, counts in record["gene_labels"].items():
-        if counts:
-            yield f"Labels that chose the genes of setting {setting}, by fold: {', '.join(map(str, counts))}."
-
-
-def _mend(record: Mapping[str, Any]) -> str:
-    """How folds that share patients are fixed; nothing where none does."""
-    if not any(finding["kind"] == "patients_in_both" for finding in record["findings"]):
-        return ""
-    splits = record.get("keys", {}).get("splits", "")
-    if not splits or splits in GENERATED_SPLITS or splits.endswith(REPAIRED):
-        return ""
-    command = "`mirrorflow audit --splits FOLDER --repair OUT` writes them"
-    return f" ({repair_hint(splits)}; {command})"
+def _of_protocol(
+    files: AuditFiles, settings: AuditSettings, frame: pd.DataFrame, folds: Sequence[Fold], genes: _GeneRecords
+) -> list[audit.Finding]:
+    """What the protocol's keys, its folds and its genes give away."""
+    sites = dict(zip(frame["patient"], frame["site"].fillna(""), strict=True))
+    labels = dict(zip(frame["patient"], frame["label"].fillna(""), strict=True))
+    kind, preserved = settings.site_kind, settings.protocol["splits"] == "site_preserved"
+    findings = audit.audit_protocol(settings.protocol)
+    findings += audit.audit_splits(folds, sites, labels, site_kind=kind)
+    findings += audit.audit_site_codes(findings, kind, site_preserved=preserved)
+    findings += audit.audit_genes(folds, genes.chosen, settings.shots, genes.of_shots)
+    parts = [[read_fold(path) for path in paths] for paths in by_inner_fold(SplitFile, files.inner_splits)]
+    findings += audit.audit_inner(folds, parts, genes.of_inner)
+    like_z_scores = _like_z_scores(files.expression) if files.expression else 0.0
+    return findings + audit.audit_transductive(scaled_upstream=settings.scaled_upstream, like_z_scores=like_z_scores)
 
 
 def _moved(summary: str) -> list[int]:
@@ -275,21 +243,6 @@ def _moved(summary: str) -> list[int]:
         return []
     sheet = read_text_sheet(summary)
     return [int(count) for count in sheet[MOVED]] if MOVED in sheet else []
-
-
-def _seen_line(line: Mapping[str, Any]) -> str:
-    counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
-    fold = "all" if line["fold"] < 0 else line["fold"]
-    return f"| {line['what']} | {fold} | {counts[0]} | {counts[1]} | {line['detail']} |"
-
-
-def _where(finding: audit.Finding) -> str:
-    return "all folds: " if finding.fold is None else f"fold {finding.fold}: "
-
-
-def _named(finding: audit.Finding) -> str:
-    """The examples of a finding, for a message."""
-    return f" ({', '.join(finding.examples)})" if finding.examples else ""
 
 
 def _like_z_scores(record: str) -> float:

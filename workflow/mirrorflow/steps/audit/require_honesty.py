@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirrorflow.audit.claims import fail_on_leak
 from mirrorflow.runtime.job import Job
-from mirrorflow.steps.audit.audit import fail_on_leak
 
 
 @dataclass(frozen=True)

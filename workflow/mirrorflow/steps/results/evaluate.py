@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.audit.claims import is_withheld
 from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
@@ -16,7 +17,6 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.steps.audit.audit import is_withheld
 from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_fold, write_sheet

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.audit.claims import is_withheld
 from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.predict import rows_of
@@ -18,7 +19,6 @@ from mirrorflow.plan.records import hold_predictions
 from mirrorflow.probes.task import EpochRule
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.steps.audit.audit import is_withheld
 from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, plan_of, texts
 from mirrorflow.steps.training.probe_mirror import embedded
