@@ -198,3 +198,13 @@ def test_tables_are_made_of_what_was_planned():
         hold_predictions(records)
     assert read_plan("nowhere.json") is None
     hold_predictions([{"path": "nowhere.json", "settings": {}}])
+
+
+def test_a_setting_that_a_version_added_or_dropped_is_no_difference():
+    path = next(Path("results").rglob("plan.json"))
+    record = json.loads(path.read_text())
+    del record["splits"]["seed"]
+    path.write_text(json.dumps(record | {"dropped": 1}))
+    checks_of(lambda raw: None).hold([])
+    with pytest.raises(SettingsMismatchError, match=r"splits\.folds"):
+        checks_of(of_section("splits", folds=3, inner_folds=2)).hold([])

@@ -56,11 +56,23 @@ def hold(record: Mapping[str, Any], fix: str = "") -> None:
 
 
 def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix: str) -> None:
-    """Raise SettingsMismatchError with the file, both values of every setting that differs, and ``fix``."""
+    """Raise SettingsMismatchError with the file, both values of every setting that differs, and ``fix``.
+
+    A setting that one of the two does not have is no difference: another version of mirrorflow added or dropped it.
+    """
     try:
-        require_same_settings(path, canonical(stored), wanted)
+        require_same_settings(path, canonical(_shared(stored, wanted)), _shared(wanted, stored))
     except SettingsMismatchError as error:
         raise SettingsMismatchError("\n".join(filter(None, [str(error), fix]))) from None
+
+
+def _shared(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of ``one`` that ``other`` has as well, section by section."""
+    both = {key: (value, other[key]) for key, value in one.items() if key in other}
+    return {
+        key: _shared(value, its) if isinstance(value, Mapping) and isinstance(its, Mapping) else value
+        for key, (value, its) in both.items()
+    }
 
 
 def hold_predictions(records: Iterable[Mapping[str, Any]]) -> None:
