@@ -50,6 +50,9 @@ OTHER_VALUES: dict[str, Any] = {
     "methods.<name>.pretrain": {"epochs": 7},
     "methods.<name>.selection": {"method": "variance"},
     "methods.<name>.train": {"epochs": 7},
+    "pretrain.rna_heads": 2,  # heads divide the width
+    "pretrain.slide_heads": 2,
+    "pretrain.width": 192,
     "protocols.<name>.preset": "honest-published",
     "protocols.<name>.splits": "random",
 }
