@@ -20,6 +20,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.learners.tasks import ModelPlace
+from mirrorflow.plan.records import planned
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.evaluate import evaluate
@@ -193,6 +194,7 @@ def prepared(folder: Path, *, names: list[str] | None = None, shuffled: bool = F
         probe=PROBE,
         rna=Rna(clip=None),
         saved=ModelPlace(str(folder / "results"), PAIR, "phikon", "mirror"),
+        planned=planned(str(folder / "plan.json"), {}),
     )
     return Pair(folder, files, params, folds)
 
