@@ -21,7 +21,7 @@ def test_equal_to_vit_model_on_the_same_weights(tmp_path: Path):
         weights.data += 1.0 if "norm" in name and name.endswith("weight") else 0.0
     theirs.save_pretrained(tmp_path)  # under the names of the published checkpoint
     ours = phikon_network().eval()
-    load_weights(ours, phikon_state(read_weights(tmp_path / "model.safetensors")), "phikon")
+    load_weights(ours, phikon_state(read_weights(tmp_path / "model.safetensors")), "phikon", "phikon")
     images = torch.randn(2, 3, 224, 224, generator=generator)
     with torch.inference_mode():
         expected = theirs(images).last_hidden_state[:, 0]
@@ -33,7 +33,7 @@ def test_keys_of_the_published_checkpoint():
     """The names of owkin/phikon's own file (transformers 4): query, key and value, and a pooler."""
     network = phikon_network(width=8, depth=2, heads=2)
     state = published_names(depth=2, width=8)
-    load_weights(network, phikon_state(state), "phikon")
+    load_weights(network, phikon_state(state), "phikon", "phikon")
     assert torch.equal(network.blocks[1].attn.qkv.weight[8:16], state["encoder.layer.1.attention.attention.key.weight"])
 
 

@@ -348,7 +348,18 @@ def test_a_simulated_cohort_is_compared_with_nothing():
 
 
 DECIDE_NOTHING_HERE = (
-    *("run", "store", "strict", "simulate", "downloads", "compute", "complexity", "adaptation", "evaluation"),
+    *(
+        "run",
+        "store",
+        "strict",
+        "keep_models",
+        "simulate",
+        "downloads",
+        "compute",
+        "complexity",
+        "adaptation",
+        "evaluation",
+    ),
     *("slides.shards", "slides.workers", "features.batch_size", "features.workers", "features.max_unreadable"),
     *("cohorts.<name>.title", "cohorts.<name>.slides", "cohorts.<name>.clinical.", "cohorts.<name>.classes"),
     *("cohorts.<name>.site", "cohorts.<name>.institutions", "cohorts.<name>.census", "cohorts.<name>.tumour_types"),

@@ -186,7 +186,7 @@ def test_new_settings_are_noted_and_old_notes_stay(tmp_path: Path):
         (RESNET | {"mean": [0.5, 0.5, 0.5]}, "set mean and std together"),
         (
             RESNET | {"mean": [124, 116, 104], "std": [58, 57, 57]},
-            r"mean \[124, 116, 104\]; three values of RGB in 0 to 1",
+            r"mean is \[124, 116, 104\]; it must be from 0 to 1",
         ),
         (VIT | {"weights": "random", "options": {"init_valuse": 1}}, r"cannot be built with options .*init_valuse"),
         (

@@ -67,7 +67,9 @@ class Scripted:
     def __init__(self, right: Mapping[str, list[int]]) -> None:
         self.right, self.rules = right, []
 
-    def __call__(self, vectors: Any, fold_task: FoldTask, _method: Mapping[str, Any], rule: EpochRule) -> Trained:
+    def __call__(
+        self, vectors: Any, fold_task: FoldTask, _method: Mapping[str, Any], rule: EpochRule, checkpoint: Any = None
+    ) -> Trained:
         self.rules.append((fold_task.setting, fold_task.task, rule))
         last = rule.stop_after or EPOCHS
         made = [self.predict(vectors, fold_task, epoch) for epoch in range(1, last + 1)]
@@ -164,7 +166,9 @@ def test_survival_goes_by_the_c_index_with_bins_of_the_inner_training_part(tmp_p
     seen = {}
     call = Scripted.__call__
 
-    def spy(self: Scripted, vectors: Any, fold_task: FoldTask, method: Any, rule: EpochRule) -> Prediction:
+    def spy(
+        self: Scripted, vectors: Any, fold_task: FoldTask, method: Any, rule: EpochRule, checkpoint: Any = None
+    ) -> Prediction:
         seen[fold_task.setting] = fold_task.edges
         return call(self, vectors, fold_task, method, rule)
 

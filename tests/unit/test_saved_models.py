@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labelled_cohort import Store
@@ -165,9 +167,10 @@ def test_the_weights_are_those_of_the_reported_epoch(store):
 @pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize("scaling", ["train", "none"])
 def test_missing_expression_is_filled_as_in_the_training(store, scaling, clip):
-    values = pd.read_parquet(store.folder / "rna.parquet")
+    table = pq.read_table(store.folder / "rna.parquet")  # with its metadata, which a frame would lose
+    values = table.to_pandas()
     values.iloc[0, 5:9] = np.nan
-    values.to_parquet(store.folder / "rna.parquet")
+    pq.write_table(pa.Table.from_pandas(values, schema=table.schema), store.folder / "rna.parquet")
     plan = plan_of(store, "linear", shots=[], tasks=["survival"], protocol=HONEST | {"rna_scaling": scaling})
     folder = store.predict(plan, pooled(store, ["rna"], rna_scaling=scaling, clip=clip))
     for path in models(store).values():

@@ -100,7 +100,8 @@ def _row(where: str, folder: Path, header: Sequence[str], cells: Sequence[str], 
     ours = {name: values[theirs] for name, theirs in names.items()}
     for name in ("slide_id", "patient"):
         if is_unknown(ours[name]):
-            message = f"{where}: {names[name]} is {f'{ours[name]!r}: no name' if ours[name] else 'empty'}"
+            said = f"{ours[name]!r}: no name{', it cannot be a file name' if name == 'slide_id' else ''}"
+            message = f"{where}: {names[name]} is {said if ours[name] else 'empty'}"
             raise InputError(message)
     slide = ours.get("path", "")
     return SlideRow(
