@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from labelled_cohort import Store
@@ -25,7 +23,7 @@ from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.learners.tasks import ALL_DATA, ModelPlace, Plan
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import names_digest, patients_digest
-from mirrorflow.store.expression import read_expression
+from mirrorflow.store.expression import ExpressionWriter, read_expression, write_sidecar
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_fold
 
@@ -167,10 +165,14 @@ def test_the_weights_are_those_of_the_reported_epoch(store):
 @pytest.mark.parametrize("clip", [None, 0.5])
 @pytest.mark.parametrize("scaling", ["train", "none"])
 def test_missing_expression_is_filled_as_in_the_training(store, scaling, clip):
-    table = pq.read_table(store.folder / "rna.parquet")  # with its metadata, which a frame would lose
-    values = table.to_pandas()
-    values.iloc[0, 5:9] = np.nan
-    pq.write_table(pa.Table.from_pandas(values, schema=table.schema), store.folder / "rna.parquet")
+    path = store.folder / "rna.parquet"
+    frame = pd.read_parquet(path)
+    values = frame[store.frame["patient"].tolist()].to_numpy(np.float32).copy()
+    values[0, 3:7] = np.nan
+    with ExpressionWriter(path, store.frame["patient"].tolist()) as writer:
+        writer.add(frame["id"].tolist(), frame["gene"].tolist(), values)
+        writer.finish({}, {})
+    write_sidecar(path)
     plan = plan_of(store, "linear", shots=[], tasks=["survival"], protocol=HONEST | {"rna_scaling": scaling})
     folder = store.predict(plan, pooled(store, ["rna"], rna_scaling=scaling, clip=clip))
     for path in models(store).values():
