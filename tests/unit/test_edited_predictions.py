@@ -17,7 +17,7 @@ from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.figure_tasks import survival_task
 from mirrorflow.steps.results.make_optimism import make_optimism
-from mirrorflow.store.method_predictions import read_manifest, read_stored, read_vouched
+from mirrorflow.store.method_predictions import read_checked, read_manifest, read_stored
 from mirrorflow.store.predictions import content_digest, is_unchanged, read_predictions, write_predictions
 from mirrorflow.store.tables import read_cohort, read_numbers, write_cohort, write_fold
 
@@ -106,7 +106,7 @@ def test_a_changed_note_changes_the_checksum_and_missing_values_do_not_matter(tm
 def test_the_whole_file_is_read_with_the_cohorts_outcomes(tmp_path):
     found, (frame, _) = read_manifest(manifest(tmp_path)), read_cohort(cohort(tmp_path))
     name = "subtyping/fold0.parquet"
-    pd.testing.assert_frame_equal(read_vouched(found, name, frame).rows, read_stored(found, name).rows)
+    pd.testing.assert_frame_equal(read_checked(found, name, frame).rows, read_stored(found, name).rows)
 
 
 @pytest.mark.parametrize("checked", [True, False])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from labelled_cohort import Store
 from mirrorflow.learners import network as learner
@@ -121,3 +122,43 @@ def test_a_network_may_see_rna_alone(store, monkeypatch):
     rows = predicted(store, plan, "predictions", inputs)
     assert np.allclose(rows.filter(regex="prob_").sum(axis=1), 1)
     assert inputs.digest(0) != store.inputs(inputs=["rna", "slides"]).digest(0)
+
+
+def test_what_a_family_fits_beforehand_sees_training_patients_alone_and_is_reported_and_stored(store, monkeypatch):
+    """A prototype (the mean training patch), from which distances are learned."""
+    from torch import nn
+
+    from mirrorflow.learners.inputs.bagged import OWN_FIT
+    from mirrorflow.models.layers import masked_mean
+    from mirrorflow.models.seam import Output
+    from mirrorflow.models.supervised import SupervisedNetwork
+    from mirrorflow.store.digest import patients_digest
+    from mirrorflow.store.tables import read_fold
+
+    seen: list[list[str]] = []
+
+    def fit_inputs(train, rng):
+        seen.append([train.name(number) for number in range(len(train))])
+        return {"prototype": np.concatenate([train.bags[i] for i in range(len(train))]).mean(0)}
+
+    class Prototypes(SupervisedNetwork):
+        def __init__(self, sizes):
+            super().__init__(sizes, 8)
+            self.register_buffer("prototype", torch.zeros(sizes.patch_dim))
+            self.head = nn.Linear(sizes.patch_dim, sizes.outputs)
+
+        def output(self, batch):
+            return Output(self.head(masked_mean(batch.patches - self.prototype, batch.mask)))
+
+    monkeypatch.setattr(learner, "build_network", lambda family, sizes, settings, seed: Prototypes(sizes))
+    plan = plan_of(store, "abmil", tasks=["subtyping"])
+    predicted(store, plan, "predictions", replace(store.inputs(inputs=["slides"]), fit=fit_inputs))
+    folds = [read_fold(path) for path in plan.splits]
+    assert [sorted(names) for names in seen] == [sorted(fold.train) for fold in folds]
+    for number, fold in enumerate(folds):
+        (note,) = read_predictions(store.folder / f"predictions/subtyping/fold{number}.parquet").notes["settings"]
+        assert note["fitted_on"][OWN_FIT] == patients_digest(fold.train)
+    folders = sorted(path.parent for path in (store.folder / "results").rglob("model.safetensors"))
+    stored = [load_trained(folder).arrays["network.prototype"] for folder in folders]
+    assert all(np.abs(one).sum() > 0 for one in stored)
+    assert not np.allclose(*stored), "each fold has its own"

@@ -139,7 +139,7 @@ def audit_fitted(
     """Whom ``name`` was fitted on, from the digest in its record; ``evaluated``: the fold's evaluation patients.
 
     training: those of the fold (or its support set) whom it should have been fitted on; all units: the cohort. A
-    digest of neither, or none, is a leak: the record vouches for no honest choice.
+    digest of neither, or none, is a leak: the record shows no honest choice.
     """
     for group, said in ((training, "those of its training part"), (all_units, "all units")):
         if recorded == group.digest:
@@ -229,7 +229,7 @@ def audit_epoch_choice(
         detail = f"epoch {note['epoch']} of {len(choice['mean'])}, inner mean {choice['mean'][note['epoch'] - 1]:.3f}"
         return [], Seen(f"epoch of {what}", number, len(patients), len(patients & set(fold.val)), detail)
     found = [Finding(LEAK, "epoch_choice", f"the epoch of {what} {why}", number)]
-    return found, Seen(f"epoch of {what}", number, -1, -1, "no choice that is vouched for")
+    return found, Seen(f"epoch of {what}", number, -1, -1, "no choice on record")
 
 
 # Evaluated units.

@@ -212,7 +212,7 @@ class Cohort(Section):
     splits: dict[str, Any] = setting(
         "Name -> folder of split files splits_<k>.csv (columns train, val and, where there is one, test: see "
         "splits.evaluate), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol with "
-        "`splits: published-repaired` takes its folds mended.",
+        "`splits: published-repaired` takes its folds repaired.",
         {},
         type="object",
         propertyNames=NAME,

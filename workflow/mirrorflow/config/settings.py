@@ -69,7 +69,7 @@ class Protocol(Section):
     unit: str = choice("One bag per patient (all slides) or per slide (published).", ["patient", "slide"])
     splits: str = name(
         "site_preserved, random, or a name in the cohort's `splits` (published). With -repaired behind the name "
-        "(published-repaired) the same split files, mended so that every patient is kept once: evaluated in at most "
+        "(published-repaired) the same split files, repaired so that every patient is kept once: evaluated in at most "
         "one fold, trained on in the others. Folds without shared patients stay as they are."
     )
     gene_selection: str = choice(

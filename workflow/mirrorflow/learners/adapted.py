@@ -109,7 +109,7 @@ def adapt_and_predict(
 
     method: ``probe`` (the config's section, for the head) and ``adapt`` (learning rate and weight decay of the
     embedding, dropout). The last epoch is reported; with a scorer in ``rule`` the one with the best score (the first of
-    equals), the published habit that the auditor calls a leak.
+    equals), the published choice, which the auditor calls a leak.
     """
     probe, seed = method["probe"], fold_seed(fold_task.seed, fold_task.fold)
     head = HeadSettings.of_probe(probe, fold_task.task, seed)

@@ -82,6 +82,7 @@ def train_and_predict(
     network = build_network(method["family"], sizes, method["network"], settings.seed)
     if inputs.moments is not None:
         network.scale_patches(*map(torch.from_numpy, inputs.moments))
+    network.take_fitted({name: torch.from_numpy(np.asarray(array)) for name, array in inputs.own.items()})
 
     def training_logits() -> Tensor:
         return predict_units(network, inputs.train, device=device)

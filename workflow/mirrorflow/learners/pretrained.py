@@ -55,7 +55,7 @@ class PretrainTask:
 
     units: columns unit, patient and slide_ids, of whom ``train_units`` are trained on. settings: fields of the family's
     settings and of :class:`PretrainSettings` by name. chosen_on: units whose loss chooses the epoch that is kept (the
-    published habit); none: the last epoch is kept.
+    published choice); none: the last epoch is kept.
     """
 
     units: pd.DataFrame

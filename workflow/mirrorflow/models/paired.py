@@ -135,7 +135,7 @@ class PairedNetwork(nn.Module, ABC):
         """Called before each optimisation step."""
 
     def heavy_blocks(self) -> Iterator[nn.Module]:
-        """Submodules whose activations fill the memory, and that heed an attribute ``checkpointing``."""
+        """Submodules whose activations fill the memory, and that follow an attribute ``checkpointing``."""
         yield from ()
 
     @abstractmethod

@@ -51,6 +51,11 @@ class SupervisedNetwork(nn.Module):
         self.patch_mean.copy_(mean)
         self.patch_sd.copy_(sd)
 
+    def take_fitted(self, fitted: Mapping[str, Tensor]) -> None:
+        """Take what the family's ``fit_inputs`` gave into the buffers of these names; stored with the weights."""
+        for name, value in fitted.items():
+            self.get_buffer(name).copy_(value)
+
     def forward(self, batch: Batch) -> Output:
         """Output of a batch; every bag has one real patch at least."""
         return self.output(replace(batch, patches=(batch.patches - self.patch_mean) / self.patch_sd))

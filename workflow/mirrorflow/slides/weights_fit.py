@@ -15,7 +15,7 @@ SPARE = {
     "timm": r"head\.(weight|bias)$|head\.(fc|l)\.|head_dist\.|fc\.|classifier\.|last_linear\.|mask_token$",
 }
 """What weights may hold beyond a kind's network: classification heads, poolers, what a pretext task predicted with."""
-MENDS = (
+FIXES = (
     (r"\.ls[12]\.|layer_scale", "they have LayerScale: `options: {init_values: 1.0e-5}`"),
     (r"reg_token|register_tokens", "they have register tokens: `options: {reg_tokens: <how many>}`"),
     (r"[qk]_norm\.", "they norm queries and keys: `options: {qk_norm: true}`"),
@@ -66,6 +66,6 @@ def _mend(keys: Sequence[str], name: str, kind: str) -> str:
     where = f"features.encoders.{name}"
     if kind != "timm":
         return f"{where}.model says {kind}: name the file of its weights, or the model these are of"
-    said = [text for pattern, text in MENDS if any(re.search(pattern, key) for key in keys)]
+    said = [text for pattern, text in FIXES if any(re.search(pattern, key) for key in keys)]
     build = "; ".join(said) if len(keys) < 200 and said else "`model`, or `options` as their authors build it"
     return f"set in {where}: {build} (and `mean`, `std` as their authors normalise)"

@@ -18,7 +18,7 @@ from mirrorflow.store.digest import digest
 
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
 OF_THE_FILE = ("settings", "digest", "manifest_sha256")
-"""Keys of the sidecar that vouch for the file; the others tell of its genes."""
+"""Keys of the sidecar that the file is held against; the others tell of its genes."""
 TYPES: Mapping[Any, Any] = {
     "id": "str",
     "gene": "str",
@@ -35,7 +35,7 @@ def sidecar_of(manifest: str | Path) -> Path:
 
 
 def write_genes(path: str | Path, genes: pd.DataFrame, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Write the manifest and its sidecar; the sidecar last, so that it vouches for the manifest."""
+    """Write the manifest and its sidecar; the sidecar last, so that it is there only with a whole manifest."""
     text = genes[list(COLUMNS)].to_csv(sep="\t", index=False, float_format="%.9g")
     sidecar_of(path).unlink(missing_ok=True)
     write_text(path, text)

@@ -90,7 +90,7 @@ def read_stored(manifest: Manifest, name: str) -> Predictions:
     return read_predictions(path)
 
 
-def read_vouched(manifest: Manifest, name: str, cohort: pd.DataFrame) -> Predictions:
+def read_checked(manifest: Manifest, name: str, cohort: pd.DataFrame) -> Predictions:
     """The file ``name`` with labels and outcomes of ``cohort``.
 
     Raises InputError with the fix where it is gone, damaged or changed, or says another label or outcome.
@@ -104,5 +104,5 @@ def read_vouched(manifest: Manifest, name: str, cohort: pd.DataFrame) -> Predict
 
 
 def read_task(manifest: Manifest, task: str, cohort: pd.DataFrame) -> list[Predictions]:
-    """Every fold of a task in their order, as :func:`read_vouched` reads them."""
-    return [read_vouched(manifest, name, cohort) for name in manifest.names if name.startswith(f"{task}/")]
+    """Every fold of a task in their order, as :func:`read_checked` reads them."""
+    return [read_checked(manifest, name, cohort) for name in manifest.names if name.startswith(f"{task}/")]

@@ -65,7 +65,7 @@ def write_predictions(path: str | Path, rows: pd.DataFrame, notes: Mapping[str, 
 def read_predictions(path: str | Path) -> Predictions:
     """Read a fold's predictions. Raises InputError when the file is none of ours, or is damaged.
 
-    Tables and figures read them through :mod:`mirrorflow.store.method_predictions`, which vouches for them.
+    Tables and figures read them through :mod:`mirrorflow.store.method_predictions`, which stands for them.
     """
     table, noted = _table_and_notes(path)
     return Predictions(table.to_pandas(), json.loads(noted), _content(table, noted))

@@ -45,7 +45,7 @@ class Gradients:
     def backward(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         """Leave the gradient of the whole batch on the parameters; returns the terms and their weighted total.
 
-        ``check`` hears of the terms before any gradient is taken, where they are known by then.
+        ``check`` is told the terms before any gradient is taken, where they are known by then.
         """
         if self.world.size == 1 and (self.micro_batch is None or self.micro_batch >= inputs.total):
             return self._whole(inputs, seed, check)

@@ -1,7 +1,7 @@
 """Inputs of the supervised methods: a fold's bags and, where a method sees it, scaled expression by gene or pathway."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,11 @@ from mirrorflow.training.supervised import Units
 logger = logging.getLogger("mirrorflow.predict")
 
 PATCH_SCALER = "patch scaler"
+OWN_FIT = "fitted inputs"
+"""What a family fits by itself, such as prototypes."""
+
+Fit = Callable[[Units, np.random.Generator], Mapping[str, np.ndarray]]
+"""A family's ``fit_inputs``: from all training units of a fold, their bags and scaled genes, without labels."""
 
 RANDOM_SETS = "random"
 RANDOM_SET_COUNT = 50
@@ -48,6 +53,8 @@ class FoldBags:
     """As that of :class:`~mirrorflow.learners.inputs.vectors.FoldVectors`."""
     recipe: Recipe = field(default_factory=Recipe)
     """How they are made of other units' data."""
+    own: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What the family fitted by itself, by the names of the network's buffers."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,16 @@ class BaggedInputs:
     feature_scaling: str
     cache_gb: float
     gene_sets: str | None = None
+    fit: Fit | None = None
+    """What the family fits on the training patients of a fold, if it does."""
     _bags: FeatureBags | None = None
     _features: list[str] = field(default_factory=list)
     """Their digest, once it is known."""
     _moments: dict[Fold, PatchMoments] = field(default_factory=dict)
     """Of the fold asked for last. By the fold itself: an inner fold has its number, and other patients."""
     _expression: "SetGenes | None" = None
+    _own: dict[tuple[Fold, int], Mapping[str, np.ndarray]] = field(default_factory=dict)
+    """Of the fold and seed asked for last."""
 
     @property
     def sees_slides(self) -> bool:
@@ -94,7 +105,7 @@ class BaggedInputs:
         """The same inputs with other genes; bags that are loaded are shared."""
         if self.sees_slides:
             self._all()
-        return replace(self, genes=genes, _expression=None)
+        return replace(self, genes=genes, _expression=None, _own={})
 
     def digest(self, fold_number: int) -> str:
         """From the features and their index, the expression file's settings, the fold's genes, the gene sets."""
@@ -124,6 +135,7 @@ class BaggedInputs:
         moments = self._scale(fold) if self.sees_slides and self.feature_scaling == "train" else None
         scaler = {PATCH_SCALER: {"mean": moments.mean, "deviation": moments.deviation}} if moments else {}
         of_genes = genes.recipe.settings if "rna" in self.inputs else {}
+        own, on_whom = self._fit_own(fold, fold_number, seed)
         settings = {**of_genes, "kind": "bags", "inputs": list(self.inputs), "feature_scaling": self.feature_scaling}
         return FoldBags(
             train=Units(self._side(train) if self.sees_slides else None, genes.train[0]),
@@ -131,9 +143,21 @@ class BaggedInputs:
             patch_dim=self._all()[0].shape[1] if self.sees_slides else 0,
             moments=None if moments is None else (moments.mean, moments.deviation),
             gene_sets=sets,
-            fitted={**genes.fitted, **(moments.fitted if moments else {})},
-            recipe=Recipe(settings, {**genes.recipe.arrays, **scaler}),
+            fitted={**genes.fitted, **(moments.fitted if moments else {}), **on_whom},
+            recipe=Recipe(settings, {**genes.recipe.arrays, **scaler, **({OWN_FIT: dict(own)} if own else {})}),
+            own=own,
         )
+
+    def _fit_own(self, fold: Fold, fold_number: int, seed: int) -> tuple[Mapping[str, np.ndarray], dict[str, str]]:
+        """What the family fits on all training patients of the fold, and the digest of these patients."""
+        if self.fit is None:
+            return {}, {}
+        known = self.units[self.units["patient"].isin(fold.train)]
+        if (fold, seed) not in self._own:
+            genes = self._genes(fold, fold_number, seed, known, known)[0].train[0]
+            units = Units(self._side(known) if self.sees_slides else None, genes)
+            self._own = {(fold, seed): self.fit(units, np.random.default_rng([seed, fold_number]))}
+        return self._own[fold, seed], {OWN_FIT: patients_digest(known["patient"])}
 
     def _all(self) -> FeatureBags:
         if self._bags is None:

@@ -15,7 +15,7 @@ from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.table_files import write_table
-from mirrorflow.store.method_predictions import read_manifest, read_vouched
+from mirrorflow.store.method_predictions import read_checked, read_manifest
 from mirrorflow.store.tables import read_cohort, read_text_sheet
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.optimism import COLUMNS, TOGETHER, optimism_table
@@ -142,7 +142,7 @@ def _folds(manifest: PredictionsManifest, cohort: pd.DataFrame) -> dict[tuple[st
     parts: dict[tuple[str, str], list[FoldRows]] = {}
     written = read_manifest(manifest.path)
     for name in sorted(written.names):
-        file, stored = manifest.file(name), read_vouched(written, name, cohort)
+        file, stored = manifest.file(name), read_checked(written, name, cohort)
         whole = FoldRows(stored.rows, stored.notes)
         for setting in dict.fromkeys(stored.rows["setting"]):
             parts.setdefault((file.task, setting), []).append(whole.of(setting))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mirrorflow.cohorts.patients import to_units
+from mirrorflow.config.modules import optional_part_of
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.paths import GeneManifest, by_inner_fold
@@ -71,4 +72,5 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
         feature_scaling=method["train"]["feature_scaling"],
         cache_gb=method["train"]["cache_gb"],
         gene_sets=method.get("gene_sets"),
+        fit=optional_part_of("models", method["family"], "fit_inputs"),
     )
