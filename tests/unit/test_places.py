@@ -14,8 +14,10 @@ from mirrorflow.audit.findings import LEAK
 from mirrorflow.audit.fits import Fits
 from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.plan.model_paths import LabelledModel, facts_of, model_of
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.store.digest import canonical, digest, names_digest
-from mirrorflow.store.model_records import Place, weights_metadata
+from mirrorflow.store.model_records import weights_metadata
 
 GENES = ["G1", "G2"]
 SCOPE = "patient-random-fold-train"
@@ -49,16 +51,14 @@ def said(folder: Path, genes: str = names_digest(GENES)) -> list[tuple[str, str,
 
 
 def test_a_place_is_read_from_its_path():
-    folder = f"/data/results/r/{SCOPE}/c/models/e/mirror/seed42/few-shot-fold1"
-    assert Place.of(folder) == Place(SCOPE, "c", "e", "mirror", 42, 1, "few-shot-")
-    folder = f"results/r/{SCOPE}-last-fold/c/models/e/abmil/subtyping/10-shot/seed1/fold0"
-    found = Place.of(folder)
-    assert found == Place(f"{SCOPE}-last-fold", "c", "e", "abmil", 1, 0, "", "subtyping", "10-shot")
-    assert found.differences({"seed": 1, "fold": 0, "task": "survival", "encoder": "f"}) == [
-        "encoder f",
-        "task survival",
-    ]
-    assert Place.of("models/e/mirror") is None
+    found = model_of(f"/data/results/r/{SCOPE}/c/models/e/mirror/seed42/few-shot-fold1")
+    assert found == ModelRecord("/data/results/r", SCOPE, "c", "e", "mirror", 42, "few-shot-", 1)
+    found = model_of(f"results/r/{SCOPE}-last-fold/c/models/e/abmil/subtyping/10-shot/seed1/fold0")
+    assert found == LabelledModel(
+        "results/r", f"{SCOPE}-last-fold", "c", "e", "abmil", "subtyping", "10-shot", seed=1, fold=0
+    )
+    assert {"seed": 1, "fold": 0, "task": "subtyping"}.items() <= facts_of(found).items()
+    assert model_of("models/e/mirror") is None
 
 
 def test_a_model_in_its_place_is_nothing_to_find(tmp_path):
@@ -129,11 +129,12 @@ def test_pretrained_models_of_the_same_patients_saw_the_same(tmp_path):
 
 
 def test_manifest_digests_know_whose_genes_they_are(tmp_path):
+    genes = tmp_path / SCOPE / "c/genes"
     for name in ("fold0.tsv", "mirror--a/fold0.tsv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("id\tgene\nG1\tG1\nG2\tG2\n")
-    own = [str(tmp_path / "mirror--a/fold0.tsv")]
-    found = manifest_digests([str(tmp_path / "fold0.tsv"), *own, str(tmp_path / "absent.tsv")], own)
+        (genes / name).parent.mkdir(parents=True, exist_ok=True)
+        (genes / name).write_text("id\tgene\nG1\tG1\nG2\tG2\n")
+    own = [str(genes / "mirror--a/fold0.tsv")]
+    found = manifest_digests([str(genes / "fold0.tsv"), *own, str(genes / "absent.tsv")], own)
     assert found == dict.fromkeys([("", "fold0"), ("mirror--a", "fold0")], names_digest(GENES))
 
 

@@ -5,13 +5,14 @@ import pytest
 from mirrorflow.errors import InputError
 from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.contract_path import ContractPath, inner_number
+from mirrorflow.plan.model_paths import LabelledModel
 
 VALUES = {
     "root": "/somewhere/results/run", "scope": "patient-random-fold-train", "cohort": "nsclc--from--brca",
     "encoder": "uni_v2.1", "method": "mirror--alignment", "protocol": "honest", "seed": 42, "fold": 10,
     "genes": "inner3-", "inner": "inner1-", "variant": "mirror--own/", "mode": "frozen", "task": "survival",
     "name": "flow", "ending": "md", "source": "toil", "patching": "256px-20x", "shard": 7, "step": "dropped",
-    "dataset": "xena", "file": "a.tsv.gz",
+    "dataset": "xena", "file": "a.tsv.gz", "setting": "10-shot",
 }  # fmt: skip
 
 
@@ -27,9 +28,10 @@ def of_kind(kind: type[ContractPath], **changed: object) -> ContractPath:
     return kind(**{name: values[name] for name in kind.types})
 
 
-def test_the_kinds_are_those_of_both_files():
+def test_the_kinds_are_those_of_every_file():
     names = {kind.__name__ for kind in kinds()}
     assert {"PredictionsManifest", "ModelRecord", "GeneManifest", "Ledger", "FiguresFolder"} <= names
+    assert LabelledModel in kinds()
     assert len({kind.TEMPLATE for kind in kinds()}) == len(kinds())
 
 

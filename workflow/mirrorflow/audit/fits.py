@@ -12,8 +12,9 @@ from mirrorflow.audit.findings import Finding
 from mirrorflow.cohorts.patients import eligible
 from mirrorflow.cohorts.splits import Fold, training_units
 from mirrorflow.learners.tasks import ALL_DATA
+from mirrorflow.plan.model_paths import LabelledModel, model_of
 from mirrorflow.store.digest import names_digest, patients_digest
-from mirrorflow.store.model_records import Place, read_config
+from mirrorflow.store.model_records import read_config
 
 
 def units_group(units: pd.DataFrame) -> Group:
@@ -53,8 +54,8 @@ class Fits:
 
     def read_model(self, method: str, folder: Path, folds: Sequence[Fold]) -> None:
         """Add what the record of a network trained on labels says of whom it was fitted on, if it says so."""
-        place, record = Place.of(folder), read_config(folder)
-        if place is None or "trained_on" not in record or place.fold >= len(folds):
+        place, record = model_of(folder), read_config(folder)
+        if not isinstance(place, LabelledModel) or "trained_on" not in record or place.fold >= len(folds):
             return
         fold = folds[place.fold]
         training = units_group(self._trained_on(place.task, place.fold, place.setting, fold))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirrorflow.audit.findings import LEAK, WARNING, Finding
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.store.method_predictions import EDITED, FIX, Manifest
 from mirrorflow.store.predictions import Predictions
 
@@ -24,7 +25,8 @@ class Contents:
 
     def read(self, manifest: Manifest, name: str, stored: Predictions) -> None:
         """Take note of one file."""
-        where = "/".join((*manifest.path.parent.parts[-2:], name))
+        place = PredictionsManifest.parse(manifest.path)
+        where = f"{place.encoder}/{place.method}/{name}"
         if name not in manifest.checksums:
             self.unknown.append(where)
         elif manifest.is_edited(name, stored):

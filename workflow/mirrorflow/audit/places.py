@@ -8,12 +8,16 @@ from typing import Any
 
 from mirrorflow.audit.findings import LEAK, Finding
 from mirrorflow.errors import InputError
+from mirrorflow.plan.model_paths import LabelledModel, facts_of, model_of
+from mirrorflow.plan.paths import EmbeddingsFile, GeneManifest, ModelRecord, PredictionsManifest
 from mirrorflow.store.digest import digest, names_digest
-from mirrorflow.store.model_records import Place, read_config, read_done, weights_metadata
+from mirrorflow.store.model_records import read_config, read_done, weights_metadata
 from mirrorflow.store.tables import read_text_sheet
 
+Place = LabelledModel | ModelRecord
+
 FIX = "delete the folder and run again"
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 METADATA = "settings"
 """Key of the weights' metadata that holds what config.json says, too."""
 
@@ -24,7 +28,7 @@ def audit_place(folder: Path, genes: str = "") -> Iterator[Finding]:
     genes: digest of the names in the gene manifest of the same fold; empty: not compared. A folder whose path is none
     of a model's is passed over, and so is what its records do not say.
     """
-    place = Place.of(folder)
+    place = model_of(folder)
     if place is None:
         return
     config, weights = read_config(folder), weights_metadata(folder / WEIGHTS, METADATA)
@@ -39,44 +43,47 @@ def audit_place(folder: Path, genes: str = "") -> Iterator[Finding]:
 
 
 def _where(place: Place) -> str:
-    parts = (
-        place.encoder,
-        place.method,
-        place.task,
-        place.setting,
-        f"seed{place.seed}",
-        f"{place.prefix}fold{place.fold}",
-    )
-    return "/".join(part for part in parts if part)
+    own = [place.task, place.setting] if isinstance(place, LabelledModel) else []
+    prefix = "" if isinstance(place, LabelledModel) else place.genes
+    return "/".join([place.encoder, place.method, *own, f"seed{place.seed}", f"{prefix}fold{place.fold}"])
+
+
+def _differences(place: Place, record: Mapping[str, Any]) -> list[str]:
+    """What ``record`` says otherwise, as ``fold 1``; keys that it lacks are not compared."""
+    mine = facts_of(place).items()
+    return [f"{key} {record[key]}" for key, value in mine if key in record and str(record[key]) != str(value)]
 
 
 def _otherwise(
     place: Place, folder: Path, config: Mapping[str, Any], weights: Mapping[str, Any] | None
 ) -> Iterator[str]:
     for name, record in (("config.json", config), (WEIGHTS, weights or {})):
-        if other := place.differences(record):
+        if other := _differences(place, record):
             yield f"{name} says {', '.join(other)}"
-    if weights is None and (folder / WEIGHTS).exists() and not place.task:
+    if weights is None and (folder / WEIGHTS).exists() and isinstance(place, ModelRecord):
         yield f"{WEIGHTS} says nothing of what it was made with"
     shared = set(config) & set(weights or {}) - {"digest"}
     if weights and (apart := sorted(key for key in shared if config[key] != weights[key])):
         yield f"{WEIGHTS} was not made with what config.json says ({', '.join(apart)})"
-    made = Place.of(Path(str(read_done(folder).get("model", ""))).parent)
-    if made is not None and made != place:
+    made = model_of(Path(str(read_done(folder).get("model", ""))).parent)
+    if made is not None and facts_of(made) != facts_of(place):
         yield f"done.json names the model of {_where(made)} ({made.scope}, {made.cohort})"
 
 
 def _embeddings(place: Place, folder: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
     """Embeddings of the same place that another model than the one there made."""
     made_with = {key: value for key, value in config.items() if key != "digest"}
-    if place.task or not made_with:
+    if isinstance(place, LabelledModel) or not made_with:
         return
-    root = folder.parents[4] / "embeddings" / place.encoder / place.method / f"seed{place.seed}"
-    for path in sorted(root.glob(f"*/{place.prefix}fold{place.fold}.safetensors")):
+    facts = facts_of(place)
+    name = f"{place.genes}fold{place.fold}.safetensors"
+    for path in [folder / name for folder in EmbeddingsFile.folders(place.root, **facts)]:
+        if not path.exists():
+            continue
         record = weights_metadata(path, "mirrorflow") or {}
         settings = json.loads(record.get("settings", "{}"))
         if settings.get("model", digest(made_with)) != digest(made_with):
-            where = f"{path.parent.name} embeddings of {_where(place)}"
+            where = f"{EmbeddingsFile.parse(path).mode} embeddings of {_where(place)}"
             text = f"the {where} were made with another model than the one that lies there; delete {path} and run again"
             yield Finding(LEAK, "embeddings_place", text, place.fold, 1, (path.name,))
 
@@ -93,7 +100,9 @@ def manifest_digests(manifests: Sequence[str], own: Sequence[str]) -> dict[tuple
         except InputError:
             continue
         if "id" in names:
-            found[Path(path).parent.name if path in own else "", Path(path).stem] = names_digest(names["id"])
+            manifest = GeneManifest.parse(path)
+            method = manifest.variant.rstrip("/") if path in own else ""
+            found[method, f"{manifest.genes}fold{manifest.fold}"] = names_digest(names["id"])
     return found
 
 
@@ -106,7 +115,7 @@ class ModelInputs:
 
     def read(self, folder: Path) -> None:
         """Take note of a model's record."""
-        place, data = Place.of(folder), read_config(folder).get("data", {})
+        place, data = model_of(folder), read_config(folder).get("data", {})
         if place is None or not {"units", "features", "expression", "genes"} <= set(data):
             return
         name, units = _where(place), str(data["units"])
@@ -134,11 +143,13 @@ def labelled_models(manifest: Path, scope: str) -> list[Path]:
     manifest: ``<results>/predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; scope: of the protocol's
     models; theirs are named after it and after what else decides them.
     """
-    if len(manifest.parents) < 6:
+    if not PredictionsManifest.fits(manifest):
         return []
-    results, (cohort, encoder, method) = manifest.parents[5], manifest.parent.parts[-3:]
-    paths = results.glob(f"{scope}*/{cohort}/models/{encoder}/{method}/*/*/seed*/fold*/config.json")
-    return sorted(path.parent for path in paths if _is_of(path.relative_to(results).parts[0], scope))
+    place = PredictionsManifest.parse(manifest)
+    known = {"cohort": place.cohort, "encoder": place.encoder, "method": place.method}
+    folders = LabelledModel.folders(place.root, scope=f"{scope}*", **known)
+    models = [LabelledModel.parse(folder / CONFIG) for folder in folders if (folder / CONFIG).exists()]
+    return [model.folder for model in models if _is_of(model.scope, scope)]
 
 
 def _is_of(name: str, scope: str) -> bool:

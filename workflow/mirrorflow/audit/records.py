@@ -103,10 +103,10 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
 def _audit_places(records: Records) -> Iterator[Finding]:
     """Pretrained models against the places that they lie in, and against each other."""
     genes, inputs = manifest_digests(records.genes, records.own_genes), ModelInputs()
-    for folder in (Path(path).parent for path in records.models):
-        method, stem = folder.parent.parent.name, folder.name
-        yield from audit_place(folder, genes.get((method, stem)) or genes.get(("", stem), ""))
-        inputs.read(folder)
+    for model in map(ModelRecord.parse, records.models):
+        stem = f"{model.genes}fold{model.fold}"
+        yield from audit_place(model.folder, genes.get((model.method, stem)) or genes.get(("", stem), ""))
+        inputs.read(model.folder)
     yield from inputs.findings()
 
 

@@ -15,6 +15,7 @@ from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.registry import version_of
 from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, Plan
+from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.model_files import stored_config, write_model
@@ -40,18 +41,19 @@ class KeptModels:
         place = self.plan.saved
         return place is not None and (setting == ALL_DATA or place.keep == "all")
 
-    def home(self, setting: str) -> Path:
-        """Folder of the method's models of all tasks. Raises ValueError for a plan that keeps none."""
+    def _place(self, setting: str) -> dict[str, str]:
+        """Scope, cohort, encoder and method. Raises ValueError for a plan that keeps none."""
         place = self.plan.saved
         if place is None:
             message = "this plan keeps no models"
             raise ValueError(message)
         scope = label_scope_of(self.plan.protocol, few_shot=setting != ALL_DATA)
-        return Path(place.results) / scope / place.cohort / "models" / place.encoder / place.method
+        names = {"cohort": place.cohort, "encoder": place.encoder, "method": place.method}
+        return {"root": place.results, "scope": scope, **names}
 
     def folder(self, task: str, setting: str, seed: int, fold: int) -> Path:
         """Folder of one model."""
-        return self.home(setting) / task / setting / f"seed{seed}" / f"fold{fold}"
+        return LabelledModel(**self._place(setting), task=task, setting=setting, seed=seed, fold=fold).folder
 
     def made_from(self, task: str, setting: str, seed: int, fold: int) -> dict[str, Any]:
         """Everything that decides a model, as settings and digests."""
@@ -153,18 +155,18 @@ class KeptModels:
         Those of k-shot settings are left alone by a plan that has none: another protocol may share them.
         """
         settings = [ALL_DATA, *(f"{shot}-shot" for shot in self.plan.shots[:1])] if self.plan.saved else []
-        for home in map(self.home, settings):
-            for folder in list(home.glob("*/*/seed*/fold*")):
+        for place in map(self._place, settings):
+            for folder in LabelledModel.folders(**place):
                 if folder in kept:
                     clear_leftovers(folder)
                     continue
                 shutil.rmtree(folder)
-                _remove_empty(folder.parents, home)
+                _remove_empty(folder.parents)
 
 
-def _remove_empty(parents: Sequence[Path], home: Path) -> None:
+def _remove_empty(parents: Sequence[Path]) -> None:
     for folder in parents:
-        if not folder.is_relative_to(home) or any(folder.iterdir()):
+        if any(folder.iterdir()):
             return
         folder.rmdir()
 

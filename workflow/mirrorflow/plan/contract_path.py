@@ -83,6 +83,13 @@ class ContractPath:
         return f"{root}/{cls.TEMPLATE.format(**values)}"
 
     @classmethod
+    def folders(cls, root: str, **known: object) -> list[Path]:
+        """Folders that are there for files of this kind; what is not ``known`` may be anything, ``*`` a part of it."""
+        names = [name for _, name, _, _ in Formatter().parse(cls.TEMPLATE) if name]
+        below = cls.TEMPLATE.format(**{name: known.get(name, "*") for name in names})
+        return sorted(Path(root or ".").glob(str(Path(below).parent)))
+
+    @classmethod
     def parse(cls, path: str | Path) -> Self:
         """What a path says, whatever folder it lies in. Raises InputError where it is no path of this kind."""
         found = cls.expression.fullmatch(str(path))

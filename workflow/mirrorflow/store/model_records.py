@@ -1,52 +1,12 @@
 """What a trained model says of itself, without its weights and without torch: config.json and the weights' header."""
 
 import json
-import re
 import struct
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 LONGEST_HEADER = 100_000_000
 """Bytes of a header that safetensors itself allows."""
-
-_PLACE = re.compile(
-    r"(?:^|/)(?P<scope>[^/]+)/(?P<cohort>[^/]+)/models/(?P<encoder>[^/]+)/(?P<method>[^/]+)/"
-    r"(?:(?P<task>[^/]+)/(?P<setting>[^/]+)/)?seed(?P<seed>\d+)/(?P<prefix>[^/]*?)fold(?P<fold>\d+)$"
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whose model lies in a folder, as its path says. ``task`` and ``setting`` are empty for pretrained ones."""
-
-    scope: str
-    cohort: str
-    encoder: str
-    method: str
-    seed: int
-    fold: int
-    prefix: str = ""
-    """``few-shot-`` or ``inner<j>-``: which genes, or which inner fold."""
-    task: str = ""
-    setting: str = ""
-
-    @classmethod
-    def of(cls, folder: str | Path) -> "Place | None":
-        """From ``.../<scope>/<cohort>/models/<encoder>/<method>/[<task>/<setting>/]seed<s>/[<prefix>]fold<k>``."""
-        match = _PLACE.search(Path(folder).as_posix())
-        if match is None:
-            return None
-        named = {key: value or "" for key, value in match.groupdict().items()}
-        return cls(**{**named, "seed": int(named["seed"]), "fold": int(named["fold"])})  # type: ignore[arg-type]
-
-    def differences(self, record: Mapping[str, Any]) -> list[str]:
-        """What ``record`` says otherwise, as ``fold 1``; keys that it lacks are not compared."""
-        mine = {key: value for key, value in asdict(self).items() if key != "prefix" and value != ""}
-        return [
-            f"{key} {record[key]}" for key, value in mine.items() if key in record and str(record[key]) != str(value)
-        ]
 
 
 def read_config(folder: Path) -> dict[str, Any]:
