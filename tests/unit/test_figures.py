@@ -268,6 +268,12 @@ def test_forest_of_an_adapted_cohort_shows_its_targets_own_encoders_beside_it(tm
     assert "(honest, from a)" in sketch.alt
 
 
+def test_a_pair_whose_results_are_withheld_has_no_forest(tmp_path: Path) -> None:
+    results = results_of_a_pair(tmp_path / "results.csv")
+    pd.read_csv(results).query("cohort == 'c'").to_csv(results, index=False)
+    assert list(forest_tasks("b--from--a", results, ["mirror"], {})) == []
+
+
 def test_forest_of_a_cohort_leaves_adapted_ones_out(tmp_path: Path) -> None:
     (task,) = forest_tasks("b", str(results_of_a_pair(tmp_path / "results.csv")), ["majority", "mirror"], {})
     sketch = task.draw()

@@ -1,10 +1,12 @@
-"""One run of the tiny cohort, shared by the tests that only look at it, in whichever process they run."""
+"""What workflow tests share: one run of the tiny cohort, in whichever process they run, and the threads of its jobs."""
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from runner import CONFIGS, succeed
 
@@ -24,3 +26,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             succeed(folder, CONFIGS / "tiny.yaml")
             done.touch()
     return folder
+
+
+@pytest.fixture
+def threads_of_a_small_job() -> Iterator[None]:
+    """One thread, as the profile of small runs gives a job: on two, PyTorch adds up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,7 +31,7 @@ WANTED = [
 
 
 def second_cohort(folder: Path) -> dict[str, Any]:
-    """Another cohort beside the tiny run: its slides' features under other patients, and half of its transcripts."""
+    """Another cohort beside the tiny run: other patients with features of their own, and half of its transcripts."""
     cohort = pd.read_parquet(folder / "results/tiny/cohort/tiny.parquet")
     named = cohort.assign(patient="second-" + cohort["patient"], time=cohort["time_days"])
     slides = named.explode("slide_ids").rename(columns={"slide_ids": "slide_id"})
@@ -45,8 +46,16 @@ def second_cohort(folder: Path) -> dict[str, Any]:
         "site": "column",
         "expression": "second",
         "encoders": ["resnet50-random"],
-        "features": {"resnet50-random": "store/features/tiny/256px-20x/resnet50-random"},
+        "features": {"resnet50-random": "features-of-second"},
     }
+
+
+def other_features(source: Path, target: Path) -> None:
+    """The slides of ``source`` as another scanner might have seen them: values close by, none the same."""
+    target.mkdir()
+    for path in source.glob("*.h5"):
+        with h5py.File(path) as found, h5py.File(target / path.name, "w") as made:
+            made["features"], made["coords"] = found["features"][:] * np.float32(1.01), found["coords"][:]
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ def adapted(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
             "adaptation": {"tiny": {"targets": ["second"]}},
         },
     )
+    other_features(folder / "store/features/tiny/256px-20x/resnet50-random", folder / "features-of-second")
     models = model_files(folder / "results/tiny")
     said = succeed(folder, config, *WANTED)
     return Adapted(folder / "results/tiny", said, models)
@@ -119,6 +129,7 @@ def test_slides_go_through_the_sources_encoder_of_the_same_fold(adapted: Adapted
         assert made_with(path)["model"] == model_digest(source)
 
 
+@pytest.mark.usefixtures("threads_of_a_small_job")
 def test_the_pairs_models_from_their_files_give_their_stored_predictions(adapted: Adapted) -> None:
     found = sorted(adapted.results.glob(f"*/{PAIR}/models/*/*/*/all/seed*/fold*/model.safetensors"))
     assert len(found) == len(METHODS) * FOLDS * 2

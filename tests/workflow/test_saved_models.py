@@ -25,6 +25,7 @@ METHODS = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("threads_of_a_small_job")
 def test_every_method_is_reloaded_and_gives_its_predictions(tiny: Path) -> None:
     reloaded = [check_model(tiny, path, stored) for path, stored in predicted(tiny)]
     assert {(model.config["method"], model.config["task"]) for model in reloaded} == {

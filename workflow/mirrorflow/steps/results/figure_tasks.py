@@ -84,8 +84,8 @@ def beside_target(adapted: pd.DataFrame, own: pd.DataFrame, target: str, source:
     """Rows of an adapted cohort, and those its target has of the same cells, all data; ``setting`` says which."""
     cell = ["protocol", "encoder", "method", "task", "metric"]
     beside = own[own["setting"] == ALL_DATA].merge(adapted[cell], on=cell)
-    parts = {f"from {source}": adapted, f"{target} itself": beside}
-    return pd.concat([part.assign(setting=name) for name, part in parts.items() if len(part)], ignore_index=True)
+    named = [adapted.assign(setting=f"from {source}"), beside.assign(setting=f"{target} itself")]
+    return pd.concat([part for part in named if len(part)] or named, ignore_index=True)
 
 
 def _forest(
