@@ -19,6 +19,7 @@ from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.records import content_digest, hold_predictions, is_noted, read_plan, write_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
+from mirrorflow.plan.store_paths import ExpressionFile
 from rerun_example import EXAMPLE, write_example
 
 Raw = dict[str, Any]
@@ -117,8 +118,10 @@ def test_a_new_date_alone_is_no_mismatch_and_other_content_of_the_same_size_is()
     Path("expression.tsv").write_text(text)
     checks_of(lambda raw: None).hold()
     Path("expression.tsv").write_text(text.replace("a", "b"))
-    with pytest.raises(SettingsMismatchError, match=r"expression\.tsv, which now holds"):
-        checks_of(lambda raw: None).hold()
+    with pytest.raises(SettingsMismatchError, match=r"expression\.tsv, which now holds.*--forcerun convert_expression"):
+        checks_of(lambda raw: None).hold([])
+    checks_of(lambda raw: None).hold(["--forcerun", "convert_expression"])
+    checks_of(lambda raw: None).hold(["--target-jobs", "convert_expression:source=own,cohort=own"])
 
 
 def test_what_snakemake_has_notes_of_is_left_to_it():
@@ -128,10 +131,21 @@ def test_what_snakemake_has_notes_of_is_left_to_it():
     checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
 
 
-def note(output: str) -> None:
+def test_what_another_run_put_in_the_place_of_ours_is_not():
+    run = checks_of(lambda raw: None).run
+    output = run.at(ExpressionFile, source=run.cohort("own")["expression"], cohort="own")
+    note(output, Path(output).stat().st_mtime - 60)
+    checks_of(lambda raw: None)._hold_expression("own")
+    with pytest.raises(SettingsMismatchError, match="this run wants 'samples_by_genes'"):
+        checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
+    note(output, Path(output).stat().st_mtime)
+    checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
+
+
+def note(output: str, endtime: float | None = None) -> None:
     name = base64.urlsafe_b64encode(output.encode()).decode()
     Path(".snakemake/metadata").mkdir(parents=True, exist_ok=True)
-    Path(".snakemake/metadata", name).touch()
+    Path(".snakemake/metadata", name).write_text(json.dumps({"endtime": endtime}))
     assert is_noted(output)
 
 
@@ -157,6 +171,8 @@ def test_copied_results_of_another_config_are_not_made_into_tables(change, key):
 
 def test_the_fix_is_one():
     change = of_section("probe", epochs=7)
+    checks_of(change).hold(["--forceall"])
+    checks_of(change).hold(["--force", "--target-jobs", "probe_mirror:protocol=paper"])  # its job on a cluster
     for manifest in Path("results").rglob("manifest.json"):
         manifest.unlink()
     checks_of(change).hold([])

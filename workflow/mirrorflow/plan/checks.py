@@ -15,11 +15,14 @@ from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import compare, content_digest, hold, is_noted, read_plan
+from mirrorflow.plan.records import compare, content_digest, hold, is_noted, is_replaced, read_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.store_paths import ExpressionFile, ExpressionRecord
 
+JOB = "--target-jobs"
+"""What Snakemake asks the process of one job for (on a cluster): the process that planned it has decided already."""
+CONVERT = "convert_expression"
 FORCED = ("-R", "--forcerun", "-F", "--forceall")
 UNKNOWN_TO_SOME = ("patients", "bytes", "date")
 """Of a sheet or matrix that the workflow makes itself none is known before it is there: then the others decide."""
@@ -49,8 +52,8 @@ class StoredChecks:
         for record in self._slides():
             hold(record, STORE_FIX)
         for cohort in self.run.cohorts:
-            self._hold_expression(cohort)
-        if not any(argument.startswith(FORCED) for argument in arguments):
+            self._hold_expression(cohort, arguments)
+        if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
             self._hold_results()
 
     def _slides(self) -> Iterator[dict[str, Any]]:
@@ -61,18 +64,19 @@ class StoredChecks:
             for encoder in self.run.own_encoders(cohort):
                 yield self.slides.feature_record(cohort, encoder)
 
-    def _hold_expression(self, cohort: str) -> None:
+    def _hold_expression(self, cohort: str, arguments: Sequence[str] = ()) -> None:
         source = self.run.cohort(cohort)["expression"]
         record = self.cohorts.expression_record(source, cohort)
         stored, wanted = read_plan(record["path"]), dict(record["settings"])
-        if stored is None or not is_left_alone(self.run.at(ExpressionFile, source=source, cohort=cohort)):
+        output = self.run.at(ExpressionFile, source=source, cohort=cohort)
+        if stored is None or not (is_left_alone(output) or is_replaced(output)):
             return
         for key in UNKNOWN_TO_SOME:
             if stored.get(key) is None or wanted[key] is None:
                 stored[key] = wanted[key] = None
         dates = stored.pop("date"), wanted.pop("date")
         compare(record["path"], stored, wanted, STORE_FIX)
-        if dates[0] != dates[1]:
+        if dates[0] != dates[1] and not any(CONVERT in argument for argument in arguments):
             self._hold_content(source, cohort)
 
     def _hold_content(self, source: str, cohort: str) -> None:
@@ -86,7 +90,7 @@ class StoredChecks:
         if Path(matrix).exists() and content_digest(matrix) != stored:
             message = (
                 f"{place}: made of content {stored} of {matrix}, which now holds {content_digest(matrix)}. {STORE_FIX} "
-                "To make it again in its place: `--forcerun convert_expression`."
+                f"To make it again in its place: `--forcerun {CONVERT}`."
             )
             raise SettingsMismatchError(message)
 

@@ -18,6 +18,8 @@ from mirrorflow.store.digest import canonical, require_same_settings
 NOTES = Path(".snakemake") / "metadata"
 LONGEST_NAME = 254
 """Snakemake cuts the names of its notes into folders of at most so many characters."""
+CLOCKS_APART_S = 2.0
+"""Snakemake notes the date of the output itself; file systems keep dates to two seconds at worst."""
 
 
 OLDER = "These predictions are older than the config: delete the manifest.json beside this file and run again."
@@ -43,9 +45,22 @@ def read_plan(path: str | Path) -> dict[str, Any] | None:
 
 def is_noted(output: str) -> bool:
     """Whether Snakemake has notes of an output in this folder: then it starts by itself what a change asks for."""
+    return _note_of(output).exists()
+
+
+def is_replaced(output: str) -> bool:
+    """Whether an output is newer than Snakemake's notes of it: made in its place by another run."""
+    try:
+        noted = json.loads(_note_of(output).read_text(encoding="utf-8")).get("endtime")
+        return noted is not None and Path(output).stat().st_mtime > noted + CLOCKS_APART_S
+    except (OSError, ValueError):
+        return False
+
+
+def _note_of(output: str) -> Path:
     name = base64.urlsafe_b64encode(output.encode()).decode()
     *folders, last = [name[start : start + LONGEST_NAME] for start in range(0, len(name), LONGEST_NAME)]
-    return NOTES.joinpath(*(f"@{folder}" for folder in folders), last).exists()
+    return NOTES.joinpath(*(f"@{folder}" for folder in folders), last)
 
 
 def hold(record: Mapping[str, Any], fix: str = "") -> None:
