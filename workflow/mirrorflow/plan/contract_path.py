@@ -6,6 +6,7 @@ reads the fields back from any path that ends so, and ``pattern()`` leaves Snake
 
 import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from string import Formatter
@@ -78,16 +79,18 @@ class ContractPath:
     @classmethod
     def pattern(cls, root: str, **known: object) -> str:
         """The path with Snakemake's wildcards for everything that is not ``known``."""
-        names = [name for _, name, _, _ in Formatter().parse(cls.TEMPLATE) if name]
-        values = {name: known.get(name, f"{{{name}}}") for name in names}
-        return f"{root}/{cls.TEMPLATE.format(**values)}"
+        return f"{root}/{cls._below(known, '{{{}}}')}"
 
     @classmethod
     def folders(cls, root: str, **known: object) -> list[Path]:
         """Folders that are there for files of this kind; what is not ``known`` may be anything, ``*`` a part of it."""
+        return sorted(Path(root or ".").glob(str(Path(cls._below(known, "*")).parent)))
+
+    @classmethod
+    def _below(cls, known: Mapping[str, object], unknown: str) -> str:
+        """The path below its root; ``unknown`` stands for what is not ``known``, with ``{}`` for its name."""
         names = [name for _, name, _, _ in Formatter().parse(cls.TEMPLATE) if name]
-        below = cls.TEMPLATE.format(**{name: known.get(name, "*") for name in names})
-        return sorted(Path(root or ".").glob(str(Path(below).parent)))
+        return cls.TEMPLATE.format(**{name: known.get(name, unknown.format(name)) for name in names})
 
     @classmethod
     def parse(cls, path: str | Path) -> Self:

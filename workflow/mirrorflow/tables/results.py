@@ -7,6 +7,7 @@ import pandas as pd
 
 from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.config.methods import METHODS
+from mirrorflow.config.protocols import SINGLE_CHANGE
 
 CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
@@ -20,6 +21,11 @@ COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
 COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
 NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-1]]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
+
+
+def without_single_changes(results: pd.DataFrame) -> pd.DataFrame:
+    """Rows of results.csv less the protocols of single changes, which stand in the optimism table."""
+    return results[~results["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
 
 
 def published_key(names: pd.DataFrame, kind: str, column: str = "published") -> dict[str, str]:

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mirrorflow.config.adaptation import ADAPTED
-from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
@@ -22,6 +21,7 @@ from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort
 from mirrorflow.tables.main import MAIN_METRICS
+from mirrorflow.tables.results import without_single_changes
 
 ALL_DATA = "all"
 """The setting that curves are drawn of: k-shot risks are too unsure to cut a cohort in two."""
@@ -67,7 +67,7 @@ def flow_task(cohort: str, path: Path) -> Task:
 
 def forest_tasks(cohort: str, results: Path, methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[Task]:
     """A forest plot a task, from results.csv; an adapted cohort's shows its target's own encoders beside it."""
-    table, note = _without_single_changes(results), ""
+    table, note = _shown(results), ""
     mine = table[table["cohort"] == cohort]
     if pair := ADAPTED.fullmatch(cohort):
         target, source = pair["target"], pair["source"]
@@ -115,21 +115,20 @@ def _forest(
     return FigureSpec(draw_forest(rows, metrics, methods, titles), title, alt, caption.strip())
 
 
-def _without_single_changes(results: Path) -> pd.DataFrame:
-    """results.csv less the protocols of single changes, which stand in the optimism table."""
-    table = pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""})
-    return table[~table["protocol"].astype(str).str.startswith(SINGLE_CHANGE)]
+def _shown(results: Path) -> pd.DataFrame:
+    """Rows of results.csv that figures show: :func:`without_single_changes`."""
+    return without_single_changes(pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""}))
 
 
 def protocols_shown(cohort: str, results: Path) -> set[str]:
     """Protocols whose results of a cohort are not withheld."""
-    table = _without_single_changes(results)
+    table = _shown(results)
     return set(table.loc[table["cohort"] == cohort, "protocol"])
 
 
 def rank_tasks(cohort: str, results: Path, titles: Mapping[str, str]) -> Iterator[Task]:
     """A rank plot a task, from the values by fold in results.csv."""
-    table = _without_single_changes(results)
+    table = _shown(results)
     mine = table[(table["cohort"] == cohort) & (table["setting"] == ALL_DATA)]
     for task in sorted(set(mine["task"])):
         yield Task(f"ranks_{task}", "ranks", partial(_ranks, mine, cohort, task, titles))

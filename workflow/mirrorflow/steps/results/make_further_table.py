@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import further_table
 from mirrorflow.tables.main import ABSENT_CLASSES
-from mirrorflow.tables.results import NUMBERS, published_key
+from mirrorflow.tables.results import NUMBERS, published_key, without_single_changes
 from mirrorflow.tables.variants import variant_table
 
 
@@ -70,8 +69,7 @@ def make_further_table(
     """
     table, labels = further_table(name), read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
-    cells = read_numbers(results, NUMBERS)
-    cells = cells[~cells["protocol"].str.startswith(SINGLE_CHANGE)]
+    cells = without_single_changes(read_numbers(results, NUMBERS))
     known = read_numbers(published, ["mean", "sd"])
     wide = variant_table(table, cells, known, labels, methods, {**shown["cohort"], **titles})
     wide["method"] = [shown["method"].get(method, method) for method in wide["method"]]

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
 from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
-from mirrorflow.tables.results import NUMBERS, published_key
+from mirrorflow.tables.results import NUMBERS, published_key, without_single_changes
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ def make_main_table(
     """
     labels = read_text_sheet(names)
     shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
-    numbers = read_numbers(results, NUMBERS)
-    numbers = numbers[~numbers["protocol"].str.startswith(SINGLE_CHANGE)]
+    numbers = without_single_changes(read_numbers(results, NUMBERS))
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
