@@ -9,6 +9,7 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.runtime.locks import note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
+from mirrorflow.runtime.warm import start_warm_process
 
 
 def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,13 +31,15 @@ def hold_stored(checks: StoredChecks) -> None:
 def before_jobs(workflow: Any) -> None:
     """Note who owns the run, refuse what would hang, and let local jobs start at once."""
     note_owner(Path.cwd())
-    _refuse_stalling_arrays(workflow)
+    jobs = sum(1 for _ in workflow.dag.needrun_jobs())
+    _refuse_stalling_arrays(workflow, jobs)
+    if workflow.local_exec and not workflow.deployment_settings.deployment_method:
+        start_warm_process(jobs)
     _start_local_jobs_at_once(workflow)
 
 
-def _refuse_stalling_arrays(workflow: Any) -> None:
+def _refuse_stalling_arrays(workflow: Any, jobs: int) -> None:
     """Stop, before anything is submitted, where Slurm's array jobs would hang this run."""
-    jobs = sum(1 for _ in workflow.dag.needrun_jobs())
     try:
         check_array_jobs(workflow.executor_settings, workflow.resource_settings.nodes, jobs, slurm_remembers_s)
     except MirrorflowError as error:

@@ -17,7 +17,6 @@ import psutil
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.files import clear_leftovers
-from mirrorflow.runtime.late_dynamo import import_dynamo_late
 from mirrorflow.runtime.locks import OWNER_VARIABLE
 
 LEVEL_VARIABLE = "MIRRORFLOW_LOG"
@@ -46,7 +45,6 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     beside the outputs are removed first.
     """
     die_with_owner()
-    import_dynamo_late()
     for folder in {Path(output).parent for output in snakemake.output}:
         clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.job import die_with_owner
-from mirrorflow.runtime.late_dynamo import import_dynamo_late
 
 logger = logging.getLogger("mirrorflow")
 
@@ -104,7 +103,6 @@ def _make(call: Call, files: Sequence[str]) -> None:
 def _enter(label: str, files: Sequence[str]) -> None:
     """Messages go to the terminal and to the log of the job; the process ends with the job's owner."""
     die_with_owner()
-    import_dynamo_late()
     logger.setLevel(logging.INFO)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), *map(logging.FileHandler, files)]
     for handler in handlers:

@@ -1,6 +1,7 @@
 """How a script starts its rule's step: found by the rule's name, given typed inputs, outputs and params."""
 
 import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -8,11 +9,21 @@ from typing import Any
 from mirrorflow.plan.records import hold_store
 from mirrorflow.runtime.job import Job, job_setup, label_of
 from mirrorflow.runtime.typed import RuleMismatchError, read_fields
+from mirrorflow.runtime.warm import run_in_warm_process
 
 STEPS = Path(__file__).parent
 
 
 def run_step(snakemake: Any) -> None:
+    """:func:`run_here`, in a fork of the run's warm process where there is one; ends with its status."""
+    status = run_in_warm_process(run_here, snakemake)
+    if status is None:
+        run_here(snakemake)
+    elif status:
+        sys.exit(status)
+
+
+def run_here(snakemake: Any) -> None:
     """Run the step of a script's rule: ``run(inputs, outputs, params, job)`` of ``mirrorflow.steps.<domain>.<rule>``.
 
     The step declares dataclasses ``Inputs``, ``Outputs`` and ``Params`` (see :mod:`mirrorflow.runtime.typed`); one that

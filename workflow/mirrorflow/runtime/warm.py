@@ -1,0 +1,203 @@
+"""Jobs that start in a moment: one process has imported what steps import, and forks itself for each job of a run.
+
+Snakemake starts a process for every script. Most of such a process's time is Python's imports: 1 to 5 CPU seconds,
+for steps that work for a tenth of that. The script still is a process, and a light one: it hands its job to a fork of
+the warm process, lends it its terminal, and ends with its status. When one of the two dies the other does, too.
+
+Where there is no warm process (on a cluster, in a container, before it is ready, once it is gone) the script works by
+itself, as it does where a GPU is: CUDA wants processes of its own.
+"""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import pickle
+import pkgutil
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "MIRRORFLOW_WARM"
+"""Environment variable: the socket of the run's warm process; ``off``, set by a user, leaves it out."""
+FEW_JOBS = 6
+"""With fewer jobs than this the imports of a warm process would be the longer ones."""
+LOOKS_S = 0.5
+"""How often the warm process looks whether the run is still there."""
+GPU_DRIVER = Path("/proc/driver/nvidia/version")
+HEADER = struct.Struct("!Q")
+PRELOADED = ("snakemake.script", "torch._dynamo", "mirrorflow.steps")
+"""What a warm process imports, packages with all their modules. The first optimiser of a process imports the second."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GOTO_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What Snakemake sets to a job's threads, and libraries read once, when they are loaded."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job: the function that runs it, what Snakemake handed the script, and the script's surroundings."""
+
+    run: Callable[[Any], None]
+    snakemake: Any
+    threads: int
+    folder: Path
+    environment: dict[str, str]
+
+
+# Snakemake's side
+
+
+def start_warm_process(jobs: int) -> None:
+    """Start the warm process of a run of ``jobs`` jobs on this machine; it ends with this process."""
+    if jobs < FEW_JOBS or os.environ.get(VARIABLE) == "off":
+        return
+    address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
+    command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address)]
+    subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **dict.fromkeys(THREADS, "1")}
+    )
+    os.environ[VARIABLE] = f"{address}{os.pathsep}{sys.executable}"
+
+
+# the script's side
+
+
+def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | None:
+    """The exit status of ``run(snakemake)`` in a fork of the run's warm process; None where there is none to ask."""
+    address, _, executable = os.environ.get(VARIABLE, "").partition(os.pathsep)
+    if not address or executable != sys.executable or _wants_gpu(snakemake):
+        return None
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(address)
+        except OSError:
+            return None
+        request = Request(run, snakemake, snakemake.threads, Path.cwd(), dict(os.environ))
+        content = pickle.dumps(request)
+        socket.send_fds(connection, [HEADER.pack(len(content))], [sys.stdout.fileno(), sys.stderr.fileno()])
+        connection.sendall(content)
+        return _status(connection)
+
+
+def _wants_gpu(snakemake: Any) -> bool:
+    return bool(snakemake.resources.get("gpu")) and GPU_DRIVER.exists()
+
+
+def _status(connection: socket.socket) -> int:
+    """What the fork answers; one that died answers nothing, and the script dies as it did."""
+    answer = connection.recv(1)
+    return answer[0] if answer else 128 + signal.SIGKILL
+
+
+# the warm process
+
+
+def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
+    """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
+    _import(preloaded)
+    warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
+    forks = multiprocessing.get_context("fork")
+    with socket.socket(socket.AF_UNIX) as listener, _folder_removed(address):
+        listener.bind(f"{address}.new")
+        listener.listen(socket.SOMAXCONN)
+        listener.settimeout(LOOKS_S)
+        Path(f"{address}.new").rename(address)
+        while os.getppid() == owner:
+            with contextlib.suppress(TimeoutError):
+                connection, _ = listener.accept()
+                with connection:
+                    forks.Process(target=_serve_one, args=(connection, listener)).start()
+            multiprocessing.active_children()  # buries those that have ended
+
+
+@contextlib.contextmanager
+def _folder_removed(address: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        shutil.rmtree(Path(address).parent, ignore_errors=True)
+
+
+def _import(names: Sequence[str]) -> None:
+    for name in names:
+        module = importlib.import_module(name)
+        if name.startswith("mirrorflow.") and hasattr(module, "__path__"):
+            for part in pkgutil.walk_packages(module.__path__, f"{name}."):
+                importlib.import_module(part.name)
+
+
+def _serve_one(connection: socket.socket, listener: socket.socket) -> None:
+    """What a fork does: become the job, and say how it ended."""
+    listener.close()
+    connection.settimeout(None)
+    request = _received(connection)
+    done = threading.Event()
+    threading.Thread(target=_die_with_script, args=(connection, done), daemon=True).start()
+    status = _status_of(request)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    done.set()
+    connection.sendall(bytes([status]))
+
+
+def _received(connection: socket.socket) -> Request:
+    head, (out, err), _, _ = socket.recv_fds(connection, HEADER.size, 2)
+    for mine, theirs in ((1, out), (2, err)):
+        os.dup2(theirs, mine)
+        os.close(theirs)
+    (size,) = HEADER.unpack(head)
+    with connection.makefile("rb") as stream:
+        request = pickle.loads(stream.read(size))
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    _use_threads(request.threads)
+    Path("/proc/self/comm").write_text(request.snakemake.rule)
+    return request
+
+
+def _use_threads(threads: int) -> None:
+    """As many as libraries would have read from the environment (:data:`THREADS`) in a process of the job's own."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+
+
+def _die_with_script(connection: socket.socket, done: threading.Event) -> None:
+    """End this process, and those it has started, when nobody waits for it any more."""
+    import psutil
+
+    connection.recv(1)
+    if done.is_set():
+        return
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _status_of(request: Request) -> int:
+    try:
+        request.run(request.snakemake)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], os.getppid(), sys.argv[2:] or PRELOADED)
