@@ -1,5 +1,8 @@
 """Run the workflow in a folder of its own, as a user would, and read what Snakemake says."""
 
+import contextlib
+import io
+import logging
 import os
 import re
 import shutil
@@ -7,9 +10,11 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import yaml
+from snakemake.cli import args_to_api, parse_args
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "configs"
@@ -26,9 +31,11 @@ def command(folder: Path, config: Path, *arguments: str, cores: int = 2) -> list
 
 
 def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
-    """Run the workflow; stdout and stderr are joined."""
+    """Run the workflow; stdout and stderr are joined. A dry run is made in this process: a sixth of the time."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONWARNINGS": "default", **SECRETS}
+    if "--dry-run" in arguments:
+        return _dry_run(command(folder, config, *arguments, cores=cores)[3:], folder, environment)
     return subprocess.run(
         command(folder, config, *arguments, cores=cores),
         stdout=subprocess.PIPE,
@@ -38,6 +45,28 @@ def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subproce
         cwd=folder,
         env=environment,
     )
+
+
+def _dry_run(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What ``python -m snakemake`` does with these arguments, in ``folder`` and ``environment``."""
+    said, before = io.StringIO(), dict(os.environ)
+    logger = logging.getLogger("snakemake.logging")
+    with (
+        contextlib.chdir(folder),
+        mock.patch.object(sys, "argv", ["snakemake", *arguments]),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        os.environ.update(environment)
+        try:
+            parser, options = parse_args(arguments)
+            worked = args_to_api(options, parser)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+    return subprocess.CompletedProcess(arguments, 0 if worked else 1, said.getvalue())
 
 
 def succeed(folder: Path, config: Path, *arguments: str) -> str:
