@@ -133,6 +133,7 @@ FRACTION: dict[str, Any] = {"$ref": "#/$defs/fraction"}
 NAME: dict[str, Any] = {"$ref": "#/$defs/name"}
 PATH: dict[str, Any] = {"$ref": "#/$defs/path"}
 NULL: dict[str, Any] = {"type": "null"}
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 def count(about: str, default: Any = UNSET, *, origin: str = "", required: bool = False) -> Any:
@@ -156,7 +157,10 @@ def fraction(about: str, default: Any = UNSET, *, origin: str = "") -> Any:
 
 
 def number(about: str, default: Any = UNSET, *, origin: str = "", **bounds: Any) -> Any:
-    """A number with bounds of its own: ``minimum``, ``exclusiveMaximum``, ..."""
+    """A number with bounds of its own, as :data:`BOUNDS` names them. Raises TypeError for another name."""
+    if strange := sorted(set(bounds) - set(BOUNDS)):
+        message = f"number({about!r}): unknown {', '.join(strange)}; bounds are {', '.join(BOUNDS)}"
+        raise TypeError(message)
     return setting(about, default, origin=origin, type="number", **bounds)
 
 
