@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
-from mirrorflow.config.bounds import problem_of, unknown_key
+from mirrorflow.config.bounds import check_bounds, problem_of, unknown_key
 from mirrorflow.errors import ConfigError
 
 S = TypeVar("S", bound="Section")
@@ -133,7 +133,6 @@ FRACTION: dict[str, Any] = {"$ref": "#/$defs/fraction"}
 NAME: dict[str, Any] = {"$ref": "#/$defs/name"}
 PATH: dict[str, Any] = {"$ref": "#/$defs/path"}
 NULL: dict[str, Any] = {"type": "null"}
-BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 def count(about: str, default: Any = UNSET, *, origin: str = "", required: bool = False) -> Any:
@@ -157,10 +156,8 @@ def fraction(about: str, default: Any = UNSET, *, origin: str = "") -> Any:
 
 
 def number(about: str, default: Any = UNSET, *, origin: str = "", **bounds: Any) -> Any:
-    """A number with bounds of its own, as :data:`BOUNDS` names them. Raises TypeError for another name."""
-    if strange := sorted(set(bounds) - set(BOUNDS)):
-        message = f"number({about!r}): unknown {', '.join(strange)}; bounds are {', '.join(BOUNDS)}"
-        raise TypeError(message)
+    """A number with bounds of its own, as :func:`check_bounds` knows them."""
+    check_bounds(f"number({about!r})", bounds)
     return setting(about, default, origin=origin, type="number", **bounds)
 
 
