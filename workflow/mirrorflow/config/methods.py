@@ -30,7 +30,7 @@ MAPPINGS = ("train", "network", "pretrain")
 
 @dataclass(frozen=True)
 class Method:
-    """One entry of the file; the file's head says what each field is. Raises ConfigError for what cannot be."""
+    """One entry of the file; the file's head says what each field is. Raises ConfigError for impossible values."""
 
     name: str
     title: str

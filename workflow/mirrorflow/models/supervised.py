@@ -85,7 +85,7 @@ def build_network(family: str, sizes: Sizes, settings: Mapping[str, Any], seed: 
     """The network of a method's family, its weights drawn from ``seed``; torch's own state is left alone.
 
     What ``settings`` do not name is as the family's ``SETTINGS`` say. Raises ConfigError for settings that the method
-    does not have, or that cannot be.
+    does not have, and for impossible values.
     """
     build, stated = part_of("models", family, "build"), part_of("models", family, "SETTINGS")
     known = [one.name for one in keys_of(stated)]
