@@ -224,7 +224,12 @@ def test_a_store_of_other_settings_stops_the_run(cohort: Path, preflight: Prefli
     change(cohort, lambda config: config.update(slides={"segmentation": {"pen": False}}))
     status, said = preflight()
     assert status == 1
-    assert "segmentation.pen: made with True, this run wants False" in said
+    assert said.count("segmentation.pen: made with True, this run wants False") == 1  # not once for each slide
+    patches, features = "store/slides/own/256px-20x", "store/features/own/256px-20x/tiny-random"
+    assert f"3 files in {patches}/patches" in said
+    assert f"To make all of it again delete {patches}, {features}." in said
+    assert f"3 files in {features}" in said
+    assert f"To make all of it again delete {features}." in said
 
 
 def features_elsewhere(cohort: Path, widths: dict[str, int]) -> None:

@@ -47,10 +47,10 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) -> None:
+def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any], fix: str = "") -> None:
     """Compare the settings stored in a file (canonical JSON) with those of this run.
 
-    Raises SettingsMismatchError naming every setting that differs, both values and what to do.
+    Raises SettingsMismatchError naming every setting that differs, both values and what to do; ``fix``: more of that.
     """
     if same_settings(stored, wanted):
         return
@@ -65,6 +65,7 @@ def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) ->
             f"{where}: made with other settings, not reused and not overwritten:",
             *differences,
             "Set them back, or choose another `store` (or name), or delete what was made with the old ones.",
+            *filter(None, [fix]),
         ]
     )
     raise SettingsMismatchError(message)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirrorflow.commands.preflight.slides import Finding, SlideCheck
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck, per_folder
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.plan.store_paths import delete_hint
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.reader import best_level, open_slide
 from mirrorflow.slides.sources import RegionError
@@ -152,13 +153,13 @@ def made_earlier(folder: Path, rows: Sequence[SlideRow], noted: Mapping[str, Any
             continue
         try:
             stored = _encoder_settings(path)
-            require_same_settings(str(path), stored, noted)
+            require_same_settings(str(path), stored, noted, delete_hint([folder]))
             done.add(row.slide_id)
         except InputError:
             continue
         except MirrorflowError as error:
             findings.append(Finding(row.slide_id, str(path), str(error), stops=True))
-    return done, findings
+    return done, per_folder(findings)
 
 
 def _encoder_settings(path: Path) -> str:
