@@ -53,6 +53,8 @@ rule audit:
         columns=AUDIT.columns(),
         given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,
+        planned=PREDICTIONS.planned_tables,
+        stored=STORED.both,
     script:
         "../scripts/audit.py"
 
