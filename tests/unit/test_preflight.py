@@ -251,6 +251,16 @@ def test_features_made_elsewhere_are_opened(cohort: Path, preflight: Preflight):
     assert "0 things stop the run, 1 to fix" in said
 
 
+def test_values_of_features_made_elsewhere_are_looked_at(cohort: Path, preflight: Preflight):
+    features_elsewhere(cohort, {"a": 8, "b": 8, "c": 8})
+    with h5py.File(cohort / "features/b.h5", "a") as file:
+        file["features"][3, 0] = np.nan
+    status, said = preflight()
+    assert status == 0  # the run goes on without the slide
+    assert "b: features/b.h5: features hold NaN or infinity (first in row 3)" in said
+    assert "0 things stop the run, 1 to fix" in said
+
+
 def test_features_of_different_widths_or_none_stop_the_run(cohort: Path, preflight: Preflight):
     features_elsewhere(cohort, {"a": 8, "b": 9, "c": 8})
     status, said = preflight()

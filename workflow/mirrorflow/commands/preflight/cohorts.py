@@ -1,5 +1,6 @@
 """Preflight's look at a cohort: its sheets, the slides GDC still has to send, its slides and feature files."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,7 +40,7 @@ def look_at_cohort(config: Mapping[str, Any], name: str, entry: Mapping[str, Any
     if entry["simulated"] and not sheet.exists():
         say(f"{name}: simulated by the run itself, nothing to open")
         return cohort
-    for line in cohort_lines(config, entry):
+    for line in cohort_lines(config, entry, most_values=math.inf):
         say(f"{name}: {line}")
         if line.startswith("PROBLEM") and "none of the" not in line:  # the slides speak for themselves
             cohort.findings.append(Finding(f"cohort {name}", str(sheet), line.removeprefix("PROBLEM: "), stops=True))
