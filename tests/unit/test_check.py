@@ -186,3 +186,24 @@ def test_values_are_looked_at_as_far_as_a_check_may_take(checked, monkeypatch):
     rows = "".join(f"gene{number}\t1\t2\t3\n" for number in range(200))
     said = checked({"rna.tsv": "id\tA\tB\tC\n" + rows})
     assert "genes can be used (the first; preflight looks at all)" in said
+
+
+SURVIVAL = "sample\tOS\tOS.time\nTCGA-05-0001-01\t1\t10\nTCGA-D3-0002-06\t0\t20\nTCGA-A6-0003-01\t0\t5\n"
+MATRIX = "sampleID\thistological_type\nTCGA-05-0001-01\tx\nTCGA-D3-0002-06\ty\nTCGA-A6-0003-01\ty\n"
+XENA = {"survival": "os.tsv", "matrix": "matrix.tsv", "label": "histological_type"}
+
+
+def test_xenas_tables_say_who_has_no_primary_tumour_and_which_file_is_wrong(checked):
+    said = checked({"os.tsv": SURVIVAL, "matrix.tsv": MATRIX}, clinical=XENA)
+    assert "1 patients have no sample of a primary tumour and are left out: 1 with 06 (metastasis)" in said
+    said = checked({"os.tsv": SURVIVAL.replace("\t10", "\t-10"), "matrix.tsv": MATRIX}, clinical=XENA)
+    assert "PROBLEM: os.tsv: a negative time: TCGA-05-0001: '-10'" in said
+
+
+def test_site_codes_that_are_not_the_barcodes_are_said(checked):
+    people = "patient\tlabel\tsite\nTCGA-05-0001\tx\t5\nTCGA-A6-0003\ty\tA6\n"
+    said = checked({"patients.tsv": people}, site="column")
+    assert "own: sites of 1 patients are not their barcodes': '5' for '05' (1 patients); a spreadsheet takes" in said
+    table = "site\tinstitution\n5\tIndivumed\nA6\tChristiana\n"
+    said = checked({"patients.tsv": people, "names.tsv": table}, site="barcode", institutions="names.tsv")
+    assert "own: names.tsv: the table of institutions lacks 05 and has 5" in said

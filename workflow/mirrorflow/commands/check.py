@@ -1,6 +1,7 @@
 """``mirrorflow check``: a config and the sheets it names, before anything is computed."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mirrorflow.cohorts.patients import barcode_sites
+from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.convert_expression import look_at_matrix
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
-from mirrorflow.store.tables import read_folds
+from mirrorflow.store.tables import read_folds, read_institutions
 
 MOST_VALUES = 5e7
 """Of a matrix that are looked at: seconds. ``mirrorflow preflight`` looks at all."""
@@ -88,6 +91,7 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_value
         clinical = clinical_sheet(entry["clinical"])
         patients = set(clinical["patient"])
         yield from _clinical_lines(clinical, entry)
+        yield from _site_lines(clinical, entry)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
     yield from _expression_lines(source, rows, patients, most_values)
@@ -129,6 +133,19 @@ def _clinical_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterato
     ignored = [str(name) for name in labels.index if name not in known]
     if ignored:
         yield f"labels not in `classes` count as unlabelled: {', '.join(ignored)}"
+
+
+def _site_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Who is left aside for want of a primary tumour, and sites that are not the barcodes'."""
+    if aside := left_aside(entry["clinical"]):
+        types = "; ".join(f"{count} with {name}" for name, count in sorted(Counter(aside.values()).items()))
+        yield f"{len(aside)} patients have no sample of a primary tumour and are left out: {types}"
+    if entry["site"] == "column" and (differ := differing_codes(clinical)):
+        yield differ
+    if named := entry.get("institutions"):
+        sites = barcode_sites(clinical["patient"]) if entry["site"] == "barcode" else clinical["site"]
+        if lost := unnamed_codes(sites, read_institutions(named)):
+            yield f"{named}: {lost}"
 
 
 def _expression_lines(
