@@ -98,6 +98,20 @@ def test_plain_products_are_the_same_attention_as_the_fused_kernel(monkeypatch, 
     torch.testing.assert_close(found[0], found[1], atol=0.03, rtol=0.03)
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_bag_without_a_real_patch_gives_zero_and_moves_nothing(monkeypatch, plain):
+    monkeypatch.setattr("mirrorflow.models.attention._plain_products_win", lambda _: plain)
+    q, k, v = torch.randn(3, 2, 4, 9, 8, generator=seeded(9)).to(torch.bfloat16).requires_grad_()
+    keys = (torch.arange(9) < torch.tensor([[0], [5]]))[:, None, None]
+    mixed = exact_attention(q, k, v, keys)
+    assert (mixed[0] == 0).all()
+    alone = exact_attention(q[1:, :, :, :], k[1:], v[1:], keys[1:])
+    torch.testing.assert_close(mixed[1:], alone)
+    (gradient,) = torch.autograd.grad(mixed.float().square().sum(), [v])
+    assert gradient.isfinite().all()
+    assert (gradient[0] == 0).all()
+
+
 def test_heads_must_divide_the_width():
     with pytest.raises(ConfigError, match="width 50 is not divisible by slide_heads 8"):
         ExactAttention(50, 8)

@@ -82,3 +82,128 @@ def test_files_stand_on_top_of_each_other_as_in_snakemake(tmp_path: Path):
     top.write_text("")
     with pytest.raises(ConfigError, match=r"top\.yaml: holds no keys"):
         read_config([demo, top])
+
+
+# what a sheet or matrix has wrong
+
+
+@pytest.fixture
+def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Lines of `mirrorflow check` for three patients; files by name take the place of the good ones."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "slides.tsv": "slide_id\tpatient\ns1\tA\ns2\tB\ns3\tC\n",
+        "patients.tsv": "patient\tlabel\ttime\tevent\nA\tx\t10\t1\nB\ty\t20\t0\nC\tx\t30\t1\n",
+        "rna.tsv": "id\tA\tB\tC\ng1\t1\t2\t3\ng2\t4\t5\t6\n",
+    }
+    cohort = {
+        "slides": {"sheet": "slides.tsv"},
+        "clinical": {"sheet": "patients.tsv"},
+        "site": "none",
+        "expression": "own",
+        "encoders": ["uni"],
+        "features": {"uni": "features"},
+        "splits": {"published": "folds"},
+    }
+    source = {"matrix": "rna.tsv", "sample_ids": "patient"}
+    (tmp_path / "features").mkdir()
+    for name in ("s1", "s2", "s3"):
+        (tmp_path / "features" / f"{name}.h5").touch()
+    write_fold(tmp_path / "folds" / "splits_0.csv", Fold(("A", "B"), ("C",)))
+    write_fold(tmp_path / "folds" / "splits_1.csv", Fold(("A", "C"), ("B",)))
+
+    def run(changes: dict[str, str] | None = None, **cohorts: object) -> str:
+        for name, text in (files | (changes or {})).items():
+            (tmp_path / name).write_text(text)
+        config = {
+            "run": "r",
+            "cohorts": {"own": cohort | cohorts},
+            "splits": {"folds": 2},
+            "expression": {"sources": {"own": source}},
+            "protocols": {"honest-published": {}},
+        }
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+        check_config([tmp_path / "c.yaml"])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_good_cohort_has_no_problem(checked):
+    said = checked()
+    assert "own: 3 patients in rna.tsv, values of 2 genes can be used\n" in said
+    assert "own: 3 patients have slides, clinical data and expression (3 in rna.tsv)" in said
+    assert "0 problems" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("slides.tsv", "slide_id\ns1\n", "slides.tsv"),
+        ("patients.tsv", "patient\tlabel\ttime\tevent\nA\tx\t-10\t1\n", "patients.tsv: a negative time: line 2: '-10'"),
+    ],
+)
+def test_an_error_in_a_sheet_is_one_problem(checked, name, text, message):
+    said = checked({name: text})
+    assert message in said
+    assert "who has slides, clinical data and expression is told once their sheets can be read" in said
+    assert "0 patients have" not in said
+    assert "0 of them known" not in said
+    assert "0 slide" not in said
+    assert "1 problems" in said
+
+
+@pytest.mark.parametrize("value", ["-Inf", "inf", "-inf", "1e39"])
+def test_infinity_in_a_matrix_is_a_problem_with_its_place(checked, value):
+    said = checked({"rna.tsv": f"id\tA\tB\tC\ng1\t1\t2\t3\ng2\t4\t{value}\t6\n"})
+    assert "PROBLEM: rna.tsv: gene 'g2', sample 'B' holds " in said
+    assert "pseudo-count" in said
+    assert "1 problems" in said
+
+
+def test_a_header_that_is_one_field_short_is_a_problem_with_the_fix(checked):
+    said = checked({"rna.tsv": "A\tB\tC\ng1\t1\t2\t3\ng2\t4\t5\t6\n"})
+    assert "Expected 3 columns, got 4" in said
+    assert "the header lacks the name of the column of ids (R's write.table leaves it out" in said
+    assert "1 problems" in said
+
+
+@pytest.mark.parametrize("name", ["slides.tsv", "patients.tsv"])
+def test_so_is_that_of_a_sheet(checked, name):
+    whole = {
+        "slides.tsv": "slide_id\tpatient\tpath\ns1\tA\ta.svs\ns2\tB\tb.svs\n",
+        "patients.tsv": "patient\tlabel\ttime\tevent\nA\tx\t10\t1\nB\ty\t20\t0\n",
+    }[name]
+    header, rest = whole.split("\n", 1)
+    said = checked({name: header.rpartition("\t")[0] + "\n" + rest})
+    assert f"PROBLEM: {name}" in said
+    assert "cells than its header (3 columns)" in said or "3 cells where the header has 2 columns" in said
+
+
+def test_values_are_looked_at_as_far_as_a_check_may_take(checked, monkeypatch):
+    monkeypatch.setattr("mirrorflow.commands.check.MOST_VALUES", 3)
+    monkeypatch.setattr("mirrorflow.expression.matrix.CHUNK_BYTES", 8)
+    rows = "".join(f"gene{number}\t1\t2\t3\n" for number in range(200))
+    said = checked({"rna.tsv": "id\tA\tB\tC\n" + rows})
+    assert "genes can be used (the first; preflight looks at all)" in said
+
+
+SURVIVAL = "sample\tOS\tOS.time\nTCGA-05-0001-01\t1\t10\nTCGA-D3-0002-06\t0\t20\nTCGA-A6-0003-01\t0\t5\n"
+MATRIX = "sampleID\thistological_type\nTCGA-05-0001-01\tx\nTCGA-D3-0002-06\ty\nTCGA-A6-0003-01\ty\n"
+XENA = {"survival": "os.tsv", "matrix": "matrix.tsv", "label": "histological_type"}
+
+
+def test_xenas_tables_say_who_has_no_primary_tumour_and_which_file_is_wrong(checked):
+    said = checked({"os.tsv": SURVIVAL, "matrix.tsv": MATRIX}, clinical=XENA)
+    assert "1 patients have no sample of a primary tumour and are left out: 1 with 06 (metastasis)" in said
+    said = checked({"os.tsv": SURVIVAL.replace("\t10", "\t-10"), "matrix.tsv": MATRIX}, clinical=XENA)
+    assert "PROBLEM: os.tsv: a negative time: TCGA-05-0001: '-10'" in said
+
+
+def test_site_codes_that_are_not_the_barcodes_are_said(checked):
+    people = "patient\tlabel\tsite\nTCGA-05-0001\tx\t5\nTCGA-A6-0003\ty\tA6\n"
+    said = checked({"patients.tsv": people}, site="column")
+    assert "own: sites of 1 patients are not their barcodes': '5' for '05' (1 patients); a spreadsheet takes" in said
+    table = "site\tinstitution\n5\tIndivumed\nA6\tChristiana\n"
+    said = checked({"patients.tsv": people, "names.tsv": table}, site="barcode", institutions="names.tsv")
+    assert "own: names.tsv: the table of institutions lacks 05 and has 5" in said

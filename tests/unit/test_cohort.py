@@ -3,6 +3,9 @@ import pandas as pd
 import pytest
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.institutions import institution_names
+from mirrorflow.cohorts.other_samples import without_primary
+from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.errors import ConfigError, InputError
 
 LETTERS = {"patient": list("ABC"), "label": ["x", "y", ""], "time": ["10", "20", "30"], "event": ["1", "0", "1"]}
@@ -127,7 +130,7 @@ def test_a_class_of_a_word_for_unknown_and_a_patient_of_one_are_refused():
 
 def test_an_institution_that_is_unknown_names_no_site():
     table = pd.DataFrame({"site": ["A6", "BB"], "institution": ["General", "Not Reported"]})
-    assert cohorts.institution_names(table, "i.tsv") == {"A6": "General"}
+    assert institution_names(table, "i.tsv") == {"A6": "General"}
 
 
 def test_tcgas_site_na_is_a_site():
@@ -164,7 +167,7 @@ def xena(**changes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_xenas_tables_become_one_row_per_patient_from_primary_tumours():
-    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv")
+    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv", "os.tsv")
     assert frame["patient"].tolist() == ["TCGA-AA-0001", "TCGA-AA-0002"]
     assert frame["label"].tolist() == ["IDC", "ILC"]
     assert frame["sex"].tolist() == ["MALE", "FEMALE"]
@@ -173,24 +176,74 @@ def test_xenas_tables_become_one_row_per_patient_from_primary_tumours():
 
 
 def test_the_survival_table_of_all_cancers_adds_nobody():
-    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv")
+    frame = cohorts.xena_sheet(*xena(), "histological_type", "OS", "matrix.tsv", "os.tsv")
     assert "TCGA-ZZ-9999" not in set(frame["patient"])
 
 
 def test_xenas_missing_columns_are_named():
-    with pytest.raises(InputError, match=r"survival table lacks DSS, DSS.time; it has sample, OS"):
-        cohorts.xena_sheet(*xena(), "histological_type", "DSS", "matrix.tsv")
-    with pytest.raises(InputError, match=r"clinicalMatrix lacks PAM50"):
-        cohorts.xena_sheet(*xena(), "PAM50", "OS", "matrix.tsv")
+    with pytest.raises(InputError, match=r"os\.tsv: the survival table lacks DSS, DSS.time; it has sample, OS"):
+        cohorts.xena_sheet(*xena(), "histological_type", "DSS", "matrix.tsv", "os.tsv")
+    with pytest.raises(InputError, match=r"matrix\.tsv: the clinicalMatrix lacks PAM50"):
+        cohorts.xena_sheet(*xena(), "PAM50", "OS", "matrix.tsv", "os.tsv")
 
 
 def test_a_bad_value_in_xenas_tables_names_the_patient():
     tables = xena(**{"OS.time": ["100", "-3", "5", "7"]})
-    with pytest.raises(InputError, match=r"negative time: TCGA-AA-0002: '-3'"):
-        cohorts.xena_sheet(*tables, "histological_type", "OS", "matrix.tsv")
+    with pytest.raises(InputError, match=r"^os\.tsv: a negative time: TCGA-AA-0002: '-3'"):
+        cohorts.xena_sheet(*tables, "histological_type", "OS", "matrix.tsv", "os.tsv")
+
+
+@pytest.mark.parametrize(("column", "value"), [("OS.time", "soon"), ("OS", "2"), ("OS", "dead")])
+def test_a_bad_outcome_names_the_survival_table(column, value):
+    tables = xena(**{column: ["1", value, "1", "0"]})
+    with pytest.raises(InputError, match=rf"^os\.tsv: .*TCGA-AA-0002: '{value}'"):
+        cohorts.xena_sheet(*tables, "histological_type", "OS", "matrix.tsv", "os.tsv")
+
+
+def test_unknown_outcomes_are_logged_with_the_survival_table(caplog):
+    tables = xena(OS=["1", "NA", "0", "0"])
+    tables[1]["histological_type"] = ["IDC", "ILC", "[Not Available]"]
+    cohorts.xena_sheet(*tables, "histological_type", "OS", "matrix.tsv", "os.tsv")
+    said = [record.message for record in caplog.records]
+    assert any(line.startswith("os.tsv: event is unknown of 1") for line in said)
+    assert any(line.startswith("matrix.tsv: label is unknown of 1") for line in said)
+
+
+# Patients of whom there is no primary tumour.
+
+
+def test_samples_of_other_types_alone_are_told_from_patients_who_are_not_there():
+    samples = ["TCGA-AA-0001-01", "TCGA-AA-0001-06", "TCGA-D3-0002-06A", "TCGA-D3-0003-11", "TCGA-D3-0003-06", "P-7"]
+    aside = without_primary(samples)
+    assert aside == {"TCGA-D3-0002": "06 (metastasis)", "TCGA-D3-0003": "06 (metastasis), 11 (normal tissue)"}
+    slides = index("a1 A", "m1 TCGA-D3-0002", "n1 nobody")
+    _, flow = cohorts.assemble(patients(), {"uni": slides}, list("A"), "p.tsv", aside)
+    reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "clinical data"}
+    assert reasons == {
+        "TCGA-D3-0002": "slide of a patient whose samples are 06 (metastasis) alone: primary tumours (01) are taken",
+        "nobody": "slide of a patient who is not in the sheet",
+    }
 
 
 # Classes and sites.
+
+
+def test_codes_of_which_a_spreadsheet_took_the_zero_are_said():
+    patients = ["TCGA-05-4244", "TCGA-05-4245", "TCGA-A6-2671", "TCGA-06-0001", "hospital-7"]
+    frame = pd.DataFrame({"patient": patients, "site": ["5", "5", "A6", "", "7"]})
+    said = differing_codes(frame)
+    assert said.startswith("sites of 2 patients are not their barcodes': '5' for '05' (2 patients); a spreadsheet")
+    assert "take `site: barcode`" in said
+    assert differing_codes(frame.assign(site=["05", "05", "A6", "", "7"])) == ""
+    assert differing_codes(frame.assign(site=["Indivumed", "Indivumed", "Christiana", "", "x"])) == ""
+    other = differing_codes(frame.assign(site=["05", "A6", "05", "", "7"]))
+    assert "'05' for 'A6' (1 patients), 'A6' for '05' (1 patients); take" in other
+
+
+def test_a_table_of_institutions_that_lost_its_zeros_is_said():
+    sites = pd.Series(["05", "05", "A6", "5Z"])
+    assert "lacks 05 and has 5: a spreadsheet" in unnamed_codes(sites, {"5": "Indivumed", "A6": "Christiana"})
+    assert unnamed_codes(sites, {"05": "Indivumed"}) == ""
 
 
 def test_classes_rename_labels_and_drop_the_others():

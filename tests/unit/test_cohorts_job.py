@@ -156,6 +156,25 @@ def test_xenas_tables_are_understood(tmp_path):
     assert read_text_sheet(tmp_path / "dropped.tsv").empty
 
 
+def test_who_is_left_aside_and_whose_site_differs_is_said_where_the_cohort_is_built(tmp_path, caplog):
+    (tmp_path / "survival.tsv").write_text("sample\tOS\tOS.time\nTCGA-05-0001-01\t1\t5\nTCGA-D3-0002-06\t0\t7\n")
+    (tmp_path / "matrix.tsv").write_text("sampleID\ttype\nTCGA-05-0001-01\tIDC\nTCGA-D3-0002-06\tIDC\n")
+    (tmp_path / "people.tsv").write_text("patient\tsite\nTCGA-05-0001\t5\n")
+    slides = "slide_id\tpatient\tstatus\treason\ns\tTCGA-05-0001\tok\t\nm\tTCGA-D3-0002\tok\t\n"
+    (tmp_path / "uni.tsv").write_text(slides)
+    write_expression(tmp_path / "rna.parquet", ["TCGA-05-0001"])
+    xena = {key: str(tmp_path / f"{key}.tsv") for key in ("survival", "matrix")} | {"label": "type", "outcome": "OS"}
+    own = CLINICAL | {"sheet": str(tmp_path / "people.tsv")}
+    for clinical, site in ((xena, "barcode"), (own, "column")):
+        outputs = Outputs(*(tmp_path / name for name in ("cohort.parquet", "dropped.tsv", "flow.tsv")))
+        files = {"uni": str(tmp_path / "uni.tsv")}, str(tmp_path / "rna.parquet")
+        build_cohort(clinical, {"classes": {}, "site": site}, *files, outputs)
+        dropped = read_text_sheet(tmp_path / "dropped.tsv")
+        (reason,) = dropped.loc[dropped["slide_id"] == "m", "reason"]
+        assert ("06 (metastasis) alone" in reason) == (clinical is xena)
+        assert ("'5' for '05' (1 patients)" in caplog.text) == (site == "column")
+
+
 # make_splits
 
 

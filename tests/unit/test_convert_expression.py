@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
-from mirrorflow.steps.expression.convert_expression import convert_expression, patients_in
+from mirrorflow.steps.expression.convert_expression import convert_expression, look_at_matrix
 from mirrorflow.store.expression import read_expression
 
 TCGA = {"orientation": "genes_by_samples", "sample_ids": "tcga"}
@@ -95,7 +95,7 @@ def test_every_format_and_orientation_reads_the_same(tmp_path: Path, ending: str
     expression = read_expression(tmp_path / "out.parquet", patients=["case3", "case1", "case6"])
     assert expression.ids == frame.index.tolist()
     np.testing.assert_allclose(expression.values, frame[["case3", "case1", "case6"]].to_numpy().T, rtol=1e-6)
-    assert patients_in(matrix, settings) == sorted(frame.columns)
+    assert look_at_matrix(matrix, settings, 1).patients == sorted(frame.columns)
 
 
 @pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])

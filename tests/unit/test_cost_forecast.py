@@ -24,6 +24,17 @@ def test_hours_are_jobs_times_seconds_times_growth():
     assert not rows["audit"].on_gpu
 
 
+def test_cpu_hours_and_memory_are_of_jobs_that_measured_themselves():
+    jobs = [*frames(8), pd.DataFrame({"s": [12.0], "cpu_time": [float("nan")], "max_rss": [float("nan")]})]
+    (row,) = forecast({"audit": [jobs[0].assign(cpu_time=30.0), jobs[1]]}, HERE)
+    planned = planned_jobs()["audit"][0]
+    assert (row.hours, row.cpu_hours) == pytest.approx((planned * 10 / 3600, planned * 30 / 3600))
+    assert row.peak_mb == 100.0
+    (none,) = forecast({"audit": [jobs[1]]}, HERE)
+    cells = [cell.text for cell in cost_section({"audit": [jobs[1]]}, [none]).blocks[1].rows[0]]
+    assert cells[-2:] == ["", ""]
+
+
 def test_twice_the_epochs_here_halve_the_forecast():
     once, twice = (
         forecast({"pretrain_mirror": frames(7)}, Extent(1.0, 90.0, epochs, 5.0))[0].hours for epochs in (10.0, 20.0)

@@ -107,6 +107,8 @@ def test_embeddings_are_read_as_written(tmp_path, mode):
         assert np.array_equal(getattr(read, name), getattr(embeddings, name))
     assert embeddings_are_finished(path, settings)
     assert not embeddings_are_finished(path, {"mode": "other"})
+    write_embeddings(path, embeddings, settings | {"scale": 1})
+    assert embeddings_are_finished(path, settings | {"scale": 1.0})
     assert len(stored_digest(path)) == 16
 
 
@@ -141,6 +143,7 @@ def test_only_a_whole_model_of_the_same_settings_counts_as_finished(tmp_path):
     assert not model_is_finished(tmp_path, made_with())
     save_model(tmp_path, build_mirror(SHAPE, 0), made_with(), rna_scaler={}, history=[{"epoch": 1.0}])
     assert model_is_finished(tmp_path, made_with())
+    assert model_is_finished(tmp_path, made_with(epochs=3.0))
     assert not model_is_finished(tmp_path, made_with(epochs=4))
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

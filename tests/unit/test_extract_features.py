@@ -17,6 +17,7 @@ from mirrorflow.slides.reader import open_slide
 from mirrorflow.steps.slides import encode_slides
 from mirrorflow.steps.slides.encode_slides import Segment, fill_batches
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
+from mirrorflow.steps.slides.feature_plan import _outdated
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.features import describe_features, read_features
 from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
@@ -172,6 +173,16 @@ def test_other_settings_stop_the_run(cohort: tuple[list[SlideRow], Path], tmp_pa
     extract(cohort, tmp_path)
     with pytest.raises(SettingsMismatchError, match=r"encoder\.seed: made with 0, this run wants 1"):
         extract(cohort, tmp_path, {"seed": 1})
+
+
+def test_other_patches_name_the_features_of_every_encoder_that_saw_them(tmp_path: Path):
+    folder = tmp_path / "store/features/brca/256px-20x"
+    for encoder in ("phikon", "resnet50"):
+        (folder / encoder).mkdir(parents=True)
+    target, stored = folder / "phikon/s.h5", '{"patches":{"mpp":0.5},"encoder":{"seed":0}}'
+    other = {"patches": {"mpp": 0.25}, "encoder": {"seed": 0}}
+    assert _outdated(target, stored, other) == [folder / "phikon", folder / "resnet50"]
+    assert _outdated(target, stored, {"patches": {"mpp": 0.5}, "encoder": {"seed": 1}}) == [folder / "phikon"]
 
 
 def test_unreadable_patches_are_left_out_and_counted(tmp_path: Path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.store.features import FeatureWriter, describe_features, read_features, stored_settings
+from mirrorflow.store.features import FeatureWriter, check_values, describe_features, read_features, stored_settings
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.rows import row_layout
 
@@ -126,6 +126,19 @@ NAN[2, 3] = np.nan
 def test_what_is_refused(tmp_path: Path, datasets: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         read_features(h5(tmp_path / "a.h5", **datasets))
+
+
+@pytest.mark.parametrize("axes", [(), (1,)])
+@pytest.mark.parametrize("row", [None, 0, 255, 256, 999])
+def test_every_value_is_looked_at_a_part_at_a_time(tmp_path: Path, monkeypatch: Any, row: int | None, axes: tuple[int]):
+    monkeypatch.setattr("mirrorflow.store.features.BYTES_AT_ONCE", 1)
+    values = np.zeros((*axes, 1000, 8), np.float16)
+    path = h5(tmp_path / "a.h5", features=values)
+    check_values(path)
+    if row is not None:
+        values[..., row, 7] = np.inf
+        with pytest.raises(InputError, match=rf"NaN or infinity \(first in row {row}\)"):
+            check_values(h5(tmp_path / "b.h5", features=values))
 
 
 def test_no_file_and_no_h5(tmp_path: Path):

@@ -56,3 +56,18 @@ def test_the_shards_say_why_a_slide_has_no_features(tmp_path: Path):
     index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv", [patches, encoded])
     found = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
     assert [(row["status"], row["reason"]) for row in found] == [("ok", ""), ("missing", "no plausible mpp")]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_leave_a_slide_out_with_the_reason(tmp_path: Path, value: float):
+    features(tmp_path, "a", 7, 16)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["features"] = np.zeros((600, 16), np.float32)
+        file["features"][517, 3] = value
+    index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv")
+    found = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
+    assert [row["status"] for row in found] == ["ok", "unreadable"]
+    assert "b.h5: features hold NaN or infinity (first in row 517)" in found[1]["reason"]
+    (tmp_path / "a.h5").unlink()
+    with pytest.raises(InputError, match=r"none of the 2 slides has features .*NaN or infinity"):
+        index_features(rows("a", "b"), tmp_path, tmp_path / "other.tsv")

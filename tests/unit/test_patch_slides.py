@@ -224,8 +224,11 @@ def test_a_damaged_file_of_the_store_is_made_again(tmp_path: Path):
 def test_other_settings_stop_the_run_and_are_named(tmp_path: Path):
     path = write_svs(tmp_path / "a.svs", simple(1024, 768))
     patch_one(path, tmp_path)
-    with pytest.raises(SettingsMismatchError, match=r"patch\.min_tissue: made with 0\.1, this run wants 0\.5"):
+    with pytest.raises(
+        SettingsMismatchError, match=r"patch\.min_tissue: made with 0\.1, this run wants 0\.5"
+    ) as caught:
         patch_one(path, tmp_path, {"patch": SETTINGS["patch"] | {"min_tissue": 0.5}})
+    assert f"To make all of it again delete {tmp_path / 'out'}." in str(caught.value)
 
 
 def test_a_scale_in_the_sheet_matters_only_where_it_is_used(tmp_path: Path):

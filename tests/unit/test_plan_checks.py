@@ -100,6 +100,28 @@ def test_a_second_run_with_other_settings_is_told_both(change, was, now):
         checks_of(change).hold()
 
 
+def test_a_changed_threshold_is_refused_once_with_every_folder_to_delete():
+    change = of_section("slides", segmentation={"threshold": 30})
+    with pytest.raises(SettingsMismatchError, match=r"threshold: made with None, this run wants 30\.0") as caught:
+        checks_of(change).hold()
+    said = str(caught.value)
+    made = ["listed/256px-20x", "own/256px-20x", "planted/256px-20x"]
+    assert said.count("segmentation.threshold: made with") == said.count("plan.json: made with other") == len(made)
+    (told,) = (line for line in said.splitlines() if line.startswith("To make all of it again delete "))
+    folders = told.removeprefix("To make all of it again delete ").rstrip(".").split(", ")
+    patches = {f"store/slides/{place}" for place in made}
+    features = {f"store/features/{place}/resnet50" for place in made} | {"store/features/planted/256px-20x/phikon"}
+    assert set(folders) == patches | features
+    assert len(folders) == len(set(folders))
+
+
+def test_another_encoder_leaves_the_patches():
+    with pytest.raises(SettingsMismatchError) as caught:
+        checks_of(of_encoder(precision="bfloat16")).hold()
+    assert "store/features/own/256px-20x/resnet50" in str(caught.value)
+    assert "delete store/slides" not in str(caught.value)
+
+
 def test_more_patients_are_another_matrix():
     with Path("slides.tsv").open("a") as sheet:
         sheet.write("more\tnobody\tnobody\tmore.svs\n")

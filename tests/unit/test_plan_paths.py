@@ -3,7 +3,7 @@
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.plan import paths, store_paths
+from mirrorflow.plan import job_paths, paths, store_paths
 from mirrorflow.plan.contract_path import ContractPath, inner_number
 from mirrorflow.plan.model_paths import LabelledModel
 
@@ -12,7 +12,7 @@ VALUES = {
     "encoder": "uni_v2.1", "method": "mirror--alignment", "protocol": "honest", "seed": 42, "fold": 10,
     "genes": "inner3-", "inner": "inner1-", "variant": "mirror--own/", "mode": "frozen", "task": "survival",
     "name": "flow", "ending": "md", "source": "toil", "patching": "256px-20x", "shard": 7, "step": "dropped",
-    "dataset": "xena", "file": "a.tsv.gz", "setting": "10-shot",
+    "dataset": "xena", "file": "a.tsv.gz", "setting": "10-shot", "job": "embed/patient/brca/uni_v2.1/seed42",
 }  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def of_kind(kind: type[ContractPath], **changed: object) -> ContractPath:
 def test_the_kinds_are_those_of_every_file():
     names = {kind.__name__ for kind in kinds()}
     assert {"PredictionsManifest", "ModelRecord", "GeneManifest", "Ledger", "FiguresFolder"} <= names
-    assert LabelledModel in kinds()
+    assert {LabelledModel, job_paths.JobUsage} <= set(kinds())
     assert len({kind.TEMPLATE for kind in kinds()}) == len(kinds())
 
 

@@ -224,7 +224,12 @@ def test_a_store_of_other_settings_stops_the_run(cohort: Path, preflight: Prefli
     change(cohort, lambda config: config.update(slides={"segmentation": {"pen": False}}))
     status, said = preflight()
     assert status == 1
-    assert "segmentation.pen: made with True, this run wants False" in said
+    assert said.count("segmentation.pen: made with True, this run wants False") == 1  # not once for each slide
+    patches, features = "store/slides/own/256px-20x", "store/features/own/256px-20x/tiny-random"
+    assert f"3 files in {patches}/patches" in said
+    assert f"To make all of it again delete {patches}, {features}." in said
+    assert f"3 files in {features}" in said
+    assert f"To make all of it again delete {features}." in said
 
 
 def features_elsewhere(cohort: Path, widths: dict[str, int]) -> None:
@@ -243,6 +248,16 @@ def test_features_made_elsewhere_are_opened(cohort: Path, preflight: Preflight):
     assert "c: features/c.h5: not an h5 file, or damaged" in said.replace(
         "c: features/c.h5: features/c.h5", "c: features/c.h5"
     )
+    assert "0 things stop the run, 1 to fix" in said
+
+
+def test_values_of_features_made_elsewhere_are_looked_at(cohort: Path, preflight: Preflight):
+    features_elsewhere(cohort, {"a": 8, "b": 8, "c": 8})
+    with h5py.File(cohort / "features/b.h5", "a") as file:
+        file["features"][3, 0] = np.nan
+    status, said = preflight()
+    assert status == 0  # the run goes on without the slide
+    assert "b: features/b.h5: features hold NaN or infinity (first in row 3)" in said
     assert "0 things stop the run, 1 to fix" in said
 
 

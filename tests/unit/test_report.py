@@ -1,6 +1,7 @@
 """The report: from a small run on disk to one page that is whole, safe, honest and always the same."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,6 +23,7 @@ from mirrorflow.report.page import Page, build_page
 from mirrorflow.report.protocols import protocols_section
 from mirrorflow.report.results import clearly_best
 from mirrorflow.report.retrieval import retrieval_section
+from mirrorflow.report.running import cost_section
 from mirrorflow.report.slides import failures_first, slides_to_show
 from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
@@ -212,6 +214,9 @@ class SmallRun:
         write_sheet(self.results / "benchmarks" / "patch_slides" / "demo" / "0.tsv", line)
         write_sheet(self.results / "benchmarks" / "make_results.tsv", line.assign(cpu_time=2.5))
         write_sheet(self.results / "benchmarks" / "make_report.tsv", line.assign(s=999.0))
+        used = self.results / "logs" / "make_results.used.json"
+        used.parent.mkdir(parents=True, exist_ok=True)
+        used.write_text('{"seconds": 12.1, "cpu_seconds": 43.25, "peak_mb": 391.2}\n')
 
     def tables(self) -> None:
         self.table, names = self.results / "tables" / "results.csv", str(ROOT / "resources" / "names.tsv")
@@ -519,3 +524,21 @@ def test_folder_without_git_has_no_commit(tmp_path: Path) -> None:
 def test_benchmarks_are_grouped_by_rule(run: SmallRun) -> None:
     found = read_benchmarks(run.results / "benchmarks")
     assert {rule: len(frames) for rule, frames in found.items()} == {"make_results": 1, "patch_slides": 1}
+
+
+def test_cost_is_what_a_job_measured_itself_and_empty_where_it_did_not(run: SmallRun) -> None:
+    found = read_benchmarks(run.results / "benchmarks")
+    assert found["make_results"][0][["s", "cpu_time", "max_rss"]].values.tolist() == [[12.5, 43.25, 391.2]]
+    assert found["patch_slides"][0][["cpu_time", "max_rss"]].isna().all(axis=None)
+    (table, *_) = cost_section(found, []).blocks
+    rows = [[cell.text for cell in row] for row in table.rows]
+    assert rows == [
+        ["make_results", "1", "12.5", "12.5", "43.2", "391"],
+        ["patch_slides", "1", "12.5", "12.5", "", ""],
+    ]
+
+
+def test_cost_of_a_rule_of_which_some_jobs_measured_themselves_counts_them() -> None:
+    job = pd.DataFrame({"s": [40.0], "cpu_time": [39.5], "max_rss": [391.0]})
+    (table, *_) = cost_section({"embed": [job, job.assign(cpu_time=math.nan, max_rss=math.nan)]}, []).blocks
+    assert [cell.text for cell in table.rows[0]][4:] == ["39.5 (1 of 2 jobs)", "391 (1 of 2 jobs)"]

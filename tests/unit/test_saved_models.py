@@ -284,6 +284,15 @@ def test_a_finished_model_is_kept_and_a_missing_one_has_its_fold_done_again(stor
     load_trained(second)
 
 
+def test_a_setting_in_another_form_trains_nothing_again(store):
+    plan = plan_of(store, "linear", shots=[], tasks=["subtyping"])
+    folder = store.predict(replace(plan, method=plan.method | {"C": 3}), pooled(store, ["slides"]))
+    before, listed = ages(store), json.loads((folder / "manifest.json").read_text())["models"]
+    store.predict(replace(plan, method=plan.method | {"C": 3.0}), pooled(store, ["slides"]))
+    assert ages(store) == before
+    assert json.loads((folder / "manifest.json").read_text())["models"] == listed
+
+
 @pytest.mark.parametrize("family", ["linear", "mirror", "abmil"])
 def test_what_an_interrupted_job_or_another_protocol_trained_is_not_trained_again(store, family, monkeypatch):
     plan = plan_of(store, family, shots=[], protocol=HONEST | {"epoch": "best_on_evaluation"})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.other_samples import not_listed
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -72,18 +73,22 @@ def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, 
     return _checked(frame.reset_index(drop=True), lines, where, time_unit)
 
 
-def _checked(frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str) -> pd.DataFrame:
-    """Outcomes as numbers in days. ``lines`` says how a message names each row.
+def _checked(
+    frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str, outcomes: str | None = None
+) -> pd.DataFrame:
+    """Outcomes as numbers in days. ``lines`` says how a message names each row, ``outcomes`` the file of time and event
+    where it is another one.
 
     Words for unknown (:mod:`.config.unknown`) become "" and are logged; ``sheet_label`` keeps what was written.
     """
     frame = frame.apply(lambda column: column.fillna("").str.strip())
     frame["sheet_label"] = frame["label"]
+    places = dict.fromkeys(("time", "event"), outcomes or where)
     for name in ("label", "site", "time", "event"):
-        frame[name] = _known(frame[name], name, where)
+        frame[name] = _known(frame[name], name, places.get(name, where))
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
-        _refuse_lines(where, lines[wrong], frame.loc[wrong, column], what)
+        _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what)
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
@@ -96,27 +101,30 @@ def _checked(frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str) 
     return frame.drop(columns="time")
 
 
-def xena_sheet(survival: pd.DataFrame, matrix: pd.DataFrame, label: str, outcome: str, where: str) -> pd.DataFrame:
+def xena_sheet(
+    survival: pd.DataFrame, matrix: pd.DataFrame, label: str, outcome: str, where: str, survival_where: str
+) -> pd.DataFrame:
     """Xena's survival table and clinicalMatrix (strings) as one row per patient.
 
     Primary tumour samples (type 01) only; the clinicalMatrix says who belongs to the cohort, since the
     survival table may be that of all cancers. Raises InputError when a column is missing, and as
-    :func:`standard_sheet` does, naming the patient.
+    :func:`standard_sheet` does, naming the patient and, of the two files ``where`` (clinicalMatrix) and
+    ``survival_where``, the one at fault.
     """
-    for name, frame, wanted in (
-        ("survival table", survival, ["sample", outcome, f"{outcome}.time"]),
-        ("clinicalMatrix", matrix, ["sampleID", label]),
+    for file, name, frame, wanted in (
+        (survival_where, "survival table", survival, ["sample", outcome, f"{outcome}.time"]),
+        (where, "clinicalMatrix", matrix, ["sampleID", label]),
     ):
         lacking = [column for column in wanted if column not in frame]
         if lacking:
-            message = f"{where}: the {name} lacks {', '.join(lacking)}; it has {', '.join(frame.columns[:20])}, ..."
+            message = f"{file}: the {name} lacks {', '.join(lacking)}; it has {', '.join(frame.columns[:20])}, ..."
             raise InputError(message)
     known = {"age_at_initial_pathologic_diagnosis": "age", "gender": "sex", "pathologic_stage": "stage"}
     extra = {ours: theirs for theirs, ours in known.items() if theirs in matrix}
     labels = _primary(matrix, "sampleID", {"label": label, **extra})
     outcomes = _primary(survival, "sample", {"event": outcome, "time": f"{outcome}.time"})
     frame = labels.merge(outcomes, on="patient", how="left", validate="1:1").sort_values("patient", ignore_index=True)
-    return _checked(frame.assign(site=""), frame["patient"], where, "days")
+    return _checked(frame.assign(site=""), frame["patient"], where, "days", survival_where)
 
 
 def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -143,15 +151,6 @@ def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) ->
 def barcode_sites(patients: pd.Series) -> pd.Series:
     """Tissue source site of each patient: characters 6 and 7 of a TCGA barcode, "" for other names."""
     return patients.str.extract(_BARCODE_SITE, expand=False).fillna("")
-
-
-def institution_names(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """Site code -> institution, from a sheet with the columns site and institution. Raises InputError without them."""
-    missing = {"site", "institution"} - set(table)
-    if missing:
-        message = f"{where}: no column {', '.join(sorted(missing))}; a table of institutions has site and institution"
-        raise InputError(message)
-    return {site: name for site, name in zip(table["site"], table["institution"], strict=True) if not is_unknown(name)}
 
 
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
@@ -188,20 +187,23 @@ def assemble(
     indexes: Mapping[str, pd.DataFrame],
     rna_patients: Sequence[str],
     where: str,
+    left_aside: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, Flow]:
     """Join patients, slides with features of every encoder, and expression into the cohort's frame.
 
     ``indexes`` holds one frame per encoder with slide_id, patient, status, reason; a slide counts when all
-    encoders have features of it, so that every encoder is compared on the same patients. Raises InputError
-    when nobody is left, showing names of each side.
+    encoders have features of it, so that every encoder is compared on the same patients. ``left_aside``: patients whom
+    the clinical tables know and ``patients`` does not, with the types of their samples. Raises InputError when nobody
+    is left, showing names of each side.
     """
     flow = Flow()
     every = pd.concat([index[["slide_id", "patient"]] for index in indexes.values()]).drop_duplicates("slide_id")
     flow.count("patients in the sheet", len(patients), int(every["patient"].isin(patients["patient"]).sum()))
     slides = _with_features(every, indexes, flow)
     listed = slides["patient"].isin(patients["patient"])
-    reason = "slide of a patient who is not in the sheet"
-    flow.drop("clinical data", slides.loc[~listed, "patient"], reason, slides.loc[~listed, "slide_id"])
+    unlisted = slides[~listed]
+    reasons = [not_listed((left_aside or {}).get(patient)) for patient in unlisted["patient"]]
+    flow.drop("clinical data", unlisted["patient"], reasons, unlisted["slide_id"])
     by_patient = {name: sorted(group) for name, group in slides[listed].groupby("patient")["slide_id"]}
     kept = patients[patients["patient"].isin(list(by_patient))]
     flow.drop("slides", sorted(set(patients["patient"]) - set(kept["patient"])), "no slide with features")

@@ -1,6 +1,7 @@
 """``mirrorflow check``: a config and the sheets it names, before anything is computed."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,19 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mirrorflow.cohorts.patients import barcode_sites
+from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
-from mirrorflow.steps.expression.convert_expression import patients_in
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
+from mirrorflow.steps.expression.convert_expression import look_at_matrix
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
-from mirrorflow.store.tables import read_folds
+from mirrorflow.store.tables import read_folds, read_institutions
+
+MOST_VALUES = 5e7
+"""Of a matrix that are looked at: seconds. ``mirrorflow preflight`` looks at all."""
 
 
 def check_config(paths: Sequence[Path]) -> int:
@@ -29,7 +35,7 @@ def check_config(paths: Sequence[Path]) -> int:
         if entry["simulated"]:
             sys.stdout.write(f"{name}: simulated, nothing to check\n")
             continue
-        for line in cohort_lines(config, entry):
+        for line in cohort_lines(config, entry, MOST_VALUES):
             problems += line.startswith("PROBLEM")
             sys.stdout.write(f"{name}: {line}\n")
     sys.stdout.write(f"{named(paths)}: {problems} problems\n")
@@ -59,19 +65,23 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
     return resolve(config)
 
 
-def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
-    """What fits of a cohort, line by line; what does not begins with PROBLEM."""
-    sheet, rows = Path(entry["slides"]["sheet"]), []
+def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_values: float) -> Iterator[str]:
+    """What fits of a cohort, line by line; what does not begins with PROBLEM. ``most_values`` of a matrix are read.
+
+    Names are compared across sheets only where all of them could be read.
+    """
+    sheet = Path(entry["slides"]["sheet"])
     if "gdc" in entry["slides"] and not sheet.exists():
         yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
         return
+    rows, patients = None, None
     try:
         rows = read_slide_sheet(sheet, entry["slides"]["columns"])
         yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
-    yield from _slide_lines(entry, rows)
-    patients: set[str] = set()
+    if rows is not None:
+        yield from _slide_lines(entry, rows)
     source = config["expression"]["sources"][entry["expression"]]
     if pending := list(_pending(config, [*matrices(entry["clinical"]), *entry["clinical"].values(), *source.values()])):
         yield from pending
@@ -81,9 +91,10 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterato
         clinical = clinical_sheet(entry["clinical"])
         patients = set(clinical["patient"])
         yield from _clinical_lines(clinical, entry)
+        yield from _site_lines(clinical, entry)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
-    yield from _expression_lines(source, rows, patients)
+    yield from _expression_lines(source, rows, patients, most_values)
     yield from _split_lines(config, entry, patients)
 
 
@@ -124,18 +135,39 @@ def _clinical_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterato
         yield f"labels not in `classes` count as unlabelled: {', '.join(ignored)}"
 
 
-def _expression_lines(source: Mapping[str, Any], rows: list[SlideRow], patients: set[str]) -> Iterator[str]:
+def _site_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Who is left aside for want of a primary tumour, and sites that are not the barcodes'."""
+    if aside := left_aside(entry["clinical"]):
+        types = "; ".join(f"{count} with {name}" for name, count in sorted(Counter(aside.values()).items()))
+        yield f"{len(aside)} patients have no sample of a primary tumour and are left out: {types}"
+    if entry["site"] == "column" and (differ := differing_codes(clinical)):
+        yield differ
+    if named := entry.get("institutions"):
+        sites = barcode_sites(clinical["patient"]) if entry["site"] == "barcode" else clinical["site"]
+        if lost := unnamed_codes(sites, read_institutions(named)):
+            yield f"{named}: {lost}"
+
+
+def _expression_lines(
+    source: Mapping[str, Any], rows: list[SlideRow] | None, patients: set[str] | None, most_values: float
+) -> Iterator[str]:
     try:
-        names = set(patients_in(Path(source["matrix"]), source))
+        look = look_at_matrix(Path(source["matrix"]), source, most_values)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
         return
-    shared = names & patients & {row.patient for row in rows}
+    of_all = "" if look.whole else " (the first; preflight looks at all)"
+    yield f"{len(look.patients)} patients in {source['matrix']}, values of {look.genes} genes can be used{of_all}"
+    if rows is None or patients is None:
+        yield "who has slides, clinical data and expression is told once their sheets can be read"
+        return
+    shared = set(look.patients) & patients & {row.patient for row in rows}
     word = "" if shared else "PROBLEM: "
-    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({len(names)} in {source['matrix']})"
+    named = f"{len(look.patients)} in {source['matrix']}"
+    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({named})"
 
 
-def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str]) -> Iterator[str]:
+def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str] | None) -> Iterator[str]:
     read = {name: protocol["splits"] for name, protocol in config["protocols"].items()}
     for name in sorted({splits.removesuffix(REPAIRED) for splits in read.values()} - set(GENERATED_SPLITS)):
         try:
@@ -149,9 +181,9 @@ def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: 
             yield f"PROBLEM: {error}"
             continue
         listed = {patient for fold in given for part in fold.parts.values() for patient in part}
-        word = "" if listed & patients else "PROBLEM: "
-        known = f"{len(listed & patients)} of them known"
-        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients, {known}"
+        word = "" if patients is None or listed & patients else "PROBLEM: "
+        known = "" if patients is None else f", {len(listed & patients)} of them known"
+        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients{known}"
         if said := evaluated_part(folds):
             yield f"splits {name}: {said}"
         shared = [len(set(fold.train) & set(fold.val)) for fold in folds]

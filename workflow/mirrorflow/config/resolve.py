@@ -11,13 +11,14 @@ from mirrorflow.config.aliases import with_new_names
 from mirrorflow.config.checks import check_references
 from mirrorflow.config.datasets import with_downloads
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
+from mirrorflow.config.number_form import with_one_form
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
 from mirrorflow.errors import ConfigError
 
 
 def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``raw`` validated, with every default filled in and protocols and methods spelled out.
+    """Return ``raw`` validated, with every default filled in, protocols and methods spelled out, numbers in one form.
 
     Raises ConfigError that names each wrong key, its value and what is allowed.
     """
@@ -37,6 +38,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
     config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, SINGLE_CHANGE)
+    config = with_one_form(schema, config, schema["$defs"])
     check_references(config, raw)
     return config
 

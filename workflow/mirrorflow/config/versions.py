@@ -8,7 +8,7 @@ algorithm run again. A change that moves no value (speed, messages) leaves it al
 SIMULATION = 1
 SEGMENTATION = 1
 FEATURES = 1
-INDEX = 2
+INDEX = 3
 EXPRESSION = 1
 SELECTION = 1
 COHORT = 2
@@ -23,4 +23,4 @@ METRICS = 3
 SENSITIVITY = 1
 AUDIT = 5
 TABLES = 3
-REPORT = 4
+REPORT = 5

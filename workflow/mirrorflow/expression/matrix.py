@@ -25,6 +25,7 @@ DELIMITERS = ("\t", ",", ";")
 MISSING = spellings()
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
+FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
 
 
@@ -105,7 +106,7 @@ class TextTable:
             )
         return (
             f"{self.where}: {error.strip()[:200]}. The header has {len(self.columns) + 1} columns "
-            f"(delimiter {self.delimiter!r}): every row needs as many"
+            f"(delimiter {self.delimiter!r}): every row needs as many{_one_short(error)}"
         )
 
     def _id_at(self, line: int) -> str:
@@ -157,6 +158,30 @@ def sniff_delimiter(header: str, where: str) -> str:
         )
         raise InputError(message)
     return best
+
+
+def _one_short(error: str) -> str:
+    """What to do where rows have just one field more than the header."""
+    found = FIELDS.search(error)
+    if found is None or int(found[2]) != int(found[1]) + 1:
+        return ""
+    return (
+        ". Rows have one more: the header lacks the name of the column of ids "
+        "(R's write.table leaves it out; col.names = NA writes an empty one)"
+    )
+
+
+def require_no_infinity(ids: Sequence[str], values: NDArray[np.float32], samples: Sequence[str], where: str) -> None:
+    """Raise InputError naming gene and sample where ``values`` [gene, sample] hold infinity: a logarithm of 0."""
+    infinite = np.isinf(values)
+    if infinite.any():
+        gene, sample = np.argwhere(infinite)[0]
+        message = (
+            f"{where}: gene {ids[gene]!r}, sample {samples[sample]!r} holds {values[gene, sample]:g} "
+            f"({int(infinite.sum())} values like it in this part). Is it the logarithm of 0, or beyond 3.4e38? Add a "
+            "pseudo-count before the logarithm, or leave the cell empty (NaN)"
+        )
+        raise InputError(message)
 
 
 def _damaged(where: str, error: OSError) -> str:

@@ -17,7 +17,7 @@ from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, Plan
 from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.runtime.files import clear_leftovers
-from mirrorflow.store.digest import digest, file_digest, patients_digest
+from mirrorflow.store.digest import canonical, digest, file_digest, patients_digest, same_settings
 from mirrorflow.store.model_files import stored_config, write_model
 
 FOLDERS = ("model_folder",)
@@ -83,7 +83,8 @@ class KeptModels:
         found = {}
         for setting, seed in ((note["setting"], note["seed"]) for note in notes["settings"]):
             if self.keeps(setting):
-                found[self.folder(task, setting, seed, fold)] = digest(self.made_from(task, setting, seed, fold))
+                folder = self.folder(task, setting, seed, fold)
+                found[folder] = _digest(folder, self.made_from(task, setting, seed, fold))
         return found
 
     def are_there(self, task: str, fold: int, notes: Mapping[str, Any]) -> bool:
@@ -94,7 +95,7 @@ class KeptModels:
     def load(self, fold_task: FoldTask) -> SavedModel | None:
         """The finished model of a fold task: of a job that was interrupted, or of a protocol that shares it."""
         place = self.checkpoint(fold_task)
-        if place is None or stored_config(place.folder).get("digest") != digest(place.made_from):
+        if place is None or stored_config(place.folder).get("digest") != _digest(place.folder, place.made_from):
             return None
         return load_trained(place.folder)
 
@@ -161,6 +162,13 @@ class KeptModels:
                     continue
                 shutil.rmtree(folder)
                 _remove_empty(folder.parents)
+
+
+def _digest(folder: Path, made_from: Mapping[str, Any]) -> str:
+    """Digest of ``made_from``: that of the model in ``folder``, if it was made from the same, be it 96 or 96.0."""
+    stored = stored_config(folder)
+    same = "made_from" in stored and same_settings(canonical(stored["made_from"]), made_from)
+    return stored["digest"] if same else digest(made_from)
 
 
 def _remove_empty(parents: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.records import STORE_FIX, compare, content_digest, hold, is_noted, is_replaced, read_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
-from mirrorflow.plan.store_paths import ExpressionFile, ExpressionRecord
+from mirrorflow.plan.store_paths import ExpressionFile, ExpressionRecord, delete_hint, made_from_slides
 from mirrorflow.plan.wildcards import Wildcards, has
 
 JOB = "--target-jobs"
@@ -47,8 +47,7 @@ class StoredChecks:
 
     def hold(self, arguments: Sequence[str] = tuple(sys.argv[1:])) -> None:
         """Raise SettingsMismatchError where something stored was made with other settings and nothing would say so."""
-        for record in self._slides():
-            hold(record, STORE_FIX)
+        self._hold_slides()
         for cohort in self.run.cohorts:
             self._hold_expression(cohort, arguments)
         if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
@@ -78,6 +77,18 @@ class StoredChecks:
         return [self.slides.patch_record(wildcards.cohort, wildcards.patching)]
 
     # held when planning
+
+    def _hold_slides(self) -> None:
+        """All that differs at once, with every folder that depends on it."""
+        refused, folders = [], []
+        for record in self._slides():
+            try:
+                hold(record)
+            except SettingsMismatchError as error:
+                refused.append(str(error))
+                folders += made_from_slides(Path(record["path"]))
+        if refused:
+            raise SettingsMismatchError("\n".join([*refused, delete_hint(folders), STORE_FIX]))
 
     def _slides(self) -> Iterator[dict[str, Any]]:
         """Records of patches and features: their jobs refuse other settings, too, where they start."""

@@ -19,6 +19,7 @@ FIELDS = {
     "inner": r"(?:inner\d+-)?",
     "variant": r"(?:[^/]+/)?",
     "name": r"[^/.]+",
+    "job": r".+",
     "task": r"[^/.]+",
     "ending": r"[^/.]+",
 }

@@ -1,7 +1,7 @@
 """Inputs and params of downloads, slides, patches and features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
+from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
@@ -139,7 +140,8 @@ class SlideInputs:
     def patch_record(self, cohort: str, patching: str) -> dict[str, Any]:
         """What the patches of a cohort and preset are planned with."""
         slides = self.run.config["slides"]
-        settings = {"patch": slides["presets"][patching], "segmentation": slides["segmentation"]}
+        mask = {"preset": slides["segmentation"]["preset"], **asdict(segmentation_from(slides["segmentation"]))}
+        settings = {"patch": slides["presets"][patching], "segmentation": mask}
         return planned(self.run.at(PatchPlan, cohort=cohort, patching=patching), settings | {"scale": slides["scale"]})
 
     def planned_patches(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:

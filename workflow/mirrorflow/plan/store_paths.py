@@ -1,5 +1,6 @@
 """Every path below the store, which runs may share, formatted and parsed in one place."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,3 +140,18 @@ class Simulated(ContractPath):
     file: str
     TEMPLATE = "simulated/{name}/{file}"
     UNDER = "store"
+
+
+def made_from_slides(plan: Path) -> list[Path]:
+    """Folders to delete where what ``plan`` stands for is to be made again: patches and all features made of them, or
+    features alone.
+    """
+    if not PatchPlan.fits(plan):
+        return [plan.parent]
+    patches = PatchPlan.parse(plan)
+    return [patches.folder, *FeaturePlan.folders(patches.root, cohort=patches.cohort, patching=patches.patching)]
+
+
+def delete_hint(folders: Iterable[Path]) -> str:
+    """What to delete, in words, each folder once."""
+    return f"To make all of it again delete {', '.join(dict.fromkeys(map(str, folders)))}."

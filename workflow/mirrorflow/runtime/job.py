@@ -18,6 +18,7 @@ import psutil
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.locks import OWNER_VARIABLE
+from mirrorflow.runtime.usage import usage_recorded
 
 LEVEL_VARIABLE = "MIRRORFLOW_LOG"
 """Environment variable with the level of what is logged; DEBUG names every file that is finished."""
@@ -42,13 +43,13 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     Progress and warnings go to the terminal and, with everything else, to the rule's log. A
     :class:`MirrorflowError` ends the job with its message alone; any other error with its traceback.
     The job ends by itself when the Snakemake that started it is gone. Half files that a killed job left
-    beside the outputs are removed first.
+    beside the outputs are removed first. What it used is written down beside its log.
     """
     die_with_owner()
     for folder in {Path(output).parent for output in snakemake.output}:
         clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None
-    with _logging(label_of(snakemake), log):
+    with usage_recorded(log), _logging(label_of(snakemake), log):
         try:
             yield
         except MirrorflowError as error:

@@ -29,6 +29,11 @@ def patients_digest(patients: Iterable[str]) -> str:
     return names_digest(sorted(set(patients)))
 
 
+def same_settings(stored: str, wanted: Mapping[str, Any]) -> bool:
+    """Whether settings as a file holds them (canonical JSON) are those wanted: by value, 96 is 96.0."""
+    return json.loads(stored) == json.loads(canonical(wanted))
+
+
 _ABSENT = object()
 
 
@@ -42,14 +47,14 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) -> None:
+def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any], fix: str = "") -> None:
     """Compare the settings stored in a file (canonical JSON) with those of this run.
 
-    Raises SettingsMismatchError naming every setting that differs, both values and what to do.
+    Raises SettingsMismatchError naming every setting that differs, both values and what to do; ``fix``: more of that.
     """
-    was, now = _flat(json.loads(stored)), _flat(json.loads(canonical(wanted)))
-    if was == now:
+    if same_settings(stored, wanted):
         return
+    was, now = _flat(json.loads(stored)), _flat(json.loads(canonical(wanted)))
     differences = [
         f"  {key}: made with {was.get(key, 'nothing')!r}, this run wants {now.get(key, 'nothing')!r}"
         for key in sorted(was.keys() | now.keys())
@@ -60,6 +65,7 @@ def require_same_settings(where: str, stored: str, wanted: Mapping[str, Any]) ->
             f"{where}: made with other settings, not reused and not overwritten:",
             *differences,
             "Set them back, or choose another `store` (or name), or delete what was made with the old ones.",
+            *filter(None, [fix]),
         ]
     )
     raise SettingsMismatchError(message)

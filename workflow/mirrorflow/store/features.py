@@ -15,6 +15,8 @@ from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, write_
 
 NAMES = ("features", "feats")
 CHUNK_ROWS = 256
+BYTES_AT_ONCE = 32 << 20
+"""Of a file whose values are looked through: a run of rows of at most this size."""
 
 
 class FeatureFile(NamedTuple):
@@ -93,11 +95,27 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
         dataset = feature_dataset(Path(path), file)
         features = dataset[:].astype(np.float32).reshape(feature_shape(Path(path), dataset))
         coords = _coords(Path(path), file, len(features))
+    _require_finite(Path(path), features)
+    return features, coords
+
+
+def _require_finite(path: Path, features: NDArray[Any], first: int = 0) -> None:
+    """``first``: number of the first row in the file."""
     if not np.isfinite(features).all():
-        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        row = first + int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         message = f"{path}: features hold NaN or infinity (first in row {row}); make the file again"
         raise InputError(message)
-    return features, coords
+
+
+def check_values(path: str | Path) -> None:
+    """Read every value of a file, a part at a time. Raises InputError where one is not finite, as read_features."""
+    with opened(path) as file:
+        dataset = feature_dataset(Path(path), file)
+        n, dim = feature_shape(Path(path), dataset)
+        rows = max(CHUNK_ROWS, BYTES_AT_ONCE // (dim * dataset.dtype.itemsize) // CHUNK_ROWS * CHUNK_ROWS)
+        for start in range(0, n, rows):
+            part = dataset[..., start : start + rows, :].reshape(-1, dim)
+            _require_finite(Path(path), part, start)
 
 
 def describe_features(path: str | Path) -> FeatureFile:

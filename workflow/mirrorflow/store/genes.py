@@ -14,7 +14,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import write_text
-from mirrorflow.store.digest import digest
+from mirrorflow.store.digest import canonical, digest, same_settings
 
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
 OF_THE_FILE = ("settings", "digest", "manifest_sha256")
@@ -51,7 +51,7 @@ def is_finished(path: str | Path, settings: Mapping[str, Any]) -> bool:
     except InputError:
         return False
     whole = path.exists() and record["manifest_sha256"] == _content(path.read_text(encoding="utf-8"))
-    return whole and record["digest"] == digest(settings)
+    return whole and same_settings(canonical(record.get("settings", {})), settings)
 
 
 def read_genes(path: str | Path) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from mirrorflow.errors import InputError, SettingsMismatchError
 from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.digest import canonical, digest, require_same_settings
+from mirrorflow.store.digest import canonical, digest, require_same_settings, same_settings
 from mirrorflow.store.model_files import (
     CHECKPOINT,
     CONFIG,
@@ -64,7 +64,8 @@ def save_model(
 def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
     """True where ``folder`` holds a whole model made with exactly these settings and inputs."""
     parts = (folder / MODEL, folder / CONFIG, folder / HISTORY)
-    return all(part.exists() for part in parts) and stored_settings(folder) == canonical(made_with)
+    stored = stored_settings(folder) if all(part.exists() for part in parts) else None
+    return stored is not None and same_settings(stored, made_with)
 
 
 def load_model(folder: Path) -> StoredModel:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.slides.encoder_settings import HUB, RANDOM, TIMM, EncoderSettings
+from mirrorflow.store.reach import hub_within_reach, silence_of
 
 PHIKON_REPOSITORY = "owkin/phikon"
 WRAPPERS = ("state_dict", "model", "teacher")
@@ -15,29 +16,49 @@ WRAPPERS = ("state_dict", "model", "teacher")
 def encoder_weights(encoder: EncoderSettings) -> Mapping[str, Any] | None:
     """State dict for ``encoder``; None for random weights.
 
-    Raises InputError saying which file or download is missing.
+    Raises InputError saying which file or download is missing; where there is no network, after seconds.
     """
     if encoder.weights == RANDOM:
         return None
     if encoder.local is not None:
         return read_weights(encoder.local)
+    if encoder.model != "resnet50":
+        with hub_within_reach() as silence:
+            return _fetched(encoder, silence)
+    if not _is_here(_source(encoder)) and (silence := silence_of(_source(encoder))):
+        raise InputError(_unfetched(encoder, silence))
+    return _fetched(encoder, "")
+
+
+def _fetched(encoder: EncoderSettings, silence: str) -> Mapping[str, Any] | None:
+    """Weights from their source, or from this machine; ``silence``: why their source does not answer."""
     try:
         return _from_hub(encoder)
     except MirrorflowError:
         raise
     except Exception as error:  # each hub has exceptions of its own
-        source = _source(encoder)
         if "loading state_dict" in str(error):
             message = (
-                f"encoder {encoder.name}: the weights of {source} are of another model than its settings build "
-                f"({' '.join(str(error).split())}); set its `options` and `pooling` as their authors do"
+                f"encoder {encoder.name}: the weights of {_source(encoder)} are of another model than its settings "
+                f"build ({' '.join(str(error).split())}); set its `options` and `pooling` as their authors do"
             )
             raise InputError(message) from error
-        message = (
-            f"encoder {encoder.name}: its weights could not be fetched from {source} "
-            f"({type(error).__name__}: {error}); download them elsewhere and set weights to the file's path"
-        )
-        raise InputError(message) from error
+        why = "; ".join(filter(None, [silence, f"{type(error).__name__}: {error}"]))
+        raise InputError(_unfetched(encoder, why)) from error
+
+
+def _unfetched(encoder: EncoderSettings, why: str) -> str:
+    return (
+        f"encoder {encoder.name}: its weights could not be fetched from {_source(encoder)} ({why}); download them "
+        "elsewhere and set weights to the file's path"
+    )
+
+
+def _is_here(url: str) -> bool:
+    """Whether torch fetched the file of ``url`` before."""
+    import torch
+
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).exists()
 
 
 def read_weights(path: Path) -> dict[str, Any]:

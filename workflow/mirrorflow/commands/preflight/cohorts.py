@@ -1,5 +1,6 @@
 """Preflight's look at a cohort: its sheets, the slides GDC still has to send, its slides and feature files."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 from mirrorflow.commands.check import cohort_lines
 from mirrorflow.commands.preflight.encoders import stored_elsewhere
 from mirrorflow.commands.preflight.forecast import gb
-from mirrorflow.commands.preflight.slides import Finding, SlideCheck, look_at_slides
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck, look_at_slides, per_folder
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.steps.slides.patch_settings import PatchSettings
 from mirrorflow.steps.slides.query_gdc import wanted_slides
@@ -39,7 +40,7 @@ def look_at_cohort(config: Mapping[str, Any], name: str, entry: Mapping[str, Any
     if entry["simulated"] and not sheet.exists():
         say(f"{name}: simulated by the run itself, nothing to open")
         return cohort
-    for line in cohort_lines(config, entry):
+    for line in cohort_lines(config, entry, most_values=math.inf):
         say(f"{name}: {line}")
         if line.startswith("PROBLEM") and "none of the" not in line:  # the slides speak for themselves
             cohort.findings.append(Finding(f"cohort {name}", str(sheet), line.removeprefix("PROBLEM: "), stops=True))
@@ -50,7 +51,8 @@ def look_at_cohort(config: Mapping[str, Any], name: str, entry: Mapping[str, Any
     if own:
         presets = _presets(config, own)
         cohort.looks = look_at_slides(cohort.rows, presets, Path(config["store"]) / "slides" / name, cores)
-        cohort.findings += [finding for look in cohort.looks for finding in look.findings]
+        found = [finding for look in cohort.looks for finding in look.findings]
+        cohort.findings += [one for one in found if not one.stops] + per_folder([one for one in found if one.stops])
         _say_slides(cohort)
     return cohort
 

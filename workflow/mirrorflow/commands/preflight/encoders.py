@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirrorflow.commands.preflight.slides import Finding, SlideCheck
+from mirrorflow.commands.preflight.slides import Finding, SlideCheck, per_folder
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.plan.store_paths import delete_hint
+from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.reader import best_level, open_slide
 from mirrorflow.slides.sources import RegionError
 from mirrorflow.steps.slides.extract_features import CPU_BATCH
 from mirrorflow.store.digest import require_same_settings
-from mirrorflow.store.features import describe_features, stored_settings
+from mirrorflow.store.features import check_values, describe_features, stored_settings
 from mirrorflow.store.slide_sheet import SlideRow
 
 if TYPE_CHECKING:
@@ -118,10 +120,16 @@ def _read_some(path: Path, size_px: int, mpp: float, image_size: int) -> float:
 
 
 def stored_elsewhere(encoder: str, folder: Path, rows: Sequence[SlideRow], workers: int) -> Iterable[Finding]:
-    """What does not fit of feature files made elsewhere: missing, unreadable, of different widths."""
+    """What does not fit of feature files made elsewhere: missing, unreadable, NaN among their values, other widths.
+
+    Every value is read, as the run will.
+    """
     paths = [folder / f"{row.slide_id}.h5" for row in rows]
+    found, progress = [], Progress(f"preflight {encoder}", len(paths), "feature files")
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        found = list(pool.map(_width, paths))
+        for row, width in zip(rows, pool.map(_width, paths), strict=True):
+            found.append(width)
+            progress.step(note=row.slide_id)
     bad = [(row, path, what) for row, path, what in zip(rows, paths, found, strict=True) if isinstance(what, str)]
     if rows and len(bad) == len(rows):
         what = f"none of the {len(rows)} slides has features: {bad[0][2]}"
@@ -137,6 +145,7 @@ def stored_elsewhere(encoder: str, folder: Path, rows: Sequence[SlideRow], worke
 
 def _width(path: Path) -> int | str:
     try:
+        check_values(path)
         return describe_features(path).dim
     except InputError as error:
         return str(error)
@@ -152,13 +161,13 @@ def made_earlier(folder: Path, rows: Sequence[SlideRow], noted: Mapping[str, Any
             continue
         try:
             stored = _encoder_settings(path)
-            require_same_settings(str(path), stored, noted)
+            require_same_settings(str(path), stored, noted, delete_hint([folder]))
             done.add(row.slide_id)
         except InputError:
             continue
         except MirrorflowError as error:
             findings.append(Finding(row.slide_id, str(path), str(error), stops=True))
-    return done, findings
+    return done, per_folder(findings)
 
 
 def _encoder_settings(path: Path) -> str:

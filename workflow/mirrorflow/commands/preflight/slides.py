@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.plan.store_paths import delete_hint, made_from_slides
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.grid import place_patches
 from mirrorflow.slides.mask import segment
@@ -22,6 +23,7 @@ from mirrorflow.store.digest import require_same_settings
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow
 
+PLAN = "plan.json"
 PROBE_SIDE = 256
 PROBES = (0.5, 0.3, 0.7)
 """Where on a level tiles are decoded, as fractions of its width and height."""
@@ -56,6 +58,18 @@ class SlideCheck:
     def usable(self) -> bool:
         """Whether it was opened and has a scale."""
         return bool(self.mpp_source)
+
+
+def per_folder(findings: Sequence[Finding]) -> list[Finding]:
+    """Files of one folder that stop the run for the same reason, as one finding that names the first of them."""
+    groups: dict[tuple[Path, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((Path(finding.file).parent, finding.what.replace(finding.file, "")), []).append(finding)
+    return [
+        first._replace(subject=f"{len(group)} files in {folder}") if len(group) > 1 else first
+        for (folder, _), group in groups.items()
+        for first in group[:1]
+    ]
 
 
 def look_at_slides(
@@ -169,9 +183,8 @@ def _stored_problem(row: SlideRow, settings: PatchSettings, folder: Path) -> Fin
     path = SlidePaths.of(folder, row.slide_id).patches
     try:
         stored = read_patches(path)
-        require_same_settings(
-            str(path), stored.settings or "{}", settings.noted(row, stored.facts.get("mpp_source", ""))
-        )
+        noted = settings.noted(row, stored.facts.get("mpp_source", ""))
+        require_same_settings(str(path), stored.settings or "{}", noted, delete_hint(made_from_slides(folder / PLAN)))
     except (InputError, ConfigError):
         return None
     except MirrorflowError as error:

@@ -1,5 +1,6 @@
 """Rule build_cohort: patients, labels, outcomes, slides and expression joined; who was dropped and why."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.runtime.job import Job
-from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.store import tables
 from mirrorflow.store.expression import read_names
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,15 @@ def build_cohort(
     where = clinical.get("sheet") or ", ".join(matrices(clinical))
     sheet = clinical_sheet(clinical)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
+    if settings["site"] == "column" and (differ := differing_codes(patients)):
+        logger.warning("%s: %s", where, differ)
     if named := settings.get("institutions"):
         names = tables.read_institutions(named)
+        if lost := unnamed_codes(patients["site"], names):
+            logger.warning("%s: %s", named, lost)
         patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
-    frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where)
+    frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where, left_aside(clinical))
     tables.write_cohort(outputs.cohort, frame, cohorts.class_names(frame, settings["classes"]))
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.other_samples import without_primary
 from mirrorflow.errors import InputError
 from mirrorflow.store import tables
 
@@ -17,13 +18,24 @@ def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
         return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
     survival = tables.read_text_sheet(clinical["survival"])
     paths = matrices(clinical)
-    frames = [tables.read_text_sheet(path) for path in paths]
+    frames = _matrix_frames(clinical)
     for path, frame in zip(paths, frames, strict=True):
         if clinical["label"] not in frame:
             message = f"{path}: no column {clinical['label']} (`label`); it has {', '.join(frame.columns[:20])}, ..."
             raise InputError(message)
     matrix = pd.concat(frames, ignore_index=True).fillna("")
-    return cohorts.xena_sheet(survival, matrix, clinical["label"], clinical["outcome"], ", ".join(paths))
+    named = clinical["label"], clinical["outcome"]
+    return cohorts.xena_sheet(survival, matrix, *named, ", ".join(paths), clinical["survival"])
+
+
+def left_aside(clinical: Mapping[str, Any]) -> dict[str, str]:
+    """Patients of Xena's tables without a primary tumour, with the types of their samples; none of one's own sheet."""
+    samples = [frame["sampleID"] for frame in _matrix_frames(clinical) if "sampleID" in frame]
+    return without_primary(pd.concat(samples)) if samples else {}
+
+
+def _matrix_frames(clinical: Mapping[str, Any]) -> list[pd.DataFrame]:
+    return [tables.read_text_sheet(path) for path in matrices(clinical)]
 
 
 def matrices(clinical: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from mirrorflow.config.expression_settings import Source
 from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
-from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
+from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable, require_no_infinity
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
@@ -133,10 +133,12 @@ def _write(
     made_with: Mapping[str, Any],
 ) -> None:
     seen: set[str] = set()
+    samples = [source.samples[position] for position in choice.positions]
     missing = like_z_scores = 0
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
         for ids, values in source.chunks(choice.positions):
             _require_new(ids, seen, made_with["matrix"])
+            require_no_infinity(ids, values, samples, made_with["matrix"])
             averaged = choice.average(values)
             missing += int(np.isnan(averaged).sum())
             like_z_scores += int(looks_standardised(averaged).sum())
@@ -219,8 +221,26 @@ def _content(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
-def patients_in(matrix: Path, settings: Mapping[str, Any]) -> list[str]:
-    """Patients that a matrix holds under ``settings`` (orientation, sample_ids), without reading its values."""
+@dataclass(frozen=True)
+class MatrixLook:
+    """Patients of a matrix, and of how many genes the values were looked at; ``whole``: of all."""
+
+    patients: list[str]
+    genes: int
+    whole: bool
+
+
+def look_at_matrix(matrix: Path, settings: Mapping[str, Any], most_values: float) -> MatrixLook:
+    """What a matrix holds under ``settings`` (orientation, sample_ids): its patients, and values that a run could use.
+
+    Values are read from the start until there are ``most_values``. Raises InputError as :func:`convert_expression`.
+    """
     with tempfile.TemporaryDirectory() as scratch, _opened(matrix, settings["orientation"], Path(scratch)) as source:
         choice = choose_samples(source.samples, sample_ids=settings["sample_ids"], patients=None, where=str(matrix))
-        return choice.patients
+        samples, seen = [source.samples[position] for position in choice.positions], set[str]()
+        for ids, values in source.chunks(choice.positions):
+            _require_new(ids, seen, str(matrix))
+            require_no_infinity(ids, values, samples, str(matrix))
+            if len(seen) * len(samples) >= most_values:
+                return MatrixLook(choice.patients, len(seen), whole=False)
+        return MatrixLook(choice.patients, len(seen), whole=True)

@@ -62,7 +62,10 @@ def planned_jobs(path: Path = JOBS) -> dict[str, tuple[int, bool]]:
 
 
 def forecast(benchmarks: Mapping[str, Sequence[pd.DataFrame]], here: Extent) -> list[RuleForecast]:
-    """A row for each rule that both runs have; a rule that this run did not need has no figure."""
+    """A row for each rule that both runs have; a rule that this run did not need has no figure.
+
+    ``benchmarks``: rule -> rows of its jobs with s, cpu_time and max_rss, the last two NaN where not measured.
+    """
     planned = planned_jobs()
     shards = planned["patch_slides"][0]
     patches = SLIDES * ASSUMED_PATCHES * (ASSUMED_SIDE_UM / SIDE_UM) ** 2
@@ -71,11 +74,12 @@ def forecast(benchmarks: Mapping[str, Sequence[pd.DataFrame]], here: Extent) -> 
     for rule, frames in benchmarks.items():
         if rule not in planned:
             continue
-        seconds = pd.to_numeric(pd.concat(frames)["s"], errors="coerce").mean()
+        cost = pd.concat(frames).reindex(columns=["s", "cpu_time", "max_rss"]).apply(pd.to_numeric, errors="coerce")
         jobs, on_gpu = planned[rule]
         measure, what = GROWTH.get(rule, (_same, "jobs"))
         factor = measure(there) / measure(here) if measure(here) else 1.0
-        rows.append(RuleForecast(rule, on_gpu, jobs, what, jobs * seconds * factor / 3600))
+        hours, cpu_hours = (float(jobs * factor / 3600 * cost[key].mean()) for key in ("s", "cpu_time"))
+        rows.append(RuleForecast(rule, on_gpu, jobs, what, hours, cpu_hours, float(cost["max_rss"].max())))
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
+from mirrorflow.plan.store_paths import FeaturePlan, delete_hint
 from mirrorflow.store.digest import digest, require_same_settings
 from mirrorflow.store.features import describe_features, stored_settings
 from mirrorflow.store.patches import Patches, read_patches
@@ -73,8 +74,17 @@ def _kept(row: SlideRow, target: Path, settings: Mapping[str, Any], source: str,
         stored, facts = stored_settings(target)
     except InputError:
         return None
-    require_same_settings(str(target), stored or "{}", settings)
+    require_same_settings(str(target), stored or "{}", settings, delete_hint(_outdated(target, stored, settings)))
     planned = facts.get("patches", 0) + facts.get("unreadable", 0)
     if facts.get("source") != source or facts.get("unreadable", 0) > max_unreadable * max(planned, 1):
         return None
     return facts | {"slide_id": row.slide_id}
+
+
+def _outdated(target: Path, stored: str, settings: Mapping[str, Any]) -> list[Path]:
+    """Folders of features to delete: of all encoders that saw these patches where the patches are others."""
+    folder, others = target.parent, json.loads(stored or "{}").get("patches") != settings["patches"]
+    if not others or not FeaturePlan.fits(folder / "plan.json"):
+        return [folder]
+    place = FeaturePlan.parse(folder / "plan.json")
+    return FeaturePlan.folders(place.root, cohort=place.cohort, patching=place.patching)

@@ -8,7 +8,7 @@ from typing import Any
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.content import describe_content
-from mirrorflow.store.features import describe_features
+from mirrorflow.store.features import check_values, describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 
@@ -46,14 +46,15 @@ def index_features(rows: Sequence[SlideRow], folder: Path, index: Path, statuses
     """Write ``index`` (TSV: slide_id, patient, path, patches, dim, status, reason, content, outline) for ``rows``.
 
     Features are the files ``<slide_id>.h5`` of ``folder``, read where they lie. Status: ok, missing, empty
-    (no patches) or unreadable. Raises InputError where none of the slides has features, or where two slides
-    have features of different widths.
+    (no patches) or unreadable, also for NaN or infinity among the values of files made elsewhere. Raises InputError
+    where none of the slides has features, or where two slides have features of different widths.
 
     content and outline: what the file holds, from a few of its rows (:mod:`mirrorflow.store.content`).
 
-    ``statuses``, of the shards that made the features (patches first), say why a slide has none.
+    ``statuses``, of the shards that made the features (patches first), say why a slide has none; where there are
+    none, the files were made elsewhere. Those made here hold finite values.
     """
-    found = [_entry(row, folder) for row in rows]
+    found = [_entry(row, folder, read_values=not statuses) for row in rows]
     known = _known_reasons(statuses)
     for entry in found:
         if entry["status"] != "ok" and entry["slide_id"] in known:
@@ -73,13 +74,15 @@ def _known_reasons(statuses: Sequence[Path]) -> dict[str, str]:
     return reasons
 
 
-def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
+def _entry(row: SlideRow, folder: Path, *, read_values: bool) -> dict[str, Any]:
     path = folder / f"{row.slide_id}.h5"
     entry: dict[str, Any] = {"slide_id": row.slide_id, "patient": row.patient, "path": str(path)}
     if not path.exists():
         return entry | {"patches": 0, "dim": "", "status": "missing", "reason": "no such file"}
     try:
         file = describe_features(path)
+        if read_values:
+            check_values(path)
     except InputError as error:
         return entry | {"patches": 0, "dim": "", "status": "unreadable", "reason": str(error)}
     empty = {"status": "empty", "reason": "it holds no patches"}

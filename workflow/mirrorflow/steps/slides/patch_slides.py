@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.plan.records import write_plan
-from mirrorflow.plan.store_paths import PatchStatus
+from mirrorflow.plan.store_paths import PatchStatus, delete_hint, made_from_slides
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
@@ -126,7 +126,8 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     except InputError:
         return None
     noted = wanted.noted(row, stored.facts.get("mpp_source", ""))
-    require_same_settings(str(places.patches), stored.settings or "{}", noted)
+    fix = delete_hint(made_from_slides(folder / "plan.json"))
+    require_same_settings(str(places.patches), stored.settings or "{}", noted, fix)
     size = source_bytes(row.path)
     if size is None:
         logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, row.path)

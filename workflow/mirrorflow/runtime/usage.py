@@ -1,0 +1,113 @@
+"""What a job used, measured by the job itself: CPU seconds of all its processes, and its peak memory.
+
+Snakemake's benchmark files sample every half second for 15 s, then every 30 s, and not at the end: a busy job of 40 s
+looks like one of 15. The kernel counts all of it. Linux says more than ``getrusage``, whose peak a process may have
+from the one that started it; elsewhere ``getrusage`` alone is asked.
+"""
+
+import contextlib
+import json
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from mirrorflow.runtime.files import write_text
+
+SUFFIX = ".used.json"
+"""Of the record beside a job's log: ``embed.log`` has ``embed.used.json``."""
+
+MEBIBYTE = 2**20
+OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
+"""Bytes in a unit of ``ru_maxrss``."""
+
+EVERY_S = 1.0
+"""How often the memory of a job's processes together is looked at. One process alone needs no looking."""
+
+
+def record_of(log: Path) -> Path:
+    """Where the record of the job with this log lies."""
+    return log.with_suffix(SUFFIX)
+
+
+@contextlib.contextmanager
+def usage_recorded(log: Path | None) -> Iterator[None]:
+    """Write down beside ``log`` what this process and its children used, once the block ends, well or not.
+
+    Keys: ``seconds`` since the process began, ``cpu_seconds`` (user and system, its children's included) and
+    ``peak_mb`` (2^20 bytes): the largest sum of its processes seen, and at least the peak of the largest of them.
+    A disk on which it cannot be written costs the record and nothing else.
+    """
+    watch = _Watch()
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.end()
+        if log is not None:
+            with contextlib.suppress(OSError):
+                write_text(record_of(log), json.dumps(_used(watch.most)) + "\n")
+
+
+def _used(together: int) -> dict[str, float]:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    # What the children's peak may have from this process, which started them, is not more than its own.
+    peak = max(together, own_peak(), children.ru_maxrss * OF_MAXRSS)
+    seconds = time.time() - psutil.Process().create_time()
+    return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": round(peak / MEBIBYTE, 1)}
+
+
+def own_peak() -> int:
+    """Peak memory of this process in bytes."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * OF_MAXRSS
+
+
+class _Watch(threading.Thread):
+    """Looks at the memory of this process and all below it, while there are any."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="usage-watch")
+        self.most = 0
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Until the end."""
+        while not self._ended.wait(EVERY_S):
+            family = family_of(psutil.Process().pid)
+            if len(family) > 1:
+                self.most = max(self.most, sum(map(resident_bytes, family)))
+
+    def end(self) -> None:
+        """No more looks."""
+        self._ended.set()
+        self.join()
+
+
+def family_of(pid: int) -> list[int]:
+    """A process and all below it, by the kernel's own lists; the process alone where the kernel keeps none.
+
+    Asking every process of the machine for its parent, as psutil does, costs much where there are thousands.
+    """
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, task.read_text(encoding="ascii").split())
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process; nothing once it is gone."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * resource.getpagesize()
