@@ -4,7 +4,6 @@ Either orientation, tabs, commas or semicolons. A matrix is asked for its sample
 of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or says so.
 """
 
-import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from mirrorflow.config.cells import rows_of
 from mirrorflow.config.unknown import spellings
 from mirrorflow.errors import InputError
+from mirrorflow.expression.closed_quotes import ClosedQuotes
 
 Chunk = tuple[list[str], NDArray[np.float32]]
 
@@ -42,14 +43,14 @@ class TextTable:
     """A delimited file with a header and ids in its first column.
 
     open_stream: opens the (decompressed) bytes from their start; where: the file's name for messages.
-    Raises InputError for a header that no known delimiter splits.
+    Raises InputError for a header that no known delimiter splits, and for a quote that swallows lines.
     """
 
     def __init__(self, open_stream: Callable[[], pa.NativeFile], where: str) -> None:
         self.open_stream, self.where = open_stream, where
         header = self._first_line()
         self.delimiter = sniff_delimiter(header, where)
-        fields = next(csv.reader([header], delimiter=self.delimiter))
+        ((_, fields),) = rows_of([header], self.delimiter, where)
         self.columns = [field.strip() for field in fields[1:]]
 
     def batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
@@ -67,7 +68,8 @@ class TextTable:
         parse = pacsv.ParseOptions(delimiter=self.delimiter)
         try:
             with self.open_stream() as stream:
-                for batch in pacsv.open_csv(stream, read, parse, convert):
+                closed = ClosedQuotes(stream, self.delimiter, self.where)
+                for batch in pacsv.open_csv(closed, read, parse, convert):
                     yield self._chunk(batch)
         except pa.ArrowInvalid as error:
             raise InputError(self._explained(str(error))) from error

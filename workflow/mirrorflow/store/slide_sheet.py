@@ -1,18 +1,19 @@
 """A user's sheet of slides (``slides.tsv``): slide_id, patient, path, optional mpp and overrides."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.cells import lines_of, rows_of
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
+from mirrorflow.store.text_files import read_text_file
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
 
@@ -59,17 +60,10 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        message = f"{path}: no such sheet of slides"
-        raise InputError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
-        raise InputError(message) from error
+    text = read_text_file(path, "no such sheet of slides")
     delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
-    lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    rows = rows_of(lines_of(text), delimiter, str(path))
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in rows]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:
         message = f"{path}: the sheet is empty; it needs the columns slide_id, patient and path"

@@ -1,5 +1,6 @@
 """Small sheets of a run: cohort, flow, splits, support sets."""
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,22 +11,23 @@ import pyarrow.parquet as pq
 
 from mirrorflow.cohorts.patients import institution_names
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.cells import require_all_closed
 from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.text_files import read_text_file
 
 
 def read_text_sheet(path: str | Path) -> pd.DataFrame:
     """A TSV (or CSV by its ending) with every cell as text. Raises InputError when it cannot be one."""
     path = Path(path)
-    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
+    separator = "," if path.name.removesuffix(".gz").lower().endswith(".csv") else "\t"
+    text = read_text_file(path)
+    require_all_closed(text, separator, str(path))
     try:
         # A short line's last cells come as NaN all the same.
-        sheet = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False).fillna("")
-    except FileNotFoundError:
-        message = f"{path}: not there; check the path in the config"
-        raise InputError(message) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
+        sheet = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).fillna("")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         message = f"{path}: not readable as a sheet: {error}"
         raise InputError(message) from error
     if sheet.shape[1] < 2:
