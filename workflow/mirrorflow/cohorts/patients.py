@@ -158,7 +158,7 @@ def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> 
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 
     site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises ConfigError for a class made of a word
-    that stands for unknown.
+    that stands for unknown, and where the sheet has labels and ``classes`` names none of them.
     """
     if words := [name for name in classes if is_unknown(name)]:
         message = (
@@ -168,7 +168,14 @@ def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> 
     if "sheet_label" not in frame:
         frame = frame.assign(sheet_label=frame["label"])
     if classes:
+        written = sorted(set(frame["label"]) - {""})
         frame["label"] = frame["label"].map(classes).fillna("")
+        if written and (frame["label"] == "").all():
+            message = (
+                f"classes: none of {', '.join(map(repr, classes))} is a label of the sheet, which has "
+                f"{', '.join(map(repr, written[:10]))}; write them as the sheet does, or leave `classes` empty"
+            )
+            raise ConfigError(message)
     if site == "barcode":
         frame["site"] = barcode_sites(frame["patient"])
     elif site == "none":

@@ -11,6 +11,7 @@ import yaml
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
+from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, matrices
 from mirrorflow.steps.expression.convert_expression import patients_in
@@ -56,6 +57,7 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
             message = f"{path}: holds no keys; a config is a YAML mapping such as config/config.yaml"
             raise ConfigError(message)
         update_config(config, raw)
+    check_files(paths)
     return resolve(config)
 
 

@@ -13,6 +13,7 @@ from mirrorflow.config.datasets import with_downloads
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
+from mirrorflow.config.yaml_keys import with_text_keys
 from mirrorflow.errors import ConfigError
 
 
@@ -22,7 +23,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises ConfigError that names each wrong key, its value and what is allowed.
     """
     check_families()
-    raw = with_new_names(raw)
+    raw = with_new_names(with_text_keys(raw))
     schema = load_schema()
     problems = list(dict.fromkeys(describe(error) for error in schema_errors(schema, raw)))
     if problems:
