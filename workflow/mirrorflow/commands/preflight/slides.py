@@ -169,9 +169,7 @@ def _stored_problem(row: SlideRow, settings: PatchSettings, folder: Path) -> Fin
     path = SlidePaths.of(folder, row.slide_id).patches
     try:
         stored = read_patches(path)
-        require_same_settings(
-            str(path), stored.settings or "{}", settings.noted(row, stored.facts.get("mpp_source", ""))
-        )
+        require_same_settings(str(path), stored.settings or "{}", settings.noted(row, stored.facts))
     except (InputError, ConfigError):
         return None
     except MirrorflowError as error:
