@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -99,8 +100,8 @@ def _checked(frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str) 
 def xena_sheet(survival: pd.DataFrame, matrix: pd.DataFrame, label: str, outcome: str, where: str) -> pd.DataFrame:
     """Xena's survival table and clinicalMatrix (strings) as one row per patient.
 
-    Primary tumour samples (type 01) only; the clinicalMatrix says who belongs to the cohort, since the
-    survival table may be that of all cancers. Raises InputError when a column is missing, and as
+    Primary tumour samples (type 01) only, a patient's vials as one; the clinicalMatrix says who belongs to the
+    cohort, since the survival table may be that of all cancers. Raises InputError when a column is missing, and as
     :func:`standard_sheet` does, naming the patient.
     """
     for name, frame, wanted in (
@@ -113,16 +114,17 @@ def xena_sheet(survival: pd.DataFrame, matrix: pd.DataFrame, label: str, outcome
             raise InputError(message)
     known = {"age_at_initial_pathologic_diagnosis": "age", "gender": "sex", "pathologic_stage": "stage"}
     extra = {ours: theirs for theirs, ours in known.items() if theirs in matrix}
-    labels = _primary(matrix, "sampleID", {"label": label, **extra})
-    outcomes = _primary(survival, "sample", {"event": outcome, "time": f"{outcome}.time"})
+    labels = _primary(matrix, "sampleID", {"label": label, **extra}, where)
+    outcomes = _primary(survival, "sample", {"event": outcome, "time": f"{outcome}.time"}, f"{where} (survival table)")
     frame = labels.merge(outcomes, on="patient", how="left", validate="1:1").sort_values("patient", ignore_index=True)
     return _checked(frame.assign(site=""), frame["patient"], where, "days")
 
 
-def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str]) -> pd.DataFrame:
+def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str], where: str) -> pd.DataFrame:
+    """One row a patient of the primary tumour's samples; what one vial does not know another may."""
     frame = frame[frame[sample].str.slice(13, 15).isin(["01", ""])]
     wanted = {ours: frame[theirs] for ours, theirs in columns.items()}
-    return pd.DataFrame({"patient": frame[sample].str.slice(0, PATIENT_LENGTH), **wanted}).drop_duplicates("patient")
+    return one_row_each(pd.DataFrame({"patient": frame[sample].str[:PATIENT_LENGTH], **wanted}), columns, where)
 
 
 def _known(column: pd.Series, name: str, where: str) -> pd.Series:
@@ -143,15 +145,6 @@ def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) ->
 def barcode_sites(patients: pd.Series) -> pd.Series:
     """Tissue source site of each patient: characters 6 and 7 of a TCGA barcode, "" for other names."""
     return patients.str.extract(_BARCODE_SITE, expand=False).fillna("")
-
-
-def institution_names(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """Site code -> institution, from a sheet with the columns site and institution. Raises InputError without them."""
-    missing = {"site", "institution"} - set(table)
-    if missing:
-        message = f"{where}: no column {', '.join(sorted(missing))}; a table of institutions has site and institution"
-        raise InputError(message)
-    return {site: name for site, name in zip(table["site"], table["institution"], strict=True) if not is_unknown(name)}
 
 
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:

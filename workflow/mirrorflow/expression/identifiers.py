@@ -50,7 +50,7 @@ def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
 
     A gene that is unknown (?, NA, ...) is "": all such probes would else be one gene.
 
-    Raises InputError when a column is missing, and for a quote that swallows lines.
+    Raises InputError when a column is missing, where an id has two genes, and for a quote that swallows lines.
     """
     text = stream.read().decode("utf-8-sig", errors="replace")
     require_all_closed(text, "\t", where)
@@ -59,7 +59,13 @@ def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
     if missing := {"id", "gene"} - set(table.columns):
         message = f"{where}: no column {', '.join(sorted(missing))}; a probe map is tab-separated with id and gene"
         raise InputError(message)
-    return {key: "" if is_unknown(gene) else gene for key, gene in zip(table["id"], table["gene"], strict=True)}
+    symbols: dict[str, str] = {}
+    for key, gene in zip(table["id"], ("" if is_unknown(gene) else gene for gene in table["gene"]), strict=True):
+        if gene and symbols.get(key, gene) not in ("", gene):
+            message = f"{where}: {key} has two genes, {symbols[key]} and {gene}; keep one line of it"
+            raise InputError(message)
+        symbols[key] = gene or symbols.get(key, "")
+    return symbols
 
 
 class SymbolMap:

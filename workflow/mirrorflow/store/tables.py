@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mirrorflow.cohorts.patients import institution_names
+from mirrorflow.cohorts.institutions import institution_names
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.cells import require_all_closed
 from mirrorflow.config.resources import institution_table
