@@ -26,6 +26,9 @@ DELIMITERS = ("\t", ",", ";")
 MISSING = spellings()
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
+COMMENT = "# "
+"""How featureCounts' first line begins, above its header."""
+
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
 
 
@@ -58,7 +61,7 @@ class TextTable:
         types = {"id": pa.string()} | {str(position): pa.float32() for position in positions}
         read = pacsv.ReadOptions(
             column_names=["id", *map(str, range(len(self.columns)))],
-            skip_rows=1,
+            skip_rows=self.header_line,
             block_size=self._block_bytes(),
             use_threads=False,
         )
@@ -89,7 +92,10 @@ class TextTable:
     def _first_line(self) -> str:
         try:
             with self.open_stream() as stream:
-                text = io.BufferedReader(stream).readline().decode("utf-8-sig").rstrip("\r\n")
+                lines = map(_decoded, io.BufferedReader(stream))
+                self.header_line, text = next(
+                    ((number, line) for number, line in enumerate(lines, 1) if not line.startswith(COMMENT)), (1, "")
+                )
         except OSError as error:
             raise InputError(_damaged(self.where, error)) from error
         except UnicodeDecodeError as error:
@@ -147,6 +153,10 @@ class SamplesByGenes:
         for start in range(0, len(self.genes), GENES_AT_ONCE):
             part = slice(start, start + GENES_AT_ONCE)
             yield self.genes[part], np.ascontiguousarray(values[list(positions), part].T)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8-sig").rstrip("\r\n")
 
 
 def sniff_delimiter(header: str, where: str) -> str:

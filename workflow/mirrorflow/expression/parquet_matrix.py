@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from mirrorflow.errors import InputError
 from mirrorflow.expression.matrix import GENES_AT_ONCE, Chunk
+from mirrorflow.expression.no_genes import ANNOTATION
 
 
 class ParquetTable:
@@ -16,13 +17,13 @@ class ParquetTable:
     def __init__(self, file: pq.ParquetFile, where: str) -> None:
         self.file, self.where = file, where
         schema = file.schema_arrow
-        texts = [field.name for field in schema if _is_text(field.type)]
+        texts = [field.name for field in schema if _is_text(field.type) and field.name not in ANNOTATION]
         if len(texts) != 1:
             found = ", ".join(texts[:5]) or "none"
             message = f"{where}: needs exactly one text column, the ids; found {len(texts)} ({found})"
             raise InputError(message)
         self.id_column = texts[0]
-        self.columns = [name for name in schema.names if name != self.id_column]
+        self.columns = [name for name in schema.names if name not in ANNOTATION | {self.id_column}]
         if bad := [name for name in self.columns if not _is_number(schema.field(name).type)]:
             message = f"{where}: columns hold no numbers: {', '.join(bad[:3])} ({schema.field(bad[0]).type})"
             raise InputError(message)

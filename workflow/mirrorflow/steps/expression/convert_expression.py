@@ -19,6 +19,7 @@ from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
+from mirrorflow.expression.no_genes import LeftOut, is_no_gene
 from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
@@ -26,7 +27,7 @@ from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import canonical, digest, require_same_settings
-from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
+from mirrorflow.store.expression import ExpressionWriter, read_names, stored_settings, write_sidecar
 from mirrorflow.store.slide_sheet import read_slide_sheet
 
 logger = logging.getLogger(__name__)
@@ -105,15 +106,23 @@ CONTENT = ("matrix", "matrix_sha256", "probemap_sha256", "patients")
 """What a file was made of; where that is new the file is made again. Other settings stop the run."""
 
 
+LEFT_OUT = "rows_no_genes"
+"""Of the settings that a file carries, so that it is told from one of a time when such rows were genes."""
+
+
 def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
     if not destination.exists():
         return False
     stored = json.loads(stored_settings(destination))
-    was, now = ({k: v for k, v in settings.items() if k not in CONTENT} for settings in (stored, made_with))
+    aside = (*CONTENT, LEFT_OUT)
+    was, now = ({k: v for k, v in settings.items() if k not in aside} for settings in (stored, made_with))
     require_same_settings(str(destination), canonical(was), now)
     changed = [key for key in CONTENT if stored.get(key) != made_with.get(key)]
     if changed:
         logger.info("%s: made again, other %s", destination, ", ".join(changed))
+    elif any(map(is_no_gene, read_names(destination)[1])):
+        logger.info("%s: made again, some of its rows are no genes", destination)
+        return False
     return not changed
 
 
@@ -134,8 +143,10 @@ def _write(
 ) -> None:
     seen: set[str] = set()
     missing = like_z_scores = 0
+    left_out = LeftOut()
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
-        for ids, values in source.chunks(choice.positions):
+        for rows, read in source.chunks(choice.positions):
+            ids, values = left_out.genes_of(rows, read)
             _require_new(ids, seen, made_with["matrix"])
             averaged = choice.average(values)
             missing += int(np.isnan(averaged).sum())
@@ -150,7 +161,11 @@ def _write(
             "values_missing": missing,
             "genes_like_z_scores": like_z_scores,
         }
-        writer.finish(made_with, counts)
+        if left_out.count:
+            counts |= {"rows_no_genes": left_out.count, "rows_no_genes_named": left_out.names}
+        writer.finish(dict(made_with) | ({LEFT_OUT: left_out.count} if left_out.count else {}), counts)
+    if left_out.count:
+        logger.warning("%s: %d rows are no genes: %s", made_with["matrix"], left_out.count, ", ".join(left_out.names))
     logger.info("%s: %s", destination, counts)
 
 
