@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, write_settings
+from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, require_stored, write_settings
 
 NAMES = ("features", "feats")
 CHUNK_ROWS = 256
@@ -91,7 +91,9 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
     """
     with opened(path) as file:
         dataset = feature_dataset(Path(path), file)
-        features = dataset[:].astype(np.float32).reshape(feature_shape(Path(path), dataset))
+        shape = feature_shape(Path(path), dataset)
+        require_stored(Path(path), dataset)
+        features = dataset[:].astype(np.float32).reshape(shape)
         coords = _coords(Path(path), file, len(features))
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
@@ -105,6 +107,7 @@ def describe_features(path: str | Path) -> FeatureFile:
     with opened(path) as file:
         dataset = feature_dataset(Path(path), file)
         n, dim = feature_shape(Path(path), dataset)
+        require_stored(Path(path), dataset)
         encoder = dataset.attrs.get("encoder", file.attrs.get("encoder", file.attrs.get("extractor", "")))
         return FeatureFile(n, dim, _text(encoder), _coords(Path(path), file, n) is not None)
 

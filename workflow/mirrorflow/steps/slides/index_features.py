@@ -7,7 +7,7 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
-from mirrorflow.store.content import describe_content
+from mirrorflow.store.content import content_of
 from mirrorflow.store.features import describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
@@ -80,11 +80,11 @@ def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
         return entry | {"patches": 0, "dim": "", "status": "missing", "reason": "no such file"}
     try:
         file = describe_features(path)
+        content = content_of(path)
     except InputError as error:
         return entry | {"patches": 0, "dim": "", "status": "unreadable", "reason": str(error)}
     empty = {"status": "empty", "reason": "it holds no patches"}
     state = empty if file.n == 0 else {"status": "ok", "reason": ""}
-    content = describe_content(path)
     outline = " ".join(f"{value:.6g}" for value in content.outline)
     return entry | {"patches": file.n, "dim": file.dim, "content": content.digest, "outline": outline} | state
 
