@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.config.unknown import counted, is_unknown
-from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
 
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
@@ -88,6 +89,7 @@ def _checked(frame: pd.DataFrame, lines: pd.Series, where: str, time_unit: str) 
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
+    refuse(frame["patient"].str.casefold().duplicated(), "patient", "a patient a second time, in other case")
     numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("time", "event")}
     for name in numbers:
         refuse((frame[name] != "") & ~np.isfinite(numbers[name]), name, f"{name} is not a number")
@@ -150,25 +152,14 @@ def barcode_sites(patients: pd.Series) -> pd.Series:
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 
-    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises ConfigError for a class made of a word
-    that stands for unknown, and where the sheet has labels and ``classes`` names none of them.
+    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises MirrorflowError as
+    :func:`.classes.check_classes`.
     """
-    if words := [name for name in classes if is_unknown(name)]:
-        message = (
-            f"classes: {', '.join(map(repr, words))} stands for an unknown label; write the sheet's class as a word"
-        )
-        raise ConfigError(message)
+    check_classes(set(frame["label"]) - {""}, classes)
     if "sheet_label" not in frame:
         frame = frame.assign(sheet_label=frame["label"])
     if classes:
-        written = sorted(set(frame["label"]) - {""})
         frame["label"] = frame["label"].map(classes).fillna("")
-        if written and (frame["label"] == "").all():
-            message = (
-                f"classes: none of {', '.join(map(repr, classes))} is a label of the sheet, which has "
-                f"{', '.join(map(repr, written[:10]))}; write them as the sheet does, or leave `classes` empty"
-            )
-            raise ConfigError(message)
     if site == "barcode":
         frame["site"] = barcode_sites(frame["patient"])
     elif site == "none":

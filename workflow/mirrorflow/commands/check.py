@@ -50,7 +50,7 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
     for path in paths:
         try:
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             message = f"{path}: not readable as YAML: {error}"
             raise ConfigError(message) from error
         if not isinstance(raw, Mapping):

@@ -11,7 +11,7 @@ MARK = QUOTE.encode()
 class Readable(Protocol):
     """What bytes are read from."""
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes, none at the end."""
         ...
 
@@ -30,7 +30,7 @@ class ClosedQuotes(io.RawIOBase):
         """True."""
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         """As the stream's own."""
         data = self.stream.read(size)
         self._look_at(data, last=not data)

@@ -54,7 +54,11 @@ def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
     """
     text = stream.read().decode("utf-8-sig", errors="replace")
     require_all_closed(text, "\t", where)
-    table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False).fillna("")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        message = f"{where}: not readable as a probe map: {error}"
+        raise InputError(message) from error
     table.columns = table.columns.str.lstrip("#")
     if missing := {"id", "gene"} - set(table.columns):
         message = f"{where}: no column {', '.join(sorted(missing))}; a probe map is tab-separated with id and gene"

@@ -75,7 +75,11 @@ def _drivers(path: Path, cohort: str) -> tuple[list[CensusGene], str]:
     """The stand-in's genes for a cohort; those of all cohorts where it is not among them."""
     text = read_list(path, "expression.drivers")
     require_all_closed(text, "\t", str(path))
-    table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        message = f"{path}: not readable as a list of drivers: {error}"
+        raise InputError(message) from error
     if missing := {"cohort", "gene"} - set(table.columns):
         message = f"{path}: no column {', '.join(sorted(missing))}; the list of drivers has cohort and gene"
         raise InputError(message)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.cells import lines_of, rows_of
+from mirrorflow.config.names_in_case import differ_in_case
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
@@ -52,6 +53,8 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
         if row.slide_id in rows:
             problems.append(f"{where}: slide_id {row.slide_id!r} is there twice; keep one of the rows")
         rows.setdefault(row.slide_id, row)
+    problems += differ_in_case([row.slide_id for row in rows.values()], f"{path}: slide_id")
+    problems += differ_in_case([row.patient for row in rows.values()], f"{path}: patient")
     _complain(path, problems)
     if not rows:
         message = f"{path}: no slides below the header"

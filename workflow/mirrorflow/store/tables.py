@@ -14,6 +14,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.cells import require_all_closed
 from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
+from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.text_files import read_text_file
 
@@ -67,9 +68,10 @@ def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str]) 
 
 
 def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
-    """A cohort's frame (``slide_ids`` as lists) and its classes in order."""
-    table = pq.read_table(path)
-    frame = table.to_pandas()
+    """A cohort's frame (``slide_ids`` as lists) and its classes in order. Raises InputError where it is damaged."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        table = pq.read_table(path)
+        frame = table.to_pandas()
     frame["slide_ids"] = [list(ids) for ids in frame["slide_ids"]]
     return frame, json.loads(table.schema.metadata[b"classes"])
 

@@ -20,7 +20,8 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable
 from mirrorflow.expression.no_genes import LeftOut, is_no_gene
-from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
+from mirrorflow.expression.parquet_matrix import FIX, ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
+from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.plan.records import write_plan
@@ -186,7 +187,9 @@ def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Ma
     """The matrix in whatever format it is; a scratch file on disk turns samples x genes around."""
     turned = orientation == "samples_by_genes"
     if _magic(matrix) == b"PAR1":
-        with pq.ParquetFile(matrix) as file:
+        with reading_parquet(str(matrix), FIX):
+            opened = pq.ParquetFile(matrix)
+        with opened as file:
             table = ParquetTable(file, str(matrix))
             yield ParquetSamplesByGenes(table) if turned else ParquetGenesBySamples(table)
         return
@@ -200,8 +203,9 @@ def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Ma
 
 
 def _magic(path: Path) -> bytes:
-    if not path.exists():
-        message = f"{path}: no such file; give the expression matrix in expression.matrix"
+    if not path.is_file():
+        what = "a folder; name the matrix in it" if path.is_dir() else "no such file; give the expression matrix"
+        message = f"{path}: {what} in expression.sources.<name>.matrix"
         raise InputError(message)
     with path.open("rb") as stream:
         return stream.read(4)
@@ -212,8 +216,12 @@ def _stream(path: Path) -> pa.NativeFile:
 
 
 def _read_probemap(path: Path) -> dict[str, str]:
-    with _stream(path) as stream:
-        return read_probemap(stream, str(path))
+    try:
+        with _stream(path) as stream:
+            return read_probemap(stream, str(path))
+    except OSError as error:
+        message = f"{path}: cannot be read to its end ({error}); it is truncated or damaged: fetch it again"
+        raise InputError(message) from error
 
 
 def _identity(
