@@ -97,3 +97,13 @@ def test_a_file_that_does_not_hold_what_its_shape_says_is_unreadable(tmp_path: P
     (_, row) = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
     assert row["status"] == "unreadable"
     assert "features has shape (100, 16), of which the file does not hold all" in row["reason"]
+
+
+def test_tridents_file_of_a_slide_without_patches_is_empty(tmp_path: Path):
+    """Its features have the shape (0,): no width, and not unreadable."""
+    features(tmp_path, "a", 7, 16)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["features"], file["coords"] = np.zeros(0, np.float32), np.zeros((0, 2), np.int64)
+    index_features(rows("a", "b"), tmp_path, tmp_path / "index.tsv")
+    (_, row) = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
+    assert (row["status"], row["patches"], row["dim"], row["reason"]) == ("empty", "0", "", "it holds no patches")

@@ -130,7 +130,7 @@ def stored_elsewhere(encoder: str, folder: Path, rows: Sequence[SlideRow], worke
         return
     for row, path, what in bad:
         yield Finding(row.slide_id, str(path), what)
-    widths = sorted({what for what in found if isinstance(what, int)})
+    widths = sorted({what for what in found if isinstance(what, int) and what})  # 0: a slide without patches
     if len(widths) > 1:
         what = f"features of different widths {widths}; keep one encoder a folder"
         yield Finding(f"encoder {encoder}", str(folder), what, stops=True)

@@ -86,7 +86,7 @@ def _entry(row: SlideRow, folder: Path) -> dict[str, Any]:
     empty = {"status": "empty", "reason": "it holds no patches"}
     state = empty if file.n == 0 else {"status": "ok", "reason": ""}
     outline = " ".join(f"{value:.6g}" for value in content.outline)
-    return entry | {"patches": file.n, "dim": file.dim, "content": content.digest, "outline": outline} | state
+    return entry | {"patches": file.n, "dim": file.dim or "", "content": content.digest, "outline": outline} | state
 
 
 def _check_any(found: Sequence[dict[str, Any]], folder: Path) -> None:
