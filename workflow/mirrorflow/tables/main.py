@@ -51,7 +51,11 @@ def _settings_shown(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     shown = {}
     for (cohort, setting), part in rows.groupby(["cohort", "setting"]):
         asked = str(setting).removesuffix("-shot")
-        held = {k for note in part.get("note", [""]) for k in shots_held(str(note)) or [asked]} if asked != setting else {asked}
+        held = (
+            {k for note in part.get("note", [""]) for k in shots_held(str(note)) or [asked]}
+            if asked != setting
+            else {asked}
+        )
         less = "" if held == {asked} else f" (k = {' or '.join(sorted(held, key=int))})"
         shown[str(cohort), str(setting)] = f"{setting}{less}"
     return shown
