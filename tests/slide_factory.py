@@ -40,8 +40,13 @@ def write_svs(
     power: float | None = 20,
     downsamples: Sequence[int] = (1, 4),
     tile: int = 256,
+    per_cm: float | None = None,
 ) -> Path:
-    """Write ``image`` as an Aperio SVS that OpenSlide opens with these levels, mpp and objective power."""
+    """Write ``image`` as an Aperio SVS that OpenSlide opens with these levels, mpp and objective power.
+
+    per_cm: pixels a centimetre, in the resolution tags.
+    """
+    tags = {} if per_cm is None else {"resolution": (per_cm, per_cm), "resolutionunit": 3}
     height, width = image.shape[:2]
     with tifffile.TiffWriter(path) as tiff:
         for index, factor in enumerate(downsamples):
@@ -59,6 +64,7 @@ def write_svs(
                 description=f"Aperio Image Library v11.2.1\r\n{size}{scan}",
                 metadata=None,
                 subfiletype=int(index > 0),
+                **tags,
             )
     return path
 

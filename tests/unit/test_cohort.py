@@ -180,6 +180,55 @@ def test_the_survival_table_of_all_cancers_adds_nobody():
     assert "TCGA-ZZ-9999" not in set(frame["patient"])
 
 
+def vials(**second: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two vials of one patient: 01A knows the label alone, 01B what is given here."""
+    survival = pd.DataFrame(
+        {
+            "sample": ["TCGA-AA-0001-01A", "TCGA-AA-0002-01", "TCGA-AA-0001-01B"],
+            "OS": ["", "0", second.get("OS", "1")],
+            "OS.time": ["[Not Available]", "50", second.get("time", "100")],
+        }
+    )
+    matrix = pd.DataFrame(
+        {
+            "sampleID": ["TCGA-AA-0001-01A", "TCGA-AA-0001-01B", "TCGA-AA-0002-01"],
+            "histological_type": ["IDC", second.get("label", ""), "ILC"],
+            "age_at_initial_pathologic_diagnosis": ["", second.get("age", "61"), "62"],
+        }
+    )
+    return survival, matrix
+
+
+def test_what_one_vial_does_not_know_another_may():
+    frame = cohorts.xena_sheet(*vials(), "histological_type", "OS", "matrix.tsv", "os.tsv")
+    assert frame[["patient", "label", "age"]].to_numpy().tolist() == [
+        ["TCGA-AA-0001", "IDC", "61"],
+        ["TCGA-AA-0002", "ILC", "62"],
+    ]
+    assert frame[["time_days", "event"]].to_numpy().tolist() == [[100, 1], [50, 0]]
+    survival, matrix = vials(label="IDC", age="61.0")
+    matrix.loc[0, "age_at_initial_pathologic_diagnosis"] = "61"
+    assert cohorts.xena_sheet(survival, matrix, "histological_type", "OS", "m.tsv", "os.tsv").equals(frame)
+
+
+def test_vials_that_differ_are_refused():
+    with pytest.raises(
+        InputError, match=r"TCGA-AA-0001: histological_type is 'IDC' and 'ILC'; keep one value a patient"
+    ):
+        cohorts.xena_sheet(*vials(label="ILC"), "histological_type", "OS", "matrix.tsv", "os.tsv")
+    survival, matrix = vials()
+    survival.loc[0, ["OS", "OS.time"]] = ["0", "100.0"]
+    with pytest.raises(InputError, match=r"os\.tsv: .* TCGA-AA-0001: OS is '0' and '1'"):
+        cohorts.xena_sheet(survival, matrix, "histological_type", "OS", "matrix.tsv", "os.tsv")
+
+
+def test_an_institution_per_site():
+    table = pd.DataFrame({"site": ["A6", "A6", "A7", "A8"], "institution": ["Ulm", "Ulm", "NA", "Bonn"]})
+    assert institution_names(table, "i.tsv") == {"A6": "Ulm", "A8": "Bonn"}
+    with pytest.raises(InputError, match=r"i\.tsv: sites with two institutions: A6"):
+        institution_names(table.assign(institution=["Ulm", "Kiel", "", ""]), "i.tsv")
+
+
 def test_xenas_missing_columns_are_named():
     with pytest.raises(InputError, match=r"os\.tsv: the survival table lacks DSS, DSS.time; it has sample, OS"):
         cohorts.xena_sheet(*xena(), "histological_type", "DSS", "matrix.tsv", "os.tsv")

@@ -127,8 +127,8 @@ def test_a_name_that_cannot_be_a_path_is_refused():
 
 def test_names_that_are_no_text_are_refused():
     raw = minimal()
-    raw["cohorts"] = {1: raw["cohorts"]["a"]}
-    assert "1" in refused(raw)
+    raw["cohorts"] = {True: raw["cohorts"]["a"]}
+    assert "cohorts: YAML reads one of its keys as True, which is no text: quote it" in refused(raw)
 
 
 @pytest.mark.parametrize("name", ["honest", "paper", "honest-published"])

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
+from mirrorflow.expression import no_genes
 from mirrorflow.steps.expression.convert_expression import convert_expression, look_at_matrix
-from mirrorflow.store.expression import read_expression
+from mirrorflow.store.expression import read_expression, read_record
 
 TCGA = {"orientation": "genes_by_samples", "sample_ids": "tcga"}
 OWN = {"orientation": "genes_by_samples", "sample_ids": "patient"}
@@ -189,3 +190,66 @@ def test_a_real_matrix(tmp_path: Path):
     assert expression.values.shape == (316, 1550)
     np.testing.assert_allclose(expression.values[0], table[f"{expression.patients[0]}-01"], rtol=1e-6)
     assert counts(tmp_path / "out.parquet")["genes_like_z_scores"] > 0.7 * 1550  # cBioPortal's z-scores
+
+
+NO_GENES = ["__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique", "N_unmapped",
+            "N_multimapping", "N_noFeature", "N_ambiguous", "Unassigned_NoFeatures", "Assigned", "ERCC-00130", "", "NA",
+            "?"]  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_rows_that_are_no_genes_are_left_out_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, orientation: str
+):
+    genes = pd.DataFrame({"P1": 1.0, "P2": 2.0}, index=pd.Index(["TP53", *NO_GENES, "ERCC1"], name="id"))
+    turned = genes if orientation == "genes_by_samples" else genes.T.rename_axis("id")
+    path = converted(tmp_path, turned.to_csv(sep="\t", na_rep=""), OWN | {"orientation": orientation})
+    assert read_expression(path).ids == ["TP53", "ERCC1"]
+    assert counts(path)["rows_no_genes"] == len(NO_GENES)
+    assert counts(path)["rows_no_genes_named"] == [name or "''" for name in NO_GENES]
+    assert "15 rows are no genes: __no_feature" in caplog.text
+
+
+def test_an_expression_file_of_a_time_when_they_were_genes_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = "id\tP1\tP2\nTP53\t1\t2\n__no_feature\t9\t9\n"
+    with monkeypatch.context() as before:
+        before.setattr(no_genes, "is_no_gene", lambda _: False)
+        old = read_record(converted(tmp_path, text, OWN))["digest"]
+    path = converted(tmp_path, text, OWN)
+    assert read_expression(path).ids == ["TP53"]
+    assert read_record(path)["digest"] != old
+    made = path.stat().st_mtime_ns
+    assert converted(tmp_path, text, OWN).stat().st_mtime_ns == made
+
+
+FEATURE_COUNTS = """# Program:featureCounts v2.0.1; Command:"featureCounts" "-T" "4" "-o" "counts.txt" "P1.bam"
+Geneid\tChr\tStart\tEnd\tStrand\tLength\tP1\tP2
+TP53\tchr17;chr17\t1;9\t5;12\t-;-\t9\t10\t20
+AKT1\tchr14\t1\t5\t-\t5\t30\t40
+"""
+
+
+def test_annotation_columns_of_featurecounts_are_no_patients(tmp_path: Path):
+    path = converted(tmp_path, FEATURE_COUNTS, OWN)
+    expression = read_expression(path)
+    assert (expression.patients, expression.ids) == (["P1", "P2"], ["TP53", "AKT1"])
+    assert expression.values.tolist() == [[10, 30], [20, 40]]
+    assert counts(path)["annotation_columns"] == ["Chr", "Start", "End", "Strand", "Length"]
+    assert (counts(path)["samples_read"], counts(path)["samples_of_other_patients"]) == (2, 0)
+    assert look_at_matrix(tmp_path / "m.tsv", OWN, 100).patients == ["P1", "P2"]
+
+
+def test_annotation_columns_of_a_parquet_matrix_are_no_ids(tmp_path: Path):
+    frame = pd.DataFrame(
+        {"Geneid": ["TP53", "AKT1"], "Chr": ["chr17", "chr14"], "Length": [9, 5], "P1": [1.0, 3.0], "P2": [2.0, 4.0]}
+    )
+    frame.to_parquet(tmp_path / "m.parquet", index=False)
+    convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", OWN)
+    assert read_expression(tmp_path / "out.parquet").patients == ["P1", "P2"]
+
+
+def test_a_matrix_without_a_gene_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"m\.tsv: no genes below \(or beside\) the header"):
+        converted(tmp_path, "id\tP1\n__no_feature\t1\n", OWN)

@@ -1,6 +1,8 @@
 """Downloads against a server on this machine that has mishaps."""
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from file_server import FileServer, answering, cut_after, serving
+from file_server import FileServer, Handler, answering, cut_after, serving
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.store.download import Expected, download, refuse_page
 from mirrorflow.store.partial_file import PartialFile
@@ -237,6 +239,91 @@ def test_two_processes_do_not_write_one_file(server, tmp_path):
     with PartialFile(tmp_path / "file"), pytest.raises(InputError, match="another process is writing it"):
         download(server.url + "/file", tmp_path / "file")
     assert server.requests == []
+
+
+def test_a_process_that_comes_late_leaves_the_finished_file_alone(server, tmp_path, monkeypatch):
+    """It opened the part before the other gave it its name, and locked it after: its lock is on the target."""
+    first, late = PartialFile(tmp_path / "file"), PartialFile(tmp_path / "file")
+    lock = fcntl.flock
+
+    def finish_first(stream: object, how: int) -> None:
+        monkeypatch.setattr("mirrorflow.store.partial_file.fcntl.flock", lock)
+        with first:
+            first.append(DATA)
+            first.finish()
+        lock(stream, how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mirrorflow.store.partial_file.fcntl.flock", finish_first)
+    with late:
+        late.restart("x", None)
+        assert late.size == 0
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("expected", [Expected(), Expected(size=len(DATA)), Expected(md5=MD5)])
+def test_what_another_process_brings_meanwhile_is_taken(server, tmp_path, expected):
+    other = PartialFile(tmp_path / "file").hold()
+
+    def pause(_seconds: float) -> None:
+        other.append(DATA)
+        other.finish()
+        other.__exit__()
+
+    download(server.url + "/file", tmp_path / "file", expected, pause=pause, wait_s=10)
+    assert server.requests == []
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+def test_what_another_process_brings_is_checked(server, tmp_path):
+    other = PartialFile(tmp_path / "file").hold()
+
+    def pause(_seconds: float) -> None:
+        other.append(b"another file")
+        other.finish()
+        other.__exit__()
+
+    download(server.url + "/file", tmp_path / "file", Expected(md5=MD5), pause=pause, wait_s=10)
+    assert (tmp_path / "file").read_bytes() == DATA
+
+
+def test_the_other_process_is_waited_for_so_long_and_no_longer(server, tmp_path, pauses):
+    with PartialFile(tmp_path / "file"), pytest.raises(InputError, match="another process is writing it"):
+        download(server.url + "/file", tmp_path / "file", pause=pauses.append, wait_s=5)
+    assert pauses == [2.0, 2.0, 2.0]
+
+
+def endless(handler: Handler, data: bytes) -> None:
+    """More than the file, without saying how much: the connection's end is the body's."""
+    handler.send_response(200)
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(1000):
+            handler.wfile.write(data)
+            sent.append(len(data))
+    handler.close_connection = True
+
+
+sent: list[int] = []
+
+
+def test_a_body_past_its_listed_size_is_not_read_to_its_end(server, tmp_path, pauses):
+    server.mishaps.extend([endless, endless])
+    sent.clear()
+    with pytest.raises(InputError, match="sends more than the 102,400 bytes that are expected"):
+        download(server.url + "/file", tmp_path / "file", Expected(size=len(DATA)), pause=pauses.append)
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file.part").stat().st_size == 0
+    assert sum(sent) < 1000 * len(DATA)
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1:1/file", "file:///etc/passwd", "data:text/plain,x"])
+def test_redirects_to_other_than_http_are_not_followed(server, tmp_path, pauses, address):
+    server.mishaps.append(answering(302, b"", {"Location": address}))
+    with pytest.raises(InputError, match=r"not downloaded: status 302") as caught:
+        download(server.url + "/file", tmp_path / "file", pause=pauses.append)
+    assert pauses == []
+    assert address.split(":")[0] in str(caught.value)
 
 
 def test_a_full_disk_is_no_fault_of_the_network(server, tmp_path, monkeypatch, pauses):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.errors import InputError
+from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.features import FeatureWriter, check_values, describe_features, read_features, stored_settings
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.rows import row_layout
@@ -92,6 +93,46 @@ def test_coords_in_micrometres_are_no_pixels(tmp_path: Path):
     path = h5(tmp_path / "a.h5", {"unit": "um", "extractor": "uni"}, feats=FEATURES, coords=COORDS / 2)
     assert read_features(path)[1] is None
     assert describe_features(path) == (5, 8, "uni", False)
+
+
+GRID = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("coords", "attributes"),
+    [
+        (GRID * 224, {}),  # pixels of 256/224 um
+        (GRID * 224 + 7, {"extractor": "uni"}),
+        (GRID * 448, {"tile_size": 224}),
+        (GRID * 256, {"tile_size_um": 256, "tile_size_px": 224}),  # micrometres
+        (GRID * 224.5, {}),
+    ],
+)
+def test_historic_coords_of_stamp_without_a_unit_are_no_level_0_pixels(
+    tmp_path: Path, coords: np.ndarray, attributes: dict[str, Any]
+):
+    path = h5(tmp_path / "a.h5", attributes, feats=FEATURES, coords=coords)
+    assert read_features(path)[1] is None
+    assert not describe_features(path).has_coords
+    assert describe_features(h5(tmp_path / "t.h5", features=FEATURES, coords=GRID * 224)).has_coords  # TRIDENT
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 8), (0, 0), (1, 0, 8)])
+@pytest.mark.parametrize("coords", [(0,), (0, 2), None])
+def test_a_slide_without_patches_has_none(tmp_path: Path, shape: tuple[int, ...], coords: tuple[int, ...] | None):
+    more = {} if coords is None else {"coords": np.zeros(coords)}
+    path = h5(tmp_path / "a.h5", features=np.zeros(shape), **more)
+    assert describe_features(path).n == 0
+    assert len(read_features(path)[0]) == 0
+
+
+def test_a_slide_without_patches_stops_no_bag(tmp_path: Path):
+    empty, full = h5(tmp_path / "a.h5", features=np.zeros(0)), h5(tmp_path / "b.h5", features=FEATURES)
+    bags = FeatureBags([[empty, full]], cache_gb=1)
+    assert np.array_equal(bags[0], FEATURES)
+    assert np.array_equal(bags.rows(0, np.array([1, 0])), FEATURES[[1, 0]])
+    with pytest.raises(InputError, match="no patches in"):
+        FeatureBags([[empty]], cache_gb=1).size(0)
 
 
 def test_one_patch_is_no_batch_axis(tmp_path: Path):

@@ -242,6 +242,9 @@ def test_exclude_and_overrides_that_fit_nothing_are_named(gdc, tmp_path):
     more.write_text("slide_id\tmpp\nzzz\t0.25\n")
     with pytest.raises(InputError, match="no slide zzz"):
         listed(gdc, tmp_path, overrides=str(more))
+    more.write_text("slide_id\tmpp\na\t0.25\na\t0.5\n")
+    with pytest.raises(InputError, match="slides named twice: a; keep one of the rows"):
+        listed(gdc, tmp_path, overrides=str(more))
     more.write_text("slide_id\tpath\na\t/etc/passwd\n")
     with pytest.raises(InputError, match="no column mpp"):
         listed(gdc, tmp_path, overrides=str(more))

@@ -59,3 +59,9 @@ def test_without_a_map_the_ids_are_the_symbols():
 def test_a_map_without_its_columns_is_refused():
     with pytest.raises(InputError, match="gene"):
         read_probemap(io.BytesIO(b"id\tsymbol\n"), "map.tsv")
+
+
+def test_a_probe_of_two_genes_is_refused_and_a_known_gene_outlasts_an_unknown_one():
+    assert read_probemap(io.BytesIO(b"id\tgene\nP1\tAKT1\nP1\t?\nP1\tAKT1\n"), "map") == {"P1": "AKT1"}
+    with pytest.raises(InputError, match=r"map\.tsv: P1 has two genes, AKT1 and TP53; keep one line"):
+        read_probemap(io.BytesIO(b"id\tgene\nP1\tAKT1\nP1\tTP53\n"), "map.tsv")

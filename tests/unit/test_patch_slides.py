@@ -10,6 +10,7 @@ import pytest
 from tests.slide_factory import REAL_SLIDE, add_tissue, corrupt_tile, glass, simple, write_svs
 
 from mirrorflow.errors import ConfigError, MirrorflowError, SettingsMismatchError
+from mirrorflow.slides.scale import Scale
 from mirrorflow.steps.slides import patch_slides
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.ledger import PATCH_COLUMNS, read_rows
@@ -82,6 +83,7 @@ def test_an_odd_scale_is_exact_or_tridents(tmp_path: Path):
     [
         (0.5, 20, None, ("ok", "0.5", "metadata")),
         (None, 20, 0.45, ("ok", "0.45", "sheet")),
+        (1.0, 20, 0.5, ("ok", "0.5", "sheet")),  # patches of 0.5 um/px cannot be cut from 1.0
         (None, 20, None, ("ok", "0.5", "objective")),
         (None, None, None, ("failed", "", "")),
     ],
@@ -94,6 +96,29 @@ def test_where_the_scale_comes_from(
     assert (row["status"], row["mpp"], row["mpp_source"]) == expected
     if expected[0] == "failed":
         assert "set mpp in slides.tsv" in row["reason"]
+
+
+def test_a_scale_that_contradicts_itself_is_in_the_ledger(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 768), mpp=0.5, power=40)
+    assert "an objective of 40x usually gives 0.25" in patch_one(path, tmp_path / "one")["reason"]
+    assert "the slide's metadata 0.5: slides.tsv was used" in patch_one(path, tmp_path / "two", mpp=0.25)["reason"]
+
+
+def test_resolution_tags_of_a_slide_without_mpp(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 768), mpp=None, power=40, per_cm=20000)
+    row = patch_one(path, tmp_path)
+    assert (row["mpp"], row["mpp_source"]) == ("0.5", "resolution")
+    assert "an objective of 40x" in row["reason"]
+
+
+def test_patches_by_the_objective_are_made_again_where_tags_say_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 768), mpp=None, power=40, per_cm=20000)
+    with monkeypatch.context() as before:
+        before.setattr(patch_slides, "find_scale", lambda *_: Scale(0.25, "objective"))
+        assert patch_one(path, tmp_path)["mpp_source"] == "objective"
+    assert patch_one(path, tmp_path)["mpp_source"] == "resolution"
 
 
 def test_no_tissue(tmp_path: Path):
@@ -235,6 +260,8 @@ def test_a_scale_in_the_sheet_matters_only_where_it_is_used(tmp_path: Path):
     path = write_svs(tmp_path / "a.svs", simple(1024, 768))
     patch_one(path, tmp_path)
     assert patch_one(path, tmp_path, mpp=0.5)["mpp_source"] == "metadata"
+    with pytest.raises(SettingsMismatchError, match=r"sheet_mpp: made with None, this run wants 0\.45"):
+        patch_one(path, tmp_path, mpp=0.45)
     bare = write_svs(tmp_path / "b.svs", simple(1024, 768), mpp=None)
     patch_one(bare, tmp_path / "b")
     with pytest.raises(SettingsMismatchError, match="sheet_mpp"):

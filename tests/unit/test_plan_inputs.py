@@ -225,7 +225,9 @@ def test_rule_all_asks_for_tables_audits_and_deletions():
     targets = all_targets(run, SlideInputs(run), TableInputs(run))
     assert len(set(targets)) == len(targets)
     assert {"results/example/report.html", "results/example/tables/main_survival.md"} <= set(targets)
-    assert f"results/example/audit/honest/{PAIR}.passed" in targets
+    for ending in ("csv", "md", "tex"):  # a deleted one is made again
+        assert {f"results/example/tables/main_{task}.{ending}" for task in ("subtyping", "survival")} <= set(targets)
+    assert {f"results/example/audit/honest/{PAIR}.{ending}" for ending in ("passed", "json", "md")} <= set(targets)
     assert [path for path in targets if "dropped" in path] == [
         f"store/gdc/listed/dropped/{shard}.tsv" for shard in (0, 1)
     ]

@@ -136,7 +136,7 @@ BAD_SLIDES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "copy or download it again"),
     "text": (lambda path: path.write_text("no slide"), "cannot be opened as a slide"),
     "no scale": (lambda path: write_svs(path, simple(), mpp=None, power=None), "set mpp in slides.tsv"),
-    "coarse": (lambda path: write_svs(path, simple(), mpp=2.0), "coarser than the patches'"),
+    "coarse": (lambda path: write_svs(path, simple(), mpp=2.0, power=5), "coarser than the patches'"),
     "glass": (lambda path: write_svs(path, glass(1024, 768)), "no tissue seen at a glance"),
 }
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from tests.dicom_factory import write_dicom
+from tests.dicom_factory import EXPLICIT_LITTLE_ENDIAN, write_dicom
 from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
 
 from mirrorflow.slides.openslide_source import OpenSlideSource, on_white
@@ -153,6 +153,53 @@ def test_a_dicom_slide_by_its_folder_or_a_file_of_it(tmp_path: Path):
             assert np.array_equal(slide.read(0, 100, 90, 300, 200), image[90:290, 100:400])
     with pytest.raises(SlideError, match="a folder without a DICOM slide"):
         open_slide(tmp_path)
+
+
+def test_a_folder_of_several_dicom_slides_is_refused_by_name(tmp_path: Path):
+    """Both rows of a sheet got the one whose file comes first; renaming a file changed the scale."""
+    fine, coarse = simple(700, 500), simple(300, 200)
+    folder = write_dicom(tmp_path / "scan", fine, 0.25, name="b", series="1.2.3.9")
+    write_dicom(folder, coarse, 0.5, name="a", series="1.2.3.7", levels=(1,))
+    with pytest.raises(SlideError, match=r"scan: a folder of 2 DICOM slides, of which one is meant") as caught:
+        open_slide(folder)
+    assert "a0.dcm (1 files, series 1.2.3.7); b0.dcm (2 files, series 1.2.3.9)" in str(caught.value)
+    for name, mpp, size in (("b1.dcm", 0.25, (700, 500)), ("a0.dcm", 0.5, (300, 200))):
+        with open_slide(folder / name) as slide:
+            assert find_scale(slide.properties, None).mpp == pytest.approx(mpp)
+            assert (slide.width, slide.height) == size
+
+
+@pytest.mark.parametrize("kind", ["LABEL", "OVERVIEW", "THUMBNAIL"])
+@pytest.mark.parametrize("series", ["1.2.3.7", "1.2.3.9"])
+def test_label_and_overview_of_a_dicom_slide_are_left_aside(tmp_path: Path, kind: str, series: str):
+    folder = write_dicom(tmp_path / "scan", simple(700, 500), 0.25)
+    write_dicom(folder, simple(100, 80), 5.0, name="a", kind=kind, series=series, levels=(1,))
+    with open_slide(folder) as slide:
+        assert (slide.width, slide.height) == (700, 500)
+        assert find_scale(slide.properties, None).mpp == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said"),
+    [
+        (
+            "1.2.840.10008.1.2",
+            r"Implicit VR little endian .* rewrite it as Explicit VR, which decodes nothing: dcmconv",
+        ),
+        ("1.2.840.10008.1.2.4.80", r"JPEG-LS .* decode it once, as with pydicom"),
+        ("1.2.840.10008.1.2.4.201", r"HTJ2K .* decode it once"),
+    ],
+)
+@pytest.mark.parametrize("every", [True, False])
+def test_dicom_that_openslide_refuses_is_named_with_the_fix(tmp_path: Path, syntax: str, said: str, *, every: bool):
+    folder = write_dicom(tmp_path / "scan", simple(300, 200), 0.25, syntax=syntax if every else EXPLICIT_LITTLE_ENDIAN)
+    bad = "level0" if every else "odd0"
+    if not every:  # one such file refuses the whole series
+        write_dicom(folder, simple(300, 200), 0.25, name="odd", syntax=syntax, levels=(1,))
+    for path in (folder, folder / "level0.dcm"):
+        with pytest.raises(SlideError, match=rf"{bad}\.dcm is DICOM in {said}") as caught:
+            open_slide(path)
+        assert "is the file complete" not in str(caught.value)
 
 
 def test_a_slide_of_several_files_has_the_bytes_of_all(tmp_path: Path):

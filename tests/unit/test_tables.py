@@ -185,6 +185,28 @@ def test_main_table_has_methods_down_and_cohorts_across():
     assert table.loc[1, "nsclc, 10-shot, Accuracy"] == ""
 
 
+def test_a_k_shot_column_says_how_many_its_folds_hold():
+    less = "k = 1, 2 (smallest group); 4 evaluation units lost with the last batch"
+    rows = [
+        cell(setting="3-shot", note=less),
+        cell(setting="3-shot", note=less, method="linear"),
+        cell(setting="3-shot", cohort="nsclc"),
+        cell(setting="3-shot", cohort="rcc", note="k = 1 (smallest group)"),
+        cell(setting="3-shot", cohort="rcc", protocol="honest"),
+    ]
+    table = main_table(joined(*rows), "subtyping", ["linear", "mirror"], {})
+    assert list(table)[3:] == [
+        "brca, 3-shot (k = 1 or 2), Accuracy",
+        "nsclc, 3-shot, Accuracy",
+        "rcc, 3-shot (k = 1 or 3), Accuracy",
+    ]
+
+
+def test_a_clinical_model_is_not_titled_with_columns_it_may_lack():
+    title = published_key(NAMES, "method", "title")["clinical"]
+    assert [column for column in ("age", "sex", "stage") if column in title] == []
+
+
 def test_a_task_without_results_is_an_empty_table():
     assert list(main_table(joined(cell()), "survival", ["mirror"], {})) == ["protocol", "encoder", "method"]
 
@@ -199,6 +221,29 @@ def test_main_metrics_have_titles():
 def test_markdown_escapes_what_would_break_the_table():
     text = to_markdown(pd.DataFrame({"a|b": ["x|y", "two\nlines"]}), "Caption.")
     assert text.splitlines() == ["Caption.", "", r"| a\|b |", "| --- |", r"| x\|y |", "| two lines |"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<script>x</script>", "&lt;script&gt;x&lt;/script&gt;"),
+        ("[here](http://x)", r"[here\](http://x)"),
+        ("![i](x)", r"![i\](x)"),
+        ("*bold* `code` ~~no~~", r"\*bold\* \`code\` \~~no\~~"),
+        ("__no_feature", r"\_\_no_feature"),
+        ("a\\b", r"a\\b"),
+        (
+            "0.900 ± 0.020 [0.860, 0.930], better (published 0.9)",
+            "0.900 ± 0.020 [0.860, 0.930], better (published 0.9)",
+        ),
+    ],
+)
+def test_names_are_no_markup(name: str, shown: str):
+    assert to_markdown(pd.DataFrame({name: [name]}), "Caption.").splitlines()[2:] == [
+        f"| {shown} |",
+        "| --- |",
+        f"| {shown} |",
+    ]
 
 
 def test_latex_escapes_what_latex_reads_as_commands():

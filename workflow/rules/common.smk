@@ -25,7 +25,7 @@ from mirrorflow.runtime.slurm_arrays import become_own_task
 from mirrorflow.tables.compared import settings_compared
 
 own_jobs(PACKAGE)
-config = resolved(config)
+config = resolved(config, workflow.configfiles)
 
 RUN = Run(config)
 COHORTS = CohortInputs(RUN)

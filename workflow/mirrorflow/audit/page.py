@@ -5,6 +5,7 @@ from typing import Any
 
 from mirrorflow.audit import findings as audit
 from mirrorflow.audit.claims import repair_of, where_of
+from mirrorflow.tables.render import as_cell, as_text
 
 
 def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) -> str:
@@ -21,7 +22,10 @@ def to_markdown(record: Mapping[str, Any], findings: Sequence[audit.Finding]) ->
     ]
     if findings:
         lines += ["| level | where | finding | examples |", "| --- | --- | --- | --- |"]
-        lines += [f"| {f.level} | {where_of(f).rstrip(': ')} | {f.text} | {', '.join(f.examples)} |" for f in findings]
+        lines += [
+            f"| {f.level} | {where_of(f).rstrip(': ')} | {as_cell(f.text)} | {as_text(', '.join(f.examples))} |"
+            for f in findings
+        ]
     else:
         lines.append("Nothing found.")
     if record.get("seen"):
@@ -47,4 +51,4 @@ def remarks_of(record: Mapping[str, Any]) -> Iterator[str]:
 def _seen_line(line: Mapping[str, Any]) -> str:
     counts = ["unknown" if line[key] < 0 else str(line[key]) for key in ("patients", "of_evaluation")]
     fold = "all" if line["fold"] < 0 else line["fold"]
-    return f"| {line['what']} | {fold} | {counts[0]} | {counts[1]} | {line['detail']} |"
+    return f"| {as_text(line['what'])} | {fold} | {counts[0]} | {counts[1]} | {as_cell(line['detail'])} |"

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.other_samples import not_listed
+from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.config.unknown import counted, is_unknown
-from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
 
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
@@ -92,6 +94,7 @@ def _checked(
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
+    refuse(frame["patient"].str.casefold().duplicated(), "patient", "a patient a second time, in other case")
     numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("time", "event")}
     for name in numbers:
         refuse((frame[name] != "") & ~np.isfinite(numbers[name]), name, f"{name} is not a number")
@@ -106,8 +109,8 @@ def xena_sheet(
 ) -> pd.DataFrame:
     """Xena's survival table and clinicalMatrix (strings) as one row per patient.
 
-    Primary tumour samples (type 01) only; the clinicalMatrix says who belongs to the cohort, since the
-    survival table may be that of all cancers. Raises InputError when a column is missing, and as
+    Primary tumour samples (type 01) only, a patient's vials as one; the clinicalMatrix says who belongs to the
+    cohort, since the survival table may be that of all cancers. Raises InputError when a column is missing, and as
     :func:`standard_sheet` does, naming the patient and, of the two files ``where`` (clinicalMatrix) and
     ``survival_where``, the one at fault.
     """
@@ -121,16 +124,17 @@ def xena_sheet(
             raise InputError(message)
     known = {"age_at_initial_pathologic_diagnosis": "age", "gender": "sex", "pathologic_stage": "stage"}
     extra = {ours: theirs for theirs, ours in known.items() if theirs in matrix}
-    labels = _primary(matrix, "sampleID", {"label": label, **extra})
-    outcomes = _primary(survival, "sample", {"event": outcome, "time": f"{outcome}.time"})
+    labels = _primary(matrix, "sampleID", {"label": label, **extra}, where)
+    outcomes = _primary(survival, "sample", {"event": outcome, "time": f"{outcome}.time"}, survival_where)
     frame = labels.merge(outcomes, on="patient", how="left", validate="1:1").sort_values("patient", ignore_index=True)
     return _checked(frame.assign(site=""), frame["patient"], where, "days", survival_where)
 
 
-def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str]) -> pd.DataFrame:
+def _primary(frame: pd.DataFrame, sample: str, columns: Mapping[str, str], where: str) -> pd.DataFrame:
+    """One row a patient of the primary tumour's samples; what one vial does not know another may."""
     frame = frame[frame[sample].str.slice(13, 15).isin(["01", ""])]
     wanted = {ours: frame[theirs] for ours, theirs in columns.items()}
-    return pd.DataFrame({"patient": frame[sample].str.slice(0, PATIENT_LENGTH), **wanted}).drop_duplicates("patient")
+    return one_row_each(pd.DataFrame({"patient": frame[sample].str[:PATIENT_LENGTH], **wanted}), columns, where)
 
 
 def _known(column: pd.Series, name: str, where: str) -> pd.Series:
@@ -156,14 +160,10 @@ def barcode_sites(patients: pd.Series) -> pd.Series:
 def name_classes(frame: pd.DataFrame, classes: Mapping[str, str], site: str) -> pd.DataFrame:
     """Labels as class names ("" when not in ``classes``; ``sheet_label`` keeps what was written) and sites.
 
-    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises ConfigError for a class made of a word
-    that stands for unknown.
+    site: ``barcode`` (see :func:`barcode_sites`), ``column`` or ``none``. Raises MirrorflowError as
+    :func:`.classes.check_classes`.
     """
-    if words := [name for name in classes if is_unknown(name)]:
-        message = (
-            f"classes: {', '.join(map(repr, words))} stands for an unknown label; write the sheet's class as a word"
-        )
-        raise ConfigError(message)
+    check_classes(set(frame["label"]) - {""}, classes)
     if "sheet_label" not in frame:
         frame = frame.assign(sheet_label=frame["label"])
     if classes:

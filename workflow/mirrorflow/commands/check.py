@@ -14,6 +14,7 @@ from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
+from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.convert_expression import look_at_matrix
@@ -55,13 +56,14 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
     for path in paths:
         try:
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             message = f"{path}: not readable as YAML: {error}"
             raise ConfigError(message) from error
         if not isinstance(raw, Mapping):
             message = f"{path}: holds no keys; a config is a YAML mapping such as config/config.yaml"
             raise ConfigError(message)
         update_config(config, raw)
+    check_files(paths)
     return resolve(config)
 
 

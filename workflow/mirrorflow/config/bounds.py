@@ -4,8 +4,9 @@ The same bounds, as JSON schema, check the config that a user writes (:mod:`mirr
 """
 
 import difflib
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,7 +15,8 @@ from mirrorflow.errors import ConfigError
 KINDS: dict[str, dict[str, Any]] = {
     "name": {
         "type": "string",
-        "pattern": r"^(?!\.+$)[a-z0-9._-]+$(?!\n)",
+        "pattern": r"^(?!\.+$)[a-z0-9._-]{1,100}$(?!\n)",
+        "x-allowed": "1 to 100 characters of [a-z0-9._-], not dots alone",
         "description": "A name that becomes part of a path.",
     },
     "path": {
@@ -144,7 +146,21 @@ def _problem_of_list(values: list[Any] | tuple[Any, ...], schema: Mapping[str, A
     return problems[0] if problems else ""
 
 
+def not_finite(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """One line for every NaN or infinity in a config: no bound holds them, and no schema refuses them."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from not_finite(one, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from not_finite(one, (*place, str(number)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{'.'.join(place)}: {value!r} is no finite number (YAML's .nan and .inf)"
+
+
 def _problem_of_number(value: Any, schema: Mapping[str, Any]) -> str:
+    if not math.isfinite(value):
+        return "it must be a finite number"
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     inside = (low is None or value >= low) and (above is None or value > above)

@@ -8,12 +8,14 @@ from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.aliases import with_new_names
+from mirrorflow.config.bounds import not_finite
 from mirrorflow.config.checks import check_references
 from mirrorflow.config.datasets import with_downloads
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
 from mirrorflow.config.number_form import with_one_form
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
+from mirrorflow.config.yaml_keys import with_text_keys
 from mirrorflow.errors import ConfigError
 
 
@@ -23,9 +25,9 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises ConfigError that names each wrong key, its value and what is allowed.
     """
     check_families()
-    raw = with_new_names(raw)
+    raw = with_new_names(with_text_keys(raw))
     schema = load_schema()
-    problems = list(dict.fromkeys(describe(error) for error in schema_errors(schema, raw)))
+    problems = list(dict.fromkeys([*not_finite(raw), *map(describe, schema_errors(schema, raw))]))
     if problems:
         message = "the config does not fit its schema:\n" + "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(message)

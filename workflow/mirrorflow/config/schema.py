@@ -57,6 +57,8 @@ def describe(error: "ValidationError") -> str:
     hint = ""
     if error.validator == "type" and _is_number(error.instance):
         hint = " (YAML takes it for text: leave quotes away; an exponent needs a point, as in 2.0e-5)"
+    if error.validator == "type" and error.validator_value == "string" and isinstance(error.instance, int | float):
+        hint = " (YAML takes it for a number, or yes and no for true and false: write it in quotes)"
     return f"{where}: {error.message}{hint}"
 
 

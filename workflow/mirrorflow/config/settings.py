@@ -216,6 +216,7 @@ class Config(Section):
         {"type": "integer", "minimum": 0},
         [SEED],
         minItems=1,
+        uniqueItems=True,
     )
     keep_models: str = choice(
         "Which models trained on labels leave their files - those of all training data, or those of the k-shot "

@@ -1,10 +1,10 @@
 """Curated cancer genes: COSMIC's Cancer Gene Census in both formats, or a list of one's own."""
 
-import csv
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from mirrorflow.config.cells import lines_of, mappings_of, rows_of
 from mirrorflow.errors import InputError
 
 COLUMNS = {
@@ -43,10 +43,10 @@ def parse_census(
     tiers: those kept (files without a tier column keep all). Both pass over a plain list.
     Raises InputError when the file is neither, or holds no gene that passes.
     """
-    lines = text.lstrip("\ufeff").splitlines()
+    lines = lines_of(text)
     header = lines[0] if lines else ""
     if any(name in header for name in COLUMNS["symbol"]):
-        rows = list(csv.DictReader(lines, delimiter="\t" if "\t" in header else ","))
+        rows = mappings_of(list(rows_of(lines, "\t" if "\t" in header else ",", where)))
         genes = [_gene(row) for row in rows if _passes(row, tumour_types, tiers)]
         if rows and not genes:
             raise InputError(_nothing_passes(rows, where, tumour_types, tiers))

@@ -1,14 +1,14 @@
 """Gene families and pathways: one column a set, gene symbols below its name."""
 
-import csv
 from collections.abc import Mapping, Sequence
 
+from mirrorflow.config.cells import lines_of, rows_of
 from mirrorflow.errors import InputError
 
 
 def parse_gene_sets(text: str, *, where: str) -> dict[str, list[str]]:
     """Symbols by set name, in the file's order. Raises InputError for an empty file or a set named twice."""
-    rows = list(csv.reader(text.lstrip("\ufeff").splitlines()))
+    rows = [cells for _, cells in rows_of(lines_of(text), ",", where)]
     names = [name.strip() for name in rows[0]] if rows else []
     if not any(names) or len(rows) < 2:
         message = f"{where}: no gene sets; give a CSV with one column a set, its name on top, symbols below"

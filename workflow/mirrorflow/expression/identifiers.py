@@ -1,11 +1,13 @@
 """Names of samples, genes and transcripts, and what the sources make of them."""
 
+import io
 import re
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
 import pandas as pd
 
+from mirrorflow.config.cells import require_all_closed
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 
@@ -48,14 +50,26 @@ def read_probemap(stream: BinaryIO, where: str) -> dict[str, str]:
 
     A gene that is unknown (?, NA, ...) is "": all such probes would else be one gene.
 
-    Raises InputError when a column is missing.
+    Raises InputError when a column is missing, where an id has two genes, and for a quote that swallows lines.
     """
-    table = pd.read_csv(stream, sep="\t", dtype=str, keep_default_na=False)
+    text = stream.read().decode("utf-8-sig", errors="replace")
+    require_all_closed(text, "\t", where)
+    try:
+        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False).fillna("")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        message = f"{where}: not readable as a probe map: {error}"
+        raise InputError(message) from error
     table.columns = table.columns.str.lstrip("#")
     if missing := {"id", "gene"} - set(table.columns):
         message = f"{where}: no column {', '.join(sorted(missing))}; a probe map is tab-separated with id and gene"
         raise InputError(message)
-    return {key: "" if is_unknown(gene) else gene for key, gene in zip(table["id"], table["gene"], strict=True)}
+    symbols: dict[str, str] = {}
+    for key, gene in zip(table["id"], ("" if is_unknown(gene) else gene for gene in table["gene"]), strict=True):
+        if gene and symbols.get(key, gene) not in ("", gene):
+            message = f"{where}: {key} has two genes, {symbols[key]} and {gene}; keep one line of it"
+            raise InputError(message)
+        symbols[key] = gene or symbols.get(key, "")
+    return symbols
 
 
 class SymbolMap:

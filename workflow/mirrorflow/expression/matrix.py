@@ -4,7 +4,6 @@ Either orientation, tabs, commas or semicolons. A matrix is asked for its sample
 of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or says so.
 """
 
-import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from mirrorflow.config.cells import rows_of
 from mirrorflow.config.unknown import spellings
 from mirrorflow.errors import InputError
+from mirrorflow.expression.closed_quotes import ClosedQuotes
 
 Chunk = tuple[list[str], NDArray[np.float32]]
 
@@ -26,6 +27,9 @@ MISSING = spellings()
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
 FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")
+COMMENT = "# "
+"""How featureCounts' first line begins, above its header."""
+
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
 
 
@@ -43,14 +47,14 @@ class TextTable:
     """A delimited file with a header and ids in its first column.
 
     open_stream: opens the (decompressed) bytes from their start; where: the file's name for messages.
-    Raises InputError for a header that no known delimiter splits.
+    Raises InputError for a header that no known delimiter splits, and for a quote that swallows lines.
     """
 
     def __init__(self, open_stream: Callable[[], pa.NativeFile], where: str) -> None:
         self.open_stream, self.where = open_stream, where
         header = self._first_line()
         self.delimiter = sniff_delimiter(header, where)
-        fields = next(csv.reader([header], delimiter=self.delimiter))
+        ((_, fields),) = rows_of([header], self.delimiter, where)
         self.columns = [field.strip() for field in fields[1:]]
 
     def batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
@@ -58,7 +62,7 @@ class TextTable:
         types = {"id": pa.string()} | {str(position): pa.float32() for position in positions}
         read = pacsv.ReadOptions(
             column_names=["id", *map(str, range(len(self.columns)))],
-            skip_rows=1,
+            skip_rows=self.header_line,
             block_size=self._block_bytes(),
             use_threads=False,
         )
@@ -68,7 +72,8 @@ class TextTable:
         parse = pacsv.ParseOptions(delimiter=self.delimiter)
         try:
             with self.open_stream() as stream:
-                for batch in pacsv.open_csv(stream, read, parse, convert):
+                closed = ClosedQuotes(stream, self.delimiter, self.where)
+                for batch in pacsv.open_csv(closed, read, parse, convert):
                     yield self._chunk(batch)
         except pa.ArrowInvalid as error:
             raise InputError(self._explained(str(error))) from error
@@ -88,7 +93,10 @@ class TextTable:
     def _first_line(self) -> str:
         try:
             with self.open_stream() as stream:
-                text = io.BufferedReader(stream).readline().decode("utf-8-sig").rstrip("\r\n")
+                lines = map(_decoded, io.BufferedReader(stream))
+                self.header_line, text = next(
+                    ((number, line) for number, line in enumerate(lines, 1) if not line.startswith(COMMENT)), (1, "")
+                )
         except OSError as error:
             raise InputError(_damaged(self.where, error)) from error
         except UnicodeDecodeError as error:
@@ -146,6 +154,10 @@ class SamplesByGenes:
         for start in range(0, len(self.genes), GENES_AT_ONCE):
             part = slice(start, start + GENES_AT_ONCE)
             yield self.genes[part], np.ascontiguousarray(values[list(positions), part].T)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8-sig").rstrip("\r\n")
 
 
 def sniff_delimiter(header: str, where: str) -> str:

@@ -8,6 +8,10 @@ import pyarrow.parquet as pq
 
 from mirrorflow.errors import InputError
 from mirrorflow.expression.matrix import GENES_AT_ONCE, Chunk
+from mirrorflow.expression.no_genes import ANNOTATION
+from mirrorflow.expression.parquet_reading import reading_parquet
+
+FIX = "fetch or write the matrix again"
 
 
 class ParquetTable:
@@ -16,20 +20,36 @@ class ParquetTable:
     def __init__(self, file: pq.ParquetFile, where: str) -> None:
         self.file, self.where = file, where
         schema = file.schema_arrow
-        texts = [field.name for field in schema if _is_text(field.type)]
+        texts = [field.name for field in schema if _is_text(field.type) and field.name not in ANNOTATION]
         if len(texts) != 1:
             found = ", ".join(texts[:5]) or "none"
             message = f"{where}: needs exactly one text column, the ids; found {len(texts)} ({found})"
             raise InputError(message)
         self.id_column = texts[0]
-        self.columns = [name for name in schema.names if name != self.id_column]
+        self.columns = [name for name in schema.names if name not in ANNOTATION | {self.id_column}]
         if bad := [name for name in self.columns if not _is_number(schema.field(name).type)]:
             message = f"{where}: columns hold no numbers: {', '.join(bad[:3])} ({schema.field(bad[0]).type})"
             raise InputError(message)
 
     def ids(self) -> list[str]:
         """The ids of all rows."""
-        return self.file.read([self.id_column]).column(0).to_pylist()
+        return self.read([self.id_column]).column(0).to_pylist()
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns. Raises InputError where the file is damaged there."""
+        with reading_parquet(self.where, FIX):
+            return self.file.read(list(names))
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns, some rows at a time. Raises InputError where the file is damaged there."""
+        with reading_parquet(self.where, FIX):
+            batches = self.file.iter_batches(GENES_AT_ONCE, columns=list(names))
+        while True:
+            with reading_parquet(self.where, FIX):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
 
 class ParquetGenesBySamples:
@@ -41,7 +61,7 @@ class ParquetGenesBySamples:
     def chunks(self, positions: Sequence[int]) -> Iterator[Chunk]:
         """See :class:`~mirrorflow.expression.matrix.Matrix`."""
         names = [self.samples[position] for position in positions]
-        for batch in self.table.file.iter_batches(GENES_AT_ONCE, columns=[self.table.id_column, *names]):
+        for batch in self.table.batches([self.table.id_column, *names]):
             values = np.stack([_numbers(batch.column(name)) for name in names], axis=1)
             yield batch.column(self.table.id_column).to_pylist(), values
 
@@ -57,7 +77,7 @@ class ParquetSamplesByGenes:
         rows = list(positions)
         for start in range(0, len(self.table.columns), GENES_AT_ONCE):
             genes = self.table.columns[start : start + GENES_AT_ONCE]
-            part = self.table.file.read(genes)
+            part = self.table.read(genes)
             yield genes, np.stack([_numbers(part.column(gene))[rows] for gene in genes])
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import PRIMARY_TUMOUR, patient_of, tcga_sample
+from mirrorflow.expression.no_genes import ANNOTATION
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,14 @@ class SampleChoice:
     """Columns of each patient kept, patients sorted; the other columns counted by reason.
 
     dropped_by_type: counts by TCGA sample type code ("11" is normal tissue), "not TCGA" for other names;
-    not_asked_for: columns of patients outside the cohort.
+    not_asked_for: columns of patients outside the cohort; annotation: columns that describe the gene.
     """
 
     columns: dict[str, list[int]]
     read: int
     dropped_by_type: dict[str, int] = field(default_factory=dict)
     not_asked_for: int = 0
+    annotation: list[str] = field(default_factory=list)
 
     @property
     def patients(self) -> list[str]:
@@ -45,6 +47,7 @@ class SampleChoice:
             "patients": len(self.columns),
             "patients_averaged": len(several),
             "samples_averaged": sum(map(len, several)),
+            **({"annotation_columns": self.annotation} if self.annotation else {}),
         }
 
     def average(self, values: NDArray) -> NDArray[np.float32]:
@@ -67,10 +70,11 @@ def choose_samples(
     patient, once). Raises InputError for a repeated patient under "patient" and where no name belongs to
     one of ``patients``, ConfigError for another setting.
     """
+    described = [position for position, name in enumerate(names) if name in ANNOTATION - set(patients or ())]
     if sample_ids == "tcga":
-        columns, dropped = _by_barcode(names)
+        columns, dropped = _by_barcode(names, described)
     elif sample_ids == "patient":
-        columns, dropped = _by_name(names, patients, where), Counter()
+        columns, dropped = _by_name(names, patients, described, where), Counter()
     else:
         message = f"expression.sample_ids: {sample_ids!r} is neither 'tcga' nor 'patient'"
         raise ConfigError(message)
@@ -79,13 +83,15 @@ def choose_samples(
         raise InputError(_no_overlap(names, patients, sample_ids, where))
     kept = {patient: wanted[patient] for patient in sorted(wanted)}
     other = sum(map(len, columns.values())) - sum(map(len, kept.values()))
-    return SampleChoice(kept, len(names), dict(sorted(dropped.items())), other)
+    annotation = [names[position] for position in described]
+    return SampleChoice(kept, len(names) - len(described), dict(sorted(dropped.items())), other, annotation)
 
 
-def _by_barcode(names: Sequence[str]) -> tuple[dict[str, list[int]], Counter[str]]:
+def _by_barcode(names: Sequence[str], aside: Sequence[int]) -> tuple[dict[str, list[int]], Counter[str]]:
     columns: dict[str, list[int]] = {}
     dropped: Counter[str] = Counter()
-    for position, name in enumerate(names):
+    for position in sorted(set(range(len(names))) - set(aside)):
+        name = names[position]
         sample = tcga_sample(name)
         if sample is None or sample[1] != PRIMARY_TUMOUR:
             dropped[sample[1] if sample else "not TCGA"] += 1
@@ -94,11 +100,13 @@ def _by_barcode(names: Sequence[str]) -> tuple[dict[str, list[int]], Counter[str
     return columns, dropped
 
 
-def _by_name(names: Sequence[str], patients: Sequence[str] | None, where: str) -> dict[str, list[int]]:
+def _by_name(
+    names: Sequence[str], patients: Sequence[str] | None, aside: Sequence[int], where: str
+) -> dict[str, list[int]]:
     known = None if patients is None else frozenset(patients)
     columns: dict[str, list[int]] = {}
-    for position, name in enumerate(names):
-        columns.setdefault(patient_of(name, known), []).append(position)
+    for position in sorted(set(range(len(names))) - set(aside)):
+        columns.setdefault(patient_of(names[position], known), []).append(position)
     repeated = [patient for patient, positions in columns.items() if len(positions) > 1]
     if repeated:
         twice = ", ".join(f"{patient} ({len(columns[patient])} times)" for patient in repeated[:3])

@@ -1,10 +1,11 @@
 """What a Snakemake process does before it plans and before it starts jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.resolve import resolve
+from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.runtime.locks import note_owner
@@ -12,9 +13,13 @@ from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
 
-def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The config, resolved. Raises WorkflowError, which Snakemake prints without a traceback."""
+def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """The config, resolved; ``files``: those it was read from, whose keys are looked at as they were written.
+
+    Raises WorkflowError, which Snakemake prints without a traceback.
+    """
     try:
+        check_files([Path(file) for file in files])
         return resolve(raw)
     except MirrorflowError as error:
         raise _workflow_error(error) from None

@@ -8,13 +8,16 @@ from mirrorflow.plan.store_paths import GdcStatus
 
 
 def all_targets(run: Run, slides: SlideInputs, tables: TableInputs) -> list[str]:
-    """The report, every table, an audit that passed for every protocol and cohort, ledgers, deletions."""
+    """The report, every table and audit in all its forms, audits that passed, ledgers, deletions.
+
+    What a job writes beside a target is a target: a file of it that was deleted is made again.
+    """
     return [
         run.at(ReportPage),
         run.at(TableFile, name="results", ending="csv"),
-        *tables.main("md"),
+        *(table for ending in ("csv", "md", "tex") for table in tables.main(ending)),
         *tables.further(),
-        *run.of_evaluated(AuditFile, ending="passed"),
+        *(file for ending in ("json", "md", "passed") for file in run.of_evaluated(AuditFile, ending=ending)),
         *slides.ledgers(),
         *dropped_slides(run),
     ]

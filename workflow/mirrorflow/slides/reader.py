@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
+from mirrorflow.slides.dicom import slides_of, unread_by_openslide
 from mirrorflow.slides.sources import Level, RegionError, Source
 
 LEVEL_TOLERANCE = 1.02
@@ -134,7 +135,8 @@ def open_slide(path: str | Path) -> Slide:
             return Slide(path, opener)
         except RegionError as error:
             reasons.append(f"{opener.reader}: {error}")
-    message = f"{path}: cannot be opened as a slide ({'; '.join(reasons)}); is the file complete?"
+    fix = unread_by_openslide(path) or "is the file complete?"
+    message = f"{path}: cannot be opened as a slide ({'; '.join(reasons)}); {fix}"
     raise SlideError(message)
 
 
@@ -164,14 +166,19 @@ def resample(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
 
 
 def _one_file(path: Path) -> Path:
-    """A DICOM slide may be named by its folder: any file of it that OpenSlide knows opens them all."""
+    """A DICOM slide may be named by its folder: any file of it opens them all. Raises SlideError for several slides."""
     if not path.is_dir():
         return path
-    import openslide
-
-    for file in sorted(path.iterdir()):
-        if file.is_file() and openslide.OpenSlide.detect_format(file) == "dicom":
-            return file
+    found = slides_of(path)
+    if len(found) > 1:
+        named = "; ".join(f"{files[0].path.name} ({len(files)} files, series {uid})" for uid, files in found.items())
+        message = (
+            f"{path}: a folder of {len(found)} DICOM slides, of which one is meant: {named}. Name a file of that one "
+            "in slides.tsv, or give each slide a folder of its own"
+        )
+        raise SlideError(message)
+    for files in found.values():
+        return files[0].path
     message = f"{path}: a folder without a DICOM slide; name the slide's file in slides.tsv"
     raise SlideError(message)
 

@@ -1,37 +1,70 @@
 """What a TIFF says of its physical scale, under the names OpenSlide gives it."""
 
+import math
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import tifffile
 
-UNITS_UM = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+PREFIXES = {
+    "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1, "": 0, "d": -1, "c": -2,
+    "m": -3, "u": -6, "µ": -6, "μ": -6, "n": -9, "p": -12, "f": -15, "a": -18, "z": -21, "y": -24,
+}  # fmt: skip
+INCH_UM = 25400.0
+UNITS_UM = {
+    **{f"{prefix}m": 10.0 ** (power + 6) for prefix, power in PREFIXES.items()},
+    "Å": 1e-4, "\u212b": 1e-4, "thou": INCH_UM / 1000, "li": INCH_UM / 12, "pt": INCH_UM / 72, "in": INCH_UM,
+    "ft": 12 * INCH_UM, "yd": 36 * INCH_UM, "mi": 63360 * INCH_UM,
+}  # fmt: skip
+"""UnitsLength of the OME schema (2016-06) that are a length; ``pixel`` and ``reference frame`` are none."""
+
+TAG_UNITS_UM = {2: INCH_UM, 3: 10000.0}
+"""The tag ResolutionUnit: inch, centimetre."""
 
 
 def scale_properties(tiff: tifffile.TiffFile, series: int) -> dict[str, str]:
     """Scale and objective of a series (its index), from OME-XML, else from the resolution tags; or nothing."""
-    if tiff.ome_metadata:
-        return _ome_properties(tiff.ome_metadata, series)
     page: Any = tiff.series[series].keyframe
-    unit = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 1))
-    density = page.resolution[0]
-    if unit is None or not density:
-        return {}
-    return {"openslide.mpp-x": str(unit / density), "openslide.mpp-y": str(unit / page.resolution[1])}
+    return _tag_properties(page) | (_ome_properties(tiff.ome_metadata, series) if tiff.ome_metadata else {})
+
+
+def _tag_properties(page: Any) -> dict[str, str]:
+    unit = TAG_UNITS_UM.get(int(page.resolutionunit or 1))
+    x, y = page.resolution
+    return {"openslide.mpp-x": str(unit / x), "openslide.mpp-y": str(unit / y)} if unit and x and y else {}
 
 
 def _ome_properties(xml: str, series: int) -> dict[str, str]:
-    """Of the image that the series shows: a label's scale is not the scan's."""
-    properties = {}
+    """Of the image that the series shows: a label's scale is not the scan's. An axis alone stands for both."""
     root = ET.fromstring(xml)
     images = root.findall("{*}Image")
-    pixels = images[series].find("{*}Pixels") if series < len(images) else None
-    if pixels is not None:
-        for axis in "XY":
-            size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
-            if size and unit in UNITS_UM:
-                properties[f"openslide.mpp-{axis.lower()}"] = str(float(size) * UNITS_UM[unit])
-    objective = root.find(".//{*}Objective")
-    if objective is not None and objective.get("NominalMagnification"):
-        properties["openslide.objective-power"] = objective.get("NominalMagnification", "")
+    image = images[series] if series < len(images) else None
+    pixels = None if image is None else image.find("{*}Pixels")
+    sizes = {} if pixels is None else {axis: _length_um(pixels, f"PhysicalSize{axis}") for axis in "XY"}
+    x, y = sizes.get("X") or sizes.get("Y"), sizes.get("Y") or sizes.get("X")
+    properties = {"openslide.mpp-x": str(x), "openslide.mpp-y": str(y)} if x and y else {}
+    if power := _objective(root, image):
+        properties["openslide.objective-power"] = power
     return properties
+
+
+def _length_um(pixels: ET.Element, name: str) -> float | None:
+    unit = UNITS_UM.get(pixels.get(f"{name}Unit", "µm"))
+    try:
+        size = float(pixels.get(name, ""))
+    except ValueError:
+        return None
+    return size * unit if unit and math.isfinite(size) and size > 0 else None
+
+
+def _objective(root: ET.Element, image: ET.Element | None) -> str:
+    """NominalMagnification of the image's own objective, else of the only one there is."""
+    objectives = {one.get("ID", ""): one.get("NominalMagnification", "") for one in root.iter() if _is_objective(one)}
+    settings = None if image is None else image.find("{*}ObjectiveSettings")
+    if settings is not None and settings.get("ID") in objectives:
+        return objectives[settings.get("ID", "")]
+    return next(iter(objectives.values())) if len(set(objectives.values())) == 1 else ""
+
+
+def _is_objective(element: ET.Element) -> bool:
+    return element.tag.rpartition("}")[2] == "Objective"

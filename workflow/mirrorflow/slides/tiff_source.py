@@ -16,10 +16,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from mirrorflow.slides.sources import Level, RegionError, level_of
+from mirrorflow.slides.tiff_colour import BLACK_IS_ZERO, to_rgb, unreadable
 from mirrorflow.slides.tiff_scale import scale_properties
 
 CACHE_BYTES = 64 * 2**20
 JPEG = 7
+SEPARATE = 2
+"""PlanarConfiguration: a plane a sample, one after the other."""
 
 
 class TileCache:
@@ -50,8 +53,8 @@ class TileCache:
 class TiffLevel:
     """One level: its page(s), read through a file descriptor of its own (``pread``: no shared position).
 
-    ``pages`` holds one page of interleaved samples, or three pages, one a colour. Tiles that a ``sparse``
-    file leaves out (0 bytes) are background; else they raise RegionError.
+    ``pages`` holds one page of interleaved samples or of planes, or three pages, one a colour. Tiles that a
+    ``sparse`` file leaves out (0 bytes) are background; else they raise RegionError.
     """
 
     def __init__(self, path: Path, pages: Sequence[Any], *, sparse: bool = True) -> None:
@@ -65,6 +68,9 @@ class TiffLevel:
         self.tile_height = int(page.tilelength) if page.is_tiled else int(page.rowsperstrip)
         self.tile_height = min(self.tile_height, max(self.height, 1)) if not page.is_tiled else self.tile_height
         self.columns = math.ceil(self.width / self.tile_width)
+        tiles = self.columns * math.ceil(self.height / self.tile_height)
+        planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
+        self._parts = [(each, plane * tiles) for each in pages for plane in range(planes)]
         self._cache = TileCache(CACHE_BYTES)
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -101,18 +107,28 @@ class TiffLevel:
     def _tile(self, index: int) -> NDArray[np.uint8]:
         tile = self._cache.get(index)
         if tile is None:
-            planes = [self._decode(page, index) for page in self.pages]
-            tile = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
-            tile = _as_rgb(tile)
+            planes = [self._decode(page, first + index) for page, first in self._parts]
+            tile = self._coloured([plane for plane in planes if plane is not None], len(planes))
             self._cache.put(index, tile)
         return tile
 
-    def _decode(self, page: Any, index: int) -> NDArray[np.uint8]:
-        """One tile [height, width, samples]."""
+    def _coloured(self, planes: Sequence[NDArray[np.uint8]], expected: int) -> NDArray[np.uint8]:
+        """RGB of the planes of a tile; white where the file leaves it out."""
+        if not planes:
+            return np.full((self.tile_height, self.tile_width, 3), 255, np.uint8)
+        if len(planes) < expected:
+            message = "the file leaves out some colours of this tile"
+            raise RegionError(message)
+        tile = planes[0] if expected == 1 else np.concatenate(planes, axis=2)
+        return np.ascontiguousarray(tile) if len(self.pages) == 3 else to_rgb(tile, self.pages[0])
+
+    def _decode(self, page: Any, index: int) -> NDArray[np.uint8] | None:
+        """One tile [height, width, samples]; None where the file leaves it out."""
         try:
             offset, size = page.dataoffsets[index], page.databytecounts[index]
             if size == 0:
-                return self._left_out(page)
+                self._may_be_left_out()
+                return None
             data = os.pread(self._file, size, offset)
         except (OSError, IndexError) as error:
             message = f"tile {index}: {error}"
@@ -126,18 +142,18 @@ class TiffLevel:
             message = f"tile {index}: {error}"
             raise RegionError(message) from error
         if tile is None:
-            return self._left_out(page)
+            self._may_be_left_out()
+            return None
         return tile[0]
 
-    def _left_out(self, page: Any) -> NDArray[np.uint8]:
+    def _may_be_left_out(self) -> None:
         if not self.sparse:
             message = "the file leaves this tile out"
             raise RegionError(message)
-        return np.full((self.tile_height, self.tile_width, page.samplesperpixel), 255, np.uint8)
 
 
 class TiffSource:
-    """OME-TIFF, or any other TIFF, RGB or grey, 8 bit, with or without a pyramid.
+    """OME-TIFF, or any other TIFF, of 8 bits a sample, with or without a pyramid.
 
     Of several series (scan, label, macro) it is the largest that is such an image.
     """
@@ -221,18 +237,13 @@ def _main_series(tiff: tifffile.TiffFile) -> int:
 
 
 def _planes(level: Any) -> list[Any]:
-    """Pages that make one level: one of RGB or grey samples, or three of one colour each."""
+    """Pages that make one level: one of any colours that are read, or three of one colour each."""
     pages = [page.aspage() for page in level.pages[: len(level.pages)]]
     page = pages[0]
-    interleaved = len(pages) == 1 and page.samplesperpixel in (1, 3, 4) and page.planarconfig == 1
-    separate = len(pages) == 3 and page.samplesperpixel == 1
-    if not (interleaved or separate) or page.dtype != np.uint8:
-        message = f"{level.axes} {level.shape} {level.dtype} is not an 8-bit RGB or grey image"
+    one = len(pages) == 1 and page.ndim <= 3
+    a_colour_each = len(pages) == 3 and page.samplesperpixel == 1 and int(page.photometric) == BLACK_IS_ZERO
+    why = unreadable(page) if one or a_colour_each else "neither one image nor one a colour"
+    if why:
+        message = f"{level.axes} {level.shape} {level.dtype} is not an 8-bit RGB or grey image: {why}"
         raise RegionError(message)
     return pages
-
-
-def _as_rgb(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if tile.shape[2] == 1:
-        return np.repeat(tile, 3, axis=2)
-    return tile[..., :3]

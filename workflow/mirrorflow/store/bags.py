@@ -39,7 +39,7 @@ class FeatureBags:
         if i in self._cache:
             return self._cache[i]
         self.size(i)
-        bag = np.concatenate([read_features(path)[0] for path in self.files[i]])
+        bag = np.concatenate([read_features(layout.path)[0] for layout in self._layouts[i]])
         if not self._mapped(i) and bag.nbytes <= self.left:
             self.left -= bag.nbytes
             self._cache[i] = bag
@@ -65,16 +65,16 @@ class FeatureBags:
         return taken
 
     def _mapped(self, i: int) -> bool:
-        return all(layout.mapped or not layout.rows for layout in self._layouts[i])
+        return all(layout.mapped for layout in self._layouts[i])
 
     def _read_layouts(self, i: int) -> list[RowLayout]:
         if not self.files[i]:
             message = f"{self.names[i]}: no slide with features; leave this unit out of the cohort"
             raise InputError(message)
-        layouts = [row_layout(path) for path in self.files[i]]
+        layouts = [layout for path in self.files[i] if (layout := row_layout(path)).rows]
         for layout in layouts:
             self._check_width(layout)
-        if not any(layout.rows for layout in layouts):
+        if not layouts:
             message = f"{self.names[i]}: no patches in {self.files[i][0]}; leave this unit out of the cohort"
             raise InputError(message)
         return layouts

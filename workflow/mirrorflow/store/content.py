@@ -38,9 +38,14 @@ class Content:
 def describe_content(path: Path) -> Content:
     """Digest and outline of a feature file; empty for one without patches, of one value only, or unreadable there."""
     try:
-        rows, count = _sampled(path)
-    except (InputError, OSError):
+        return content_of(path)
+    except InputError:
         return Content()
+
+
+def content_of(path: Path) -> Content:
+    """As :func:`describe_content`. Raises InputError where the sampled rows cannot be read."""
+    rows, count = _sampled(path)
     if not rows.size or not np.isfinite(rows).all() or rows.min() == rows.max():
         return Content()
     half = rows.astype(np.float16) if np.abs(rows).max() < LARGEST_HALF else rows

@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.store.partial_file import PartialFile
+from mirrorflow.store.partial_file import PartialFile, held
+from mirrorflow.store.web import SCHEMES, open_address
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,6 @@ CHUNK_BYTES = 1 << 20
 FIRST_BYTES = 1024
 """What is looked at before anything is kept."""
 
-TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 60.0
 TRIED_AGAIN = (408, 425, 429)
 """Statuses below 500 that may pass by themselves."""
@@ -87,6 +87,7 @@ def download(
     attempts: int = 5,
     pause: Callable[[float], None] = time.sleep,
     label: str | None = None,
+    wait_s: float = 0.0,
 ) -> None:
     """Fetch ``url`` to ``target``: streamed to ``<target>.part``, renamed when every check holds.
 
@@ -94,17 +95,42 @@ def download(
     checksum is given, or where the server can say that the file is still the same (If-Range).
     ``attempts`` counts those in a row that bring nothing new, with growing pauses (or what
     Retry-After asks for). ``headers`` are sent to this address only, not to one it redirects to, and
-    never logged.
+    never logged. ``wait_s``: how long another process that fetches the same file is waited for; what it brought is
+    taken.
 
     Raises InputError with the address, what came back and the fix; MirrorflowError on a full disk.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if urllib.parse.urlsplit(url).scheme not in SCHEMES:
         message = f"{url!r} is no address to download from; it should begin with https:// or http://"
         raise InputError(message)
     wanted = Wanted(url, target, expected.size, expected.checksums, dict(headers or {}), expected.refuse)
-    with PartialFile(target) as part:
+    before = _identity(target)
+    with held(target, wait_s, pause, label or target.name) as part:
+        if _identity(target) != before and _is_whole(wanted):
+            part.drop()
+            return
         _fetch(wanted, part, attempts, pause, label or target.name)
         part.finish()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tells a file from the one that stood under its name before."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _is_whole(wanted: Wanted) -> bool:
+    """Whether the file that another process brought is the one that is wanted."""
+    if wanted.size is not None and wanted.target.stat().st_size != wanted.size:
+        return False
+    with wanted.target.open("rb") as stream:
+        return all(
+            stream.seek(0) == 0 and hashlib.file_digest(stream, name).hexdigest() == expected
+            for name, expected in wanted.checksums.items()
+        )
 
 
 def refuse_page(first: bytes) -> str | None:
@@ -156,7 +182,7 @@ def _attempt(wanted: Wanted, part: PartialFile, label: str) -> None:
         with _open(wanted, part) as response:
             first = response.read(FIRST_BYTES)
             total = _accept(wanted, part, response, first)
-            _append_all(part, first, response, wanted.size if wanted.size is not None else total, label)
+            _append_all(wanted, part, first, response, total, label)
     except urllib.error.HTTPError as error:
         _refused(wanted, part, error)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
@@ -174,7 +200,7 @@ def _open(wanted: Wanted, part: PartialFile) -> Any:
         request.add_header("Range", f"bytes={part.size}-")
         if validator := part.validator_of(wanted.url):
             request.add_header("If-Range", validator)
-    return urllib.request.build_opener().open(request, timeout=TIMEOUT_S)
+    return open_address(request)
 
 
 def _accept(wanted: Wanted, part: PartialFile, response: Any, first: bytes) -> int | None:
@@ -197,11 +223,17 @@ def _accept(wanted: Wanted, part: PartialFile, response: Any, first: bytes) -> i
     return total
 
 
-def _append_all(part: PartialFile, first: bytes, response: Any, expected: int | None, label: str) -> None:
+def _append_all(wanted: Wanted, part: PartialFile, first: bytes, response: Any, total: int | None, label: str) -> None:
+    """What the answer holds, up to the file's size: a body that goes on is not read. ``total``: by the server."""
+    expected = limit = wanted.size if wanted.size is not None else total
     progress = Progress(label, expected // MB, "MB", kept=part.size // MB) if expected else None
     chunk = first
     while chunk:
         before = part.size
+        if limit is not None and before + len(chunk) > limit:
+            part.restart(wanted.url, None)
+            message = f"the server sends more than the {limit:,} bytes that are expected"
+            raise _FailedError(message, mismatch=True)
         part.append(chunk)
         if progress and part.size // MB > before // MB:
             progress.step(part.size // MB - before // MB)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
+from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import write_text
 from mirrorflow.store.digest import canonical, digest
 
@@ -29,6 +30,7 @@ GENES_AT_ONCE = 1024
 """What :func:`gene_groups` hands out: whoever computes on it makes several copies."""
 
 METADATA = "mirrorflow"
+FIX = "delete it, the rule convert_expression makes it anew"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         metadata = pq.read_metadata(path).metadata or {}
         return json.loads(metadata[METADATA.encode()])
-    except (KeyError, pa.ArrowInvalid, OSError) as error:
+    except (KeyError, ValueError, pa.ArrowException, OSError) as error:
         message = (
             f"{path}: no expression file of mirrorflow ({type(error).__name__}); "
             "delete it, the rule convert_expression makes it anew"
@@ -114,6 +116,11 @@ def read_expression(
     Only the columns and row groups that hold them are read. Raises InputError naming three of those that
     the file lacks.
     """
+    with reading_parquet(str(path), FIX):
+        return _read_expression(path, patients, genes)
+
+
+def _read_expression(path: str | Path, patients: Sequence[str] | None, genes: Sequence[str] | None) -> Expression:
     file = pq.ParquetFile(path, memory_map=True)
     everyone = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
     chosen = everyone if patients is None else list(patients)
@@ -127,9 +134,10 @@ def read_expression(
 
 
 def read_names(path: str | Path) -> tuple[list[str], list[str], list[str]]:
-    """Patients, ids and symbols of a file, without its values."""
-    file = pq.ParquetFile(path)
-    names = file.read(["id", "gene"])
+    """Patients, ids and symbols of a file, without its values. Raises InputError where it is damaged."""
+    with reading_parquet(str(path), FIX):
+        file = pq.ParquetFile(path)
+        names = file.read(["id", "gene"])
     patients = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
     return patients, names.column(0).to_pylist(), names.column(1).to_pylist()
 
@@ -139,10 +147,12 @@ def gene_groups(path: str | Path, patients: Sequence[str]) -> Iterator[tuple[lis
 
     Memory holds one row group (:data:`BYTES_A_GROUP`). Raises InputError as :func:`read_expression`.
     """
-    file = pq.ParquetFile(path, memory_map=True)
+    with reading_parquet(str(path), FIX):
+        file = pq.ParquetFile(path, memory_map=True)
     _require(patients, [name for name in file.schema_arrow.names if name not in ("id", "gene")], "patients", path)
     for group in range(file.num_row_groups):
-        table = file.read_row_group(group, columns=["id", *patients])
+        with reading_parquet(str(path), FIX):
+            table = file.read_row_group(group, columns=["id", *patients])
         values = [table.column(patient).to_numpy() for patient in patients]
         ids, whole = table.column("id").to_pylist(), np.stack(values, axis=1).astype(np.float32, copy=False)
         for start in range(0, len(ids), GENES_AT_ONCE):

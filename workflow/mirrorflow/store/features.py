@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, write_settings
+from mirrorflow.store.h5 import Sink, opened, own_dataset, read_settings, require_stored, write_settings
 
 NAMES = ("features", "feats")
+STAMP_TILE = 224
+"""Pixels of a tile of 256 um in STAMP's first files."""
 CHUNK_ROWS = 256
 BYTES_AT_ONCE = 32 << 20
 """Of a file whose values are looked through: a run of rows of at most this size."""
@@ -93,7 +95,9 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
     """
     with opened(path) as file:
         dataset = feature_dataset(Path(path), file)
-        features = dataset[:].astype(np.float32).reshape(feature_shape(Path(path), dataset))
+        shape = feature_shape(Path(path), dataset)
+        require_stored(Path(path), dataset)
+        features = dataset[:].astype(np.float32).reshape(shape)
         coords = _coords(Path(path), file, len(features))
     _require_finite(Path(path), features)
     return features, coords
@@ -112,7 +116,7 @@ def check_values(path: str | Path) -> None:
     with opened(path) as file:
         dataset = feature_dataset(Path(path), file)
         n, dim = feature_shape(Path(path), dataset)
-        rows = max(CHUNK_ROWS, BYTES_AT_ONCE // (dim * dataset.dtype.itemsize) // CHUNK_ROWS * CHUNK_ROWS)
+        rows = max(CHUNK_ROWS, BYTES_AT_ONCE // (max(1, dim) * dataset.dtype.itemsize) // CHUNK_ROWS * CHUNK_ROWS)
         for start in range(0, n, rows):
             part = dataset[..., start : start + rows, :].reshape(-1, dim)
             _require_finite(Path(path), part, start)
@@ -123,6 +127,7 @@ def describe_features(path: str | Path) -> FeatureFile:
     with opened(path) as file:
         dataset = feature_dataset(Path(path), file)
         n, dim = feature_shape(Path(path), dataset)
+        require_stored(Path(path), dataset)
         encoder = dataset.attrs.get("encoder", file.attrs.get("encoder", file.attrs.get("extractor", "")))
         return FeatureFile(n, dim, _text(encoder), _coords(Path(path), file, n) is not None)
 
@@ -143,11 +148,16 @@ def feature_dataset(path: Path, file: h5py.File) -> h5py.Dataset:
 
 
 def feature_shape(path: Path, dataset: h5py.Dataset) -> tuple[int, int]:
-    """Patches and values a patch, without a leading axis of 1. Raises InputError for anything else."""
+    """Patches and values a patch, without a leading axis of 1. Raises InputError for anything else.
+
+    A slide without patches is (0,), as TRIDENT writes it, or (0, values): 0 patches of 0 or of so many values.
+    """
     shape = dataset.shape
+    if shape == (0,):
+        return 0, 0
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
-    if len(shape) != 2 or shape[1] == 0 or dataset.dtype.kind != "f":
+    if len(shape) != 2 or (shape[1] == 0 and shape[0] > 0) or dataset.dtype.kind != "f":
         message = (
             f"{path}: {dataset.name.strip('/')} has shape {dataset.shape} and type {dataset.dtype}; "
             "it should be floating point, [patches, values]"
@@ -165,10 +175,26 @@ def _coords(path: Path, file: h5py.File, n: int) -> NDArray[np.int64] | None:
     coords = dataset[:]
     if coords.ndim == 3 and len(coords) == 1:
         coords = coords[0]
+    if n == 0 and coords.size == 0:
+        return np.empty((0, 2), np.int64)
     if coords.shape != (n, 2):
         message = f"{path}: coords has shape {coords.shape} for {n} patches; it should be [{n}, 2]"
         raise InputError(message)
-    return coords.astype(np.int64)
+    return None if "feats" in file and _is_historic_stamp(file, dataset, coords) else coords.astype(np.int64)
+
+
+def _is_historic_stamp(file: h5py.File, dataset: h5py.Dataset, coords: NDArray[Any]) -> bool:
+    """Whether coords without a unit are STAMP's of before it named one: pixels of 256/224 um, whatever the scan.
+
+    STAMP itself tells them by the tile's size or the stride of the grid, about 224; micrometres without a unit, in
+    files between the two, by ``tile_size_um``. Where nothing tells, a place in the slide cannot be had.
+    """
+    if "unit" in file.attrs or "unit" in dataset.attrs:
+        return False
+    steps = [np.diff(np.unique(coords[:, axis])) for axis in (0, 1)]
+    strides = [float(step.min()) for step in steps if len(step)]
+    size = float(file.attrs.get("tile_size", min(strides, default=STAMP_TILE)))
+    return "tile_size_um" in file.attrs or round(size) == STAMP_TILE or not np.array_equal(coords, np.floor(coords))
 
 
 def _text(value: Any) -> str:

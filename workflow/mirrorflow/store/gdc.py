@@ -19,8 +19,10 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import SAFE_NAME
-from mirrorflow.store.download import CHUNK_BYTES, TIMEOUT_S, Expected, download, refuse_page
+from mirrorflow.store.download import CHUNK_BYTES, Expected, download, refuse_page
 from mirrorflow.store.ledger import read_rows, write_rows
+from mirrorflow.store.partial_file import LONGEST_WAIT_S
+from mirrorflow.store.web import open_address
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +125,7 @@ def fetch_slide(slide: GdcSlide, folder: Path, *, pause: Callable[[float], None]
         headers=_token(slide.url),
         pause=pause,
         label=slide.slide_id,
+        wait_s=LONGEST_WAIT_S,
     )
 
 
@@ -143,7 +146,7 @@ def _post(url: str, body: Mapping[str, Any], attempts: int, pause: Callable[[flo
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     for attempt in range(attempts):
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+            with open_address(request) as response:
                 return _parsed(url, response.read(MAX_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             with error:

@@ -1,5 +1,6 @@
 """Curated cancer genes of a cohort: the census the user gives, or the open list that stands in for it."""
 
+import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config.cells import require_all_closed
 from mirrorflow.errors import InputError
 from mirrorflow.expression.census import CensusGene, match_census, parse_census
 
@@ -71,8 +73,13 @@ def curated_genes(
 
 def _drivers(path: Path, cohort: str) -> tuple[list[CensusGene], str]:
     """The stand-in's genes for a cohort; those of all cohorts where it is not among them."""
-    read_list(path, "expression.drivers")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    text = read_list(path, "expression.drivers")
+    require_all_closed(text, "\t", str(path))
+    try:
+        table = pd.read_csv(io.StringIO(text), sep="\t", dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        message = f"{path}: not readable as a list of drivers: {error}"
+        raise InputError(message) from error
     if missing := {"cohort", "gene"} - set(table.columns):
         message = f"{path}: no column {', '.join(sorted(missing))}; the list of drivers has cohort and gene"
         raise InputError(message)

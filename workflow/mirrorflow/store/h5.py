@@ -3,13 +3,14 @@
 import contextlib
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from mirrorflow.errors import InputError
+from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.store.digest import canonical, digest
 
 SETTINGS, DIGEST, FACTS = "settings", "settings_digest", "facts"
@@ -80,7 +81,10 @@ def created(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def opened(path: str | Path) -> Iterator[h5py.File]:
-    """Open an h5 file for reading. Raises InputError where it is missing or damaged."""
+    """Open an h5 file for reading. Raises InputError where it is missing or damaged.
+
+    HDF5 finds damage where it meets it, while the file is in use, and h5py says it with any kind of exception.
+    """
     path = Path(path)
     if not path.exists():
         message = f"{path}: no such file"
@@ -88,7 +92,9 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except MirrorflowError:
+        raise
+    except Exception as error:
         message = f"{path}: not an h5 file, or damaged ({error}); delete it to have it made again"
         raise InputError(message) from error
 
@@ -111,6 +117,29 @@ def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset | None:
     if item.is_virtual:
         _refuse_foreign_sources(path, file, item)
     return item
+
+
+def require_stored(path: Path, dataset: h5py.Dataset) -> None:
+    """Raise InputError where the values of a dataset do not lie whole within its file, as its shape has them."""
+    if dataset.is_virtual or not dataset.size:
+        return
+    end = path.stat().st_size
+    if dataset.chunks is None:
+        offset = dataset.id.get_offset()  # None: compact, within the header
+        needed = dataset.size * dataset.id.get_type().get_size()  # as stored: bfloat16 is shown as float32
+        whole = offset is None or (dataset.id.get_storage_size() == needed and offset + needed <= end)
+    else:
+        expected = math.prod(-(-side // part) for side, part in zip(dataset.shape, dataset.chunks, strict=True))
+        count = dataset.id.get_num_chunks()
+        chunks = (dataset.id.get_chunk_info(number) for number in range(count))
+        whole = count == expected and all(chunk.byte_offset + chunk.size <= end for chunk in chunks)
+    if not whole:
+        name = str(dataset.name).strip("/")
+        message = (
+            f"{path}: {name} has shape {dataset.shape}, of which the file does not hold all; it is damaged, cut off or "
+            "was not written to its end: make it again"
+        )
+        raise InputError(message)
 
 
 def _refuse_foreign_sources(path: Path, file: h5py.File, item: h5py.Dataset) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.cells import lines_of, mappings_of, rows_of
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.text_files import read_text_file
 
 STATUSES = ("ok", "no_tissue", "failed")
 """From best to worst."""
@@ -35,18 +37,12 @@ def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[
 def read_rows(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a TSV that has at least ``columns``. Raises InputError naming those it lacks."""
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-            stream.seek(0)
-            header = next(csv.reader(stream, delimiter="\t"), [])
-    except FileNotFoundError as error:
-        message = f"{path}: no such file"
-        raise InputError(message) from error
+    rows = list(rows_of(lines_of(read_text_file(path, "no such file")), "\t", str(path)))
+    header = rows[0][1] if rows else []
     if missing := [column for column in columns if column not in header]:
         message = f"{path}: no column {', '.join(missing)}; it has {', '.join(header) or 'nothing'}"
         raise InputError(message)
-    return rows
+    return mappings_of(rows)
 
 
 def _cell(value: Any) -> str:

@@ -3,13 +3,24 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.runtime.files import DISK_FULL
+
+logger = logging.getLogger(__name__)
+
+WAIT_STEP_S = 2.0
+LONGEST_WAIT_S = 3600.0
+"""How long jobs wait for another one that fetches the same file."""
+
+
+class HeldError(InputError):
+    """Another process is writing the file."""
 
 
 class PartialFile:
@@ -17,7 +28,7 @@ class PartialFile:
 
     ``<target>.part.json`` notes the address and, where the server gave one, the validator (ETag or date) by
     which a later attempt can ask whether the file is still the same. Used as a context; what was written stays.
-    Raises InputError where another process holds it, MirrorflowError on a full disk.
+    Raises HeldError where another process holds it, MirrorflowError on a full disk.
     """
 
     def __init__(self, target: Path) -> None:
@@ -28,24 +39,45 @@ class PartialFile:
         self.size = 0
 
     def __enter__(self) -> Self:
+        return self if self._stream is not None else self.hold()
+
+    def hold(self) -> Self:
+        """Lock the file, whose name it has from then on; ``__exit__`` lets it go. Raises as the class says."""
         with self._explained():
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self.path.open("ab")
+        stream = self._opened()
+        while not self._is_of_this_name(stream):
+            stream.close()
+            stream = self._opened()
+        self._stream, self.size = stream, stream.tell()
+        return self
+
+    def _opened(self) -> BinaryIO:
+        """The file, locked. Raises HeldError where another process has it."""
+        with self._explained():
+            stream = self.path.open("ab")
         try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._stream.close()
+            stream.close()
             message = f"{self.path}: another process is writing it; wait for that one, or stop it"
-            raise InputError(message) from error
+            raise HeldError(message) from error
         except OSError:  # a file system without locks
             pass
-        self.size = self._stream.tell()
-        return self
+        return stream
+
+    def _is_of_this_name(self, stream: BinaryIO) -> bool:
+        """False where another process finished between our opening and our lock: the file then is the target."""
+        try:
+            return os.path.samestat(os.fstat(stream.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             with self._explained():
                 self._stream.close()
+            self._stream = None
 
     def validator_of(self, url: str) -> str | None:
         """By what the server can tell that its file is still the one this is a part of."""
@@ -71,6 +103,12 @@ class PartialFile:
             self._stream.flush()
         self.size += len(chunk)
 
+    def drop(self) -> None:
+        """Leave nothing of it: the target is there."""
+        with self._explained():
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+
     def finish(self) -> None:
         """Give the whole file its name."""
         assert self._stream is not None
@@ -90,3 +128,19 @@ class PartialFile:
             else:
                 message = f"{self.path}: cannot be written ({error.strerror or error})"
             raise MirrorflowError(message) from error
+
+
+def held(target: Path, wait_s: float, pause: Callable[[float], None], label: str) -> PartialFile:
+    """The partial file, locked from here on. Raises HeldError where another process has it for longer than we wait."""
+    waited = 0.0
+    while True:
+        part = PartialFile(target)
+        try:
+            return part.hold()
+        except HeldError:
+            if waited >= wait_s:
+                raise
+            if not waited:
+                logger.warning("%s: another process is fetching it; waiting for that one", label)
+            pause(WAIT_STEP_S)
+            waited += WAIT_STEP_S

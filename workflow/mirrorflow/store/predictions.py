@@ -74,7 +74,7 @@ def read_predictions(path: str | Path) -> Predictions:
 def _table_and_notes(path: str | Path) -> tuple[pa.Table, bytes]:
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         message = f"{path}: not readable as a predictions file ({error}); delete it and run again"
         raise InputError(message) from error
     metadata = table.schema.metadata or {}
@@ -124,7 +124,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     """
     try:
         rows = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         message = f"{path}: not readable as a predictions file ({error})"
         raise InputError(message) from error
     rows = rows.assign(**{name: value for name, value in (("setting", "all"), ("seed", 0)) if name not in rows})

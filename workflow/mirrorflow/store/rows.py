@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from mirrorflow.store.features import feature_dataset, feature_shape
-from mirrorflow.store.h5 import opened
+from mirrorflow.store.h5 import opened, require_stored
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def row_layout(path: Path) -> RowLayout:
     with opened(path) as file:
         dataset = feature_dataset(path, file)
         rows, width = feature_shape(path, dataset)
+        require_stored(path, dataset)
         starts, chunk_rows = _starts(dataset, rows, width)
         return RowLayout(path, rows, width, dataset.dtype, starts, chunk_rows)
 

@@ -4,13 +4,15 @@ Read by the Snakefile, so free of everything heavy. What is wrong with a sheet i
 it (:mod:`mirrorflow.store.slide_sheet`).
 """
 
-import csv
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from mirrorflow.config.cells import lines_of, rows_of
+from mirrorflow.errors import InputError
 
 OURS = ("slide_id", "patient", "path", "mpp")
 OVERRIDE = "segmentation."
@@ -101,7 +103,10 @@ def _rows(path: str, _date: int, columns: Columns) -> tuple[Row, ...] | None:
     except (OSError, UnicodeDecodeError):
         return None
     delimiter = "," if path.lower().endswith(".csv") else "\t"
-    lines = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter))
+    try:
+        lines = [cells for _, cells in rows_of(lines_of(text), delimiter, path)]
+    except InputError:
+        return None
     header = [cell.strip() for cell in lines[0]] if lines else []
     theirs = [dict(columns).get(name, name) for name in OURS]
     counting = [name for name in (*theirs, *sorted(h for h in header if h.startswith(OVERRIDE))) if name in header]

@@ -1,18 +1,20 @@
 """A user's sheet of slides (``slides.tsv``): slide_id, patient, path, optional mpp and overrides."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.cells import lines_of, rows_of
+from mirrorflow.config.names_in_case import differ_in_case
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
+from mirrorflow.store.text_files import read_text_file
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
 
@@ -51,6 +53,8 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
         if row.slide_id in rows:
             problems.append(f"{where}: slide_id {row.slide_id!r} is there twice; keep one of the rows")
         rows.setdefault(row.slide_id, row)
+    problems += differ_in_case([row.slide_id for row in rows.values()], f"{path}: slide_id")
+    problems += differ_in_case([row.patient for row in rows.values()], f"{path}: patient")
     _complain(path, problems)
     if not rows:
         message = f"{path}: no slides below the header"
@@ -59,17 +63,10 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        message = f"{path}: no such sheet of slides"
-        raise InputError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
-        raise InputError(message) from error
+    text = read_text_file(path, "no such sheet of slides")
     delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
-    lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    rows = rows_of(lines_of(text), delimiter, str(path))
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in rows]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     if not lines:
         message = f"{path}: the sheet is empty; it needs the columns slide_id, patient and path"

@@ -1,5 +1,6 @@
 """Small sheets of a run: cohort, flow, splits, support sets."""
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,22 +11,24 @@ import pyarrow.parquet as pq
 
 from mirrorflow.cohorts.institutions import institution_names
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.cells import require_all_closed
 from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
+from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.text_files import read_text_file
 
 
 def read_text_sheet(path: str | Path) -> pd.DataFrame:
     """A TSV (or CSV by its ending) with every cell as text. Raises InputError when it cannot be one."""
     path = Path(path)
-    separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
+    separator = "," if path.name.removesuffix(".gz").lower().endswith(".csv") else "\t"
+    text = read_text_file(path)
+    require_all_closed(text, separator, str(path))
     try:
         # A short line's last cells come as NaN all the same.
-        sheet = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False).fillna("")
-    except FileNotFoundError:
-        message = f"{path}: not there; check the path in the config"
-        raise InputError(message) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
+        sheet = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False).fillna("")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         message = f"{path}: not readable as a sheet: {error}"
         raise InputError(message) from error
     if sheet.shape[1] < 2:
@@ -65,9 +68,10 @@ def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str]) 
 
 
 def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
-    """A cohort's frame (``slide_ids`` as lists) and its classes in order."""
-    table = pq.read_table(path)
-    frame = table.to_pandas()
+    """A cohort's frame (``slide_ids`` as lists) and its classes in order. Raises InputError where it is damaged."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        table = pq.read_table(path)
+        frame = table.to_pandas()
     frame["slide_ids"] = [list(ids) for ids in frame["slide_ids"]]
     return frame, json.loads(table.schema.metadata[b"classes"])
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.config.adaptation import is_adapted
+from mirrorflow.tables.results import shots_held
 
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]
@@ -34,14 +35,30 @@ def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, 
     if rows.empty:
         return pd.DataFrame(columns=KEY)
     rows = rows.copy()
+    settings = _settings_shown(rows)
     rows["column"] = [
-        f"{titles.get(cohort, cohort)}, {setting}, {TITLES[metric]}"
+        f"{titles.get(cohort, cohort)}, {settings[cohort, setting]}, {TITLES[metric]}"
         for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
     ]
     rows["cell"] = [cell_text({str(key): value for key, value in row.items()}) for row in rows.to_dict("records")]
     columns = list(dict.fromkeys(rows["column"]))
     wide = rows.set_index([*KEY, "column"])["cell"].unstack(fill_value="")[columns]  # noqa: PD010
     return wide.reset_index().sort_values(KEY, key=lambda column: _order(column, methods), ignore_index=True)
+
+
+def _settings_shown(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Cohort and setting -> how a column calls the setting: ``3-shot (k = 1 or 2)`` where folds hold no more."""
+    shown = {}
+    for (cohort, setting), part in rows.groupby(["cohort", "setting"]):
+        asked = str(setting).removesuffix("-shot")
+        held = (
+            {k for note in part.get("note", [""]) for k in shots_held(str(note)) or [asked]}
+            if asked != setting
+            else {asked}
+        )
+        less = "" if held == {asked} else f" (k = {' or '.join(sorted(held, key=int))})"
+        shown[str(cohort), str(setting)] = f"{setting}{less}"
+    return shown
 
 
 def _order(column: pd.Series, methods: Sequence[str]) -> pd.Series:

@@ -1,5 +1,7 @@
 """A table as Markdown and as LaTeX (booktabs), with its caption."""
 
+import re
+
 import pandas as pd
 
 LATEX = str.maketrans(
@@ -7,7 +9,9 @@ LATEX = str.maketrans(
     | {"±": r"$\pm$", "<": "$<$", ">": "$>$"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
-MARKDOWN = str.maketrans({"|": r"\|", "\n": " "})
+HTML = str.maketrans({"<": "&lt;", ">": "&gt;", "|": r"\|", "\n": " "})
+MARKUP = re.compile(r"[\\`*]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)|\](?=[(\[])")
+"""What begins or ends markup of a word: code, emphasis, strikes, links; an interval's brackets do not."""
 
 
 def in_brackets(published: float, suspect: str) -> str:
@@ -17,12 +21,19 @@ def in_brackets(published: float, suspect: str) -> str:
     return f" ({published:g}{', suspect' if suspect else ''})"
 
 
+def as_text(name: object) -> str:
+    """A name as it is, in a cell of Markdown: nothing of it is markup, HTML or the end of the cell."""
+    return MARKUP.sub(r"\\\g<0>", str(name)).translate(HTML)
+
+
+def as_cell(text: object) -> str:
+    """A sentence of ours with its markup, in a cell of Markdown: nothing of it is HTML or the end of the cell."""
+    return str(text).translate(HTML)
+
+
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A pipe table under its caption."""
-    rows = [
-        "| " + " | ".join(str(cell).translate(MARKDOWN) for cell in row) + " |"
-        for row in [table.columns, *table.to_numpy()]
-    ]
+    rows = ["| " + " | ".join(as_text(cell) for cell in row) + " |" for row in [table.columns, *table.to_numpy()]]
     return "\n".join([caption, "", rows[0], "|" + " --- |" * table.shape[1], *rows[1:], ""])
 
 

@@ -1,5 +1,6 @@
 """The long table: one row a cell, ours beside the published value."""
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -21,6 +22,15 @@ COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
 COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
 NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-1]]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
+
+SHOTS_HELD = re.compile(r"\bk = (\d+(?:, \d+)*) \(smallest group\)")
+"""What :mod:`mirrorflow.evaluation.cells` notes of a k-shot row whose groups have fewer than k."""
+
+
+def shots_held(note: str) -> list[str]:
+    """Numbers of units a group that a k-shot row's folds really hold, where its note says that they are other ones."""
+    found = SHOTS_HELD.search(note)
+    return found[1].split(", ") if found else []
 
 
 def without_single_changes(results: pd.DataFrame) -> pd.DataFrame:

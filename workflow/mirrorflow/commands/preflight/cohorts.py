@@ -1,17 +1,19 @@
 """Preflight's look at a cohort: its sheets, the slides GDC still has to send, its slides and feature files."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mirrorflow.commands.check import cohort_lines
 from mirrorflow.commands.preflight.encoders import stored_elsewhere
 from mirrorflow.commands.preflight.forecast import gb
 from mirrorflow.commands.preflight.slides import Finding, SlideCheck, look_at_slides, per_folder
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.slides.scale import ScaleSource
 from mirrorflow.steps.slides.patch_settings import PatchSettings
 from mirrorflow.steps.slides.query_gdc import wanted_slides
 from mirrorflow.store.gdc import GdcSlide, read_gdc_sheet
@@ -86,10 +88,8 @@ def _presets(config: Mapping[str, Any], encoders: Sequence[str]) -> dict[str, Pa
 
 def _say_slides(cohort: Cohort) -> None:
     usable = [look for look in cohort.looks if look.usable]
-    sources = {
-        source: sum(look.mpp_source == source for look in usable) for source in ("metadata", "sheet", "objective")
-    }
-    told = ", ".join(f"{count} {source}" for source, count in sources.items() if count)
+    sources = Counter(look.mpp_source for look in usable)
+    told = ", ".join(f"{sources[source]} {source}" for source in get_args(ScaleSource) if sources[source])
     if not cohort.looks:
         return
     total = gb(sum(look.bytes for look in cohort.looks))

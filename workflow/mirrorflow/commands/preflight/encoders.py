@@ -18,6 +18,7 @@ from mirrorflow.plan.store_paths import delete_hint
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.reader import best_level, open_slide
+from mirrorflow.slides.scale import find_scale
 from mirrorflow.slides.sources import RegionError
 from mirrorflow.steps.slides.extract_features import CPU_BATCH
 from mirrorflow.store.digest import require_same_settings
@@ -100,15 +101,15 @@ def seconds_per_patch(looks: Sequence[SlideCheck], size_px: int, mpp: float, ima
     for look in looks:
         if look.usable and look.row.path is not None:
             try:
-                return _read_some(look.row.path, size_px, mpp, image_size)
+                return _read_some(look.row, size_px, mpp, image_size)
             except (InputError, RegionError) as error:
                 logger.debug("%s: %s", look.row.slide_id, error)
     return None
 
 
-def _read_some(path: Path, size_px: int, mpp: float, image_size: int) -> float:
-    with open_slide(path) as slide:
-        own = float(slide.properties.get("openslide.mpp-x", mpp))
+def _read_some(row: SlideRow, size_px: int, mpp: float, image_size: int) -> float:
+    with open_slide(row.path or "") as slide:
+        own = find_scale(slide.properties, row.mpp).mpp
         size = size_px * mpp / own
         level = best_level(slide.levels, mpp / own)
         side = max(1, int(READ_PATCHES**0.5))
@@ -137,7 +138,7 @@ def stored_elsewhere(encoder: str, folder: Path, rows: Sequence[SlideRow], worke
         return
     for row, path, what in bad:
         yield Finding(row.slide_id, str(path), what)
-    widths = sorted({what for what in found if isinstance(what, int)})
+    widths = sorted({what for what in found if isinstance(what, int) and what})  # 0: a slide without patches
     if len(widths) > 1:
         what = f"features of different widths {widths}; keep one encoder a folder"
         yield Finding(f"encoder {encoder}", str(folder), what, stops=True)

@@ -183,7 +183,7 @@ def _stored_problem(row: SlideRow, settings: PatchSettings, folder: Path) -> Fin
     path = SlidePaths.of(folder, row.slide_id).patches
     try:
         stored = read_patches(path)
-        noted = settings.noted(row, stored.facts.get("mpp_source", ""))
+        noted = settings.noted(row, stored.facts)
         require_same_settings(str(path), stored.settings or "{}", noted, delete_hint(made_from_slides(folder / PLAN)))
     except (InputError, ConfigError):
         return None

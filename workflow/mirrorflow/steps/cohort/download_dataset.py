@@ -17,6 +17,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.download import FIRST_BYTES, Expected, download, refuse_page
+from mirrorflow.store.partial_file import LONGEST_WAIT_S
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def _fetch(
             dataset["url"],
             content,
             Expected(size, checksums.get("md5"), checksums.get("sha256"), lambda first: refuse(content.name, first)),
-            **how,
+            **{"wait_s": LONGEST_WAIT_S, **how},
         )
     except InputError as error:
         message = f"{error}. Another address for it: downloads.<name>.url in the config"

@@ -19,14 +19,16 @@ from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
 from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable, require_no_infinity
-from mirrorflow.expression.parquet_matrix import ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
+from mirrorflow.expression.no_genes import LeftOut, is_no_gene
+from mirrorflow.expression.parquet_matrix import FIX, ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
+from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.digest import canonical, digest, require_same_settings
-from mirrorflow.store.expression import ExpressionWriter, stored_settings, write_sidecar
+from mirrorflow.store.expression import ExpressionWriter, read_names, stored_settings, write_sidecar
 from mirrorflow.store.slide_sheet import read_slide_sheet
 
 logger = logging.getLogger(__name__)
@@ -105,15 +107,23 @@ CONTENT = ("matrix", "matrix_sha256", "probemap_sha256", "patients")
 """What a file was made of; where that is new the file is made again. Other settings stop the run."""
 
 
+LEFT_OUT = "rows_no_genes"
+"""Of the settings that a file carries, so that it is told from one of a time when such rows were genes."""
+
+
 def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
     if not destination.exists():
         return False
     stored = json.loads(stored_settings(destination))
-    was, now = ({k: v for k, v in settings.items() if k not in CONTENT} for settings in (stored, made_with))
+    aside = (*CONTENT, LEFT_OUT)
+    was, now = ({k: v for k, v in settings.items() if k not in aside} for settings in (stored, made_with))
     require_same_settings(str(destination), canonical(was), now)
     changed = [key for key in CONTENT if stored.get(key) != made_with.get(key)]
     if changed:
         logger.info("%s: made again, other %s", destination, ", ".join(changed))
+    elif any(map(is_no_gene, read_names(destination)[1])):
+        logger.info("%s: made again, some of its rows are no genes", destination)
+        return False
     return not changed
 
 
@@ -135,8 +145,10 @@ def _write(
     seen: set[str] = set()
     samples = [source.samples[position] for position in choice.positions]
     missing = like_z_scores = 0
+    left_out = LeftOut()
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
-        for ids, values in source.chunks(choice.positions):
+        for rows, read in source.chunks(choice.positions):
+            ids, values = left_out.genes_of(rows, read)
             _require_new(ids, seen, made_with["matrix"])
             require_no_infinity(ids, values, samples, made_with["matrix"])
             averaged = choice.average(values)
@@ -152,7 +164,11 @@ def _write(
             "values_missing": missing,
             "genes_like_z_scores": like_z_scores,
         }
-        writer.finish(made_with, counts)
+        if left_out.count:
+            counts |= {"rows_no_genes": left_out.count, "rows_no_genes_named": left_out.names}
+        writer.finish(dict(made_with) | ({LEFT_OUT: left_out.count} if left_out.count else {}), counts)
+    if left_out.count:
+        logger.warning("%s: %d rows are no genes: %s", made_with["matrix"], left_out.count, ", ".join(left_out.names))
     logger.info("%s: %s", destination, counts)
 
 
@@ -173,7 +189,9 @@ def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Ma
     """The matrix in whatever format it is; a scratch file on disk turns samples x genes around."""
     turned = orientation == "samples_by_genes"
     if _magic(matrix) == b"PAR1":
-        with pq.ParquetFile(matrix) as file:
+        with reading_parquet(str(matrix), FIX):
+            opened = pq.ParquetFile(matrix)
+        with opened as file:
             table = ParquetTable(file, str(matrix))
             yield ParquetSamplesByGenes(table) if turned else ParquetGenesBySamples(table)
         return
@@ -187,8 +205,9 @@ def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Ma
 
 
 def _magic(path: Path) -> bytes:
-    if not path.exists():
-        message = f"{path}: no such file; give the expression matrix in expression.matrix"
+    if not path.is_file():
+        what = "a folder; name the matrix in it" if path.is_dir() else "no such file; give the expression matrix"
+        message = f"{path}: {what} in expression.sources.<name>.matrix"
         raise InputError(message)
     with path.open("rb") as stream:
         return stream.read(4)
@@ -199,8 +218,12 @@ def _stream(path: Path) -> pa.NativeFile:
 
 
 def _read_probemap(path: Path) -> dict[str, str]:
-    with _stream(path) as stream:
-        return read_probemap(stream, str(path))
+    try:
+        with _stream(path) as stream:
+            return read_probemap(stream, str(path))
+    except OSError as error:
+        message = f"{path}: cannot be read to its end ({error}); it is truncated or damaged: fetch it again"
+        raise InputError(message) from error
 
 
 def _identity(
@@ -238,7 +261,9 @@ def look_at_matrix(matrix: Path, settings: Mapping[str, Any], most_values: float
     with tempfile.TemporaryDirectory() as scratch, _opened(matrix, settings["orientation"], Path(scratch)) as source:
         choice = choose_samples(source.samples, sample_ids=settings["sample_ids"], patients=None, where=str(matrix))
         samples, seen = [source.samples[position] for position in choice.positions], set[str]()
-        for ids, values in source.chunks(choice.positions):
+        left_out = LeftOut()
+        for rows, read in source.chunks(choice.positions):
+            ids, values = left_out.genes_of(rows, read)
             _require_new(ids, seen, str(matrix))
             require_no_infinity(ids, values, samples, str(matrix))
             if len(seen) * len(samples) >= most_values:

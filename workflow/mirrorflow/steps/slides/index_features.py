@@ -7,7 +7,7 @@ from typing import Any
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
-from mirrorflow.store.content import describe_content
+from mirrorflow.store.content import content_of
 from mirrorflow.store.features import check_values, describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
@@ -83,13 +83,13 @@ def _entry(row: SlideRow, folder: Path, *, read_values: bool) -> dict[str, Any]:
         file = describe_features(path)
         if read_values:
             check_values(path)
+        content = content_of(path)
     except InputError as error:
         return entry | {"patches": 0, "dim": "", "status": "unreadable", "reason": str(error)}
     empty = {"status": "empty", "reason": "it holds no patches"}
     state = empty if file.n == 0 else {"status": "ok", "reason": ""}
-    content = describe_content(path)
     outline = " ".join(f"{value:.6g}" for value in content.outline)
-    return entry | {"patches": file.n, "dim": file.dim, "content": content.digest, "outline": outline} | state
+    return entry | {"patches": file.n, "dim": file.dim or "", "content": content.digest, "outline": outline} | state
 
 
 def _check_any(found: Sequence[dict[str, Any]], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What decides which patches a slide gives, and where they are kept."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from mirrorflow.config.slide_settings import Slides
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import Patching, patching_from
 from mirrorflow.slides.mask_settings import Segmentation, segmentation_from
+from mirrorflow.slides.scale import repeats
 from mirrorflow.store.slide_sheet import SlideRow
 
 
@@ -37,15 +39,24 @@ class PatchSettings:
         """Segmentation of one slide, its overrides applied."""
         return segmentation_from(self.segmentation, row.overrides)
 
-    def noted(self, row: SlideRow, mpp_source: str) -> dict[str, Any]:
-        """What a slide's file carries and is compared with; the sheet's mpp where it played a part."""
+    def noted(self, row: SlideRow, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What a slide's file carries and is compared with; the sheet's mpp where it played a part.
+
+        facts: mpp and mpp_source of the slide's patches. A sheet that repeats the slide's metadata played none.
+        """
         return {
             "patch": asdict(self.patch),
             "segmentation": asdict(self.of(row)),
             "scale": self.scale,
-            "sheet_mpp": None if mpp_source == "metadata" else row.mpp,
+            "sheet_mpp": None if _repeats_metadata(row, facts) else row.mpp,
             "version": versions.SEGMENTATION,
         }
+
+
+def _repeats_metadata(row: SlideRow, facts: Mapping[str, Any]) -> bool:
+    if facts.get("mpp_source") != "metadata" or row.mpp is None:
+        return False
+    return repeats(row.mpp, float(facts.get("mpp", math.nan)))
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
         stored = read_patches(places.patches)
     except InputError:
         return None
-    noted = wanted.noted(row, stored.facts.get("mpp_source", ""))
+    noted = wanted.noted(row, stored.facts)
     fix = delete_hint(made_from_slides(folder / "plan.json"))
     require_same_settings(str(places.patches), stored.settings or "{}", noted, fix)
     size = source_bytes(row.path)
@@ -134,7 +134,23 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     elif stored.facts.get("source_bytes") != size:
         logger.info("%s: the slide file has changed, its patches are made again", row.slide_id)
         return None
+    elif _has_another_scale(row, stored.facts):
+        logger.info(
+            "%s: its resolution tags give another scale than its objective, patches are made again", row.slide_id
+        )
+        return None
     return stored.facts | {"slide_id": row.slide_id, "patient": row.patient}
+
+
+def _has_another_scale(row: SlideRow, facts: Mapping[str, Any]) -> bool:
+    """Whether patches by the objective's scale are of a time when resolution tags did not count yet."""
+    if facts.get("mpp_source") != "objective" or row.path is None:
+        return False
+    try:
+        with open_slide(row.path) as slide:
+            return find_scale(slide.properties, row.mpp).source != "objective"
+    except InputError:
+        return False
 
 
 def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
@@ -185,7 +201,7 @@ def _patch_slide(row: SlideRow, places: SlidePaths, wanted: PatchSettings, start
     write_png(places.mask, mask.astype(np.uint8) * 255)
     write_jpeg(places.overlay, draw_overlay(view.rgb, mask, corners, size, slide.width))
     facts |= {"source_bytes": source_bytes(row.path), "seconds": _since(started)}
-    write_patches(places.patches, corners, attributes, wanted.noted(row, scale.source), facts)
+    write_patches(places.patches, corners, attributes, wanted.noted(row, facts), facts)
     return facts
 
 

@@ -63,6 +63,10 @@ def _overrides(path: str | None, slides: Sequence[GdcSlide]) -> dict[str, dict[s
         return {}
     rows = read_rows(path, ["slide_id"])
     known = {slide.slide_id for slide in slides}
+    named = [row["slide_id"] for row in rows]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        message = f"{path}: slides named twice: {', '.join(twice[:3])}; keep one of the rows"
+        raise InputError(message)
     if unknown := [row["slide_id"] for row in rows if row["slide_id"] not in known]:
         message = f"{path}: GDC's list has no slide {', '.join(unknown[:3])} ({len(unknown)} such rows)"
         raise InputError(message)

@@ -1,0 +1,53 @@
+"""Rows and columns of a matrix that are no genes and no samples: what counting programs write beside their counts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mirrorflow.config.unknown import is_unknown
+
+SPECIAL = re.compile(
+    r"__(no_feature|ambiguous|too_low_a?qual|not_aligned|alignment_not_unique)"  # htseq-count
+    r"|N_(unmapped|multimapping|noFeature|ambiguous)"  # STAR --quantMode GeneCounts, GDC
+    r"|(Una|A)ssigned(_\w+)?"  # featureCounts' summary
+    r"|ERCC-\d{5}|SIRV\d{3,}",  # spike-ins
+    re.IGNORECASE,
+)
+
+ANNOTATION = frozenset(
+    {
+        "Chr", "Start", "End", "Strand", "Length",  # featureCounts
+        "gene_name", "gene_type", "gene_biotype", "Description", "Entrez_Gene_Id",  # GDC, GCT, cBioPortal
+    }
+)  # fmt: skip
+"""Columns that describe a gene."""
+
+SHOWN = 20
+
+
+def is_no_gene(identifier: object) -> bool:
+    """Whether the id of a row is empty or unknown, a counter of reads without a gene, a spike-in or an annotation."""
+    text = str(identifier).strip()
+    return is_unknown(identifier) or text in ANNOTATION or SPECIAL.fullmatch(text) is not None
+
+
+@dataclass
+class LeftOut:
+    """Rows that were left out; the names of the first."""
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def genes_of(self, ids: Sequence[str], values: NDArray) -> tuple[list[str], NDArray]:
+        """The rows that are genes, of ``ids`` [row] and ``values`` [row, ...]; the others are counted and named."""
+        bad = [row for row, identifier in enumerate(ids) if is_no_gene(identifier)]
+        if not bad:
+            return list(ids), values
+        self.count += len(bad)
+        self.names += [str(ids[row] or "''") for row in bad[: SHOWN - len(self.names)]]
+        out = set(bad)
+        kept = [row for row in range(len(ids)) if row not in out]
+        return [ids[row] for row in kept], values[np.asarray(kept, dtype=int)]
