@@ -19,6 +19,7 @@ import psutil
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.files import clear_leftovers
+from mirrorflow.runtime.gpus import held_gpus
 from mirrorflow.runtime.late_dynamo import import_dynamo_late
 from mirrorflow.runtime.locks import OWNER_VARIABLE
 from mirrorflow.runtime.typed import RuleMismatchError, read_fields
@@ -46,11 +47,11 @@ def run_step(snakemake: Any) -> None:
 
     The step declares dataclasses ``Inputs``, ``Outputs`` and ``Params`` (see :mod:`mirrorflow.runtime.typed`); one that
     it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
-    once log and crash handling stand.
+    once log and crash handling stand and the job holds the GPUs that its rule asks for (:mod:`.gpus`).
     """
-    with job_setup(snakemake):
+    resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
+    with job_setup(snakemake), held_gpus(int(resources.get("gpu", 0))):
         step = find_step(snakemake.rule)
-        resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
         job = Job(_label(snakemake), snakemake.threads, resources, wildcards)
         given = {"Inputs": snakemake.input, "Outputs": snakemake.output, "Params": snakemake.params}
         step.run(*(_declared(step, name, given[name], snakemake) for name in given), job)
