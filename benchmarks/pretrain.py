@@ -23,7 +23,7 @@ from mirrorflow.models.attention import NystromAttention
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
-from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
+from mirrorflow.training.devices import choose_device, has_fast_bfloat16
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
 VARIANTS = {

@@ -27,11 +27,15 @@ from mirrorflow.config.fields import (
     whole,
 )
 
-Precision = Literal["float32", "bfloat16", "auto"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
 Schedule = Literal["constant", "cosine"]
 ShortBags = Literal["resample", "mask"]
 
-PRECISIONS, SCHEDULES = ["float32", "bfloat16", "auto"], ["constant", "cosine"]
+PRECISIONS, SCHEDULES = ["float32", "tf32", "bfloat16", "float16", "auto"], ["constant", "cosine"]
+ARITHMETIC = (
+    "float32: IEEE's; tf32: its products rounded to 10 bits on a GPU; bfloat16, float16: autocast (float16 with a "
+    "scaled loss, as published); auto: bfloat16 where the device has it, else float32."
+)
 NOT_NEGATIVE: dict[str, Any] = {"type": "integer", "minimum": 0}
 
 
@@ -75,7 +79,7 @@ class PretrainSettings(Settings):
     schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "constant")
     warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 0)
     drop_last: bool = switch("Leave the last incomplete batch of an epoch out (published - true).", False)
-    precision: Precision = choice("auto: bfloat16 where the device has it.", PRECISIONS, "float32")
+    precision: Precision = choice(ARITHMETIC, PRECISIONS, "float32")
     feature_scaling: Literal["none", "train"] = choice(
         "train: patch features standardised by the training patients' mean and deviation (published - none).",
         ["none", "train"],
@@ -144,9 +148,7 @@ class Train(Settings):
         "train",
         origin="ours",
     )
-    precision: Precision = choice(
-        "Of training; auto: bfloat16 where the device has it.", PRECISIONS, "auto", origin="ours"
-    )
+    precision: Precision = choice("Of training; as that of `pretrain`.", PRECISIONS, "auto", origin="ours")
     cache_gb: float = number(
         "Bags kept in memory, in 10^9 bytes; the rest is read again in each epoch.", 4.0, minimum=0, origin="ours"
     )

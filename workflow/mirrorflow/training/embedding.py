@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mirrorflow.config.fields import COUNT, Settings, of_run, same
 from mirrorflow.config.probe_settings import Embed
-from mirrorflow.config.training_settings import PRECISIONS, Precision, PretrainSettings, ShortBags
+from mirrorflow.config.training_settings import Precision, PretrainSettings, ShortBags
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.devices import arithmetic_of, choose_device
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EmbedSettings(Settings):
     tokens: int = same(PretrainSettings, "tokens")
     short: ShortBags = same(PretrainSettings, "short")
     batch_size: int = of_run("Units a step.", PretrainSettings.batch_size, **COUNT)
-    precision: Precision = of_run("Of the forward pass.", "float32", enum=PRECISIONS)
+    precision: Precision = same(Embed, "precision")
 
     @classmethod
     def as_trained(cls, training: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> "EmbedSettings":
@@ -111,7 +111,7 @@ class Embedder:
         given = np.zeros((len(units), 0)) if genes is None else genes
         self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32))
         self.seed, self.device = seed, device
-        self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
+        self.arithmetic = arithmetic_of(settings.precision, device, model.settings.width)
 
     def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""
@@ -140,7 +140,7 @@ class Embedder:
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         patches = batch.patches.to(self.device)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        with self.arithmetic.autocast():
             if self.slides_only:
                 slide = self.model.encode_slides(patches, counts=batch.counts)
                 return slide, slide[:, :0]

@@ -20,7 +20,7 @@ from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, pre
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings, lay_out
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.devices import arithmetic_of, choose_device
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
@@ -151,8 +151,9 @@ class _Pretraining:
         lay_out(self.network, layout.compute)
         self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32))
         self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients))
-        dtype = autocast_dtype(settings.precision, self.device, model.settings.width)
-        self.gradients = Gradients(model, dtype, layout.compute.micro_batch, self.world)
+        arithmetic = arithmetic_of(settings.precision, self.device, model.settings.width)
+        self.scaler = arithmetic.scaler()
+        self.gradients = Gradients(model, arithmetic, layout.compute.micro_batch, self.world, self.scaler)
 
     def groups(self) -> list[Group]:
         """Every weight alike."""

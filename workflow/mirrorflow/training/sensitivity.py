@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training.bags import Bags, Batch
+from mirrorflow.training.devices import choose_device
 from mirrorflow.training.embedding import Embedder, EmbedSettings
-from mirrorflow.training.schedule import choose_device
 
 PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
@@ -48,6 +49,7 @@ def sensitivities(
         model, units.bags, units.genes, units.names, replace(settings, draws=1), seed, choose_device(device)
     )
     model.eval()
+    set_tf32(on=False)
     weight, bias = (torch.as_tensor(part).float().to(embedder.device) for part in head)
     found = [_of_batch(embedder, (weight, bias), batch, units.classes) for batch in embedder.batches(0, training=False)]
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}

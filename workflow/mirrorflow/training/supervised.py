@@ -19,7 +19,7 @@ from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
@@ -122,7 +122,7 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
     genes = torch.as_tensor(units.genes, dtype=torch.float32)
     with closing(prefetched(_whole(units, i) for i in range(len(units)))) as bags:
         for number, bag in enumerate(bags):
-            with torch.inference_mode():
+            with torch.inference_mode(), Arithmetic(where).autocast():
                 patches = torch.tensor(bag, dtype=torch.float32)[None].to(where)
                 mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
                 yield network(seam.Batch(patches, mask, genes[number : number + 1].to(where)))
@@ -144,7 +144,8 @@ class _Supervised:
         self.targets = labelled.targets
         self.passes = settings.passes_for(len(labelled.units))
         self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32)
-        self.dtype = autocast_dtype(settings.precision, device, network.width)
+        self.arithmetic = arithmetic_of(settings.precision, device, network.width)
+        self.scaler = self.arithmetic.scaler()
 
     def groups(self) -> list[Group]:
         """Every weight alike."""
@@ -181,11 +182,11 @@ class _Supervised:
         """The gradient of the batch's total."""
         torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
         seen = self._seen(batch)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        with self.arithmetic.autocast():
             out = self.network(seen)
         out = out.in_float32()
         terms = self.objective.terms(out, seen, at) | self.network.terms(out, seen, at)
-        values = descend(terms, self.objective.weights(at), check)
+        values = descend(terms, self.objective.weights(at), check, self.scaler)
         return values, len(batch.units)
 
     def _seen(self, batch: Batch) -> seam.Batch:

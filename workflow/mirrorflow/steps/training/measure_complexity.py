@@ -17,7 +17,7 @@ from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.complexity import complexity_table, shown
 from mirrorflow.tables.results import published_key
 from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
-from mirrorflow.training.schedule import choose_device
+from mirrorflow.training.devices import choose_device
 
 
 @dataclass(frozen=True)
