@@ -44,7 +44,8 @@ class Encoder:
     def _shift(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of pixels from 0 to 255, on the device [1, 3, 1, 1]."""
         shape = (1, 3, 1, 1)
-        return tuple(torch.tensor(part, device=self.device).view(shape) * 255 for part in (self.mean, self.std))
+        mean, std = (torch.tensor(part, device=self.device).view(shape) * 255 for part in (self.mean, self.std))
+        return mean, std
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features [batch, dim] of RGB ``images`` [batch, size, size, 3]."""

@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
 from mirrorflow.store.rows import RowLayout, row_layout
+
+if TYPE_CHECKING:  # pooled vectors do without torch
+    from torch import Tensor
 
 FINGERPRINT_BYTES = 65_536
 BLOCK_BYTES, BLOCKS = 16_384, 16
@@ -53,16 +57,36 @@ class FeatureBags:
 
     def rows(self, i: int, index: np.ndarray) -> np.ndarray:
         """Patches ``index`` of unit ``i``: float32 [patch, feature]. Raises InputError as ``bags[i]``."""
+        import torch
+
+        taken = torch.empty(len(index), self.width(i))
+        self.rows_into(i, index, taken)
+        return taken.numpy()
+
+    def width(self, i: int) -> int:
+        """Values of a patch of unit ``i``."""
+        self.size(i)
+        return self._layouts[i][0].width
+
+    def rows_into(self, i: int, index: np.ndarray, out: "Tensor") -> None:
+        """As :meth:`rows`, straight into ``out`` float32 [patch, feature]."""
+        import torch
+
         self.size(i)
         if not self._mapped(i):
-            return self[i][index]
+            out.copy_(torch.from_numpy(self[i][index]))
+            return
         layouts = self._layouts[i]
+        if len(layouts) == 1:
+            _read_finite(layouts[0], index, out)
+            return
         first = np.cumsum([0, *(layout.rows for layout in layouts)])
-        taken = np.empty((len(index), layouts[0].width), np.float32)
         for layout, start, stop in zip(layouts, first, first[1:], strict=False):
-            mine = (index >= start) & (index < stop)
-            taken[mine] = _finite(layout, index[mine] - start)
-        return taken
+            mine = np.flatnonzero((index >= start) & (index < stop))
+            if len(mine):
+                part = torch.empty(len(mine), layout.width)
+                _read_finite(layout, index[mine] - start, part)
+                out.index_copy_(0, torch.from_numpy(mine), part)
 
     def _mapped(self, i: int) -> bool:
         return all(layout.mapped or not layout.rows for layout in self._layouts[i])
@@ -90,16 +114,11 @@ class FeatureBags:
         self._width = width
 
 
-def _finite(layout: RowLayout, index: np.ndarray) -> np.ndarray:
-    if not len(index):
-        return np.empty((0, layout.width), np.float32)
-    taken = layout.read(index)
-    bad = ~np.isfinite(taken).all(axis=1)
-    if bad.any():
-        row = int(index[bad].min())
+def _read_finite(layout: RowLayout, index: np.ndarray, out: "Tensor") -> None:
+    row = layout.read_into(index, out)
+    if row is not None:
         message = f"{layout.path}: features hold NaN or infinity (e.g. in row {row}); make the file again"
         raise InputError(message)
-    return taken
 
 
 def features_fingerprint(paths: Sequence[Path]) -> str:

@@ -14,8 +14,9 @@ from mirrorflow.config.fields import COUNT, Settings, of_run, same
 from mirrorflow.config.probe_settings import Embed
 from mirrorflow.config.training_settings import Precision, PretrainSettings, ShortBags
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched
+from mirrorflow.training.bags import Bags, Batch, prefetched
 from mirrorflow.training.devices import arithmetic_of, choose_device
+from mirrorflow.training.loading import Loader, on_device, received
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Embedder:
         self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
         self.slides_only = genes is None
         given = np.zeros((len(units), 0)) if genes is None else genes
-        self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32))
+        self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32)).to(device)
         self.seed, self.device = seed, device
         self.arithmetic = arithmetic_of(settings.precision, device, model.settings.width)
 
@@ -129,6 +130,7 @@ class Embedder:
 
     def batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
         """The bags of a draw; one unit at a time where the network looks at the whole batch."""
+        loader = Loader(self.device)
         size = 1 if self.model.looks_at_the_batch() else self.settings.batch_size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
@@ -136,13 +138,13 @@ class Embedder:
                 np.random.default_rng([self.seed, draw, training, zlib.crc32(self.units[int(row)].encode())])
                 for row in rows
             ]
-            yield draw_batch(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
+            yield loader.draw(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        patches = batch.patches.to(self.device)
+        patches = received(batch, self.device)
         with self.arithmetic.autocast():
             if self.slides_only:
                 slide = self.model.encode_slides(patches, counts=batch.counts)
                 return slide, slide[:, :0]
-            genes = self.genes[torch.from_numpy(batch.units)].to(self.device)
+            genes = self.genes[on_device(batch.units, self.device)]
             return self.model.encode(patches, genes, counts=batch.counts)

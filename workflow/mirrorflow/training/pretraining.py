@@ -4,7 +4,6 @@ Every random draw (order, patches, masks, style samples, dropout) follows from (
 that a run resumed after epoch e gives the losses of one that was never disturbed.
 """
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -16,11 +15,12 @@ import torch
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Progress
-from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.bags import Bags, Batch, patch_moments, prefetched
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings, lay_out
 from mirrorflow.training.devices import arithmetic_of, choose_device
+from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
@@ -149,8 +149,9 @@ class _Pretraining:
         self.network: PairedNetwork = model.to(self.device)
         self.bags, self.settings, self.layout, self.world = data.bags, settings, layout, layout.world
         lay_out(self.network, layout.compute)
-        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32))
-        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients))
+        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32)).to(self.device)
+        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients)).to(self.device)
+        self.loader = Loader(self.device)
         arithmetic = arithmetic_of(settings.precision, self.device, model.settings.width)
         self.scaler = arithmetic.scaler()
         self.gradients = Gradients(model, arithmetic, layout.compute.micro_batch, self.world, self.scaler)
@@ -175,8 +176,7 @@ class _Pretraining:
         """The ``rows`` of a batch of ``units``; what is drawn of a unit follows from its row in the whole batch."""
         settings = self.settings
         rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
-        batch = draw_batch(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
-        return on_its_way(batch, self.device)
+        return self.loader.draw(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
 
     def backward(self, batch: tuple[np.ndarray, Batch], at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the whole batch, in one go, in parts or on several devices."""
@@ -192,7 +192,7 @@ class _Pretraining:
         with closing(prefetched(self._validation_batches(validation))) as batches:
             for step, (units, batch) in enumerate(batches):
                 inputs = StepInputs(
-                    batch.patches.to(self.device, non_blocking=True),
+                    received(batch, self.device),
                     torch.as_tensor(validation.genes[units], dtype=torch.float32).to(self.device),
                     batch.counts,
                     torch.as_tensor(validation.patients[units]).to(self.device),
@@ -222,24 +222,19 @@ class _Pretraining:
         return out_of_memory(self.settings, self.layout.compute)
 
     def _inputs(self, units: np.ndarray, batch: Batch) -> StepInputs:
-        rows, mine = self.world.rows(len(units)), torch.from_numpy(batch.units)
-        patches, counts = batch.patches, batch.counts
-        if self.settings.short == "mask":  # asked of every process, also of one without units
+        rows, mine = self.world.rows(len(units)), on_device(batch.units, self.device)
+        patches = received(batch, self.device)
+        if self.settings.short == "mask" and self.world.size > 1:  # asked of every process, also of one without units
             missing = self.world.max(patches.shape[1]) - patches.shape[1]
             patches = torch.nn.functional.pad(patches, (0, 0, 0, missing))
         return StepInputs(
-            patches.to(self.device, non_blocking=True),
-            self.genes[mine].to(self.device),
-            counts,
-            None if self.patients is None else self.patients[torch.from_numpy(units)].to(self.device),
+            patches,
+            self.genes[mine],
+            batch.counts,
+            None if self.patients is None else self.patients[on_device(units, self.device)],
             int(rows[0]) if len(rows) else 0,
             len(units),
         )
-
-
-def on_its_way(batch: Batch, device: torch.device) -> Batch:
-    """For a GPU: patches in pinned memory, from which they are copied while it computes."""
-    return dataclasses.replace(batch, patches=batch.patches.pin_memory()) if device.type == "cuda" else batch
 
 
 def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:

@@ -12,6 +12,7 @@ from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training.bags import Bags, Batch
 from mirrorflow.training.devices import choose_device
 from mirrorflow.training.embedding import Embedder, EmbedSettings
+from mirrorflow.training.loading import on_device, received
 
 PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
@@ -58,8 +59,8 @@ def sensitivities(
 def _of_batch(
     embedder: Embedder, head: tuple[Tensor, Tensor], batch: Batch, classes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    patches = batch.patches.to(embedder.device).requires_grad_()
-    genes = embedder.genes[torch.from_numpy(batch.units)].to(embedder.device).requires_grad_()
+    patches = received(batch, embedder.device).requires_grad_()
+    genes = embedder.genes[on_device(batch.units, embedder.device)].requires_grad_()
     logits = torch.cat(embedder.model.encode(patches, genes, counts=batch.counts), dim=1) @ head[0].T + head[1]
     truth = torch.as_tensor(classes[batch.units], device=logits.device)
     outputs = {"s1": [_margin(logits, truth)], "s2": list(logits.unbind(1))}
