@@ -79,7 +79,8 @@ def test_a_job_waits_until_enough_are_free_and_takes_none_before(machine: Path):
 def test_locks_end_with_their_process_however_it_ends(machine: Path):
     body = (
         "import os, sys, time; from pathlib import Path; from mirrorflow.runtime import gpus\n"
-        f"gpus.DRIVER, gpus.NODES, gpus.LOCKS = (Path({str(machine)!r}) / name for name in ('driver', 'dev', 'locks'))\n"
+        f"here = Path({str(machine)!r})\n"
+        "gpus.DRIVER, gpus.NODES, gpus.LOCKS = (here / name for name in ('driver', 'dev', 'locks'))\n"
         "with gpus.held_gpus(3):\n print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", body], stdout=subprocess.PIPE, text=True) as process:

@@ -1,7 +1,6 @@
 """Batches on their way to the device: memory used again, maps kept, the same values as ever."""
 
 import gc
-import os
 from pathlib import Path
 
 import h5py
@@ -76,10 +75,10 @@ def test_a_loader_draws_what_a_single_draw_does_batch_after_batch(tmp_path, shor
 def test_maps_that_are_kept_hold_no_file_open(tmp_path):
     paths = files(tmp_path, arrays() * 5)
     bags = FeatureBags(paths, 0.0)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for unit in range(len(paths)):
         bags.rows(unit, np.array([1, 0]))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
     assert len(mapped) == len(paths)
     del bags

@@ -6,6 +6,7 @@ a draw is one call that gathers rows straight into the batch.
 """
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,14 @@ class RowLayout:
         """False where the file is compressed, of another type or laid out otherwise: it has to be read whole."""
         return self.starts is not None
 
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """The rows of ``index``, in that order, as float32 [row, width], whatever they hold."""
+        offsets = self._offsets(index)
+        taken = np.empty((len(offsets), self.width), self.dtype)
+        for row in np.argsort(offsets, kind="stable"):
+            taken[row] = np.frombuffer(self._pages, self.dtype, self.width, int(offsets[row]))
+        return taken.astype(np.float32, copy=False)
+
     def read_into(self, index: np.ndarray, out: "Tensor") -> int | None:
         """The rows of ``index``, in that order, into ``out`` float32 [row, width].
 
@@ -47,24 +56,26 @@ class RowLayout:
 
         starts = torch.from_numpy(self._offsets(index))
         if self._source is None:  # another byte order, or rows between two values
-            out.copy_(torch.from_numpy(self._one_by_one(starts.numpy())))
+            out.copy_(torch.from_numpy(self.read(index)))
         elif self._source.dtype == torch.float32:
             torch.index_select(self._source, 0, starts.div_(self.dtype.itemsize, rounding_mode="trunc"), out=out)
         else:
             out.copy_(self._source.index_select(0, starts.div_(self.dtype.itemsize, rounding_mode="trunc")))
         return self._first_bad(index, out)
 
+    def runs(self, at_most: int) -> Iterator[np.ndarray]:
+        """All rows in the order of the file, as runs of up to ``at_most`` of them [row, width] in the map itself."""
+        assert self.starts is not None
+        for number, start in enumerate(self.starts):
+            count = min(self.chunk_rows, self.rows - number * self.chunk_rows)
+            whole = np.frombuffer(self._pages, self.dtype, count * self.width, int(start)).reshape(count, self.width)
+            yield from (whole[first : first + at_most] for first in range(0, count, at_most))
+
     def _offsets(self, index: np.ndarray) -> np.ndarray:
         """Where each row begins, in bytes."""
         assert self.starts is not None
         chunk, within = np.divmod(np.asarray(index, np.int64), self.chunk_rows)
         return self.starts[chunk] + within * (self.width * self.dtype.itemsize)
-
-    def _one_by_one(self, offsets: np.ndarray) -> np.ndarray:
-        taken = np.empty((len(offsets), self.width), self.dtype)
-        for row in np.argsort(offsets, kind="stable"):
-            taken[row] = np.frombuffer(self._pages, self.dtype, self.width, int(offsets[row]))
-        return taken.astype(np.float32, copy=False)
 
     def _first_bad(self, index: np.ndarray, rows: "Tensor") -> int | None:
         if self._known_finite[index].all():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mirrorflow.config.training_settings import ShortBags
 from mirrorflow.errors import InputError
+from mirrorflow.training.moments import Moments, mean_and_deviation, moments_of
 
 T = TypeVar("T")
 
@@ -221,19 +222,16 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Generator[T]:
 def patch_moments(bags: Bags) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [feature] over all patches of all units; a constant feature gets sd 1.
 
-    One pass, in float64, merging bag by bag (Chan et al. 1979), so that no more than a bag is held.
+    In float64, merged unit by unit (Chan et al. 1979), so that no more than a bag is held. Bags that know their
+    ``moments`` (files: taken once) are not read.
     """
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    with closing(prefetched(bags[i] for i in range(len(bags)))) as read:
-        for bag in read:
-            if not len(bag):
-                continue
-            here = bag.astype(np.float64)
-            shift = here.mean(axis=0) - mean
-            total = count + len(here)
-            squares = squares + here.var(axis=0) * len(here) + shift**2 * (count * len(here) / total)
-            mean = mean + shift * (len(here) / total)
-            count = total
-    sd = np.sqrt(squares / max(count, 1))
-    sd[sd <= 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1.0
-    return mean.astype(np.float32), sd.astype(np.float32)
+    with closing(prefetched(unit_moments(bags, i) for i in range(len(bags)))) as parts:
+        return mean_and_deviation(parts)
+
+
+def unit_moments(bags: Bags, i: int) -> Moments:
+    """Moments of the patches of unit ``i``."""
+    if isinstance(bags, SomeBags):
+        return unit_moments(bags.bags, bags.chosen[i])
+    own = getattr(bags, "moments", None)
+    return own(i) if own is not None else moments_of(bags[i])
