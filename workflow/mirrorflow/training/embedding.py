@@ -80,8 +80,8 @@ def embed(
 ) -> Embeddings:
     """Embed every unit; a unit's bag follows from (seed, draw, its name), whoever else is there.
 
-    ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. With Nystrom
-    attention units go through one by one, because its pseudo-inverse looks at the whole batch.
+    ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. A batch gives what
+    one by one gives; with Nystrom attention padded bags (``short: mask``) go through one by one.
     """
     embedder = Embedder(model, bags, genes, units, settings, seed, choose_device(device))
     with torch.random.fork_rng(devices=[embedder.device] if embedder.device.type == "cuda" else []):
@@ -129,9 +129,10 @@ class Embedder:
         return slide, rna
 
     def batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
-        """The bags of a draw; one unit at a time where the network looks at the whole batch."""
+        """The bags of a draw; one unit at a time where the network looks at padding, and there is some."""
         loader = Loader(self.device)
-        size = 1 if self.model.looks_at_the_batch() else self.settings.batch_size
+        alone = self.settings.short == "mask" and self.model.looks_at_padding()
+        size = 1 if alone else self.settings.batch_size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
             rngs = [

@@ -17,6 +17,9 @@ from mirrorflow.training.loading import on_device, received
 PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
 
+AT_A_TIME = 4
+"""Units: their graph is kept for as many gradients as there are classes."""
+
 
 @dataclass(frozen=True)
 class KnownUnits:
@@ -47,7 +50,13 @@ def sensitivities(
     for training. Precision is float32.
     """
     embedder = Embedder(
-        model, units.bags, units.genes, units.names, replace(settings, draws=1), seed, choose_device(device)
+        model,
+        units.bags,
+        units.genes,
+        units.names,
+        replace(settings, draws=1, batch_size=AT_A_TIME),
+        seed,
+        choose_device(device),
     )
     model.eval()
     set_tf32(on=False)
