@@ -126,6 +126,7 @@ def test_rows_of_a_batch_draw_what_the_whole_batch_would(draw):
     assert torch.equal(rows, whole[2:4])
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch hides its own warning, which an error cannot be
 def test_compiling_keeps_weights_names_and_losses(monkeypatch):
     compiled = []
 
@@ -140,7 +141,7 @@ def test_compiling_keeps_weights_names_and_losses(monkeypatch):
     first = pretrain(plain, PairedData(bags, genes), settings, layout=Layout("cpu"))
     layout = Layout("cpu", ComputeSettings(compile=True))
     second = pretrain(faster, PairedData(bags, genes), settings, layout=layout)
-    assert compiled == ["SlideEncoder", "RnaEncoder"]
+    assert compiled == ["SlideEncoder", "RnaEncoder", "AttentionBlock"]
     assert second[0]["total"] == pytest.approx(first[0]["total"], rel=1e-5)
     assert plain.state_dict().keys() == faster.state_dict().keys()
 

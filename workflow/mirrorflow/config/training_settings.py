@@ -91,8 +91,8 @@ class PretrainSettings(Settings):
 @stated
 class Compute(Section):
     """How pretraining uses the machine. No file depends on it, and a change trains nothing again (a job that it starts
-    keeps the folds that are done); losses agree up to rounding and dropout's draws (with `nystrom` also the start of
-    the pseudo-inverse).
+    keeps the folds that are done); losses agree up to rounding and dropout's draws. A GPU whose memory is full goes on
+    with half the units at a time, and the log says so.
     """
 
     micro_batch: int | None = count_or_none(
@@ -109,6 +109,11 @@ class Compute(Section):
         "torch.compile for the encoders (needs a C++ compiler; not together with micro_batch).", False
     )
     devices: int = count("Devices that one fold is spread over, by torchrun.", 1)
+    deterministic: bool = switch(
+        "Only kernels whose result follows from their input: on a GPU two runs, and a resumed one, are then equal to "
+        "the digit, and slower. On a CPU they are anyway.",
+        False,
+    )
     gpu_share: int = count(
         "Folds that share one GPU. Above 1 a job serves all folds of a seed, so many of them at a time.", 1
     )

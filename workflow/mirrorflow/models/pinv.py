@@ -6,8 +6,8 @@ formed but applied to V, which is thin. With S = XX: r(X) = 13 - 15 X + 7 S - XS
 
 In float32 the backward pass uses what holds without rounding: X0 = AA' / c and X' = X r(X) / 4 are symmetric
 polynomials of one matrix, so that they commute, and Z6 V = A' / c * r(X5) / 4 * ... * r(X0) / 4 * V. Gradients by X are
-then symmetric, too, and cost three products of squares an iteration in place of eight. Half types round too much for that:
-theirs follows the iteration as it is, from the Z that are kept. A test holds all against autograd in float64.
+then symmetric, too, and cost three products of squares an iteration in place of eight. Half types round too much for
+that: theirs follows the iteration as it is, from the Z that are kept. A test holds all against autograd in float64.
 """
 
 from collections.abc import Sequence

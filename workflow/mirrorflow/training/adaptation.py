@@ -168,3 +168,7 @@ class _Adaptation:
     def out_of_memory(self) -> str:
         """What to lower."""
         return f"the GPU's memory is full at batch_size {self.settings.batch_size}; lower probe.batch_size"
+
+    def need_less(self) -> bool:
+        """No part of it can be left out."""
+        return False

@@ -1,9 +1,12 @@
 """The device a job computes on, and its arithmetic: chosen openly, checked once, said in the log."""
 
 import logging
+import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 
@@ -13,6 +16,8 @@ from mirrorflow.runtime.gpus import driver_version, why_expected
 from mirrorflow.runtime.tf32 import set_tf32
 
 logger = logging.getLogger("mirrorflow.device")
+
+T = TypeVar("T")
 
 MIN_WIDTH_BFLOAT16 = 256
 TF32_SINCE = (8, 0)
@@ -25,6 +30,15 @@ def choose_device(device: str) -> torch.device:
     Raises MirrorflowError where a GPU is there, or was allocated, and torch cannot use it: naming driver and wheel.
     """
     return _auto_device() if device == "auto" else _checked(torch.device(device))
+
+
+def kind_of(device: str) -> str:
+    """``cuda`` or ``cpu``, without taking the GPU: for a process whose children compute. Raises as choose_device."""
+    if device != "auto":
+        return torch.device(device).type
+    if torch.cuda.is_available():
+        return "cuda"
+    return _auto_device().type
 
 
 @lru_cache
@@ -93,13 +107,25 @@ def unusable(why: str, said: str) -> str:
 
 def check_enough(devices: int, device: str) -> None:
     """Raise ConfigError where a fold is to be spread over more GPUs than this job sees; CPUs are as many as asked."""
-    where = choose_device(device)
-    if where.type == "cuda" and torch.cuda.device_count() < devices:
+    if kind_of(device) == "cuda" and torch.cuda.device_count() < devices:
         message = (
             f"compute.devices is {devices}, this job sees {torch.cuda.device_count()} GPU(s); lower it, or let the run "
             f"use as many: --resources gpu={devices}"
         )
         raise ConfigError(message)
+
+
+def limit_memory(device: str, share: int) -> None:
+    """Bound this process to its part of the memory of a GPU that ``share`` of them use."""
+    if share > 1 and kind_of(device) == "cuda":
+        torch.cuda.set_per_process_memory_fraction(1 / share)
+
+
+def make_deterministic(*, on: bool) -> None:
+    """Whether kernels whose sums depend on timing give way to slower ones; before the first product on a GPU."""
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on)
 
 
 @dataclass(frozen=True)
@@ -161,6 +187,26 @@ def wait_for(device: torch.device) -> None:
     """Return when the device has done all it was given: before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def guarded(work: Callable[[], T], full: Callable[[], str], *smaller: Callable[[], T]) -> T:
+    """What ``work`` returns; where the GPU's memory is full, what the next of ``smaller`` does.
+
+    Raises MirrorflowError of ``full()``, which says what to lower, where that is not enough either.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error).splitlines()[0] if str(error) else "out of memory"
+    # Out of the handler: its error holds the frames, and these what fills the memory.
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if not smaller:
+        raise MirrorflowError(full())
+    logger.warning("the GPU's memory is full (%s); once more with less of it", said)
+    return guarded(smaller[0], full, *smaller[1:])
 
 
 FULL = ("ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED", "out of memory")

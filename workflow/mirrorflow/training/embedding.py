@@ -15,8 +15,8 @@ from mirrorflow.config.probe_settings import Embed
 from mirrorflow.config.training_settings import Precision, PretrainSettings, ShortBags
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, prefetched
-from mirrorflow.training.devices import arithmetic_of, choose_device
-from mirrorflow.training.loading import Loader, on_device, received
+from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
+from mirrorflow.training.loading import Loader, halves, on_device, received
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Embedder:
     def _draw(self, draw: int, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
         with closing(prefetched(self.batches(draw, training=training))) as batches:
-            parts = [self._encode(batch) for batch in batches]
+            parts = [part for batch in batches for part in self._guarded(batch)]
         slide, rna = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
         return slide, rna
 
@@ -140,6 +140,20 @@ class Embedder:
                 for row in rows
             ]
             yield loader.draw(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
+
+    def _guarded(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """The batch's vectors; in halves where the GPU's memory is full."""
+
+        def in_halves() -> list[tuple[Tensor, Tensor]]:
+            return [self._encode(half) for half in halves(batch, self.device)]
+
+        return guarded(lambda: [self._encode(batch)], self._full, in_halves)
+
+    def _full(self) -> str:
+        return (
+            f"the GPU's memory is full while {self.settings.batch_size} units of {self.settings.tokens} tokens are "
+            "embedded, and while half of them are; lower pretrain.batch_size, or set embed.precision: bfloat16"
+        )
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         patches = received(batch, self.device)

@@ -89,6 +89,14 @@ class Loader:
         return dataclasses.replace(batch, patches=patches, copied=copied)
 
 
+def halves(batch: Batch, device: torch.device) -> list[Batch]:
+    """The batch as two, its patches on the device; one where it holds one unit."""
+    patches, cut = received(batch, device), (len(batch.units) + 1) // 2
+    parts = [slice(0, cut), slice(cut, None)] if cut < len(batch.units) else [slice(None)]
+    counts = batch.counts
+    return [Batch(batch.units[part], patches[part], None if counts is None else counts[part]) for part in parts]
+
+
 def on_device(units: np.ndarray, device: torch.device) -> Tensor:
     """Numbers of units on the device, which the processor does not wait for."""
     rows = torch.from_numpy(units)

@@ -1,13 +1,16 @@
 """Self-supervised pretraining: batches of paired slides and RNA, resumable to the digit.
 
 Every random draw (order, patches, masks, style samples, dropout) follows from (seed, epoch, step) alone, so
-that a run resumed after epoch e gives the losses of one that was never disturbed.
+that a run resumed after epoch e gives the losses of one that was never disturbed: to the digit on a CPU, and on a GPU
+with ``compute.deterministic``; else up to the rounding of sums whose order there follows from timing.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +22,7 @@ from mirrorflow.training.bags import Bags, Batch, patch_moments, prefetched
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings, lay_out
-from mirrorflow.training.devices import arithmetic_of, choose_device
+from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
@@ -199,7 +202,8 @@ class _Pretraining:
                     0,
                     len(units),
                 )
-                values = self.gradients.values(inputs, step_seed(self.settings.seed, VALIDATION, step))
+                seed = step_seed(self.settings.seed, VALIDATION, step)
+                values = guarded(partial(self.gradients.values, inputs, seed), self.out_of_memory)
                 if not np.isfinite(values["total"]):
                     raise MirrorflowError(not_finite(values, epoch, step + 1))
                 total, seen = total + values["total"] * len(units), seen + len(units)
@@ -219,7 +223,19 @@ class _Pretraining:
 
     def out_of_memory(self) -> str:
         """What to set, the mildest first."""
-        return out_of_memory(self.settings, self.layout.compute)
+        compute = dataclasses.replace(self.layout.compute, micro_batch=self.gradients.micro_batch)
+        return out_of_memory(self.settings, compute)
+
+    def need_less(self) -> bool:
+        """Half as many units at a time, from now on; not where processes share a batch or passes are compiled."""
+        at_once = self.gradients.micro_batch or self.settings.batch_size
+        if at_once < 2 or self.world.size > 1 or self.layout.compute.compile:
+            return False
+        self.gradients = dataclasses.replace(self.gradients, micro_batch=at_once // 2)
+        logger.warning(
+            "micro_batch: %d from now on; set it in the section `compute`, which saves the first attempt", at_once // 2
+        )
+        return True
 
     def _inputs(self, units: np.ndarray, batch: Batch) -> StepInputs:
         rows, mine = self.world.rows(len(units)), on_device(batch.units, self.device)
@@ -243,7 +259,7 @@ def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
     if not compute.activation_checkpointing:
         remedies.append("activation_checkpointing: true (same values, a third more time)")
     at_once = compute.micro_batch or settings.batch_size
-    if at_once > 1:
+    if at_once > 1 and not compute.compile:
         remedies.append(f"micro_batch: {max(1, at_once // 2)} (InfoNCE still sees the whole batch)")
     return (
         f"the GPU's memory is full with {at_once} units of {settings.tokens} tokens at a time (batch_size "

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training.bags import Bags, Batch
-from mirrorflow.training.devices import choose_device
+from mirrorflow.training.devices import choose_device, guarded
 from mirrorflow.training.embedding import Embedder, EmbedSettings
 from mirrorflow.training.loading import on_device, received
 
@@ -19,6 +20,7 @@ PARTS = ("slide", "rna")
 
 AT_A_TIME = 4
 """Units: their graph is kept for as many gradients as there are classes."""
+FULL = f"the GPU's memory is full with {AT_A_TIME} units; lower pretrain.tokens, or set CUDA_VISIBLE_DEVICES to nothing"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ def sensitivities(
     model.eval()
     set_tf32(on=False)
     weight, bias = (torch.as_tensor(part).float().to(embedder.device) for part in head)
-    found = [_of_batch(embedder, (weight, bias), batch, units.classes) for batch in embedder.batches(0, training=False)]
+    found = [
+        guarded(partial(_of_batch, embedder, (weight, bias), batch, units.classes), lambda: FULL)
+        for batch in embedder.batches(0, training=False)
+    ]
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 

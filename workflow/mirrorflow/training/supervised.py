@@ -8,6 +8,7 @@ a unit's answer depends on nobody else's bag.
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
-from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device
+from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, on_device, received
-from mirrorflow.training.resident import resident
+from mirrorflow.training.resident import free_all, resident
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
@@ -125,9 +126,24 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
     with closing(prefetched(_whole_bags(units, where))) as bags:
         for number, bag in enumerate(bags):
             with torch.inference_mode(), Arithmetic(where).autocast():
-                patches = bag.to(where, non_blocking=True)[None]
-                mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
-                yield network(seam.Batch(patches, mask, genes[number : number + 1]))
+                own = genes[number : number + 1]
+                whole = partial(_output, network, bag, own)
+                full = partial(_bag_too_large, units, number, len(bag))
+                found = guarded(whole, full, lambda whole=whole: (free_all(), whole())[1])
+            yield found
+
+
+def _output(network: SupervisedNetwork, bag: Tensor, genes: Tensor) -> Output:
+    """Of one unit: its bag [patch, feature], wherever it lies, and genes [1, gene] on the network's device."""
+    patches = bag.to(genes.device, non_blocking=True)[None]
+    return network(seam.Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device), genes))
+
+
+def _bag_too_large(units: Units, number: int, patches: int) -> str:
+    return (
+        f"{units.name(number)}: the GPU's memory is full with all {patches} patches of one bag, which prediction looks "
+        "at; lower the method's network.width, or predict on the CPU (set CUDA_VISIBLE_DEVICES to nothing)"
+    )
 
 
 def _whole_bags(units: Units, device: torch.device) -> Iterator[Tensor]:
@@ -235,3 +251,8 @@ class _Supervised:
             f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
             f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
         )
+
+    def need_less(self) -> bool:
+        """Bags leave the GPU's memory, and are read from their files again."""
+        self.resident = None
+        return free_all()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.models.seam import Progress, weighted
 from mirrorflow.training.best_epoch import Best, better
-from mirrorflow.training.devices import UNSCALED
+from mirrorflow.training.devices import UNSCALED, guarded, wait_for
 from mirrorflow.training.schedule import Schedule, learning_rate_factor
 
 B = TypeVar("B")
@@ -117,6 +117,9 @@ class Training(Protocol[B]):
     def out_of_memory(self) -> str:
         """What to lower when the GPU's memory is full."""
 
+    def need_less(self) -> bool:
+        """Ask for less memory from now on, with the same objective; False where nothing can be done."""
+
 
 @dataclass
 class TrainingState:
@@ -207,6 +210,7 @@ class Trainer(Generic[B]):
                 seen, waited = seen + units, waited + seconds
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value * units
+        wait_for(self.training.device)  # the last step may still be computed
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
         return row | self.training.measures() | self._measures(seconds, seen) | {"waited_seconds": waited}
@@ -220,10 +224,13 @@ class Trainer(Generic[B]):
         }
 
     def _guarded_step(self, batch: B, epoch: int, step: int) -> tuple[dict[str, float], int]:
-        try:
+        def once_more() -> tuple[dict[str, float], int]:
+            self.optimizer.zero_grad(set_to_none=True)
+            if not self.training.need_less():
+                raise MirrorflowError(self.training.out_of_memory())
             return self._step(batch, epoch, step)
-        except torch.OutOfMemoryError as error:
-            raise MirrorflowError(self.training.out_of_memory()) from error
+
+        return guarded(lambda: self._step(batch, epoch, step), self.training.out_of_memory, once_more)
 
     def _step(self, batch: B, epoch: int, step: int) -> tuple[dict[str, float], int]:
         at, factor = self.course.progress(epoch, step), self.course.rate_factor(epoch, step)

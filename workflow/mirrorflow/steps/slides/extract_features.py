@@ -172,7 +172,7 @@ def _extract(
 
     from mirrorflow.slides.encoders import build_encoder
     from mirrorflow.store.weights import encoder_weights
-    from mirrorflow.training.devices import choose_device
+    from mirrorflow.training.devices import choose_device, is_out_of_memory
 
     device = str(choose_device(device))
     on_cpu = device == "cpu"
@@ -189,7 +189,9 @@ def _extract(
         streams = max(1, threads) if on_cpu else GPU_STREAMS
         readers = workers if on_cpu else max(workers, threads - 1)
         return run.slides(plans, size, share_cores, readers=max(1, readers), streams=streams)
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         message = f"encoder {spec.name}: the GPU's memory is full; lower features.batch_size"
         raise MirrorflowError(message) from error
     finally:
