@@ -35,9 +35,10 @@ class Ppeg(nn.Module):
 
     def _joined(self) -> tuple[Tensor, Tensor]:
         """The 7x7 weights [width, 1, 7, 7] of all three and of the tokens themselves, and the bias [width]."""
-        weights = [F.pad(one.weight, [(7 - one.kernel_size[0]) // 2] * 4) for one in self.convolutions]
-        itself = F.pad(torch.ones_like(weights[0][..., :1, :1]), [3] * 4)
-        return sum(weights, itself), sum(one.bias for one in self.convolutions)
+        wide, middle, narrow = (one.get_parameter("weight") for one in self.convolutions)
+        itself = F.pad(torch.ones_like(wide[..., :1, :1]), [3] * 4)
+        biases = tuple(one.get_parameter("bias") for one in self.convolutions)
+        return itself + wide + F.pad(middle, [1] * 4) + F.pad(narrow, [2] * 4), torch.stack(biases).sum(dim=0)
 
 
 class AttentionBlock(nn.Module):

@@ -97,9 +97,9 @@ def halves(batch: Batch, device: torch.device) -> list[Batch]:
     return [Batch(batch.units[part], patches[part], None if counts is None else counts[part]) for part in parts]
 
 
-def on_device(units: np.ndarray, device: torch.device) -> Tensor:
-    """Numbers of units on the device, which the processor does not wait for."""
-    rows = torch.from_numpy(units)
+def on_device(numbers: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """Numbers, of units for example, on the device; the processor does not wait for it."""
+    rows = numbers if isinstance(numbers, Tensor) else torch.from_numpy(numbers)
     return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
 
 

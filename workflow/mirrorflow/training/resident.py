@@ -1,7 +1,6 @@
 """Bags that stay on the device, as long as they fit: drawn there, the same patches as from the files."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -83,10 +82,11 @@ def resident(bags: Bags | None, device: torch.device) -> tuple[ResidentBags, lis
 
 def root_of(bags: Bags) -> tuple[Bags, list[int]]:
     """The collection that ``bags`` are chosen from, and the number in it of each of them."""
-    rows: Any = range(len(bags))
+    rows = list(range(len(bags)))
     while isinstance(bags, SomeBags):
-        bags, rows = bags.bags, [bags.chosen[row] for row in rows]
-    return bags, list(rows)
+        chosen = bags.chosen
+        bags, rows = bags.bags, [chosen[row] for row in rows]
+    return bags, rows
 
 
 def free_all() -> bool:

@@ -5,7 +5,7 @@ bag at a step, a smaller bag whole, padded and masked; prediction sees all patch
 a unit's answer depends on nobody else's bag.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +129,7 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
                 own = genes[number : number + 1]
                 whole = partial(_output, network, bag, own)
                 full = partial(_bag_too_large, units, number, len(bag))
-                found = guarded(whole, full, lambda whole=whole: (free_all(), whole())[1])
+                found = guarded(whole, full, partial(_without_resident, whole))
             yield found
 
 
@@ -137,6 +137,12 @@ def _output(network: SupervisedNetwork, bag: Tensor, genes: Tensor) -> Output:
     """Of one unit: its bag [patch, feature], wherever it lies, and genes [1, gene] on the network's device."""
     patches = bag.to(genes.device, non_blocking=True)[None]
     return network(seam.Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device), genes))
+
+
+def _without_resident(whole: Callable[[], Output]) -> Output:
+    """Once more, when the bags that stayed on the GPU are gone."""
+    free_all()
+    return whole()
 
 
 def _bag_too_large(units: Units, number: int, patches: int) -> str:
@@ -227,7 +233,7 @@ class _Supervised:
         counts: Tensor = batch.counts  # type: ignore[assignment]  # draw_batch counts where it pads
         patches = received(batch, self.device)
         places = torch.arange(patches.shape[1], device=self.device)
-        mask = places[None, :] < on_device(counts.numpy(), self.device)[:, None]
+        mask = places[None, :] < on_device(counts, self.device)[:, None]
         return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
 
     def measures(self) -> dict[str, float]:
