@@ -1,6 +1,6 @@
 """MIRROR's pretraining step at the published dimensions: samples/s by attention and precision.
 
-    python benchmarks/pretrain.py [--quick] [--batch 4] [--rounds 3] [--device auto]
+    python benchmarks/pretrain.py [CHECKOUT] [--quick] [--batch 4] [--rounds 3] [--device auto] [--only-ratios]
 
 Patch features 768, 10,234 genes, width 768, 2,048 tokens; one optimisation step (draw, forward, losses,
 backward, fused Adam). Beside our two attention forms the `nystrom-attention` package (pip, version 0.0.14)
@@ -8,11 +8,22 @@ stands in the same model with the same weights. Settings take turns, round by ro
 the machine hits them alike; the best round of each counts. CPU seconds a sample (all threads together, on
 a CPU) are beside the wall clock's samples/s: they bear other load on the machine better. Figures come last,
 as name=value lines.
+
+With the path of another checkout one Nystrom block (forward and backward, published size) and the embedding of a cohort
+(width 384, 64 tokens) are measured on one core in both, in turns, each in processes of its own: `nystrom_block_ratio`
+and `embed_ratio` are of CPU seconds. Their outputs are compared (`*_difference`, the largest).
 """
 
 import argparse
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +33,12 @@ from torch import Tensor, nn
 from mirrorflow.models.attention import NystromAttention
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags
+
+try:
+    from mirrorflow.training.devices import choose_device, has_fast_bfloat16
+except ImportError:  # an earlier checkout, as a child
+    from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
 from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
-from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
 VARIANTS = {
@@ -111,12 +126,27 @@ def _synchronise(device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("other", nargs="?", type=Path, help="another checkout, to compare with")
+    parser.add_argument("--only-ratios", action="store_true", help="nothing but the comparison with it")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="batch 2, one round of one step")
     parser.add_argument("--batch", type=int, help="units in a batch (default: 4 on a CPU, 16 on a GPU)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(parts(Path(arguments.child))))
+        return
+    ratios = compared(arguments.other.resolve(), 1 if arguments.quick else arguments.rounds) if arguments.other else {}
+    if not arguments.only_ratios:
+        steps(arguments)
+    for name, value in ratios.items():
+        print(f"{name}={value:.3g}")
+
+
+def steps(arguments: argparse.Namespace) -> None:
+    """Samples/s of every variant."""
     torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)
     batch = arguments.batch or (16 if device.type == "cuda" else 4)
@@ -145,6 +175,69 @@ def main() -> None:
     print(f"best_over_package_by_cpu_time={package_cpu / min(cpu.values()):.2f}")
     print(f"params_pretrain_m={_millions(model):.2f}")
     print(f"params_downstream_m={_millions(DownstreamModel(model)):.2f}")
+
+
+def compared(other: Path, rounds: int) -> dict[str, float]:
+    """Ratios of CPU seconds, the other checkout's over ours, and how far outputs differ."""
+    sides = {"here": Path(__file__).parents[1], "other": other}
+    best: dict[str, dict[str, float]] = {side: {} for side in sides}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(rounds):
+            for side, checkout in sides.items():
+                environment = os.environ | {"PYTHONPATH": str(checkout / "workflow"), "OMP_NUM_THREADS": "1"}
+                words = [sys.executable, __file__, "--child", f"{folder}/{side}"]
+                found = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+                print(f"round {turn + 1}, {side}: {found.strip()}", flush=True)
+                for name, seconds in json.loads(found).items():
+                    best[side][name] = min(seconds, best[side].get(name, float("inf")))
+        outputs = [np.load(Path(folder) / f"{side}.npz") for side in sides]
+        differences = {
+            f"{name}_difference": float(np.abs(outputs[0][name] - outputs[1][name]).max()) for name in outputs[0]
+        }
+    return {f"{name}_ratio": best["other"][name] / best["here"][name] for name in best["here"]} | differences
+
+
+def parts(outputs: Path) -> dict[str, float]:
+    """CPU seconds of a block and of a cohort's embedding in the package that is imported; what they gave is saved."""
+    torch.set_num_threads(1)
+    block_s, block = block_step()
+    embed_s, embedded = cohort_embedding()
+    np.savez(outputs.with_suffix(".npz"), nystrom_block=block, embed=embedded)
+    return {"nystrom_block": block_s, "embed": embed_s}
+
+
+def block_step() -> tuple[float, np.ndarray]:
+    """The best of several forward and backward passes of one sample."""
+    from mirrorflow.models.transmil import AttentionBlock
+
+    torch.manual_seed(0)
+    block = AttentionBlock("nystrom", 768, 8, landmarks=384, dropout=0.0)
+    tokens, weights = torch.randn(2, 1, 2117, 768).unbind(0)
+    tokens.requires_grad_()
+    best, found = float("inf"), tokens
+    for _ in range(5):
+        started = time.process_time()
+        found = block(tokens)
+        (found * weights).sum().backward()
+        best = min(best, time.process_time() - started)
+    return best, found.detach().numpy()
+
+
+def cohort_embedding() -> tuple[float, np.ndarray]:
+    """120 units of 64 tokens through a network of width 384."""
+    from mirrorflow.training.embedding import EmbedSettings, embed
+
+    rng = np.random.default_rng(0)
+    settings: dict[str, Any] = {"patch_dim": 384, "gene_count": 500, "width": 384, "tokens": 64, "prototypes": 50}
+    network = build_mirror(MirrorSettings(**settings), seed=0)
+    bags = ArrayBags([rng.normal(size=(100, 384)).astype(np.float32) for _ in range(120)])
+    genes, names = rng.normal(size=(120, 500)).astype(np.float32), [f"P{i}" for i in range(120)]
+    best, found = float("inf"), np.zeros(0)
+    for _ in range(3):
+        started = time.process_time()
+        found = embed(network, bags, genes, names, EmbedSettings(tokens=64), seed=0, device="cpu").slide
+        best = min(best, time.process_time() - started)
+    return best, found
 
 
 def _millions(model: nn.Module) -> float:

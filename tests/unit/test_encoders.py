@@ -140,7 +140,7 @@ def test_what_a_feature_file_is_compared_with(tmp_path: Path):
     [
         (RANDOM | {"modle": 1}, "unknown modle"),
         (RANDOM | {"model": "resnet18"}, "resnet50, phikon, timm/<name>"),
-        (RANDOM | {"precision": "int8"}, "float32, bfloat16, float16"),
+        (RANDOM | {"precision": "int8"}, "float32, tf32, bfloat16, float16"),
         ({"name": "r", "model": "resnet50"}, "weights is missing"),
         (RANDOM | {"model": "phikon"}, "phikon sees 224 px, image_size is 64"),
     ],

@@ -237,7 +237,7 @@ def test_a_full_gpu_ends_with_what_to_set(monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(model, "forward", full)
-    with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 8"):
+    with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 4"):
         pretrain(model, PairedData(bags, genes), settings_of(tokens=4), layout=CPU)
 
 

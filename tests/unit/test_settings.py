@@ -169,6 +169,7 @@ def test_an_unknown_key_is_named_with_the_closest():
         ({"methods": {"ilra-mil": {"network": {"heads": 3}}}}, "methods.ilra-mil.network: width 256 is not divisible"),
         ({"slides": {"presets": {"a": {"size_px": 8, "overlap_px": 8}}}}, "slides.presets.a: patch.overlap_px is 8"),
         ({"pretrain": {"slide_mask_ratio": 0}}, "pretrain.slide_mask_ratio"),
+        ({"compute": {"compile": True, "micro_batch": 4}}, "compute: compile and micro_batch are both set"),
     ],
 )
 def test_what_cannot_go_together_is_refused_at_the_start(raw, said):

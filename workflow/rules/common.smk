@@ -24,7 +24,7 @@ from mirrorflow.runtime.locks import own_jobs
 from mirrorflow.runtime.slurm_arrays import become_own_task
 from mirrorflow.tables.compared import settings_compared
 
-own_jobs(PACKAGE)
+own_jobs(PACKAGE, workflow.global_resources.get("gpu"))
 config = resolved(config, workflow.configfiles)
 
 RUN = Run(config)

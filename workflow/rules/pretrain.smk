@@ -26,6 +26,7 @@ rule pretrain_mirror:
     threads: 8
     resources:
         gpu=config["compute"]["devices"],
+        nodes=1,
         mem_mb=growing(16000 * MODELS.share),
         runtime=growing(720),
     params:

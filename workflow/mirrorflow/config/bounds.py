@@ -188,6 +188,13 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     return f"unknown key {key!r}{hint} (allowed: {', '.join(known)})"
 
 
+def check_passes(*, compiled: bool, micro_batch: int | None) -> None:
+    """Raise ConfigError for compiled passes in micro-batches."""
+    if compiled and micro_batch is not None:
+        message = "compile and micro_batch are both set: compiled passes draw other dropout the second time; drop one"
+        raise ConfigError(message)
+
+
 def check_heads(width: int, heads: int, *, what: str) -> None:
     """Raise ConfigError unless ``heads`` divide ``width``."""
     if heads < 1 or width % heads:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
+from mirrorflow.config.bounds import check_passes
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
@@ -14,7 +15,7 @@ from mirrorflow.errors import ConfigError
 
 def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
-    problems = list(_reference_problems(config, raw))
+    problems = [*_reference_problems(config, raw), *_compute_problems(config["compute"])]
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
@@ -33,6 +34,13 @@ def _reference_problems(config: Mapping[str, Any], raw: Mapping[str, Any]) -> It
     named = raw.get("evaluation", {}).get("reference")
     if named is not None and named not in config["methods"]:
         yield f"evaluation.reference: {named!r} is no method of this run (there: {', '.join(config['methods'])})"
+
+
+def _compute_problems(compute: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        check_passes(compiled=compute["compile"], micro_batch=compute["micro_batch"])
+    except ConfigError as error:
+        yield f"compute: {error}"
 
 
 def _pretrain_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from mirrorflow.config.fields import (
     count_or_none,
     fraction,
     many,
+    newer,
     number,
     positive,
     stated,
@@ -22,6 +23,7 @@ class Embed(Section):
     """Frozen embeddings for the probes."""
 
     draws: int = count("Bag draws averaged into one frozen embedding.", 1)
+    precision: Precision = newer("Of the forward pass; as that of `pretrain`.", "float32", enum=PRECISIONS)
 
 
 @stated
@@ -76,4 +78,4 @@ class Complexity(Section):
 
     batch_size: int | None = count_or_none("Samples a step; null - 16 on a GPU (published), 2 on a CPU.", None)
     steps: int = count("Steps of which the fastest counts.", 3)
-    precision: Precision = choice("auto: bfloat16 where the device has it.", PRECISIONS, "auto")
+    precision: Precision = choice("As that of `pretrain`.", PRECISIONS, "auto")

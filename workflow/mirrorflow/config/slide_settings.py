@@ -183,7 +183,11 @@ class Encoder(Section):
     )
     seed: int = whole("Seed of random weights.", 0)
     patching: str = name("Patch preset the encoder sees.", "256px-20x")
-    precision: str = choice("Arithmetic of the forward pass.", ["float32", "bfloat16", "float16"], "float32")
+    precision: str = choice(
+        "Arithmetic of the forward pass; float32 is IEEE's on a GPU, too, tf32 rounds products to 10 bits there.",
+        ["float32", "tf32", "bfloat16", "float16"],
+        "float32",
+    )
     image_size: int = count("Side to which a patch is resized (area) before the network.", 224)
     output_dtype: str = choice("How features are stored.", ["float32", "float16"], "float32")
     options: dict[str, Any] = setting(

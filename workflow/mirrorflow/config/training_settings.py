@@ -27,11 +27,15 @@ from mirrorflow.config.fields import (
     whole,
 )
 
-Precision = Literal["float32", "bfloat16", "auto"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
 Schedule = Literal["constant", "cosine"]
 ShortBags = Literal["resample", "mask"]
 
-PRECISIONS, SCHEDULES = ["float32", "bfloat16", "auto"], ["constant", "cosine"]
+PRECISIONS, SCHEDULES = ["float32", "tf32", "bfloat16", "float16", "auto"], ["constant", "cosine"]
+ARITHMETIC = (
+    "float32: IEEE's; tf32: its products rounded to 10 bits on a GPU; bfloat16, float16: autocast (float16 with a "
+    "scaled loss, as published); auto: bfloat16 where the device has it, else float32."
+)
 NOT_NEGATIVE: dict[str, Any] = {"type": "integer", "minimum": 0}
 
 
@@ -75,7 +79,7 @@ class PretrainSettings(Settings):
     schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "constant")
     warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 0)
     drop_last: bool = switch("Leave the last incomplete batch of an epoch out (published - true).", False)
-    precision: Precision = choice("auto: bfloat16 where the device has it.", PRECISIONS, "float32")
+    precision: Precision = choice(ARITHMETIC, PRECISIONS, "float32")
     feature_scaling: Literal["none", "train"] = choice(
         "train: patch features standardised by the training patients' mean and deviation (published - none).",
         ["none", "train"],
@@ -87,8 +91,8 @@ class PretrainSettings(Settings):
 @stated
 class Compute(Section):
     """How pretraining uses the machine. No file depends on it, and a change trains nothing again (a job that it starts
-    keeps the folds that are done); losses agree up to rounding and dropout's draws (with `nystrom` also the start of
-    the pseudo-inverse).
+    keeps the folds that are done); losses agree up to rounding and dropout's draws. A GPU whose memory is full goes on
+    with half the units at a time, and the log says so.
     """
 
     micro_batch: int | None = count_or_none(
@@ -105,6 +109,11 @@ class Compute(Section):
         "torch.compile for the encoders (needs a C++ compiler; not together with micro_batch).", False
     )
     devices: int = count("Devices that one fold is spread over, by torchrun.", 1)
+    deterministic: bool = switch(
+        "Only kernels whose result follows from their input: on a GPU two runs, and a resumed one, are then equal to "
+        "the digit, and slower. On a CPU they are anyway.",
+        False,
+    )
     gpu_share: int = count(
         "Folds that share one GPU. Above 1 a job serves all folds of a seed, so many of them at a time.", 1
     )
@@ -144,9 +153,7 @@ class Train(Settings):
         "train",
         origin="ours",
     )
-    precision: Precision = choice(
-        "Of training; auto: bfloat16 where the device has it.", PRECISIONS, "auto", origin="ours"
-    )
+    precision: Precision = choice("Of training; as that of `pretrain`.", PRECISIONS, "auto", origin="ours")
     cache_gb: float = number(
         "Bags kept in memory, in 10^9 bytes; the rest is read again in each epoch.", 4.0, minimum=0, origin="ours"
     )

@@ -27,6 +27,8 @@ from mirrorflow.probes.task import EpochRule, Prediction
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.store.models import load_own_checkpoint, save_checkpoint
+from mirrorflow.training.devices import kind_of
+from mirrorflow.training.keeping import Keeper
 from mirrorflow.training.seeds import fold_seed
 from mirrorflow.training.supervised import (
     Hooks,
@@ -96,8 +98,9 @@ def train_and_predict(
     labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
     resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
     last = min(rule.stop_after or settings.epochs, settings.epochs)
-    hooks = Hooks(resumed, _reporter(label, last, resumed, checkpoint), judge_of(rule, predict), rule.stop_after)
-    trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
+    with _keeper(checkpoint, device) as keeper:
+        hooks = Hooks(resumed, _reporter(label, last, resumed, keeper), judge_of(rule, predict), rule.stop_after)
+        trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
     weights = {f"{NETWORK}{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     fitted = {f"{READOUT}{name}": array for name, array in task.readout(training_logits).arrays().items()}
     made_with = {"kind": "network", "network": dict(method["network"]), "sizes": asdict(sizes)}
@@ -121,12 +124,22 @@ def _objective(family: str, network: SupervisedNetwork, task: TaskObjective) -> 
     return task if own is None else own(network, task)
 
 
-def _reporter(label: str, epochs: int, resumed: TrainingState | None, checkpoint: Checkpoint | None) -> OnEpoch:
+def _keeper(checkpoint: Checkpoint | None, device: str) -> Keeper:
+    """Writes checkpoints, where there is a place for them: after every epoch, on a GPU about once a minute."""
+
+    def save(state: TrainingState) -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint.folder, state, checkpoint.made_from)
+
+    return Keeper(save, beside=checkpoint is not None and kind_of(device) == "cuda")
+
+
+def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Keeper) -> OnEpoch:
     progress = Progress(label, epochs, "epochs", kept=0 if resumed is None else resumed.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
-        if checkpoint is not None and state.epoch < epochs:
-            save_checkpoint(checkpoint.folder, state, checkpoint.made_from)
+        if state.epoch < epochs:
+            keeper.keep(state)
         progress.step(note=f"loss {row['total']:.3f}")
 
     return report

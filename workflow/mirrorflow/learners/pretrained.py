@@ -28,7 +28,9 @@ from mirrorflow.runtime.processes import Call, run_spread
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits
+from mirrorflow.training.devices import check_enough, kind_of, limit_memory, make_deterministic
 from mirrorflow.training.embedding import EmbedSettings, embed
+from mirrorflow.training.keeping import Keeper
 from mirrorflow.training.pretraining import Layout, OnEpoch, PairedData, TrainingState, pretrain
 from mirrorflow.training.retrieval import retrieval_report
 from mirrorflow.training.seeds import fold_seed
@@ -77,6 +79,8 @@ class Machine:
     threads: int
     device: str = "auto"
     compute: Mapping[str, Any] = field(default_factory=dict)
+    share: int = 1
+    """Folds that share the GPU: each may take its part of the memory."""
 
     @property
     def layout(self) -> ComputeSettings:
@@ -100,10 +104,12 @@ def pretrain_fold(task: PretrainTask, folder: Path, machine: Machine) -> None:
     settings, InputError for units without slides or features that do not fit.
     """
     torch.set_num_threads(machine.threads)
+    make_deterministic(on=machine.layout.deterministic)
     run = _Run.of(task)
     if model_is_finished(folder, run.made_with):
         logger.info("%s: finished earlier with the same settings and inputs; kept", folder)
     elif machine.layout.devices > 1 and "WORLD_SIZE" not in os.environ:
+        check_enough(machine.layout.devices, machine.device)
         call = Call(pretrain_fold, (task, folder, machine.of_a_process()), {}, f"fold {task.fold}")
         run_spread(call, machine.layout.devices)
     else:
@@ -161,8 +167,9 @@ def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
     scaler = RnaScaler.fit(paired.expression[run.train], scaling=task.rna_scaling, clip=task.rna_clip)
     genes = scaler.transform(paired.expression)
     model = build_network(task.family, run.model, run.training.seed)
+    limit_memory(machine.device, machine.share)
     state, compute = load_checkpoint(folder, made_with), machine.layout
-    with torchruns_world(machine.device) as (world, own):
+    with torchruns_world(machine.device) as (world, own), _keeper(folder, made_with, own) as keeper:
         units = paired.only(run.train)
         history = pretrain(
             model,
@@ -170,7 +177,7 @@ def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
             run.training,
             validation=_validation(paired.only(run.validation), genes[run.validation]) if run.validation else None,
             resume_from=state,
-            on_epoch=_reporter(folder, made_with, run.training.epochs, state) if world.rank == 0 else None,
+            on_epoch=_reporter(made_with, run.training.epochs, state, keeper) if world.rank == 0 else None,
             layout=Layout(own, compute, world),
         )
     if world.rank == 0:
@@ -217,13 +224,18 @@ def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[i
     return train, [row for row, name in enumerate(names) if name not in wanted]
 
 
-def _reporter(folder: Path, made_with: Mapping[str, Any], epochs: int, state: TrainingState | None) -> OnEpoch:
+def _keeper(folder: Path, made_with: Mapping[str, Any], device: str) -> Keeper:
+    """Writes checkpoints: after every epoch, on a GPU about once a minute."""
+    return Keeper(lambda state: save_checkpoint(folder, state, made_with), beside=kind_of(device) == "cuda")
+
+
+def _reporter(made_with: Mapping[str, Any], epochs: int, state: TrainingState | None, keeper: Keeper) -> OnEpoch:
     label = f"pretrain fold {made_with['fold']}"
     progress = Progress(label, epochs, "epochs", kept=0 if state is None else state.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
         if state.epoch < epochs:
-            save_checkpoint(folder, state, made_with)
+            keeper.keep(state)
         progress.step(
             note=f"loss {row['total']:.3f}, {row['samples_per_second']:.1f} samples/s, "
             f"peak {row['peak_memory_mb'] / 1000:.1f} GB"

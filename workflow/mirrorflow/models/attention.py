@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.training_settings import PairedShape
+from mirrorflow.models.pinv import pinv_times
 from mirrorflow.models.settings import AttentionForm
 
 RESIDUAL_KERNEL = 33
@@ -67,8 +68,9 @@ class NystromAttention(BagAttention):
     """Attention through landmarks (means of runs of tokens) and an iterated pseudo-inverse.
 
     The sequence is padded in front with zeros to a multiple of ``landmarks``. Published behaviour, kept:
-    without a mask those zeros take part in the softmax, and the pseudo-inverse starts from the largest
-    sums of the whole batch, so that a sample's output depends (slightly) on its batch.
+    without a mask those zeros take part in the softmax. Not kept: the published pseudo-inverse starts from the
+    largest sums of the whole batch, so that a sample's output depends (slightly) on its batch; here it starts from
+    the sample's own, which is what the published one does with a batch of one.
     """
 
     def __init__(self, width: int, heads: int, *, landmarks: int, dropout: float = PairedShape.dropout) -> None:
@@ -123,8 +125,20 @@ def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: 
     """softmax(QK~') pinv(softmax(Q~K~')) softmax(Q~K') V with landmarks Q~, K~ (Nystromformer, Eq. 13).
 
     Queries, keys and values are [batch, head, token, width], the number of tokens a multiple of
-    ``landmarks``; ``mask`` [batch, token] is True at real tokens.
+    ``landmarks``; ``mask`` [batch, token] is True at real tokens. Without one the outer two softmaxes are fused
+    with what they are multiplied by, and products go from right to left: the same, up to rounding.
     """
+    if mask is not None or q.is_meta:
+        return _in_published_order(q, k, v, landmarks, mask)
+    q_marks, k_marks = (landmark_means(part, None, landmarks)[0].to(q.dtype) for part in (q, k))
+    among_marks = ((q_marks * q.shape[-1] ** -0.5) @ k_marks.mT).softmax(dim=-1).to(q.dtype)
+    gathered = F.scaled_dot_product_attention(q_marks, k, v)
+    spread = pinv_times(among_marks, gathered, start_scale(among_marks), PINV_ITERATIONS)
+    return F.scaled_dot_product_attention(q, k_marks, spread)
+
+
+def _in_published_order(q: Tensor, k: Tensor, v: Tensor, landmarks: int, mask: Tensor | None) -> Tensor:
+    """The same with every softmax formed, which padding needs; its operations are what the paper counts."""
     scale = q.shape[-1] ** -0.5
     real = None if mask is None else mask[:, None, :]
     q_marks, marked = landmark_means(q, real, landmarks)
@@ -134,7 +148,6 @@ def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: 
     to_marks = masked_softmax(q @ (k_marks * scale).mT, real, marked)
     among_marks = masked_softmax(q_marks @ k_marks.mT, marked, marked)
     from_marks = masked_softmax(q_marks @ k.mT, marked, real)
-    # This order of products is the published one; its operations are what the paper counts.
     return (to_marks @ iterated_pinv(among_marks)) @ (from_marks @ v)
 
 
@@ -158,13 +171,20 @@ def masked_softmax(scores: Tensor, rows: Tensor | None, columns: Tensor | None) 
     return scores.softmax(dim=-1)
 
 
+def start_scale(matrices: Tensor) -> Tensor:
+    """|A|_1 |A|_inf [batch, 1, 1, 1], each the largest over a sample's heads: a batch gives what one by one gives."""
+    sizes = matrices.abs()
+    wide = torch.promote_types(matrices.dtype, torch.float32)
+    rows, columns = (sizes.sum(dim=dim, dtype=wide).amax(dim=(1, 2)) for dim in (-1, -2))
+    return (rows * columns)[:, None, None, None].to(matrices.dtype)
+
+
 def iterated_pinv(matrices: Tensor, iterations: int = PINV_ITERATIONS) -> Tensor:
     """Approximate pseudo-inverse of [batch, head, m, m] by a third-order iteration (Nystromformer, Eq. 11).
 
-    The start A' / (|A|_1 |A|_inf) takes both norms over the whole batch, as published.
+    The start is A' / c, see :func:`start_scale`.
     """
-    sizes = matrices.abs()
-    start = matrices.mT / (sizes.sum(dim=-1).max() * sizes.sum(dim=-2).max())
+    start = matrices.mT / start_scale(matrices)
     a, z = matrices.flatten(0, 1), start.flatten(0, 1)
     eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)[None]
     first, second, third = 1.75 * eye, -3.75 * eye, 3.25 * eye

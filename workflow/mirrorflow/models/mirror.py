@@ -149,8 +149,8 @@ class Mirror(PairedNetwork):
         if self.slide_retention is not None:
             yield self.slide_retention.block
 
-    def looks_at_the_batch(self) -> bool:
-        """The Nystrom form's pseudo-inverse does."""
+    def looks_at_padding(self) -> bool:
+        """The Nystrom form does: its landmarks are runs of the padded sequence."""
         return self.settings.attention == "nystrom"
 
     def prepare_step(self) -> None:

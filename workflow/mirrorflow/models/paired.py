@@ -127,8 +127,8 @@ class PairedNetwork(nn.Module, ABC):
         """Symmetric InfoNCE of aligned vectors [batch, width]; same-patient negatives by setting."""
         return alignment_loss(slide, rna, tau, patients if self.settings.same_patient_negatives == "drop" else None)
 
-    def looks_at_the_batch(self) -> bool:
-        """True where a unit's embedding depends on the units beside it, even in evaluation mode."""
+    def looks_at_padding(self) -> bool:
+        """True where a unit's embedding depends on how far its bag is padded, even in evaluation mode."""
         return False
 
     def prepare_step(self) -> None:

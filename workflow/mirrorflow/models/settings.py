@@ -25,6 +25,8 @@ class MirrorSettings(PairedShape):
     Raises ConfigError where heads do not divide the width.
     """
 
+    VERSION = 2
+
     slide_heads: int = count("Attention heads of the slide encoder.", 8)
     rna_heads: int = count("Attention heads of the RNA encoder.", 12)
     landmarks: int | None = count_or_none(

@@ -51,10 +51,12 @@ class Tangle(PairedNetwork):
     """The pretraining network; :meth:`encode` is what downstream tasks keep of it, which is all."""
 
     settings: TangleSettings
+    inverse_temperature: Tensor
 
     def __init__(self, settings: TangleSettings) -> None:
         super().__init__(settings)
         s = settings
+        self.register_buffer("inverse_temperature", torch.tensor(1 / s.temperature), persistent=False)
         self.embed = nn.Sequential(*_layer(s.patch_dim, s.width, s.dropout), *_layer(s.width, s.width, s.dropout))
         self.pool = GatedAttentionPool(s.width)
         self.rna_encoder = nn.Sequential(
@@ -113,7 +115,7 @@ class Tangle(PairedNetwork):
 
     def tau_tensor(self) -> Tensor:
         """Fixed: the inverse of the temperature."""
-        return torch.tensor(1 / self.settings.temperature, device=self.patch_mean.device)
+        return self.inverse_temperature
 
 
 def _layer(inputs: int, outputs: int, dropout: float) -> list[nn.Module]:

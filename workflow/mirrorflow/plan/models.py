@@ -77,10 +77,10 @@ class ModelInputs:
     def embed_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how units are embedded. The published probe draws their patches anew in each of its epochs."""
         config, resampled = self.run.config, wildcards.mode == "resampled_dropout"
-        return {
-            "mode": wildcards.mode,
-            "draws": config["probe"]["epochs"] if resampled else config["embed"]["draws"],
-        }
+        draws = config["probe"]["epochs"] if resampled else config["embed"]["draws"]
+        # As before the key existed where it is not named: what was embedded then is kept.
+        precision = {key: config["embed"][key] for key in ("precision",) if key in config["embed"]}
+        return {"mode": wildcards.mode, "draws": draws, **precision}
 
     def of_method(
         self,

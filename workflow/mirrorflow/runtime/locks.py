@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.runtime.gpus import TOTAL
 
 OWNER_FILE = Path(".snakemake") / "mirrorflow-owner.json"
 LOCKS = Path(".snakemake") / "locks"
@@ -20,13 +21,16 @@ OWNER_VARIABLE = "MIRRORFLOW_OWNER"
 """Environment variable with the process id of the Snakemake that started a job (see runtime.job)."""
 
 
-def own_jobs(package: str) -> None:
+def own_jobs(package: str, gpus: object = None) -> None:
     """Tell the jobs this process will start whose they are, where the package lies, and to trust no pickle.
+
+    gpus: how many the run may use at a time, if that is bounded; jobs share GPUs where there are fewer.
 
     Scripts run in processes (and conda environments) of their own; they inherit the environment. Torch then
     loads tensors only (``weights_only``), whoever calls it: a file of weights cannot execute anything.
     """
     os.environ[OWNER_VARIABLE] = str(os.getpid())
+    os.environ[TOTAL] = str(getattr(gpus, "value", gpus) or "")  # Snakemake wraps it
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
+from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.slides.encoder_settings import TIMM, EncoderSettings
 from mirrorflow.slides.phikon import phikon_network, phikon_state
 from mirrorflow.slides.timm_network import IMAGENET_MEAN, IMAGENET_STD, Architecture, timm_network
@@ -29,12 +31,25 @@ class Encoder:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    dtype: torch.dtype
+    precision: str
     device: torch.device
     weights_digest: str
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and activations."""
+        return dtype_of(self.precision)
+
+    @cached_property
+    def _shift(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of pixels from 0 to 255, on the device [1, 3, 1, 1]."""
+        shape = (1, 3, 1, 1)
+        mean, std = (torch.tensor(part, device=self.device).view(shape) * 255 for part in (self.mean, self.std))
+        return mean, std
+
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features [batch, dim] of RGB ``images`` [batch, size, size, 3]."""
+        set_tf32(on=self.precision == "tf32")
         with torch.inference_mode():
             return self.network(self.normalise(images)).float().cpu().numpy()
 
@@ -44,9 +59,7 @@ class Encoder:
         if self.device.type == "cuda":
             pixels = pixels.pin_memory().to(self.device, non_blocking=True)
         pixels = pixels.permute(0, 3, 1, 2).to(torch.float32)
-        shape = (1, 3, 1, 1)
-        mean = torch.tensor(self.mean, device=self.device).view(shape) * 255
-        std = torch.tensor(self.std, device=self.device).view(shape) * 255
+        mean, std = self._shift
         return pixels.sub_(mean).div_(std).to(self.dtype)
 
 
@@ -56,17 +69,22 @@ def build_encoder(settings: EncoderSettings, state: Mapping[str, Tensor] | None,
     Raises InputError naming weights that are missing, do not fit or have no place, ConfigError for a model, an option
     or an image size that does not exist.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.manual_seed(settings.seed)
         built = _architecture(settings)
     if state is not None:
         _load(built, state, settings)
     weights = weights_digest(built.network)
     network = fold_batch_norms(built.network.eval())
-    dtype = getattr(torch, settings.precision)
+    dtype = dtype_of(settings.precision)
     network = network.to(device, dtype).to(memory_format=torch.channels_last)
     dim = _output_width(network, built.size, dtype, device)
-    return Encoder(network, dim, built.size, built.mean, built.std, dtype, torch.device(device), weights)
+    return Encoder(network, dim, built.size, built.mean, built.std, settings.precision, torch.device(device), weights)
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Of weights and activations; TF32 is a matter of products alone."""
+    return torch.float32 if precision == "tf32" else getattr(torch, precision)
 
 
 class ResNetStage3(nn.Module):

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from mirrorflow.plan.records import hold_store
+from mirrorflow.runtime.gpus import held_gpus
 from mirrorflow.runtime.job import Job, job_setup, label_of
 from mirrorflow.runtime.typed import RuleMismatchError, read_fields
 from mirrorflow.runtime.warm import run_in_warm_process
@@ -28,13 +29,13 @@ def run_here(snakemake: Any) -> None:
 
     The step declares dataclasses ``Inputs``, ``Outputs`` and ``Params`` (see :mod:`mirrorflow.runtime.typed`); one that
     it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
-    once log and crash handling stand. A param ``stored``, of any rule, lists records of what is read from the store;
-    they are held here (see :mod:`mirrorflow.plan.records`), before the step runs.
+    once log and crash handling stand and the job holds its GPUs (:mod:`mirrorflow.runtime.gpus`). A param ``stored``, of
+    any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
     """
-    with job_setup(snakemake):
+    resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
+    with job_setup(snakemake), held_gpus(int(resources.get("gpu", 0))):
         hold_store(snakemake.params.get("stored", []))
         step = find_step(snakemake.rule)
-        resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
         job = Job(label_of(snakemake), snakemake.threads, resources, wildcards)
         given = {"Inputs": snakemake.input, "Outputs": snakemake.output, "Params": snakemake.params}
         step.run(*(_declared(step, name, given[name], snakemake) for name in given), job)

@@ -1,18 +1,22 @@
 """Bags of patch features from the store's h5 files: drawn rows through a memory map, whole bags on request."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
+from mirrorflow.store.fingerprint import features_fingerprint
+from mirrorflow.store.moments import MomentsFolder
 from mirrorflow.store.rows import RowLayout, row_layout
+from mirrorflow.training.moments import Moments
 
-FINGERPRINT_BYTES = 65_536
-BLOCK_BYTES, BLOCKS = 16_384, 16
-"""Of a file's middle: every byte of files up to 384 KiB, a sample of larger ones."""
+if TYPE_CHECKING:  # pooled vectors do without torch
+    from torch import Tensor
+
+__all__ = ["FeatureBags", "features_fingerprint"]
 
 
 class FeatureBags:
@@ -20,13 +24,20 @@ class FeatureBags:
 
     ``files`` lists each unit's feature files (a patient's slides are concatenated). Rows are read where they lie;
     only files that cannot be mapped (compressed ones) are read whole, and up to ``cache_gb`` (10^9 bytes) of
-    such bags are kept in memory. ``names`` are for messages.
+    such bags are kept in memory. ``names`` are for messages, ``moments`` is a folder in which those of files are kept.
     """
 
-    def __init__(self, files: Sequence[Sequence[Path]], cache_gb: float, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[Sequence[Path]],
+        cache_gb: float,
+        names: Sequence[str] | None = None,
+        moments: Path | None = None,
+    ) -> None:
         self.files = [list(paths) for paths in files]
         self.names = list(names) if names is not None else [f"unit {i}" for i in range(len(self.files))]
         self.left = int(cache_gb * 1e9)
+        self._kept = MomentsFolder(moments)
         self._cache: dict[int, np.ndarray] = {}
         self._layouts: dict[int, list[RowLayout]] = {}
         self._width: tuple[int, Path] | None = None
@@ -53,16 +64,41 @@ class FeatureBags:
 
     def rows(self, i: int, index: np.ndarray) -> np.ndarray:
         """Patches ``index`` of unit ``i``: float32 [patch, feature]. Raises InputError as ``bags[i]``."""
+        import torch
+
+        taken = torch.empty(len(index), self.width(i))
+        self.rows_into(i, index, taken)
+        return taken.numpy()
+
+    def moments(self, i: int) -> Moments:
+        """Moments of the patches of unit ``i``. Raises InputError as ``bags[i]``."""
+        self.size(i)
+        return self._kept.of(self._layouts[i])
+
+    def width(self, i: int) -> int:
+        """Values of a patch of unit ``i``."""
+        self.size(i)
+        return self._layouts[i][0].width
+
+    def rows_into(self, i: int, index: np.ndarray, out: "Tensor") -> None:
+        """As :meth:`rows`, straight into ``out`` float32 [patch, feature]."""
+        import torch
+
         self.size(i)
         if not self._mapped(i):
-            return self[i][index]
+            out.copy_(torch.from_numpy(self[i][index]))
+            return
         layouts = self._layouts[i]
+        if len(layouts) == 1:
+            _read_finite(layouts[0], index, out)
+            return
         first = np.cumsum([0, *(layout.rows for layout in layouts)])
-        taken = np.empty((len(index), layouts[0].width), np.float32)
         for layout, start, stop in zip(layouts, first, first[1:], strict=False):
-            mine = (index >= start) & (index < stop)
-            taken[mine] = _finite(layout, index[mine] - start)
-        return taken
+            mine = np.flatnonzero((index >= start) & (index < stop))
+            if len(mine):
+                part = torch.empty(len(mine), layout.width)
+                _read_finite(layout, index[mine] - start, part)
+                out.index_copy_(0, torch.from_numpy(mine), part)
 
     def _mapped(self, i: int) -> bool:
         return all(layout.mapped for layout in self._layouts[i])
@@ -90,45 +126,8 @@ class FeatureBags:
         self._width = width
 
 
-def _finite(layout: RowLayout, index: np.ndarray) -> np.ndarray:
-    if not len(index):
-        return np.empty((0, layout.width), np.float32)
-    taken = layout.read(index)
-    bad = ~np.isfinite(taken).all(axis=1)
-    if bad.any():
-        row = int(index[bad].min())
+def _read_finite(layout: RowLayout, index: np.ndarray, out: "Tensor") -> None:
+    row = layout.read_into(index, out)
+    if row is not None:
         message = f"{layout.path}: features hold NaN or infinity (e.g. in row {row}); make the file again"
         raise InputError(message)
-    return taken
-
-
-def features_fingerprint(paths: Sequence[Path]) -> str:
-    """A digest of many feature files from their sizes and parts of their content: seconds, not hours.
-
-    It follows content: copying or touching a file does not change it, extracting other features does. Read are the
-    first and last 64 KiB and, of larger files, blocks spread evenly between them.
-    """
-    total = hashlib.sha256()
-    for path in paths:
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as stream:
-                total.update(f"{size}:".encode() + stream.read(FINGERPRINT_BYTES))
-                for place in _places_between(size):
-                    stream.seek(place)
-                    total.update(stream.read(BLOCK_BYTES))
-                stream.seek(max(0, size - FINGERPRINT_BYTES))
-                total.update(stream.read(FINGERPRINT_BYTES))
-        except FileNotFoundError:
-            message = f"{path}: not there; the index of the features names it: run extract_features"
-            raise InputError(message) from None
-    return total.hexdigest()[:16]
-
-
-def _places_between(size: int) -> list[int]:
-    """Where the blocks begin that are read between head and tail; none where these cover the file."""
-    between = size - 2 * FINGERPRINT_BYTES
-    if between <= 0:
-        return []
-    step = max(BLOCK_BYTES, between // BLOCKS)
-    return [FINGERPRINT_BYTES + start for start in range(0, between, step)]

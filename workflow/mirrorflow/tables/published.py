@@ -138,7 +138,11 @@ PRETRAINING: dict[str, Known] = {
     "schedule": Known("constant", CODE),
     "warmup_epochs": Known(0, CODE),
     "drop_last": Known(value=True, source=CODE),
-    "precision": Known("float16 autocast", "code; float32 computes the same, rounded less", also=("float32",)),
+    "precision": Known(
+        "float16",
+        "code: autocast; float32 computes the same and rounds less, bfloat16 more",
+        also=("float32", "bfloat16"),
+    ),
     "feature_scaling": Known("none", CODE),
 }
 """MIRROR's. TANGLE's are not known (:data:`HYPER_PARAMETERS`)."""

@@ -16,7 +16,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.schedule import choose_device
+from mirrorflow.training.devices import Arithmetic, choose_device
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import AdaptationSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
@@ -97,11 +97,12 @@ def predict_adapted(model: AdaptedModel, units: AdaptedUnits, *, draw: int = 0, 
     where = choose_device(device)
     model.to(where).eval()
     slides = torch.as_tensor(units.slides[draw % len(units.slides)], dtype=torch.float32)
-    return model(slides.to(where), torch.as_tensor(units.genes, dtype=torch.float32).to(where)).cpu()
+    with Arithmetic(where).autocast():
+        return model(slides.to(where), torch.as_tensor(units.genes, dtype=torch.float32).to(where)).cpu()
 
 
 class _Adaptation:
-    """One training under way."""
+    """One training under way, in float32."""
 
     def __init__(
         self,
@@ -143,7 +144,9 @@ class _Adaptation:
         torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
         rows = batch.to(self.device)
         genes = self.genes[rows]
-        out = Output(self.network(self.slides[at.epoch % len(self.slides)][rows], genes))
+        with Arithmetic(self.device).autocast():
+            logits = self.network(self.slides[at.epoch % len(self.slides)][rows], genes)
+        out = Output(logits)
         seen = Batch(
             genes.new_zeros(len(rows), 0, 0), rows.new_zeros(len(rows), 0).bool(), genes, self.targets.of(rows)
         )
@@ -165,3 +168,7 @@ class _Adaptation:
     def out_of_memory(self) -> str:
         """What to lower."""
         return f"the GPU's memory is full at batch_size {self.settings.batch_size}; lower probe.batch_size"
+
+    def need_less(self) -> bool:
+        """No part of it can be left out."""
+        return False

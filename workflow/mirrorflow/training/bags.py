@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mirrorflow.config.training_settings import ShortBags
 from mirrorflow.errors import InputError
+from mirrorflow.training.moments import Moments, mean_and_deviation, moments_of
 
 T = TypeVar("T")
 
@@ -78,6 +79,27 @@ class SomeBags:
         """The patches ``index`` of unit ``i``."""
         return self.bags.rows(self.chosen[i], index)
 
+    def rows_into(self, i: int, index: np.ndarray, out: Tensor) -> None:
+        """The patches ``index`` of unit ``i`` into ``out`` float32 [patch, feature]."""
+        rows_into(self.bags, self.chosen[i], index, out)
+
+
+def rows_into(bags: Bags, i: int, index: np.ndarray, out: Tensor) -> None:
+    """The patches ``index`` of unit ``i`` into ``out`` float32 [patch, feature], without a copy where bags can."""
+    own = getattr(bags, "rows_into", None)
+    if own is not None:
+        own(i, index, out)
+    else:
+        out.copy_(torch.from_numpy(np.asarray(bags.rows(i, index), dtype=np.float32)))
+
+
+def width_of(bags: Bags, i: int) -> int:
+    """Values of a patch of unit ``i``."""
+    if isinstance(bags, SomeBags):
+        return width_of(bags.bags, bags.chosen[i])
+    own = getattr(bags, "width", None)
+    return int(own(i)) if own is not None else bags[i].shape[1]
+
 
 def draw_rows(size: int, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
     """Draw ``n_tokens`` of a bag's ``size`` patches, in random order (no spatial order, as published).
@@ -93,11 +115,24 @@ def draw_rows(size: int, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Batch:
-    """Units [batch], their patches [batch, patch, feature] and, where bags are padded, counts [batch]."""
+    """Units [batch], their patches [batch, patch, feature] and, where bags are padded, counts [batch].
+
+    copied: what a GPU's stream has to wait for before it reads the patches.
+    """
 
     units: np.ndarray
     patches: Tensor
     counts: Tensor | None
+    copied: torch.cuda.Event | None = None
+
+
+Take = Callable[[int, int, int], Tensor]
+"""Gives memory for patches [batch, patch, feature]."""
+
+
+def fresh(*shape: int) -> Tensor:
+    """Memory of its own for each batch."""
+    return torch.empty(shape)
 
 
 def draw_batch(
@@ -107,32 +142,31 @@ def draw_batch(
     tokens: int,
     short: ShortBags,
     rngs: Sequence[np.random.Generator],
+    take: Take = fresh,
 ) -> Batch:
-    """Draw every unit's tokens (one generator a unit) and stack them.
+    """Draw every unit's tokens (one generator a unit), each bag straight into its place of what ``take`` gives.
 
     ``short="mask"`` takes a bag under ``tokens`` whole and pads it with zeros; ``counts`` says how many are
     real. Raises InputError naming the unit whose bag is empty.
     """
-    drawn = [_draw(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
-    if not drawn:
+    if not len(units):
         return Batch(units, torch.zeros(0, 1, 1), None)
-    if short == "resample":
-        # Copied to torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
-        return Batch(units, torch.stack([torch.from_numpy(bag) for bag in drawn]), None)
-    counts = torch.tensor([len(bag) for bag in drawn])
-    padded = torch.zeros(len(drawn), int(counts.max()), drawn[0].shape[1])
-    for row, bag in zip(padded, drawn, strict=True):
-        row[: len(bag)] = torch.from_numpy(bag)
-    return Batch(units, padded, counts)
+    drawn = [draw_index(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+    # torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
+    patches = take(len(drawn), max(map(len, drawn)), width_of(bags, int(units[0])))
+    for row, unit, index in zip(patches, units, drawn, strict=True):
+        rows_into(bags, int(unit), index, row[: len(index)])
+        row[len(index) :] = 0
+    return Batch(units, patches, None if short == "resample" else torch.tensor([len(index) for index in drawn]))
 
 
-def _draw(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
+def draw_index(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
+    """Which patches of a unit are drawn. Raises InputError naming it where it has none."""
     size = bags.size(unit)
     if not size:
         message = f"{unit_name(bags, unit)}: no patches; leave this unit out of the cohort"
         raise InputError(message)
-    index = draw_rows(size, tokens if short == "resample" else min(tokens, size), rng)
-    return np.asarray(bags.rows(unit, index), dtype=np.float32)
+    return draw_rows(size, tokens if short == "resample" else min(tokens, size), rng)
 
 
 def unit_name(bags: Bags, unit: int) -> str:
@@ -188,19 +222,16 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Generator[T]:
 def patch_moments(bags: Bags) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [feature] over all patches of all units; a constant feature gets sd 1.
 
-    One pass, in float64, merging bag by bag (Chan et al. 1979), so that no more than a bag is held.
+    In float64, merged unit by unit (Chan et al. 1979), so that no more than a bag is held. Bags that know their
+    ``moments`` (files: taken once) are not read.
     """
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    with closing(prefetched(bags[i] for i in range(len(bags)))) as read:
-        for bag in read:
-            if not len(bag):
-                continue
-            here = bag.astype(np.float64)
-            shift = here.mean(axis=0) - mean
-            total = count + len(here)
-            squares = squares + here.var(axis=0) * len(here) + shift**2 * (count * len(here) / total)
-            mean = mean + shift * (len(here) / total)
-            count = total
-    sd = np.sqrt(squares / max(count, 1))
-    sd[sd <= 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1.0
-    return mean.astype(np.float32), sd.astype(np.float32)
+    with closing(prefetched(unit_moments(bags, i) for i in range(len(bags)))) as parts:
+        return mean_and_deviation(parts)
+
+
+def unit_moments(bags: Bags, i: int) -> Moments:
+    """Moments of the patches of unit ``i``."""
+    if isinstance(bags, SomeBags):
+        return unit_moments(bags.bags, bags.chosen[i])
+    own = getattr(bags, "moments", None)
+    return own(i) if own is not None else moments_of(bags[i])

@@ -22,7 +22,7 @@ from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.training.schedule import Precision, autocast_dtype, choose_device
+from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, wait_for
 from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
 PATHWAYS = 50
@@ -131,7 +131,7 @@ def measure(
     with torch.device(where):
         part = SUBJECTS[subject](sizes)[stage]
         inputs = _inputs(sizes, batch)
-    autocast = partial(_autocast, where, autocast_dtype(precision, where, sizes.width))
+    autocast = arithmetic_of(precision, where, sizes.width).autocast
     if stage == "pretrain":
         rate = batch / _best_seconds(_training(part, inputs, autocast), steps, where)
         return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
@@ -157,10 +157,6 @@ def _pretraining_loss(network: PairedNetwork, patches: Tensor, genes: Tensor) ->
 def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor) -> Tensor:
     logits = network(patches, genes)
     return nn.functional.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
-
-
-def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def _training(
@@ -191,7 +187,6 @@ def _best_seconds(work: Callable[[], None], steps: int, device: torch.device) ->
     for _ in range(1 + steps):
         started = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
         best = min(best, time.perf_counter() - started)
     return best

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from mirrorflow.config.fields import COUNT, Settings, of_run, same
 from mirrorflow.config.probe_settings import Embed
-from mirrorflow.config.training_settings import PRECISIONS, Precision, PretrainSettings, ShortBags
+from mirrorflow.config.training_settings import Precision, PretrainSettings, ShortBags
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.bags import Bags, Batch, prefetched
+from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
+from mirrorflow.training.loading import Loader, halves, on_device, received
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class EmbedSettings(Settings):
     tokens: int = same(PretrainSettings, "tokens")
     short: ShortBags = same(PretrainSettings, "short")
     batch_size: int = of_run("Units a step.", PretrainSettings.batch_size, **COUNT)
-    precision: Precision = of_run("Of the forward pass.", "float32", enum=PRECISIONS)
+    precision: Precision = same(Embed, "precision")
 
     @classmethod
     def as_trained(cls, training: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> "EmbedSettings":
@@ -79,8 +80,8 @@ def embed(
 ) -> Embeddings:
     """Embed every unit; a unit's bag follows from (seed, draw, its name), whoever else is there.
 
-    ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. With Nystrom
-    attention units go through one by one, because its pseudo-inverse looks at the whole batch.
+    ``genes`` [unit, gene] is scaled as in training; None: slides alone, RNA embeddings have width 0. A batch gives what
+    one by one gives; with Nystrom attention padded bags (``short: mask``) go through one by one.
     """
     embedder = Embedder(model, bags, genes, units, settings, seed, choose_device(device))
     with torch.random.fork_rng(devices=[embedder.device] if embedder.device.type == "cuda" else []):
@@ -109,9 +110,9 @@ class Embedder:
         self.model, self.bags, self.units, self.settings = model.to(device), bags, units, settings
         self.slides_only = genes is None
         given = np.zeros((len(units), 0)) if genes is None else genes
-        self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32))
+        self.genes = torch.as_tensor(np.asarray(given, dtype=np.float32)).to(device)
         self.seed, self.device = seed, device
-        self.dtype = autocast_dtype(settings.precision, device, model.settings.width)
+        self.arithmetic = arithmetic_of(settings.precision, device, model.settings.width)
 
     def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""
@@ -123,26 +124,42 @@ class Embedder:
     def _draw(self, draw: int, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
         with closing(prefetched(self.batches(draw, training=training))) as batches:
-            parts = [self._encode(batch) for batch in batches]
+            parts = [part for batch in batches for part in self._guarded(batch)]
         slide, rna = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
         return slide, rna
 
     def batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
-        """The bags of a draw; one unit at a time where the network looks at the whole batch."""
-        size = 1 if self.model.looks_at_the_batch() else self.settings.batch_size
+        """The bags of a draw; one unit at a time where the network looks at padding, and there is some."""
+        loader = Loader(self.device)
+        alone = self.settings.short == "mask" and self.model.looks_at_padding()
+        size = 1 if alone else self.settings.batch_size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
             rngs = [
                 np.random.default_rng([self.seed, draw, training, zlib.crc32(self.units[int(row)].encode())])
                 for row in rows
             ]
-            yield draw_batch(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
+            yield loader.draw(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
+
+    def _guarded(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """The batch's vectors; in halves where the GPU's memory is full."""
+
+        def in_halves() -> list[tuple[Tensor, Tensor]]:
+            return [self._encode(half) for half in halves(batch, self.device)]
+
+        return guarded(lambda: [self._encode(batch)], self._full, in_halves)
+
+    def _full(self) -> str:
+        return (
+            f"the GPU's memory is full while {self.settings.batch_size} units of {self.settings.tokens} tokens are "
+            "embedded, and while half of them are; lower pretrain.batch_size, or set embed.precision: bfloat16"
+        )
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        patches = batch.patches.to(self.device)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        patches = received(batch, self.device)
+        with self.arithmetic.autocast():
             if self.slides_only:
                 slide = self.model.encode_slides(patches, counts=batch.counts)
                 return slide, slide[:, :0]
-            genes = self.genes[torch.from_numpy(batch.units)].to(self.device)
+            genes = self.genes[on_device(batch.units, self.device)]
             return self.model.encode(patches, genes, counts=batch.counts)

@@ -91,3 +91,7 @@ class HeadTraining:
     def out_of_memory(self) -> str:
         """Cannot be: a head is trained on the CPU."""
         return "the memory is full"
+
+    def need_less(self) -> bool:
+        """No part of it can be left out."""
+        return False

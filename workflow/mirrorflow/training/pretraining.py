@@ -1,7 +1,8 @@
 """Self-supervised pretraining: batches of paired slides and RNA, resumable to the digit.
 
 Every random draw (order, patches, masks, style samples, dropout) follows from (seed, epoch, step) alone, so
-that a run resumed after epoch e gives the losses of one that was never disturbed.
+that a run resumed after epoch e gives the losses of one that was never disturbed: to the digit on a CPU, and on a GPU
+with ``compute.deterministic``; else up to the rounding of sums whose order there follows from timing.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,11 +18,12 @@ import torch
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Progress
-from mirrorflow.training.bags import Bags, Batch, draw_batch, patch_moments, prefetched
+from mirrorflow.training.bags import Bags, Batch, patch_moments, prefetched
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings, lay_out
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
+from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
@@ -149,10 +152,12 @@ class _Pretraining:
         self.network: PairedNetwork = model.to(self.device)
         self.bags, self.settings, self.layout, self.world = data.bags, settings, layout, layout.world
         lay_out(self.network, layout.compute)
-        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32))
-        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients))
-        dtype = autocast_dtype(settings.precision, self.device, model.settings.width)
-        self.gradients = Gradients(model, dtype, layout.compute.micro_batch, self.world)
+        self.genes = torch.as_tensor(np.asarray(data.genes, dtype=np.float32)).to(self.device)
+        self.patients = None if data.patients is None else torch.as_tensor(np.asarray(data.patients)).to(self.device)
+        self.loader = Loader(self.device)
+        arithmetic = arithmetic_of(settings.precision, self.device, model.settings.width)
+        self.scaler = arithmetic.scaler()
+        self.gradients = Gradients(model, arithmetic, layout.compute.micro_batch, self.world, self.scaler)
 
     def groups(self) -> list[Group]:
         """Every weight alike."""
@@ -174,8 +179,7 @@ class _Pretraining:
         """The ``rows`` of a batch of ``units``; what is drawn of a unit follows from its row in the whole batch."""
         settings = self.settings
         rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
-        batch = draw_batch(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
-        return on_its_way(batch, self.device)
+        return self.loader.draw(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
 
     def backward(self, batch: tuple[np.ndarray, Batch], at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the whole batch, in one go, in parts or on several devices."""
@@ -191,14 +195,15 @@ class _Pretraining:
         with closing(prefetched(self._validation_batches(validation))) as batches:
             for step, (units, batch) in enumerate(batches):
                 inputs = StepInputs(
-                    batch.patches.to(self.device, non_blocking=True),
+                    received(batch, self.device),
                     torch.as_tensor(validation.genes[units], dtype=torch.float32).to(self.device),
                     batch.counts,
                     torch.as_tensor(validation.patients[units]).to(self.device),
                     0,
                     len(units),
                 )
-                values = self.gradients.values(inputs, step_seed(self.settings.seed, VALIDATION, step))
+                seed = step_seed(self.settings.seed, VALIDATION, step)
+                values = guarded(partial(self.gradients.values, inputs, seed), self.out_of_memory)
                 if not np.isfinite(values["total"]):
                     raise MirrorflowError(not_finite(values, epoch, step + 1))
                 total, seen = total + values["total"] * len(units), seen + len(units)
@@ -218,27 +223,34 @@ class _Pretraining:
 
     def out_of_memory(self) -> str:
         """What to set, the mildest first."""
-        return out_of_memory(self.settings, self.layout.compute)
+        compute = dataclasses.replace(self.layout.compute, micro_batch=self.gradients.micro_batch)
+        return out_of_memory(self.settings, compute)
+
+    def need_less(self) -> bool:
+        """Half as many units at a time, from now on; not where processes share a batch or passes are compiled."""
+        at_once = self.gradients.micro_batch or self.settings.batch_size
+        if at_once < 2 or self.world.size > 1 or self.layout.compute.compile:
+            return False
+        self.gradients = dataclasses.replace(self.gradients, micro_batch=at_once // 2)
+        logger.warning(
+            "micro_batch: %d from now on; set it in the section `compute`, which saves the first attempt", at_once // 2
+        )
+        return True
 
     def _inputs(self, units: np.ndarray, batch: Batch) -> StepInputs:
-        rows, mine = self.world.rows(len(units)), torch.from_numpy(batch.units)
-        patches, counts = batch.patches, batch.counts
-        if self.settings.short == "mask":  # asked of every process, also of one without units
+        rows, mine = self.world.rows(len(units)), on_device(batch.units, self.device)
+        patches = received(batch, self.device)
+        if self.settings.short == "mask" and self.world.size > 1:  # asked of every process, also of one without units
             missing = self.world.max(patches.shape[1]) - patches.shape[1]
             patches = torch.nn.functional.pad(patches, (0, 0, 0, missing))
         return StepInputs(
-            patches.to(self.device, non_blocking=True),
-            self.genes[mine].to(self.device),
-            counts,
-            None if self.patients is None else self.patients[torch.from_numpy(units)].to(self.device),
+            patches,
+            self.genes[mine],
+            batch.counts,
+            None if self.patients is None else self.patients[on_device(units, self.device)],
             int(rows[0]) if len(rows) else 0,
             len(units),
         )
-
-
-def on_its_way(batch: Batch, device: torch.device) -> Batch:
-    """For a GPU: patches in pinned memory, from which they are copied while it computes."""
-    return dataclasses.replace(batch, patches=batch.patches.pin_memory()) if device.type == "cuda" else batch
 
 
 def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
@@ -247,7 +259,7 @@ def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
     if not compute.activation_checkpointing:
         remedies.append("activation_checkpointing: true (same values, a third more time)")
     at_once = compute.micro_batch or settings.batch_size
-    if at_once > 1:
+    if at_once > 1 and not compute.compile:
         remedies.append(f"micro_batch: {max(1, at_once // 2)} (InfoNCE still sees the whole batch)")
     return (
         f"the GPU's memory is full with {at_once} units of {settings.tokens} tokens at a time (batch_size "

@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training.bags import Bags, Batch
+from mirrorflow.training.devices import choose_device, guarded
 from mirrorflow.training.embedding import Embedder, EmbedSettings
-from mirrorflow.training.schedule import choose_device
+from mirrorflow.training.loading import on_device, received
 
 PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
+
+AT_A_TIME = 4
+"""Units: their graph is kept for as many gradients as there are classes."""
+FULL = f"the GPU's memory is full with {AT_A_TIME} units; lower pretrain.tokens, or set CUDA_VISIBLE_DEVICES to nothing"
 
 
 @dataclass(frozen=True)
@@ -45,19 +52,29 @@ def sensitivities(
     for training. Precision is float32.
     """
     embedder = Embedder(
-        model, units.bags, units.genes, units.names, replace(settings, draws=1), seed, choose_device(device)
+        model,
+        units.bags,
+        units.genes,
+        units.names,
+        replace(settings, draws=1, batch_size=AT_A_TIME),
+        seed,
+        choose_device(device),
     )
     model.eval()
+    set_tf32(on=False)
     weight, bias = (torch.as_tensor(part).float().to(embedder.device) for part in head)
-    found = [_of_batch(embedder, (weight, bias), batch, units.classes) for batch in embedder.batches(0, training=False)]
+    found = [
+        guarded(partial(_of_batch, embedder, (weight, bias), batch, units.classes), lambda: FULL)
+        for batch in embedder.batches(0, training=False)
+    ]
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 def _of_batch(
     embedder: Embedder, head: tuple[Tensor, Tensor], batch: Batch, classes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    patches = batch.patches.to(embedder.device).requires_grad_()
-    genes = embedder.genes[torch.from_numpy(batch.units)].to(embedder.device).requires_grad_()
+    patches = received(batch, embedder.device).requires_grad_()
+    genes = embedder.genes[on_device(batch.units, embedder.device)].requires_grad_()
     logits = torch.cat(embedder.model.encode(patches, genes, counts=batch.counts), dim=1) @ head[0].T + head[1]
     truth = torch.as_tensor(classes[batch.units], device=logits.device)
     outputs = {"s1": [_margin(logits, truth)], "s2": list(logits.unbind(1))}

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from mirrorflow.config.bounds import check_passes
 from mirrorflow.config.fields import COUNT, SEED, Settings, of_run, same
 from mirrorflow.config.probe_settings import Adaptation, Probe
 from mirrorflow.config.training_settings import NOT_NEGATIVE, Compute, PretrainSettings, Train
-from mirrorflow.errors import ConfigError
 
 __all__ = ["AdaptationSettings", "ComputeSettings", "PretrainSettings", "SupervisedSettings"]
 
@@ -18,10 +18,9 @@ class ComputeSettings(Settings):
     taken on embeddings computed beforehand, Gao et al. 2021, "GradCache"), at the price of a second pass of the
     encoders. ``activation_checkpointing`` computes attention blocks again in the backward pass instead of keeping
     their activations. ``compile`` hands the encoders to torch.compile. ``devices`` train one fold together.
-    ``cache_gb``: bags whose files cannot be mapped, kept in memory.
+    ``cache_gb``: bags whose files cannot be mapped, kept in memory. ``deterministic``: on a GPU the same to the digit.
 
-    Equal up to rounding; dropout's draws follow the layout (``micro_batch``, ``devices``, ``compile``), and the
-    Nystrom form's pseudo-inverse starts from the units that go through together.
+    Equal up to rounding; dropout's draws follow the layout (``micro_batch``, ``devices``, ``compile``).
     """
 
     micro_batch: int | None = same(Compute, "micro_batch")
@@ -29,14 +28,11 @@ class ComputeSettings(Settings):
     compile: bool = same(Compute, "compile")
     devices: int = same(Compute, "devices")
     cache_gb: float = same(Compute, "cache_gb")
+    deterministic: bool = same(Compute, "deterministic")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.compile and self.micro_batch is not None:
-            message = (
-                "compile and micro_batch are both set: compiled passes draw other dropout the second time; drop one"
-            )
-            raise ConfigError(message)
+        check_passes(compiled=self.compile, micro_batch=self.micro_batch)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mirrorflow.models.draws import RowsOf
 from mirrorflow.models.paired import PairedNetwork, PairedOutput, total_loss
+from mirrorflow.training.devices import UNSCALED, Arithmetic
 from mirrorflow.training.world import ProcessGroup
 
 
@@ -35,12 +36,13 @@ class StepInputs:
 
 @dataclass(frozen=True)
 class Gradients:
-    """How a step's gradients are made: in parts of ``micro_batch`` (None: whole), under which autocast."""
+    """How a step's gradients are made: in parts of ``micro_batch`` (None: whole), in which arithmetic."""
 
     network: PairedNetwork
-    dtype: torch.dtype | None
+    arithmetic: Arithmetic
     micro_batch: int | None
     world: ProcessGroup
+    scaler: torch.amp.GradScaler = UNSCALED
 
     def backward(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         """Leave the gradient of the whole batch on the parameters; returns the terms and their weighted total.
@@ -60,7 +62,7 @@ class Gradients:
         total, terms = self._losses(inputs, seed)
         values = _values(total, terms)
         check(values)
-        total.backward()
+        self.scaler.scale(total).backward()
         return values
 
     def _losses(self, inputs: StepInputs, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -81,7 +83,7 @@ class Gradients:
             output = outputs[number] or self._part(part, seed)
             terms = self.network.unit_terms(output)
             share = len(part.genes) / inputs.total
-            loss = [weights[name] * share * term for name, term in terms.items()]
+            loss = [self.scaler.scale(weights[name] * share * term) for name, term in terms.items()]
             for name, term in terms.items():
                 values[name] = values.get(name, 0.0) + share * term.item()
             if pulls is not None:
@@ -118,7 +120,7 @@ class Gradients:
         own = tau / self.world.size
         term = self.network.alignment_term(slide, rna, own + (tau - own).detach(), inputs.patients)
         values["alignment"] = term.item() / self.world.size
-        (self.network.loss_weights()["alignment"] * term).backward()
+        self.scaler.scale(self.network.loss_weights()["alignment"] * term).backward()
         assert slide.grad is not None
         assert rna.grad is not None
         return slide.grad, rna.grad
@@ -146,15 +148,12 @@ class Gradients:
     def _aligned(self, part: StepInputs, seed: int) -> tuple[Tensor, Tensor]:
         """As the part's own pass will have them: the same dropout, since encoding comes first in it."""
         torch.manual_seed(seed + 2 + part.first)
-        with self._autocast(part):
+        with self.arithmetic.autocast():
             return self.network.align(*self.network.encode(part.patches, part.genes, counts=part.counts))
 
     def _forward(self, inputs: StepInputs, draws: torch.Generator | RowsOf) -> PairedOutput:
-        with self._autocast(inputs):
+        with self.arithmetic.autocast():
             return self.network(inputs.patches, inputs.genes, counts=inputs.counts, generator=draws)
-
-    def _autocast(self, inputs: StepInputs) -> torch.autocast:
-        return torch.autocast(inputs.genes.device.type, dtype=self.dtype, enabled=self.dtype is not None)
 
     def _generator(self, inputs: StepInputs, seed: int) -> torch.Generator:
         """For masks and style samples; dropout draws from torch's own generator (forked by the caller)."""

@@ -5,9 +5,10 @@ bag at a step, a smaller bag whole, padded and masked; prediction sees all patch
 a unit's answer depends on nobody else's bag.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from mirrorflow.errors import InputError
 from mirrorflow.models import seam
 from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
-from mirrorflow.training.bags import Bags, Batch, draw_batch, prefetched, unit_name
+from mirrorflow.training.bags import Bags, Batch, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
-from mirrorflow.training.schedule import autocast_dtype, choose_device
+from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device, guarded
+from mirrorflow.training.loading import Loader, on_device, received
+from mirrorflow.training.resident import free_all, resident
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
@@ -119,17 +122,47 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
     """The network's output for every unit by itself, in evaluation mode: logits, attention, all of batch size 1."""
     where = choose_device(device)
     network.to(where).eval()
-    genes = torch.as_tensor(units.genes, dtype=torch.float32)
-    with closing(prefetched(_whole(units, i) for i in range(len(units)))) as bags:
+    genes = torch.as_tensor(units.genes, dtype=torch.float32).to(where)
+    with closing(prefetched(_whole_bags(units, where))) as bags:
         for number, bag in enumerate(bags):
-            with torch.inference_mode():
-                patches = torch.tensor(bag, dtype=torch.float32)[None].to(where)
-                mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=where)
-                yield network(seam.Batch(patches, mask, genes[number : number + 1].to(where)))
+            with torch.inference_mode(), Arithmetic(where).autocast():
+                own = genes[number : number + 1]
+                whole = partial(_output, network, bag, own)
+                full = partial(_bag_too_large, units, number, len(bag))
+                found = guarded(whole, full, partial(_without_resident, whole))
+            yield found
 
 
-def _whole(units: Units, number: int) -> np.ndarray:
-    return np.zeros((0, 0), np.float32) if units.bags is None else units.bags[number]
+def _output(network: SupervisedNetwork, bag: Tensor, genes: Tensor) -> Output:
+    """Of one unit: its bag [patch, feature], wherever it lies, and genes [1, gene] on the network's device."""
+    patches = bag.to(genes.device, non_blocking=True)[None]
+    return network(seam.Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device), genes))
+
+
+def _without_resident(whole: Callable[[], Output]) -> Output:
+    """Once more, when the bags that stayed on the GPU are gone."""
+    free_all()
+    return whole()
+
+
+def _bag_too_large(units: Units, number: int, patches: int) -> str:
+    return (
+        f"{units.name(number)}: the GPU's memory is full with all {patches} patches of one bag, which prediction looks "
+        "at; lower the method's network.width, or predict on the CPU (set CUDA_VISIBLE_DEVICES to nothing)"
+    )
+
+
+def _whole_bags(units: Units, device: torch.device) -> Iterator[Tensor]:
+    """Every patch of each unit [patch, feature]: on a GPU already, where they fit, or in pinned memory."""
+    kept = resident(units.bags, device)
+    for number in range(len(units)):
+        if units.bags is None:
+            yield torch.zeros(0, 0)
+        elif kept is not None and kept[0].fits([kept[1][number]]):
+            yield kept[0].bag(kept[1][number])
+        else:
+            bag = torch.tensor(units.bags[number], dtype=torch.float32)
+            yield bag.pin_memory() if device.type == "cuda" else bag
 
 
 class _Supervised:
@@ -141,10 +174,13 @@ class _Supervised:
         self.network: SupervisedNetwork = network.to(device)
         self.units, self.objective, self.by_event = labelled.units, labelled.objective, labelled.by_event
         self.settings, self.device = settings, device
-        self.targets = labelled.targets
+        self.targets = labelled.targets.to(device)
+        self.event = None if labelled.targets.event is None else labelled.targets.event.numpy()
         self.passes = settings.passes_for(len(labelled.units))
-        self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32)
-        self.dtype = autocast_dtype(settings.precision, device, network.width)
+        self.genes = torch.as_tensor(labelled.units.genes, dtype=torch.float32).to(device)
+        self.resident, self.loader = resident(labelled.units.bags, device), Loader(device)
+        self.arithmetic = arithmetic_of(settings.precision, device, network.width)
+        self.scaler = self.arithmetic.scaler()
 
     def groups(self) -> list[Group]:
         """Every weight alike."""
@@ -168,32 +204,37 @@ class _Supervised:
             yield self._draw(rows, rngs)
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        if self.by_event and self.targets.event is not None:
-            return event_batches(order, self.targets.event.numpy(), self.settings.batch_size)
+        if self.by_event and self.event is not None:
+            return event_batches(order, self.event, self.settings.batch_size)
         return [order[batch] for batch in batch_slices(len(order), self.settings.batch_size)]
 
     def _draw(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> Batch:
         if self.units.bags is None:
             return Batch(rows, torch.zeros(len(rows), 0, 0), torch.zeros(len(rows), dtype=torch.long))
-        return draw_batch(self.units.bags, rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
+        if self.resident is not None:
+            bags, numbers = self.resident
+            if bags.fits(chosen := [numbers[row] for row in rows]):
+                return bags.draw(np.array(chosen), rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
+        return self.loader.draw(self.units.bags, rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
 
     def backward(self, batch: Batch, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the batch's total."""
         torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
         seen = self._seen(batch)
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        with self.arithmetic.autocast():
             out = self.network(seen)
         out = out.in_float32()
         terms = self.objective.terms(out, seen, at) | self.network.terms(out, seen, at)
-        values = descend(terms, self.objective.weights(at), check)
+        values = descend(terms, self.objective.weights(at), check, self.scaler)
         return values, len(batch.units)
 
     def _seen(self, batch: Batch) -> seam.Batch:
-        rows = torch.from_numpy(batch.units)
+        rows = on_device(batch.units, self.device)
         counts: Tensor = batch.counts  # type: ignore[assignment]  # draw_batch counts where it pads
-        mask = torch.arange(batch.patches.shape[1])[None, :] < counts[:, None]
-        patches, mask, genes = (part.to(self.device) for part in (batch.patches, mask, self.genes[rows]))
-        return seam.Batch(patches, mask, genes, self.targets.of(rows).to(self.device))
+        patches = received(batch, self.device)
+        places = torch.arange(patches.shape[1], device=self.device)
+        mask = places[None, :] < on_device(counts, self.device)[:, None]
+        return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
 
     def measures(self) -> dict[str, float]:
         """Nothing of its own."""
@@ -201,7 +242,7 @@ class _Supervised:
 
     def not_finite(self, batch: Batch, at: Progress, values: Mapping[str, float]) -> str:
         """The units whose features are to blame, or what to lower."""
-        finite = batch.patches.isfinite().all(dim=2).all(dim=1).numpy()
+        finite = batch.patches.isfinite().all(dim=2).all(dim=1).cpu().numpy()
         names = [self.units.name(int(unit)) for unit in batch.units[~finite]]
         why = (
             f"features of {', '.join(names[:3])} hold NaN or infinite values; make them again"
@@ -216,3 +257,8 @@ class _Supervised:
             f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
             f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
         )
+
+    def need_less(self) -> bool:
+        """Bags leave the GPU's memory, and are read from their files again."""
+        self.resident = None
+        return free_all()

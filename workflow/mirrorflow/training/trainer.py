@@ -18,10 +18,14 @@ from torch import Tensor, nn
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.models.seam import Progress, weighted
 from mirrorflow.training.best_epoch import Best, better
+from mirrorflow.training.devices import UNSCALED, guarded, wait_for
 from mirrorflow.training.schedule import Schedule, learning_rate_factor
 
 B = TypeVar("B")
 T = TypeVar("T")
+
+SCALER = "loss_scale"
+"""Where the state of the loss scale stands in that of the optimiser."""
 
 Check = Callable[[Mapping[str, float]], None]
 """Is told a step's terms and total before the optimiser moves; raises where the total is not finite."""
@@ -82,7 +86,7 @@ class Course:
 
 
 class Training(Protocol[B]):
-    """What is trained, from what, towards what."""
+    """What is trained, from what, towards what. In float16 it also has the ``scaler`` that its loss is scaled by."""
 
     @property
     def network(self) -> nn.Module:
@@ -112,6 +116,9 @@ class Training(Protocol[B]):
 
     def out_of_memory(self) -> str:
         """What to lower when the GPU's memory is full."""
+
+    def need_less(self) -> bool:
+        """Ask for less memory from now on, with the same objective; False where nothing can be done."""
 
 
 @dataclass
@@ -148,13 +155,16 @@ class Trainer(Generic[B]):
         self.training, self.course, self.judge = training, course, judge
         self.optimizer = course.optimizer_of(training.groups())
         self._rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.scaler: torch.amp.GradScaler = getattr(training, "scaler", UNSCALED)
         self.history: list[dict[str, float]] = []
         self.best: Best | None = None
 
     def resume(self, state: TrainingState) -> None:
         """Take up where ``state`` ended."""
         self.training.network.load_state_dict(state.model)
-        self.optimizer.load_state_dict(state.optimizer)
+        kept = dict(state.optimizer)
+        self.scaler.load_state_dict(kept.pop(SCALER, {}))
+        self.optimizer.load_state_dict(kept)
         self.history, self.best = list(state.history), state.best
 
     def fit(self, on_epoch: OnEpoch | None = None) -> list[dict[str, float]]:
@@ -185,6 +195,8 @@ class Trainer(Generic[B]):
         self.history.append(row)
         if on_epoch is not None:
             model, optimizer = self.training.network.state_dict(), self.optimizer.state_dict()
+            if scale := self.scaler.state_dict():
+                optimizer[SCALER] = scale
             on_epoch(TrainingState(epoch + 1, model, optimizer, list(self.history), self.best), row)
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -198,6 +210,7 @@ class Trainer(Generic[B]):
                 seen, waited = seen + units, waited + seconds
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value * units
+        wait_for(self.training.device)  # the last step may still be computed
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1.0} | {name: total / seen for name, total in sums.items()}
         return row | self.training.measures() | self._measures(seconds, seen) | {"waited_seconds": waited}
@@ -211,10 +224,13 @@ class Trainer(Generic[B]):
         }
 
     def _guarded_step(self, batch: B, epoch: int, step: int) -> tuple[dict[str, float], int]:
-        try:
+        def once_more() -> tuple[dict[str, float], int]:
+            self.optimizer.zero_grad(set_to_none=True)
+            if not self.training.need_less():
+                raise MirrorflowError(self.training.out_of_memory())
             return self._step(batch, epoch, step)
-        except torch.OutOfMemoryError as error:
-            raise MirrorflowError(self.training.out_of_memory()) from error
+
+        return guarded(lambda: self._step(batch, epoch, step), self.training.out_of_memory, once_more)
 
     def _step(self, batch: B, epoch: int, step: int) -> tuple[dict[str, float], int]:
         at, factor = self.course.progress(epoch, step), self.course.rate_factor(epoch, step)
@@ -228,18 +244,32 @@ class Trainer(Generic[B]):
 
         values, units = self.training.backward(batch, at, check)
         if self.course.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.course.clip_norm)
-        self.optimizer.step()
+        self._move()
         return values, units
 
+    def _move(self) -> None:
+        """One step of the optimiser; in float16 none where a scaled gradient overflowed."""
+        if not self.scaler.is_enabled():
+            self.optimizer.step()
+            return
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
-def descend(terms: Mapping[str, Tensor], weights: Mapping[str, float], check: Check) -> dict[str, float]:
-    """Leave the gradient of the weighted total of ``terms``; returns the total and the terms as numbers."""
+
+def descend(
+    terms: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    check: Check,
+    scaler: torch.amp.GradScaler = UNSCALED,
+) -> dict[str, float]:
+    """Leave the (scaled) gradient of the weighted total of ``terms``; returns the total and the terms as numbers."""
     total = weighted(terms, weights)
     values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
     check(values)
-    total.backward()
+    scaler.scale(total).backward()
     return values
 
 

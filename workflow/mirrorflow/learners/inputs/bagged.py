@@ -13,6 +13,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
 from mirrorflow.learners.base import Recipe
+from mirrorflow.learners.inputs.paired import moments_beside
 from mirrorflow.learners.inputs.seen import FEATURES, features_digest
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
@@ -163,7 +164,8 @@ class BaggedInputs:
         if self._bags is None:
             paths = read_text_sheet(self.index).set_index("slide_id")["path"]
             files = [[Path(paths[slide]) for slide in slides] for slides in self.units["slide_ids"]]
-            self._bags = FeatureBags(files, self.cache_gb, self.units["unit"].tolist())
+            names, moments = self.units["unit"].tolist(), moments_beside(Path(self.index))
+            self._bags = FeatureBags(files, self.cache_gb, names, moments)
         return self._bags
 
     def _side(self, units: pd.DataFrame) -> SomeBags:

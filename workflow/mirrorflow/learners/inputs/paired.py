@@ -26,10 +26,12 @@ class PairedUnits:
     expression: np.ndarray
     gene_ids: list[str]
     patch_dim: int
+    moments: Path | None = None
+    """Folder in which the moments of files are kept."""
 
     def bags(self, cache_gb: float) -> FeatureBags:
         """The units' bags, read when asked for."""
-        return FeatureBags(self.files, cache_gb, self.names)
+        return FeatureBags(self.files, cache_gb, self.names, self.moments)
 
     def only(self, rows: Sequence[int]) -> "PairedUnits":
         """The units of ``rows``, in that order."""
@@ -40,6 +42,7 @@ class PairedUnits:
             self.expression[list(rows)],
             self.gene_ids,
             self.patch_dim,
+            self.moments,
         )
 
     def digests(self) -> dict[str, str]:
@@ -69,7 +72,13 @@ def load_paired(units: pd.DataFrame, features_index: Path, expression: Path, gen
         np.asarray(values.values, dtype=np.float32)[rows],
         gene_ids,
         patch_dim,
+        moments_beside(features_index),
     )
+
+
+def moments_beside(features_index: Path) -> Path:
+    """The folder of the moments of the files that an index names."""
+    return features_index.with_suffix(".moments")
 
 
 def slide_files(units: pd.DataFrame, features_index: Path) -> tuple[list[list[Path]], int]:

@@ -31,6 +31,9 @@ CPU_BATCH = 16
 """On a CPU each thread encodes batches of its own, at most so large: activations stay near the cache
 (measured on 2 cores, ResNet-50's stage 3: 29 patches/s; one batch of 64 shared by both cores: 18)."""
 
+GPU_BATCH, GPU_STREAMS = 256, 2
+"""On a GPU batches are as large at least, and one is pinned and copied while the other is computed."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -169,10 +172,11 @@ def _extract(
 
     from mirrorflow.slides.encoders import build_encoder
     from mirrorflow.store.weights import encoder_weights
+    from mirrorflow.training.devices import choose_device, is_out_of_memory
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(choose_device(device))
     on_cpu = device == "cpu"
+    torch.backends.cudnn.benchmark = True  # shapes never change
     cv2.setNumThreads(1)  # parallel over patches, not inside one
     before = torch.get_num_threads()
     # Streams of one thread each do not wait for one another, as the threads of one network would.
@@ -181,10 +185,13 @@ def _extract(
     try:
         encoder = build_encoder(spec, encoder_weights(spec), device)
         run = Run(encoder, spec, float(values["max_unreadable"]), sum(plan.n for plan in plans))
-        size = min(int(values["batch_size"]), CPU_BATCH) if on_cpu else int(values["batch_size"])
-        streams = max(1, threads) if on_cpu else 1
-        return run.slides(plans, size, share_cores, readers=max(1, workers), streams=streams)
-    except torch.cuda.OutOfMemoryError as error:
+        size = min(int(values["batch_size"]), CPU_BATCH) if on_cpu else max(int(values["batch_size"]), GPU_BATCH)
+        streams = max(1, threads) if on_cpu else GPU_STREAMS
+        readers = workers if on_cpu else max(workers, threads - 1)
+        return run.slides(plans, size, share_cores, readers=max(1, readers), streams=streams)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         message = f"encoder {spec.name}: the GPU's memory is full; lower features.batch_size"
         raise MirrorflowError(message) from error
     finally:

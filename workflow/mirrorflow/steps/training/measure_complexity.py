@@ -17,7 +17,7 @@ from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.complexity import complexity_table, shown
 from mirrorflow.tables.results import published_key
 from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure, stages_of
-from mirrorflow.training.schedule import choose_device
+from mirrorflow.training.devices import kind_of
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,26 @@ def measure_complexity(
 
     ``settings``: batch_size (None: 16 on a GPU, 2 on a CPU), steps, precision.
     """
-    sizes, where = sizes or Dimensions(), choose_device(device)
-    batch = settings["batch_size"] or (16 if where.type == "cuda" else 2)
+    sizes, where = sizes or Dimensions(), kind_of(device) if device == "auto" else device
+    on_gpu = kind_of(where) == "cuda"
+    batch, name = settings["batch_size"] or (16 if on_gpu else 2), machine(where, on_gpu=on_gpu)
     pairs = [(subject, stage) for subject in subjects for stage in stages_of(subject)]
     progress = Progress("complexity", len(pairs), "networks")
-    how = {"batch": batch, "steps": settings["steps"], "precision": settings["precision"], "device": str(where)}
+    how = {"batch": batch, "steps": settings["steps"], "precision": settings["precision"], "device": where}
     rows = []
     for subject, stage in pairs:
         cost = count(subject, stage, sizes) | _alone(subject, stage, sizes, **how, threads=threads)
-        rows.append({"method": subject, "stage": stage, **cost, **how, "threads": threads, "machine": machine(where)})
+        rows.append({"method": subject, "stage": stage, **cost, **how, "threads": threads, "machine": name})
         progress.step(note=f"{subject}, {stage}: {cost['samples_per_second']:.2f} samples/s")
     table = complexity_table(rows, read_numbers(published, ["mean", "sd"]))
     titles = published_key(read_text_sheet(names), "method", "title")
     write_table(stem, table, caption(rows[0], sizes), shown(table, titles))
 
 
-def machine(device: torch.device) -> str:
-    """Name of what computes."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+def machine(device: str, *, on_gpu: bool) -> str:
+    """Name of what computes; a process of its own asks the GPU, which in exclusive mode serves one at a time."""
+    if on_gpu:
+        return run_alone(Call(torch.cuda.get_device_name, (device,), {}, "the GPU's name"))
     return f"{platform.machine()} CPU"
 
 

@@ -33,7 +33,7 @@ def pretrain_folds(
 
     Raises MirrorflowError when one fails; the others go on, and every finished one has its record.
     """
-    own = replace(machine, threads=max(1, machine.threads // share))
+    own = replace(machine, threads=max(1, machine.threads // share), share=share)
     calls = [
         Call(_fold_and_record, (_of_fold(task, fold, epoch), fold.record, own), {}, f"fold {fold.fold}")
         for fold in folds
