@@ -53,7 +53,7 @@ class PairedShape(Settings):
 
 @dataclass(frozen=True)
 class PretrainSettings(Settings):
-    """How a network is pretrained. Published: the defaults, with ``drop_last`` and ``precision`` half.
+    """How a network is pretrained. Published: the defaults, with ``precision`` half.
 
     ``tokens`` are drawn from each bag at each step (``short``: what happens to a smaller one).
     ``feature_scaling: train`` standardises patch features with the training patches' mean and sd
@@ -74,12 +74,29 @@ class PretrainSettings(Settings):
     weight_decay: float = number("Adam's weight decay.", 0, minimum=0)
     schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "constant")
     warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 0)
-    drop_last: bool = switch("Leave the last incomplete batch of an epoch out (published - true).", False)
+    drop_last: bool = switch(
+        "Leave the last incomplete batch of an epoch out (published - false here, true in the probe).", False
+    )
     precision: Precision = choice("auto: bfloat16 where the device has it.", PRECISIONS, "float32")
     feature_scaling: Literal["none", "train"] = choice(
         "train: patch features standardised by the training patients' mean and deviation (published - none).",
         ["none", "train"],
         "none",
+    )
+    replacement: bool = switch(
+        "Patches drawn with replacement, from bags that have enough, too (TANGLE's public code).", False
+    )
+    evaluation_draws: Literal["anew", "same"] = choice(
+        "How units left out are drawn, where their loss chooses the epoch (a protocol's pretraining_epoch). anew - "
+        "patches, masks and styles for each epoch (published); same - patches and masks once, styles at their mean.",
+        ["anew", "same"],
+        "anew",
+    )
+    kept_epoch: Literal["protocol", "smooth_rank"] = choice(
+        "Which epoch's weights are kept. protocol - as its pretraining_epoch says; smooth_rank - the one whose "
+        "training slides' embeddings have the highest smooth rank (TANGLE's public code), under every protocol.",
+        ["protocol", "smooth_rank"],
+        "protocol",
     )
     seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)
 

@@ -79,16 +79,16 @@ class SomeBags:
         return self.bags.rows(self.chosen[i], index)
 
 
-def draw_rows(size: int, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
+def draw_rows(size: int, n_tokens: int, rng: np.random.Generator, *, replace: bool = False) -> np.ndarray:
     """Draw ``n_tokens`` of a bag's ``size`` patches, in random order (no spatial order, as published).
 
-    Without replacement; a smaller bag is drawn with replacement (published ``bag.short: resample``).
+    Without replacement unless ``replace``; a smaller bag is drawn with it (published ``short: resample``).
     Raises InputError for an empty bag.
     """
     if not size:
         message = "empty bag: a unit without patches cannot be drawn from; leave it out of the cohort"
         raise InputError(message)
-    return rng.choice(size, size=n_tokens, replace=size < n_tokens)
+    return rng.choice(size, size=n_tokens, replace=replace or size < n_tokens)
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,14 @@ def draw_batch(
     tokens: int,
     short: ShortBags,
     rngs: Sequence[np.random.Generator],
+    replace: bool = False,
 ) -> Batch:
     """Draw every unit's tokens (one generator a unit) and stack them.
 
     ``short="mask"`` takes a bag under ``tokens`` whole and pads it with zeros; ``counts`` says how many are
-    real. Raises InputError naming the unit whose bag is empty.
+    real. ``replace``: with replacement, from large bags, too. Raises InputError naming the unit whose bag is empty.
     """
-    drawn = [_draw(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+    drawn = [_draw(bags, int(unit), tokens, short, rng, replace=replace) for unit, rng in zip(units, rngs, strict=True)]
     if not drawn:
         return Batch(units, torch.zeros(0, 1, 1), None)
     if short == "resample":
@@ -126,12 +127,17 @@ def draw_batch(
     return Batch(units, padded, counts)
 
 
-def _draw(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
+def _draw(
+    bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator, *, replace: bool
+) -> np.ndarray:
     size = bags.size(unit)
     if not size:
         message = f"{unit_name(bags, unit)}: no patches; leave this unit out of the cohort"
         raise InputError(message)
-    index = draw_rows(size, tokens if short == "resample" else min(tokens, size), rng)
+    if short == "mask" and size <= tokens:
+        index = draw_rows(size, size, rng)  # the bag whole
+    else:
+        index = draw_rows(size, tokens, rng, replace=replace)
     return np.asarray(bags.rows(unit, index), dtype=np.float32)
 
 

@@ -195,6 +195,9 @@ class _Supervised:
         patches, mask, genes = (part.to(self.device) for part in (batch.patches, mask, self.genes[rows]))
         return seam.Batch(patches, mask, genes, self.targets.of(rows).to(self.device))
 
+    def stepped(self, batch: Batch) -> None:
+        """Nothing follows a step."""
+
     def measures(self) -> dict[str, float]:
         """Nothing of its own."""
         return {}

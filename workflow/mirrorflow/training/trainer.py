@@ -104,6 +104,9 @@ class Training(Protocol[B]):
     def backward(self, batch: B, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """Leave the gradients of a batch; returns its terms with their ``total``, and how many units it held."""
 
+    def stepped(self, batch: B) -> None:
+        """Called after the optimiser has moved by the gradient of ``batch``."""
+
     def measures(self) -> dict[str, float]:
         """Further values of an epoch's row of the history."""
 
@@ -231,6 +234,7 @@ class Trainer(Generic[B]):
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.course.clip_norm)
         self.optimizer.step()
+        self.training.stepped(batch)
         return values, units
 
 
