@@ -370,7 +370,7 @@ DECIDE_NOTHING_HERE = (
         "splits.evaluate",
         "splits.inner_folds",
         "protocols.<name>.claims_honest",
-        "pretrain.temperature",
+        *("pretrain.temperature", "pretrain.attention_dropout", "pretrain.rna_norm", "pretrain.rna_dropout"),
         "methods",
     ),
 )

@@ -28,11 +28,25 @@ from mirrorflow.config.fields import (
 )
 
 Precision = Literal["float32", "bfloat16", "auto"]
+Form = Literal["public", "before-1.0"]
 Schedule = Literal["constant", "cosine"]
 ShortBags = Literal["resample", "mask"]
 
 PRECISIONS, SCHEDULES = ["float32", "bfloat16", "auto"], ["constant", "cosine"]
 NOT_NEGATIVE: dict[str, Any] = {"type": "integer", "minimum": 0}
+
+
+@dataclass(frozen=True)
+class Layers(Settings):
+    """Of a network that had other layers before version 1.0."""
+
+    form: Form = choice(
+        "layers as in the method's public code, or as here before version 1.0 (`preset: before-1.0` sets what goes "
+        "with them).",
+        ["public", "before-1.0"],
+        "public",
+        origin="published",
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mirrorflow.models import objective
 from mirrorflow.models.draws import Draws
+from mirrorflow.models.mirror_layers import LAYERS
 from mirrorflow.models.objective import MirrorOutput
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
@@ -17,7 +18,7 @@ from mirrorflow.models.settings import LOSSES, MirrorSettings
 from mirrorflow.models.style import Prototypes, Style, StyleEncoder
 from mirrorflow.models.transmil import SlideEncoder, start_linear
 
-__all__ = ["LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
+__all__ = ["LAYERS", "LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
 
 START_TAU, LARGEST_TAU = 1 / 0.07, 100.0
 

@@ -48,6 +48,7 @@ class RnaBlock(nn.Module):
     def damp(self) -> None:
         """Divide what is added to the residual stream by sqrt(2): the published start of the retention block."""
         for last in (self.attention.to_out, self.mlp[3]):
+            assert isinstance(last, nn.Linear)
             last.weight.div_(2**0.5)
 
     def forward(self, vectors: Tensor) -> Tensor:
