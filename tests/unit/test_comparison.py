@@ -69,7 +69,6 @@ def as_published() -> dict[str, Any]:
             "selection": {"rfe": {"solver": "sklearn"}},
         },
         "protocols": {"paper": {}, "honest": {}},
-        "pretrain": {"drop_last": True},
         "probe": {"drop_last": True},
         "methods": {
             "linear": {},
@@ -259,7 +258,7 @@ def test_the_honest_protocol_differs_in_every_key_that_concerns_the_cell():
         "unit: patient (paper: slide)",
         "gene_selection: fold (paper: cohort)",
         "rna_scaling: train (paper: none)",
-        "pretraining_epoch: last (paper: best_on_evaluation)",
+        "pretraining_epoch: last (paper: best_on_evaluation, inferred)",
         "epoch: last (paper: best_on_evaluation)",
         "probe_features: frozen (paper: resampled_dropout)",
         "evaluate_all: yes (paper: no)",
@@ -371,7 +370,7 @@ DECIDE_NOTHING_HERE = (
         "splits.evaluate",
         "splits.inner_folds",
         "protocols.<name>.claims_honest",
-        "pretrain.temperature",
+        *("pretrain.temperature", "pretrain.attention_dropout", "pretrain.rna_norm", "pretrain.rna_dropout"),
         "methods",
     ),
 )

@@ -330,8 +330,9 @@ def test_a_preset_stands_between_the_defaults_and_what_the_run_names(add_method)
     assert resolved(toy={})["toy"]["sharpness"] == 2.0
     assert resolved(toy={"preset": "released"})["toy"]["sharpness"] == 5.0
     assert resolved(toy={"preset": "released", "sharpness": 3.0})["toy"]["sharpness"] == 3.0
-    assert "methods.toy.preset: 'relased' is not one of 'released'" in refused(toy={"preset": "relased"})
+    assert "methods.toy.preset: 'relased' is not one of 'before-1.0', 'released'" in refused(toy={"preset": "relased"})
     assert "methods.linear.preset: released: no setting of linear" in refused(linear={"preset": "released"})
+    assert "methods.toy.preset: before-1.0: toy has released" in refused(toy={"preset": "before-1.0"})
     entry["presets"]["released"]["sharpnes"] = 1.0
     add_method(MODULE, yaml.safe_dump(entry))
     assert "methods.yaml: toy.presets.released.sharpnes: 1.0: no setting of toy" in refused(toy={})

@@ -21,6 +21,7 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
+from mirrorflow.learners.tasks import FoldTasks
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
@@ -292,6 +293,13 @@ def test_the_published_loss_of_the_last_batch_is_replayed_and_noted(tmp_path):
     assert len(rows) == 16
     assert sorted([*rows["patient"], *note["lost_units"]]) == sorted(val)
     assert {label[patient] for patient in note["lost_units"]} == {"c"}
+
+
+def test_a_small_support_set_loses_evaluation_units_by_batches_of_its_own(tmp_path):
+    job = prepare(tmp_path, cohort=people(72), protocol={"evaluate_all": False})
+    asked = {one.setting: one for one in FoldTasks(job.plan).fold_tasks("subtyping", 0)}
+    counts = {name: (len(one.train), len(one.evaluation), len(one.lost)) for name, one in asked.items()}
+    assert counts == {"all": (48, 16, 8), "3-shot": (9, 24, 0)}
 
 
 def test_survival_loses_samples_of_the_last_class_also_where_some_have_no_label(tmp_path):

@@ -53,7 +53,7 @@ def accuracy(prediction: Prediction, targets: Targets) -> float:
     return float((prediction.probabilities.argmax(1) == targets.classes).mean())
 
 
-@pytest.mark.parametrize(("units", "seen"), [(37, 32), (9, 9), (32, 32)])
+@pytest.mark.parametrize(("units", "seen"), [(37, 32), (9, 8), (16, 16), (12, 8), (32, 32)])
 def test_the_last_incomplete_batch_is_left_out_where_asked(units, seen, monkeypatch):
     vectors, targets = subtype_case(units)
     drawn = []

@@ -143,9 +143,10 @@ def test_means_are_over_real_tokens():
     assert masked_mean(tokens, torch.tensor([[True, True, False]])).item() == 2.0
 
 
-def test_a_pathway_token_is_a_network_of_its_own_genes():
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_pathway_token_is_a_network_of_its_own_genes(scaled):
     torch.manual_seed(0)
-    tokens = PathwayTokens(SIZES, 6, 0.0)
+    tokens = PathwayTokens(SIZES, 6, 0.0, scaled=scaled)
     genes = torch.randn(2, 7, generator=torch.Generator().manual_seed(1))
     expected = []
     for row, members in enumerate(SIZES.gene_sets):
@@ -155,19 +156,22 @@ def test_a_pathway_token_is_a_network_of_its_own_genes():
     torch.testing.assert_close(tokens(genes), torch.stack(expected, dim=1))
 
 
-def test_padding_of_short_pathways_is_never_trained():
+@pytest.mark.parametrize("scaled", [True, False])
+def test_padding_of_short_pathways_is_never_trained(scaled):
     torch.manual_seed(0)
-    tokens = PathwayTokens(SIZES, 6, 0.0)
+    tokens = PathwayTokens(SIZES, 6, 0.0, scaled=scaled)
     assert (tokens.first[1, 1:] == 0).all()
     tokens(torch.randn(2, 7)).sum().backward()
     assert (tokens.first.grad[1, 1:] == 0).all()
     assert (tokens.first.grad[1, 0] != 0).any()
 
 
-def test_porpoise_penalises_the_expression_networks_weights_alone():
+def test_porpoise_penalises_expression_and_fusion_and_before_1_0_expression_alone():
     network, free = small("porpoise", l1=0.5), small("porpoise", l1=0.0)
-    sizes = sum(parameter.abs().sum() for parameter in network.genes.parameters())
-    torch.testing.assert_close(l1_of(network)["l1"], 0.5 * sizes)
+    before = small("porpoise", l1=0.5, form="before-1.0")
+    for one, parts in ((network, (network.genes, network.fuse)), (before, (before.genes,))):
+        sizes = sum(parameter.abs().sum() for part in parts for parameter in part.parameters())
+        torch.testing.assert_close(l1_of(one)["l1"], 0.5 * sizes)
     assert l1_of(free) == {}
     assert l1_of(small("abmil")) == {}
 

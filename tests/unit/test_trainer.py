@@ -25,7 +25,7 @@ TIMES = {"seconds", "samples_per_second", "waited_seconds", "peak_memory_mb"}
 
 
 class Line:
-    """Fits y = w x + b to three points, a point a batch; ``at`` is told where each step is."""
+    """Fits y = w x + b to three points, a point a batch; ``at``: where each step is, ``after``: the weight after it."""
 
     device = torch.device("cpu")
 
@@ -33,7 +33,7 @@ class Line:
         self.network = nn.Linear(1, 1)
         nn.init.zeros_(self.network.weight)
         nn.init.zeros_(self.network.bias)
-        self.asked, self.poison, self.at, self.norms = groups, poison, [], []
+        self.asked, self.poison, self.at, self.after = groups, poison, [], []
 
     def groups(self) -> list[Group]:
         weight, bias = self.network.parameters()
@@ -51,6 +51,9 @@ class Line:
         if self.poison is not None and len(self.at) > self.poison:
             error = error * float("nan")
         return descend({"error": error, "size": self.network.weight.abs().sum()}, {"size": 0.5}, check), 1
+
+    def stepped(self, batch: Tensor) -> None:
+        self.after.append(self.network.weight.item())
 
     def measures(self) -> dict[str, float]:
         return {"slope": self.network.weight.item()}
@@ -182,3 +185,10 @@ def test_one_place_steps_an_optimiser_besides_the_measurement_of_costs():
         if "optimizer.step()" in path.read_text(encoding="utf-8")
     ]
     assert steps == ["training/complexity.py", "training/trainer.py"]
+
+
+def test_what_follows_a_step_meets_the_moved_weights():
+    training = Line()
+    history = Trainer(training, Course(2, 3)).fit()
+    assert training.after[2::3] == [row["slope"] for row in history]
+    assert len(set(training.after)) == 6

@@ -40,6 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     unlock.set_defaults(command=_unlock)
     reference = commands.add_parser("config-reference", help="print the reference of all config keys")
     reference.set_defaults(command=_reference)
+    imported = commands.add_parser("import-checkpoint", help="take a public checkpoint of MIRROR's pretraining over")
+    imported.add_argument("checkpoint", type=Path, help="torch or safetensors file with the state dict")
+    imported.add_argument("folder", type=Path, help="where model.safetensors and config.json are written")
+    imported.set_defaults(command=_import_checkpoint)
+    fidelity = commands.add_parser(
+        "fidelity", help="print the page of what each method's public code does, and this one"
+    )
+    fidelity.set_defaults(command=_fidelity)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
     _add_configfiles(plan)
     plan.set_defaults(command=_plan)
@@ -107,6 +115,19 @@ def _reference(_options: argparse.Namespace) -> int:
     from mirrorflow.config.reference_page import reference
 
     sys.stdout.write(reference())
+    return 0
+
+
+def _import_checkpoint(options: argparse.Namespace) -> int:
+    from mirrorflow.commands.import_checkpoint import import_checkpoint
+
+    return import_checkpoint(options.checkpoint, options.folder)
+
+
+def _fidelity(_options: argparse.Namespace) -> int:
+    from mirrorflow.commands.fidelity import page
+
+    sys.stdout.write(page())
     return 0
 
 

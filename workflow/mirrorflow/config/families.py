@@ -7,7 +7,7 @@ are run: the dataclasses that the module calls
 - ``SETTINGS``: what shapes the network or the model. Every family's module has it (``SETTINGS = Settings`` where
   there is nothing to set): a module that says so is a family, and an entry in config/methods.yaml belongs to it.
 - ``TRAIN``: a subclass of :class:`~mirrorflow.config.training_settings.Train` where the family's training has
-  defaults of its own.
+  defaults of its own; of ``PretrainSettings`` for a family that is pretrained.
 - ``INPUTS``: what says on which data the method is fitted, such as a file of gene sets.
 
 Their fields may use what :mod:`mirrorflow.config`, ``dataclasses`` and ``typing`` offer, nothing else.

@@ -48,9 +48,10 @@ def with_families(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PRETRAIN = (
-    "Self-supervised pretraining (MIRROR, TANGLE). What is not said to be one method's alone counts for both. MIRROR's "
-    "published values are width 768, 8 and 12 heads, 2,048 tokens, 3,000 prototypes, batch 16, learning rate 2e-5, 100 "
-    "epochs, nystrom, features as they are."
+    "Self-supervised pretraining (MIRROR, TANGLE). What is not said to be one method's alone counts for both; for what "
+    "is not named here TANGLE has defaults of its own (see the methods below). MIRROR's published values are width "
+    "768, 8 and 12 heads, 2,048 tokens, 3,000 prototypes, batch 16, learning rate 2e-5, 100 epochs, nystrom, features "
+    "as they are."
 )
 NETWORK = "Sizes of a supervised method's network; which of these a method has, and their defaults, see below."
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from mirrorflow.config.families import module_path, modules_of_families, package_of, settings_of
@@ -16,7 +17,7 @@ from mirrorflow.config.fields import Settings, defaults_of, keys_of
 from mirrorflow.config.modules import HOW
 from mirrorflow.config.resources import METHODS_FILE, read_yaml, resource_digest
 from mirrorflow.config.settings import INPUTS, TASKS
-from mirrorflow.config.training_settings import Train
+from mirrorflow.config.training_settings import PretrainSettings, Train
 from mirrorflow.errors import ConfigError
 
 KINDS = {"pretrained": {"slides", "rna"}, "network": set[str](), "classical": set[str]()}
@@ -102,23 +103,38 @@ class Method:
                 "network": defaults_of(parts["SETTINGS"]),
                 **inputs,
             }
-        return (defaults_of(parts["SETTINGS"]) if self.kind == "classical" else {}) | inputs
+        if self.kind == "pretrained":
+            return ({"pretrain": own} if (own := self._own_pretraining()) else {}) | inputs
+        return defaults_of(parts["SETTINGS"]) | inputs
+
+    def _own_pretraining(self) -> dict[str, Any]:
+        """Defaults of its pretraining that are not those of the section ``pretrain``."""
+        shared = defaults_of(PretrainSettings)
+        own = defaults_of(self.parts.get("TRAIN", PretrainSettings))
+        return {key: value for key, value in own.items() if value != shared[key]}
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Inputs, tasks and settings, as a run's resolved config has them."""
         return {"inputs": list(self.inputs), "tasks": list(self.tasks), **self.settings}
 
-    def resolved(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def resolved(
+        self, name: str, entry: Mapping[str, Any], pretrain: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, Any]:
         """The settings of a run's method ``name`` (this one, or a variant): ``entry`` on top of its preset, if it names
         one, and that on top of the defaults.
+
+        pretrain: what the config's section of this name names. It stands on top of the method's own defaults and
+        preset, under ``entry``.
 
         Raises ConfigError for every setting that would have no effect or that the method cannot follow.
         """
         if problems := list(self._problems(f"methods.{name}", entry)):
             message = "the config asks of methods what they do not have:\n" + "\n".join(f"  {one}" for one in problems)
             raise ConfigError(message)
-        defaults, preset = self.defaults, self.presets.get(entry.get("preset", ""), {})
+        named = set(pretrain)
+        defaults = _without(self.defaults, "pretrain", named)
+        preset = _without(self.presets.get(entry.get("preset", ""), {}), "pretrain", named)
         parts = {
             key: layers for key in MAPPINGS if (layers := [one[key] for one in (defaults, preset, entry) if key in one])
         }
@@ -136,6 +152,8 @@ class Method:
         for key in entry:
             if key not in known:
                 yield f"{where}.{key}: {_shown(entry[key])}: {self._why_not(key, inputs)} it has {', '.join(known)}"
+        if self.presets and "preset" in entry and entry["preset"] not in self.presets:
+            yield f"{where}.preset: {entry['preset']}: {self.name} has {', '.join(self.presets)}"
         yield from _outside(f"{where}.inputs", inputs, self.inputs_any_of or self.inputs, fixed=not self.inputs_any_of)
         yield from _outside(f"{where}.tasks", entry.get("tasks", self.tasks), self.tasks)
         for part in ("train", "network"):
@@ -160,7 +178,7 @@ class Method:
             *(["encoders"] if slides else []),
             *(["selection"] if rna else []),
             *(["pretrain"] if self.kind == "pretrained" else []),
-            *(key for key in self.settings if slides or key != "pooling"),
+            *(key for key in self.settings if key != "pretrain" and (slides or key != "pooling")),
         ]
 
     def _why_not(self, key: str, inputs: Collection[str]) -> str:
@@ -171,6 +189,12 @@ class Method:
         if key == "pretrain":
             return f"{self.family} is not pretrained, only {', '.join(PRETRAINED_FAMILIES)} are;"
         return f"no setting of {self.name};"
+
+
+def _without(layer: Mapping[str, Any], part: str, keys: Collection[str]) -> dict[str, Any]:
+    """``layer`` without some keys of its ``part``; without the part where nothing is left of it."""
+    left = {key: value for key, value in layer.get(part, {}).items() if key not in keys}
+    return {**{key: value for key, value in layer.items() if key != part}, **({part: left} if left else {})}
 
 
 def _outside(where: str, values: Sequence[str], allowed: Sequence[str], *, fixed: bool = False) -> Iterator[str]:

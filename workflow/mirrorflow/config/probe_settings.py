@@ -31,7 +31,10 @@ class Probe(Section):
     """The linear head on frozen embeddings (published settings by default)."""
 
     epochs: int = count("Epochs of the head.", 100)
-    batch_size: int = count("Units a step.", 16)
+    batch_size: int = count(
+        "Units a step; with no more units than that, the power of two below (published - 12 units go in batches of 8).",
+        16,
+    )
     learning_rate: float = positive("Adam's learning rate for subtyping.", 0.002)
     survival_learning_rate: float = positive("Adam's learning rate for survival.", 0.003)
     label_smoothing: float = fraction("Of the cross-entropy, in training only.", 0.1)

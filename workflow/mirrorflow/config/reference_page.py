@@ -101,7 +101,7 @@ def _further(head: str, said: Mapping[str, str]) -> list[str]:
 
 
 def _settings(method: Mapping[str, Any]) -> str:
-    """A method's defaults in one cell; of ``train`` only what is its own."""
+    """A method's defaults in one cell; of ``train`` and ``pretrain`` only what is its own."""
     own = {key: value for key, value in method.get("train", {}).items() if value != SUPERVISED_TRAINING.get(key)}
     shown = {key: value for key, value in method.items() if key != "train"} | ({"train": own} if own else {})
     return ", ".join(f"`{key}: {json.dumps(value)}`" for key, value in shown.items())

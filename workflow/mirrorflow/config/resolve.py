@@ -36,7 +36,10 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = with_downloads(config)
     config["protocols"] = {name: resolved_protocol(name, keys) for name, keys in config["protocols"].items()}
     config["protocols"] |= single_change_protocols(config)
-    config["methods"] = {name: method_of(name).resolved(name, entry or {}) for name, entry in config["methods"].items()}
+    named = raw.get("pretrain", {})
+    config["methods"] = {
+        name: method_of(name).resolved(name, entry or {}, named) for name, entry in config["methods"].items()
+    }
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
     config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, SINGLE_CHANGE)

@@ -80,7 +80,8 @@ class Protocol(Section):
     )
     pretraining_epoch: str = choice(
         "Which epoch of a pretraining is kept. best_on_evaluation: the one with the least loss on the fold's "
-        "evaluation patients, whose slides and RNA it then has seen (published); their labels take no part.",
+        "evaluation patients, whose slides and RNA it then has seen; their labels take no part. Which one was "
+        "published is not known: the public code saves both, and its tools read the last.",
         ["last", "best_on_evaluation"],
     )
     epoch: str = choice(

@@ -28,6 +28,7 @@ from mirrorflow.config.fields import (
 )
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
+Form = Literal["public", "before-1.0"]
 Schedule = Literal["constant", "cosine"]
 ShortBags = Literal["resample", "mask"]
 
@@ -37,6 +38,19 @@ ARITHMETIC = (
     "scaled loss, as published); auto: bfloat16 where the device has it, else float32."
 )
 NOT_NEGATIVE: dict[str, Any] = {"type": "integer", "minimum": 0}
+
+
+@dataclass(frozen=True)
+class Layers(Settings):
+    """Of a network that had other layers before version 1.0."""
+
+    form: Form = choice(
+        "layers as in the method's public code, or as here before version 1.0 (`preset: before-1.0` sets what goes "
+        "with them).",
+        ["public", "before-1.0"],
+        "public",
+        origin="published",
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class PairedShape(Settings):
 
 @dataclass(frozen=True)
 class PretrainSettings(Settings):
-    """How a network is pretrained. Published: the defaults, with ``drop_last`` and ``precision`` half.
+    """How a network is pretrained. Published: the defaults, with ``precision`` half.
 
     ``tokens`` are drawn from each bag at each step (``short``: what happens to a smaller one).
     ``feature_scaling: train`` standardises patch features with the training patches' mean and sd
@@ -78,12 +92,29 @@ class PretrainSettings(Settings):
     weight_decay: float = number("Adam's weight decay.", 0, minimum=0)
     schedule: Schedule = choice("Learning rate over the epochs.", SCHEDULES, "constant")
     warmup_epochs: int = whole("Epochs in which the learning rate rises to its value.", 0)
-    drop_last: bool = switch("Leave the last incomplete batch of an epoch out (published - true).", False)
+    drop_last: bool = switch(
+        "Leave the last incomplete batch of an epoch out (published - false here, true in the probe).", False
+    )
     precision: Precision = choice(ARITHMETIC, PRECISIONS, "float32")
     feature_scaling: Literal["none", "train"] = choice(
         "train: patch features standardised by the training patients' mean and deviation (published - none).",
         ["none", "train"],
         "none",
+    )
+    replacement: bool = switch(
+        "Patches drawn with replacement, from bags that have enough, too (TANGLE's public code).", False
+    )
+    evaluation_draws: Literal["anew", "same"] = choice(
+        "How units left out are drawn, where their loss chooses the epoch (a protocol's pretraining_epoch). anew - "
+        "patches, masks and styles for each epoch (published); same - patches and masks once, styles at their mean.",
+        ["anew", "same"],
+        "anew",
+    )
+    kept_epoch: Literal["protocol", "smooth_rank"] = choice(
+        "Which epoch's weights are kept. protocol - as its pretraining_epoch says; smooth_rank - the one whose "
+        "training slides' embeddings have the highest smooth rank (TANGLE's public code), under every protocol.",
+        ["protocol", "smooth_rank"],
+        "protocol",
     )
     seed: int = of_run("Of every draw.", SEED, **NOT_NEGATIVE)
 

@@ -140,7 +140,8 @@ class _Run:
             gene_count=len(paired.gene_ids),
             seed=fold_seed(task.seed, task.fold),
         )
-        return cls(task, paired, train, held_out, split_rows(paired.names, task.chosen_on)[0], model, training)
+        chosen_on = task.chosen_on if training.kept_epoch == "protocol" else ()
+        return cls(task, paired, train, held_out, split_rows(paired.names, chosen_on)[0], model, training)
 
     @property
     def made_with(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
 from mirrorflow.store import tables
 from mirrorflow.store.digest import file_digest
 from mirrorflow.store.genes import read_record
+from mirrorflow.training.batches import probe_batch
 
 PUBLISHED_BATCH = 16
-"""Batch of the published loaders, which drop the last incomplete one."""
+"""Batch of the published loaders, which drop the last incomplete one; smaller for small training sets."""
 
 ALL_DATA = "all"
 """The setting that trains on every training unit; the others are k-shot."""
@@ -122,9 +123,11 @@ class FoldTasks:
         if task == "survival":
             edges = folding.training_edges(self.frame, fold, self.plan.bins, protocol["survival_bins"])
             ends = _bin_ends(edges, train)
-        kept = evaluation if protocol["evaluate_all"] else _published_loss(evaluation, self.classes)
-        lost = sorted(set(evaluation["unit"]) - set(kept["unit"]))
         for setting, chosen, k_real in self._settings(train, task, number):
+            kept = evaluation
+            if not protocol["evaluate_all"]:
+                kept = _published_loss(evaluation, self.classes, probe_batch(len(chosen), PUBLISHED_BATCH))
+            lost = sorted(set(evaluation["unit"]) - set(kept["unit"]))
             known, asked = self._targets(chosen, edges), self._targets(kept, edges)
             for seed in self.plan.seeds:
                 yield FoldTask(task, number, setting, seed, known, asked, self.classes, edges, ends, k_real, lost)
@@ -185,12 +188,12 @@ def _bin_ends(edges: np.ndarray, train: pd.DataFrame) -> np.ndarray:
     return folding.survival_bin_ends(edges, train["time_days"].to_numpy(float))
 
 
-def _published_loss(evaluation: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """What the published loaders evaluate: class by class, the end of the last class lost.
+def _published_loss(evaluation: pd.DataFrame, classes: Sequence[str], batch: int) -> pd.DataFrame:
+    """What the published loaders evaluate: class by class, the end of the last class lost; ``batch`` is the training's.
 
     Every published sample had a label. Units without one (which survival can have) stand first, so that it is the
     last class that loses samples here, too.
     """
     order = {name: index for index, name in enumerate(classes)}
     places = dict(zip(evaluation["unit"], evaluation["label"].map(order).fillna(-1), strict=True))
-    return folding.lose_last_batch(evaluation, places, PUBLISHED_BATCH)
+    return folding.lose_last_batch(evaluation, places, batch)

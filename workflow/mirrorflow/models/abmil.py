@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
 from mirrorflow.models.seam import Batch, Output
@@ -47,3 +48,24 @@ def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float) -> 
 
 
 SETTINGS = AbmilSettings
+
+LAYERS = (
+    Layer(
+        "patch embedding",
+        "linear to 512, ReLU, dropout 0.25 (CLAM's code with `--drop_out 0.25`)",
+        "linear to {width}, ReLU, dropout {dropout}",
+    ),
+    Layer(
+        "pooling",
+        "gated attention of hidden width 256, dropout 0.25 after tanh and after sigmoid",
+        "gated attention of hidden width {attention_width}, dropout {dropout} after tanh and after sigmoid",
+    ),
+    Layer("head", "linear"),
+    Layer("start", "torch's own (Xavier normal in earlier versions of CLAM's code)", "torch's own"),
+    Layer(
+        "training",
+        "one bag at a time, all its patches",
+        "as every method trained on labels",
+        "one training for all, so that the networks are what is compared; `train` sets others",
+    ),
+)

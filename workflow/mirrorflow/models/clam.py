@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, count, fraction, number, whole
 from mirrorflow.models.layers import GatedAttentionPooling, PatchEmbedding
 from mirrorflow.models.seam import Batch, Objective, Output, Progress
@@ -128,3 +129,24 @@ def build(sizes: Sizes, *, width: int, attention_width: int, dropout: float, ins
 
 
 SETTINGS = ClamSettings
+
+LAYERS = (
+    Layer(
+        "embedding and pooling",
+        "as ABMIL above, 512 and 256 wide",
+        "as ABMIL above, {width} and {attention_width} wide",
+    ),
+    Layer(
+        "instance loss",
+        "on the 8 patches of highest and of lowest attention, smooth top-1 SVM loss, weighs 0.3",
+        "on {instances} at each end, at most half the bag; the bag weighs {bag_weight}",
+        "a bag of fewer than 16 patches has no 8 at each end",
+    ),
+    Layer("survival", "none is published", "the same trunk, no instance loss", "the survival objective has no classes"),
+    Layer(
+        "training",
+        "one bag at a time, all its patches",
+        "as every method trained on labels",
+        "one training for all, so that the networks are what is compared; `train` sets others",
+    ),
+)

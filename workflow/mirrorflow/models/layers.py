@@ -45,12 +45,13 @@ class GatedAttentionPooling(nn.Module):
 class SelfNormalizing(nn.Sequential):
     """A block of a self-normalising network (Klambauer et al. 2017): linear, ELU, alpha dropout.
 
-    ELU as in PORPOISE and SurvPath; weights start from N(0, 1 / inputs), biases at 0, which keeps the
-    variance of standardised inputs through the layers.
+    ELU as in PORPOISE and SurvPath. ``scaled``: weights start from N(0, 1 / inputs), biases at 0, which keeps the
+    variance of standardised inputs through the layers; else as torch starts them.
     """
 
-    def __init__(self, inputs: int, width: int, dropout: float) -> None:
+    def __init__(self, inputs: int, width: int, dropout: float, *, scaled: bool) -> None:
         linear = nn.Linear(inputs, width)
-        nn.init.normal_(linear.weight, std=max(inputs, 1) ** -0.5)
-        nn.init.zeros_(linear.bias)
+        if scaled:
+            nn.init.normal_(linear.weight, std=max(inputs, 1) ** -0.5)
+            nn.init.zeros_(linear.bias)
         super().__init__(linear, nn.ELU(), nn.AlphaDropout(dropout))

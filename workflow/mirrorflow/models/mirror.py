@@ -9,17 +9,18 @@ from torch import Tensor, nn
 
 from mirrorflow.models import objective
 from mirrorflow.models.draws import Draws
+from mirrorflow.models.mirror_layers import LAYERS
 from mirrorflow.models.objective import MirrorOutput
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
 from mirrorflow.models.settings import LOSSES, MirrorSettings
 from mirrorflow.models.style import Prototypes, Style, StyleEncoder
-from mirrorflow.models.transmil import SlideEncoder
+from mirrorflow.models.transmil import SlideEncoder, start_linear
 
-__all__ = ["LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
+__all__ = ["LAYERS", "LOSSES", "DownstreamModel", "Mirror", "MirrorOutput", "MirrorSettings", "build_mirror"]
 
-START_TAU = 1 / 0.07
+START_TAU, LARGEST_TAU = 1 / 0.07, 100.0
 
 
 class Alignment(nn.Module):
@@ -28,6 +29,7 @@ class Alignment(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.slide = nn.Linear(width, width)
+        start_linear(self.slide)
         self.rna = nn.Linear(width, width)
         self.log_tau = nn.Parameter(torch.tensor(math.log(START_TAU)))
 
@@ -38,6 +40,11 @@ class Alignment(nn.Module):
             self.rna(F.normalize(rna, dim=1)),
             self.log_tau.exp(),
         )
+
+    @torch.no_grad()
+    def hold_tau(self) -> None:
+        """Keep tau between 1 and 100, as published after each step."""
+        self.log_tau.clamp_(0.0, math.log(LARGEST_TAU))
 
 
 class Mirror(PairedNetwork):
@@ -157,6 +164,17 @@ class Mirror(PairedNetwork):
         """Unit rows for the cluster centres."""
         if self.prototypes is not None:
             self.prototypes.normalise()
+
+    def finish_step(self) -> None:
+        """Hold tau within its bounds."""
+        if self.alignment is not None:
+            self.alignment.hold_tau()
+
+    def judged(self, *, sampled: bool) -> None:
+        """Styles are sampled in evaluation mode, too, where ``sampled``: their encoder has no dropout."""
+        super().judged(sampled=sampled)
+        if self.style is not None:
+            self.style.train(sampled)
 
 
 class DownstreamModel(nn.Module):

@@ -134,6 +134,13 @@ class PairedNetwork(nn.Module, ABC):
     def prepare_step(self) -> None:
         """Called before each optimisation step."""
 
+    def finish_step(self) -> None:
+        """Called after each optimisation step."""
+
+    def judged(self, *, sampled: bool) -> None:
+        """Evaluation mode, for losses of units left out; ``sampled``: what is no dropout is drawn all the same."""
+        self.eval()
+
     def heavy_blocks(self) -> Iterator[nn.Module]:
         """Submodules whose activations fill the memory, and that follow an attribute ``checkpointing``."""
         yield from ()

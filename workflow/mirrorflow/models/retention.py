@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.draws import Draws, uniform
-from mirrorflow.models.rna import RnaBlock
+from mirrorflow.models.rna import EPS, RnaBlock
 from mirrorflow.models.settings import AttentionForm
-from mirrorflow.models.transmil import AttentionBlock
+from mirrorflow.models.transmil import AttentionBlock, start_linear
 
 
 class Retention(NamedTuple):
@@ -44,6 +44,7 @@ class SlideRetention(nn.Module):
         self.block = AttentionBlock(form, width, heads, landmarks=landmarks, dropout=dropout)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, width)
+        self.apply(start_linear)
 
     def forward(self, tokens: Tensor, counts: Tensor | None = None, *, generator: Draws = None) -> Retention:
         """The encoder's tokens [batch, 1 + patch, width] -> their reconstruction, [CLS] left out.
@@ -74,7 +75,8 @@ class RnaRetention(nn.Module):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         nn.init.trunc_normal_(self.positions, std=0.02)
         self.block = RnaBlock(width, heads, mlp_ratio=mlp_ratio, dropout=dropout)
-        self.norm = nn.LayerNorm(width)
+        self.block.damp()
+        self.norm = nn.LayerNorm(width, eps=EPS)
         self.head = nn.Linear(width, width)
 
     def forward(self, vectors: Tensor, *, generator: Draws = None) -> Retention:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.fields import choice, count, count_or_none, many, number, positive, setting
@@ -25,7 +25,7 @@ class MirrorSettings(PairedShape):
     Raises ConfigError where heads do not divide the width.
     """
 
-    VERSION = 2
+    VERSION: ClassVar[int] = 2
 
     slide_heads: int = count("Attention heads of the slide encoder.", 8)
     rna_heads: int = count("Attention heads of the RNA encoder.", 12)

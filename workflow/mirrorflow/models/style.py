@@ -24,13 +24,14 @@ class StyleEncoder(nn.Module):
     """One MLP for both modalities, width -> 512 -> 256 -> (mu, log-variance) of 128 -> sample -> width.
 
     The paper calls the second output log sigma; its published KL term treats it as a log-variance, and so
-    does this one. ``stochastic=False`` is the ablation of Table VI: a plain MLP, nothing sampled.
+    does this one. Published: nothing after the 256-wide layer. ``stochastic=False`` is the ablation of Table VI: a
+    plain MLP, nothing sampled.
     """
 
     def __init__(self, width: int, widths: tuple[int, int, int], *, stochastic: bool) -> None:
         super().__init__()
         wide, narrow, latent = widths
-        self.mlp = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, narrow), nn.GELU())
+        self.mlp = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, narrow))
         self.mean = nn.Linear(narrow, latent)
         self.log_variance = nn.Linear(narrow, latent) if stochastic else None
         self.expand = nn.Linear(latent, width)

@@ -2,17 +2,20 @@
 
 Pathway tokens (Sec. 3.1): a self-normalising network of its own for each pathway's genes. Fusion (Sec. 3.3):
 pathways attend to pathways and patches, patches attend to pathways only, so that the cost grows with the
-number of patches, not with its square. Both kinds of tokens are then averaged and joined for the head.
+number of patches, not with its square. Both kinds of tokens are then averaged and joined for the head. ``form:
+public`` has the layers of the authors' code, ``before-1.0`` those of this project before it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirrorflow.config.fields import Settings, count, number, shared
+from mirrorflow.config.fidelity import Layer
+from mirrorflow.config.fields import NULL, Settings, count, number, same, setting, shared
+from mirrorflow.config.training_settings import Form, Layers
 from mirrorflow.models.layers import PatchEmbedding, masked_mean
 from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
@@ -22,10 +25,19 @@ from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 class SurvPathSettings(Settings):
     """Sizes of the network."""
 
-    width: int = count("width of the tokens.", 256, origin="ours")
+    VERSION: ClassVar[int] = 2
+
+    width: int = count("width of the tokens.", 256, origin="published")
     dropout: float = number(
-        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="ours"
+        "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="published"
     )
+    feed_dropout: float | None = setting(
+        "dropout of the feed-forward layer; null - as `dropout`.",
+        0.1,
+        origin="published",
+        anyOf=[{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, NULL],
+    )
+    form: Form = same(Layers, "form")
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,13 @@ class PathwayTokens(nn.Module):
     """Expression to one token a pathway by two self-normalising layers each, all pathways at once.
 
     A pathway with few genes is padded with an input that is always 0; its weights start at 0 and get no
-    gradient, so that padding changes nothing.
+    gradient, so that padding changes nothing. ``scaled``: weights start from N(0, 1 / inputs), biases at 0; else each
+    layer starts as torch starts a linear layer of its own size.
     """
 
     places: Tensor
 
-    def __init__(self, sizes: Sizes, width: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, width: int, dropout: float, *, scaled: bool) -> None:
         super().__init__()
         sets = sizes.gene_sets
         longest = max(map(len, sets))
@@ -65,6 +78,19 @@ class PathwayTokens(nn.Module):
         self.second = nn.Parameter(torch.randn(len(sets), width, width) * width**-0.5)
         self.second_bias = nn.Parameter(torch.zeros(len(sets), width))
         self.dropout = nn.AlphaDropout(dropout)
+        if not scaled:
+            self._start_as_torch([len(genes) for genes in sets])
+
+    @torch.no_grad()
+    def _start_as_torch(self, inputs: list[int]) -> None:
+        """Weights and biases uniform within 1 / sqrt(inputs), pathway by pathway."""
+        for row, genes in enumerate(inputs):
+            bound = genes**-0.5
+            self.first[row, :genes].uniform_(-bound, bound)
+            self.first_bias[row].uniform_(-bound, bound)
+        bound = self.second.shape[1] ** -0.5
+        self.second.uniform_(-bound, bound)
+        self.second_bias.uniform_(-bound, bound)
 
     def forward(self, genes: Tensor) -> Tensor:
         """Tokens [batch, pathway, width] of genes [batch, gene]."""
@@ -75,13 +101,15 @@ class PathwayTokens(nn.Module):
 
 
 class SparseAttention(nn.Module):
-    """Attention among pathways, and between pathways and patches; none among patches. One head, as published."""
+    """Attention among pathways, and between pathways and patches; none among patches. One head, as published.
 
-    def __init__(self, width: int) -> None:
+    Its output is ``inner`` wide, neither projected nor added to anything.
+    """
+
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
-        self.to_out = nn.Linear(width, width)
+        self.to_qkv = nn.Linear(width, 3 * inner, bias=False)
 
     def forward(self, pathways: Tensor, patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mix pathways [batch, pathway, width] and patches [batch, patch, width]; ``mask`` True at real patches."""
@@ -91,37 +119,111 @@ class SparseAttention(nn.Module):
         seen = torch.cat([mask.new_ones(pathways.shape[:2]), mask], dim=1)[:, None, :]
         to_pathways = F.scaled_dot_product_attention(path_q, keys, values, attn_mask=seen)
         to_patches = F.scaled_dot_product_attention(patch_q, path_k, path_v)
-        return pathways + self.to_out(to_pathways), patches + self.to_out(to_patches)
+        return to_pathways, to_patches
 
 
 class SurvPath(SupervisedNetwork):
-    """Pathway and patch tokens, one layer of sparse attention, feed-forward, means, head.
+    """Pathway and patch tokens, one layer of sparse attention of half the width, feed-forward, means, head.
 
-    Deviation: attention and feed-forward have residual connections, as in the usual Transformer block: without
-    them patches reach the head only through mixtures of pathways.
+    As published without residual connections: a patch reaches the head through a mixture of pathways, and a pathway
+    through one of pathways and patches.
     """
 
-    def __init__(self, sizes: Sizes, width: int, dropout: float) -> None:
-        super().__init__(sizes, width)
-        self.pathways = PathwayTokens(sizes, width, dropout)
-        self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)
-        self.attend = SparseAttention(width)
-        self.feed = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
-        )
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Sequential(nn.Linear(2 * width, width // 4), nn.ReLU(), nn.Linear(width // 4, sizes.outputs))
+    def __init__(self, sizes: Sizes, settings: SurvPathSettings) -> None:
+        super().__init__(sizes, settings.width)
+        width, inner = settings.width, settings.width // 2
+        self.pathways = PathwayTokens(sizes, width, settings.dropout, scaled=False)
+        self.embed = nn.Linear(sizes.patch_dim, width)
+        self.attend = SparseAttention(width, inner)
+        self.feed = _feed_forward(inner, _of_feed(settings))
+        self.norm = nn.LayerNorm(inner)
+        self.head = _head(2 * inner, width, sizes.outputs)
 
     def output(self, batch: Batch) -> Output:
         """Logits of bags and expression."""
         pathways, tokens = self.attend(self.pathways(batch.genes), self.embed(batch.patches), batch.mask)
+        pathways, tokens = (self.norm(self.feed(part)) for part in (pathways, tokens))
+        return Output(self.head(torch.cat([pathways.mean(1), masked_mean(tokens, batch.mask)], dim=1)))
+
+
+class ResidualSurvPath(SupervisedNetwork):
+    """SurvPath before 1.0: attention of the whole width with an output projection, and residual connections."""
+
+    def __init__(self, sizes: Sizes, settings: SurvPathSettings) -> None:
+        super().__init__(sizes, settings.width)
+        width = settings.width
+        self.pathways = PathwayTokens(sizes, width, settings.dropout, scaled=True)
+        self.embed = PatchEmbedding(sizes.patch_dim, width, settings.dropout)
+        self.attend = SparseAttention(width, width)
+        self.to_out = nn.Linear(width, width)
+        self.feed = _feed_forward(width, _of_feed(settings))
+        self.norm = nn.LayerNorm(width)
+        self.head = _head(2 * width, width, sizes.outputs)
+
+    def output(self, batch: Batch) -> Output:
+        """Logits of bags and expression."""
+        both = self.pathways(batch.genes), self.embed(batch.patches)
+        mixed = self.attend(*both, batch.mask)
+        pathways, tokens = (part + self.to_out(other) for part, other in zip(both, mixed, strict=True))
         pathways, tokens = (self.norm(part + self.feed(part)) for part in (pathways, tokens))
         return Output(self.head(torch.cat([pathways.mean(1), masked_mean(tokens, batch.mask)], dim=1)))
 
 
-def build(sizes: Sizes, *, width: int, dropout: float) -> SurvPath:
-    """A SurvPath network; ``sizes.gene_sets`` holds at least one pathway, each with at least one gene."""
-    return SurvPath(sizes, width, dropout)
+def _of_feed(settings: SurvPathSettings) -> float:
+    return settings.dropout if settings.feed_dropout is None else settings.feed_dropout
+
+
+def _feed_forward(width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)
+    )
+
+
+def _head(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width // 4), nn.ReLU(), nn.Linear(width // 4, outputs))
+
+
+def build(sizes: Sizes, **settings: Any) -> SurvPath | ResidualSurvPath:
+    """A network of these :class:`SurvPathSettings`.
+
+    ``sizes.gene_sets`` holds at least one pathway, each with at least one gene.
+    """
+    asked = SurvPathSettings(**settings)
+    return SurvPath(sizes, asked) if asked.form == "public" else ResidualSurvPath(sizes, asked)
 
 
 SETTINGS, INPUTS = SurvPathSettings, SurvPathInputs
+
+LAYERS = (
+    Layer(
+        "pathway tokens",
+        "a network a pathway, each of two blocks of linear to 256, ELU, alpha dropout 0.25",
+        "the same, width {width}, all pathways at once",
+    ),
+    Layer("patch tokens", "linear to 256, no activation, no dropout", "linear to {width}"),
+    Layer(
+        "attention",
+        "LayerNorm; one head of half the width; pathways attend to pathways and patches, patches to pathways; no "
+        "output projection, no residual",
+    ),
+    Layer(
+        "feed-forward",
+        "LayerNorm, linear, GELU, dropout 0.1, linear, all of half the width; no residual; LayerNorm",
+        "the same, dropout {feed_dropout}",
+    ),
+    Layer("head", "means of pathways and of patches joined; linear 256 to 64, ReLU, linear"),
+    Layer("start", "torch's own, each pathway's network by its own number of genes"),
+    Layer(
+        "training",
+        "one patient at a time, 4,096 patches, RAdam or Adam, rates and penalties from a grid, alpha 0.5 for censored "
+        "patients",
+        "as every method trained on labels",
+        "one training for all, so that the networks are what is compared; `train` sets others",
+    ),
+    Layer(
+        "task",
+        "disease-specific survival alone",
+        "subtyping, too",
+        "MIRROR's Table III has its subtyping; logits of classes",
+    ),
+)

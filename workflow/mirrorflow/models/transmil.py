@@ -89,6 +89,7 @@ class SlideEncoder(nn.Module):
         self.positions = Ppeg(width)
         self.second = AttentionBlock(form, width, heads, landmarks=landmarks, dropout=dropout)
         self.norm = nn.LayerNorm(width)
+        self.apply(start_linear)
 
     def forward(self, patches: Tensor, counts: Tensor | None = None) -> Tensor:
         """Patches [batch, patch, feature] -> [batch, 1 + patch, width], [CLS] first.
@@ -111,6 +112,17 @@ class SlideEncoder(nn.Module):
             same = [i for i, other in enumerate(sides) if other == side]
             placed[same, : side * side] = self.positions(tokens[same, : side * side])
         return placed
+
+
+def start_linear(module: nn.Module) -> None:
+    """The published start of a linear layer on the slide side, for ``apply``: Xavier uniform, bias 0.
+
+    Of encoder, retention and alignment; convolutions, and the RNA side, keep torch's own.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None, list[int] | None]:

@@ -24,7 +24,8 @@ from mirrorflow.training.heads import HeadRun, HeadTraining
 class HeadSettings(Settings):
     """Settings of the linear head in one fold. ``learning_rate`` is that of the task at hand.
 
-    drop_last: leave the last incomplete batch of an epoch out (published); a set under one batch is used whole.
+    A set of no more than one batch goes in batches of the power of two below, as published. drop_last: leave the last
+    incomplete batch of an epoch out (published).
     """
 
     epochs: int = same(Probe, "epochs")

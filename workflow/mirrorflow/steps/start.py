@@ -29,8 +29,8 @@ def run_here(snakemake: Any) -> None:
 
     The step declares dataclasses ``Inputs``, ``Outputs`` and ``Params`` (see :mod:`mirrorflow.runtime.typed`); one that
     it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
-    once log and crash handling stand and the job holds its GPUs (:mod:`mirrorflow.runtime.gpus`). A param ``stored``, of
-    any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
+    once log and crash handling stand and the job holds its GPUs (:mod:`mirrorflow.runtime.gpus`). A param ``stored``,
+    of any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
     """
     resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
     with job_setup(snakemake), held_gpus(int(resources.get("gpu", 0))):

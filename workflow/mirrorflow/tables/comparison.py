@@ -39,7 +39,7 @@ def differences(ours: Mapping[str, Any], published: Settings) -> list[str]:
         if isinstance(setting, Unknown):
             found += [setting.why] if setting.named else []
         elif not setting.holds(ours[key]):
-            found.append(f"{key}: {_show(ours[key])} (paper: {_show(setting.value)})")
+            found.append(f"{key}: {_show(ours[key])} (paper: {_show(setting.value)}{setting.doubt})")
     return found
 
 

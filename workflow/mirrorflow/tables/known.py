@@ -16,6 +16,11 @@ class Known:
     also: tuple[Any, ...] = ()
     """Values that compute the same."""
 
+    @property
+    def doubt(self) -> str:
+        """What is said behind the value where it is inferred: other readings are possible."""
+        return ", inferred" if self.source.startswith("inferred") else ""
+
     def holds(self, value: Any) -> bool:
         """Whether a setting of ours is the published one."""
         return value == self.value or value in self.also

@@ -1,6 +1,7 @@
 """What MIRROR's published cells were made with, as far as it is known: a table a part of the chain.
 
-Sources: sections and tables are those of MIRROR's paper; "code" is the behaviour of its public repository. What of a
+Sources: sections and tables are those of MIRROR's paper; "code" is the behaviour of its public repository. A source
+that begins with "inferred" is one reading of what is known: others are possible, and a difference says so. What of a
 setting is not known is an entry, too, with the reason.
 """
 
@@ -21,7 +22,6 @@ RUN: Settings = {
 CONCERNED = {
     "gene_selection": "rna",
     "rna_scaling": "rna",
-    "pretraining_epoch": "mirror",
     "epoch": "epochs",
     "survival_bins": "survival epochs",
     "few_shot_replacement": "few-shot",
@@ -33,6 +33,13 @@ PROTOCOL: Settings = {
     key: Known(value, CODE, CONCERNED.get(key, ""))
     for key, value in PROTOCOL_PRESETS["paper"].items()
     if key != "splits"  # the split files are compared, whatever a config calls them
+} | {
+    "pretraining_epoch": Known(
+        "best_on_evaluation",
+        "inferred: the code saves the epoch with the least evaluation loss and the last one, its tools read the last; "
+        "which one was reported is not said",
+        "mirror",
+    ),
 }
 
 COHORT: Settings = {
@@ -137,7 +144,10 @@ PRETRAINING: dict[str, Known] = {
     "weight_decay": Known(0, CODE),
     "schedule": Known("constant", CODE),
     "warmup_epochs": Known(0, CODE),
-    "drop_last": Known(value=True, source=CODE),
+    "drop_last": Known(value=False, source="code: training and its evaluation keep the last batch"),
+    "replacement": Known(value=False, source=CODE),
+    "evaluation_draws": Known("anew", CODE),
+    "kept_epoch": Known("protocol", "code: what the protocol's pretraining_epoch says"),
     "precision": Known(
         "float16",
         "code: autocast; float32 computes the same and rounds less, bfloat16 more",
@@ -166,7 +176,7 @@ HARD: Settings = {
 
 PROBE: Settings = {
     "epochs": Known(100, "Table I", "pretrained"),
-    "batch_size": Known(16, "Table I", "pretrained"),
+    "batch_size": Known(16, "Table I; code: the power of two below for a set of no more units", "pretrained"),
     "learning_rate": Known(2e-3, "Table I", "pretrained subtyping"),
     "survival_learning_rate": Known(3e-3, "Table I", "pretrained survival"),
     "label_smoothing": Known(0.1, CODE, "pretrained subtyping"),

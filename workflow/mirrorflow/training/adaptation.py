@@ -154,6 +154,9 @@ class _Adaptation:
         values = descend(terms, self.objective.weights(at), check)
         return values, len(rows)
 
+    def stepped(self, batch: Tensor) -> None:
+        """Nothing follows a step."""
+
     def measures(self) -> dict[str, float]:
         """Nothing of its own."""
         return {}

@@ -101,16 +101,16 @@ def width_of(bags: Bags, i: int) -> int:
     return int(own(i)) if own is not None else bags[i].shape[1]
 
 
-def draw_rows(size: int, n_tokens: int, rng: np.random.Generator) -> np.ndarray:
+def draw_rows(size: int, n_tokens: int, rng: np.random.Generator, *, replace: bool = False) -> np.ndarray:
     """Draw ``n_tokens`` of a bag's ``size`` patches, in random order (no spatial order, as published).
 
-    Without replacement; a smaller bag is drawn with replacement (published ``bag.short: resample``).
+    Without replacement unless ``replace``; a smaller bag is drawn with it (published ``short: resample``).
     Raises InputError for an empty bag.
     """
     if not size:
         message = "empty bag: a unit without patches cannot be drawn from; leave it out of the cohort"
         raise InputError(message)
-    return rng.choice(size, size=n_tokens, replace=size < n_tokens)
+    return rng.choice(size, size=n_tokens, replace=replace or size < n_tokens)
 
 
 @dataclass(frozen=True)
@@ -143,15 +143,18 @@ def draw_batch(
     short: ShortBags,
     rngs: Sequence[np.random.Generator],
     take: Take = fresh,
+    replace: bool = False,
 ) -> Batch:
     """Draw every unit's tokens (one generator a unit), each bag straight into its place of what ``take`` gives.
 
     ``short="mask"`` takes a bag under ``tokens`` whole and pads it with zeros; ``counts`` says how many are
-    real. Raises InputError naming the unit whose bag is empty.
+    real. ``replace``: with replacement, from large bags, too. Raises InputError naming the unit whose bag is empty.
     """
     if not len(units):
         return Batch(units, torch.zeros(0, 1, 1), None)
-    drawn = [draw_index(bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+    drawn = [
+        draw_index(bags, int(unit), tokens, short, rng, replace=replace) for unit, rng in zip(units, rngs, strict=True)
+    ]
     # torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
     patches = take(len(drawn), max(map(len, drawn)), width_of(bags, int(units[0])))
     for row, unit, index in zip(patches, units, drawn, strict=True):
@@ -160,13 +163,17 @@ def draw_batch(
     return Batch(units, patches, None if short == "resample" else torch.tensor([len(index) for index in drawn]))
 
 
-def draw_index(bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator) -> np.ndarray:
+def draw_index(
+    bags: Bags, unit: int, tokens: int, short: ShortBags, rng: np.random.Generator, *, replace: bool = False
+) -> np.ndarray:
     """Which patches of a unit are drawn. Raises InputError naming it where it has none."""
     size = bags.size(unit)
     if not size:
         message = f"{unit_name(bags, unit)}: no patches; leave this unit out of the cohort"
         raise InputError(message)
-    return draw_rows(size, tokens if short == "resample" else min(tokens, size), rng)
+    if short == "mask" and size <= tokens:
+        return draw_rows(size, size, rng)  # the bag whole
+    return draw_rows(size, tokens, rng, replace=replace)
 
 
 def unit_name(bags: Bags, unit: int) -> str:

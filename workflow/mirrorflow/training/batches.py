@@ -21,6 +21,14 @@ def batch_slices(count: int, size: int, *, drop_last: bool = False, at_least: in
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
+def probe_batch(count: int, size: int) -> int:
+    """Units a step of the published probe; with no more units than ``size``, the power of two below, 2 at least.
+
+    12 units at 16: batches of 8. Its evaluation goes by the same batches.
+    """
+    return size if size < count else max(2, 1 << (count.bit_length() - 1))
+
+
 def event_batches(order: np.ndarray, event: np.ndarray, size: int) -> list[np.ndarray]:
     """An order of units [unit] in batches of about ``size``, each with the cohort's share of events ``event`` [unit].
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
-from mirrorflow.training.batches import batch_slices
+from mirrorflow.training.batches import batch_slices, probe_batch
 from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
 
 
@@ -18,7 +18,8 @@ from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, de
 class HeadRun:
     """How a head is trained: Adam's learning rate, an L2 penalty on the weights (not on the biases), batches.
 
-    drop_last: leave the last incomplete batch of an epoch out; a set under one batch is used whole.
+    A set of no more than one batch goes in smaller ones, as published (:func:`.batches.probe_batch`). drop_last: leave
+    the last incomplete batch of an epoch out.
     """
 
     epochs: int
@@ -46,8 +47,7 @@ class HeadTraining:
 
     def fit(self, judge: Judge | None = None, stop_after: int | None = None) -> Trainer:
         """Train it; the trainer has history and kept epoch."""
-        run, units = self.run, self.vectors.shape[1]
-        steps = len(batch_slices(units, run.batch_size, drop_last=run.drop_last))
+        run, steps = self.run, len(self._slices())
         trainer = Trainer(self, Course(run.epochs, steps, stop_after=stop_after, fused=False), judge)
         trainer.fit()
         return trainer
@@ -66,8 +66,11 @@ class HeadTraining:
     def batches(self, epoch: int) -> Iterator[Tensor]:
         """Rows of each batch, in an order that the head's own generator goes on to draw, epoch by epoch."""
         order = torch.randperm(self.vectors.shape[1], generator=self.generator)
-        slices = batch_slices(len(order), self.run.batch_size, drop_last=self.run.drop_last)
-        return (order[batch] for batch in slices)
+        return (order[batch] for batch in self._slices())
+
+    def _slices(self) -> list[slice]:
+        units = self.vectors.shape[1]
+        return batch_slices(units, probe_batch(units, self.run.batch_size), drop_last=self.run.drop_last)
 
     def backward(self, batch: Tensor, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the batch's total."""
@@ -76,6 +79,9 @@ class HeadTraining:
         terms = self.objective.terms(out, Batch(seen, seen, seen, self.targets.of(batch)), at)
         values = descend(terms, self.objective.weights(at), check)
         return values, len(batch)
+
+    def stepped(self, batch: Tensor) -> None:
+        """Nothing follows a step."""
 
     def measures(self) -> dict[str, float]:
         """Nothing of its own."""

@@ -26,14 +26,17 @@ from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
+from mirrorflow.training.smooth_rank import TrainingRank, judge_of
 from mirrorflow.training.step import Gradients, StepInputs
-from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState
+from mirrorflow.training.trainer import Check, Course, Group, OnEpoch, Trainer, TrainingState
 from mirrorflow.training.world import ProcessGroup
 
 __all__ = ["Layout", "OnEpoch", "PairedData", "PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
 
 VALIDATION = 2**32 - 1
-"""Stands for the epoch in the draws of validation units: no epoch has this number."""
+"""Stands for the epoch in the draws of validation units, less the epoch's number where they are drawn anew: no epoch
+comes near it.
+"""
 
 logger = logging.getLogger("mirrorflow.pretraining")
 
@@ -74,10 +77,12 @@ def pretrain(
     """Train ``model`` in place on the training units.
 
     ``on_epoch`` is told of every finished epoch. ``validation``: units left out; the weights kept are then those of the
-    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, the same draws after every
-    epoch), else those of the last. In a ``layout.world`` of several processes each calls this with the same arguments
-    and takes its share of every batch. Returns the history, one row an epoch: every loss term, their weighted total,
-    tau, and what :class:`~mirrorflow.training.trainer.Trainer` measures.
+    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, draws as
+    ``settings.evaluation_draws`` says). With ``settings.kept_epoch: smooth_rank`` they are those of the epoch whose
+    training slides have the highest smooth rank (``minus_smooth_rank``), else those of the last. In a ``layout.world``
+    of several processes each calls this with the same arguments and takes its share of every batch. Returns the
+    history, one row an epoch: every loss term, their weighted total, tau, and what
+    :class:`~mirrorflow.training.trainer.Trainer` measures.
 
     Raises InputError for fewer than two units, MirrorflowError as the trainer does.
     """
@@ -85,8 +90,8 @@ def pretrain(
     _check_inputs(model, bags, data.genes, settings)
     training = _Pretraining(model, data, settings, layout)
     judge = None
-    if validation is not None and layout.world.rank == 0:  # all have the same weights, the first process keeps them
-        judge = Judge(lambda epoch: training.loss_on(validation, epoch), "evaluation_total")
+    if layout.world.rank == 0:  # all have the same weights, the first process keeps them
+        judge = judge_of(training.rank, None if validation is None else partial(training.loss_on, validation))
     trainer = Trainer(training, _course(settings, len(bags)), judge)
     if resume_from is not None:
         trainer.resume(resume_from)
@@ -158,6 +163,9 @@ class _Pretraining:
         arithmetic = arithmetic_of(settings.precision, self.device, model.settings.width)
         self.scaler = arithmetic.scaler()
         self.gradients = Gradients(model, arithmetic, layout.compute.micro_batch, self.world, self.scaler)
+        self.rank: TrainingRank | None = None
+        if settings.kept_epoch == "smooth_rank":
+            self.rank = TrainingRank(self.gradients)
 
     def groups(self) -> list[Group]:
         """Every weight alike."""
@@ -166,6 +174,8 @@ class _Pretraining:
     def train_mode(self) -> None:
         """Dropout, masks and style samples are drawn."""
         self.network.train()
+        if self.rank is not None:
+            self.rank.restart()
 
     def batches(self, epoch: int) -> Iterator[tuple[np.ndarray, Batch]]:
         """The units of each batch of an epoch, and this process's share of them, drawn ahead."""
@@ -179,7 +189,14 @@ class _Pretraining:
         """The ``rows`` of a batch of ``units``; what is drawn of a unit follows from its row in the whole batch."""
         settings = self.settings
         rngs = [np.random.default_rng([settings.seed, epoch, step, int(row)]) for row in rows]
-        return self.loader.draw(bags, units[rows], tokens=settings.tokens, short=settings.short, rngs=rngs)
+        return self.loader.draw(
+            bags,
+            units[rows],
+            tokens=settings.tokens,
+            short=settings.short,
+            rngs=rngs,
+            replace=settings.replacement,
+        )
 
     def backward(self, batch: tuple[np.ndarray, Batch], at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the whole batch, in one go, in parts or on several devices."""
@@ -188,11 +205,19 @@ class _Pretraining:
         seed = step_seed(self.settings.seed, at.epoch, at.step)
         return self.gradients.backward(self._inputs(units, drawn), seed, check), len(units)
 
+    def stepped(self, batch: tuple[np.ndarray, Batch]) -> None:
+        """What the network holds after a step (tau), and the slides embedded again where the rank chooses the epoch."""
+        self.network.finish_step()
+        if self.rank is not None:
+            self.rank.see(self._inputs(*batch))
+
     def loss_on(self, validation: ValidationUnits, epoch: int) -> float:
         """Mean total loss of units left out after ``epoch`` (from 1), in evaluation mode, in this process alone."""
-        self.network.eval()
+        anew = self.settings.evaluation_draws == "anew"
+        self.network.judged(sampled=anew)
+        draws = VALIDATION - epoch if anew else VALIDATION
         total, seen = 0.0, 0
-        with closing(prefetched(self._validation_batches(validation))) as batches:
+        with closing(prefetched(self._validation_batches(validation, draws))) as batches:
             for step, (units, batch) in enumerate(batches):
                 inputs = StepInputs(
                     received(batch, self.device),
@@ -202,16 +227,16 @@ class _Pretraining:
                     0,
                     len(units),
                 )
-                seed = step_seed(self.settings.seed, VALIDATION, step)
+                seed = step_seed(self.settings.seed, draws, step)
                 values = guarded(partial(self.gradients.values, inputs, seed), self.out_of_memory)
                 if not np.isfinite(values["total"]):
                     raise MirrorflowError(not_finite(values, epoch, step + 1))
                 total, seen = total + values["total"] * len(units), seen + len(units)
         return total / seen
 
-    def _validation_batches(self, validation: ValidationUnits) -> Iterator[tuple[np.ndarray, Batch]]:
+    def _validation_batches(self, validation: ValidationUnits, draws: int) -> Iterator[tuple[np.ndarray, Batch]]:
         for step, units in enumerate(_batches_of(np.arange(len(validation.bags)), self.settings)):
-            yield units, self._draw(validation.bags, units, np.arange(len(units)), VALIDATION, step)
+            yield units, self._draw(validation.bags, units, np.arange(len(units)), draws, step)
 
     def measures(self) -> dict[str, float]:
         """The inverse temperature of InfoNCE."""

@@ -236,6 +236,9 @@ class _Supervised:
         mask = places[None, :] < on_device(counts, self.device)[:, None]
         return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
 
+    def stepped(self, batch: Batch) -> None:
+        """Nothing follows a step."""
+
     def measures(self) -> dict[str, float]:
         """Nothing of its own."""
         return {}

@@ -108,6 +108,9 @@ class Training(Protocol[B]):
     def backward(self, batch: B, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """Leave the gradients of a batch; returns its terms with their ``total``, and how many units it held."""
 
+    def stepped(self, batch: B) -> None:
+        """Called after the optimiser has moved by the gradient of ``batch``."""
+
     def measures(self) -> dict[str, float]:
         """Further values of an epoch's row of the history."""
 
@@ -248,6 +251,7 @@ class Trainer(Generic[B]):
             parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.course.clip_norm)
         self._move()
+        self.training.stepped(batch)
         return values, units
 
     def _move(self) -> None:
