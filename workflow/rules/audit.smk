@@ -22,7 +22,7 @@ rule audit:
         indexes=AUDIT.indexes,
         matrix=AUDIT.matrix,
         lists=AUDIT.lists,
-        # of an adapted cohort: whom the encoders have seen
+        # of an adapted cohort: the patients that the encoders have seen
         source_cohort=PAIRS.of_source_cohort,
         source_splits=PAIRS.of_source_splits,
         source_genes=PAIRS.of_source_genes,

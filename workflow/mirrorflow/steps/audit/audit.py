@@ -242,7 +242,7 @@ def _of_protocol(
 
 
 def _moved(summary: str) -> list[int]:
-    """Patients of each fold whom a repair moved; empty where folds are as they were given or drawn."""
+    """Patients of each fold that a repair moved; empty where folds are as they were given or drawn."""
     if not summary:
         return []
     sheet = read_text_sheet(summary)

@@ -126,13 +126,13 @@ def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task
 
 def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
     try:
-        sketch = task.draw()
+        spec = task.draw()
     except InputError as error:
         return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(sketch.figure)), ("png", to_png(sketch.figure))):
+    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
         with written_whole(folder / f"{task.name}.{ending}") as temporary:
             temporary.write_bytes(content)
-    return Drawing(task.name, task.kind, sketch.title, sketch.alt, f"{sketch.caption} Rule draw_figures.")
+    return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule draw_figures.")
 
 
 def _method_titles(names: Path) -> dict[str, str]:
