@@ -109,7 +109,8 @@ def _below(
     if ("properties" in schema or named) and not schema.get("x-partial"):
         yield from _walk(schema, root, value or {}, path, f"{key}.")
     else:
-        yield Change(key, path, OTHER_VALUES[key] if key in OTHER_VALUES else other_value(schema, root, value, key))
+        counts = schema.get("x-default") if value is None else value
+        yield Change(key, path, OTHER_VALUES[key] if key in OTHER_VALUES else other_value(schema, root, counts, key))
 
 
 def other_value(schema: Mapping[str, Any], root: Mapping[str, Any], value: Any, key: str) -> Any:

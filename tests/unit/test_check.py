@@ -112,15 +112,21 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     write_fold(tmp_path / "folds" / "splits_0.csv", Fold(("A", "B"), ("C",)))
     write_fold(tmp_path / "folds" / "splits_1.csv", Fold(("A", "C"), ("B",)))
 
-    def run(changes: dict[str, str] | None = None, **cohorts: object) -> str:
+    def run(
+        changes: dict[str, str] | None = None,
+        *,
+        splits_of_run: int = 2,
+        protocols: object = {"honest-published": {}},
+        **cohorts: object,
+    ) -> str:
         for name, text in (files | (changes or {})).items():
             (tmp_path / name).write_text(text)
         config = {
             "run": "r",
             "cohorts": {"own": cohort | cohorts},
-            "splits": {"folds": 2},
+            "splits": {"folds": splits_of_run},
             "expression": {"sources": {"own": source}},
-            "protocols": {"honest-published": {}},
+            "protocols": protocols,
         }
         (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
         check_config([tmp_path / "c.yaml"])
@@ -207,3 +213,19 @@ def test_site_codes_that_are_not_the_barcodes_are_said(checked):
     table = "site\tinstitution\n5\tIndivumed\nA6\tChristiana\n"
     said = checked({"patients.tsv": people, "names.tsv": table}, site="barcode", institutions="names.tsv")
     assert "own: names.tsv: the table of institutions lacks 05 and has 5" in said
+
+
+def test_a_class_in_fewer_sites_than_the_folds_is_said_beforehand(checked):
+    names = [f"P{number}" for number in range(12)]
+    slides = "slide_id\tpatient\n" + "".join(f"s{name}\t{name}\n" for name in names)
+    sites = dict(zip(names, "aabbccddeeff", strict=True))
+    people = "patient\tlabel\tsite\n" + "".join(
+        f"{name}\t{'x' if sites[name] in 'abcd' and number % 2 else 'y'}\t{sites[name]}\n"
+        for number, name in enumerate(names)
+    )
+    files = {"slides.tsv": slides, "patients.tsv": people, "rna.tsv": "id\t" + "\t".join(names) + "\n"}
+    said = checked(files, splits_of_run=5, protocols={"honest": {}}, site="column")
+    assert "own: splits site_preserved: fewer sites than the 5 folds in class x (4 sites, 4 patients)" in said
+    assert "set splits.folds to at most 4" in said
+    assert "fewer sites" not in checked(files, splits_of_run=4, protocols={"honest": {}}, site="column")
+    assert "fewer sites" not in checked(files, splits_of_run=5, protocols={"paper": {}}, site="column")

@@ -9,6 +9,7 @@ from mirrorflow.expression.cross_validation import (
     best_count,
     eliminate_cv,
     possible_folds,
+    site_folds,
     stratified_folds,
 )
 from mirrorflow.expression.elimination import Step
@@ -106,3 +107,36 @@ def test_a_class_of_one_is_refused_by_name():
 def test_a_single_class_is_refused():
     with pytest.raises(InputError, match="nothing to separate"):
         possible_folds(["a"] * 9, 5)
+
+
+LABELS = np.array(["a", "b"] * 12)
+SITES = np.tile(np.repeat(list("uvwxyz"), 2), 2)
+
+
+def test_folds_by_site_score_sites_that_no_fit_has_seen(caplog: pytest.LogCaptureFixture):
+    folds = site_folds(LABELS, SITES, 3)
+    assert sorted(np.concatenate([scored for _, scored in folds])) == list(range(24))
+    assert all(set(SITES[fitted]) & set(SITES[scored]) == set() for fitted, scored in folds)
+    mixed = stratified_folds(LABELS, 3)
+    assert all(set(SITES[fitted]) & set(SITES[scored]) for fitted, scored in mixed)
+    assert caplog.text == ""
+
+
+def test_a_class_in_few_sites_gets_fewer_folds_by_site(caplog: pytest.LogCaptureFixture):
+    labels = np.where((LABELS == "b") & np.isin(SITES, ["u", "v", "w"]), "b", "a")
+    folds = site_folds(labels, SITES, 5)
+    assert len(folds) == 3
+    assert all(set(labels[fitted]) == {"a", "b"} for fitted, _ in folds)
+    assert "class 'b' is in 3 sites: 3 folds by site instead of 5" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [
+        (np.where(LABELS == "a", SITES, "q"), r"class 'b' is in 1 sites .*set cv_by: label"),
+        (np.where(SITES == "u", "", SITES), r"4 labelled patients have no site; give a `site`, or set cv_by: label"),
+    ],
+)
+def test_sites_that_cannot_part_the_classes_are_refused(sites: np.ndarray, message: str):
+    with pytest.raises(InputError, match=message):
+        site_folds(LABELS, sites, 5)

@@ -14,6 +14,8 @@ from mirrorflow.figures.kaplan_meier import (
     LOW,
     estimate_curve,
     evaluated_twice,
+    hazard_ratio,
+    hazard_ratio_text,
     log_rank,
     numbers_at_risk,
     p_value_text,
@@ -96,17 +98,68 @@ def test_numbers_at_risk_by_hand() -> None:
     assert numbers_at_risk(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 2.5, 4.0])).tolist() == [3, 2, 1, 0]
 
 
-def test_log_rank_equals_lifelines() -> None:
-    from lifelines.statistics import logrank_test
-
+def exponential_groups() -> pd.DataFrame:
     rng = np.random.default_rng(3)
     groups = pd.DataFrame(
         {"time_days": rng.exponential(300, 60), "event": rng.random(60) < 0.7, "group": np.repeat([HIGH, LOW], 30)}
     )
     groups.loc[groups["group"] == HIGH, "time_days"] *= 0.6
+    return groups
+
+
+def test_log_rank_equals_lifelines() -> None:
+    from lifelines.statistics import logrank_test
+
+    groups = exponential_groups()
     high, low = (groups[groups["group"] == name] for name in (HIGH, LOW))
     other = logrank_test(high["time_days"], low["time_days"], high["event"], low["event"]).p_value
     assert log_rank(groups) == pytest.approx(other, rel=1e-6)
+
+
+def test_curve_and_log_rank_equal_scikit_survival() -> None:
+    from sksurv.compare import compare_survival
+    from sksurv.nonparametric import kaplan_meier_estimator
+    from sksurv.util import Surv
+
+    groups = exponential_groups()
+    times, event = groups["time_days"].to_numpy(), groups["event"].to_numpy()
+    outcome = Surv.from_arrays(event, times)
+    assert log_rank(groups) == pytest.approx(compare_survival(outcome, groups["group"].to_numpy())[1], rel=1e-6)
+    curve = estimate_curve(times, event)
+    at, survival, (low, high) = kaplan_meier_estimator(event, times, conf_level=0.95, conf_type="log-log")
+    assert curve.time_days[1:] == pytest.approx(at)
+    assert curve.survival[1:] == pytest.approx(survival)
+    before_last = survival > 0
+    assert curve.low[1:][before_last] == pytest.approx(low[before_last], abs=1e-6)
+    assert curve.high[1:][before_last] == pytest.approx(high[before_last], abs=1e-6)
+
+
+def test_the_hazard_ratio_is_that_of_the_planted_rates() -> None:
+    rng = np.random.default_rng(0)
+    rates = np.repeat([1.0, 0.5], 2000)
+    groups = pd.DataFrame(
+        {"time_days": rng.exponential(1 / rates), "event": True, "group": np.repeat([HIGH, LOW], 2000)}
+    )
+    found = hazard_ratio(groups)
+    assert found.ratio == pytest.approx(2.0, abs=0.15)
+    assert found.low < 2.0 < found.high
+    assert hazard_ratio_text(found).startswith(f"hazard ratio {found.ratio:.2f} (95% {found.low:.2f} to ")
+    assert hazard_ratio_text(hazard_ratio(groups.assign(event=groups["group"] == HIGH))) == "hazard ratio undefined"
+    assert np.isnan(hazard_ratio(groups[groups["group"] == HIGH]).ratio)
+
+
+@pytest.mark.parametrize("events", [[True, False, True, False], [1.0, 0.0, 1.0, 0.0], [1, 0, 1, 0]])
+def test_events_are_handed_over_as_zeros_and_ones(events) -> None:
+    curve = estimate_curve(np.array([1.0, 2.0, 3.0, 4.0]), np.array(events))
+    assert (curve.events, curve.survival[-1]) == (2, pytest.approx(3 / 8))
+    groups = pd.DataFrame({"time_days": [1.0, 2.0, 3.0, 4.0], "event": events, "group": [HIGH, LOW, LOW, HIGH]})
+    assert log_rank(groups) == pytest.approx(log_rank(groups.assign(event=np.array(events) == 1)))
+
+
+@pytest.mark.parametrize("events", [["1", "0"], [1, 2], [1.0, float("nan")]])
+def test_events_that_lifelines_would_count_as_dead_are_refused(events) -> None:
+    with pytest.raises(ValueError, match="events are 0 and 1, not"):
+        estimate_curve(np.array([1.0, 2.0]), np.array(events))
 
 
 def texts(figure: Figure) -> set[str]:
@@ -130,6 +183,7 @@ def test_survival_figure_says_who_is_at_risk_and_p() -> None:
     groups = survival_groups()
     shown = texts(draw_survival_curves(groups, "MIRROR"))
     assert p_value_text(log_rank(groups)) in shown
+    assert hazard_ratio_text(hazard_ratio(groups)) in shown
     assert "20" in shown
     assert any(text.startswith("high risk: 20 patients") for text in shown)
     assert "Time (years)" in shown

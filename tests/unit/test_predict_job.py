@@ -195,7 +195,7 @@ def test_predictions_are_what_the_contract_says(tmp_path, method):
             assert (rows["slide_id"] == "").all()
             for _, part in rows.groupby("setting"):
                 assert sorted(part["patient"]) == sorted(val)
-        np.testing.assert_allclose(job.rows("subtyping", fold).filter(like="prob_").sum(1), 1)
+        np.testing.assert_allclose(job.rows("subtyping", fold).filter(like="prob_").sum(axis=1), 1)
 
 
 def test_notes_say_how_the_predictions_came_about(tmp_path):

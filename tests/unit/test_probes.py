@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from mirrorflow.metrics import c_index
 from mirrorflow.probes import cox, linear, majority
 from mirrorflow.probes.hazards import curve_risk, hazard_nll, survival_curve
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
-from mirrorflow.probes.objective import CrossEntropy
+from mirrorflow.probes.objective import CrossEntropy, target_tensors
 from mirrorflow.probes.pooling import pool
 from mirrorflow.probes.task import (
     Asked,
@@ -397,3 +398,23 @@ def test_pooling_by_hand():
 
 def test_pooling_half_precision_does_not_overflow():
     assert pool(np.full((3000, 1), 100, dtype=np.float16), "mean_std").tolist() == [100, 0]
+
+
+def unwritable(values: np.ndarray) -> np.ndarray:
+    """As columns of pandas 3 come: nobody may write them, and torch warns of it."""
+    values = np.array(values)
+    values.flags.writeable = False
+    return values
+
+
+def test_targets_that_nobody_may_write_train_as_others_do():
+    _, targets, _ = survival_case(60)
+    names = ("time_days", "event", "bins")
+    fixed = replace(targets, **{name: unwritable(getattr(targets, name)) for name in names})
+    ours, theirs = target_tensors(targets), target_tensors(fixed)
+    assert all(torch.equal(getattr(ours, name), getattr(theirs, name)) for name in names)
+    theirs.bins[0] += 1  # a tensor of its own: the cohort's column stays
+    assert fixed.bins[0] == targets.bins[0]
+    _, targets = subtype_case(60)
+    classes = target_tensors(replace(targets, classes=unwritable(targets.classes))).classes
+    assert classes.tolist() == list(targets.classes)

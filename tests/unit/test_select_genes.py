@@ -90,6 +90,22 @@ def test_finished_work_is_kept_and_other_work_is_not(place: Path):
     assert select(place, RFE, labels=flipped)[1]["digest"] != select(place, RFE)[1]["digest"]
 
 
+def test_folds_by_site_are_part_of_what_genes_are_made_of(place: Path):
+    by_site = RFE | {"rfe": {"cv": 3, "cv_by": "site"}}
+    sites = {patient: "uvwxyz"[number // 4] for number, patient in enumerate(PATIENTS)}
+    files = GeneFiles(place / "expression/rna/demo.parquet", place / "census.tsv", place / "drivers.tsv", sites=sites)
+    how = {"fold": 2, "seed": 0, "threads": 1}
+    select_genes(files, PATIENTS, LABELS, place / "fold2.tsv", by_site, **how)
+    record = read_record(place / "fold2.tsv")
+    assert record["selection"]["folds_by"] == "site"
+    other = replace(files, sites=sites | {PATIENTS[0]: "z"})
+    select_genes(other, PATIENTS, LABELS, place / "fold2.tsv", by_site, **how)
+    assert read_record(place / "fold2.tsv")["digest"] != record["digest"]
+    assert "sites" not in select(place, RFE)[1]["settings"]  # what was made before keeps its digest
+    with pytest.raises(InputError, match="16 labelled patients have no site"):
+        select(place, by_site)
+
+
 def test_another_folds_genes_are_taken_over_where_they_are_made_of_the_same(place: Path, monkeypatch):
     select(place, RFE)
     alone = GeneFiles(place / "expression/rna/demo.parquet", place / "census.tsv", place / "drivers.tsv")

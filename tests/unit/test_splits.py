@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirrorflow.cohorts import splits as folding
-from mirrorflow.cohorts.folds import inner_folds, keep_sites_apart, random_folds, site_preserved_folds
+from mirrorflow.cohorts.folds import (
+    inner_folds,
+    keep_sites_apart,
+    random_folds,
+    scarce_classes,
+    site_preserved_folds,
+)
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
@@ -89,6 +95,26 @@ def test_a_class_smaller_than_the_folds_is_named_and_all_units_still_evaluated(c
         folds = random_folds(cohort, 5, 0, "demo")
     assert "demo: fewer patients than the 5 folds in class b (3)" in caplog.text
     assert sorted(patient for fold in folds for patient in fold.val) == cohort["patient"].tolist()
+
+
+def test_a_class_in_fewer_sites_than_folds_is_said_with_the_counts_and_fewer_folds(caplog):
+    # Ten sites of six patients; class b is in four of them, with five patients in each.
+    cohort = people("abbbbb" * 4 + "aaaaaa" * 6, "".join(site * 6 for site in "qrstuvwxyz"))
+    site_preserved_folds(cohort, 4, 0, "demo")
+    assert caplog.text == ""
+    folds = site_preserved_folds(cohort, 5, 0, "demo")
+    assert "demo: fewer sites than the 5 folds in class b (4 sites, 20 patients)" in caplog.text
+    assert "lack it in the evaluation of 1 or more; set splits.folds to at most 4" in caplog.text
+    label = dict(zip(cohort["patient"], cohort["label"], strict=True))
+    (lacking,) = (k for k, fold in enumerate(folds) if "b" not in {label[patient] for patient in fold.val})
+    assert f"demo: no patient of class b is evaluated in fold {lacking}; their metrics" in caplog.text
+
+
+def test_a_class_in_one_site_is_to_be_joined_and_inner_folds_name_their_key():
+    cohort = people("ababac", "uvwxyz")
+    assert "in class c (1 sites, 1 patients)" in scarce_classes(cohort, 2)
+    assert "join the class to another, or draw folds" in scarce_classes(cohort, 2)
+    assert "set splits.inner_folds to at most 2" in scarce_classes(people("abab", "uvwx"), 3, "splits.inner_folds")
 
 
 def test_small_groups_without_a_label_are_no_reason_to_warn(caplog):

@@ -64,9 +64,45 @@ def site_preserved_folds(
         message = f"{where}: {int((sites == '').sum())} patients have no site; give a `site` or set splits: random"
         raise InputError(message)
     _check_count(len(set(sites)), folds, where, "sites", key)
+    if scarce := scarce_classes(cohort, folds, key):
+        logger.warning("%s: %s", where, scarce)
     strata = _join_if_too_small(_strata(cohort, folds, where), folds)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(cohort, strata, sites)
-    return [_fold(cohort, train, val) for train, val in parts]
+    drawn = [_fold(cohort, train, val) for train, val in parts]
+    if lacking := _lacking_classes(drawn, cohort):
+        logger.warning("%s: no patient of class %s; their metrics are undefined there", where, lacking)
+    return drawn
+
+
+def scarce_classes(cohort: pd.DataFrame, folds: int, key: str = "splits.folds") -> str:
+    """Classes in fewer sites than ``folds``, with the counts and the fix, in words; nothing where there are none.
+
+    A site is evaluated in one fold, so that a class in 4 sites is missing from one of 5 folds at least.
+    """
+    labelled = cohort[has_label(cohort)]
+    sites = labelled.groupby("label")["site"].nunique()
+    few = sites[sites < folds]
+    if few.empty:
+        return ""
+    patients = labelled["label"].value_counts()
+    told = ", ".join(f"{name} ({count} sites, {patients[str(name)]} patients)" for name, count in few.items())
+    fewest = int(few.min())
+    fewer = f"set {key} to at most {fewest}" if fewest > 1 else "join the class to another"
+    return (
+        f"fewer sites than the {folds} folds in class {told}: folds that keep sites apart will lack it in the "
+        f"evaluation of {folds - fewest} or more; {fewer}, or draw folds with `splits: random`"
+    )
+
+
+def _lacking_classes(folds: Sequence[Fold], cohort: pd.DataFrame) -> str:
+    """Classes that nobody has on a side of a fold, in words."""
+    label = cohort[has_label(cohort)].set_index("patient")["label"]
+    found = []
+    for number, fold in enumerate(folds):
+        for side, patients in (("evaluated", fold.val), ("trained on", fold.train)):
+            lacking = sorted(set(label) - set(label[label.index.isin(patients)]))
+            found += [f"{name} is {side} in fold {number}" for name in lacking]
+    return ", ".join(found)
 
 
 def inner_folds(

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mirrorflow.cohorts.folds import scarce_classes
 from mirrorflow.cohorts.patients import barcode_sites
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
@@ -94,6 +95,7 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_value
         patients = set(clinical["patient"])
         yield from _clinical_lines(clinical, entry)
         yield from _site_lines(clinical, entry)
+        yield from _fold_lines(config, entry, clinical, rows)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
     yield from _expression_lines(source, rows, patients, most_values)
@@ -144,10 +146,27 @@ def _site_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[st
         yield f"{len(aside)} patients have no sample of a primary tumour and are left out: {types}"
     if entry["site"] == "column" and (differ := differing_codes(clinical)):
         yield differ
-    if named := entry.get("institutions"):
-        sites = barcode_sites(clinical["patient"]) if entry["site"] == "barcode" else clinical["site"]
-        if lost := unnamed_codes(sites, read_institutions(named)):
-            yield f"{named}: {lost}"
+    named = entry.get("institutions")
+    if named and (lost := unnamed_codes(_sites(clinical, entry), read_institutions(named))):
+        yield f"{named}: {lost}"
+
+
+def _sites(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> pd.Series:
+    return barcode_sites(clinical["patient"]) if entry["site"] == "barcode" else clinical["site"]
+
+
+def _fold_lines(
+    config: Mapping[str, Any], entry: Mapping[str, Any], clinical: pd.DataFrame, rows: list[SlideRow] | None
+) -> Iterator[str]:
+    """Classes in fewer sites than the folds that are to keep sites apart, of the patients who have slides."""
+    if rows is None or not any(one["splits"] == "site_preserved" for one in config["protocols"].values()):
+        return
+    names = read_institutions(entry["institutions"]) if entry.get("institutions") else {}
+    label = clinical["label"].map(entry["classes"]).fillna("") if entry["classes"] else clinical["label"]
+    sites = _sites(clinical, entry).map(lambda site: names.get(site, site))
+    frame = clinical.assign(label=label, site=sites)[clinical["patient"].isin({row.patient for row in rows})]
+    if scarce := scarce_classes(frame, config["splits"]["folds"]):
+        yield f"splits site_preserved: {scarce}"
 
 
 def _expression_lines(

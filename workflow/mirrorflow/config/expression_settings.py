@@ -11,6 +11,7 @@ from mirrorflow.config.fields import (
     count,
     many,
     named,
+    newer,
     path,
     positive,
     section,
@@ -65,6 +66,13 @@ class Rfe(Settings):
     step: float = positive("Features that leave at a time: a share (below 1) or a number.", 0.05)
     step_of: str = choice("What a share refers to.", ["original", "remaining"], "original")
     cv: int = whole("Folds of the inner cross-validation.", 5, minimum=2)
+    cv_by: str = newer(
+        "How the inner cross-validation parts patients: by label alone (as published: sites mix, also where the folds "
+        "keep them apart), or by site, so that the number of genes is scored on sites that no fit has seen.",
+        "label",
+        enum=["label", "site"],
+        origin="ours",
+    )
     min_features: int = count("Fewest features that may be chosen.", 1)
     scoring: str = choice(
         "Score of the inner cross-validation.", ["accuracy", "balanced_accuracy", "f1_macro"], "accuracy"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from mirrorflow.config.expression_settings import Rfe
@@ -86,6 +86,31 @@ def stratified_folds(labels: Sequence[str] | NDArray, n_folds: int) -> list[Fold
     """scikit-learn's stratified folds in the samples' own order (unshuffled, as RFECV makes them)."""
     labels = np.asarray(labels)
     return list(StratifiedKFold(possible_folds(labels, n_folds)).split(np.zeros(len(labels)), labels))
+
+
+def site_folds(labels: Sequence[str] | NDArray, sites: Sequence[str] | NDArray, n_folds: int) -> list[Fold]:
+    """Folds in which no site is fitted and scored, balanced by label as far as sites allow.
+
+    As many as ``n_folds`` and as every class has sites, with a warning where that is less, and where a class is in all
+    fitted parts. Raises InputError naming samples without a site, or a class in one site alone.
+    """
+    labels, sites = np.asarray(labels, dtype=str), np.asarray(sites, dtype=str)
+    if unknown := int((sites == "").sum()):
+        message = f"rfe.cv_by: site: {unknown} labelled patients have no site; give a `site`, or set cv_by: label"
+        raise InputError(message)
+    places = {str(name): len(set(sites[labels == name])) for name in np.unique(labels)}
+    name, fewest = min(places.items(), key=lambda item: (item[1], item[0]))
+    for count in range(min(n_folds, fewest, possible_folds(labels, n_folds)), 1, -1):
+        folds = list(StratifiedGroupKFold(count).split(np.zeros(len(labels)), labels, sites))
+        if all(set(labels[fitted]) == set(places) for fitted, _ in folds):
+            if count < n_folds:
+                logger.warning("class %r is in %d sites: %d folds by site instead of %d", name, fewest, count, n_folds)
+            return folds
+    message = (
+        f"rfe.cv_by: site: class {name!r} is in {fewest} sites of the labelled training patients, which cannot be "
+        "parted so that every class is fitted; set cv_by: label"
+    )
+    raise InputError(message)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The functions see training patients only, and labels only where their signature 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.cross_validation import CrossValidation, EliminationSettings, eliminate_cv, stratified_folds
+from mirrorflow.expression.cross_validation import (
+    CrossValidation,
+    EliminationSettings,
+    eliminate_cv,
+    site_folds,
+    stratified_folds,
+)
 from mirrorflow.expression.elimination import Elimination, Step
 from mirrorflow.expression.gene_sets import genes_of_sets
 from mirrorflow.expression.published_rfe import published_rfecv
@@ -89,21 +95,24 @@ def by_elimination(
     settings: Mapping[str, Any],
     seed: int,
     threads: int,
+    sites: Sequence[str] = (),
 ) -> Choice:
     """Recursive elimination with cross-validation on ``values`` [patient, gene] of labelled patients.
 
-    settings: keys of the section ``rfe``. Raises InputError for classes that are too small, ConfigError for
-    settings out of range.
+    settings: keys of the section ``rfe``; sites [patient], for ``cv_by: site``. Raises InputError for classes that are
+    too small or in too few sites, ConfigError for settings out of range.
     """
     rfe = Rfe.of(settings)
-    folds = stratified_folds(labels, rfe.cv)
+    by_site = rfe.cv_by == "site"
+    folds = site_folds(labels, sites, rfe.cv) if by_site else stratified_folds(labels, rfe.cv)
     how = EliminationSettings(rfe.C, Step(rfe.step, rfe.step_of), rfe.min_features, rfe.scoring)
     common: dict[str, Any] = {"ids": ids, "folds": folds, "how": how, "threads": threads}
     if rfe.solver == "sklearn":
         result = published_rfecv(values, labels, seed=seed, **common)
     else:
         result = eliminate_cv(values, labels, samples=patients, **common)
-    return _ranked(result, ids, len(folds))
+    choice = _ranked(result, ids, len(folds))
+    return replace(choice, details=choice.details | {"folds_by": "site"}) if by_site else choice
 
 
 def gene_table(

@@ -1,12 +1,17 @@
-"""Survival of predicted risk groups: who is high and who is low, Kaplan-Meier, numbers at risk, log-rank."""
+"""Survival of predicted risk groups: who is high and who is low, Kaplan-Meier, numbers at risk, log-rank, hazard ratio.
 
+The last three are lifelines'. Its events are handed over as 0 and 1: of text it counts every row as dead.
+"""
+
+import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sksurv.compare import compare_survival
-from sksurv.nonparametric import kaplan_meier_estimator
-from sksurv.util import Surv
+from lifelines import CoxPHFitter, KaplanMeierFitter
+from lifelines.exceptions import ConvergenceError
+from lifelines.statistics import logrank_test
 
 HIGH, LOW = "high", "low"
 
@@ -47,17 +52,22 @@ def evaluated_twice(rows: pd.DataFrame) -> int:
     return int((places["patient"].value_counts() > 1).sum())
 
 
+def zeros_and_ones(event: np.ndarray | pd.Series) -> np.ndarray:
+    """Events as lifelines counts them: integers 0 and 1. Raises ValueError for anything else, such as text."""
+    values = np.asarray(event)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        message = f"events are 0 and 1, not {values[:3].tolist()} ({values.dtype})"
+        raise ValueError(message)
+    return values.astype(int)
+
+
 def estimate_curve(time_days: np.ndarray, event: np.ndarray, confidence: float = 0.95) -> Curve:
-    """Kaplan-Meier estimate with the log-log band of scikit-survival; survival 1 at time 0."""
-    times, survival, band = kaplan_meier_estimator(event, time_days, conf_level=confidence, conf_type="log-log")
-    return Curve(
-        np.concatenate([[0.0], times]),
-        np.concatenate([[1.0], survival]),
-        np.concatenate([[1.0], band[0]]),
-        np.concatenate([[1.0], band[1]]),
-        len(time_days),
-        int(event.sum()),
-    )
+    """Kaplan-Meier estimate with its log-log band; survival 1 at time 0. The band is 0 where nobody is left."""
+    fitted = KaplanMeierFitter(alpha=1 - confidence).fit(time_days, zeros_and_ones(event))
+    low, high = np.nan_to_num(fitted.confidence_interval_survival_function_.to_numpy(float)).T
+    survival = fitted.survival_function_.iloc[:, 0]
+    times = survival.index.to_numpy(float)
+    return Curve(times, survival.to_numpy(float), low, high, len(time_days), int(zeros_and_ones(event).sum()))
 
 
 def numbers_at_risk(time_days: np.ndarray, at_days: np.ndarray) -> np.ndarray:
@@ -69,8 +79,45 @@ def log_rank(groups: pd.DataFrame) -> float:
     """Two-sided p-value of the log-rank test between the groups; NaN with one group or without an event."""
     if groups["group"].nunique() != 2 or not groups["event"].any():
         return float("nan")
-    outcome = Surv.from_arrays(groups["event"].to_numpy(bool), groups["time_days"].to_numpy(float))
-    return float(compare_survival(outcome, groups["group"].to_numpy())[1])
+    high = groups["group"] == HIGH
+    times, events = groups["time_days"].to_numpy(float), zeros_and_ones(groups["event"])
+    return float(logrank_test(times[high], times[~high], events[high], events[~high]).p_value)
+
+
+class HazardRatio(NamedTuple):
+    """Of the high risk group to the low one, with its interval of 95%; NaN where it cannot be estimated."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def hazard_ratio(groups: pd.DataFrame) -> HazardRatio:
+    """Cox's hazard ratio of the groups (Efron's ties); undefined where a group is empty or has no event."""
+    events = groups.groupby("group")["event"].sum()
+    if len(events) != 2 or (events == 0).any():
+        return HazardRatio(*[float("nan")] * 3)
+    frame = pd.DataFrame(
+        {
+            "time_days": groups["time_days"].to_numpy(float),
+            "event": zeros_and_ones(groups["event"]),
+            "high": (groups["group"] == HIGH).to_numpy(int),
+        }
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of convergence: what does not converge is no ratio
+            row = CoxPHFitter().fit(frame, "time_days", "event").summary.loc["high"]
+    except (ConvergenceError, np.linalg.LinAlgError):
+        return HazardRatio(*[float("nan")] * 3)
+    return HazardRatio(*(float(row[f"exp(coef){part}"]) for part in ("", " lower 95%", " upper 95%")))
+
+
+def hazard_ratio_text(found: HazardRatio) -> str:
+    """``hazard ratio 1.83 (95% 1.10 to 3.05)``, or that there is none."""
+    if not np.isfinite(found).all():
+        return "hazard ratio undefined"
+    return f"hazard ratio {found.ratio:.2f} (95% {found.low:.2f} to {found.high:.2f})"
 
 
 def p_value_text(p: float) -> str:

@@ -4,9 +4,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mirrorflow.figures.kaplan_meier import HIGH, LOW, Curve, estimate_curve, log_rank, numbers_at_risk, p_value_text
+from mirrorflow.figures.kaplan_meier import (
+    HIGH,
+    LOW,
+    Curve,
+    estimate_curve,
+    hazard_ratio,
+    hazard_ratio_text,
+    log_rank,
+    numbers_at_risk,
+    p_value_text,
+)
 from mirrorflow.figures.style import BLUE, VERMILLION, light_grid, new_figure, styled
 from mirrorflow.units import DAYS_PER_MONTH
 
@@ -29,6 +40,7 @@ def draw_survival_curves(groups: pd.DataFrame, title: str) -> Figure:
             _draw_curve(axes, curve, name, unit_days)
     _finish_curves(axes, title, longest / unit_days)
     handles, labels = axes.get_legend_handles_labels()
+    handles, labels = [*handles, Line2D([], [], linestyle="")], [*labels, hazard_ratio_text(hazard_ratio(groups))]
     p_value = p_value_text(log_rank(groups))
     figure.legend(handles, labels, loc="outside lower left", title=p_value, alignment="left", title_fontsize=8.5)
     _write_numbers_at_risk(table, groups, axes.get_xticks(), longest, unit_days)

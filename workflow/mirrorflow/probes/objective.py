@@ -168,13 +168,16 @@ def _targets(batch: Batch) -> TargetTensors:
 
 
 def target_tensors(targets: Targets) -> TargetTensors:
-    """Targets as tensors on the CPU; events as bool, days in float64."""
+    """Targets as tensors of their own on the CPU; events as bool, days in float64.
+
+    Copied: columns of a pandas frame may be arrays that nobody may write (all of pandas 3's), and tensors may be.
+    """
     if targets.classes is not None:
-        return TargetTensors(classes=torch.as_tensor(targets.classes))
+        return TargetTensors(classes=torch.tensor(targets.classes))
     return TargetTensors(
-        time_days=None if targets.time_days is None else torch.as_tensor(targets.time_days),
-        event=torch.as_tensor(targets.event),
-        bins=torch.as_tensor(targets.bins),
+        time_days=None if targets.time_days is None else torch.tensor(targets.time_days),
+        event=torch.tensor(targets.event),
+        bins=torch.tensor(targets.bins),
     )
 
 

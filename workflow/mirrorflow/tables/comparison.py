@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.config.queries import has_epochs
 from mirrorflow.evaluation.cells import LOST
 from mirrorflow.slides.mask_settings import segmentation_from
@@ -83,7 +84,7 @@ def settings_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[st
         "features": "made elsewhere" if encoder is None else FEATURES_HERE,
         **(_settings_of_encoder(encoder, compared["slides"]) if encoder else {}),
         **{f"genes {key}": value for key, value in selection.items() if key != "rfe"},
-        **{f"genes rfe {key}": value for key, value in selection["rfe"].items()},
+        **{f"genes rfe {key}": value for key, value in ({"cv_by": Rfe.cv_by} | selection["rfe"]).items()},
         "pathways": method.get("gene_sets"),
         "inputs": method["inputs"],
         **{f"pretraining {key}": value for key, value in method["pretrain"].items()},

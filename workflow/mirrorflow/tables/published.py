@@ -93,6 +93,7 @@ GENES: Settings = {
     "genes rfe step": Known(0.05, CODE, "rfe"),
     "genes rfe step_of": Known("original", "code: scikit-learn's way", "rfe"),
     "genes rfe cv": Known(5, "Sec. IV-B1", "rfe"),
+    "genes rfe cv_by": Known("label", CODE, "rfe"),
     "genes rfe min_features": Known(1, CODE, "rfe"),
     "genes rfe scoring": Known("accuracy", CODE, "rfe"),
 }

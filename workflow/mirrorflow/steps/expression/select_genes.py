@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,28 +74,39 @@ class Params:
 
 @dataclass(frozen=True)
 class GeneFiles:
-    """What genes are chosen from: expression, and the curated lists (drivers stand in for an absent census)."""
+    """What genes are chosen from: expression, and the curated lists (drivers stand in for an absent census).
+
+    sites: by patient, for elimination whose inner folds go by site.
+    """
 
     expression: Path
     census: Path | None
     drivers: Path
     first: Path | None = None
     """Manifest of another fold, whose genes are taken over where it was made of the very same things."""
+    sites: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a method looks at: patients, and the labels of those who have one ("" for unknown)."""
+    """What a method looks at: patients, the labels of those who have one ("" for unknown), and their sites."""
 
     patients: list[str]
     labels: list[str]
+    sites: list[str] = field(default_factory=list)
+    """Where the method's folds go by site; else none is looked at."""
+
+    def with_sites(self, sites: Mapping[str, str]) -> "Seen":
+        """The same with the site of each patient ("" for unknown)."""
+        return replace(self, sites=[_label(sites, patient) for patient in self.patients])
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Choose the genes with the labels that the protocol allows."""
     cohort, _ = read_cohort(inputs.cohort)
+    sites = dict(zip(cohort["patient"], cohort["site"], strict=True))
     select_genes(
-        GeneFiles(inputs.expression, inputs.census, RESOURCES / "drivers.tsv", inputs.first),
+        GeneFiles(inputs.expression, inputs.census, RESOURCES / "drivers.tsv", inputs.first, sites),
         selection_patients(cohort, read_fold(inputs.split), params.scope, params.seed),
         dict(zip(cohort["patient"], cohort["label"], strict=True)),
         outputs.manifest,
@@ -129,6 +140,8 @@ def select_genes(
         message = f"expression.selection.method: {method!r} is not one of {', '.join(METHODS)}"
         raise ConfigError(message)
     seen = _seen(method, train_patients, labels)
+    if method == "rfe" and (settings.get("rfe") or {}).get("cv_by") == "site":
+        seen = seen.with_sites(files.sites)
     labels_of = seen.patients if method in SEES_LABELS else []
     made_with = _identity(files, seen, settings, fold, seed)
     if is_finished(manifest, made_with):
@@ -192,8 +205,9 @@ def _choose(method: str, expression: Path, seen: Seen, settings: Mapping[str, An
         return by_variance(values, ids=ids, n_genes=_n_genes(settings, method))
     if method == "univariate_f":
         return by_univariate_f(values, seen.labels, ids=ids, n_genes=_n_genes(settings, method))
-    rfe, patients = settings.get("rfe") or {}, seen.patients
-    return by_elimination(values, seen.labels, ids=ids, patients=patients, settings=rfe, seed=seed, threads=threads)
+    common: dict[str, Any] = {"ids": ids, "patients": seen.patients, "sites": seen.sites}
+    rfe = settings.get("rfe") or {}
+    return by_elimination(values, seen.labels, settings=rfe, seed=seed, threads=threads, **common)
 
 
 def _values(expression: Path, patients: Sequence[str], settings: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -240,6 +254,7 @@ def _identity(files: GeneFiles, seen: Seen, settings: Mapping[str, Any], fold: i
         "expression": read_expression_record(files.expression)["digest"],
         "patients": digest({"in_order": list(known)}),
         "labels": digest(known) if sees_labels else None,
+        **({"sites": digest(dict(zip(seen.patients, seen.sites, strict=True)))} if seen.sites else {}),
         "census_file": _content(files.census) if files.census and curated else None,
         "drivers_file": _content(files.drivers) if not files.census and curated else None,
         "gene_sets_file": _content(Path(gene_sets)) if gene_sets else None,

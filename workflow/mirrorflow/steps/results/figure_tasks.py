@@ -186,7 +186,8 @@ def survival_task(manifest: Path, frame: Path, titles: Mapping[str, str], shown:
         title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
         figure = draw_survival_curves(groups, shorten(title, 70))
         p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
-        alt = f"Kaplan-Meier curves of two groups; {p_value}. " + " ".join(_group_lines(groups))
+        ratio = kaplan_meier.hazard_ratio_text(kaplan_meier.hazard_ratio(groups))
+        alt = f"Kaplan-Meier curves of two groups; {p_value}, {ratio}. " + " ".join(_group_lines(groups))
         return FigureSpec(figure, title, alt, _survival_caption(rows, groups, cohort, protocol, encoder, method))
 
     return Task(name, "survival_curves", draw)
@@ -219,8 +220,8 @@ def _survival_caption(
         f"protocol {protocol}, encoder {encoder}, method {method}, all training data. High risk: above the median "
         "predicted risk of the patient's own evaluation fold, else low (risks of different folds share no scale); the "
         f"groups of {folds} folds are pooled. Bands: pointwise 95% intervals. p: two-sided log-rank test, how often "
-        "two groups of equal survival would differ this much or more; it says nothing about the size of the "
-        "difference, and is not corrected for the number of curves drawn."
+        "two groups of equal survival would differ this much or more, not corrected for the number of curves drawn. "
+        "The size of the difference is the hazard ratio of high to low (Cox, with its interval of 95%)."
     )
     if seeds > 1:
         caption += f" Ranks of {seeds} seeds are averaged."
