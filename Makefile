@@ -17,7 +17,7 @@ help:
 	@echo "make test-slow  kills, crashes, clusters"
 	@echo "make lint       formatting, types, import layers, snakemake --lint"
 	@echo "make docs       the pages of docs/ as a site (site/index.html); a warning fails"
-	@echo "make reference  write config/README.md, docs/fidelity.md, config/reruns.md and resources/tcga_jobs.tsv anew"
+	@echo "make reference  write the generated pages and tables anew (config/, docs/, resources/tcga_jobs.tsv)"
 	@echo "make lock       resolve requirements.lock anew (needs uv)"
 
 setup: $(STAMP)
@@ -58,6 +58,7 @@ reference: $(STAMP)
 	$(BIN)/mirrorflow fidelity > docs/fidelity.md
 	$(BIN)/python tools/reruns.py > config/reruns.md
 	$(BIN)/mirrorflow plan --configfile config/tcga.yaml > resources/tcga_jobs.tsv
+	$(BIN)/python tools/checks_page.py > docs/what_is_checked.md
 
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -12,8 +12,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "mirrorflow"
-GENERATED = {"config_reference.md", "reruns.md", "changelog.md"}
-"""Pages that include a file written elsewhere."""
+GENERATED = {"config_reference.md", "reruns.md", "changelog.md", "what_is_checked.md"}
+"""Pages that include a file written elsewhere, or are written from the code."""
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in GENERATED)]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 LONGEST, MEAN = 40, 18

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from mirrorflow.config.unknown import counted, is_unknown, spellings
+from mirrorflow.config.unknown import counted, is_unknown
+from mirrorflow.expression.matrix import MISSING
 
 
 @pytest.mark.parametrize(
@@ -28,9 +29,9 @@ def test_answers_are_none_of_them(written: object):
     assert not is_unknown(written)
 
 
-def test_what_is_spelled_is_unknown():
-    assert all(is_unknown(one) for one in spellings())
-    assert {"", "NA", "nan", "'--", "Not Reported", "NOT REPORTED", "[Not Available]", " NA"} <= set(spellings())
+def test_what_arrow_is_told_of_is_unknown():
+    assert all(is_unknown(one) for one in MISSING)
+    assert {"", "NA", "nan", "NaN"} <= set(MISSING)
 
 
 def test_words_are_counted():

@@ -19,6 +19,7 @@ rule patch_slides:
         runtime=growing(120),
     params:
         version=versions.SEGMENTATION,
+        scale_version=versions.SCALE,
         columns=SLIDES.columns,
         rows=SLIDES.rows,
         shards=len(RUN.shards),

@@ -32,21 +32,6 @@ def is_unknown(value: object) -> bool:
     return _spaced(text) in _WORDS
 
 
-def spellings() -> list[str]:
-    """Every usual way to write an unknown number, for readers that compare cells as they are (Arrow's)."""
-    bare = [*WORDS, *(word.replace(" ", "_") for word in WORDS if " " in word)]
-    words = {form for word in bare for form in (word, word.upper(), word.capitalize(), word.title())} | {"NaN"}
-    codes = {
-        f"[{form}]" for word in WORDS + IN_BRACKETS for form in (word, word.upper(), word.capitalize(), word.title())
-    }
-    signs = {"-", "--", "'--", "'-", ".", "?"}
-    every = words | codes | signs | {"<NA>"}
-    return [
-        "",
-        *sorted(every | {f" {one}" for one in every} | {f"{one} " for one in every} | {f" {one} " for one in every}),
-    ]
-
-
 def counted(values: Iterable[object]) -> str:
     """How often which word stands: ``'Not Reported' 12, '--' 3``, the most frequent first; empty cells last, as ''."""
     counts: dict[str, int] = {}

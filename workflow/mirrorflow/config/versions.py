@@ -7,11 +7,13 @@ algorithm run again. A change that moves no value (speed, messages) leaves it al
 
 SIMULATION = 1
 SEGMENTATION = 1
+SCALE = 2
+"""Where a slide's scale comes from. Patches are kept where it is the scale that they were made with."""
 FEATURES = 1
-INDEX = 3
-EXPRESSION = 1
+INDEX = 4
+EXPRESSION = 2
 SELECTION = 1
-COHORT = 2
+COHORT = 3
 SPLITS = 2
 PRETRAIN = 1
 EMBED = 1
@@ -22,5 +24,5 @@ ADAPTATION = 4
 METRICS = 3
 SENSITIVITY = 1
 AUDIT = 5
-TABLES = 3
+TABLES = 4
 REPORT = 5

@@ -16,14 +16,19 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from mirrorflow.config.cells import rows_of
-from mirrorflow.config.unknown import spellings
 from mirrorflow.errors import InputError
 from mirrorflow.expression.closed_quotes import ClosedQuotes
+from mirrorflow.expression.wide_rows import WideRows
 
 Chunk = tuple[list[str], NDArray[np.float32]]
 
 DELIMITERS = ("\t", ",", ";")
-MISSING = spellings()
+MISSING = ["", "NA", "NaN", "nan", "N/A", "n/a", "NULL", "null", "None", "-"]
+"""The usual words for unknown. Arrow keeps them for each column, so that all of them would cost 0.4 MB a column."""
+
+WIDE = 20_000
+"""Columns up to which Arrow reads: it takes some 10 kB for each."""
+
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
 FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")
@@ -31,6 +36,10 @@ COMMENT = "# "
 """How featureCounts' first line begins, above its header."""
 
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
+
+
+class NoNumberError(Exception):
+    """Arrow met a cell that is no number to it."""
 
 
 class Matrix(Protocol):
@@ -58,7 +67,38 @@ class TextTable:
         self.columns = [field.strip() for field in fields[1:]]
 
     def batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
-        """Ids and values [row, column at ``positions``] of consecutive rows."""
+        """Ids and values [row, column at ``positions``] of consecutive rows.
+
+        Arrow reads them, up to the first cell that it takes for no number: rarer words for unknown, and very many
+        columns, are for :class:`WideRows`.
+        """
+        done = 0
+        if len(positions) <= WIDE:
+            try:
+                for ids, values in self._arrow_batches(positions):
+                    yield ids, values
+                    done += len(ids)
+            except NoNumberError:
+                pass
+            else:
+                return
+        try:
+            with (
+                self.open_stream() as stream,
+                io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig") as text,
+            ):
+                lines = islice(text, self.header_line, None)
+                yield from WideRows(self.columns, self.delimiter, self.where, self.header_line).chunks(
+                    lines, positions, done
+                )
+        except UnicodeDecodeError as error:
+            message = f"{self.where}: invalid UTF8 in it ({error}); save it as UTF-8"
+            raise InputError(message) from error
+        except OSError as error:
+            raise InputError(_damaged(self.where, error)) from error
+
+    def _arrow_batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
+        """As Arrow reads them. Raises NoNumberError at a cell that it takes for none."""
         types = {"id": pa.string()} | {str(position): pa.float32() for position in positions}
         read = pacsv.ReadOptions(
             column_names=["id", *map(str, range(len(self.columns)))],
@@ -76,6 +116,8 @@ class TextTable:
                 for batch in pacsv.open_csv(closed, read, parse, convert):
                     yield self._chunk(batch)
         except pa.ArrowInvalid as error:
+            if BAD_CELL.search(str(error)):
+                raise NoNumberError from error
             raise InputError(self._explained(str(error))) from error
         except OSError as error:
             raise InputError(_damaged(self.where, error)) from error
@@ -105,22 +147,11 @@ class TextTable:
         return text
 
     def _explained(self, error: str) -> str:
-        """Arrow's message in the terms of the matrix: row id, column, line, value."""
-        if cell := BAD_CELL.search(error):
-            column, line = self.columns[int(cell[1]) - 1] if cell[1] != "0" else "id", int(cell[2])
-            return (
-                f"{self.where}, line {line}: row {self._id_at(line)!r}, column {column!r} holds {cell[3]!r}, "
-                "which is no number; correct it or leave it empty (NaN)"
-            )
+        """Arrow's message in the terms of the matrix."""
         return (
             f"{self.where}: {error.strip()[:200]}. The header has {len(self.columns) + 1} columns "
             f"(delimiter {self.delimiter!r}): every row needs as many{_one_short(error)}"
         )
-
-    def _id_at(self, line: int) -> str:
-        with self.open_stream() as stream:
-            row = next(islice(io.BufferedReader(stream), line - 1, None), b"")
-        return row.decode(errors="replace").split(self.delimiter)[0]
 
 
 class GenesBySamples:
