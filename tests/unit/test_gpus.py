@@ -152,7 +152,7 @@ def test_a_job_is_given_its_gpu_before_its_step_imports_torch(machine: Path, mon
 
     from snakemake.iocontainers import Namedlist
 
-    from mirrorflow.runtime import job
+    from mirrorflow.steps import start
 
     told = []
 
@@ -160,7 +160,7 @@ def test_a_job_is_given_its_gpu_before_its_step_imports_torch(machine: Path, mon
         told.append(("import", seen()))
         return SimpleNamespace(run=lambda *_: told.append(("run", seen())))
 
-    monkeypatch.setattr(job, "find_step", step)
+    monkeypatch.setattr(start, "find_step", step)
     snakemake = SimpleNamespace(
         rule="probe",
         wildcards=Namedlist(),
@@ -171,5 +171,5 @@ def test_a_job_is_given_its_gpu_before_its_step_imports_torch(machine: Path, mon
         params=Namedlist(),
         threads=1,
     )
-    job.run_step(snakemake)
+    start.run_step(snakemake)
     assert told == [("import", "0,1"), ("run", "0,1")]

@@ -42,7 +42,9 @@ class _PinvTimes(torch.autograd.Function):
             kept += [z] if is_half(a) else [x, s]
             r = torch.baddbmm(x, x, s, beta=-15, alpha=-1).add_(s, alpha=7)
             z = torch.bmm(z, _plus(r, 13)).mul_(0.25)
-        out = torch.bmm(z, _applied(values, *_powers(torch.bmm(a, z), values)))
+        last = torch.bmm(a, z)
+        kept += [] if is_half(a) else [last]
+        out = torch.bmm(z, _applied(values, *_powers(last, values)))
         ctx.save_for_backward(a, values, scale, out, z, *kept)
         return out
 
@@ -51,11 +53,12 @@ class _PinvTimes(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients by a, values and scale."""
         a, v, scale, out, z, *kept = ctx.saved_tensors
-        x = torch.bmm(a, z)
-        first, second, third = _powers(x, v)
-        by_last = torch.bmm(z.mT, grad)
-        by_v, by_x = _last_backward(x, (v, first, second), by_last)
+        x = torch.bmm(a, z) if is_half(a) else kept.pop()
+        steps = _last_backward(x, torch.bmm(z.mT, grad))
+        by_v = steps[0]
         if is_half(a):
+            first, second, third = _powers(x, v)
+            by_x = _of_last(steps, (v, first, second))
             by_z = torch.bmm(grad, _applied(v, first, second, third).mT)
             by_a = torch.bmm(by_x, z.mT)
             by_z.baddbmm_(a.mT, by_x)
@@ -83,13 +86,13 @@ def _chain_backward(
         steps.append((x, s, v, second))
         v = _applied(v, torch.bmm(x, v), second, torch.bmm(x, second))
     first, second, third = _powers(last, v)
-    by_v, by_x = _last_backward(last, (v, first, second), torch.bmm(a, grad).div_(scale))
-    by_x = _symmetric(by_x)
+    passed = _last_backward(last, torch.bmm(a, grad).div_(scale))
+    by_v, by_x = passed[0], _twice_symmetric(_of_last(passed, (v, first, second)))
     by_a = torch.bmm(_applied(v, first, second, third), grad.mT)
     for step in reversed(steps):
         by_v, by_x = _backward(*step, by_v, by_x)
-    by_scale = _inner(grad, out) + _inner(by_x, xs[0] if xs else last)
-    return torch.baddbmm(by_a, by_x, a, alpha=2).div_(scale), by_scale.neg_().div_(scale)
+    by_scale = _inner(grad, out) + 0.5 * _inner(by_x, xs[0] if xs else last)
+    return torch.baddbmm(by_a, by_x, a).div_(scale), by_scale.neg_().div_(scale)
 
 
 def _step_backward(a: Tensor, z: Tensor, by_z: Tensor, by_a: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,38 +127,43 @@ def _applied(v: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
     return (v * 13).sub_(first, alpha=15).add_(second, alpha=7).sub_(third).mul_(0.25)
 
 
-def _last_backward(x: Tensor, thins: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by v and X of the last r(X) v / 4; ``thins``: v, Xv and XXv."""
+def _last_backward(x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of the last r(X) v / 4: by v, Xv, XXv and, but for its sign, XXXv."""
     quarter = grad * 0.25
     by_second = (quarter * 7).sub_(torch.bmm(x.mT, quarter))
     by_first = torch.bmm(x.mT, by_second).sub_(quarter, alpha=15)
-    by_v = torch.bmm(x.mT, by_first).add_(quarter, alpha=13)
+    return torch.bmm(x.mT, by_first).add_(quarter, alpha=13), by_first, by_second, quarter
+
+
+def _of_last(steps: Sequence[Tensor], thins: Sequence[Tensor]) -> Tensor:
+    """The gradient by the last X; ``thins``: v, Xv and XXv."""
+    _, by_first, by_second, quarter = steps
     v, first, second = thins
     left, right = torch.cat([-quarter, by_second, by_first], dim=-1), torch.cat([second, first, v], dim=-1)
-    return by_v, torch.bmm(left, right.mT)
+    return torch.bmm(left, right.mT)
 
 
 def _backward(x: Tensor, s: Tensor, v: Tensor, second: Tensor, by_v: Tensor, by_x: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by v and X of one iteration, from those by its r(X) v / 4 and its X'.
+    """Gradients by v and, twice, by X of one iteration, from those by its r(X) v / 4 and, twice, by its X'.
 
-    by_x, h below, is symmetric: with P = Xh and Q = XP, (13 X - 15 S + (7 X - S) S) / 4 gives S the gradient
-    7 P - Q - Q' - 15 h, and X itself 13 h + 7 Q'.
+    That by X', a quarter of which is h below, is symmetric: with P = Xh and Q = XP,
+    (13 X - 15 S + (7 X - S) S) / 4 gives S the gradient 7 P - Q - Q' - 15 h, and X itself 13 h + 7 Q'.
     """
-    quarter, h = by_v * 0.25, by_x * 0.25
+    quarter, h = by_v * 0.25, by_x * 0.125
     back = torch.bmm(x.mT, quarter)
     by_second = (quarter * 7).sub_(back)
     new_by_v = torch.baddbmm(quarter, s.mT, by_second, beta=13).sub_(back, alpha=15)
     p = torch.bmm(x, h)
     q = torch.bmm(x, p)
     by_s = torch.baddbmm((p * 7).sub_(q, alpha=2), by_second, v.mT).sub_(h, alpha=15)
-    through_s = torch.bmm(x, _symmetric(by_s))
+    through_s = torch.bmm(x, _twice_symmetric(by_s))
     direct = torch.baddbmm(q, quarter, second.add(v, alpha=15).mT, beta=7, alpha=-1)
-    return new_by_v, _symmetric(direct.add_(through_s, alpha=2)).add_(h, alpha=13)
+    return new_by_v, _twice_symmetric(direct.add_(through_s)).add_(h, alpha=26)
 
 
-def _symmetric(matrices: Tensor) -> Tensor:
-    """The symmetric part."""
-    return (matrices + matrices.mT).mul_(0.5)
+def _twice_symmetric(matrices: Tensor) -> Tensor:
+    """The symmetric part, twice."""
+    return matrices + matrices.mT
 
 
 def _inner(left: Tensor, right: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def map_file(path: Path) -> np.ndarray:
         raise OSError(number, os.strerror(number), str(path))
     window = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(window, _libc().munmap, address, size)
-    pages = np.frombuffer(window, np.uint8)
+    pages = np.frombuffer(memoryview(window), np.uint8)
     pages.flags.writeable = False
     return pages
 
