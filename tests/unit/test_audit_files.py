@@ -142,13 +142,13 @@ def test_repaired_folds_keep_every_patient_once():
     folds = rcc_like_folds([15, 10, 3, 10, 13])
     all_units = {name for fold in folds for name in (*fold.train, *fold.val)}
     assert len(leaks(audit_splits(folds, {}, {}))) == 5
-    mended = repair_folds(folds)
-    assert audit_splits(mended, {}, {}) == []
-    for fold in mended:
+    repaired = repair_folds(folds)
+    assert audit_splits(repaired, {}, {}) == []
+    for fold in repaired:
         assert sorted((*fold.train, *fold.val)) == sorted(all_units)
-    evaluated = [name for fold in mended for name in fold.val]
+    evaluated = [name for fold in repaired for name in fold.val]
     assert len(evaluated) == len(set(evaluated)) == len(all_units)
-    assert all(set(new.val) <= set(old.val) for old, new in zip(folds, mended, strict=True))
+    assert all(set(new.val) <= set(old.val) for old, new in zip(folds, repaired, strict=True))
 
 
 def test_whole_folds_are_left_as_they_are_and_nobody_is_moved_to_evaluation():
@@ -159,9 +159,9 @@ def test_whole_folds_are_left_as_they_are_and_nobody_is_moved_to_evaluation():
 
 def test_a_patient_of_several_val_parts_goes_to_the_smallest():
     folds = [Fold(("C", "D"), ("A", "B", "X")), Fold(("A", "B"), ("C", "X"))]
-    mended = repair_folds(folds)
-    assert mended[1].val == ("C", "X")
-    assert "X" in mended[0].train
+    repaired = repair_folds(folds)
+    assert repaired[1].val == ("C", "X")
+    assert "X" in repaired[0].train
 
 
 def test_repaired_files_keep_the_names_that_they_had(tmp_path):
@@ -174,9 +174,9 @@ def test_repaired_files_keep_the_names_that_they_had(tmp_path):
 
 def test_a_repair_with_test_parts_keeps_val_and_evaluates_all_units_once():
     folds = [Fold(("A", "E"), ("B", "C"), ("C", "D")), Fold(("B", "D"), ("A",), ("D", "E"))]
-    mended = repair_folds(folds)
-    assert leaks(audit_splits(mended, {}, {})) == []
-    assert mended == [Fold(("A", "E"), ("B",), ("C", "D")), Fold(("B", "C", "D"), ("A",), ("E",))]
+    repaired = repair_folds(folds)
+    assert leaks(audit_splits(repaired, {}, {})) == []
+    assert repaired == [Fold(("A", "E"), ("B",), ("C", "D")), Fold(("B", "C", "D"), ("A",), ("E",))]
 
 
 def test_the_command_offers_and_writes_repaired_files(tmp_path, capsys):

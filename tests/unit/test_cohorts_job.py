@@ -190,9 +190,9 @@ def test_repaired_folds_keep_every_patient_once_and_count_whom_they_moved(tmp_pa
         write_fold(published / f"splits_{number}.csv", fold)
     assert split(tmp_path, people(5), "published", 2, folder=str(published)) == shared
     assert "moved" not in read_text_sheet(tmp_path / "summary.tsv")
-    mended = split(tmp_path, people(5), "published-repaired", 2, folder=str(published))
-    assert mended[0] == Fold(("P00", "P02"), ("P01", "P03"))
-    assert mended[1] == Fold(("P00", "P01", "P03"), ("P02",))
+    repaired = split(tmp_path, people(5), "published-repaired", 2, folder=str(published))
+    assert repaired[0] == Fold(("P00", "P02"), ("P01", "P03"))
+    assert repaired[1] == Fold(("P00", "P01", "P03"), ("P02",))
     assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "1"]
 
 
@@ -235,8 +235,8 @@ def test_repaired_files_of_three_parts_are_evaluated_on_test(tmp_path):
     shared = [Fold(("P00", "P03"), ("P02",), ("P01", "P03")), Fold(("P01",), ("P02",), ("P00",))]
     for number, fold in enumerate(shared):
         write_fold(published / f"splits_{number}.csv", fold)
-    mended = split(tmp_path, people(4), "published-repaired", 2, folder=str(published))
-    assert mended[0] == Fold(("P00",), ("P01", "P03"), choice=("P02",))
+    repaired = split(tmp_path, people(4), "published-repaired", 2, folder=str(published))
+    assert repaired[0] == Fold(("P00",), ("P01", "P03"), choice=("P02",))
     assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "1"]
 
 

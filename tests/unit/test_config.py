@@ -398,7 +398,7 @@ def test_an_adaptation_takes_what_both_cohorts_have():
     config = resolve(raw)
     entry = config["adaptation"]["a"]
     assert (entry["methods"], entry["encoders"]) == (["mirror", "tangle"], ["uni"])
-    assert entry["protocols"] == ["honest", "paper"], "protocols of single habits take no part"
+    assert entry["protocols"] == ["honest", "paper"], "protocols of single-setting changes take no part"
     (pair,) = adapted_cohorts(config).items()
     assert pair[0] == "b--from--a"
     assert (pair[1]["target"], pair[1]["source"]) == ("b", "a")
@@ -454,8 +454,10 @@ def test_inner_folds_are_asked_for_by_a_nested_epoch_alone():
 def test_probes_and_networks_have_epochs_and_classical_methods_none():
     known = dict.fromkeys(name for name in METHODS if name != "survpath")  # which needs a file of pathways
     methods = resolve(minimal(methods=known))["methods"]
-    names = ["mirror", "tangle", "abmil", "clam", "ilra-mil", "porpoise"]
+    names = [name for name in known if METHODS[name].kind != "classical"]
     assert [name for name in methods if has_epochs(methods[name])] == names
+    assert {"mirror", "tangle", "abmil", "clam", "ilra-mil", "porpoise"} <= set(names)
+    assert not {"majority", "clinical", "linear", "rna-linear", "concat-linear", "cox"} & set(names)
 
 
 # Genes of a method's own.
@@ -505,7 +507,7 @@ def test_single_changes_are_tried_on_the_methods_of_the_optimism_table_and_on_al
     assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
     assert methods_under(one, "change--gene_selection") == ["mirror"]
     fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
-    assert fewer == 2  # a fold each of the habit's model scope
+    assert fewer == 2  # a fold each of the changed protocol's model scope
     with pytest.raises(ConfigError, match=r"optimism\.methods: tangle: the run has mirror"):
         resolve(raw | {"evaluation": {"optimism": single_changes | {"methods": ["tangle"]}}})
 

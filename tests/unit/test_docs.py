@@ -1,5 +1,6 @@
-"""The README and docs/: short sentences, links that lead somewhere, keys and paths that exist."""
+"""The README and docs/: short sentences, links that lead somewhere, keys, paths and names that exist."""
 
+import ast
 import functools
 import re
 from collections.abc import Iterator
@@ -206,9 +207,10 @@ TOP = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.s
     "results", "store", "logs", "site",
 }  # fmt: skip
 AWAITED = {
-    "models/mean_mlp.py",
+    "workflow/mirrorflow/models/mean_mlp.py",
+    "probes/nearest.py",
 }  # fmt: skip
-"""The example of docs/adding_a_method.md."""
+"""The examples of docs/adding_a_method.md."""
 
 
 def repository_path(span: str) -> str | None:
@@ -235,3 +237,61 @@ def test_the_architecture_has_every_room() -> None:
     described = {room for row in rows for room in re.findall(r"`(\w+)/`", row)}
     there = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert described == there
+
+
+# Names in the code: tables of the architecture name a file, and what of it to look at.
+
+
+def architecture_rows() -> list[str]:
+    """Rows of the tables that follow something through the code, and of those that say where something is."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    return re.findall(r"^\| .*`[\w/]+\.py`.*$", text[text.index("## Where is ...?") :], re.MULTILINE)
+
+
+def named_in(tree: ast.AST, dotted: str) -> bool:
+    """Whether a module defines, imports, uses or spells a name; ``Class.member``: whether that class has the member."""
+    first, _, member = dotted.partition(".")
+    if member:
+        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == first]
+        return any(named_in(part, member) for one in classes for part in one.body)
+    return any(
+        first in (getattr(node, "id", None), getattr(node, "name", None), getattr(node, "arg", None))
+        or (isinstance(node, ast.Constant) and node.value == first)
+        for node in ast.walk(tree)
+    )
+
+
+def files_of(row: str) -> list[Path]:
+    return [PACKAGE / span for span in CODE.findall(row) if re.fullmatch(r"[\w/]+\.py", span)]
+
+
+def symbols_of(row: str) -> list[str]:
+    """What a row names of its files: what stands in backticks and is no path, key of the config, or rule's."""
+    said = re.sub(r"(rule|param) `[^`]+`|the param `[^`]+`", "", row)
+    found = [span for span in CODE.findall(said) if re.fullmatch(r"[A-Za-z_]+(\.[A-Za-z_]+)?", span)]
+    return [span for span in found if not span.endswith((".py", ".smk")) and not ("." in span and is_key(span))]
+
+
+def test_names_are_told_from_what_is_not_there() -> None:
+    tree = ast.parse("from a import Given\nclass Trainer:\n    def fit(self, epochs): ...\nCOURSE = Given()\n")
+    assert all(named_in(tree, name) for name in ("Given", "Trainer", "Trainer.fit", "epochs", "COURSE"))
+    assert not any(named_in(tree, name) for name in ("Trainer.fits", "Given.fit", "Course", "a"))
+
+
+@pytest.mark.parametrize("row", architecture_rows())
+def test_what_the_architecture_names_is_in_the_file_that_it_names(row: str) -> None:
+    trees = []
+    for path in files_of(row):
+        assert path.exists(), f"{path}: not there"
+        trees.append(ast.parse(path.read_text()))
+    for name in symbols_of(row):
+        assert any(named_in(tree, name) for tree in trees), f"{name}: not in {', '.join(map(str, files_of(row)))}"
+
+
+def test_every_step_of_a_walk_names_what_to_look_at() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    walks = [row for row in architecture_rows() if row in text[text.index("## Walks") :]]
+    assert len(walks) >= 28
+    assert [row for row in walks if not symbols_of(row)] == []
+    epochs = text.split("### Epochs")[1].split("Two more")[0]
+    assert len(re.findall(r"^\| `", epochs, re.MULTILINE)) <= 6

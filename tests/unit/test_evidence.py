@@ -98,7 +98,9 @@ def test_whom_a_model_was_fitted_on_is_known_by_the_digest(recorded, found):
     assert (seen.patients, seen.of_evaluation) == ((2, 0) if recorded == "t" else (4, 2))
 
 
-@pytest.mark.parametrize(("recorded", "said"), [("?", "was fitted on others"), (None, "has no record of whom")])
+@pytest.mark.parametrize(
+    ("recorded", "said"), [("?", "was fitted on others"), (None, "does not record its training patients")]
+)
 def test_a_model_of_other_units_or_of_nobody_knows_whom_is_a_leak(recorded, said):
     findings, seen = evidence.audit_fitted("m", 0, "CD", recorded, TRAINING, EVERYBODY, kind="scaler")
     assert kinds(findings) == {(LEAK, "scaler", 0, 0)}

@@ -259,13 +259,13 @@ def results_of_a_pair(path: Path) -> Path:
 def test_forest_of_an_adapted_cohort_shows_its_targets_own_encoders_beside_it(tmp_path: Path) -> None:
     results = results_of_a_pair(tmp_path / "results.csv")
     (task,) = forest_tasks("b--from--a", str(results), ["majority", "mirror"], {"mirror": "MIRROR"})
-    sketch = task.draw()
-    assert {"from a", "b itself", "MIRROR"} <= texts(sketch.figure)
-    assert not {"all", "10-shot", "majority"} & texts(sketch.figure)
-    filled = [line for line in sketch.figure.axes[0].lines if line.get_markersize() == 5 and len(line.get_xdata()) == 1]
+    spec = task.draw()
+    assert {"from a", "b itself", "MIRROR"} <= texts(spec.figure)
+    assert not {"all", "10-shot", "majority"} & texts(spec.figure)
+    filled = [line for line in spec.figure.axes[0].lines if line.get_markersize() == 5 and len(line.get_xdata()) == 1]
     assert [float(line.get_xdata()[0]) for line in filled] == [0.7, 0.65]
-    assert "From a: encoders pretrained on a, frozen, and adapted to b." in sketch.caption
-    assert "(honest, from a)" in sketch.alt
+    assert "From a: encoders pretrained on a, frozen, and adapted to b." in spec.caption
+    assert "(honest, from a)" in spec.alt
 
 
 def test_a_pair_whose_results_are_withheld_has_no_forest(tmp_path: Path) -> None:
@@ -276,9 +276,9 @@ def test_a_pair_whose_results_are_withheld_has_no_forest(tmp_path: Path) -> None
 
 def test_forest_of_a_cohort_leaves_adapted_ones_out(tmp_path: Path) -> None:
     (task,) = forest_tasks("b", str(results_of_a_pair(tmp_path / "results.csv")), ["majority", "mirror"], {})
-    sketch = task.draw()
-    assert {"all", "10-shot"} <= texts(sketch.figure)
-    assert "adapted" not in sketch.caption
+    spec = task.draw()
+    assert {"all", "10-shot"} <= texts(spec.figure)
+    assert "adapted" not in spec.caption
 
 
 def test_cohort_flow_names_every_step() -> None:

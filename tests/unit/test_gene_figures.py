@@ -87,13 +87,13 @@ def drawn(run: Path, clip: float | None = None):
 
 
 def test_the_figure_of_a_run_says_who_is_shown(run: Path):
-    sketch = drawn(run)
-    assert "2 of the 2 genes" in sketch.caption
-    assert "n = 4 labelled patients" in sketch.caption
-    assert "stands in for the census" in sketch.caption
-    assert "a: 2 patients, b: 2 patients" in sketch.alt
-    assert "T1 7.69" in sketch.alt
-    assert "T1 0.00" not in sketch.alt
+    spec = drawn(run)
+    assert "2 of the 2 genes" in spec.caption
+    assert "n = 4 labelled patients" in spec.caption
+    assert "stands in for the census" in spec.caption
+    assert "a: 2 patients, b: 2 patients" in spec.alt
+    assert "T1 7.69" in spec.alt
+    assert "T1 0.00" not in spec.alt
     assert "T1 0.25" in drawn(run, clip=1.0).alt
 
 

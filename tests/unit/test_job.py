@@ -16,8 +16,10 @@ import psutil
 import pytest
 from snakemake.iocontainers import Namedlist
 
-from mirrorflow.runtime.job import OWNER_VARIABLE, run_step
+from mirrorflow.plan.records import write_plan
+from mirrorflow.runtime.job import OWNER_VARIABLE
 from mirrorflow.steps.slides import download_slides
+from mirrorflow.steps.start import run_step
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
 LIMIT_S = 30
@@ -176,7 +178,7 @@ def test_a_script_is_three_lines_and_imports_nothing_else(path: Path):
     docstring, *lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
     assert docstring.startswith(f'"""Rule {path.stem}: ')
     assert docstring.endswith('"""')
-    assert lines == ["from mirrorflow.runtime.job import run_step", "run_step(snakemake)"]
+    assert lines == ["from mirrorflow.steps.start import run_step", "run_step(snakemake)"]
 
 
 def snakemake_of(rule: str, **given: Any) -> SimpleNamespace:
@@ -211,3 +213,19 @@ def test_a_rule_without_a_step_of_its_name_is_told_so(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         run_step(snakemake_of("no_such_rule"))
     assert "rule no_such_rule: 0 steps of its name" in capsys.readouterr().err
+
+
+def test_what_another_run_put_into_the_store_stops_the_job_that_would_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    record = {"path": str(tmp_path / "plan.json"), "settings": {"orientation": "genes_by_samples"}}
+    given: dict[str, Any] = {"params": {"shards": 8, "stored": [record]}, "wildcards": {"shard": "3"}}
+    with pytest.raises(SystemExit):
+        run_step(snakemake_of("download_slides", **given))
+    assert "the step declares it" in capsys.readouterr().err, "no record: nothing is held"
+    write_plan({**record, "settings": {"orientation": "samples_by_genes"}})
+    with pytest.raises(SystemExit):
+        run_step(snakemake_of("download_slides", **given))
+    said = capsys.readouterr().err
+    assert "orientation: made with 'samples_by_genes', this run wants 'genes_by_samples'" in said
+    assert "a run with other settings needs another name or store" in said

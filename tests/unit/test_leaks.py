@@ -92,7 +92,7 @@ WITH_EPOCHS = ["mirror", "porpoise"]
 
 
 @dataclass
-class World:
+class CohortData:
     """Everything about the patients, before anything is fitted."""
 
     cohort: pd.DataFrame
@@ -102,7 +102,7 @@ class World:
     """[gene, patient]"""
 
 
-def world() -> World:
+def cohort_data() -> CohortData:
     rng = np.random.default_rng(4)
     label = np.arange(len(PATIENTS)) % 2
     cohort = pd.DataFrame(
@@ -119,13 +119,13 @@ def world() -> World:
     )
     slides = rng.normal(size=(len(PATIENTS), 8, 5)) + label[:, None, None]
     rna = rng.normal(size=(30, len(PATIENTS))) + label * (np.arange(30) < 8)[:, None]
-    return World(cohort, slides, rna)
+    return CohortData(cohort, slides, rna)
 
 
 class Chain:
     """A run of one fold in a folder of its own."""
 
-    def __init__(self, folder: Path, given: World, methods: Sequence[str], **keys: object) -> None:
+    def __init__(self, folder: Path, given: CohortData, methods: Sequence[str], **keys: object) -> None:
         folder.mkdir()
         self.folder, self.given, self.methods = folder, given, methods
         self.protocol = PROTOCOL_PRESETS["honest"] | keys
@@ -329,7 +329,7 @@ def arrays_of(fitted: Any) -> list[np.ndarray]:
     return [array for key in sorted(inside) for array in arrays_of(inside[key])]
 
 
-def permuted(given: World) -> World:
+def permuted(given: CohortData) -> CohortData:
     """Labels and outcomes of the evaluation patients permuted among them."""
     rng, rows = np.random.default_rng(9), np.flatnonzero(EVALUATED)
     cohort = given.cohort.copy()
@@ -337,10 +337,10 @@ def permuted(given: World) -> World:
         cohort.loc[rows, columns] = given.cohort.loc[rng.permutation(rows), columns].to_numpy()
     assert (cohort["label"] != given.cohort["label"]).sum() >= 4
     assert (cohort["time_days"] != given.cohort["time_days"]).sum() >= 4
-    return World(cohort, given.slides, given.rna)
+    return CohortData(cohort, given.slides, given.rna)
 
 
-def altered(given: World) -> World:
+def altered(given: CohortData) -> CohortData:
     """Slides, RNA, sheet and outcomes of every other evaluation patient replaced by others, far away."""
     rng = np.random.default_rng(10)
     slides, rna, cohort = given.slides.copy(), given.rna.copy(), given.cohort.copy()
@@ -349,17 +349,17 @@ def altered(given: World) -> World:
     cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
     cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
     cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
-    return World(cohort, slides, rna)
+    return CohortData(cohort, slides, rna)
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Every family under the preset."""
-    return Chain(tmp_path_factory.mktemp("leaks") / "one", world(), EVERY_FAMILY)
+    return Chain(tmp_path_factory.mktemp("leaks") / "one", cohort_data(), EVERY_FAMILY)
 
 
-def again(honest: Chain, folder: Path, given: World) -> Chain:
-    """The same run on another world."""
+def again(honest: Chain, folder: Path, given: CohortData) -> Chain:
+    """The same run on other data."""
     return Chain(folder / "two", given, honest.methods, epoch=honest.protocol["epoch"])
 
 
@@ -384,7 +384,7 @@ def test_everything_that_is_fitted_is_looked_at(honest):
 
 
 def test_permuted_evaluation_labels_change_no_gene_weight_probability_risk_or_survival(honest, tmp_path):
-    other = again(honest, tmp_path, permuted(world()))
+    other = again(honest, tmp_path, permuted(cohort_data()))
     assert_same_fits(honest, other)
     for path in honest.files():
         pd.testing.assert_frame_equal(honest.values(path), other.values(path), check_exact=True)
@@ -402,12 +402,12 @@ def assert_altered_patients_alone_differ(one: Chain, other: Chain) -> None:
 
 
 def test_altered_evaluation_slides_rna_and_outcomes_change_nothing_that_is_fitted(honest, tmp_path):
-    assert_altered_patients_alone_differ(honest, again(honest, tmp_path, altered(world())))
+    assert_altered_patients_alone_differ(honest, again(honest, tmp_path, altered(cohort_data())))
 
 
 def test_nor_does_either_under_a_nested_choice_which_is_made_of_inner_folds_alone(tmp_path):
-    nested = Chain(tmp_path / "one", world(), WITH_EPOCHS, epoch="nested")
-    assert_altered_patients_alone_differ(nested, again(nested, tmp_path, altered(permuted(world()))))
+    nested = Chain(tmp_path / "one", cohort_data(), WITH_EPOCHS, epoch="nested")
+    assert_altered_patients_alone_differ(nested, again(nested, tmp_path, altered(permuted(cohort_data()))))
     genes = {prefix: text for prefix, text in nested.genes().items() if prefix != nested.few_shot}
     assert len(set(genes.values())) == 3
     for prefix, fold in nested.inner.items():
@@ -420,7 +420,7 @@ def test_nor_does_either_under_a_nested_choice_which_is_made_of_inner_folds_alon
 
 def test_the_published_single_changes_do_let_evaluation_labels_in(tmp_path):
     single_changes = {"gene_selection": "cohort", "epoch": "best_on_evaluation", "few_shot_genes": "all"}
-    one = Chain(tmp_path / "one", world(), ["mirror"], **single_changes)
-    two = Chain(tmp_path / "two", permuted(world()), ["mirror"], **single_changes)
+    one = Chain(tmp_path / "one", cohort_data(), ["mirror"], **single_changes)
+    two = Chain(tmp_path / "two", permuted(cohort_data()), ["mirror"], **single_changes)
     assert set(one.label_patients()) & set(FOLD.val)
     assert not all(one.values(path).equals(two.values(path)) for path in one.files())

@@ -23,13 +23,14 @@ from mirrorflow.config.reference_page import reference
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.config.schema import load_schema
-from mirrorflow.errors import ConfigError
+from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.learners import registry as predictors
 from mirrorflow.learners.inputs.vectors import NoInputs
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.registry import predictor_of
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.probes.task import Asked, Targets
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.store.predictions import read_predictions
@@ -68,7 +69,9 @@ def test_defaults_are_those_that_stored_predictions_were_made_with():
         "abmil--small": {"network": {"width": 64}, "train": {"epochs": 3}},
     }
     assert json.dumps(resolved(**asked)) == json.dumps(frozen)
-    assert set(METHODS) <= set(frozen)
+    new = {name: METHODS[name] for name in METHODS if name not in frozen}
+    lines = [f"{json.dumps(name)}: {json.dumps({'family': one.family, **one.defaults})}" for name, one in new.items()]
+    assert not new, "new methods: put these lines at the end of tests/unit/resolved_methods.json: " + ",\n".join(lines)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -148,6 +151,8 @@ def test_what_a_method_can_do_is_allowed():
         ({"inputs": ["rna", "clinical"]}, "clinical alone"),
         ({"colour": "red"}, "unknown key colour"),
         ({"source": None}, "source missing"),
+        ({"inputs": "slides"}, "inputs: slides: write a list: [slides]"),
+        ({"tasks": 3}, "tasks: 3: write a list: [3]"),
     ],
 )
 def test_an_entry_that_cannot_be_says_why(changes, said):
@@ -165,12 +170,21 @@ def shown_in_docs(language: str, number: int = 0) -> str:
     return (ROOT / "docs" / "adding_a_method.md").read_text().split(f"```{language}\n")[number + 1].split("```")[0]
 
 
-def test_the_entry_and_the_settings_that_the_docs_show_are_ones(add_method):
-    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml")).items()
-    add_method(shown_in_docs("python"), yaml.safe_dump(entry), name)
-    found = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
-    assert found["shrinkage"] == 1
+def test_the_classical_method_that_the_docs_show_is_one_module_and_one_entry(add_method):
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml", 2)).items()
+    add_method(shown_in_docs("python", 1), yaml.safe_dump(entry), name)
+    method = resolved(**{name: {"inputs": ["slides"], "shrinkage": 1}})[name]
+    assert method["shrinkage"] == 1
     assert "methods.nearest.shrinkage: -1 is less than" in refused(**{name: {"shrinkage": -1}})
+    classes = np.arange(30) % 2
+    vectors = np.random.default_rng(0).normal(size=(30, 4)) + 5 * classes[:, None]
+    fit, from_arrays = (part_of("probes", name, part) for part in ("fit", "from_arrays"))
+    asked = Asked(n_classes=3)  # nobody is of the third
+    model = fit(vectors, Targets(pd.DataFrame(index=range(30)), classes=classes), asked, method)
+    found = model.predict(vectors, asked).probabilities
+    assert found.shape == (30, 3)
+    np.testing.assert_array_equal(found[:, :2].argmax(1), classes)
+    np.testing.assert_array_equal(from_arrays(model.arrays()).predict(vectors, asked).probabilities, found)
 
 
 MODULE = '''"""Toy: the training shares, sharpened (a method that this test made up)."""
@@ -287,7 +301,7 @@ def test_a_method_is_one_module_and_one_entry(add_method, tmp_path):
 
 def test_an_entry_without_its_module_or_its_setting_described_says_what_to_write(add_method, monkeypatch):
     add_method("", TOY)
-    with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `fit`; CONTRIBUTING"):
+    with pytest.raises(ConfigError, match=r"mirrorflow/probes/toy\.py has no `fit`; docs/adding_a_method\.md"):
         part_of("probes", "toy", "fit")
     with pytest.raises(ConfigError, match=r"mirrorflow/models/toy\.py is not there"):
         part_of("models", "toy", "build")
@@ -347,7 +361,7 @@ class ToySettings(PairedShape):
     warmth: float = number("x", 2.0)
 
 
-SETTINGS = ToySettings
+SETTINGS, NETWORK = ToySettings, None
 '''
 
 
@@ -418,13 +432,56 @@ tasks: [subtyping]
 
 
 def test_the_network_that_the_docs_show_is_one_module_and_one_entry(add_method):
-    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml", 1)).items()
+    ((name, entry),) = yaml.safe_load(shown_in_docs("yaml")).items()
     assert name == "mean-mlp"
-    add_method(shown_in_docs("python", 1), yaml.safe_dump(entry))
+    add_method(shown_in_docs("python"), yaml.safe_dump(entry))
+    ((_, asked),) = yaml.safe_load(shown_in_docs("yaml", 1))["methods"].items()
+    assert resolved(toy=asked)["toy"]["network"] == {"width": 32}
     method = resolved(toy={"network": {"width": 2}})["toy"]
     network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), method["network"], seed=1)
     patches, mask = torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
     assert network(Batch(patches, mask, torch.zeros(2, 0))).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("def build(", "def biuld(", "toy.py has no `build`, though the entry says kind: network"),
+        ("*, rank", "*, depth", "`build` takes no rank, which SETTINGS states"),
+        ("*, rank", "*, rank, depth", "`build` wants depth, which SETTINGS does not state"),
+        ('count("width between the steps.", 4)', 'number("x", 4, max=9)', "unknown max; bounds are minimum, maximum"),
+        ('count("width between the steps.", 4)', 'count("x", 4, minimum=2)', "unexpected keyword argument 'minimum'"),
+    ],
+)
+def test_a_module_that_does_not_fit_its_entry_is_refused_at_start(add_method, right, wrong, said):
+    module = NETWORK.replace("import Settings, count", "import Settings, count, number")
+    add_method(module.replace(right, wrong), NETWORK_ENTRY)
+    message = refused(majority={})
+    assert "toy.py" in message
+    assert said in message
+
+
+def test_a_build_that_takes_what_settings_state_and_more_is_fine(add_method):
+    add_method(NETWORK.replace("*, rank", "*, rank, depth=2"), NETWORK_ENTRY)
+    assert resolved(toy={})["toy"]["network"] == {"rank": 4}
+    add_method(NETWORK.replace("*, rank", "**settings"), NETWORK_ENTRY)
+    assert resolved(toy={})["toy"]["network"] == {"rank": 4}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("return Output(self.steps", "return (self.steps", "Toy.output returns a Tensor; return Output(logits)"),
+        ("nn.Linear(rank, sizes.outputs)", "nn.Linear(rank, 1)", "logits have shape (2, 1), [unit, output] is (2, 3)"),
+    ],
+)
+def test_an_output_that_is_none_is_named(add_method, right, wrong, said):
+    add_method(NETWORK.replace(right, wrong), NETWORK_ENTRY)
+    network = build_network("toy", Sizes(patch_dim=5, gene_count=0, outputs=3), {"rank": 2}, seed=1)
+    with pytest.raises(MirrorflowError) as caught:
+        network(Batch(torch.ones(2, 4, 5), torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 0)))
+    assert said in str(caught.value)
+    assert "mirrorflow.models.toy" in str(caught.value)
 
 
 def test_a_network_is_one_module_and_one_entry(add_method):

@@ -1,4 +1,4 @@
-"""What a published habit is worth: protocols of one habit each, paired differences, the table."""
+"""The effect of a published choice: protocols of one change each, paired differences, the table."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from mirrorflow.config.protocols import PROTOCOL_PRESETS, SINGLE_CHANGE
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
-from mirrorflow.evaluation.optimism import ACROSS, WITHIN, single_change_worth
+from mirrorflow.evaluation.optimism import ACROSS, WITHIN, single_change_effect
 from mirrorflow.metrics.inference import FoldSample
 from mirrorflow.steps.results.make_optimism import make_optimism
 from mirrorflow.store.predictions import write_predictions
@@ -88,7 +88,7 @@ def names(start: int, count: int = 30) -> list[str]:
 
 
 def worth(base: list[FoldSample], single_change: list[FoldSample], resamples: int = 400):
-    return single_change_worth(base, single_change, resamples=resamples, confidence=0.95, seed=0)["m"]
+    return single_change_effect(base, single_change, resamples=resamples, confidence=0.95, seed=0)["m"]
 
 
 def test_a_constant_gain_on_the_same_patients_has_no_spread():

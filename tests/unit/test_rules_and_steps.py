@@ -9,8 +9,8 @@ import pytest
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
-from mirrorflow.runtime.job import find_step
 from mirrorflow.runtime.typed import read_fields
+from mirrorflow.steps.start import find_step
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = {
@@ -53,6 +53,20 @@ def check(job: Any) -> None:
             read_fields(getattr(step, name), given, f"rule {job.rule.name}, {name}", wildcards=wildcards)
 
 
+def stored_by_others(job: Any) -> set[str]:
+    """Kinds of what a job reads that another run may have put in its place in the store."""
+    kinds = {
+        "expression": lambda path: path.startswith("store/expression/") and path.endswith(".parquet"),
+        "features": lambda path: "/features/" in path and path.startswith("results/"),
+    }
+    return {kind for kind, is_one in kinds.items() if any(map(is_one, job.input))}
+
+
+def held(job: Any) -> set[str]:
+    """Kinds of the records that a job holds before it starts."""
+    return {Path(record["path"]).parts[1] for record in job.params.get("stored", [])}
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_job_gives_its_step_what_it_declares(config: str, tmp_path: Path):
     for name in USERS_FILES:
@@ -62,5 +76,6 @@ def test_every_job_gives_its_step_what_it_declares(config: str, tmp_path: Path):
     for job in jobs_of(CONFIGS[config], tmp_path, "all", *ON_REQUEST):
         if job.rule.script:
             check(job)
+            assert stored_by_others(job) <= held(job), job.rule.name
             rules.add(job.rule.name)
     assert len(rules) > 20

@@ -208,7 +208,7 @@ def test_a_model_without_a_record_is_a_leak_and_not_passed_over(tmp_path):
     (folder / "done.json").write_text("{}")
     record = audited(tmp_path, CLEAN, models=(str(folder / "done.json"),))
     assert beside_few_events(record) == [("leak", "pretraining", 0)]
-    assert "of mirror (phikon, seed1) has no record of whom it was fitted on" in (tmp_path / "audit.md").read_text()
+    assert "of mirror (phikon, seed1) does not record its training patients" in (tmp_path / "audit.md").read_text()
 
 
 @pytest.mark.parametrize(("chosen_on", "count"), [("CD", 2), ("BD", 0)])

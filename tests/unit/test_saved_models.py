@@ -353,7 +353,7 @@ def test_models_that_the_run_no_longer_has_are_removed_and_those_of_others_are_n
 
 @dataclass
 class Silent(Draws):
-    """Inputs that fit something and do not say on whom."""
+    """Inputs that fit something and do not say on which patients."""
 
     def vectors(
         self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame
@@ -364,7 +364,10 @@ class Silent(Draws):
 
 
 def test_inputs_that_fit_something_without_saying_on_whom_stop_the_job(store):
-    message = r"linear, subtyping, fold 0: prototypes fitted without saying on whom; put the digest .* into `fitted`"
+    message = (
+        r"linear, subtyping, fold 0: prototypes fitted without saying on which patients; "
+        r"put the digest .* into `fitted`"
+    )
     with pytest.raises(MirrorflowError, match=message):
         store.predict(plan_of(store, "linear", shots=[]), Silent())
 

@@ -292,7 +292,7 @@ def test_survival_support_is_drawn_per_bin_of_the_time():
         folding.support_groups(cohort, "survival", None)
 
 
-# Published habits.
+# Published choices.
 
 
 def test_the_last_incomplete_batch_is_lost_from_the_last_class():

@@ -43,8 +43,8 @@ def test_a_broken_claim_fails_the_run_and_still_gives_a_report(leaking: Path) ->
     shared = [one["count"] for one in audit["findings"] if one["kind"] == "patients_in_both"]
     assert shared == [2, 2]
     assert "`splits: published-repaired` in the protocol" in done.stdout
-    mended = json.loads((leaking / "results/tiny/audit/fixed/tiny.json").read_text())
-    assert (mended["leaks"], mended["repaired"]) == (0, [2, 2])
+    repaired = json.loads((leaking / "results/tiny/audit/fixed/tiny.json").read_text())
+    assert (repaired["leaks"], repaired["repaired"]) == (0, [2, 2])
     results = pd.read_csv(leaking / "results/tiny/tables/results.csv")
     assert set(results["protocol"]) == {"fixed", "paper"}
     page = (leaking / "results/tiny/report.html").read_text()

@@ -1,14 +1,17 @@
 """Another run's store and copied results under another config: both values and the fix, never the old numbers."""
 
+import gzip
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from runner import CONFIGS, changed_config, copy_run, planned, run
+from runner import CONFIGS, changed_config, copy_run, planned, run, succeed
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
+GENES = "results/tiny/patient-site_preserved-fold-train/tiny/genes/fold0.tsv"
 
 
 @pytest.fixture
@@ -42,3 +45,35 @@ def test_a_store_of_other_settings_stops_a_second_run(copied: Path) -> None:
     done = run(copied, config, "--dry-run")
     assert done.returncode != 0
     assert "this run wants 9" in done.stdout
+
+
+def test_a_store_that_another_run_replaced_meanwhile_stops_the_job_that_reads_it(tiny: Path, tmp_path: Path) -> None:
+    """Snakemake's notes and dates say that nothing changed: what lies beside the matrix does."""
+    folder = copy_run(tiny, tmp_path / "copied")
+    (record,) = (folder / "store/expression").rglob("*.plan.json")
+    record.write_text(record.read_text().replace("genes_by_samples", "samples_by_genes"))
+    done = run(folder, TINY, "--forcerun", "select_genes", "--", GENES)
+    assert done.returncode != 0
+    assert "orientation: made with 'samples_by_genes', this run wants 'genes_by_samples'" in done.stdout
+    assert "a run with other settings needs another name or store" in done.stdout
+
+
+def test_a_matrix_fixed_in_its_place_is_read_again(tiny: Path, tmp_path: Path) -> None:
+    folder = copy_run(tiny, tmp_path / "copied")
+    (simulated,) = (folder / "store/simulated").rglob("isoform_fpkm.tsv.gz")
+    head, first, *rest = gzip.decompress(simulated.read_bytes()).decode().splitlines(keepends=True)
+    gene, value, *others = first.split("\t")
+    matrix = folder / "own.tsv"
+    probemap = "{store}/simulated/tiny/rna/transcript.probemap"
+    source = {"expression.sources.own": {"matrix": "own.tsv", "probemap": probemap}}
+    config = changed_config(folder, TINY, **source, **{"cohorts.tiny.expression": "own"})
+    matrix.write_text("".join([head, "\t".join([gene, "inf".rjust(len(value)), *others]), *rest]))
+    done = run(folder, config, "--", GENES)
+    assert done.returncode != 0
+    assert "the value is infinite; fix the matrix" in done.stdout
+    before = matrix.stat()
+    matrix.write_text("".join([head, first, *rest]))
+    os.utime(matrix, ns=(before.st_mtime_ns - 10**12,) * 2)  # copied back from elsewhere: older than all made of it
+    assert matrix.stat().st_size == before.st_size
+    succeed(folder, config, "--", GENES)
+    assert (folder / GENES).read_text() == (tiny / GENES).read_text()

@@ -171,7 +171,7 @@ def test_an_optimism_table_asks_for_a_protocol_a_single_change(tiny: Path, tmp_p
     jobs = planned(tiny, config)
     assert jobs["make_optimism"] == 1
     assert jobs["audit"] == jobs["evaluate"] == 2
-    assert jobs["select_genes"] == 2  # one new model scope, two folds; habits have no k-shot settings
+    assert jobs["select_genes"] == 2  # one new model scope, two folds; single-setting changes have no k-shot settings
     assert jobs["make_splits"] == 1
 
 

@@ -30,6 +30,7 @@ rule embed_target:
         version=versions.EMBED,
         settings=MODELS.embed_settings,
         unit=RUN.unit,
+        stored=STORED.features,
     script:
         "../scripts/embed_target.py"
 
@@ -69,5 +70,6 @@ rule adapt:
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
         planned=PREDICTIONS.planned,
+        stored=STORED.expression,
     script:
         "../scripts/adapt.py"

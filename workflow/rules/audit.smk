@@ -22,7 +22,7 @@ rule audit:
         indexes=AUDIT.indexes,
         matrix=AUDIT.matrix,
         lists=AUDIT.lists,
-        # of an adapted cohort: whom the encoders have seen
+        # of an adapted cohort: the patients that the encoders have seen
         source_cohort=PAIRS.of_source_cohort,
         source_splits=PAIRS.of_source_splits,
         source_genes=PAIRS.of_source_genes,
@@ -53,6 +53,8 @@ rule audit:
         columns=AUDIT.columns(),
         given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,
+        planned=PREDICTIONS.planned_tables,
+        stored=STORED.both,
     script:
         "../scripts/audit.py"
 

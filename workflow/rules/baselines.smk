@@ -35,5 +35,6 @@ rule fit_baseline:
         rna={"clip": config["expression"]["clip"]},
         saved=PREDICTIONS.saved,
         planned=PREDICTIONS.planned,
+        stored=STORED.both,
     script:
         "../scripts/fit_baseline.py"

@@ -54,5 +54,6 @@ rule build_cohort:
         settings=COHORTS.settings,
         encoders=COHORTS.encoders,
         given=COHORTS.given,
+        stored=STORED.both,
     script:
         "../scripts/build_cohort.py"

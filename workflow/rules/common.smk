@@ -40,7 +40,8 @@ TABLES = TableInputs(RUN)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 
-hold_stored(StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS))
+STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
+hold_stored(STORED)
 
 LOGS = RUN.logs
 BENCHMARKS = RUN.benchmarks

@@ -66,5 +66,6 @@ rule select_genes:
         seed=config["splits"]["seed"],
         drivers=resource_digest("drivers.tsv"),
         given=GENES.given,
+        stored=STORED.expression,
     script:
         "../scripts/select_genes.py"

@@ -30,6 +30,7 @@ rule extract_features:
         speed=SLIDES.speed,
         given=SLIDES.given_weights,
         planned=SLIDES.planned_features,
+        stored=STORED.patches,
     script:
         "../scripts/extract_features.py"
 
@@ -56,5 +57,6 @@ rule index_features:
         columns=SLIDES.columns,
         folder=SLIDES.feature_folder,
         given=SLIDES.given_features,
+        stored=STORED.features,
     script:
         "../scripts/index_features.py"

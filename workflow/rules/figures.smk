@@ -39,5 +39,7 @@ rule draw_figures:
         names=names_digest(),
         methods=RUN.methods,
         rna_clip=config["expression"]["clip"],
+        planned=FIGURES.planned,
+        stored=STORED.expression,
     script:
         "../scripts/draw_figures.py"

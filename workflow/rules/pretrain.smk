@@ -38,6 +38,7 @@ rule pretrain_mirror:
         rna_clip=config["expression"]["clip"],
         epoch=MODELS.epoch,
         compute=MODELS.compute,
+        stored=STORED.both,
     script:
         "../scripts/pretrain_mirror.py"
 
@@ -70,5 +71,6 @@ rule embed:
         folds=RUN.folds,
         settings=MODELS.embed_settings,
         unit=RUN.unit,
+        stored=STORED.both,
     script:
         "../scripts/embed.py"

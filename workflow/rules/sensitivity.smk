@@ -36,6 +36,7 @@ rule probe_sensitivity:
         seeds=config["seeds"],
         bins=config["probe"]["survival_bins"],
         probe=config["probe"],
+        stored=STORED.both,
     script:
         "../scripts/probe_sensitivity.py"
 

@@ -48,5 +48,6 @@ rule write_ledger:
         runtime=growing(10),
     params:
         encoders=SLIDES.encoders_seeing,
+        stored=STORED.patches,
     script:
         "../scripts/write_ledger.py"

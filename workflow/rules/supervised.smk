@@ -43,5 +43,6 @@ rule train_supervised:
         saved=PREDICTIONS.saved,
         given=PREDICTIONS.given_gene_sets,
         planned=PREDICTIONS.planned,
+        stored=STORED.both,
     script:
         "../scripts/train_supervised.py"

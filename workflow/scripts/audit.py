@@ -1,5 +1,5 @@
 """Rule audit: what was really used under a protocol, held against what it claims."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

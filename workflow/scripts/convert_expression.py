@@ -1,5 +1,5 @@
 """Rule convert_expression: an expression matrix to the store's parquet, for the patients of the cohort."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule download_dataset: a public data set to the store, resumed and checked."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

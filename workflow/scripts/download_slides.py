@@ -1,5 +1,5 @@
 """Rule download_slides: the slide files of a shard, resumed and checked."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule draw_figures: a cohort's figures, from predictions, histories and results."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

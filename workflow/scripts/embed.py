@@ -1,5 +1,5 @@
 """Rule embed: the units of every fold through that fold's frozen encoders."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule embed_target: a cohort's slides through the frozen slide encoders of another cohort's folds."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

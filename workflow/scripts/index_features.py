@@ -1,5 +1,5 @@
 """Rule index_features: where the features of a cohort's slides lie, made here or elsewhere."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule make_further_table: k-shot settings, ablations, gene sets, weights, adaptation, other variants."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule make_optimism: what each published choice is worth."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

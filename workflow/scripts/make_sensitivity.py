@@ -1,5 +1,5 @@
 """Rule make_sensitivity: the table of s1 and s2."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule make_splits: folds of patients, made here or read from published files."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

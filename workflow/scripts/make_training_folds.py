@@ -1,5 +1,5 @@
 """Rule make_training_folds: the table of survival probes on training folds."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule measure_complexity: parameters, operations, throughput and memory of every network."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule patch_slides: tissue masks and patch grids of a shard of slides."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

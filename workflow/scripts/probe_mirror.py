@@ -1,5 +1,5 @@
 """Rule probe_mirror: linear heads on frozen embeddings, every task, setting, seed and fold."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule score_training_folds: a method's survival probe on training and evaluation units of every fold."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

@@ -1,5 +1,5 @@
 """Rule select_genes: the genes a fold's models see, chosen with the labels the protocol allows."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

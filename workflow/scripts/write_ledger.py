@@ -1,5 +1,5 @@
 """Rule write_ledger: one row a slide over all shards and encoders, and the contact sheet."""
 
-from mirrorflow.runtime.job import run_step
+from mirrorflow.steps.start import run_step
 
 run_step(snakemake)

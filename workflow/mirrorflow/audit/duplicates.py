@@ -111,7 +111,7 @@ def audit_shared(theirs: Sequence[Input], ours: Sequence[Input], source: str, wh
         patients = {one.patient for _, one in pairs}
         text = (
             f"{len(patients)} patients have {what} that are exactly those of a patient of {source} with another name, "
-            "on whom the encoders may have been pretrained; leave them out of one of the two cohorts"
+            "and the encoders may have been pretrained on those; leave them out of one of the two cohorts"
         )
         examples = tuple(sorted(_pair(*two) for two in pairs))[:5]
         yield Finding(LEAK, "same_features_in_source", text, None, len(patients), examples)

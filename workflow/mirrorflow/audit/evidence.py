@@ -136,9 +136,9 @@ def audit_fitted(
     *,
     kind: str,
 ) -> tuple[list[Finding], Seen]:
-    """Whom ``name`` was fitted on, from the digest in its record; ``evaluated``: the fold's evaluation patients.
+    """Patients that ``name`` was fitted on, by the digest in its record; ``evaluated``: the fold's evaluation patients.
 
-    training: those of the fold (or its support set) whom it should have been fitted on; all units: the cohort. A
+    training: those of the fold (or its support set) that it should have seen; all units: the cohort. A
     digest of neither, or none, is a leak: the record shows no honest choice.
     """
     for group, said in ((training, "those of its training part"), (all_units, "all units")):
@@ -149,15 +149,13 @@ def audit_fitted(
                 return [], seen
             text = f"{name} saw every patient of the cohort, {len(inside)} evaluation patients among them"
             return [Finding(LEAK, kind, text, fold, len(inside), _examples(inside))], seen
-    why = (
-        "has no record of whom it was fitted on" if recorded is None else "was fitted on others than its training part"
-    )
+    why = "does not record its training patients" if recorded is None else "was fitted on others than its training part"
     text = f"{name} {why}; delete it and run again"
     return [Finding(LEAK, kind, text, fold)], Seen(name, fold, -1, -1, "unknown")
 
 
 def audit_kept_epoch(name: str, fold: int, recorded: str, evaluated: Group) -> tuple[Finding, Seen]:
-    """A pretraining ``name`` whose epoch was chosen by the loss on others than its training units: on whom.
+    """A pretraining ``name`` whose epoch was chosen by the loss on others than its training units.
 
     recorded: their digest in its record; evaluated: the fold's evaluation units.
     """
@@ -172,9 +170,9 @@ def audit_kept_epoch(name: str, fold: int, recorded: str, evaluated: Group) -> t
 def audit_source(
     name: str, number: int, fold: Fold, pretrained: Iterable[str], labels: Iterable[str]
 ) -> Iterator[Finding]:
-    """Evaluation patients of an adapted cohort's fold whom the encoders' source ``name`` has seen.
+    """Evaluation patients of an adapted cohort's fold that the encoders' source ``name`` has seen.
 
-    pretrained: patients of the source whom the models of its fold were pretrained on; labels: those whose subtype
+    pretrained: patients of the source that the models of its fold were pretrained on; labels: those whose subtype
     labels chose its genes.
     """
     for kind, patients, said in (

@@ -53,7 +53,7 @@ class Fits:
                 self._add(method, scaler, number, fold, recorded, *groups, "scaler")
 
     def read_model(self, method: str, folder: Path, folds: Sequence[Fold]) -> None:
-        """Add what the record of a network trained on labels says of whom it was fitted on, if it says so."""
+        """Add what the record of a network trained on labels says of its training patients, if it says so."""
         place, record = model_of(folder), read_config(folder)
         if not isinstance(place, LabelledModel) or "trained_on" not in record or place.fold >= len(folds):
             return

@@ -34,7 +34,7 @@ class Names:
     kept: set[str] = field(default_factory=set)
 
     def patient(self, name: str) -> str:
-        """The patient whom a name belongs to."""
+        """The patient that a name belongs to."""
         if name in self.of_slide:
             self.looked_up.add(name)
             return self.of_slide[name]

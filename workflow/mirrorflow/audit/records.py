@@ -128,7 +128,7 @@ def _support_of(path: str, protocol: Mapping[str, Any]) -> pd.DataFrame:
 def read_model(
     record: Path, folds: Folds, units: pd.DataFrame, found: Evidence, on: str = "", evaluated_on: Sequence[Fold] = ()
 ) -> None:
-    """Add to ``found`` whom a pretrained model has seen; ``units`` and ``folds`` are those of its own cohort.
+    """Add to ``found`` what a pretrained model has seen; ``units`` and ``folds`` are those of its own cohort.
 
     on: ends its name; evaluated_on: folds of the cohort that is evaluated with it, where that is another.
     """

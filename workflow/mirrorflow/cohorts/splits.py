@@ -19,7 +19,7 @@ class Fold:
 
     test: a third part that some split files of others have. In a run's own folds it has become ``val``, since that is
     who is evaluated, and the file's val has become ``choice`` (:func:`as_evaluated`).
-    choice: patients on whom epochs may be chosen, neither trained on nor evaluated; None where split files have no
+    choice: patients on which epochs may be chosen, neither trained on nor evaluated; None where split files have no
     third part. unused: patients of a third part that ``splits.evaluate: val`` leaves out of everything.
     """
 
@@ -124,7 +124,7 @@ def _repaired(fold: Fold, evaluated: set[str], all_units: Sequence[str]) -> Fold
 
 
 def moved_patients(before: Fold, after: Fold) -> set[str]:
-    """Patients whom a repair put into another part, took out of one of two, or added."""
+    """Patients that a repair put into another part, took out of one of two, or added."""
 
     pairs = [(set(before.parts.get(side, ())), set(after.parts.get(side, ()))) for side in ("train", "val", "test")]
     return {name for old, new in pairs for name in old ^ new}

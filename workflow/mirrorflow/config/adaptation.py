@@ -58,7 +58,7 @@ def _can_be(method: Mapping[str, Any], source: str, pretrained: Collection[str])
 
 
 def problems(config: Mapping[str, Any], pretrained: Collection[str]) -> Iterator[str]:
-    """What of the section (filled) cannot be, a line each."""
+    """What is impossible in the section (filled), a line each."""
     cohorts = config["cohorts"]
     yield from (
         f"cohorts.{name}: names with --from-- are those of adaptation; choose another"

@@ -5,7 +5,7 @@ The same bounds, as JSON schema, check the config that a user writes (:mod:`mirr
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -45,6 +45,16 @@ TYPES: dict[str, tuple[type, str]] = {
     "array": (list | tuple, "a list"),  # type: ignore[dict-item]
     "null": (type(None), "empty"),
 }
+
+
+BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+def check_bounds(where: str, bounds: Collection[str]) -> None:
+    """Raise TypeError for a bound that there is none: a misspelt one would hold nothing."""
+    if strange := sorted(set(bounds) - set(BOUNDS)):
+        message = f"{where}: unknown {', '.join(strange)}; bounds are {', '.join(BOUNDS)}"
+        raise TypeError(message)
 
 
 def problem_of(value: Any, schema: Mapping[str, Any]) -> str:

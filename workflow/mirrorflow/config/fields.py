@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
-from mirrorflow.config.bounds import problem_of, unknown_key
+from mirrorflow.config.bounds import check_bounds, problem_of, unknown_key
 from mirrorflow.errors import ConfigError
 
 S = TypeVar("S", bound="Section")
@@ -156,7 +156,8 @@ def fraction(about: str, default: Any = UNSET, *, origin: str = "") -> Any:
 
 
 def number(about: str, default: Any = UNSET, *, origin: str = "", **bounds: Any) -> Any:
-    """A number with bounds of its own: ``minimum``, ``exclusiveMaximum``, ..."""
+    """A number with bounds of its own, as :func:`check_bounds` knows them."""
+    check_bounds(f"number({about!r})", bounds)
     return setting(about, default, origin=origin, type="number", **bounds)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mirrorflow.config.families import module_path, modules_of_families, package_of, settings_of
 from mirrorflow.config.fields import Settings, defaults_of, keys_of
+from mirrorflow.config.modules import HOW
 from mirrorflow.config.resources import METHODS_FILE, read_yaml, resource_digest
 from mirrorflow.config.settings import INPUTS, TASKS
 from mirrorflow.config.training_settings import PretrainSettings, Train
@@ -30,7 +31,7 @@ MAPPINGS = ("train", "network", "pretrain")
 
 @dataclass(frozen=True)
 class Method:
-    """One entry of the file; the file's head says what each field is. Raises ConfigError for what cannot be."""
+    """One entry of the file; the file's head says what each field is. Raises ConfigError for impossible values."""
 
     name: str
     title: str
@@ -47,6 +48,10 @@ class Method:
     def __post_init__(self) -> None:
         if not self.family:
             object.__setattr__(self, "family", self.name)
+        for key in ("inputs", "tasks", "inputs_any_of"):
+            if isinstance(value := getattr(self, key), str) or not isinstance(value, Sequence):
+                message = f"{METHODS_FILE.name}: {self.name}.{key}: {value}: write a list: [{value or ''}]"
+                raise ConfigError(message)
         for key, found, known in (
             ("kind", [self.kind], KINDS),
             ("inputs", [*self.inputs, *self.inputs_any_of], INPUTS),
@@ -80,7 +85,7 @@ class Method:
     @cached_property
     def parts(self) -> Mapping[str, type[Settings]]:
         """What its family's module states: ``SETTINGS``, and ``TRAIN`` and ``INPUTS`` where it has such."""
-        return settings_of(package_of(self.kind), self.family)
+        return settings_of(self.kind, self.family)
 
     @property
     def version(self) -> int:
@@ -232,16 +237,14 @@ def check_families() -> None:
     known = {(package_of(method.kind), method.family.replace("-", "_")) for method in METHODS.values()}
     for method in METHODS.values():
         if module_path(package_of(method.kind), method.family) is None:
-            settings_of(package_of(method.kind), method.family)
+            settings_of(method.kind, method.family)
     if wrong := [problem for method in METHODS.values() for problem in method.preset_problems()]:
         raise ConfigError("\n".join(wrong))
     if strange := [
         f"{package}/{module}.py" for package, module in modules_of_families() if (package, module) not in known
     ]:
-        message = (
-            f"mirrorflow/{', '.join(strange)}: a family (it has SETTINGS) without an entry in {METHODS_FILE.name}; "
-            "CONTRIBUTING.md (Adding a method) shows one"
-        )
+        where = f"mirrorflow/{', '.join(strange)}"
+        message = f"{where}: a family (it has SETTINGS) without an entry in {METHODS_FILE.name}; {HOW}"
         raise ConfigError(message)
 
 

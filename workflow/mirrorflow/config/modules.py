@@ -6,6 +6,9 @@ from typing import Any
 
 from mirrorflow.errors import ConfigError
 
+HOW = "docs/adding_a_method.md shows how"
+"""What messages about an entry or a module end with."""
+
 
 def part_of(package: str, family: str, name: str) -> Any:
     """What the module ``mirrorflow/<package>/<family>.py`` calls ``name``.
@@ -22,7 +25,7 @@ def part_of(package: str, family: str, name: str) -> Any:
             raise
         found, missing = None, "is not there"
     if not hasattr(found, name):
-        message = f"{family}: mirrorflow/{package}/{module}.py {missing}; CONTRIBUTING.md (Adding a method) shows one"
+        message = f"{family}: mirrorflow/{package}/{module}.py {missing}; {HOW}"
         raise ConfigError(message)
     return getattr(found, name)
 

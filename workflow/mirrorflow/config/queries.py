@@ -1,4 +1,4 @@
-"""Questions to a resolved config: the encoders, genes, models and settings of a method, a protocol, a cohort."""
+"""What a resolved config says: the encoders, genes, models and settings of a method, a protocol, a cohort."""
 
 import functools
 from collections import Counter

@@ -92,7 +92,7 @@ class Protocol(Section):
         ["last", "nested", "best_on_evaluation"],
     )
     survival_bins: str = choice(
-        "Quartiles of uncensored times of training patients or of everybody.", ["fold", "cohort"]
+        "Quartiles of uncensored times of training patients or of all patients.", ["fold", "cohort"]
     )
     few_shot_replacement: bool = switch("Support sets drawn with replacement (published).")
     few_shot_genes: str = choice(

@@ -1,4 +1,4 @@
-"""What a published choice is worth: the same method under two protocols, paired by patient."""
+"""The effect of a published choice: the same method under two protocols, paired by patient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Effect:
     patients: int
 
 
-def single_change_worth(
+def single_change_effect(
     base: Sequence[FoldSample], single_change: Sequence[FoldSample], *, resamples: int, confidence: float, seed: int
 ) -> dict[str, Effect]:
-    """Metric -> worth: mean over folds under ``single_change`` less that under ``base``.
+    """Metric -> effect: mean over folds under ``single_change`` less that under ``base``.
 
     Both see the same resampled patients. Where a fold's patients are the same on both sides, or a subset (units lost
     with the last batch), they are resampled within folds; where the folds themselves differ, over all evaluated

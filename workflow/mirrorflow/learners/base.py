@@ -55,13 +55,13 @@ class HasRecipe(Protocol):
 
 
 def check_reported(inputs: HasRecipe, where: str) -> None:
-    """What was fitted to make the inputs must say on whom, or the auditor cannot look at it.
+    """What was fitted to make the inputs must say on which patients, or the auditor cannot check it.
 
     Raises MirrorflowError naming what does not.
     """
     if silent := [what for what in inputs.recipe.arrays if what not in inputs.fitted]:
         message = (
-            f"{where}: {', '.join(silent)} fitted without saying on whom; put the digest of the patients "
+            f"{where}: {', '.join(silent)} fitted without saying on which patients; put the digest of the patients "
             f"(store.digest.patients_digest) under that name into `fitted` of the inputs"
         )
         raise MirrorflowError(message)

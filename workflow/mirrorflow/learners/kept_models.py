@@ -93,14 +93,13 @@ class KeptModels:
 
     def load(self, fold_task: FoldTask) -> SavedModel | None:
         """The finished model of a fold task: of a job that was interrupted, or of a protocol that shares it."""
-        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
-        if not self.keeps(fold_task.setting):
+        place = self.checkpoint(fold_task)
+        if place is None or stored_config(place.folder).get("digest") != digest(place.made_from):
             return None
-        folder, key = self.folder(*where), digest(self.made_from(*where))
-        return load_trained(folder) if stored_config(folder).get("digest") == key else None
+        return load_trained(place.folder)
 
     def checkpoint(self, fold_task: FoldTask) -> Checkpoint | None:
-        """Where a training keeps its state: beside the model to be, where those of the setting are kept."""
+        """Where a fold task's model goes, a training's state beside it, and what decides it; None: it is not kept."""
         if not self.keeps(fold_task.setting):
             return None
         where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
@@ -117,10 +116,10 @@ class KeptModels:
 
         ``note``: what the predictions file says of it.
         """
-        if not self.keeps(fold_task.setting):
+        place = self.checkpoint(fold_task)
+        if place is None:
             return
-        where = (fold_task.task, fold_task.setting, fold_task.seed, fold_task.fold)
-        folder, made_from = self.folder(*where), self.made_from(*where)
+        folder, made_from = place.folder, place.made_from
         clear_leftovers(folder)
         arrays = {name: _on_cpu(array) for name, array in {**trained.arrays, **inputs.recipe.named()}.items()}
         config = {

@@ -149,7 +149,7 @@ def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any)
 
 
 def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
-    """What the method sees of a fold task. Raises MirrorflowError where something was fitted on nobody knows whom."""
+    """What the method sees of a fold task. Raises MirrorflowError for something fitted on unnamed patients."""
     sides = (fold_task.train.units, fold_task.evaluation.units)
     where = (asked.folds[fold_task.fold], fold_task.fold, fold_task.seed)
     vectors = inputs.of(fold_task.setting).vectors(*where, *sides)

@@ -11,7 +11,6 @@ from mirrorflow.cohorts import splits as folding
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config.queries import has_epochs
 from mirrorflow.errors import InputError
-from mirrorflow.plan.paths import SplitFile, by_inner_fold
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
 from mirrorflow.store import tables
 from mirrorflow.store.digest import file_digest
@@ -77,29 +76,6 @@ class Plan:
         """How many labels chose the genes that a setting uses on a fold; None for a method without genes."""
         paths = self.few_shot_genes if self.few_shot_genes and setting != ALL_DATA else self.genes
         return int(read_record(paths[fold])["labels_seen"]) if paths else None
-
-    @classmethod
-    def of(cls, files: Any, params: Any, method: Mapping[str, Any]) -> "Plan":
-        """From a rule's inputs (cohort, splits, support, genes) and params (protocol, tasks, shots, seeds, bins).
-
-        A param ``saved`` (fields of :class:`ModelPlace`) says where the trained models go.
-        Rules of methods with epochs have ``inner_splits`` too, whose paths say of which inner fold they are.
-        """
-        return cls(
-            cohort=files.cohort,
-            splits=files.splits,
-            support=files.support,
-            protocol=params.protocol,
-            tasks=params.tasks,
-            shots=params.shots,
-            seeds=params.seeds,
-            bins=params.bins,
-            method=method,
-            genes=files.genes,
-            few_shot_genes=files.few_shot_genes,
-            inner_splits=by_inner_fold(SplitFile, getattr(files, "inner_splits", ())),
-            saved=ModelPlace(**params.saved) if hasattr(params, "saved") else None,
-        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mirrorflow.config.fields import keys_of
 from mirrorflow.config.modules import part_of
-from mirrorflow.errors import ConfigError
+from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.models.seam import Batch, Output, Progress
 
 
@@ -42,7 +42,7 @@ class SupervisedNetwork(nn.Module):
 
     def __init__(self, sizes: Sizes, width: int) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.outputs = width, sizes.outputs
         self.register_buffer("patch_mean", torch.zeros(sizes.patch_dim))
         self.register_buffer("patch_sd", torch.ones(sizes.patch_dim))
 
@@ -57,8 +57,20 @@ class SupervisedNetwork(nn.Module):
             self.get_buffer(name).copy_(value)
 
     def forward(self, batch: Batch) -> Output:
-        """Output of a batch; every bag has one real patch at least."""
-        return self.output(replace(batch, patches=(batch.patches - self.patch_mean) / self.patch_sd))
+        """Output of a batch; every bag has one real patch at least.
+
+        Raises MirrorflowError where :meth:`output` returns something else, or logits of another shape.
+        """
+        out = self.output(replace(batch, patches=(batch.patches - self.patch_mean) / self.patch_sd))
+        where = f"{type(self).__module__}: {type(self).__name__}.output"
+        if not isinstance(out, Output):
+            message = f"{where} returns a {type(out).__name__}; return Output(logits)"
+            raise MirrorflowError(message)
+        wanted = (len(batch.mask), self.outputs)
+        if tuple(out.logits.shape) != wanted:
+            message = f"{where}: logits have shape {tuple(out.logits.shape)}, [unit, output] is {wanted}"
+            raise MirrorflowError(message)
+        return out
 
     def output(self, batch: Batch) -> Output:
         """As :meth:`forward`, of scaled patches."""
@@ -73,7 +85,7 @@ def build_network(family: str, sizes: Sizes, settings: Mapping[str, Any], seed: 
     """The network of a method's family, its weights drawn from ``seed``; torch's own state is left alone.
 
     What ``settings`` do not name is as the family's ``SETTINGS`` say. Raises ConfigError for settings that the method
-    does not have, or that cannot be.
+    does not have, and for impossible values.
     """
     build, stated = part_of("models", family, "build"), part_of("models", family, "SETTINGS")
     known = [one.name for one in keys_of(stated)]

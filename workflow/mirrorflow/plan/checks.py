@@ -15,18 +15,16 @@ from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import compare, content_digest, hold, is_noted, is_replaced, read_plan
+from mirrorflow.plan.records import STORE_FIX, compare, content_digest, hold, is_noted, is_replaced, read_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.store_paths import ExpressionFile, ExpressionRecord
+from mirrorflow.plan.wildcards import Wildcards, has
 
 JOB = "--target-jobs"
 """What Snakemake asks the process of one job for (on a cluster): the process that planned it has decided already."""
 CONVERT = "convert_expression"
 FORCED = ("-R", "--forcerun", "-F", "--forceall")
-UNKNOWN_TO_SOME = ("patients", "bytes", "date")
-"""Of a sheet or matrix that the workflow makes itself none is known before it is there: then the others decide."""
-STORE_FIX = "Another run made it in this store; a run with other settings needs another name or store."
 RESULTS_FIX = (
     "Snakemake has no notes of these results here (.snakemake), so it would remake tables from them as they are: run "
     "once with `--forceall` (finished work that is still valid is kept), or give the run another name (`run:`)."
@@ -40,7 +38,7 @@ def is_left_alone(output: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoredChecks:
-    """The checks of a run."""
+    """What a run holds when it is planned, and what its jobs hold again where they read."""
 
     run: Run
     cohorts: CohortInputs
@@ -55,6 +53,31 @@ class StoredChecks:
             self._hold_expression(cohort, arguments)
         if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
             self._hold_results()
+
+    # held again by the job that reads it
+
+    def expression(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: the record of the expression that a job reads; a new date alone is none."""
+        cohort = self.run.home_of(wildcards.cohort)
+        record = self.cohorts.expression_record(self.run.cohort(cohort)["expression"], cohort)
+        settings = {key: value for key, value in record["settings"].items() if key != "date"}
+        return [{**record, "settings": settings}]
+
+    def features(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records of the features made here that a job reads, of one or all encoders."""
+        cohort = self.run.home_of(wildcards.cohort)
+        wanted = [wildcards.encoder] if has(wildcards, "encoder") else self.run.own_encoders(cohort)
+        return [self.slides.feature_record(cohort, name) for name in wanted if name in self.run.own_encoders(cohort)]
+
+    def both(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records of the features and the expression that a job reads."""
+        return [*self.features(wildcards, threads), *self.expression(wildcards, threads)]
+
+    def patches(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: the record of the patches that a job reads."""
+        return [self.slides.patch_record(wildcards.cohort, wildcards.patching)]
+
+    # held when planning
 
     def _slides(self) -> Iterator[dict[str, Any]]:
         """Records of patches and features: their jobs refuse other settings, too, where they start."""
@@ -71,12 +94,9 @@ class StoredChecks:
         output = self.run.at(ExpressionFile, source=source, cohort=cohort)
         if stored is None or not (is_left_alone(output) or is_replaced(output)):
             return
-        for key in UNKNOWN_TO_SOME:
-            if stored.get(key) is None or wanted[key] is None:
-                stored[key] = wanted[key] = None
-        dates = stored.pop("date"), wanted.pop("date")
+        dates = stored.pop("date", None), wanted.pop("date", None)
         compare(record["path"], stored, wanted, STORE_FIX)
-        if dates[0] != dates[1] and not any(CONVERT in argument for argument in arguments):
+        if None not in dates and dates[0] != dates[1] and not any(CONVERT in argument for argument in arguments):
             self._hold_content(source, cohort)
 
     def _hold_content(self, source: str, cohort: str) -> None:

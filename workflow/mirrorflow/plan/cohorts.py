@@ -92,18 +92,20 @@ class CohortInputs:
         return {key: self._source(wildcards)[key] for key in ("orientation", "sample_ids")}
 
     def expression_record(self, source: str, cohort: str) -> dict[str, Any]:
-        """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients."""
+        """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients.
+
+        Of a sheet or matrix that the workflow makes itself nothing is known before it is there: it has no keys here.
+        """
         entry, slides = self.run.config["expression"]["sources"][source], self.run.cohort(cohort)["slides"]
         probemap, own_sheet = entry.get("probemap"), is_users(slides["sheet"], self.run.store)
-        settings = {
+        settings: dict[str, Any] = {
             "orientation": entry["orientation"],
             "sample_ids": entry["sample_ids"],
             "matrix": Path(entry["matrix"]).name,
             "probemap": Path(probemap).name if probemap else None,
-            "patients": patients_digest(slides["sheet"], slides["columns"]) if own_sheet else None,
-            "bytes": None,
-            "date": None,
         }
+        if own_sheet:
+            settings["patients"] = patients_digest(slides["sheet"], slides["columns"])
         if is_users(entry["matrix"], self.run.store):
             size, _, date = file_state(entry["matrix"]).partition("-")
             settings |= {"bytes": size, "date": date}

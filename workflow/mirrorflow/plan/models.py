@@ -67,7 +67,7 @@ class ModelInputs:
         return self.run.config["compute"]
 
     def rna_scaling(self, wildcards: Wildcards) -> str:
-        """Param: on whom RNA is scaled."""
+        """Param: which patients scale RNA."""
         return self.run.scope_keys(wildcards.scope)["rna_scaling"]
 
     def epoch(self, wildcards: Wildcards) -> str:

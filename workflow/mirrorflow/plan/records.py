@@ -22,6 +22,9 @@ CLOCKS_APART_S = 2.0
 """Snakemake notes the date of the output itself; file systems keep dates to two seconds at worst."""
 
 
+ONCE_UNKNOWN = ("patients", "bytes", "date")
+"""Keys that records of versions before 1.0 hold as null where nothing was known."""
+STORE_FIX = "Another run made it in this store; a run with other settings needs another name or store."
 OLDER = "These predictions are older than the config: delete the manifest.json beside this file and run again."
 
 
@@ -84,6 +87,7 @@ def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix
 def _shared(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of ``one`` that ``other`` has as well, section by section."""
     both = {key: (value, other[key]) for key, value in one.items() if key in other}
+    both = {key: pair for key, pair in both.items() if key not in ONCE_UNKNOWN or None not in pair}
     return {
         key: _shared(value, its) if isinstance(value, Mapping) and isinstance(its, Mapping) else value
         for key, (value, its) in both.items()
@@ -94,6 +98,14 @@ def hold_predictions(records: Iterable[Mapping[str, Any]]) -> None:
     """:func:`hold` the records of predictions that tables are to be made of."""
     for record in records:
         hold(record, OLDER)
+
+
+def hold_store(records: Iterable[Mapping[str, Any]]) -> None:
+    """:func:`hold` the records of what a job is about to read from the store: another run may have replaced it since
+    this one was planned.
+    """
+    for record in records:
+        hold(record, STORE_FIX)
 
 
 def content_digest(path: str | Path) -> str:

@@ -184,6 +184,11 @@ class FigureInputs:
             if _has_curves(methods[PredictionsManifest.parse(path).method])
         ]
 
+    def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records that the predictions of these manifests should have."""
+        predictions = PredictionInputs(self.run)
+        return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.manifests(wildcards)]
+
     def history(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the models whose training is drawn."""
         return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)

@@ -118,7 +118,7 @@ class Run:
         """The file of every protocol and cohort that predictions are made for."""
         return [self.at(kind, protocol=protocol, cohort=cohort, **known) for protocol, cohort in self.evaluated()]
 
-    # questions
+    # what the config says of wildcards
 
     def evaluated(self) -> list[tuple[str, str]]:
         """Protocols and cohorts that predictions are made for, adapted cohorts last."""

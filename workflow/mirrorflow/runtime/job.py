@@ -1,7 +1,6 @@
-"""How a script runs its rule's step: a log, progress on the terminal, readable errors, no orphans, typed inputs."""
+"""How a job's process lives: a log, progress on the terminal, readable errors, no orphans."""
 
 import contextlib
-import importlib
 import logging
 import os
 import signal
@@ -12,7 +11,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -21,12 +19,9 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.late_dynamo import import_dynamo_late
 from mirrorflow.runtime.locks import OWNER_VARIABLE
-from mirrorflow.runtime.typed import RuleMismatchError, read_fields
 
 LEVEL_VARIABLE = "MIRRORFLOW_LOG"
 """Environment variable with the level of what is logged; DEBUG names every file that is finished."""
-
-STEPS = Path(__file__).parents[1] / "steps"
 
 
 @dataclass(frozen=True)
@@ -39,38 +34,6 @@ class Job:
     resources: Mapping[str, Any] = field(default_factory=dict)
     wildcards: Mapping[str, str] = field(default_factory=dict)
     """For those that Params cannot name, because the rule has a param of the same name."""
-
-
-def run_step(snakemake: Any) -> None:
-    """Run the step of a script's rule: ``run(inputs, outputs, params, job)`` of ``mirrorflow.steps.<domain>.<rule>``.
-
-    The step declares dataclasses ``Inputs``, ``Outputs`` and ``Params`` (see :mod:`mirrorflow.runtime.typed`); one that
-    it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
-    once log and crash handling stand.
-    """
-    with job_setup(snakemake):
-        step = find_step(snakemake.rule)
-        resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
-        job = Job(_label(snakemake), snakemake.threads, resources, wildcards)
-        given = {"Inputs": snakemake.input, "Outputs": snakemake.output, "Params": snakemake.params}
-        step.run(*(_declared(step, name, given[name], snakemake) for name in given), job)
-
-
-def find_step(rule: str) -> ModuleType:
-    """The module of the rule's step. Raises RuleMismatchError where no domain, or more than one, has it."""
-    found = [path.parent.name for path in sorted(STEPS.glob(f"*/{rule}.py"))]
-    if len(found) != 1:
-        message = f"rule {rule}: {len(found)} steps of its name in {STEPS}; a rule has one, <domain>/{rule}.py"
-        raise RuleMismatchError(message)
-    return importlib.import_module(f"mirrorflow.steps.{found[0]}.{rule}")
-
-
-def _declared(step: ModuleType, name: str, given: Any, snakemake: Any) -> Any:
-    if not hasattr(step, name):
-        return None
-    where = f"rule {snakemake.rule}, {name.lower().rstrip('s')}"
-    wildcards = snakemake.wildcards if name == "Params" else None
-    return read_fields(getattr(step, name), given, where, wildcards=wildcards)
 
 
 @contextlib.contextmanager
@@ -87,7 +50,7 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     for folder in {Path(output).parent for output in snakemake.output}:
         clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None
-    with _logging(_label(snakemake), log):
+    with _logging(label_of(snakemake), log):
         try:
             yield
         except MirrorflowError as error:
@@ -99,7 +62,8 @@ def job_setup(snakemake: Any) -> Iterator[None]:
             sys.exit(1)
 
 
-def _label(snakemake: Any) -> str:
+def label_of(snakemake: Any) -> str:
+    """What stands before every message of a job: the rule and its wildcards."""
     wildcards = " ".join(str(value) for value in snakemake.wildcards)
     return f"{snakemake.rule} {wildcards}".strip()
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from mirrorflow.errors import MirrorflowError
 
 Declared = TypeVar("Declared")
-Look = Callable[[str], Any]
+ReadText = Callable[[str], Any]
 
 
 class RuleMismatchError(MirrorflowError):

@@ -82,7 +82,7 @@ def encoder_from(settings: Mapping[str, Any]) -> EncoderSettings:
 
 
 def _check_network(encoder: EncoderSettings) -> None:
-    """Raises ConfigError for options of a network that takes none, and for a normalisation that cannot be."""
+    """Raises ConfigError for options of a network that takes none, and for an impossible normalisation."""
     if not encoder.model.startswith(TIMM) and (encoder.options or encoder.pooling):
         message = f"encoder {encoder.name}: {encoder.model} is as it is; options and pooling are for timm/<name>"
         raise ConfigError(message)

@@ -38,6 +38,11 @@ def published_key(names: pd.DataFrame, kind: str, column: str = "published") -> 
     return own | dict(zip(mine["name"], mine[column], strict=True))
 
 
+def titles_of(names: pd.DataFrame, *kinds: str) -> dict[str, dict[str, str]]:
+    """Kind -> path name -> title, from resources/names.tsv."""
+    return {kind: published_key(names, kind, "title") for kind in kinds}
+
+
 def published_place(cohort: str, setting: str) -> tuple[str, str]:
     """Cohort and setting under which the published tables have a cell: those of adaptation name the target and
     ``adapt-from-<SOURCE>``.

@@ -14,7 +14,7 @@ from mirrorflow.slides.reader import Slide, best_level, open_slide, source_bytes
 from mirrorflow.slides.scale import check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.sources import RegionError
 from mirrorflow.slides.view import read_view
-from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.crash_guard import CrashGuard
 from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.patch_slides import MAX_UNKNOWN
 from mirrorflow.steps.slides.read_alone import view_task
@@ -78,14 +78,14 @@ def look_at_slide(row: SlideRow, presets: Mapping[str, PatchSettings], folder: P
     """
     look = SlideCheck(row, bytes=(row.path and source_bytes(row.path)) or 0)
     stored = [_stored_problem(row, settings, folder / name) for name, settings in presets.items()]
-    deaths = Deaths(folder)
+    guard = CrashGuard(folder)
     try:
-        fault = deaths.fault(row, view_task(row.path, row.mpp, VIEW_MPP))
+        fault = guard.fault(row, view_task(row.path, row.mpp, VIEW_MPP))
         if row.path is None or fault:
             problem = fault or "no path in the sheet of slides; add it to the column path"
             look = replace(look, findings=(_finding(row, problem),))
         else:
-            with deaths.reading(row.slide_id), open_slide(row.path) as slide:
+            with guard.reading(row.slide_id), open_slide(row.path) as slide:
                 look = _opened(look, slide, presets, folder)
     except (MirrorflowError, RegionError) as error:
         look = replace(look, findings=(_finding(row, str(error)),))

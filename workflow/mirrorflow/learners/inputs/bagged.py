@@ -59,7 +59,7 @@ class FoldBags:
 
 @dataclass(frozen=True)
 class PatchMoments:
-    """Mean and deviation [feature] of the patches of a fold's training patients, and whom they were taken from."""
+    """Mean and deviation [feature] of the patches of a fold's training patients, and these patients."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -135,7 +135,7 @@ class BaggedInputs:
         moments = self._scale(fold) if self.sees_slides and self.feature_scaling == "train" else None
         scaler = {PATCH_SCALER: {"mean": moments.mean, "deviation": moments.deviation}} if moments else {}
         of_genes = genes.recipe.settings if "rna" in self.inputs else {}
-        own, on_whom = self._fit_own(fold, fold_number, seed)
+        own, fitted_on = self._fit_own(fold, fold_number, seed)
         settings = {**of_genes, "kind": "bags", "inputs": list(self.inputs), "feature_scaling": self.feature_scaling}
         return FoldBags(
             train=Units(self._side(train) if self.sees_slides else None, genes.train[0]),
@@ -143,7 +143,7 @@ class BaggedInputs:
             patch_dim=self._all()[0].shape[1] if self.sees_slides else 0,
             moments=None if moments is None else (moments.mean, moments.deviation),
             gene_sets=sets,
-            fitted={**genes.fitted, **(moments.fitted if moments else {}), **on_whom},
+            fitted={**genes.fitted, **(moments.fitted if moments else {}), **fitted_on},
             recipe=Recipe(settings, {**genes.recipe.arrays, **scaler, **({OWN_FIT: dict(own)} if own else {})}),
             own=own,
         )

@@ -42,7 +42,7 @@ class Representation(Protocol):
     def vectors(self, fold: Fold, fold_number: int, seed: int, train: pd.DataFrame, evaluation: pd.DataFrame) -> Any:
         """Vectors of the given units (:class:`FoldVectors`), or bags for a supervised method.
 
-        Anything fitted is fitted on ``fold.train`` only; ``fitted`` of what is returned says on whom it really was.
+        Anything fitted is fitted on ``fold.train`` only; ``fitted`` of what is returned says on which patients it was.
         """
 
 
@@ -160,7 +160,7 @@ RNA_SCALER = "RNA scaler"
 
 @dataclass(frozen=True)
 class ScaledGenes:
-    """Scaled genes [patient, gene] of a cohort, the row of each patient, and whom the scaling was fitted on.
+    """Scaled genes [patient, gene] of a cohort, the row of each patient, and the patients the scaling was fitted on.
 
     arrays: the scaler, as :class:`~mirrorflow.learners.base.Recipe` has it.
     """

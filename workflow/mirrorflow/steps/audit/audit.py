@@ -16,6 +16,7 @@ from mirrorflow.audit.records import Records, gather
 from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.cohorts.splits import Fold, evaluated_part
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
+from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.make_splits import MOVED
@@ -71,10 +72,13 @@ class Params:
     source_encoders: list[str]
     columns: list[str]
     scaled_upstream: bool
+    planned: list[Mapping[str, Any]]
+    """What the predictions are planned with."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Audit the protocol on the cohort."""
+    hold_predictions(params.planned)
     source = None
     if inputs.source_cohort:
         indexes = dict(zip(params.source_encoders, inputs.source_indexes, strict=True))
@@ -238,7 +242,7 @@ def _of_protocol(
 
 
 def _moved(summary: str) -> list[int]:
-    """Patients of each fold whom a repair moved; empty where folds are as they were given or drawn."""
+    """Patients of each fold that a repair moved; empty where folds are as they were given or drawn."""
     if not summary:
         return []
     sheet = read_text_sheet(summary)

@@ -1,13 +1,15 @@
 """Rule draw_figures: every figure of a cohort as SVG and PNG, and a record with their captions."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
+from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.files import write_text, written_whole
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
@@ -56,10 +58,13 @@ class Params:
     cohort: str
     methods: list[str]
     rna_clip: float | None
+    planned: list[Mapping[str, Any]] = field(default_factory=list)
+    """What the predictions are planned with."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Draw the figures of the cohort."""
+    hold_predictions(params.planned)
     names = RESOURCES / "names.tsv"
     draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
 
@@ -121,13 +126,13 @@ def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task
 
 def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
     try:
-        sketch = task.draw()
+        spec = task.draw()
     except InputError as error:
         return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(sketch.figure)), ("png", to_png(sketch.figure))):
+    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
         with written_whole(folder / f"{task.name}.{ending}") as temporary:
             temporary.write_bytes(content)
-    return Drawing(task.name, task.kind, sketch.title, sketch.alt, f"{sketch.caption} Rule draw_figures.")
+    return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule draw_figures.")
 
 
 def _method_titles(names: Path) -> dict[str, str]:

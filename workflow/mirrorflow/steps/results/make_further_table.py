@@ -10,7 +10,7 @@ from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import further_table
 from mirrorflow.tables.main import ABSENT_CLASSES
-from mirrorflow.tables.results import NUMBERS, published_key, without_single_changes
+from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 from mirrorflow.tables.variants import variant_table
 
 
@@ -68,7 +68,7 @@ def make_further_table(
     labels (``names``).
     """
     table, labels = further_table(name), read_text_sheet(names)
-    shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
+    shown = titles_of(labels, "cohort", "method")
     cells = without_single_changes(read_numbers(results, NUMBERS))
     known = read_numbers(published, ["mean", "sd"])
     wide = variant_table(table, cells, known, labels, methods, {**shown["cohort"], **titles})

@@ -12,7 +12,7 @@ from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
 from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
-from mirrorflow.tables.results import NUMBERS, published_key, without_single_changes
+from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def make_main_table(
     single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
-    shown = {kind: published_key(labels, kind, "title") for kind in ("cohort", "method")}
+    shown = titles_of(labels, "cohort", "method")
     numbers = without_single_changes(read_numbers(results, NUMBERS))
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]

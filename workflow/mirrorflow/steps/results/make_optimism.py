@@ -9,7 +9,7 @@ import pandas as pd
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation import FoldRows, FoldScores
-from mirrorflow.evaluation.optimism import single_change_worth
+from mirrorflow.evaluation.optimism import single_change_effect
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
@@ -117,7 +117,7 @@ def _compare(
         if (task, setting) not in theirs:
             continue
         sides = [[FoldScores(task, part).sample() for part in side[task, setting]] for side in (ours, theirs)]
-        worth = single_change_worth(
+        worth = single_change_effect(
             *sides, resamples=settings["bootstrap"], confidence=settings["confidence"], seed=settings["seed"]
         )
         for metric in MAIN_METRICS[task]:

@@ -89,7 +89,7 @@ def make_report(
     sections.append(_cost(files, benchmarks, config, cohorts))
     page = Page(
         f"mirrorflow: run {config['run']}",
-        "From whole-slide images and RNA to results tables: what was done, on whom, by which protocol, what came out.",
+        "From whole-slide images and RNA to results tables: data, patients, protocols, results.",
         notices(config, audits),
         sections,
     )

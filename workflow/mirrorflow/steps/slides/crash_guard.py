@@ -34,7 +34,7 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.
 CLOCK_TOLERANCE_S = 1.0
 
 
-class Deaths:
+class CrashGuard:
     """Markers and verdicts of one folder of the store, ``<folder>/.reading/<slide_id>``."""
 
     def __init__(self, folder: Path) -> None:

@@ -17,7 +17,7 @@ from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.encoder_settings import EncoderSettings
 from mirrorflow.slides.reader import Slide, best_level, open_slide
 from mirrorflow.slides.sources import RegionError
-from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.crash_guard import CrashGuard
 from mirrorflow.steps.slides.feature_plan import Plan, Row
 from mirrorflow.store.features import FeatureWriter
 
@@ -45,8 +45,8 @@ class Work:
     _lock: Lock = field(default_factory=Lock)
 
     @property
-    def _deaths(self) -> Deaths:
-        return Deaths(self.plan.features.parent)
+    def _guard(self) -> CrashGuard:
+        return CrashGuard(self.plan.features.parent)
 
     def read(self, x: int, y: int, size: int) -> NDArray[np.uint8]:
         """One patch [size, size, 3]. Raises RegionError where it, or the whole slide, cannot be read."""
@@ -58,7 +58,7 @@ class Work:
             if self.problem:
                 raise RegionError(self.problem)
             if self._slide is None:
-                self._deaths.begin(self.plan.row.slide_id)
+                self._guard.begin(self.plan.row.slide_id)
                 try:
                     self._slide = open_slide(self.plan.row.path or "no path in the sheet of slides")
                 except InputError as error:
@@ -71,7 +71,7 @@ class Work:
         """Close the slide."""
         if self._slide is not None:
             self._slide.close()
-        self._deaths.end(self.plan.row.slide_id)
+        self._guard.end(self.plan.row.slide_id)
 
 
 class Segment(NamedTuple):

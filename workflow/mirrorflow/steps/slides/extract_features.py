@@ -16,7 +16,7 @@ from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
-from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.crash_guard import CrashGuard
 from mirrorflow.steps.slides.encode_slides import Run
 from mirrorflow.steps.slides.feature_plan import Plan, Row, plan_slide
 from mirrorflow.steps.slides.gdc_files import restorer
@@ -130,9 +130,9 @@ def extract_shard(
     if todo:
         if restore is not None:
             restore([item.row for item in todo])
-        deadly = _deadly(todo, files.features)
-        todo = [item for item in todo if item.row.slide_id not in deadly]
-        outcomes |= deadly
+        crashing = _crashing(todo, files.features)
+        todo = [item for item in todo if item.row.slide_id not in crashing]
+        outcomes |= crashing
     if todo:
         outcomes |= _extract(todo, spec, values, threads, workers, device)
     write_rows(files.status, FEATURE_COLUMNS, [outcomes[row.slide_id] for row in rows])
@@ -145,11 +145,11 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return DEFAULTS | dict(settings)
 
 
-def _deadly(plans: Sequence[Plan], folder: Path) -> dict[str, Row]:
+def _crashing(plans: Sequence[Plan], folder: Path) -> dict[str, Row]:
     """Status rows of the slides of which an earlier process died, by slide id."""
-    deaths, rows = Deaths(folder), {}
+    guard, rows = CrashGuard(folder), {}
     for plan in plans:
-        if fault := deaths.fault(plan.row, patches_task(plan.row.path, plan.patches)):
+        if fault := guard.fault(plan.row, patches_task(plan.row.path, plan.patches)):
             plan.features.unlink(missing_ok=True)
             slide_id = plan.row.slide_id
             rows[slide_id] = {"slide_id": slide_id, "status": "failed", "reason": fault, "patches": 0}

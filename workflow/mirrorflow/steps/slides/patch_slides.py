@@ -25,7 +25,7 @@ from mirrorflow.slides.overlay import draw_overlay
 from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes
 from mirrorflow.slides.scale import Scale, check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.view import View, read_view
-from mirrorflow.steps.slides.crash_guard import Deaths
+from mirrorflow.steps.slides.crash_guard import CrashGuard
 from mirrorflow.steps.slides.gdc_files import restorer
 from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.read_alone import view_task
@@ -141,10 +141,10 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     started = time.monotonic()
     places = SlidePaths.of(folder, row.slide_id)
     named = {"slide_id": row.slide_id, "patient": row.patient}
-    deaths = Deaths(folder)
+    guard = CrashGuard(folder)
     try:
-        _refuse_deadly(row, wanted, deaths)
-        with deaths.reading(row.slide_id):
+        _refuse_crashing(row, wanted, guard)
+        with guard.reading(row.slide_id):
             return named | _patch_slide(row, places, wanted, started)
     except InputError as error:
         reason = str(error)
@@ -158,9 +158,9 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     return named | {"status": "failed", "reason": reason, "patches": 0, "seconds": _since(started)}
 
 
-def _refuse_deadly(row: SlideRow, wanted: PatchSettings, deaths: Deaths) -> None:
+def _refuse_crashing(row: SlideRow, wanted: PatchSettings, guard: CrashGuard) -> None:
     """Raises SlideError for a slide of which an earlier process died."""
-    if fault := deaths.fault(row, view_task(row.path, row.mpp, wanted.of(row).mpp)):
+    if fault := guard.fault(row, view_task(row.path, row.mpp, wanted.of(row).mpp)):
         raise SlideError(fault)
 
 

@@ -12,7 +12,7 @@ from tests.slide_factory import simple
 
 import mirrorflow
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.steps.slides.crash_guard import Deaths, read_alone
+from mirrorflow.steps.slides.crash_guard import CrashGuard, read_alone
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.steps.slides.read_alone import view_task
@@ -88,7 +88,7 @@ def test_the_verdict_stands_until_the_file_is_another(slides: list[SlideRow], tm
 
 def test_a_killed_run_condemns_nobody(slides: list[SlideRow], tmp_path: Path):
     (tmp_path / "out").mkdir()
-    died = Deaths(tmp_path / "out")
+    died = CrashGuard(tmp_path / "out")
     died.begin("a")
     (tmp_path / "out/.reading/a").write_text("999999999@" + os.uname().nodename)
     patch_shard(slides[:1], tmp_path / "out", tmp_path / "status.tsv", SETTINGS)
@@ -119,9 +119,9 @@ def test_markers_go_when_the_process_lives(slides: list[SlideRow], tmp_path: Pat
 
 
 def test_a_living_process_is_no_dead_one(slides: list[SlideRow], tmp_path: Path):
-    deaths = Deaths(tmp_path)
-    deaths.begin("b")
-    assert deaths.fault(slides[1], view_task(slides[1].path, 0.5, 8.0)) == ""
+    guard = CrashGuard(tmp_path)
+    guard.begin("b")
+    assert guard.fault(slides[1], view_task(slides[1].path, 0.5, 8.0)) == ""
 
 
 def test_memory_that_runs_out_is_the_slides_fault_an_interruption_is_not(
