@@ -36,6 +36,7 @@ ON_TOP_OF = {
     "ablations.yaml": ["config/config.yaml"],
     "cptac.yaml": ["config/tcga.yaml"],
     "tcga_methods.yaml": [f"{REAL}/tcga_brca.yaml"],
+    "tcga_public_forms.yaml": [f"{REAL}/tcga_coadread.yaml"],
     "tcga_site_folds.yaml": [f"{REAL}/tcga_brca.yaml", f"{REAL}/tcga_methods.yaml"],
 }
 """Files that are not a config by themselves."""

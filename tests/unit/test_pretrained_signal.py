@@ -14,11 +14,11 @@ from mirrorflow.probes.task import Prediction, SubtypePrediction, Targets, survi
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
 
-COUNT, TRAIN, BINS = 96, 60, 4
+COUNT, TRAIN, BINS = 160, 100, 4
 GROUP = np.random.default_rng(0).integers(0, 3, COUNT)
 OWN = {
     "mirror": {"prototypes": 8, "style_widths": (12, 8, 4), "attention": "exact", "slide_heads": 2, "rna_heads": 2},
-    "tangle": {"temperature": 0.1},
+    "tangle": {"temperature": 0.1, "attention_dropout": 0.0, "rna_dropout": 0.0},
 }
 """Small, and of the published form otherwise."""
 TRAINING = PretrainSettings(

@@ -26,6 +26,8 @@ from mirrorflow.training.supervised import (
 
 SEES_RNA = [name for name in NETWORKS if "rna" in METHODS[name].inputs]
 SMALL = {"width": 32, "attention_width": 16, "heads": 4, "layers": 1, "latents": 4, "fusion_width": 6}
+OWN = {"survpath": {"width": 64}}
+"""Whose attention is half as wide."""
 TRAIN, COUNT, CLASSES = 72, 120, 3
 FAST = SupervisedSettings(
     epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", min_steps=0, seed=3
@@ -36,7 +38,8 @@ BINS = 4
 def build(family: str, outputs: int = CLASSES, seed: int = 0) -> SupervisedNetwork:
     sizes = Sizes(6, 5, outputs, gene_sets=((0, 1), (1, 2, 3), (4,)))
     settings = {key: SMALL.get(key, value) for key, value in METHODS[family].settings["network"].items()}
-    return build_network(family, sizes, settings | ({"dropout": 0.1} if "dropout" in settings else {}), seed)
+    own = ({"dropout": 0.1} if "dropout" in settings else {}) | OWN.get(family, {})
+    return build_network(family, sizes, settings | own, seed)
 
 
 def planted(truth: np.ndarray, *, slides: bool, rna: bool) -> Units:

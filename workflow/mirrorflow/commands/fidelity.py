@@ -10,7 +10,7 @@ from typing import Any
 from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import defaults_of
 from mirrorflow.config.methods import METHODS, Method
-from mirrorflow.config.modules import part_of
+from mirrorflow.config.modules import optional_part_of
 from mirrorflow.config.training_settings import PretrainSettings, Train
 
 HEAD = """# Beside the public code
@@ -26,16 +26,18 @@ stand behind the baselines of MIRROR's Tables III and IV. Numbers in the column 
 
 def page() -> str:
     """The page as Markdown."""
-    return HEAD + "".join(_section(method) for method in METHODS.values() if method.kind != "classical")
+    return HEAD + "".join(_section(method) for method in METHODS.values() if layers_of(method))
 
 
 def layers_of(method: Method) -> list[Layer]:
-    """The rows of a method, settings filled in.
+    """The rows of a method, settings filled in; none for a method without layers or without public code.
 
     Raises KeyError for a setting that the method does not have.
     """
+    if method.kind == "classical":
+        return []
     values = _defaults(method)
-    stated: tuple[Layer, ...] = part_of("models", method.family, "LAYERS")
+    stated: tuple[Layer, ...] = optional_part_of("models", method.family, "LAYERS") or ()
     return [layer._replace(here=layer.here.format_map(values)) for layer in stated]
 
 

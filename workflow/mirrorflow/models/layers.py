@@ -49,7 +49,7 @@ class SelfNormalizing(nn.Sequential):
     variance of standardised inputs through the layers; else as torch starts them.
     """
 
-    def __init__(self, inputs: int, width: int, dropout: float, *, scaled: bool) -> None:
+    def __init__(self, inputs: int, width: int, dropout: float, *, scaled: bool = True) -> None:
         linear = nn.Linear(inputs, width)
         if scaled:
             nn.init.normal_(linear.weight, std=max(inputs, 1) ** -0.5)
