@@ -97,7 +97,7 @@ def test_a_gpu_without_the_units_is_refused_with_what_to_set(monkeypatch):
 
 def test_fewer_gpus_than_devices_are_refused(monkeypatch):
     pretend(monkeypatch, bfloat16=True, capability=(9, 0), count=2)
-    monkeypatch.setattr(devices, "choose_device", lambda _: GPU)
+    monkeypatch.setattr(devices, "kind_of", lambda _: "cuda")
     check_enough(2, "auto")
     with pytest.raises(ConfigError, match=r"compute\.devices is 4, this job sees 2 GPU\(s\).*--resources gpu=4"):
         check_enough(4, "auto")

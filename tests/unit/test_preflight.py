@@ -322,4 +322,7 @@ def test_disk_for_downloads(keep: bool, ahead: int | None, expected: int):  # no
 
 def test_the_gpu_is_named_or_missed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "will stop" in preflight_encoders.gpu_line()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "CPU" in preflight_encoders.gpu_line()

@@ -15,6 +15,7 @@ import numpy as np
 from mirrorflow.commands.preflight.slides import Finding, SlideCheck, per_folder
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.plan.store_paths import delete_hint
+from mirrorflow.runtime.gpus import why_expected
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.reader import best_level, open_slide
@@ -48,11 +49,13 @@ def gpu_line() -> str:
     """Which GPU the features will be computed on, in words."""
     import torch
 
+    from mirrorflow.training.devices import wheel
+
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB"
-    if Path("/dev/nvidia0").exists():
-        return "an NVIDIA GPU is in this machine, but torch cannot use it (driver?): features are computed on the CPU"
+    if why := why_expected():
+        return f"{why}, but torch cannot use it ({wheel()}): jobs that ask for a GPU will stop and say what to do"
     return "none seen: features are computed on the CPU"
 
 
