@@ -39,6 +39,14 @@ def test_table_has_every_key(changes: dict[str, list[Change]]) -> None:
     assert [key for key in changes if f"`{key}`" not in text] == [], "run `make reference`"
 
 
+def test_the_same_number_written_otherwise_starts_nothing(example: Example) -> None:
+    forms = {"pretrain": {"weight_decay": 0, "epochs": 100.0}, "compute": {"cache_gb": 4.0}}
+    raw = example.raw | {key: example.raw.get(key, {}) | keys for key, keys in forms.items()}
+    assert changed_jobs(example.before, example.plan(raw)) == []
+    raw["pretrain"]["weight_decay"] = 0.5
+    assert changed_jobs(example.before, example.plan(raw)) != []
+
+
 @pytest.mark.parametrize(
     ("key", "changed", "untouched"),
     [

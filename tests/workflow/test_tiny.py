@@ -31,6 +31,18 @@ def test_contract_holds(tiny: Path) -> None:
     assert said.returncode == 0, said.stdout
 
 
+def test_every_job_says_what_it_used(tiny: Path) -> None:
+    results = tiny / "results" / "tiny"
+    benchmarks = sorted((results / "benchmarks").rglob("*.tsv"))
+    assert len(benchmarks) > 50
+    for path in benchmarks:
+        record = results / "logs" / path.relative_to(results / "benchmarks").with_suffix(".used.json")
+        used = json.loads(record.read_text())
+        assert used["cpu_seconds"] > 0
+        assert 30 < used["peak_mb"] < 4000
+        assert used["seconds"] < pd.read_csv(path, sep="\t")["s"][0] + 1
+
+
 def test_nothing_re_runs(tiny: Path) -> None:
     assert planned(tiny, TINY) == {}
 
