@@ -95,3 +95,16 @@ def test_one_convolution_places_tokens_as_three_do():
     grid = tokens.mT.unflatten(2, (5, 5))
     expected = tokens + sum(one(grid).flatten(2).mT for one in ppeg.convolutions)
     torch.testing.assert_close(ppeg(tokens), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_gradients_of_two_passes_add_up_once():
+    """Of biases that are summed by a stack they would not: these share their memory."""
+    torch.manual_seed(0)
+    once, twice = Ppeg(3), Ppeg(3)
+    twice.load_state_dict(once.state_dict())
+    tokens = torch.randn(2, 25, 3, generator=seeded(8))
+    (2 * once(tokens)).sum().backward()
+    for _ in range(2):
+        twice(tokens).sum().backward()
+    for (name, one), other in zip(once.named_parameters(), twice.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, msg=name)

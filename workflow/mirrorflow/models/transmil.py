@@ -37,8 +37,9 @@ class Ppeg(nn.Module):
         """The 7x7 weights [width, 1, 7, 7] of all three and of the tokens themselves, and the bias [width]."""
         wide, middle, narrow = (one.get_parameter("weight") for one in self.convolutions)
         itself = F.pad(torch.ones_like(wide[..., :1, :1]), [3] * 4)
-        biases = tuple(one.get_parameter("bias") for one in self.convolutions)
-        return itself + wide + F.pad(middle, [1] * 4) + F.pad(narrow, [2] * 4), torch.stack(biases).sum(dim=0)
+        # One by one: the gradients of a stack's sum share their memory, where a second pass would add to each of them.
+        first, second, third = (one.get_parameter("bias") for one in self.convolutions)
+        return itself + wide + F.pad(middle, [1] * 4) + F.pad(narrow, [2] * 4), first + second + third
 
 
 class AttentionBlock(nn.Module):
