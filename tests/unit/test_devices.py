@@ -160,8 +160,10 @@ def test_float16_trains_with_a_scaled_loss_and_goes_on_where_it_stopped():
     assert kept[0].optimizer["loss_scale"]["scale"] > 1
     again = pretrain(network_of(), data, settings, layout=Layout("cpu"), resume_from=kept[0])
     assert [row["total"] for row in again] == [row["total"] for row in whole]
+    assert kept[0].optimizer["loss_scale"]["scale"] == 2**15, "the first scaled gradient is too large: no step"
     plain = pretrain(network_of(), data, replace(settings, precision="float32"), layout=Layout("cpu"))
-    assert [row["total"] for row in whole] == pytest.approx([row["total"] for row in plain], rel=0.05)
+    behind = [whole[0], *whole[2:]]
+    assert [row["total"] for row in behind] == pytest.approx([row["total"] for row in plain[:-1]], rel=0.05)
 
 
 @pytest.mark.parametrize(

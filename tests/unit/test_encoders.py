@@ -109,6 +109,7 @@ def test_a_hub_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch):
         raise OSError(message)
 
     monkeypatch.setattr(ResNet50_Weights, "get_state_dict", refuse)
+    monkeypatch.setattr("mirrorflow.store.weights.silence_of", lambda _url: "")  # it answers, and then does not
     with pytest.raises(InputError, match=r"resnet50-11ad3fa6\.pth .*no route to host.*set weights to the file's path"):
         encoder_weights(encoder_from({"name": "r", "model": "resnet50", "weights": "hub"}))
 

@@ -10,8 +10,9 @@ from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.learners.pretrained import Machine
 from mirrorflow.steps.training.pretrain_mirror import FoldFiles, pretrain_folds
 from mirrorflow.store.digest import names_digest
+from mirrorflow.training.advice import out_of_memory
 from mirrorflow.training.compute import ComputeSettings
-from mirrorflow.training.pretraining import PretrainSettings, out_of_memory
+from mirrorflow.training.settings import PretrainSettings
 from pretraining_cohort import PATIENTS, SETTINGS, TRAIN, Cohort, losses
 
 
