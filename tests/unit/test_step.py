@@ -68,7 +68,7 @@ def assert_same(first, second) -> None:
         ("mirror", {"same_patient_negatives": "drop", "objective": "equations"}),
         ("mirror", {"losses": ("retention", "cluster"), "clustering": "hard"}),
         ("mirror", {"losses": ("alignment",)}),
-        ("tangle", {"temperature": 0.1, "attention_dropout": 0.0}),
+        ("tangle", {"temperature": 0.1, "attention_dropout": 0.0, "rna_dropout": 0.0}),
     ],
 )
 @pytest.mark.parametrize("micro_batch", [1, 3])
