@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
@@ -319,3 +320,17 @@ def test_a_bad_line_is_named_either_way(
     monkeypatch.setattr(matrix, "WIDE", wide)
     with pytest.raises(InputError, match=said):
         converted(tmp_path, WIDE_TABLE + line + "\n", OWN, "m.csv")
+
+
+def test_a_parquet_matrix_of_more_columns_than_arrow_reads_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """pyarrow writes a million columns and refuses to read them: the file is whole, and wants to be transposed."""
+    pd.DataFrame({"id": ["P1"], "g1": [1.0]}).to_parquet(tmp_path / "m.parquet")
+    pyarrows = pq.ParquetFile
+
+    def limited(path: Path, **options: object) -> pq.ParquetFile:
+        return pyarrows(path, **options, thrift_container_size_limit=2)
+
+    monkeypatch.setattr(pq, "ParquetFile", limited)
+    settings = {"orientation": "samples_by_genes", "sample_ids": "patient"}
+    with pytest.raises(InputError, match=r"m\.parquet: more columns than Arrow reads.*genes as rows"):
+        convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", settings)
