@@ -6,7 +6,7 @@ Asked through Snakemake's own API, in this process, without running anything and
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Job:
     outputs: tuple[str, ...]
     params: tuple[str, ...]
     inputs: tuple[str, ...]
-    followers: list["Job"]
+    followers: list["Job"] = field(repr=False)  # theirs, and theirs again: a text without end
     """Jobs that read an output of this one, by more than its mere presence (``ancient``)."""
     gpus: int = 0
     """How many GPUs it asks for."""
