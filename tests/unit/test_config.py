@@ -541,3 +541,11 @@ def test_gene_sets_may_be_a_data_set():
     assert config["downloads"]["survpath_pathways"]["path"] == path
     missing = {"mirror--x": {"selection": {"method": "families", "gene_sets": {"download": "nowhere"}}}}
     assert "methods.mirror--x.selection.gene_sets.download: no data set 'nowhere'" in refused(minimal(methods=missing))
+
+
+def test_thresholds_of_the_mask_that_cross_are_refused_at_start():
+    """Checked by every slide's job before: the plan of the store now needs the whole mask."""
+    raw = minimal()
+    raw["slides"] = {"segmentation": {"min_threshold": 50, "max_threshold": 40}}
+    with pytest.raises(ConfigError, match=r"slides: segmentation: min_threshold 50 is above max_threshold 40"):
+        resolve(raw)

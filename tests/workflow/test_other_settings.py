@@ -63,6 +63,7 @@ def test_a_matrix_fixed_in_its_place_is_read_again(tiny: Path, tmp_path: Path) -
     (simulated,) = (folder / "store/simulated").rglob("isoform_fpkm.tsv.gz")
     head, first, *rest = gzip.decompress(simulated.read_bytes()).decode().splitlines(keepends=True)
     gene, value, *others = first.split("\t")
+    sample = head.split("\t")[1]
     matrix = folder / "own.tsv"
     probemap = "{store}/simulated/tiny/rna/transcript.probemap"
     source = {"expression.sources.own": {"matrix": "own.tsv", "probemap": probemap}}
@@ -70,7 +71,7 @@ def test_a_matrix_fixed_in_its_place_is_read_again(tiny: Path, tmp_path: Path) -
     matrix.write_text("".join([head, "\t".join([gene, "inf".rjust(len(value)), *others]), *rest]))
     done = run(folder, config, "--", GENES)
     assert done.returncode != 0
-    assert "the value is infinite; fix the matrix" in done.stdout
+    assert f"gene '{gene}', sample '{sample}' holds inf" in done.stdout
     before = matrix.stat()
     matrix.write_text("".join([head, first, *rest]))
     os.utime(matrix, ns=(before.st_mtime_ns - 10**12,) * 2)  # copied back from elsewhere: older than all made of it

@@ -18,8 +18,7 @@ rule patch_slides:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        version=versions.SEGMENTATION,
-        scale_version=versions.SCALE,
+        versions={"segmentation": versions.SEGMENTATION, "scale": versions.SCALE},
         columns=SLIDES.columns,
         rows=SLIDES.rows,
         shards=len(RUN.shards),

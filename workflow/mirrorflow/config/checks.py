@@ -9,7 +9,7 @@ from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
-from mirrorflow.config.slide_settings import Patching
+from mirrorflow.config.slide_settings import MASK_PRESETS, Patching, Segmentation
 from mirrorflow.errors import ConfigError
 
 
@@ -20,6 +20,9 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
+    segmentation = dict(config["slides"]["segmentation"])
+    mask = MASK_PRESETS[segmentation.pop("preset")] | segmentation
+    problems += _impossible("slides", Segmentation, mask)
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
     for cohort, entry in config["cohorts"].items():

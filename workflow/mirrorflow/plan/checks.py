@@ -45,8 +45,12 @@ class StoredChecks:
     slides: SlideInputs
     predictions: PredictionInputs
 
-    def hold(self, arguments: Sequence[str] = tuple(sys.argv[1:])) -> None:
-        """Raise SettingsMismatchError where something stored was made with other settings and nothing would say so."""
+    def hold(self, arguments: Sequence[str] | None = None) -> None:
+        """Raise SettingsMismatchError where something stored was made with other settings and nothing would say so.
+
+        arguments: of Snakemake; by default this process's.
+        """
+        arguments = sys.argv[1:] if arguments is None else arguments
         self._hold_slides()
         for cohort in self.run.cohorts:
             self._hold_expression(cohort, arguments)
