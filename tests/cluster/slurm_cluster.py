@@ -144,6 +144,7 @@ def _write_conf(folder: Path, cpus: int) -> None:
         "SlurmdLogFile": folder / "slurmd.log",
         "ProctrackType": "proctrack/linuxproc",
         "TaskPlugin": "task/none",
+        "TaskProlog": folder / "task_prolog.sh",
         "MpiDefault": "none",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
@@ -161,6 +162,9 @@ def _write_conf(folder: Path, cpus: int) -> None:
         "PartitionName": "main Nodes=localhost Default=YES MaxTime=INFINITE State=UP",
     }
     (folder / "slurm.conf").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+    # Its GPU is no device: jobs get it from Slurm, and are told to compute on the CPU all the same.
+    (folder / "task_prolog.sh").write_text("#!/bin/sh\necho export CUDA_VISIBLE_DEVICES=-1\n")
+    (folder / "task_prolog.sh").chmod(0o755)
     (folder / "gres.conf").write_text("NodeName=localhost Name=gpu Count=1 File=/dev/zero\n")
 
 
