@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mirrorflow.config.mask_settings import Segmentation, segmentation_from
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.mask import drop_small, fill_holes, otsu_threshold, pen_and_borders, segment
-from mirrorflow.slides.mask_settings import Segmentation, segmentation_from
 
 GLASS, TISSUE = (244, 243, 242), (190, 110, 170)
 PLAIN = Segmentation(median_um=0, closing_um=0, min_tissue_um2=0, max_hole_um2=0)

@@ -6,10 +6,11 @@ from typing import Any
 from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.bounds import check_passes
 from mirrorflow.config.fields import Settings, keys_of
+from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
-from mirrorflow.config.slide_settings import MASK_PRESETS, Patching, Segmentation
+from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
 
 
@@ -20,9 +21,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
-    segmentation = dict(config["slides"]["segmentation"])
-    mask = MASK_PRESETS[segmentation.pop("preset")] | segmentation
-    problems += _impossible("slides", Segmentation, mask)
+    problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
     for cohort, entry in config["cohorts"].items():
@@ -44,6 +43,14 @@ def _compute_problems(compute: Mapping[str, Any]) -> Iterator[str]:
         check_passes(compiled=compute["compile"], micro_batch=compute["micro_batch"])
     except ConfigError as error:
         yield f"compute: {error}"
+
+
+def _mask_problems(segmentation: Mapping[str, Any]) -> Iterator[str]:
+    """Of the preset with its changes: settings that are right one by one."""
+    try:
+        segmentation_from(segmentation)
+    except ConfigError as error:
+        yield f"slides: {error}"
 
 
 def _pretrain_problems(where: str, entry: Mapping[str, Any]) -> Iterator[str]:

@@ -95,7 +95,7 @@ class TextTable:
             message = f"{self.where}: invalid UTF8 in it ({error}); save it as UTF-8"
             raise InputError(message) from error
         except OSError as error:
-            raise InputError(_damaged(self.where, error)) from error
+            raise InputError(damaged(self.where, error)) from error
 
     def _arrow_batches(self, positions: Sequence[int]) -> Iterator[Chunk]:
         """As Arrow reads them. Raises NoNumberError at a cell that it takes for none."""
@@ -120,7 +120,7 @@ class TextTable:
                 raise NoNumberError from error
             raise InputError(self._explained(str(error))) from error
         except OSError as error:
-            raise InputError(_damaged(self.where, error)) from error
+            raise InputError(damaged(self.where, error)) from error
 
     def _chunk(self, batch: pa.RecordBatch) -> Chunk:
         values = np.empty((batch.num_rows, batch.num_columns - 1), np.float32)
@@ -140,7 +140,7 @@ class TextTable:
                     ((number, line) for number, line in enumerate(lines, 1) if not line.startswith(COMMENT)), (1, "")
                 )
         except OSError as error:
-            raise InputError(_damaged(self.where, error)) from error
+            raise InputError(damaged(self.where, error)) from error
         except UnicodeDecodeError as error:
             message = f"{self.where}: not a text table (nor gzip, nor parquet)"
             raise InputError(message) from error
@@ -227,5 +227,6 @@ def require_no_infinity(ids: Sequence[str], values: NDArray[np.float32], samples
         raise InputError(message)
 
 
-def _damaged(where: str, error: OSError) -> str:
+def damaged(where: str, error: OSError) -> str:
+    """What to tell of a file that ends, or breaks, while it is read."""
     return f"{where}: cannot be read to its end ({error}); it is truncated or damaged: fetch it again"

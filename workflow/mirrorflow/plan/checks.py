@@ -13,7 +13,6 @@ from typing import Any
 
 from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.plan.cohorts import CohortInputs
-from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.records import STORE_FIX, compare, content_digest, hold, is_noted, is_replaced, read_plan
 from mirrorflow.plan.run import Run
@@ -69,8 +68,9 @@ class StoredChecks:
     def features(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records of the features made here that a job reads, of one or all encoders."""
         cohort = self.run.home_of(wildcards.cohort)
-        wanted = [wildcards.encoder] if has(wildcards, "encoder") else self.run.own_encoders(cohort)
-        return [self.slides.feature_record(cohort, name) for name in wanted if name in self.run.own_encoders(cohort)]
+        asked = [wildcards.encoder] if has(wildcards, "encoder") else None
+        names = [name for name in self.run.own_encoders(cohort) if asked is None or name in asked]
+        return [self.slides.feature_record(cohort, name) for name in names]
 
     def both(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records of the features and the expression that a job reads."""
@@ -90,7 +90,7 @@ class StoredChecks:
                 hold(record)
             except SettingsMismatchError as error:
                 refused.append(str(error))
-                folders += made_from_slides(Path(record["path"]))
+                folders += made_from_slides(Path(record["path"]).parent)
         if refused:
             raise SettingsMismatchError("\n".join([*refused, delete_hint(folders), STORE_FIX]))
 
@@ -131,6 +131,6 @@ class StoredChecks:
 
     def _hold_results(self) -> None:
         for protocol, cohort in self.run.evaluated():
-            for path in self.run.manifests(protocol, cohort):
-                if is_left_alone(path):
-                    hold(self.predictions.record_of(PredictionsManifest.parse(path)), RESULTS_FIX)
+            alone = filter(is_left_alone, self.run.manifests(protocol, cohort))
+            for record in self.predictions.records_of(alone):
+                hold(record, RESULTS_FIX)

@@ -1,6 +1,6 @@
 """Inputs and params of what predicts, and of what reads predictions: audit, scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,10 @@ class PredictionInputs:
         names = (place.protocol, place.cohort, place.encoder, place.method)
         return planned(PredictionsPlan(place.root, *names).format(), settings)
 
+    def records_of(self, manifests: Iterable[str]) -> list[dict[str, Any]]:
+        """:meth:`record_of` of each manifest."""
+        return [self.record_of(PredictionsManifest.parse(path)) for path in manifests]
+
     def _of_pretrained(self, place: PredictionsManifest) -> dict[str, Any]:
         config, pair = self.run.config, self.run.adapted.get(place.cohort)
         frozen = config["protocols"][place.protocol]["probe_features"] == "frozen"
@@ -149,8 +153,7 @@ class PredictionInputs:
 
     def planned_tables(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records that predictions should have where tables are made of them."""
-        places = map(PredictionsManifest.parse, [*self.manifests(wildcards), *self.reference_of_target(wildcards)])
-        return [self.record_of(place) for place in places]
+        return self.records_of([*self.manifests(wildcards), *self.reference_of_target(wildcards)])
 
     def saved(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: where a job's trained models go, and which are kept."""

@@ -103,8 +103,7 @@ class TableInputs:
 
     def planned_optimism(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records that these predictions should have."""
-        predictions = PredictionInputs(self.run)
-        return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.optimism_manifests()]
+        return PredictionInputs(self.run).records_of(self.optimism_manifests())
 
     def optimism_cohorts(self) -> list[str]:
         """Input: patients of each cohort with patients of its own, in the order of the run."""
@@ -186,8 +185,7 @@ class FigureInputs:
 
     def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records that the predictions of these manifests should have."""
-        predictions = PredictionInputs(self.run)
-        return [predictions.record_of(PredictionsManifest.parse(path)) for path in self.manifests(wildcards)]
+        return PredictionInputs(self.run).records_of(self.manifests(wildcards))
 
     def history(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the models whose training is drawn."""

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
 from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
-from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")

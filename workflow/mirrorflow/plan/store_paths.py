@@ -6,6 +6,9 @@ from pathlib import Path
 
 from mirrorflow.plan.contract_path import ContractPath
 
+PLAN = "plan.json"
+"""What the files of a folder were planned with, beside them."""
+
 
 @dataclass(frozen=True, order=True)
 class ExpressionFile(ContractPath):
@@ -37,7 +40,7 @@ class PatchPlan(ContractPath):
 
     cohort: str
     patching: str
-    TEMPLATE = "slides/{cohort}/{patching}/plan.json"
+    TEMPLATE = "slides/{cohort}/{patching}/" + PLAN
     UNDER = "store"
 
 
@@ -48,7 +51,7 @@ class FeaturePlan(ContractPath):
     cohort: str
     patching: str
     encoder: str
-    TEMPLATE = "features/{cohort}/{patching}/{encoder}/plan.json"
+    TEMPLATE = "features/{cohort}/{patching}/{encoder}/" + PLAN
     UNDER = "store"
 
 
@@ -142,13 +145,13 @@ class Simulated(ContractPath):
     UNDER = "store"
 
 
-def made_from_slides(plan: Path) -> list[Path]:
-    """Folders to delete where what ``plan`` stands for is to be made again: patches and all features made of them, or
+def made_from_slides(folder: Path) -> list[Path]:
+    """Folders to delete where what lies in ``folder`` is to be made again: patches and all features made of them, or
     features alone.
     """
-    if not PatchPlan.fits(plan):
-        return [plan.parent]
-    patches = PatchPlan.parse(plan)
+    if not PatchPlan.fits(folder / PLAN):
+        return [folder]
+    patches = PatchPlan.parse(folder / PLAN)
     return [patches.folder, *FeaturePlan.folders(patches.root, cohort=patches.cohort, patching=patches.patching)]
 
 

@@ -113,6 +113,11 @@ def die_with_owner(every_s: float = 0.25) -> None:
 def _watch(owner: psutil.Process, every_s: float) -> None:
     while _alive(owner):
         time.sleep(every_s)
+    end_with_children()
+
+
+def end_with_children() -> None:
+    """End this process and all that it has started, at once and unconditionally."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()

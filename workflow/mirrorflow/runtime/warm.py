@@ -29,13 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.runtime.gpus import DRIVER
+from mirrorflow.runtime.job import end_with_children
+
 VARIABLE = "MIRRORFLOW_WARM"
 """Environment variable: the socket of the run's warm process; ``off``, set by a user, leaves it out."""
 FEW_JOBS = 6
 """With fewer jobs than this the imports of a warm process would be the longer ones."""
 LOOKS_S = 0.5
 """How often the warm process looks whether the run is still there."""
-GPU_DRIVER = Path("/proc/driver/nvidia/version")
+GPU_DRIVER = DRIVER / "version"
 HEADER = struct.Struct("!Q")
 PRELOADED = ("snakemake.script", "torch._dynamo", "mirrorflow.steps")
 """What a warm process imports, packages with all their modules. The first optimiser of a process imports the second."""
@@ -49,7 +52,6 @@ class Request:
 
     run: Callable[[Any], None]
     snakemake: Any
-    threads: int
     folder: Path
     environment: dict[str, str]
 
@@ -82,7 +84,7 @@ def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | Non
             connection.connect(address)
         except OSError:
             return None
-        request = Request(run, snakemake, snakemake.threads, Path.cwd(), dict(os.environ))
+        request = Request(run, snakemake, Path.cwd(), dict(os.environ))
         content = pickle.dumps(request)
         socket.send_fds(connection, [HEADER.pack(len(content))], [sys.stdout.fileno(), sys.stderr.fileno()])
         connection.sendall(content)
@@ -161,7 +163,7 @@ def _received(connection: socket.socket) -> Request:
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
-    _use_threads(request.threads)
+    _use_threads(request.snakemake.threads)
     Path("/proc/self/comm").write_text(request.snakemake.rule)
     return request
 
@@ -177,15 +179,9 @@ def _use_threads(threads: int) -> None:
 
 def _die_with_script(connection: socket.socket, done: threading.Event) -> None:
     """End this process, and those it has started, when nobody waits for it any more."""
-    import psutil
-
     connection.recv(1)
-    if done.is_set():
-        return
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    os.kill(os.getpid(), signal.SIGKILL)
+    if not done.is_set():
+        end_with_children()
 
 
 def _status_of(request: Request) -> int:

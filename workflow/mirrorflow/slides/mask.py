@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mirrorflow.slides.mask_settings import Segmentation
+from mirrorflow.config.mask_settings import Segmentation
 
 Mask = NDArray[np.bool_]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.cells import lines_of, rows_of
+from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.names_in_case import differ_in_case
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
-from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
 from mirrorflow.store.text_files import read_text_file

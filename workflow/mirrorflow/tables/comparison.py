@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from mirrorflow.config.expression_settings import Rfe
+from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.queries import has_epochs
 from mirrorflow.evaluation.cells import LOST
-from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.published import FEATURES_HERE, PATIENTS, Place, Settings, Unknown, published_settings
 
 SINGLE_CHANGES_HERE = {

@@ -8,8 +8,8 @@ setting is not known is an entry, too, with the reason.
 from dataclasses import asdict, replace
 from typing import Any
 
+from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
-from mirrorflow.slides.mask_settings import segmentation_from
 from mirrorflow.tables.compared import GIVEN, OWN_SHEET
 from mirrorflow.tables.known import Count, Known, Place, Setting, Settings, Unknown
 

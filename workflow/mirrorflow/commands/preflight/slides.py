@@ -23,7 +23,6 @@ from mirrorflow.store.digest import require_same_settings
 from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow
 
-PLAN = "plan.json"
 PROBE_SIDE = 256
 PROBES = (0.5, 0.3, 0.7)
 """Where on a level tiles are decoded, as fractions of its width and height."""
@@ -184,7 +183,7 @@ def _stored_problem(row: SlideRow, settings: PatchSettings, folder: Path) -> Fin
     try:
         stored = read_patches(path)
         noted = settings.noted(row, stored.facts)
-        require_same_settings(str(path), stored.settings or "{}", noted, delete_hint(made_from_slides(folder / PLAN)))
+        require_same_settings(str(path), stored.settings or "{}", noted, delete_hint(made_from_slides(folder)))
     except (InputError, ConfigError):
         return None
     except MirrorflowError as error:

@@ -18,7 +18,7 @@ from mirrorflow.config.expression_settings import Source
 from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap, read_probemap
-from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable, require_no_infinity
+from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable, damaged, require_no_infinity
 from mirrorflow.expression.no_genes import LeftOut, is_no_gene
 from mirrorflow.expression.parquet_matrix import FIX, ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.parquet_reading import reading_parquet
@@ -222,8 +222,7 @@ def _read_probemap(path: Path) -> dict[str, str]:
         with _stream(path) as stream:
             return read_probemap(stream, str(path))
     except OSError as error:
-        message = f"{path}: cannot be read to its end ({error}); it is truncated or damaged: fetch it again"
-        raise InputError(message) from error
+        raise InputError(damaged(str(path), error)) from error
 
 
 def _identity(

@@ -8,7 +8,7 @@ from typing import Any
 
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
-from mirrorflow.plan.store_paths import FeaturePlan, delete_hint
+from mirrorflow.plan.store_paths import PLAN, FeaturePlan, delete_hint
 from mirrorflow.store.digest import digest, require_same_settings
 from mirrorflow.store.features import describe_features, stored_settings
 from mirrorflow.store.patches import Patches, read_patches
@@ -84,7 +84,7 @@ def _kept(row: SlideRow, target: Path, settings: Mapping[str, Any], source: str,
 def _outdated(target: Path, stored: str, settings: Mapping[str, Any]) -> list[Path]:
     """Folders of features to delete: of all encoders that saw these patches where the patches are others."""
     folder, others = target.parent, json.loads(stored or "{}").get("patches") != settings["patches"]
-    if not others or not FeaturePlan.fits(folder / "plan.json"):
+    if not others or not FeaturePlan.fits(folder / PLAN):
         return [folder]
-    place = FeaturePlan.parse(folder / "plan.json")
+    place = FeaturePlan.parse(folder / PLAN)
     return FeaturePlan.folders(place.root, cohort=place.cohort, patching=place.patching)

@@ -8,10 +8,10 @@ from typing import Any
 
 from mirrorflow.config import versions
 from mirrorflow.config.fields import schema_of_field
+from mirrorflow.config.mask_settings import Segmentation, segmentation_from
 from mirrorflow.config.slide_settings import Slides
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.grid import Patching, patching_from
-from mirrorflow.slides.mask_settings import Segmentation, segmentation_from
 from mirrorflow.slides.scale import repeats
 from mirrorflow.store.slide_sheet import SlideRow
 

@@ -126,7 +126,7 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     except InputError:
         return None
     noted = wanted.noted(row, stored.facts)
-    fix = delete_hint(made_from_slides(folder / "plan.json"))
+    fix = delete_hint(made_from_slides(folder))
     require_same_settings(str(places.patches), stored.settings or "{}", noted, fix)
     size = source_bytes(row.path)
     if size is None:
