@@ -8,6 +8,7 @@ What goes over all tokens is done block by block, on a processor few enough slid
 that has the size of a column is float64 and done for all slides at once.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from mirrorflow.models.transport.problem import Problem
 FAR = 15.0
 """Scalings farther than this from the base move the base: v stays within e^15."""
 TINY = 1e-300
+LOG2_E = math.log2(math.e)
 RUN = 64
 """Tokens whose shares are added in the plan's type; float64 adds these sums. Plain float32 sums are 2e-5 off."""
 IN_CACHE = 1 << 17
@@ -71,12 +73,13 @@ class Kernel:
         weights[:, :tokens] = 1 / tokens if mask is None else mask.to(cost.dtype) / mask.sum(dim=1, keepdim=True)
         g = cost.new_empty(slides, rows, len(problem.masses))
         g[:, tokens:] = 1.0
+        vectors = cost.new_zeros(3, slides, rows)
         each = max(1, IN_CACHE // g[0].numel()) if cost.device.type == "cpu" else slides
         self.blocks = [
-            self._block(slice(first, first + each), g, weights.expand(slides, rows), cost.new_zeros(3, slides, rows))
+            self._block(slice(first, first + each), g, weights.expand(slides, rows), vectors)
             for first in range(0, slides, each)
         ]
-        self.scratch = torch.empty_like(self.blocks[0].g)
+        self.scratch = torch.empty_like(self.blocks[0].g[..., : problem.prototypes])
 
     def _block(self, slides: slice, g: Tensor, weights: Tensor, vectors: Tensor) -> Block:
         own, (sums, factors, top) = g[slides], vectors[:, slides]
@@ -106,7 +109,7 @@ class Kernel:
         if self.problem.sink:
             g[..., prototypes:] = shift[..., prototypes:]
         torch.amax(g, dim=2, out=top)
-        g.sub_(top[..., None]).mul_(1 / self.problem.epsilon).exp_()
+        g.sub_(top[..., None]).mul_(LOG2_E / self.problem.epsilon).exp2_()  # a third of the time of exp
         if self.mask is not None:
             padding = ~self.mask[block.slides]
             g.masked_fill_(padding[..., None], 1.0)
@@ -134,15 +137,20 @@ class Kernel:
             self.rebase(torch.where(far, theta, self.base))
         wide = self._beyond(theta).exp()
         v = wide.to(self.cost.dtype)[..., None]
-        out = torch.zeros_like(theta)
+        out, prototypes = torch.zeros_like(theta), self.problem.prototypes
         for block in self.blocks:
             if slides is None or any(slides[block.slides]):
                 out[block.slides] = self._columns(block, v[block.slides])
                 if products is not None:
-                    products[block.slides] = self._squares(block)
+                    products[block.slides, :prototypes, :prototypes] = self._squares(block)
+        out.mul_(wide)
         if products is not None:
             products.mul_(wide[:, :, None]).mul_(wide[:, None])
-        return out.mul_(wide)
+            if self.problem.sink:  # a row's shares add up to 1: products with the sink are what is missing
+                missing = out - products[..., :prototypes].sum(dim=2)
+                missing[:, prototypes] = 2 * out[:, prototypes] - out.sum(dim=1) + products.sum(dim=(1, 2))
+                products[:, prototypes] = products[..., prototypes] = missing
+        return out
 
     def _beyond(self, theta: Tensor) -> Tensor:
         """Scalings less the base; where rows are held also less the shift that moves nothing."""
@@ -162,9 +170,9 @@ class Kernel:
         return parts.view(len(v), -1, v.shape[1]).sum(dim=1, dtype=torch.float64)
 
     def _squares(self, block: Block) -> Tensor:
-        """The row sum of r g g' / s^2."""
+        """The row sum of r g g' / s^2 over prototypes [slide, prototype, prototype]."""
         roots = (block.factors / block.sums).sqrt_()
-        scaled = torch.mul(block.g, roots[..., None], out=self.scratch[: len(roots)])
+        scaled = torch.mul(block.g[..., : self.problem.prototypes], roots[..., None], out=self.scratch[: len(roots)])
         return torch.bmm(scaled.mT, scaled).double()
 
     def residual(self, theta: Tensor, masses: Tensor) -> Tensor:

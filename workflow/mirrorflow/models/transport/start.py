@@ -1,5 +1,7 @@
 """Where Newton begins: the scalings of a sample of the tokens, and before these the sink's alone."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from mirrorflow.models.transport.problem import Problem
 
 SAMPLE = 256
 """Tokens of the sample."""
-ROUGH, ROUNDS, PATIENT = 0.05, 12, 40
+ROUGH, ROUNDS, PATIENT, TURNS = 0.05, 12, 40, 5
 
 
 def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
@@ -45,7 +47,7 @@ def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Tensor:
     rows = _sample(cost, mask)
     kernel = Kernel(rows, None, problem)
     theta = cost.new_zeros(len(cost), len(problem.masses), dtype=torch.float64)
-    if problem.sink and problem.exponents[-1] == 1 and problem.masses[-1] > 0:
+    if problem.sink and problem.exponents[-1] > 0 and 0 < problem.masses[-1] < sum(problem.masses):
         theta[:, -1] = _sink(rows, problem)
     kernel.rebase(theta)
     return newton(kernel, theta, small=ROUGH, limit=ROUNDS).theta
@@ -56,7 +58,7 @@ def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:
     size = min(SAMPLE, tokens)
     at = torch.arange(size, device=cost.device)
     if mask is None:
-        return cost[:, at * tokens // size]
+        return cost.index_select(1, at * tokens // size)
     counts = mask.sum(dim=1, keepdim=True)
     wanted = at * counts // size + 1  # the first, the third, ... real token: 1, 3, ...
     places = torch.searchsorted(mask.cumsum(dim=1), wanted).clamp(max=tokens - 1)  # an empty bag is refused later
@@ -64,14 +66,18 @@ def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _sink(rows: Tensor, problem: Problem) -> Tensor:
-    """The sink's log scaling [slide] at which it takes its mass while the prototypes' are 0, by Newton."""
-    wanted = problem.masses[-1]
-    logit = torch.logit(torch.tensor(wanted, dtype=torch.float64)).item()
-    others = torch.logsumexp(rows * (-1 / problem.epsilon), dim=2).double()
-    theta = others.mean(dim=1) + logit
-    for _ in range(ROUNDS):
+    """The sink's log scaling [slide] beside prototypes that share one, by Newton on one equation.
+
+    With m the sink's mass and w = (1 - f) / f: logit m + w theta is that of the mass asked for (exactly so where the
+    prototypes have the sink's weight, or the sink is held).
+    """
+    share = problem.masses[-1] / sum(problem.masses)
+    logit, pull = math.log(share / (1 - share)), 1 / problem.exponents[-1] - 1
+    others = torch.logsumexp(rows * (-1 / problem.epsilon), dim=2)
+    theta = (others.mean(dim=1) + logit) / (1 + pull)
+    for _ in range(TURNS):
         shares = torch.sigmoid(theta[:, None] - others)
-        mass = shares.mean(dim=1).clamp(1e-12, 1 - 1e-12)
-        slope = (shares * (1 - shares)).mean(dim=1) / (mass * (1 - mass))
-        theta = theta + ((logit - mass.logit()) / slope.clamp(min=0.05)).clamp(-3, 3)
+        mass = shares.mean(dim=1).clamp(1e-6, 1 - 1e-6)
+        slope = (shares * (1 - shares)).mean(dim=1) / (mass * (1 - mass)) + pull
+        theta = theta + ((logit - mass.logit() - pull * theta) / slope.clamp(min=0.05)).clamp(-3, 3)
     return theta
