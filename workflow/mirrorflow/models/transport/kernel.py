@@ -126,31 +126,39 @@ class Kernel:
         usable = tops.isfinite() if self.mask is None else tops.isfinite() & self.mask[:, ::stride]
         return (tops.where(usable, 0.0).sum(dim=1) / usable.sum(dim=1).clamp(min=1))[:, None]
 
-    def masses(self, theta: Tensor, slides: Sequence[bool] | None = None, products: Tensor | None = None) -> Tensor:
-        """Column masses [slide, column] at ``theta``; row factors and sums stay here for :meth:`write`.
+    def masses(
+        self, theta: Tensor, slides: Sequence[bool] | None = None, squared: Sequence[bool] = ()
+    ) -> tuple[Tensor, Tensor | None]:
+        """Column masses c [slide, column] at ``theta``; row factors and sums stay here for :meth:`write`.
 
-        ``slides``: which are wanted; blocks without one are left out, and their masses 0. ``products``
-        [slide, column, column] is filled with the row sum of r q q', q a row's shares.
+        ``slides``: whose are wanted, None: all. Blocks without one are left out, their masses are 0. And for blocks
+        with a slide in ``squared`` the row sum of r q q' [slide, column, column], q a row's shares; None without any.
         """
         far = (self._beyond(theta).abs() > FAR).any(dim=1, keepdim=True)
         if bool(far.any()):
             self.rebase(torch.where(far, theta, self.base))
         wide = self._beyond(theta).exp()
         v = wide.to(self.cost.dtype)[..., None]
-        out, prototypes = torch.zeros_like(theta), self.problem.prototypes
+        masses, prototypes = torch.zeros_like(theta), self.problem.prototypes
+        products = theta.new_zeros(len(theta), prototypes, prototypes) if any(squared) else None
         for block in self.blocks:
             if slides is None or any(slides[block.slides]):
-                out[block.slides] = self._columns(block, v[block.slides])
-                if products is not None:
-                    products[block.slides, :prototypes, :prototypes] = self._squares(block)
-        out.mul_(wide)
-        if products is not None:
-            products.mul_(wide[:, :, None]).mul_(wide[:, None])
-            if self.problem.sink:  # a row's shares add up to 1: products with the sink are what is missing
-                missing = out - products[..., :prototypes].sum(dim=2)
-                missing[:, prototypes] = 2 * out[:, prototypes] - out.sum(dim=1) + products.sum(dim=(1, 2))
-                products[:, prototypes] = products[..., prototypes] = missing
-        return out
+                masses[block.slides] = self._columns(block, v[block.slides])
+                if products is not None and any(squared[block.slides]):
+                    products[block.slides] = self._squares(block)
+        masses *= wide
+        return masses, None if products is None else self._whole(products, wide, masses)
+
+    def _whole(self, products: Tensor, v: Tensor, masses: Tensor) -> Tensor:
+        """Products of shares from those of G's prototypes: shares add up to 1, the sink's is what is missing."""
+        prototypes = self.problem.prototypes
+        products.mul_(v[:, :prototypes, None]).mul_(v[:, None, :prototypes])
+        if not self.problem.sink:
+            return products
+        beside = masses[:, :prototypes] - products.sum(dim=2)
+        corner = masses[:, -1:] - beside.sum(dim=1, keepdim=True)
+        above = torch.cat([products, beside[..., None]], dim=2)
+        return torch.cat([above, torch.cat([beside, corner], dim=1)[:, None]], dim=1)
 
     def _beyond(self, theta: Tensor) -> Tensor:
         """Scalings less the base; where rows are held also less the shift that moves nothing."""
@@ -182,7 +190,7 @@ class Kernel:
 
     def write(self, theta: Tensor, plan: Tensor, sink: Tensor) -> Tensor:
         """The plan at ``theta`` into ``plan`` [slide, token, prototype], ``sink`` [slide, token]; its column masses."""
-        masses = self.masses(theta)
+        masses, _ = self.masses(theta)
         v = self._beyond(theta).exp().to(self.cost.dtype)[:, None]
         tokens, prototypes = plan.shape[1:]
         for slides, _, rows, _, _, all_factors, *_ in self.blocks:

@@ -96,30 +96,30 @@ def transport(
 
 
 def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | None, tokens: Tensor) -> Transport:
-    theta = start(cost, mask, problem) if at is None else at.double()
+    theta, _, _, matrix = start(cost, mask, problem) if at is None else Solved(at.double(), tokens, tokens)
     slides, rows, _ = cost.shape
     plan, sink = torch.empty_like(cost), cost.new_zeros(slides, rows)
-    masses, passes = torch.empty_like(theta), torch.zeros(slides, dtype=torch.long, device=cost.device)
-    scalings, settled = torch.empty_like(theta), torch.zeros(slides, dtype=torch.bool, device=cost.device)
+    masses, scalings = torch.empty_like(theta), torch.empty_like(theta)
+    passes, settled = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     each = max(1, AT_ONCE // (rows * len(problem.masses))) if cost.device.type == "cpu" else slides
     for some in (slice(first, first + each) for first in range(0, slides, each)):
         kernel = Kernel(cost[some], None if mask is None else mask[some], problem)
         kernel.rebase(theta[some])
-        solved = _by_rule(kernel, theta[some], SMALL[cost.dtype])
-        scalings[some], passes[some], settled[some] = solved
-        masses[some] = kernel.write(solved.theta, plan[some], sink[some])
+        known = None if matrix is None else matrix[some]
+        scalings[some], passes[some], settled[some], _ = _by_rule(kernel, theta[some], known, SMALL[cost.dtype])
+        masses[some] = kernel.write(scalings[some], plan[some], sink[some])
     found = Transport(plan, sink, scalings, passes, _missed(masses, problem), tokens)
     bad = ~settled | ~(found.column_error <= HELD)
     return _again(found, bad, cost, mask, problem) if bool(bad.any()) else found
 
 
-def _by_rule(kernel: Kernel, theta: Tensor, small: float) -> Solved:
+def _by_rule(kernel: Kernel, theta: Tensor, matrix: Tensor | None, small: float) -> Solved:
     """Sweeps where they surely suffice and are cheaper; else Newton."""
     count = affordable(kernel.problem, small)
     solved = sweep(kernel, theta, count, small=small) if count else None
     if solved is not None and bool(solved.settled.all()):
         return solved
-    return newton(kernel, theta, small=small, limit=ROUNDS)
+    return newton(kernel, theta, small=small, limit=ROUNDS, matrix=matrix)
 
 
 def _again(found: Transport, bad: Tensor, cost: Tensor, mask: Tensor | None, problem: Problem) -> Transport:

@@ -39,8 +39,8 @@ def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
         epsilon = max(problem.epsilon, epsilon / 2)
 
 
-def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Tensor:
-    """Log scalings [slide, column] in float64, near the optimum of costs [slide, token, prototype].
+def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Solved:
+    """Scalings near the optimum of costs [slide, token, prototype], and a Jacobian there: those of a sample.
 
     Every slide's sample is taken at equal distances from its real tokens: nothing is drawn.
     """
@@ -50,7 +50,7 @@ def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Tensor:
     if problem.sink and problem.exponents[-1] > 0 and 0 < problem.masses[-1] < sum(problem.masses):
         theta[:, -1] = _sink(rows, problem)
     kernel.rebase(theta)
-    return newton(kernel, theta, small=ROUGH, limit=ROUNDS).theta
+    return newton(kernel, theta, small=ROUGH, limit=ROUNDS)
 
 
 def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:

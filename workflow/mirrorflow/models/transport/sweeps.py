@@ -28,8 +28,8 @@ def affordable(problem: Problem, small: float) -> int:
 def sweep(kernel: Kernel, theta: Tensor, count: int, *, small: float) -> Solved:
     """``count`` sweeps from ``theta`` [slide, column], and whether the error is then surely below ``small``."""
     for _ in range(count):
-        theta = theta - kernel.residual(theta, kernel.masses(theta))
-    left = kernel.residual(theta, kernel.masses(theta)).abs().amax(dim=1)
+        theta = theta - kernel.residual(theta, kernel.masses(theta)[0])
+    left = kernel.residual(theta, kernel.masses(theta)[0]).abs().amax(dim=1)
     contraction = kernel.problem.contraction
     passes = torch.full((len(theta),), count + 1, device=theta.device)
     return Solved(theta, passes, left < small * (1 - contraction))
