@@ -1,8 +1,8 @@
-"""The dual as a convex function, for the rare problem in which Newton on its equations runs in circles.
+"""For the rare problem in which Newton runs in circles: annealing, and descent on the dual, a convex function.
 
-Its gradient by theta is c - t, t = b exp(-w theta), w = (1 - f) / f. Newton's direction on it is one of descent, and a
-step that does not bring it down is halved until it does: this ends at the optimum from everywhere. On soft columns it
-is slower than :mod:`.newton`.
+The dual's gradient by theta is c - t, t = b exp(-w theta), w = (1 - f) / f. Newton's direction on it is one of descent,
+and a step that does not bring it down is halved until it does: this ends at the optimum from everywhere. On soft
+columns it is slower than :mod:`.newton`.
 """
 
 import math
@@ -10,11 +10,37 @@ import math
 import torch
 from torch import Tensor
 
-from mirrorflow.models.transport.kernel import columns_of
-from mirrorflow.models.transport.newton import LONGEST, Solved
+from mirrorflow.models.transport.kernel import Kernel, columns_of
+from mirrorflow.models.transport.newton import LONGEST, Solved, newton
 from mirrorflow.models.transport.problem import Problem
 
 ENOUGH, HALVINGS, RIDGE = 1e-4, 30, 1e-13
+ROUGH, PATIENT = 0.05, 40
+"""Error of scalings that is enough on the way down, and passes of Newton before descent is tried."""
+
+
+def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
+    """From a problem with a large epsilon, whose optimum is near, down to this one, each from the last's potentials.
+
+    The weights of the marginals stay what they are. ``cost`` [slide, token, prototype], all tokens real, in float64.
+    """
+    epsilon = max(problem.epsilon, float(cost.max() - cost.min()) / 4)
+    potentials = cost.new_zeros(len(cost), len(problem.masses))
+    passes = torch.zeros(len(cost), dtype=torch.long, device=cost.device)
+    while True:
+        now = problem.with_epsilon(epsilon)
+        kernel = Kernel(cost, None, now)
+        kernel.rebase(potentials / epsilon)
+        enough = small if epsilon == problem.epsilon else ROUGH
+        solved = newton(kernel, potentials / epsilon, small=enough, limit=PATIENT)
+        passes += solved.passes
+        if not bool(solved.settled.all()):
+            solved = descend(cost, now, potentials / epsilon, small=enough, limit=10 * PATIENT)
+            passes += solved.passes
+        potentials = solved.theta * epsilon
+        if epsilon == problem.epsilon:
+            return Solved(solved.theta, passes, solved.settled)
+        epsilon = max(problem.epsilon, epsilon / 2)
 
 
 def descend(cost: Tensor, problem: Problem, theta: Tensor, *, small: float, limit: int) -> Solved:

@@ -22,27 +22,24 @@ SHORT, SHRINKS = 0.4, 0.25
 
 
 class Solved(NamedTuple):
-    """Scalings [slide, column] in float64, passes over all tokens and whether settled [slide], the last Jacobian."""
+    """Scalings [slide, column] in float64, passes over all tokens and whether they settled [slide]."""
 
     theta: Tensor
     passes: Tensor
     settled: Tensor
-    matrix: Tensor | None = None
 
 
-def newton(kernel: Kernel, theta: Tensor, *, small: float, limit: int, matrix: Tensor | None = None) -> Solved:
+def newton(kernel: Kernel, theta: Tensor, *, small: float, limit: int) -> Solved:
     """From ``theta`` until the error that a step leaves is below ``small``, or ``limit`` passes are done.
 
-    A step leaves its own length times by how much steps shrink. ``matrix`` [slide, column, column]: a Jacobian to begin
-    with. The device is looked at three times a pass: how far the scalings went, who has settled, who needs a Jacobian.
-    No slide's course depends on the others.
+    A step leaves its own length times by how much steps shrink. The device is looked at three times a pass: how far the
+    scalings went, who has settled, who needs a Jacobian. No slide's course depends on the others.
     """
     settled = torch.zeros(len(theta), dtype=torch.bool, device=theta.device)
     passes = torch.zeros(len(theta), dtype=torch.long, device=theta.device)
-    stale, new = settled if matrix is not None else ~settled, ~settled
+    stale = ~settled
     last = theta.new_full((len(theta),), TINY)  # the first step counts whole
-    matrix = torch.diag_embed(torch.ones_like(theta)) if matrix is None else matrix
-    factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+    matrix = torch.diag_embed(torch.ones_like(theta))
     for _ in range(limit):
         masses, products = kernel.masses(theta, (~settled).tolist(), stale.tolist())
         if products is not None:
@@ -59,9 +56,9 @@ def newton(kernel: Kernel, theta: Tensor, *, small: float, limit: int, matrix: T
         settled = settled | (moved * shrinks < small)
         if bool(settled.all()):
             break
-        stale = ~settled & ~((moved < SHORT) & (new | (shrinks < SHRINKS)))
-        new, last = stale, moved
-    return Solved(theta, passes, settled, matrix)
+        stale = ~settled & ~((moved < SHORT) & (stale | (shrinks < SHRINKS)))
+        last = moved
+    return Solved(theta, passes, settled)
 
 
 def _held_back(step: Tensor, masses: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.models.transport.descent import annealed
 from mirrorflow.models.transport.implicit import Implicit
 from mirrorflow.models.transport.kernel import Kernel
 from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
-from mirrorflow.models.transport.start import annealed, start
+from mirrorflow.models.transport.start import start
 from mirrorflow.models.transport.sweeps import affordable, sweep, unrolled
 
 HELD = 1e-4
@@ -96,7 +97,7 @@ def transport(
 
 
 def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | None, tokens: Tensor) -> Transport:
-    theta, _, _, matrix = start(cost, mask, problem) if at is None else Solved(at.double(), tokens, tokens)
+    theta = start(cost, mask, problem) if at is None else at.double()
     slides, rows, _ = cost.shape
     plan, sink = torch.empty_like(cost), cost.new_zeros(slides, rows)
     masses, scalings = torch.empty_like(theta), torch.empty_like(theta)
@@ -105,21 +106,20 @@ def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | Non
     for some in (slice(first, first + each) for first in range(0, slides, each)):
         kernel = Kernel(cost[some], None if mask is None else mask[some], problem)
         kernel.rebase(theta[some])
-        known = None if matrix is None else matrix[some]
-        scalings[some], passes[some], settled[some], _ = _by_rule(kernel, theta[some], known, SMALL[cost.dtype])
+        scalings[some], passes[some], settled[some] = _by_rule(kernel, theta[some], SMALL[cost.dtype])
         masses[some] = kernel.write(scalings[some], plan[some], sink[some])
     found = Transport(plan, sink, scalings, passes, _missed(masses, problem), tokens)
     bad = ~settled | ~(found.column_error <= HELD)
     return _again(found, bad, cost, mask, problem) if bool(bad.any()) else found
 
 
-def _by_rule(kernel: Kernel, theta: Tensor, matrix: Tensor | None, small: float) -> Solved:
+def _by_rule(kernel: Kernel, theta: Tensor, small: float) -> Solved:
     """Sweeps where they surely suffice and are cheaper; else Newton."""
     count = affordable(kernel.problem, small)
     solved = sweep(kernel, theta, count, small=small) if count else None
     if solved is not None and bool(solved.settled.all()):
         return solved
-    return newton(kernel, theta, small=small, limit=ROUNDS, matrix=matrix)
+    return newton(kernel, theta, small=small, limit=ROUNDS)
 
 
 def _again(found: Transport, bad: Tensor, cost: Tensor, mask: Tensor | None, problem: Problem) -> Transport:

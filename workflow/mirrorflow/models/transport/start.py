@@ -1,56 +1,26 @@
-"""Where Newton begins: the scalings of a sample of the tokens, and before these the sink's alone."""
+"""Where Newton begins: prototypes alike, and a sink that takes about its mass."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from mirrorflow.models.transport.descent import descend
-from mirrorflow.models.transport.kernel import Kernel
-from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
 
-SAMPLE = 256
-"""Tokens of the sample."""
-ROUGH, ROUNDS, PATIENT, TURNS = 0.05, 12, 40, 5
+SAMPLE, TURNS = 256, 5
+"""Tokens that the sink is first fitted to, and steps of that fit."""
 
 
-def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
-    """From a problem with a large epsilon, whose optimum is near, down to this one, each from the last's potentials.
+def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Tensor:
+    """Log scalings [slide, column] in float64, from costs [slide, token, prototype]: 0 but for the sink's.
 
-    The weights of the marginals stay what they are. ``cost`` [slide, token, prototype], all tokens real, in float64.
+    It is fitted to a sample at equal distances from each slide's real tokens: nothing is drawn. With prototypes far
+    dearer than the sink all mass is in the sink at first, and the Jacobian all but singular.
     """
-    epsilon = max(problem.epsilon, float(cost.max() - cost.min()) / 4)
-    potentials = cost.new_zeros(len(cost), len(problem.masses))
-    passes = torch.zeros(len(cost), dtype=torch.long, device=cost.device)
-    while True:
-        now = problem.with_epsilon(epsilon)
-        kernel = Kernel(cost, None, now)
-        kernel.rebase(potentials / epsilon)
-        enough = small if epsilon == problem.epsilon else ROUGH
-        solved = newton(kernel, potentials / epsilon, small=enough, limit=PATIENT)
-        passes += solved.passes
-        if not bool(solved.settled.all()):
-            solved = descend(cost, now, potentials / epsilon, small=enough, limit=10 * PATIENT)
-            passes += solved.passes
-        potentials = solved.theta * epsilon
-        if epsilon == problem.epsilon:
-            return Solved(solved.theta, passes, solved.settled)
-        epsilon = max(problem.epsilon, epsilon / 2)
-
-
-def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Solved:
-    """Scalings near the optimum of costs [slide, token, prototype], and a Jacobian there: those of a sample.
-
-    Every slide's sample is taken at equal distances from its real tokens: nothing is drawn.
-    """
-    rows = _sample(cost, mask)
-    kernel = Kernel(rows, None, problem)
     theta = cost.new_zeros(len(cost), len(problem.masses), dtype=torch.float64)
     if problem.sink and problem.exponents[-1] > 0 and 0 < problem.masses[-1] < sum(problem.masses):
-        theta[:, -1] = _sink(rows, problem)
-    kernel.rebase(theta)
-    return newton(kernel, theta, small=ROUGH, limit=ROUNDS)
+        theta[:, -1] = _sink(_sample(cost, mask), problem)
+    return theta
 
 
 def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:
