@@ -129,6 +129,19 @@ class ClinicalDownload(Section):
 
 
 @stated
+class CauseSpecific(Section):
+    """The outcome counts deaths of one cause (disease-specific survival): others censor it and compete with it. Tables,
+    report and captions say so; deaths whose cause nobody knows are counted and bounded, not guessed.
+    """
+
+    name: str = text(
+        "What it is called, such as DSS; by default Xena's outcome.", pattern="^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$"
+    )
+    time: str = text("Column of the sheet: time to death of any cause, in `time_unit`. Xena's is OS.time.")
+    event: str = text("Column of the sheet: 1 if dead, whatever the cause, 0 if not. Xena's is OS.")
+
+
+@stated
 class Clinical(Section):
     """Labels and outcomes - a sheet of one's own, or Xena's tables."""
 
@@ -151,6 +164,7 @@ class Clinical(Section):
     download: ClinicalDownload = section(ClinicalDownload, unset=True)
     label: str = text("Column of the clinicalMatrix with the subtype.", "histological_type")
     outcome: str = choice("Which outcome of the survival table.", ["OS", "DSS", "DFI", "PFI"], "OS")
+    cause_specific: CauseSpecific = section(CauseSpecific, unset=True)
 
 
 @stated

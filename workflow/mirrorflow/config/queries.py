@@ -9,6 +9,9 @@ from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 
+CAUSE_SPECIFIC = "cause-specific"
+"""What an outcome of one cause of death is called in tables and captions."""
+
 
 def strange_keys(family: str) -> set[str]:
     """Keys of the section `pretrain` that the schema marks as another family's."""
@@ -27,6 +30,12 @@ def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
     ``published-repaired`` reads those of ``published``: make_splits fixes them.
     """
     return cohort["splits"].get(splits.removesuffix(REPAIRED))
+
+
+def endpoint_of(cohort: Mapping[str, Any]) -> str:
+    """What a cohort's cause-specific outcome is called (DSS); empty where its outcome is any other."""
+    said = cohort["clinical"].get("cause_specific")
+    return "" if said is None else said.get("name") or cohort["clinical"]["outcome"]
 
 
 def merged_selection(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import SINGLE_CHANGE
-from mirrorflow.config.queries import encoders_of
+from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of
+from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -39,8 +40,22 @@ class TableInputs:
 
     @property
     def titles(self) -> dict[str, str]:
-        """Param: titles of cohorts, as the config has them."""
+        """Param: titles of cohorts, as the config has them; with the name of a cause-specific outcome behind them."""
+        ends = {name: endpoint_of(entry) for name, entry in self.run.config["cohorts"].items()}
+        listed = listed_titles("cohort") if any(ends.values()) else {}
+        return self._own_titles | {
+            name: f"{self._own_titles.get(name) or listed.get(name, name)} ({said}, {CAUSE_SPECIFIC})"
+            for name, said in ends.items()
+            if said
+        }
+
+    @property
+    def _own_titles(self) -> dict[str, str]:
         return {name: entry["title"] for name, entry in self.run.config["cohorts"].items() if "title" in entry}
+
+    def main_titles(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: titles of cohorts in a main table: that of subtyping has no outcome."""
+        return self.titles if wildcards.task == "survival" else self._own_titles
 
     def _bootstrap(self, *more: str) -> dict[str, Any]:
         return {key: self.run.config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", *more)}

@@ -59,10 +59,13 @@ def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, sep="," if str(path).endswith(".csv") else "\t", index=False)
 
 
-def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Write a cohort's frame; the list of classes, in order, goes into the metadata."""
+def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str], endpoint: str = "") -> None:
+    """Write a cohort's frame; the list of classes, in order, goes into the metadata, and so does what its outcome is
+    called where that is of one cause of death.
+    """
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode()}
+    said = {b"endpoint": endpoint.encode()} if endpoint else {}
+    metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode(), **said}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
@@ -74,6 +77,12 @@ def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
         frame = table.to_pandas()
     frame["slide_ids"] = [list(ids) for ids in frame["slide_ids"]]
     return frame, json.loads(table.schema.metadata[b"classes"])
+
+
+def read_endpoint(path: str | Path) -> str:
+    """What a cohort's cause-specific outcome is called (DSS); empty where its outcome is any other."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        return (pq.read_schema(path).metadata or {}).get(b"endpoint", b"").decode()
 
 
 def read_fold(path: str | Path) -> Fold:
