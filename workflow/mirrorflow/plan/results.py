@@ -89,7 +89,10 @@ class TableInputs:
 
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
-        names = [*self.further_names, *(["optimism"] if self.run.config["evaluation"]["optimism"] else [])]
+        evaluation, cohorts = self.run.config["evaluation"], self.run.config["cohorts"].values()
+        bounded = "survival" in evaluation["tasks"] and any(map(endpoint_of, cohorts))
+        beside = {"optimism": evaluation["optimism"], "cause_bounds": bounded}
+        names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 
     def further_title(self, wildcards: Wildcards) -> str:
