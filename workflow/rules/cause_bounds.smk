@@ -10,7 +10,7 @@ rule predict_unknown_causes:
         expression=RUN.expression,
         embeddings=CAUSES.embeddings,
     output:
-        sheet=at(paths.UnknownCauses),
+        sheet=at(UnknownCauses),
     log:
         f"{LOGS}/predict_unknown_causes/{{protocol}}/{{cohort}}.log",
     benchmark:

@@ -9,7 +9,7 @@ from mirrorflow.config import versions
 from mirrorflow.config.methods import names_digest
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
-from mirrorflow.plan.causes import CauseInputs
+from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.genes import GeneInputs

@@ -4,11 +4,21 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from mirrorflow.config.queries import endpoint_of
+from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.models import ModelInputs
-from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, UnknownCauses
+from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
+
+
+@dataclass(frozen=True, order=True)
+class UnknownCauses(ContractPath):
+    """Risks of the dead of unknown cause, of every method of a protocol on a cohort."""
+
+    protocol: str
+    cohort: str
+    TEMPLATE = "unknown_causes/{protocol}/{cohort}.tsv"
 
 
 @dataclass(frozen=True, eq=False)

@@ -242,15 +242,6 @@ class TrainingFoldsSheet(ContractPath):
     TEMPLATE = "training_folds/{protocol}/{cohort}/{encoder}/{method}.tsv"
 
 
-@dataclass(frozen=True, order=True)
-class UnknownCauses(ContractPath):
-    """Risks of the dead of unknown cause, of every method of a protocol on a cohort."""
-
-    protocol: str
-    cohort: str
-    TEMPLATE = "unknown_causes/{protocol}/{cohort}.tsv"
-
-
 # what people look at
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 from mirrorflow.cohorts import endpoint
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.cause_bounds import FoldDeaths, cause_bounds
-from mirrorflow.plan.paths import PredictionsManifest, UnknownCauses
+from mirrorflow.plan.causes import UnknownCauses
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
