@@ -51,7 +51,8 @@ class Dataset(Section):
     """One data set."""
 
     url: str = text(
-        "Where it is fetched from; {file} stands for the name of each file where there are several (folds).",
+        "Where it is fetched from; {file} stands for the name of each file where there are several (folds), {fold} and "
+        "{part} for the number and train or test where folds have a sheet a side.",
         pattern=WEB,
     )
     size: int = count("Bytes of the file; another size is refused.")
@@ -225,8 +226,9 @@ class Cohort(Section):
     )
     splits: dict[str, Any] = setting(
         "Name -> folder of split files splits_<k>.csv (columns train, val and, where there is one, test: see "
-        "splits.evaluate), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol with "
-        "`splits: published-repaired` takes its folds repaired.",
+        "splits.evaluate), or a path with {fold} and {part} (train and test: a sheet a side with the column case_id or "
+        "patient, as MMP's), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol "
+        "with `splits: published-repaired` takes its folds repaired.",
         {},
         type="object",
         propertyNames=NAME,
