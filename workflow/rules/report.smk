@@ -10,6 +10,8 @@ rule make_report:
         beside_cohorts=REPORT.beside_cohorts(),
         summaries=REPORT.summaries(),
         genes=REPORT.gene_manifests(),
+        gene_sets=REPORT.gene_sets(),
+        expressions=REPORT.expressions(),
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
         further_tables=TABLES.further(),

@@ -61,8 +61,8 @@ def choose_evaluated(folds: Sequence[Fold], evaluate: str, folder: str) -> list[
         if not getattr(fold, part):
             named = ", ".join(fold_files(folder, k))
             message = (
-                f"{named}: no patient in the column {part}, which is evaluated (splits.evaluate: {evaluate}); name some "
-                f"in every file, or set splits.evaluate: {other}"
+                f"{named}: no patient in the column {part}, which is evaluated (splits.evaluate: {evaluate}); name "
+                f"some in every file, or set splits.evaluate: {other}"
             )
             raise InputError(message)
     return [fold if part == "test" else Fold(fold.train, fold.val, unused=fold.test) for fold in folds]

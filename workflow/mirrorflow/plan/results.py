@@ -5,9 +5,10 @@ from typing import Any
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import SINGLE_CHANGE
-from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of
+from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import (
@@ -23,6 +24,7 @@ from mirrorflow.plan.paths import (
 )
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
 
@@ -247,6 +249,22 @@ class ReportInputs:
     def gene_manifests(self) -> list[str]:
         """Input: the run's genes of every model scope and cohort."""
         return self.genes.of_every_scope(self.run.cohorts)
+
+    def _sets(self) -> list[str]:
+        methods = self.run.config["methods"]
+        own = [entry["gene_sets"] for entry in methods.values() if entry.get("gene_sets", "random") != "random"]
+        chosen = [selection_of(self.run.config, name) for name, entry in methods.items() if "rna" in entry["inputs"]]
+        shared = [one["gene_sets"] for one in chosen if one["method"] in ("families", "pathways")]
+        return sorted({*own, *shared})
+
+    def gene_sets(self) -> list[str]:
+        """Input: files of gene sets that a method or a gene selection of the run takes."""
+        return [marked(path, self.run.store) for path in self._sets()]
+
+    def expressions(self) -> list[str]:
+        """Input: expression of the cohorts whose genes these sets are counted in; nothing without sets."""
+        entries = self.run.config["cohorts"].items() if self._sets() else ()
+        return [self.run.at(ExpressionFile, source=entry["expression"], cohort=name) for name, entry in entries]
 
     def history(self) -> list[str]:
         """Input: records of the pretrained models."""

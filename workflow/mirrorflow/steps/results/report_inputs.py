@@ -11,13 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.expression.gene_sets import SetCounts, count_sets, parse_gene_sets
 from mirrorflow.plan.job_paths import JobBenchmark
 from mirrorflow.plan.paths import CohortFile, GeneManifest, MainTable, ModelRecord, SplitSummary, TableFile
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.store_paths import Ledger as LedgerFile
 from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.genes import FoldGenes
 from mirrorflow.report.pictures import Drawn, NotDrawn
 from mirrorflow.report.slides import Ledger, slides_to_show
+from mirrorflow.store.expression import read_names
+from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.tables import read_cohort, read_endpoint, read_text_sheet
 
 PICTURE_BYTES = 4_500_000
@@ -89,6 +93,17 @@ def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
             FoldGenes(read_text_sheet(path), record["label_patients"])
         )
     return genes
+
+
+def read_set_counts(sets: Sequence[Path], expressions: Sequence[Path]) -> dict[tuple[str, str], SetCounts]:
+    """File of gene sets and cohort -> how many of its genes the cohort's matrix has."""
+    found = {}
+    for path in sets:
+        parsed = parse_gene_sets(read_list(path, "gene_sets"), where=str(path))
+        for expression in expressions:
+            cohort = ExpressionFile.parse(expression).cohort
+            found[path.name, cohort] = count_sets(parsed, read_names(str(expression))[2])
+    return found
 
 
 def read_retrieval(records: Sequence[Path]) -> pd.DataFrame:
