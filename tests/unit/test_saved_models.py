@@ -147,6 +147,18 @@ def test_a_model_from_its_file_gives_its_stored_predictions_from_raw_data(store,
         assert_same(saved.predict(saved.prepare(raw)), rows)
 
 
+def test_a_model_that_looked_at_a_part_of_each_bag_does_so_again(store):
+    plan = plan_of(store, "abmil", shots=[], tasks=["survival"])
+    whole = read_predictions(store.predict(plan, representation(store, "abmil")) / "survival/fold0.parquet").rows
+    capped = replace(plan, method=plan.method | {"train": plan.method["train"] | {"evaluation_tokens": 2}})
+    rows = read_predictions(store.predict(capped, representation(store, "abmil")) / "survival/fold0.parquet").rows
+    assert (rows["risk"] != whole["risk"]).any()
+    (path,) = (path for path in models(store).values() if path.name == "fold0")
+    saved = load_trained(path)
+    units = evaluation_units(inputs_units(store), read_fold(plan.splits[0]), "survival")
+    assert_same(saved.predict(saved.prepare(raw_units(store, units, saved.genes))), rows)
+
+
 def inputs_units(store: Store) -> pd.DataFrame:
     return to_units(store.frame, "patient")
 

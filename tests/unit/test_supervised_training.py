@@ -157,6 +157,24 @@ def test_prediction_sees_every_patch_whatever_tokens_says():
         assert not torch.equal(after[longest], before[longest])
 
 
+def test_prediction_looks_at_a_part_of_larger_bags_where_asked_and_always_the_same():
+    units = planted(np.arange(12) % 3, slides=True, rna=False)
+    sizes = [len(bag) for bag in units.bags.arrays]
+    network, capped = build("abmil"), units.capped(4)
+    whole, seen = (predict_units(network, one, device="cpu") for one in (units, capped))
+    small = [number for number, size in enumerate(sizes) if size <= 4]
+    assert 0 < len(small) < len(sizes)
+    assert torch.equal(seen[small], whole[small])
+    assert not any(torch.equal(seen[number], whole[number]) for number in range(12) if number not in small)
+    assert [len(capped.bags[number]) for number in range(12)] == [min(size, 4) for size in sizes]
+    assert [capped.bags.size(number) for number in range(12)] == [min(size, 4) for size in sizes]
+    assert torch.equal(predict_units(network, part(units, range(3, 7)).capped(4), device="cpu"), seen[3:7])
+    largest = int(np.argmax(sizes))
+    np.testing.assert_array_equal(capped.bags.rows(largest, np.array([2, 0])), capped.bags[largest][[2, 0]])
+    assert units.capped(None) is units
+    assert capped.name(3) == "P3"
+
+
 def test_padding_of_a_batch_changes_no_gradient():
     """A step on bags of unequal size equals one on the same bags one by one, accumulated."""
     truth = np.array([0, 1, 2])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mirrorflow.config.fields import (
+    COUNT,
     NULL,
     POSITIVE,
     SEED,
@@ -200,4 +201,10 @@ class Train(Settings):
     )
     clip_norm: float | None = newer(
         "The gradient's norm is cut to it; null - not.", None, anyOf=[POSITIVE, NULL], origin="ours"
+    )
+    evaluation_tokens: int | None = newer(
+        "Patches of a larger bag that prediction looks at, drawn once by the bag's size alone; null - all of them.",
+        None,
+        anyOf=[COUNT, NULL],
+        origin="ours",
     )

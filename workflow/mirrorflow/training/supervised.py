@@ -1,8 +1,8 @@
 """Networks trained on labels: bags drawn per step, the objective handed in, seeded to the digit.
 
 Every draw (order, patches, dropout) follows from (seed, epoch, step) alone. Training sees ``tokens`` patches of a
-bag at a step, a smaller bag whole, padded and masked; prediction sees all patches, one bag at a time, so that
-a unit's answer depends on nobody else's bag.
+bag at a step, a smaller bag whole, padded and masked; prediction sees all patches (or ``evaluation_tokens`` of a
+larger bag, the same ones always), one bag at a time, so that a unit's answer depends on nobody else's bag.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.models import seam
 from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
-from mirrorflow.training.bags import Bags, Batch, prefetched, unit_name
+from mirrorflow.training.bags import Bags, Batch, CappedBags, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
 from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, on_device, received
@@ -48,6 +48,12 @@ class Units:
 
     def __len__(self) -> int:
         return len(self.genes)
+
+    def capped(self, tokens: int | None) -> "Units":
+        """The units with no more than so many patches of each bag; None: with all."""
+        if self.bags is None or tokens is None:
+            return self
+        return Units(CappedBags(self.bags, tokens), self.genes)
 
     def name(self, unit: int) -> str:
         """What to call a unit in a message."""
