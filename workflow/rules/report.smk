@@ -37,5 +37,6 @@ rule make_report:
         config=config,
         configfiles=[os.path.relpath(path) for path in workflow.configfiles],
         benchmarks=BENCHMARKS,
+        stored=STORED.expression_of_all,
     script:
         "../scripts/make_report.py"
