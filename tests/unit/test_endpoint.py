@@ -20,7 +20,7 @@ from mirrorflow.plan.results import TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.report.cohorts import CohortTables, cohorts_section
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet
-from mirrorflow.store.tables import read_endpoint, write_cohort
+from mirrorflow.store.tables import read_endpoint, read_folds, write_cohort
 from mirrorflow.tables.compared import settings_compared
 from small_config import minimal
 
@@ -255,3 +255,33 @@ def test_a_figure_of_a_cause_specific_outcome_is_its_incidence() -> None:
     assert any(line.get_label().endswith(f"{others} other deaths") for line in axes.lines)
     assert len(axes.lines) == 4
     assert axes.lines[0].get_ydata()[0] == 0
+
+
+# real patients
+
+SHARED = Path(__file__).parents[3] / "shared" / "tcga"
+REAL = {"columns": {"patient": "case_id", **COLUMNS}, "time_unit": "months", "cause_specific": SAID}
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared/tcga is not there")
+@pytest.mark.parametrize(
+    ("cohort", "deaths"), [("coadread", (78, 36, 22, 20)), ("brca", (128, 58, 42, 28)), ("nsclc", (339, 96, 26, 217))]
+)
+def test_deaths_of_real_patients_by_cause(cohort: str, deaths: tuple[int, int, int, int]) -> None:
+    frame = clinical_sheet(REAL | {"sheet": str(SHARED / cohort / "clinical.tsv")})
+    assert tuple(int(rows.sum()) for rows in endpoint.deaths_by_cause(frame).values()) == deaths
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared/tcga is not there")
+@pytest.mark.parametrize(
+    ("cohort", "patients", "events"), [("coadread", 289, [5, 12, 5, 9, 5]), ("brca", 810, [8, 8, 20, 6, 16])]
+)
+def test_mmps_folds_hold_none_of_the_dead_of_unknown_cause(cohort: str, patients: int, events: list[int]) -> None:
+    frame = clinical_sheet(REAL | {"sheet": str(SHARED / cohort / "clinical.tsv")}).set_index("patient")
+    folds = read_folds(SHARED / cohort / "splits_site_stratified", 5)
+    named = sorted({name for fold in folds for name in (*fold.train, *fold.val)})
+    assert len(named) == patients
+    assert frame.loc[named, "event"].notna().all()
+    assert [int(frame.loc[list(fold.val), "event"].sum()) for fold in folds] == events
+    home = folds_of_unknown(frame.reset_index(), folds)
+    assert len(home) == int(endpoint.died_of_unknown_cause(frame).sum())
