@@ -8,6 +8,7 @@ from mirrorflow.config import versions
 from mirrorflow.config.queries import (
     encoders_of,
     has_epochs,
+    methods_under,
     pretrain_settings,
     selection_of,
     shots_of,
@@ -22,7 +23,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
 
-ELSEWHERE = ("cohorts", "encoders", "selection")
+ELSEWHERE = ("cohorts", "encoders", "selection", "under")
 """Keys of a method that decide where it is run, or what chooses its genes (they are an input)."""
 
 
@@ -169,7 +170,8 @@ class PredictionInputs:
         nothing.
         """
         reference, target = self.run.config["evaluation"]["reference"], self.run.home_of(wildcards.cohort)
-        if wildcards.cohort not in self.run.adapted or reference not in self.run.methods:
+        run_here = methods_under(self.run.config, wildcards.protocol)
+        if wildcards.cohort not in self.run.adapted or reference not in run_here:
             return []
         where = {"protocol": wildcards.protocol, "cohort": target, "method": reference}
         encoders = encoders_of(self.run.config, target, reference)
