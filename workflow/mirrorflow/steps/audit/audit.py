@@ -13,6 +13,7 @@ from mirrorflow.audit import findings as audit
 from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
 from mirrorflow.audit.page import remarks_of, to_markdown
 from mirrorflow.audit.records import Records, gather
+from mirrorflow.audit.sites import CLASS, audit_sites, lacking_sites, sites_lines
 from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.cohorts.splits import Fold, evaluated_part
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
@@ -210,6 +211,7 @@ def run_audit(
         "keys": dict(settings.protocol),
         "seen": [asdict(line) for line in found.seen],
         "repaired": _moved(files.split_summary),
+        "lacking_sites": lacking_sites(frame),
         "gene_labels": {
             "all": _label_counts(genes.chosen),
             "k-shot": _label_counts(genes.of_shots or genes.chosen) if settings.shots else [],
@@ -219,6 +221,7 @@ def run_audit(
     }
     record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
     record["remarks"] += [*remarks_of(record), audit.outcome_line(genes.all)]
+    record["remarks"] += sites_lines(frame, settings.site_kind)
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
@@ -234,6 +237,8 @@ def _of_protocol(
     findings = audit.audit_protocol(settings.protocol)
     findings += audit.audit_splits(folds, sites, labels, site_kind=kind)
     findings += audit.audit_site_codes(findings, kind, site_preserved=preserved)
+    told = {CLASS} & {finding.kind for finding in findings}  # without error: said already
+    findings += [finding for finding in audit_sites(frame, folds, site_kind=kind) if finding.kind not in told]
     findings += audit.audit_genes(folds, genes.chosen, settings.shots, genes.of_shots)
     parts = [[read_fold(path) for path in paths] for paths in by_inner_fold(SplitFile, files.inner_splits)]
     findings += audit.audit_inner(folds, parts, genes.of_inner)
