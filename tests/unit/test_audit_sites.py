@@ -71,7 +71,7 @@ def test_follow_up_by_site_is_told_with_what_it_does_to_censoring_weights():
     for folds in (random_folds(frame, 5, 0), site_preserved_folds(frame, 3, 0)):  # whatever the folds
         texts = [one.text for one in audit_sites(frame, folds) if "followed" in one.text]
         assert len(texts) == 1
-        assert "Inverse-probability-of-censoring weights" in texts[0]
+        assert "inverse-probability-of-censoring weights (Uno's C, Brier score" in texts[0]
         assert "years; log-rank statistic of censoring" in texts[0]
     assert not censoring_by_site(cohort(300, 6)).beyond
 

@@ -14,6 +14,7 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.learners.inputs.site import SITES, SiteCodes
 from mirrorflow.probes import site
 from mirrorflow.probes.majority import kaplan_meier
+from mirrorflow.probes.site_rates import relative_rates
 from mirrorflow.probes.task import Asked, Targets, subtype_targets, survival_targets
 from mirrorflow.store.digest import patients_digest
 from site_cohort import EDGES, ENDS, PRIOR, answer, cohort, mean_c
@@ -36,10 +37,10 @@ def test_rates_are_events_a_person_time_drawn_towards_the_overall_one():
     sites = np.array([[1.0, 0], [1, 0], [0, 1], [0, 0]])
     times, events = np.array([100.0, 300, 400, 200]), np.array([True, True, False, False])
     # overall 2 events in 1,000 days; expected 0.8 at each site; prior: 3 patients of half an event each
-    np.testing.assert_allclose(site.relative_rates(sites, times, events, 3), [3.5 / 2.3, 1.5 / 2.3])
-    np.testing.assert_allclose(site.relative_rates(sites, times, events, 1e-9), [2 / 0.8, 0], atol=1e-8)
-    np.testing.assert_allclose(site.relative_rates(sites, times, events, 1e9), 1)
-    np.testing.assert_array_equal(site.relative_rates(sites, times, np.zeros(4, bool), 3), 1)
+    np.testing.assert_allclose(relative_rates(sites, times, events, 3), [3.5 / 2.3, 1.5 / 2.3])
+    np.testing.assert_allclose(relative_rates(sites, times, events, 1e-9), [2 / 0.8, 0], atol=1e-8)
+    np.testing.assert_allclose(relative_rates(sites, times, events, 1e9), 1)
+    np.testing.assert_array_equal(relative_rates(sites, times, np.zeros(4, bool), 3), 1)
 
 
 def test_curves_are_kaplan_meiers_to_the_power_of_the_rate_and_unseen_sites_have_his():

@@ -6,24 +6,27 @@ whatever unit a protocol has.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mirrorflow.audit.chance import PERMUTATIONS, Chance, against_chance
 from mirrorflow.audit.findings import SITE_NOUNS, WARNING, Finding
 from mirrorflow.cohorts.patients import has_label, has_outcome
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.families import settings_of
+from mirrorflow.config.fields import defaults_of
 from mirrorflow.metrics.survival import TIED
-from mirrorflow.probes.site import SiteSettings, relative_rates
+from mirrorflow.probes.site_rates import relative_rates
 
 OUTCOME, CLASS = "sites_tell_outcome", "sites_tell_class"
 """Kinds of findings."""
-PSEUDO_PATIENTS = SiteSettings().pseudo_patients
+PSEUDO_PATIENTS: float = defaults_of(settings_of("classical", "site")["SETTINGS"])["pseudo_patients"]
 """Shrinkage of the method `site` where a run does not say another."""
 
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 FEW_PATIENTS = 5
 """Patients below which a site's median follow-up is not told."""
 
@@ -132,9 +135,9 @@ def _follow_up(frame: pd.DataFrame, noun: str) -> Iterator[Finding]:
     if found.beyond:
         shown = _medians(frame)
         text = (
-            f"how long patients are followed depends on the {noun} ({shown}log-rank statistic of censoring "
-            f"{found.value:.0f}, {found.words(0)}). Inverse-probability-of-censoring weights (Uno's C, Brier score, "
-            "time-dependent AUC) take one censoring curve for all, which does not hold here"
+            f"how long patients are followed depends on the {noun}: inverse-probability-of-censoring weights (Uno's C, "
+            "Brier score, time-dependent AUC) take one censoring curve for all, which does not hold here "
+            f"({shown}log-rank statistic of censoring {found.value:.0f}, {found.words(0)})"
         )
         yield Finding(WARNING, OUTCOME, text, None, frame["site"].nunique(), _largest(frame))
 
@@ -207,7 +210,7 @@ def _auroc(sites: NDArray[np.float64], inside: NDArray[np.float64], side: _Sides
     overall = inside[train].mean(0)
     counts = sites[train].T @ inside[train] - sites[train].sum(0)[:, None] * overall
     above = counts / (sites[train].sum(0) + PSEUDO_PATIENTS)[:, None]  # shrunken share less the overall one
-    ranks = rankdata((sites[evaluated] @ above).round(12), axis=0)
+    ranks = _ranks((sites[evaluated] @ above).round(12))
     count = inside[evaluated].sum(0)
     pairs = count * (len(evaluated) - count)
     wins = (ranks * inside[evaluated]).sum(0) - count * (count + 1) / 2
@@ -215,6 +218,13 @@ def _auroc(sites: NDArray[np.float64], inside: NDArray[np.float64], side: _Sides
 
 
 # Parts.
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1 within each column of ``values``; ties share their mean."""
+    ordered = np.sort(values, axis=0)
+    sides = [[np.searchsorted(o, v, side) for o, v in zip(ordered.T, values.T, strict=True)] for side in SIDES]
+    return (np.array(sides[0]) + np.array(sides[1]) + 1).T / 2
 
 
 def _columns(sites: pd.Series) -> NDArray[np.float64]:

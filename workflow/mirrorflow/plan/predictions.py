@@ -14,6 +14,7 @@ from mirrorflow.config.queries import (
     shots_of,
     version_of_family,
 )
+from mirrorflow.config.saw import saw
 from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.genes import GeneInputs
@@ -235,6 +236,15 @@ class AuditInputs:
         """Input: indexes of the features, an encoder each; of a pair the target's."""
         cohort = self.run.home_of(wildcards.cohort)
         return [self.run.at(FeatureIndex, cohort=cohort, encoder=name) for name in self.run.cohort(cohort)["encoders"]]
+
+    def saw(self, wildcards: Wildcards) -> dict[str, dict[str, Any]]:
+        """Param: what each encoder of the cohort was trained on, and who says so."""
+        return {name: saw(self.run.config, name).plain() for name in self.run.cohort(wildcards.cohort)["encoders"]}
+
+    def collection(self, wildcards: Wildcards) -> str:
+        """Param: the public collection that the cohort's patients are of; empty where their names tell."""
+        cohort = self.run.cohort(wildcards.cohort)
+        return "none" if cohort["simulated"] else cohort.get("collection", "")
 
     def source_encoders(self, wildcards: Wildcards) -> list[str]:
         """Param: encoders of a pair's source; nothing for other cohorts."""

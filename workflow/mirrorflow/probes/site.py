@@ -16,6 +16,7 @@ import numpy as np
 from mirrorflow.config.fields import Settings, choice, positive
 from mirrorflow.errors import InputError
 from mirrorflow.probes.majority import KaplanMeier, class_shares, kaplan_meier
+from mirrorflow.probes.site_rates import relative_rates
 from mirrorflow.probes.task import Asked, SubtypePrediction, SurvivalPrediction, Targets
 
 
@@ -70,19 +71,6 @@ def check_sites(sites: np.ndarray) -> None:
     if found == 1:
         message = "all training patients are of one site, which tells none from another"
         raise InputError(message)
-
-
-def relative_rates(sites: np.ndarray, time_days: np.ndarray, event: np.ndarray, pseudo_patients: float) -> np.ndarray:
-    """Events a person-time of each site [site] over those of all patients, drawn towards 1.
-
-    sites [patient, site]. (events + prior) / (expected + prior): expected at the overall rate in the site's
-    person-time, prior the events of ``pseudo_patients`` patients. 1 where nobody has an event.
-    """
-    if not event.any():
-        return np.ones(sites.shape[1])
-    prior = pseudo_patients * event.mean()
-    expected = (sites.T @ time_days) * event.sum() / time_days.sum()
-    return (sites.T @ event + prior) / (expected + prior)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.encoders import audit_encoders, unknown_line
 from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
 from mirrorflow.audit.page import remarks_of, to_markdown
 from mirrorflow.audit.records import Records, gather
@@ -69,6 +70,10 @@ class Params:
     protocol: Mapping[str, Any]
     shots: list[int]
     site_kind: str
+    saw: Mapping[str, Mapping[str, Any]]
+    """Encoder -> what it was trained on (:class:`mirrorflow.config.saw.Saw`)."""
+    collection: str
+    """Public collection that the patients are of; empty: by their names."""
     encoders: list[str]
     source_encoders: list[str]
     columns: list[str]
@@ -100,7 +105,15 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         split_summary=inputs.split_summary,
     )
     name, stem = job.wildcards["protocol"], str(outputs.record.with_suffix(""))
-    settings = AuditSettings(params.protocol, params.shots, name, params.scaled_upstream, params.site_kind)
+    settings = AuditSettings(
+        params.protocol,
+        params.shots,
+        name,
+        params.scaled_upstream,
+        params.site_kind,
+        saw=params.saw,
+        collection=params.collection,
+    )
     indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
     given = InputFiles(indexes, inputs.matrix, params.columns, inputs.lists)
     run_audit(files, settings, stem, source=source, inputs=given)
@@ -149,6 +162,8 @@ class AuditSettings:
     name: str
     scaled_upstream: bool
     site_kind: str = "barcode"
+    saw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    collection: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,8 @@ def run_audit(
         findings += audit_source_inputs(source.name, source.indexes, patients, given.indexes, frame)
         found.seen += brought.seen
     part = evaluated_part(folds)
+    of_encoders, saw = audit_encoders(settings.saw, folds, settings.collection)
+    findings += of_encoders
     record = {
         "protocol": settings.name,
         "cohort": Path(stem).name if source else Path(files.cohort).stem,
@@ -212,6 +229,7 @@ def run_audit(
         "seen": [asdict(line) for line in found.seen],
         "repaired": _moved(files.split_summary),
         "lacking_sites": lacking_sites(frame),
+        "encoder_saw": saw,
         "gene_labels": {
             "all": _label_counts(genes.chosen),
             "k-shot": _label_counts(genes.of_shots or genes.chosen) if settings.shots else [],
@@ -221,7 +239,7 @@ def run_audit(
     }
     record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
     record["remarks"] += [*remarks_of(record), audit.outcome_line(genes.all)]
-    record["remarks"] += sites_lines(frame, settings.site_kind)
+    record["remarks"] += [*sites_lines(frame, settings.site_kind), *filter(None, [unknown_line(saw)])]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
