@@ -24,7 +24,7 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, selection_patients
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
-from mirrorflow.config.queries import few_shot_prefix, pretrain_settings
+from mirrorflow.config.queries import few_shot_prefix
 from mirrorflow.config.resolve import resolve
 from mirrorflow.learners import network as supervised
 from mirrorflow.learners.inputs.bagged import BaggedInputs
@@ -203,7 +203,7 @@ class Chain:
         )
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
-        own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
+        own, where = CONFIG["methods"][name]["pretrain"], {"seed": 1, "threads": 1, "device": "cpu"}
         scaling, frozen = self.protocol["rna_scaling"], {"mode": "frozen", "draws": 1}
         task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
         pretrain_fold(task, model, Machine(1, "cpu"))

@@ -9,7 +9,7 @@ from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
-from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
+from mirrorflow.config.queries import selection_of, split_source, strange_keys
 from mirrorflow.config.saw import NO, UNKNOWN
 from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
@@ -67,7 +67,7 @@ def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
     if method.kind == "network":
         yield from _impossible(f"methods.{name}.network", method.parts["SETTINGS"], entry["network"])
     if method.kind == "pretrained":
-        shape, settings = method.parts["SETTINGS"], pretrain_settings(config, name)
+        shape, settings = method.parts["SETTINGS"], entry["pretrain"]
         keys = {one.name for one in keys_of(shape)}
         whole = {key: value for key, value in settings.items() if key in keys} | {"patch_dim": 1, "gene_count": 1}
         yield from _impossible(f"methods.{name} (pretrain)", shape, whole)

@@ -127,15 +127,3 @@ def version_of_family(base: int, family: str) -> int | str:
     """``base``, the version of algorithms that families share, with the family's own where it has been raised."""
     own = next(method.version for method in METHODS.values() if method.family == family)
     return base if own == 1 else f"{base}, {family} {own}"
-
-
-def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top, as far as its
-    family knows them; none for a method that is not pretrained.
-    """
-    entry = config["methods"][method]
-    if entry["family"] not in PRETRAINED_FAMILIES:
-        return {}
-    strange = strange_keys(entry["family"])
-    both = {**config["pretrain"], **entry.get("pretrain", {})}
-    return {key: value for key, value in both.items() if key not in strange}

@@ -9,7 +9,6 @@ from mirrorflow.config.queries import (
     encoders_of,
     has_epochs,
     methods_under,
-    pretrain_settings,
     selection_of,
     shots_of,
     version_of_family,
@@ -133,7 +132,7 @@ class PredictionInputs:
         frozen = config["protocols"][place.protocol]["probe_features"] == "frozen"
         return {
             "family": self.run.family(place.method),
-            "pretrain": pretrain_settings(config, place.method),
+            "pretrain": config["methods"][place.method]["pretrain"],
             "probe": config["probe"],
             "draws": config["embed"]["draws"] if frozen else config["probe"]["epochs"],
             "adapt": {key: pair[key] for key in ADAPT_KEYS} if pair else None,
