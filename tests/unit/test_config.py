@@ -504,7 +504,7 @@ def test_single_changes_are_tried_on_the_methods_of_the_optimism_table_and_on_al
     assert few_shot_prefix(every, "change--gene_selection", "mirror") == ""
     assert methods_under(every, "change--gene_selection") == ["mirror", "mirror--genes-a"]
     one = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes | {"methods": ["mirror"]}}})
-    assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
+    assert methods_under(one, "honest") == ["site", "mirror", "mirror--genes-a"]
     assert methods_under(one, "change--gene_selection") == ["mirror"]
     fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
     assert fewer == 2  # a fold each of the changed protocol's model scope

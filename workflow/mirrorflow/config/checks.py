@@ -10,6 +10,7 @@ from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
+from mirrorflow.config.saw import NO, UNKNOWN
 from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
 
@@ -21,6 +22,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
+    problems += _saw_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
@@ -77,6 +79,16 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
         settings(**values)
     except ConfigError as error:
         yield f"{where}: {error}"
+
+
+def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of encoders that no cohort has, and words that exclude one another."""
+    known = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
+    for encoder, what in config["features"].get("saw", {}).items():
+        if encoder not in known:
+            yield f"features.saw.{encoder}: no cohort has this encoder (there: {', '.join(sorted(known))})"
+        if len(what) > 1 and {NO, UNKNOWN} & set(what):
+            yield f"features.saw.{encoder}: {', '.join(what)}: `{NO}` and `{UNKNOWN}` stand alone"
 
 
 def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:

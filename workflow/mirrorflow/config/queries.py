@@ -8,6 +8,7 @@ from typing import Any
 from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
+from mirrorflow.config.site_baseline import mixes
 
 CAUSE_SPECIFIC = "cause-specific"
 """What an outcome of one cause of death is called in tables and captions."""
@@ -61,9 +62,17 @@ def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
 
 
 def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
-    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's."""
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's.
+
+    A method that is ``under: mixing`` is run where folds may have a site on both sides, and under no single change.
+    """
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
-    return [method for method in config["methods"] if not chosen or method in chosen]
+    mixing = mixes((name, config["protocols"][name]))
+    return [
+        method
+        for method, entry in config["methods"].items()
+        if (not chosen or method in chosen) and (mixing or entry.get("under", "all") == "all")
+    ]
 
 
 def few_shot_prefix(config: Mapping[str, Any], name: str, method: str | None = None) -> str:

@@ -16,6 +16,7 @@ from mirrorflow.config.number_form import with_one_form
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
 from mirrorflow.config.queries import strange_keys
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
+from mirrorflow.config.site_baseline import with_site_baseline
 from mirrorflow.config.yaml_keys import with_text_keys
 from mirrorflow.errors import ConfigError
 
@@ -39,7 +40,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config["protocols"] |= single_change_protocols(config)
     named = raw.get("pretrain", {})
     config["methods"] = {
-        name: method_of(name).resolved(name, entry or {}, named) for name, entry in config["methods"].items()
+        name: method_of(name).resolved(name, entry or {}, named) for name, entry in with_site_baseline(config).items()
     }
     _name_gdc_sheets(config)
     _fill_gene_sets(config)

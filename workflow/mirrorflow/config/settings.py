@@ -19,6 +19,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     number,
     schema_of,
     section,
@@ -35,7 +36,7 @@ from mirrorflow.config.training_settings import Compute, Train
 
 PARTIAL: dict[str, Any] = {"x-partial": True}
 """Keys that take the place of another section's: no defaults are filled in."""
-INPUTS = ("slides", "rna", "clinical")
+INPUTS = ("slides", "rna", "clinical", "site")
 TASKS = ("subtyping", "survival")
 
 
@@ -155,6 +156,13 @@ class Evaluation(Section):
         "The method of this run that every other is held against (paired bootstrap, Holm), named before the results "
         "are seen; a run without the default one has no verdicts.",
         "concat-linear",
+    )
+    site_baseline: bool = newer(
+        "Whether the method `site` (the event rate or class share of a patient's site alone) stands in the tables "
+        "without being named, under protocols whose folds may have a site on both sides and on cohorts whose `site` "
+        "is not none. A run that names the method has it under every protocol.",
+        default=True,
+        type="boolean",
     )
 
 

@@ -12,7 +12,7 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 
 
@@ -68,9 +68,9 @@ def make_main_table(
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     caption = (
         f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{_said_of(numbers)}In brackets: "
-        "published values, "
-        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
+        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{_said_of(numbers)}"
+        f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
+        "compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
 
