@@ -24,7 +24,14 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_every_cohort_and_method_is_planned(said: str) -> None:
     predicted = set(re.findall(r"predictions/honest/([^/]+)/([^/]+)/([^/]+)/manifest\.json", said))
-    wanted = {"majority": "none", "cox": "uni", "concat-linear": "uni", "abmil": "uni", "survpath": "uni"}
+    wanted = {
+        "majority": "none",
+        "site": "none",
+        "cox": "uni",
+        "concat-linear": "uni",
+        "abmil": "uni",
+        "survpath": "uni",
+    }
     assert predicted == {(cohort, encoder, method) for cohort in COHORTS for method, encoder in wanted.items()}
 
 
