@@ -23,14 +23,14 @@ CAPTION = (
     "None, all: with them at their time of death, none of them an event (censored, as deaths of other causes are), or "
     "all. The C-index is no monotone function of who is an event: a mixture of both may lie outside of the two. Death "
     "of any cause: the same risks against overall survival of the same patients. All training data; mean ± standard "
-    "deviation over folds (ddof 1), seeds averaged. Who is alive and has no outcome stays left out."
+    "deviation over folds (ddof 1), seeds averaged. Units: patients, or slides, as the protocol evaluates them. Who is alive and has no outcome stays left out."
 )
 
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """For a reader: a row a method, counts, and a column a kind of the C-index."""
     named = {name.capitalize(): [titles.get(name, {}).get(one, one) for one in table[name]] for name in NAMED}
-    counts = {"Patients": table["n"], "Events": table["events"], "Dead, cause unknown": table["unknown"]}
+    counts = {"Units": table["n"], "Events": table["events"], "Dead, cause unknown": table["unknown"]}
     wide = pd.DataFrame(named | counts)
     for kind, title in HEADER.items():
         wide[title] = [value_text(mean, sd) for mean, sd in zip(table[kind], table[f"{kind}_sd"], strict=True)]
