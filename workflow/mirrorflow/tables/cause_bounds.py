@@ -23,7 +23,8 @@ CAPTION = (
     "None, all: with them at their time of death, none of them an event (censored, as deaths of other causes are), or "
     "all. The C-index is no monotone function of who is an event: a mixture of both may lie outside of the two. Death "
     "of any cause: the same risks against overall survival of the same patients. All training data; mean ± standard "
-    "deviation over folds (ddof 1), seeds averaged. Units: patients, or slides, as the protocol evaluates them. Who is alive and has no outcome stays left out."
+    "deviation over folds (ddof 1), seeds averaged. Units: patients, or slides, as the "
+    "protocol evaluates them. Who is alive and has no outcome stays left out."
 )
 
 
