@@ -183,8 +183,14 @@ class _Supervised:
         self.scaler = self.arithmetic.scaler()
 
     def groups(self) -> list[Group]:
-        """Every weight alike."""
-        return [Group(list(self.network.parameters()), self.settings.learning_rate, self.settings.weight_decay)]
+        """Every weight alike, or those without weight decay apart (``decay``)."""
+        settings = self.settings
+        if settings.decay == "all":
+            return [Group(list(self.network.parameters()), settings.learning_rate, settings.weight_decay)]
+        named = list(self.network.named_parameters())
+        spared = {name for name, one in named if one.ndim < 2 or name.rpartition(".")[2] == "bias"}
+        decayed, rest = ([one for name, one in named if (name in spared) == asked] for asked in (False, True))
+        return [Group(decayed, settings.learning_rate, settings.weight_decay), Group(rest, settings.learning_rate)]
 
     def train_mode(self) -> None:
         """Dropout is drawn."""
@@ -204,7 +210,7 @@ class _Supervised:
             yield self._draw(rows, rngs)
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        if self.by_event and self.event is not None:
+        if self.by_event and self.event is not None and self.settings.batches == "by_event":
             return event_batches(order, self.event, self.settings.batch_size)
         return [order[batch] for batch in batch_slices(len(order), self.settings.batch_size)]
 
@@ -221,6 +227,7 @@ class _Supervised:
         """The gradient of the batch's total."""
         torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
         seen = self._seen(batch)
+        self.network.at(at)
         with self.arithmetic.autocast():
             out = self.network(seen)
         out = out.in_float32()
