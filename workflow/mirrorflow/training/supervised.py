@@ -181,6 +181,8 @@ class _Supervised:
         self.resident, self.loader = resident(labelled.units.bags, device), Loader(device)
         self.arithmetic = arithmetic_of(settings.precision, device, network.width)
         self.scaler = self.arithmetic.scaler()
+        self.random_batches = self.by_event and self.event is not None and settings.batches == "random"
+        self.without_event = 0
 
     def groups(self) -> list[Group]:
         """Every weight alike, or those without weight decay apart (``decay``)."""
@@ -195,6 +197,7 @@ class _Supervised:
     def train_mode(self) -> None:
         """Dropout is drawn."""
         self.network.train()
+        self.without_event = 0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Batches of an epoch's passes over the units, drawn ahead."""
@@ -210,7 +213,7 @@ class _Supervised:
             yield self._draw(rows, rngs)
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        if self.by_event and self.event is not None and self.settings.batches == "by_event":
+        if self.by_event and self.event is not None and not self.random_batches:
             return event_batches(order, self.event, self.settings.batch_size)
         return [order[batch] for batch in batch_slices(len(order), self.settings.batch_size)]
 
@@ -244,11 +247,13 @@ class _Supervised:
         return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
 
     def stepped(self, batch: Batch) -> None:
-        """Nothing follows a step."""
+        """Batches that taught nothing of survival are counted."""
+        if self.random_batches and self.event is not None:
+            self.without_event += not self.event[batch.units].any()
 
     def measures(self) -> dict[str, float]:
-        """Nothing of its own."""
-        return {}
+        """``batches_without_event`` of the epoch, where batches are drawn at random for a Cox loss."""
+        return {"batches_without_event": float(self.without_event)} if self.random_batches else {}
 
     def not_finite(self, batch: Batch, at: Progress, values: Mapping[str, float]) -> str:
         """The units whose features are to blame, or what to lower."""

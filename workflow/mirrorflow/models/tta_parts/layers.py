@@ -19,8 +19,8 @@ LAYERS = (
         "mass rho in 32 columns with gamma 1, the rest in a sink; token similarity of weight 0.1 by "
         "majorise-minimise; at most 1,000 sweeps; no plan for slides with padding, and one sweep for their whole batch",
         "gamma {gamma}, similarity {semantic}; solved by Newton until it converges; padding is masked",
-        "the paper has 0.1 and no similarity; padding makes the public plan NaN, which becomes 0; preset `released` sets "
-        "the public weights and has no plan for slides of fewer than 4,096 tokens",
+        "the paper has 0.1 and no similarity; padding makes the public plan NaN, which becomes 0; preset `released` "
+        "sets the public weights and has no plan for slides of fewer than 4,096 tokens",
     ),
     Layer(
         "curriculum",
@@ -62,10 +62,10 @@ LAYERS = (
     ),
     Layer(
         "training",
-        "AdamW at 1e-4, decay 1e-5 but of biases and vectors, batch 32, 30 epochs, 15 of warm-up, cosine, gradients cut "
-        "at 5; Cox over random batches; the epoch of least loss on the test fold from 6 on, with the last epoch's head",
-        "the same rate, batch, epochs and cut, 1 epoch of warm-up; all weights decay; every batch has its share of events; "
-        "the epoch is the protocol's",
+        "AdamW at 1e-4, decay 1e-5 but of biases and vectors, batch 32, 30 epochs, 15 of warm-up, cosine, gradients "
+        "cut at 5; Cox over random batches; the epoch of least loss on the test fold from 6 on, with the last head",
+        "the same rate, batch, epochs and cut, 1 epoch of warm-up; all weights decay; every batch has its share of "
+        "events; the epoch is the protocol's",
         "warm-up and decay are in the code alone; an epoch chosen on the test fold is a leak",
     ),
 )
