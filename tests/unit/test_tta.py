@@ -269,7 +269,7 @@ def test_two_views_teach_each_other():
     space = SharedSpace(4, 2, 3, 1, 0.5)
     tokens, mask = torch.randn(4, 1, 4).expand(4, 10, 4), torch.ones(4, 10, dtype=torch.bool)
     found = views_loss(space, tokens, mask, 0, assigning(gamma=1.0), 0.5)
-    scores = space.head_scores(tokens, mask, 0)
+    scores = space.head_scores(space.head_vectors(tokens, 0), mask, 0)
     labels = transport(-scores.log_softmax(-1), partial(3, 0.1, 1.0, 0.5)).weights
     labels = labels / labels.sum(-1, keepdim=True)
     torch.testing.assert_close(found, -(labels * scores.log_softmax(-1)).sum(-1).mean(1), rtol=1e-4, atol=1e-5)
@@ -283,7 +283,8 @@ def test_a_head_averages_the_logits_of_the_real_tokens():
     for head in range(2):
         each = space.logits(space.projected(tokens, 0, torch.tensor(head)), 0)
         expected = torch.stack([each[0].mean(0), each[1, :2].mean(0)])
-        torch.testing.assert_close(space.head_scores(tokens, mask, 0)[head], expected)
+        found = space.head_scores(space.head_vectors(tokens, 0), mask, 0)
+        torch.testing.assert_close(found[head], expected)
 
 
 def test_respective_prototypes_are_two_banks():

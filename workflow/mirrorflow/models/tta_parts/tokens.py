@@ -95,11 +95,14 @@ class SharedSpace(nn.Module):
         bank = self.prototypes[modality if len(self.prototypes) > 1 else 0]
         return projected @ F.normalize(bank, dim=-1).T / self.temperature
 
-    def head_scores(self, tokens: Tensor, mask: Tensor, modality: int) -> Tensor:
-        """Logits of every head, averaged over the tokens that ``mask`` [batch, token] has: [head, batch, prototype]."""
+    def head_vectors(self, tokens: Tensor, modality: int) -> Tensor:
+        """Unit vectors of every head [batch, token, head, width]."""
         layer = self._layer(modality)
         shape = (*tokens.shape[:2], self.heads, layer.in_features)
-        vectors = F.normalize(F.linear(tokens, layer.weight, layer.bias).view(shape), dim=-1)
+        return F.normalize(F.linear(tokens, layer.weight, layer.bias).view(shape), dim=-1)
+
+    def head_scores(self, vectors: Tensor, mask: Tensor, modality: int) -> Tensor:
+        """Logits of every head, averaged over the tokens that ``mask`` [batch, token] has: [head, batch, prototype]."""
         weights = mask.to(vectors.dtype)
         weights = weights / weights.sum(1, keepdim=True)
         mean = torch.einsum("bn,bnhd->hbd", weights, vectors)  # a logit is linear in its vector

@@ -19,7 +19,8 @@ PATIENTS, PART, EVERY = 4, 0.8, (3, 1)
 def views_loss(space: SharedSpace, tokens: Tensor, mask: Tensor, modality: int, how: Assigning, rho: float) -> Tensor:
     """Mean soft cross-entropy of each head [head], both ways, over the batch's first patients."""
     tokens, mask = tokens[:PATIENTS], mask[:PATIENTS]
-    scores = [space.head_scores(tokens, _part(mask), modality) for _ in range(2)]
+    vectors = space.head_vectors(tokens, modality)
+    scores = [space.head_scores(vectors, _part(mask), modality) for _ in range(2)]
     labels = [_assigned(one, how, rho) for one in scores]
     losses = [
         -(label * other.log_softmax(-1)).sum(-1).mean(1) for label, other in zip(labels, scores[::-1], strict=True)
