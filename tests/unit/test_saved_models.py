@@ -118,6 +118,10 @@ def assert_same(prediction: Any, rows: pd.DataFrame) -> None:
         np.testing.assert_array_equal(prediction.probabilities, rows.filter(like="prob_"))
 
 
+def takes_pathways(family: str) -> bool:
+    return family in METHODS and "gene_sets" in METHODS[family].settings
+
+
 FAMILIES = ["majority", "clinical", "site", "linear", "cox", "mirror", *NETWORKS]
 
 
@@ -130,10 +134,10 @@ FAMILIES = ["majority", "clinical", "site", "linear", "cox", "mirror", *NETWORKS
 )
 def test_a_model_from_its_file_gives_its_stored_predictions_from_raw_data(store, family, epoch):
     plan = plan_of(store, family, shots=[], protocol=HONEST | {"epoch": epoch, "rna_scaling": "train"})
-    if family == "survpath":
+    if takes_pathways(family):
         plan = replace(plan, method=plan.method | {"gene_sets": str(store.folder / "sets.csv")})
     inputs = representation(store, family)
-    if family == "survpath":
+    if takes_pathways(family):
         inputs = replace(inputs, gene_sets=str(store.folder / "sets.csv"))
     folder = store.predict(plan, inputs)
     found = models(store)

@@ -60,6 +60,33 @@ def score_on(targets: Targets) -> Scorer:
     return score
 
 
+FIRST_EPOCH, FLOOR, TOO_EARLY = 6, 1e-12, -1e9
+"""Of TTA's released choice: the first epoch that may be taken, what scores are raised to, and what is below any."""
+
+
+def released_score_on(targets: Targets) -> Scorer:
+    """Minus the loss by which TTA's released code chooses the epoch; from the sixth on, else the last there is.
+
+    Its validation collects log risks and takes their logarithm once more, after raising those below 1e-12 to it: all
+    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units.
+    Classes, which TTA does not predict: minus the cross-entropy.
+    """
+
+    def score(prediction: Prediction) -> float:
+        if prediction.epoch is not None and prediction.epoch < FIRST_EPOCH:
+            return TOO_EARLY + prediction.epoch
+        if isinstance(prediction, SubtypePrediction):
+            of_own = prediction.probabilities[np.arange(len(targets)), targets.classes]
+            return float(np.log(np.maximum(of_own, FLOOR)).mean())
+        log_risk = np.log(np.maximum(prediction.risk, FLOOR))
+        order = np.argsort(np.asarray(targets.time_days, float), kind="stable")
+        at_risk = np.logaddexp.accumulate(log_risk[order][::-1])[::-1]
+        events = np.asarray(targets.event, bool)[order]
+        return float((log_risk[order] - at_risk)[events].mean()) if events.any() else TOO_EARLY
+
+    return score
+
+
 def _head(
     inputs: FoldVectors,
     fold_task: FoldTask,

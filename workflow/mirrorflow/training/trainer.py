@@ -64,7 +64,8 @@ class Course:
 
     def progress(self, epoch: int, step: int) -> Progress:
         """Where ``step`` of ``epoch`` is."""
-        return Progress(epoch, step, (epoch * self.steps + step) / max(1, self.epochs * self.steps))
+        share = (epoch * self.steps + step) / max(1, self.epochs * self.steps)
+        return Progress(epoch, step, share, step / max(1, self.steps))
 
     def rate_factor(self, epoch: int, step: int) -> float:
         """The factor on every learning rate at a step."""
@@ -182,7 +183,8 @@ class Trainer(Generic[B]):
             for epoch in range(len(self.history), self.course.last):
                 self._finish(epoch, self._epoch(epoch), on_epoch)
         if self.best is not None:
-            training.network.load_state_dict(self.best.model)
+            restore = getattr(training.network, "load_best", training.network.load_state_dict)
+            restore(self.best.model)
         training.network.eval()
         return self.history
 
