@@ -270,8 +270,7 @@ def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     return findings
 
 
-LIKE_Z_SCORES = 0.5
-"""Share of genes with mean near 0 and deviation near 1 from which on a matrix is taken to be standardised."""
+LIKE_Z_SCORES = 0.5  # share of genes with mean near 0 and deviation near 1 from which on a matrix is standardised
 
 
 def audit_transductive(*, scaled_upstream: bool, like_z_scores: float = 0.0) -> list[Finding]:

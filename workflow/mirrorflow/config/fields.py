@@ -121,8 +121,7 @@ def same(of: type[Section], key: str, *, unset: Any = ..., or_none: bool = False
     if isinstance(unset, dict):
         return dataclasses.field(default_factory=partial(dict, unset), metadata=metadata)
     if unset is not ...:
-        metadata.pop("unfilled", None)  # a default of one's own is one from the start: resolved configs name it
-        return dataclasses.field(default=unset, metadata=metadata)
+        return dataclasses.field(default=unset, metadata={**metadata, "unfilled": False})  # configs name one's own
     if found.default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=found.default_factory, metadata=metadata)
     return dataclasses.field(default=found.default, metadata=metadata)
