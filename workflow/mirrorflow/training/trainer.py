@@ -1,7 +1,6 @@
 """The one training loop: optimiser groups, clipping, schedule, history, the choice of an epoch, state to resume from.
 
-All that learns by gradients is trained here. What differs is a :class:`Training`: which parameters and batches, and how
-a batch leaves gradients and named loss terms.
+All that learns by gradients is trained here. What differs is a :class:`Training`: parameters, batches, loss terms.
 """
 
 import resource
