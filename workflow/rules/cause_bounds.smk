@@ -6,7 +6,7 @@ rule predict_unknown_causes:
         cohort=at(paths.CohortFile),
         splits=SPLITS.of_protocol,
         manifests=PREDICTIONS.manifests,
-        indexes=CAUSES.indexes,
+        indexes=SLIDES.indexes,
         expression=RUN.expression,
         embeddings=CAUSES.embeddings,
     output:

@@ -67,7 +67,7 @@ def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
     A method that is ``under: mixing`` is run where folds may have a site on both sides, and under no single change.
     """
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
-    mixing = mixes((name, config["protocols"][name]))
+    mixing = mixes(name, config["protocols"][name])
     return [
         method
         for method, entry in config["methods"].items()

@@ -23,6 +23,7 @@ from mirrorflow.config.fields import (
     of_run,
     positive,
     same,
+    shared,
     stated,
     switch,
     whole,
@@ -51,6 +52,19 @@ class Layers(Settings):
         ["public", "before-1.0"],
         "public",
         origin="published",
+    )
+
+
+@dataclass(frozen=True)
+class Pathways(Settings):
+    """The pathways. None: those of ``expression.selection``."""
+
+    gene_sets: Any = shared(
+        "gene_sets",
+        "CSV of pathways, one column a set, or {download: <data set>}; by default expression.selection.gene_sets; "
+        "`random` - random groups of the selected genes.",
+        None,
+        origin="ours",
     )
 
 

@@ -78,13 +78,19 @@ def released_score_on(targets: Targets) -> Scorer:
         if isinstance(prediction, SubtypePrediction):
             of_own = prediction.probabilities[np.arange(len(targets)), targets.classes]
             return float(np.log(np.maximum(of_own, FLOOR)).mean())
-        log_risk = np.log(np.maximum(prediction.risk, FLOOR))
-        order = np.argsort(np.asarray(targets.time_days, float), kind="stable")
-        at_risk = np.logaddexp.accumulate(log_risk[order][::-1])[::-1]
-        events = np.asarray(targets.event, bool)[order]
-        return float((log_risk[order] - at_risk)[events].mean()) if events.any() else TOO_EARLY
+        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets) if targets.event.any() else TOO_EARLY  # type: ignore[union-attr]
 
     return score
+
+
+def _cox_loss(risk: np.ndarray, targets: Targets) -> float:
+    """Ties in the order of the units. Torch is imported here, so that the other choices do without it."""
+    import torch
+
+    from mirrorflow.probes.partial_likelihood import cox_loss
+
+    time, event = np.array(targets.time_days, float), np.array(targets.event, bool)
+    return float(cox_loss(torch.from_numpy(risk), torch.from_numpy(time), torch.from_numpy(event), "order"))
 
 
 def _head(

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mirrorflow.config.training_settings import Pathways
 from mirrorflow.models.seam import Batch, Objective, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 from mirrorflow.models.tta_parts.apart import Apart, AttentionBlock
@@ -24,7 +25,7 @@ from mirrorflow.models.tta_parts.assignment import (
     weights_of,
 )
 from mirrorflow.models.tta_parts.layers import LAYERS
-from mirrorflow.models.tta_parts.settings import TtaInputs, TtaSettings, TtaTrain
+from mirrorflow.models.tta_parts.settings import TtaSettings, TtaTrain
 from mirrorflow.models.tta_parts.tokens import PatchTokens, PathwayTokens, SharedSpace
 from mirrorflow.models.tta_parts.views import EVERY, views_loss
 
@@ -82,8 +83,7 @@ class Tta(SupervisedNetwork):
     @property
     def views(self) -> bool:
         """Whether heads learn from views."""
-        settings = self.settings
-        return settings.heads > 0 and settings.views_weight > 0 and settings.transport not in ("off", "kmeans")
+        return self.settings.heads > 0 and self.settings.views_weight > 0 and self.assigning.transports
 
     def _rho_of(self, share: float) -> float:
         return curriculum(self.settings.rho_base, self.settings.rho_upper, share)
@@ -166,7 +166,7 @@ class TtaObjective:
         assert out.plans is not None
         network, settings = self.network, self.network.settings
         found = dict(self.task.terms(out, batch, at))
-        if settings.label_weight and settings.transport not in ("off", "kmeans"):
+        if settings.label_weight and network.assigning.transports:
             for name, part, plan in zip(MODALITIES, out.parts, out.plans, strict=True):
                 found[f"pseudo_label_{name}"] = pseudo_label_loss(part, plan, settings.labels)
         if network.apart is not None and settings.contrast_weight:
@@ -197,4 +197,4 @@ def build(sizes: Sizes, **settings: Any) -> Tta:
 
 __all__ = ["INPUTS", "LAYERS", "SETTINGS", "TRAIN", "build", "objective"]
 
-SETTINGS, TRAIN, INPUTS = TtaSettings, TtaTrain, TtaInputs
+SETTINGS, TRAIN, INPUTS = TtaSettings, TtaTrain, Pathways

@@ -1,12 +1,13 @@
 """Inputs and params of the bounds that the dead of unknown cause set to a cause-specific outcome."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from mirrorflow.config.queries import endpoint_of
 from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.models import ModelInputs
-from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest
+from mirrorflow.plan.paths import CohortFile, PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
@@ -32,8 +33,7 @@ class CauseInputs:
     @property
     def cohorts(self) -> list[str]:
         """Cohorts whose outcome is of one cause."""
-        config = self.run.config
-        return cause_specific(config) if "survival" in config["evaluation"]["tasks"] else []
+        return cause_specific(self.run.config)
 
     def _cases(self) -> list[tuple[str, str]]:
         protocols = [name for name in self.run.protocols if name not in self.run.single_changes]
@@ -55,11 +55,6 @@ class CauseInputs:
         """Param that re-runs nothing: records that these predictions should have."""
         return self.predictions.records_of(self.manifests())
 
-    def indexes(self, wildcards: Wildcards) -> list[str]:
-        """Input: indexes of the cohort's features, an encoder each."""
-        names = self.run.cohort(wildcards.cohort)["encoders"]
-        return [self.run.at(FeatureIndex, cohort=wildcards.cohort, encoder=name) for name in names]
-
     def embeddings(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the embeddings that heads of pretrained methods are given."""
         manifests = map(PredictionsManifest.parse, self.run.manifests(wildcards.protocol, wildcards.cohort))
@@ -71,6 +66,8 @@ class CauseInputs:
         ]
 
 
-def cause_specific(config: Any) -> list[str]:
-    """Cohorts of a resolved config whose outcome is of one cause."""
+def cause_specific(config: Mapping[str, Any]) -> list[str]:
+    """Cohorts of a resolved config whose outcome is of one cause; none where survival is no task of the run."""
+    if "survival" not in config["evaluation"]["tasks"]:
+        return []
     return [name for name, entry in config["cohorts"].items() if endpoint_of(entry)]

@@ -7,6 +7,7 @@ from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
+from mirrorflow.plan.causes import cause_specific
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
@@ -91,9 +92,8 @@ class TableInputs:
 
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
-        evaluation, cohorts = self.run.config["evaluation"], self.run.config["cohorts"].values()
-        bounded = "survival" in evaluation["tasks"] and any(map(endpoint_of, cohorts))
-        beside = {"optimism": evaluation["optimism"], "cause_bounds": bounded}
+        config = self.run.config
+        beside = {"optimism": config["evaluation"]["optimism"], "cause_bounds": cause_specific(config)}
         names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 

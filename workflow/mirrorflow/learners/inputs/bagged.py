@@ -67,6 +67,12 @@ class PatchMoments:
     fitted: Mapping[str, str]
 
 
+def bag_files(index: str | Path, units: pd.DataFrame) -> list[list[Path]]:
+    """Feature files of each unit's slides, as an index of features has them."""
+    paths = read_text_sheet(index).set_index("slide_id")["path"]
+    return [[Path(paths[slide]) for slide in slides] for slides in units["slide_ids"]]
+
+
 @dataclass
 class BaggedInputs:
     """Bags of patches and scaled genes of the units, as ``inputs`` says; either alone will do.
@@ -162,8 +168,7 @@ class BaggedInputs:
 
     def _all(self) -> FeatureBags:
         if self._bags is None:
-            paths = read_text_sheet(self.index).set_index("slide_id")["path"]
-            files = [[Path(paths[slide]) for slide in slides] for slides in self.units["slide_ids"]]
+            files = bag_files(self.index, self.units)
             names, moments = self.units["unit"].tolist(), moments_beside(Path(self.index))
             self._bags = FeatureBags(files, self.cache_gb, names, moments)
         return self._bags

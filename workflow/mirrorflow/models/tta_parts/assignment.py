@@ -41,6 +41,11 @@ class Assigning:
     semantic: float
     full_bag: int
 
+    @property
+    def transports(self) -> bool:
+        """Whether plans are transported: there are pseudo-labels."""
+        return self.kind not in ("off", "kmeans")
+
     def problem(self, prototypes: int, rho: float) -> Problem:
         """The transport problem at mass ``rho``."""
         gamma = math.inf if self.kind == "balanced" else self.gamma
@@ -145,6 +150,11 @@ def weights_of(part: Tokens, plan: Tensor, mixing: float, rescaling: str) -> Ten
     return mixed.masked_fill(~real, 0.0)
 
 
+def with_rows_of_one(plan: Tensor) -> Tensor:
+    """The plan with rows that add up to 1; a row of nothing stays one."""
+    return plan / plan.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
 def pseudo_label_loss(part: Tokens, plan: Tensor, labels: str) -> Tensor:
     """Eq. 14, a mean over the real tokens of a slide, then over the batch: a scalar.
 
@@ -155,6 +165,6 @@ def pseudo_label_loss(part: Tokens, plan: Tensor, labels: str) -> Tensor:
     if labels == "plan":
         plan = plan / counts[:, None, None]
     elif labels == "rows":
-        plan = plan / plan.sum(-1, keepdim=True).clamp(min=1e-12)
+        plan = with_rows_of_one(plan)
     loss = -(plan * part.logits.log_softmax(-1)).sum(-1).masked_fill(~part.mask, 0.0)
     return (loss.sum(1) / counts).mean()

@@ -1,9 +1,9 @@
 """What can be set of TTA: the network, its transport, the weights of its losses; how it is trained; its pathways."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from mirrorflow.config.fields import Settings, choice, count, fraction, number, positive, same, shared, switch, whole
+from mirrorflow.config.fields import Settings, choice, count, fraction, number, positive, same, switch, whole
 from mirrorflow.config.training_settings import Train
 from mirrorflow.errors import ConfigError
 
@@ -108,16 +108,3 @@ class TtaTrain(Train):
     feature_scaling: Literal["none", "train"] = same(Train, "feature_scaling", unset="none")
     survival: Literal["hazards", "cox"] = same(Train, "survival", unset="cox")
     clip_norm: float | None = same(Train, "clip_norm", unset=5.0)
-
-
-@dataclass(frozen=True)
-class TtaInputs(Settings):
-    """The pathways. None: those of ``expression.selection``."""
-
-    gene_sets: Any = shared(
-        "gene_sets",
-        "CSV of pathways, one column a set, or {download: <data set>}; by default expression.selection.gene_sets; "
-        "`random` - random groups of the selected genes.",
-        None,
-        origin="ours",
-    )

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirrorflow.models.layers import PathwayGenes, start_pathways
 from mirrorflow.models.supervised import Sizes
 
 SLOPE = 0.1
@@ -38,28 +39,19 @@ class PathwayTokens(nn.Module):
     that padding changes nothing. Each layer starts as torch starts a linear layer of its own size.
     """
 
-    places: Tensor
-
     def __init__(self, sizes: Sizes, width: int, dropout: float, *, activated: bool) -> None:
         super().__init__()
-        sets = sizes.gene_sets
-        longest = max(map(len, sets))
-        places = torch.full((len(sets), longest), sizes.gene_count)
-        weight, bias = torch.zeros(len(sets), longest, width), torch.zeros(len(sets), width)
-        for row, genes in enumerate(sets):
-            places[row, : len(genes)] = torch.tensor(genes)
-            bound = len(genes) ** -0.5
-            weight[row, : len(genes)].uniform_(-bound, bound)
-            bias[row].uniform_(-bound, bound)
-        self.register_buffer("places", places, persistent=False)
-        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        counts = [len(genes) for genes in sizes.gene_sets]
+        self.genes = PathwayGenes(sizes.gene_sets, sizes.gene_count)
+        self.weight = nn.Parameter(torch.zeros(len(counts), max(counts), width))
+        self.bias = nn.Parameter(torch.zeros(len(counts), width))
+        start_pathways(self.weight, self.bias, counts)
         self.dropout = nn.Dropout(dropout)
         self.activated = activated
 
     def forward(self, genes: Tensor) -> Tensor:
         """Tokens of scaled expression."""
-        own = F.pad(genes, (0, 1))[:, self.places].transpose(0, 1)
-        tokens = torch.bmm(own, self.weight) + self.bias[:, None]
+        tokens = torch.bmm(self.genes(genes), self.weight) + self.bias[:, None]
         if self.activated:
             tokens = self.dropout(F.leaky_relu(tokens, SLOPE))
         return tokens.transpose(0, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mirrorflow.models.transport import transport
-from mirrorflow.models.tta_parts.assignment import Assigning
+from mirrorflow.models.tta_parts.assignment import Assigning, with_rows_of_one
 from mirrorflow.models.tta_parts.tokens import SharedSpace
 
 PATIENTS, PART, EVERY = 4, 0.8, (3, 1)
@@ -39,5 +39,4 @@ def _part(mask: Tensor) -> Tensor:
 def _assigned(scores: Tensor, how: Assigning, rho: float) -> Tensor:
     """Scores [head, patient, prototype] to pseudo-labels of the same shape, whose rows add up to 1."""
     problem = how.problem(scores.shape[-1], rho)
-    plan = transport(-scores.float().log_softmax(-1), problem).plan
-    return plan / plan.sum(-1, keepdim=True).clamp(min=1e-12)
+    return with_rows_of_one(transport(-scores.float().log_softmax(-1), problem).plan)

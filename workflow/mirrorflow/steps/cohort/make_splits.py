@@ -14,7 +14,6 @@ from mirrorflow.config.protocols import REPAIRED
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
 from mirrorflow.store import tables
-from mirrorflow.store.tables import read_endpoint, read_side_outcomes, read_sides
 from mirrorflow.units import DAYS_PER_MONTH
 
 logger = logging.getLogger("mirrorflow.cohorts.patients")
@@ -78,7 +77,7 @@ def make_splits(
         folds = site_preserved_folds(frame, len(outputs), seed, str(cohort))
     else:
         given = folding.choose_evaluated(tables.read_folds(str(folder), len(outputs)), evaluate, str(folder))
-        hold_outcomes(str(folder), len(outputs), frame, read_endpoint(cohort))
+        hold_outcomes(str(folder), given, frame, tables.read_endpoint(cohort))
         folds = _restricted(given, frame, str(folder))
         if kind.endswith(REPAIRED):
             before, folds = folds, _restricted(folding.repair_folds(given), frame, str(folder))
@@ -95,19 +94,18 @@ def make_splits(
     tables.write_sheet(report, summary)
 
 
-def hold_outcomes(folder: str, count: int, frame: pd.DataFrame, name: str) -> None:
+def hold_outcomes(folder: str, given: Sequence[folding.Fold], frame: pd.DataFrame, name: str) -> None:
     """Log what split files with outcomes of their own hold, and for whom the cohort says something else.
 
-    name: of the cohort's cause-specific outcome (DSS); empty: death of any cause (OS).
+    given: the folds of ``folder``. name: of the cohort's cause-specific outcome (DSS); empty: death of any cause (OS).
     """
-    sides = [fold_files(folder, fold) for fold in range(count)]
+    sides = [fold_files(folder, fold) for fold in range(len(given))]
     if any(len(paths) == 1 for paths in sides):
         return
-    found = [read_side_outcomes(train, test, (name or "OS").lower()) for train, test in sides]
+    found = [tables.read_side_outcomes(train, test, (name or "OS").lower()) for train, test in sides]
     if any(part.empty for part in found):
         return
-    evaluated = [read_sides(train, test).val for train, test in sides]
-    tests = [part[part["patient"].isin(names)] for part, names in zip(found, evaluated, strict=True)]
+    tests = [part[part["patient"].isin(fold.evaluated)] for part, fold in zip(found, given, strict=True)]
     logger.info(
         "%s: %d patients with an outcome; events in the parts evaluated: %s",
         folder,

@@ -97,13 +97,9 @@ def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
 
 def read_set_counts(sets: Sequence[Path], expressions: Sequence[Path]) -> dict[tuple[str, str], SetCounts]:
     """File of gene sets and cohort -> how many of its genes the cohort's matrix has."""
-    found = {}
-    for path in sets:
-        parsed = parse_gene_sets(read_list(path, "gene_sets"), where=str(path))
-        for expression in expressions:
-            cohort = ExpressionFile.parse(expression).cohort
-            found[path.name, cohort] = count_sets(parsed, read_names(str(expression))[2])
-    return found
+    symbols = {ExpressionFile.parse(path).cohort: read_names(str(path))[2] for path in expressions}
+    parsed = {path.name: parse_gene_sets(read_list(path, "gene_sets"), where=str(path)) for path in sets}
+    return {(file, cohort): count_sets(one, names) for file, one in parsed.items() for cohort, names in symbols.items()}
 
 
 def read_retrieval(records: Sequence[Path]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.cohorts.unknown_causes import folds_of_unknown
 from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.bagged import bag_files
 from mirrorflow.learners.inputs.vectors import Embedded
 from mirrorflow.learners.saved import RawUnits, SavedModel, load_trained
 from mirrorflow.learners.tasks import ALL_DATA
@@ -27,7 +28,7 @@ from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.method_predictions import read_manifest
 from mirrorflow.store.model_files import stored_config
-from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_sheet
+from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
 from mirrorflow.training.bags import SomeBags
 
 COLUMNS = ["encoder", "method", "seed", "fold", "patient", "slide_id", "risk"]
@@ -136,8 +137,7 @@ class UnknownUnits:
 
     def _all_bags(self, encoder: str) -> FeatureBags:
         if encoder not in self._bags:
-            paths = read_text_sheet(self.indexes[encoder]).set_index("slide_id")["path"]
-            files = [[Path(paths[slide]) for slide in slides] for slides in self.units["slide_ids"]]
+            files = bag_files(self.indexes[encoder], self.units)
             self._bags[encoder] = FeatureBags(files, cache_gb=0, names=self.units["unit"].tolist())
         return self._bags[encoder]
 
