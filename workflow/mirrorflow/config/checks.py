@@ -9,7 +9,8 @@ from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
-from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
+from mirrorflow.config.queries import selection_of, split_source, strange_keys
+from mirrorflow.config.saw import NO, UNKNOWN
 from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
 
@@ -21,6 +22,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
+    problems += _saw_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
@@ -65,7 +67,7 @@ def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
     if method.kind == "network":
         yield from _impossible(f"methods.{name}.network", method.parts["SETTINGS"], entry["network"])
     if method.kind == "pretrained":
-        shape, settings = method.parts["SETTINGS"], pretrain_settings(config, name)
+        shape, settings = method.parts["SETTINGS"], entry["pretrain"]
         keys = {one.name for one in keys_of(shape)}
         whole = {key: value for key, value in settings.items() if key in keys} | {"patch_dim": 1, "gene_count": 1}
         yield from _impossible(f"methods.{name} (pretrain)", shape, whole)
@@ -77,6 +79,16 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
         settings(**values)
     except ConfigError as error:
         yield f"{where}: {error}"
+
+
+def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of encoders that no cohort has, and words that exclude one another."""
+    known = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
+    for encoder, what in config["features"].get("saw", {}).items():
+        if encoder not in known:
+            yield f"features.saw.{encoder}: no cohort has this encoder (there: {', '.join(sorted(known))})"
+        if len(what) > 1 and {NO, UNKNOWN} & set(what):
+            yield f"features.saw.{encoder}: {', '.join(what)}: `{NO}` and `{UNKNOWN}` stand alone"
 
 
 def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -99,6 +111,7 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
     if entry["expression"] not in config["expression"]["sources"]:
         known = ", ".join(config["expression"]["sources"]) or "none"
         yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
+    yield from _cause_problems(f"{where}.clinical", entry["clinical"])
     for encoder in entry["encoders"]:
         if encoder not in entry["features"] and encoder not in config["features"]["encoders"]:
             yield (
@@ -120,3 +133,22 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
         patching = config["features"]["encoders"].get(encoder, {}).get("patching")
         if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
             yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+
+
+def _cause_problems(where: str, clinical: Mapping[str, Any]) -> Iterator[str]:
+    """A cause-specific outcome needs deaths of any cause beside it: columns of a sheet, or Xena's OS."""
+    said = clinical.get("cause_specific")
+    if said is None:
+        return
+    columns = ("time", "event")
+    if "sheet" in clinical:
+        if missing := [key for key in ("name", *columns) if key not in said]:
+            yield (
+                f"{where}.cause_specific: {', '.join(missing)} missing: what the outcome is called, and the sheet's "
+                "columns with time and death of any cause: {name: DSS, time: os_months, event: os_event}"
+            )
+        return
+    if given := [key for key in columns if key in said]:
+        yield f"{where}.cause_specific.{given[0]}: names a column of a sheet; of Xena's table it is OS: leave it out"
+    if clinical["outcome"] == "OS":
+        yield f"{where}.outcome: OS is death of any cause; set outcome: DSS, or leave cause_specific out"

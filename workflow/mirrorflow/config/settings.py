@@ -19,6 +19,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     number,
     schema_of,
     section,
@@ -35,7 +36,7 @@ from mirrorflow.config.training_settings import Compute, Train
 
 PARTIAL: dict[str, Any] = {"x-partial": True}
 """Keys that take the place of another section's: no defaults are filled in."""
-INPUTS = ("slides", "rna", "clinical")
+INPUTS = ("slides", "rna", "clinical", "site")
 TASKS = ("subtyping", "survival")
 
 
@@ -88,8 +89,9 @@ class Protocol(Section):
         "Which epoch of a probe or of a network trained on labels is reported. nested: the best one by the mean over "
         "inner folds of the training patients (splits.inner_folds), where genes, scalers, bins and pretraining are "
         "made anew on each inner training part; k-shot settings keep the last. "
-        "best_on_evaluation: the published choice.",
-        ["last", "nested", "best_on_evaluation"],
+        "best_on_evaluation: MIRROR's published choice. least_loss_on_evaluation: TTA's, from the 6th epoch on, by the "
+        "loss of its released code, which takes the logarithm of log risks.",
+        ["last", "nested", "best_on_evaluation", "least_loss_on_evaluation"],
     )
     survival_bins: str = choice(
         "Quartiles of uncensored times of training patients or of all patients.", ["fold", "cohort"]
@@ -155,6 +157,13 @@ class Evaluation(Section):
         "The method of this run that every other is held against (paired bootstrap, Holm), named before the results "
         "are seen; a run without the default one has no verdicts.",
         "concat-linear",
+    )
+    site_baseline: bool = newer(
+        "Whether the method `site` (the event rate or class share of a patient's site alone) stands in the tables "
+        "without being named, under protocols whose folds may have a site on both sides and on cohorts whose `site` "
+        "is not none. A run that names the method has it under every protocol.",
+        default=True,
+        type="boolean",
     )
 
 

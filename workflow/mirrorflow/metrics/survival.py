@@ -16,7 +16,7 @@ def c_index(risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights:
     A pair is comparable when the earlier time is an event (or, at equal times, one is an event and the
     other is censored), as in scikit-survival.
     """
-    return _concordance(risk, _comparable(time_days, event).astype(float), weights)
+    return _concordance(risk, comparable(time_days, event).astype(float), weights)
 
 
 def uno_c(
@@ -29,10 +29,10 @@ def uno_c(
     if followed.reason:
         return np.full(len(weights), np.nan)
     early = time_days < followed.tau
-    return _concordance(risk, _comparable(time_days, event) * (early / followed.uncensored**2)[:, None], weights)
+    return _concordance(risk, comparable(time_days, event) * (early / followed.uncensored**2)[:, None], weights)
 
 
-def _comparable(time_days: np.ndarray, event: np.ndarray) -> np.ndarray:
+def comparable(time_days: np.ndarray, event: np.ndarray) -> np.ndarray:
     """[unit, unit] whether the first had its event before the second was gone."""
     earlier, same = time_days[:, None] < time_days[None, :], time_days[:, None] == time_days[None, :]
     return event[:, None] & (earlier | (same & ~event[None, :]))

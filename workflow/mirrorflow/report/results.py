@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.config.adaptation import is_adapted
+from mirrorflow.report.beside import beside_table
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
 from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, value_text
+from mirrorflow.tables.results import SAW
 
 CELL = re.compile(
     r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z][a-z0-9: ]*?))?"
@@ -20,9 +22,14 @@ KEYS = ("protocol", "encoder", "method")
 
 
 def main_section(
-    tables: Mapping[str, pd.DataFrame], results: pd.DataFrame, audits: Mapping[str, Mapping[str, int]]
+    tables: Mapping[str, pd.DataFrame],
+    results: pd.DataFrame,
+    audits: Mapping[str, Mapping[str, int]],
+    records: Sequence[Mapping[str, Any]] = (),
 ) -> Section:
-    """The main tables. ``tables``: task -> main_<task>.csv; ``audits``: protocol -> findings by level."""
+    """The main tables. ``tables``: task -> main_<task>.csv; ``audits``: protocol -> findings by level; records: of the
+    audits, from which :func:`~mirrorflow.report.beside.beside_table` takes what stands beside a table.
+    """
     blocks: list[Block] = [
         Text(
             "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over evaluation patients. "
@@ -39,6 +46,8 @@ def main_section(
         for protocol, part in table.groupby("protocol", sort=True):
             badges = badge_cells(audits.get(str(protocol), {}))
             blocks.append(Heading(f"{task.capitalize()}, protocol {protocol}", badges))
+            if beside := beside_table(records, str(protocol), task):
+                blocks.append(Listing(beside))
             blocks.append(_main_table(part, task, str(protocol), results))
     return Section("tables", "Main tables", blocks)
 
@@ -169,6 +178,7 @@ def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
         _genes_saw(row.get("gene_labels")),
         f"tau by fold: {tau} days" if tau else "",
         f"unstable: {unstable}" if unstable else "",
+        "encoder trained on the evaluated collection" if _text(row.get(SAW, "")) == "yes" else "",
         "" if _missing(row["seed_sd"]) else f"sd between {row['seeds']:.0f} seeds: {row['seed_sd']:.3f}",
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.audit.claims import is_withheld
+from mirrorflow.cohorts.endpoint import endpoint_title
 from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
@@ -19,8 +20,8 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.training_patients import training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
-from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
-from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, write_sheet
+from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER, SAW
 
 logger = logging.getLogger("mirrorflow.evaluation")
 
@@ -85,7 +86,8 @@ def evaluate(
     audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row. beside: manifests
     of the reference alone, where it was predicted under another cohort's name (an adapted one's target): no rows.
     """
-    if audit and is_withheld(json.loads(Path(audit).read_text()), strict=settings["strict"]):
+    record = json.loads(Path(audit).read_text()) if audit else {}
+    if record and is_withheld(record, strict=settings["strict"]):
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
@@ -101,8 +103,13 @@ def evaluate(
         raise InputError(message)
     others = [cell for manifest in beside for cell in score_manifest(Path(manifest), frame, train, settings)]
     rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
-    if part := evaluated_part([read_fold(path) for path in splits]):
-        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
+    name = read_endpoint(cohort)
+    of_cause = {"survival": endpoint_title(name)} if name else {}
+    part = evaluated_part([read_fold(path) for path in splits])
+    for row in rows:
+        row["note"] = "; ".join(filter(None, [str(row["note"]), part, of_cause.get(str(row["task"]))]))
+    saw = record.get("encoder_saw", {})
+    rows = [{**row, SAW: saw.get(row["encoder"], "")} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from mirrorflow.config.queries import CAUSE_SPECIFIC
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 
 
@@ -67,8 +68,9 @@ def make_main_table(
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     caption = (
         f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
-        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
+        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{_said_of(numbers)}"
+        f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
+        "compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
 
@@ -81,4 +83,14 @@ def _said_of(results: pd.DataFrame) -> str:
     return (
         "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
         f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
+    )
+
+
+def _of_causes(titles: Mapping[str, str]) -> str:
+    """What a cause-specific outcome is, where a cohort's title says that it has one."""
+    if not any(CAUSE_SPECIFIC in title for title in titles.values()):
+        return ""
+    return (
+        f"{CAUSE_SPECIFIC.capitalize()}: deaths of other causes censor the outcome, the dead of unknown cause are left "
+        "out (tables/cause_bounds says what they could change). "
     )
