@@ -45,46 +45,59 @@ def columns_of(problem: Problem, device: torch.device) -> Columns:
     return Columns(exponents.masked_fill(closed, 0.0), log_masses, nothing)
 
 
+def row_weights(cost: Tensor, mask: Tensor | None) -> Tensor:
+    """1/n at the n real tokens of each slide, else 0: [slide, token], or [1, token] where all tokens are real."""
+    if mask is None:
+        return cost.new_full((1, cost.shape[1]), 1 / cost.shape[1])
+    return mask.to(cost.dtype) / mask.sum(dim=1, keepdim=True)
+
+
 class Block(NamedTuple):
-    """Views of some slides' rows: costs, G, G in runs, row sums, row factors, weights and largest exponents."""
+    """Views of some slides' rows: costs, G of prototypes, also in runs, of the sink; row sums, factors, weights, tops."""
 
     slides: slice
     cost: Tensor
     g: Tensor
     runs: Tensor
+    beside: Tensor
     sums: Tensor
     factors: Tensor
     weights: Tensor
     top: Tensor
 
 
+class Room(NamedTuple):
+    """Working memory of a kernel, for the next of no more slides: G, four vectors a row, and a block's scratch."""
+
+    g: Tensor
+    vectors: Tensor
+    scratch: Tensor
+
+
 class Kernel:
     """Costs [slide, token, prototype] of some slides; ``mask`` [slide, token] is True at real tokens, None: all are.
 
-    Costs of padding may be anything.
+    Costs of padding may be anything. ``room``: that of a kernel no longer needed, of as many tokens and prototypes.
     """
 
-    def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem) -> None:
+    def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem, room: Room | None = None) -> None:
         self.cost, self.mask, self.problem = cost, mask, problem
         self.columns = columns_of(problem, cost.device)
-        slides, tokens, _ = cost.shape
+        slides, tokens, prototypes = cost.shape
         rows = -(-tokens // RUN) * RUN
-        weights = cost.new_zeros(1 if mask is None else slides, rows)
-        weights[:, :tokens] = 1 / tokens if mask is None else mask.to(cost.dtype) / mask.sum(dim=1, keepdim=True)
-        g = cost.new_empty(slides, rows, len(problem.masses))
-        g[:, tokens:] = 1.0
-        vectors = cost.new_zeros(3, slides, rows)
-        each = max(1, IN_CACHE // g[0].numel()) if cost.device.type == "cpu" else slides
-        self.blocks = [
-            self._block(slice(first, first + each), g, weights.expand(slides, rows), vectors)
-            for first in range(0, slides, each)
-        ]
-        self.scratch = torch.empty_like(self.blocks[0].g[..., : problem.prototypes])
+        each = min(slides, max(1, IN_CACHE // (rows * prototypes))) if cost.device.type == "cpu" else slides
+        if room is None:
+            g, vectors = cost.new_empty(slides, rows, prototypes), cost.new_zeros(4, slides, rows)
+            room = Room(g, vectors, torch.empty_like(g[:each]))
+        self.room = room
+        weights = torch.nn.functional.pad(row_weights(cost, mask), (0, rows - tokens)).expand(slides, rows)
+        room.g[:, tokens:] = 1.0
+        self.blocks = [self._block(slice(at, min(at + each, slides)), weights) for at in range(0, slides, each)]
 
-    def _block(self, slides: slice, g: Tensor, weights: Tensor, vectors: Tensor) -> Block:
-        own, (sums, factors, top) = g[slides], vectors[:, slides]
-        runs = own.reshape(-1, RUN, g.shape[2])
-        return Block(slides, self.cost[slides], own, runs, sums, factors, weights[slides], top)
+    def _block(self, slides: slice, weights: Tensor) -> Block:
+        g, (beside, sums, factors, top) = self.room.g[slides], self.room.vectors[:, slides]
+        runs = g.view(-1, RUN, g.shape[2])
+        return Block(slides, self.cost[slides], g, runs, beside, sums, factors, weights[slides], top)
 
     def rebase(self, theta: Tensor) -> None:
         """G around the scalings ``theta`` [slide, column], rounded so that what cancels does so exactly.
@@ -104,15 +117,18 @@ class Kernel:
 
     def _fill(self, block: Block, shift: Tensor) -> None:
         tokens, prototypes = block.cost.shape[1:]
-        g, top = block.g[:, :tokens], block.top[:, :tokens]
-        torch.sub(shift[..., :prototypes], block.cost, out=g[..., :prototypes])
-        if self.problem.sink:
-            g[..., prototypes:] = shift[..., prototypes:]
+        g, top, scale = block.g[:, :tokens], block.top[:, :tokens], LOG2_E / self.problem.epsilon
+        torch.sub(shift[..., :prototypes], block.cost, out=g)
         torch.amax(g, dim=2, out=top)
-        g.sub_(top[..., None]).mul_(LOG2_E / self.problem.epsilon).exp2_()  # a third of the time of exp
+        if self.problem.sink:
+            sink = shift[..., prototypes]
+            torch.maximum(top, sink, out=top)
+            torch.sub(sink, top, out=block.beside[:, :tokens]).mul_(scale).exp2_()
+        g.sub_(top[..., None]).mul_(scale).exp2_()  # a third of the time of exp
         if self.mask is not None:
             padding = ~self.mask[block.slides]
             g.masked_fill_(padding[..., None], 1.0)
+            block.beside[:, :tokens].masked_fill_(padding, 0.0)
             top.masked_fill_(padding, 0.0)
 
     def _centre(self, potentials: Tensor) -> Tensor:
@@ -143,7 +159,7 @@ class Kernel:
         products = theta.new_zeros(len(theta), prototypes, prototypes) if any(squared) else None
         for block in self.blocks:
             if slides is None or any(slides[block.slides]):
-                masses[block.slides] = self._columns(block, v[block.slides])
+                self._columns(block, v[block.slides], masses[block.slides])
                 if products is not None and any(squared[block.slides]):
                     products[block.slides] = self._squares(block)
         masses *= wide
@@ -167,20 +183,25 @@ class Kernel:
             return gap
         return gap - (gap.amax(dim=1, keepdim=True) + gap.amin(dim=1, keepdim=True)) / 2
 
-    def _columns(self, block: Block, v: Tensor) -> Tensor:
-        """G' u in float64, after row sums and factors."""
-        torch.bmm(block.g, v, out=block.sums[..., None])
+    def _columns(self, block: Block, v: Tensor, out: Tensor) -> None:
+        """G' u into ``out`` [slide, column], in float64, after row sums and factors."""
+        prototypes = self.problem.prototypes
+        torch.bmm(block.g, v[:, :prototypes], out=block.sums[..., None])
+        if self.problem.sink:
+            block.sums.addcmul_(block.beside, v[:, prototypes])
         weights, exponent = block.weights, self.problem.row_exponent
         if exponent < 1:
             weights = weights**exponent * ((1 - exponent) * (block.sums.log() + block.top)).exp()
         torch.div(weights, block.sums, out=block.factors)
         parts = torch.bmm(block.factors.view(-1, 1, RUN), block.runs)
-        return parts.view(len(v), -1, v.shape[1]).sum(dim=1, dtype=torch.float64)
+        out[:, :prototypes] = parts.view(len(v), -1, prototypes).sum(dim=1, dtype=torch.float64)
+        if self.problem.sink:
+            out[:, prototypes] = (block.beside * block.factors).sum(dim=1, dtype=torch.float64)
 
     def _squares(self, block: Block) -> Tensor:
         """The row sum of r g g' / s^2 over prototypes [slide, prototype, prototype]."""
         roots = (block.factors / block.sums).sqrt_()
-        scaled = torch.mul(block.g[..., : self.problem.prototypes], roots[..., None], out=self.scratch[: len(roots)])
+        scaled = torch.mul(block.g, roots[..., None], out=self.room.scratch[: len(roots)])
         return torch.bmm(scaled.mT, scaled).double()
 
     def residual(self, theta: Tensor, masses: Tensor) -> Tensor:
@@ -193,9 +214,10 @@ class Kernel:
         masses, _ = self.masses(theta)
         v = self._beyond(theta).exp().to(self.cost.dtype)[:, None]
         tokens, prototypes = plan.shape[1:]
-        for slides, _, rows, _, _, all_factors, *_ in self.blocks:
-            g, factors = rows[:, :tokens], all_factors[:, :tokens]
-            torch.mul(g[..., :prototypes], v[slides, :, :prototypes], out=plan[slides]).mul_(factors[..., None])
+        for block in self.blocks:
+            own, factors = plan[block.slides], block.factors[:, :tokens]
+            torch.mul(block.g[:, :tokens], v[block.slides, :, :prototypes], out=own).mul_(factors[..., None])
             if self.problem.sink:
-                torch.mul(g[..., prototypes], v[slides, :, prototypes], out=sink[slides]).mul_(factors)
+                own = torch.mul(block.beside[:, :tokens], factors, out=sink[block.slides])
+                own.mul_(v[block.slides, :, prototypes])
         return masses

@@ -10,7 +10,7 @@ from torch import Tensor
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.models.transport.descent import annealed
 from mirrorflow.models.transport.implicit import Implicit
-from mirrorflow.models.transport.kernel import Kernel
+from mirrorflow.models.transport.kernel import Kernel, Room
 from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
 from mirrorflow.models.transport.start import start
@@ -103,8 +103,10 @@ def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | Non
     masses, scalings = torch.empty_like(theta), torch.empty_like(theta)
     passes, settled = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     each = max(1, AT_ONCE // (rows * len(problem.masses))) if cost.device.type == "cpu" else slides
+    room: Room | None = None
     for some in (slice(first, first + each) for first in range(0, slides, each)):
-        kernel = Kernel(cost[some], None if mask is None else mask[some], problem)
+        kernel = Kernel(cost[some], None if mask is None else mask[some], problem, room)
+        room = kernel.room
         kernel.rebase(theta[some])
         scalings[some], passes[some], settled[some] = _by_rule(kernel, theta[some], SMALL[cost.dtype])
         masses[some] = kernel.write(scalings[some], plan[some], sink[some])

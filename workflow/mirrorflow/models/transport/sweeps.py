@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mirrorflow.models.transport.kernel import TINY, Kernel, columns_of
+from mirrorflow.models.transport.kernel import TINY, Kernel, columns_of, row_weights
 from mirrorflow.models.transport.newton import Solved
 from mirrorflow.models.transport.problem import Problem
 
@@ -53,7 +53,7 @@ def unrolled(cost: Tensor, mask: Tensor | None, problem: Problem, count: int, un
     exponents = exponents + columns.closed.to(cost.dtype)
     top = exponents.detach().amax(dim=2)
     g = (exponents - top[..., None]).exp()
-    weights = _weights(cost, mask)
+    weights = row_weights(cost, mask)
     v, done = cost.new_ones(len(cost), len(f)), 0
     for _ in range(count):
         sums = torch.bmm(g, v[..., None])[..., 0]
@@ -65,10 +65,3 @@ def unrolled(cost: Tensor, mask: Tensor | None, problem: Problem, count: int, un
             break
     plan = u[..., None] * g * v[:, None]
     return plan, v.double().clamp(min=TINY).log(), torch.full((len(cost),), done, device=cost.device)
-
-
-def _weights(cost: Tensor, mask: Tensor | None) -> Tensor:
-    """1/n at the n real tokens of each slide, else 0."""
-    if mask is None:
-        return cost.new_full(cost.shape[:2], 1 / cost.shape[1])
-    return mask.to(cost.dtype) / mask.sum(dim=1, keepdim=True)
