@@ -66,36 +66,33 @@ class Block(NamedTuple):
     top: Tensor
 
 
-class Room(NamedTuple):
-    """Working memory of a kernel, for the next of no more slides: G, four vectors a row, and a block's scratch."""
-
-    g: Tensor
-    vectors: Tensor
-    scratch: Tensor
+def rows_of(tokens: int) -> int:
+    """Tokens with what fills the last run."""
+    return -(-tokens // RUN) * RUN
 
 
 class Kernel:
     """Costs [slide, token, prototype] of some slides; ``mask`` [slide, token] is True at real tokens, None: all are.
 
-    Costs of padding may be anything. ``room``: that of a kernel no longer needed, of as many tokens and prototypes.
+    Costs of padding may be anything. ``room`` [slide, row, prototype], rows as :func:`rows_of` has them, is where G is,
+    and in the end the plan: fresh memory is dearer than a pass.
     """
 
-    def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem, room: Room | None = None) -> None:
+    def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem, room: Tensor | None = None) -> None:
         self.cost, self.mask, self.problem = cost, mask, problem
         self.columns = columns_of(problem, cost.device)
         slides, tokens, prototypes = cost.shape
-        rows = -(-tokens // RUN) * RUN
+        rows = rows_of(tokens)
+        self.room = cost.new_empty(slides, rows, prototypes) if room is None else room
+        self.room[:, tokens:] = 1.0
         each = min(slides, max(1, IN_CACHE // (rows * prototypes))) if cost.device.type == "cpu" else slides
-        if room is None:
-            g, vectors = cost.new_empty(slides, rows, prototypes), cost.new_zeros(4, slides, rows)
-            room = Room(g, vectors, torch.empty_like(g[:each]))
-        self.room = room
+        self.scratch = torch.empty_like(self.room[:each])
         weights = torch.nn.functional.pad(row_weights(cost, mask), (0, rows - tokens)).expand(slides, rows)
-        room.g[:, tokens:] = 1.0
-        self.blocks = [self._block(slice(at, min(at + each, slides)), weights) for at in range(0, slides, each)]
+        vectors = cost.new_zeros(4, slides, rows)
+        self.blocks = [self._block(slice(at, min(at + each, slides)), weights, vectors) for at in range(0, slides, each)]
 
-    def _block(self, slides: slice, weights: Tensor) -> Block:
-        g, (beside, sums, factors, top) = self.room.g[slides], self.room.vectors[:, slides]
+    def _block(self, slides: slice, weights: Tensor, vectors: Tensor) -> Block:
+        g, (beside, sums, factors, top) = self.room[slides], vectors[:, slides]
         runs = g.view(-1, RUN, g.shape[2])
         return Block(slides, self.cost[slides], g, runs, beside, sums, factors, weights[slides], top)
 
@@ -201,7 +198,7 @@ class Kernel:
     def _squares(self, block: Block) -> Tensor:
         """The row sum of r g g' / s^2 over prototypes [slide, prototype, prototype]."""
         roots = (block.factors / block.sums).sqrt_()
-        scaled = torch.mul(block.g, roots[..., None], out=self.room.scratch[: len(roots)])
+        scaled = torch.mul(block.g, roots[..., None], out=self.scratch[: len(roots)])
         return torch.bmm(scaled.mT, scaled).double()
 
     def residual(self, theta: Tensor, masses: Tensor) -> Tensor:
@@ -209,15 +206,14 @@ class Kernel:
         f, log_masses, _ = self.columns
         return f * (masses.clamp(min=TINY).log() - log_masses) + (1 - f) * theta
 
-    def write(self, theta: Tensor, plan: Tensor, sink: Tensor) -> Tensor:
-        """The plan at ``theta`` into ``plan`` [slide, token, prototype], ``sink`` [slide, token]; its column masses."""
+    def write(self, theta: Tensor, sink: Tensor) -> Tensor:
+        """Make ``room`` the plan at ``theta``, and ``sink`` [slide, token] its; column masses. G is gone then."""
         masses, _ = self.masses(theta)
         v = self._beyond(theta).exp().to(self.cost.dtype)[:, None]
-        tokens, prototypes = plan.shape[1:]
+        tokens, prototypes = self.cost.shape[1:]
         for block in self.blocks:
-            own, factors = plan[block.slides], block.factors[:, :tokens]
-            torch.mul(block.g[:, :tokens], v[block.slides, :, :prototypes], out=own).mul_(factors[..., None])
+            block.g.mul_(v[block.slides, :, :prototypes]).mul_(block.factors[..., None])
             if self.problem.sink:
-                own = torch.mul(block.beside[:, :tokens], factors, out=sink[block.slides])
+                own = torch.mul(block.beside[:, :tokens], block.factors[:, :tokens], out=sink[block.slides])
                 own.mul_(v[block.slides, :, prototypes])
         return masses

@@ -10,7 +10,7 @@ from torch import Tensor
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.models.transport.descent import annealed
 from mirrorflow.models.transport.implicit import Implicit
-from mirrorflow.models.transport.kernel import Kernel, Room
+from mirrorflow.models.transport.kernel import Kernel, rows_of
 from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
 from mirrorflow.models.transport.start import start
@@ -99,18 +99,16 @@ def transport(
 def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | None, tokens: Tensor) -> Transport:
     theta = start(cost, mask, problem) if at is None else at.double()
     slides, rows, _ = cost.shape
-    plan, sink = torch.empty_like(cost), cost.new_zeros(slides, rows)
+    room, sink = cost.new_empty(slides, rows_of(rows), problem.prototypes), cost.new_zeros(slides, rows)
     masses, scalings = torch.empty_like(theta), torch.empty_like(theta)
     passes, settled = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
     each = max(1, AT_ONCE // (rows * len(problem.masses))) if cost.device.type == "cpu" else slides
-    room: Room | None = None
     for some in (slice(first, first + each) for first in range(0, slides, each)):
-        kernel = Kernel(cost[some], None if mask is None else mask[some], problem, room)
-        room = kernel.room
+        kernel = Kernel(cost[some], None if mask is None else mask[some], problem, room[some])
         kernel.rebase(theta[some])
         scalings[some], passes[some], settled[some] = _by_rule(kernel, theta[some], SMALL[cost.dtype])
-        masses[some] = kernel.write(scalings[some], plan[some], sink[some])
-    found = Transport(plan, sink, scalings, passes, _missed(masses, problem), tokens)
+        masses[some] = kernel.write(scalings[some], sink[some])
+    found = Transport(room[:, :rows], sink, scalings, passes, _missed(masses, problem), tokens)
     bad = ~settled | ~(found.column_error <= HELD)
     return _again(found, bad, cost, mask, problem) if bool(bad.any()) else found
 
@@ -134,8 +132,8 @@ def _again(found: Transport, bad: Tensor, cost: Tensor, mask: Tensor | None, pro
         solved = annealed(own, problem, SMALL[torch.float64])
         kernel = Kernel(own, None, problem)
         kernel.rebase(solved.theta)
-        plan, sink = torch.empty_like(own), own.new_zeros(own.shape[:2])
-        masses = kernel.write(solved.theta, plan, sink)
+        sink = own.new_zeros(own.shape[:2])
+        masses, plan = kernel.write(solved.theta, sink), kernel.room[:, : own.shape[1]]
         found.plan[slide], found.sink[slide] = 0.0, 0.0
         found.plan[slide, real], found.sink[slide, real] = plan[0].to(cost.dtype), sink[0].to(cost.dtype)
         found.scalings[slide], found.passes[slide] = solved.theta[0], found.passes[slide] + solved.passes[0]
