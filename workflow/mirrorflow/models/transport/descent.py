@@ -7,10 +7,11 @@ columns it is slower than :mod:`.newton`.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.models.transport.kernel import Kernel, columns_of
+from mirrorflow.models.transport.kernel import Kernel, Vectors, columns_of
 from mirrorflow.models.transport.newton import LONGEST, Solved, newton
 from mirrorflow.models.transport.problem import Problem
 
@@ -25,8 +26,8 @@ def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
     The weights of the marginals stay what they are. ``cost`` [slide, token, prototype], all tokens real, in float64.
     """
     epsilon = max(problem.epsilon, float(cost.max() - cost.min()) / 4)
-    potentials = cost.new_zeros(len(cost), len(problem.masses))
-    passes = torch.zeros(len(cost), dtype=torch.long, device=cost.device)
+    potentials = np.zeros((len(cost), len(problem.masses)))
+    passes = np.zeros(len(cost), dtype=np.int64)
     while True:
         now = problem.with_epsilon(epsilon)
         kernel = Kernel(cost, None, now)
@@ -34,7 +35,7 @@ def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
         enough = small if epsilon == problem.epsilon else ROUGH
         solved = newton(kernel, potentials / epsilon, small=enough, limit=PATIENT)
         passes += solved.passes
-        if not bool(solved.settled.all()):
+        if not solved.settled.all():
             solved = descend(cost, now, potentials / epsilon, small=enough, limit=10 * PATIENT)
             passes += solved.passes
         potentials = solved.theta * epsilon
@@ -43,11 +44,11 @@ def annealed(cost: Tensor, problem: Problem, small: float) -> Solved:
         epsilon = max(problem.epsilon, epsilon / 2)
 
 
-def descend(cost: Tensor, problem: Problem, theta: Tensor, *, small: float, limit: int) -> Solved:
+def descend(cost: Tensor, problem: Problem, theta: Vectors, *, small: float, limit: int) -> Solved:
     """From scalings ``theta`` [1, column] of one slide's costs [1, token, prototype], all tokens real, in float64."""
     exponents = torch.nn.functional.pad(cost[0] / -problem.epsilon, (0, int(problem.sink)))
     dual = _Dual(exponents, problem)
-    one, length, passes = theta[0], math.inf, 0
+    one, length, passes = torch.as_tensor(theta[0], device=cost.device), math.inf, 0
     value, gradient, hessian = dual.at(one)
     while length >= small and passes < limit:
         step = -torch.linalg.solve_ex(hessian, gradient)[0]
@@ -61,18 +62,16 @@ def descend(cost: Tensor, problem: Problem, theta: Tensor, *, small: float, limi
                 break
             step = step / 2
         one, (value, gradient, hessian) = one + step, after
-    settled = torch.tensor([length < small], device=cost.device)
-    return Solved(one[None], torch.tensor([passes], device=cost.device), settled)
+    return Solved(one[None].cpu().numpy(), np.array([passes]), np.array([length < small]))
 
 
 class _Dual:
     """Value, gradient and Hessian of one slide's dual at scalings [column]."""
 
     def __init__(self, exponents: Tensor, problem: Problem) -> None:
-        self.columns = columns_of(problem, exponents.device)
-        self.exponents, self.row = exponents + self.columns.closed, problem.row_exponent
+        f, self.log_masses, closed = (torch.from_numpy(one).to(exponents.device) for one in columns_of(problem))
+        self.exponents, self.row = exponents + closed, problem.row_exponent
         self.shifts = problem.all_held
-        f = self.columns.exponents
         self.pinned, self.held = f == 0, f == 1
         self.ratios = torch.where(self.pinned, 0.0, (1 - f) / f)
 
@@ -82,7 +81,7 @@ class _Dual:
         shares = (self.exponents + theta - tops[:, None]).exp()
         each = 1 / len(tops)
         rows = torch.full_like(tops, each) if self.row == 1 else each**self.row * ((1 - self.row) * tops).exp()
-        wanted = (self.columns.log_masses - self.ratios * theta).exp()
+        wanted = (self.log_masses - self.ratios * theta).exp()
         masses = rows @ shares
         value = (rows * tops).sum() if self.row == 1 else rows.sum() / (1 - self.row)
         by_column = torch.where(self.held, -wanted * theta, wanted / self.ratios)

@@ -45,11 +45,12 @@ def _by_cost(plan: Tensor, sink: Tensor, by_plan: Tensor, by_sink: Tensor, *, pr
     means = problem.row_exponent * (shares * grad).sum(dim=2, keepdim=True)
     masses = whole.sum(dim=1, dtype=torch.float64)
     products = torch.bmm(whole.mT, shares).double()
-    columns = columns_of(problem, plan.device)
-    matrix = jacobian(products, masses, columns, problem)
+    columns = columns_of(problem)
+    matrix = torch.from_numpy(jacobian(products.cpu().numpy(), masses.cpu().numpy(), columns, problem)).to(plan.device)
     pull = (whole * (grad - means)).sum(dim=1, dtype=torch.float64)
     solved = torch.linalg.solve_ex(matrix.mT, pull[..., None])[0][..., 0]
-    multipliers = (solved * columns.exponents / masses.clamp(min=TINY)).to(plan.dtype)[:, None]
+    exponents = torch.from_numpy(columns.exponents).to(plan.device)
+    multipliers = (solved * exponents / masses.clamp(min=TINY)).to(plan.dtype)[:, None]
     pushed = problem.row_exponent * torch.bmm(shares, multipliers.mT)
     prototypes = plan.shape[2]
     rest = (grad - multipliers)[..., :prototypes] - (means - pushed)

@@ -3,82 +3,118 @@
 With c(theta) the column masses once rows are eliminated, the optimum has R = f (log c - log b) + (1 - f) theta = 0:
 theta minus its sweep. Its Jacobian is f (diag c - f_row sum_i r_i q_i q_i') / c + (1 - f), q_i the row's shares: one
 product of an N x K matrix with itself. In logarithms a soft column is nearly linear however small its weight, where
-Newton on c - b exp(-w theta) creeps or leaps. Once steps are short the last Jacobian serves again, as long as each step
-is at most a quarter of the one before.
+Newton on c - b exp(-w theta) creeps or leaps.
+
+The inverse of a Jacobian serves again, corrected by each step's outcome (Broyden's update: the least change with which
+it would have foretold it), as long as a step is at most a third of the one before.
 """
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from mirrorflow.models.transport.kernel import TINY, Columns, Kernel
+from mirrorflow.models.transport.kernel import TINY, Columns, Kernel, Vectors
 from mirrorflow.models.transport.problem import Problem
 
 LONGEST = 5.0
 """The largest change of a log scaling in a step."""
-SHORT, SHRINKS = 0.4, 0.25
-"""A step below the first needs no new Jacobian after it: where this one is new, or it shrank by the second."""
+SHRINKS = 0.3
+"""Steps that shrink less than to this share of the last want a new Jacobian, if they are much above the error asked."""
+MUCH, LEAST = 100.0, 0.01
 
 
 class Solved(NamedTuple):
-    """Scalings [slide, column] in float64, passes over all tokens and whether they settled [slide]."""
+    """Scalings [slide, column], passes over all tokens and whether they settled [slide], the last inverse Jacobian."""
 
-    theta: Tensor
-    passes: Tensor
-    settled: Tensor
+    theta: Vectors
+    passes: NDArray[np.int64]
+    settled: NDArray[np.bool_]
+    inverse: Vectors | None = None
 
 
-def newton(kernel: Kernel, theta: Tensor, *, small: float, limit: int) -> Solved:
+def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int, inverse: Vectors | None = None) -> Solved:
     """From ``theta`` until the error that a step leaves is below ``small``, or ``limit`` passes are done.
 
-    A step leaves its own length times by how much steps shrink. The device is looked at three times a pass: how far the
-    scalings went, who has settled, who needs a Jacobian. No slide's course depends on the others.
+    A step leaves its own length times by how much steps shrink. ``inverse``: that of a Jacobian nearby. No slide's
+    course depends on the others.
     """
-    settled = torch.zeros(len(theta), dtype=torch.bool, device=theta.device)
-    passes = torch.zeros(len(theta), dtype=torch.long, device=theta.device)
-    stale = ~settled
-    last = theta.new_full((len(theta),), TINY)  # the first step counts whole
-    matrix = torch.diag_embed(torch.ones_like(theta))
+    slides = len(theta)
+    settled, passes = np.zeros(slides, dtype=bool), np.zeros(slides, dtype=np.int64)
+    last, shrinks = np.full(slides, TINY), np.full(slides, LEAST)  # the first step counts whole
+    bar = np.full(slides, -1.0 if inverse is None else np.inf)
+    inverse = np.zeros((slides, theta.shape[1], theta.shape[1])) if inverse is None else inverse
+    residual, step = np.zeros_like(theta), np.zeros_like(theta)
     for _ in range(limit):
-        masses, products = kernel.masses(theta, (~settled).tolist(), stale.tolist())
-        if products is not None:
-            fresh = jacobian(products, masses, kernel.columns, kernel.problem)
-            matrix = torch.where(stale[:, None, None], fresh, matrix)
-            factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
-        residual = kernel.residual(theta, masses)
-        step = torch.linalg.lu_solve(factors, pivots, residual[..., None])[..., 0]
-        step = torch.where(step.isfinite().all(dim=1, keepdim=True), step, residual)  # a sweep where it is singular
-        step, moved = _held_back(-step, masses, kernel.problem)
-        shrinks = (moved / last).clamp(max=1)
+        masses = kernel.masses(theta)
+        before, residual = residual, residual_of(kernel, theta, masses)
+        inverse = _corrected(inverse, step, residual - before)
+        step, moved = _step(inverse, residual, masses, kernel.problem)
+        stale = ~settled & ((bar < 0) | (moved > np.maximum(bar, MUCH * small)))
+        if stale.any():
+            fresh = _inverse(jacobian(kernel.products(), masses, kernel.columns, kernel.problem))
+            inverse = np.where(stale[:, None, None], fresh, inverse)
+            step, moved = _step(inverse, residual, masses, kernel.problem)
         passes += ~settled
-        theta = torch.where(settled[:, None], theta, theta + step)
-        settled = settled | (moved * shrinks < small)
-        if bool(settled.all()):
+        step[settled] = 0.0
+        theta = theta + step
+        before_that, shrinks = shrinks, np.minimum(moved / last, 1)
+        settled = settled | (moved * np.maximum(shrinks, before_that) < small)
+        if settled.all():
             break
-        stale = ~settled & ~((moved < SHORT) & (stale | (shrinks < SHRINKS)))
-        last = moved
-    return Solved(theta, passes, settled)
+        shrinks[last == TINY] = LEAST
+        last, bar = moved, SHRINKS * moved
+    return Solved(theta, passes, settled, inverse)
 
 
-def _held_back(step: Tensor, masses: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
+def residual_of(kernel: Kernel, theta: Vectors, masses: Vectors) -> Vectors:
+    """Theta minus its sweep: f (log c - log b) + (1 - f) theta, 0 at the optimum."""
+    f, log_masses, _ = kernel.columns
+    return f * (np.log(np.maximum(masses, TINY)) - log_masses) + (1 - f) * theta
+
+
+def _corrected(inverse: Vectors, step: Vectors, change: Vectors) -> Vectors:
+    """Broyden's update: the inverse that takes the ``change`` of R to the ``step`` that made it."""
+    foretold = (inverse @ change[..., None])[..., 0]
+    pulled = step[:, None] @ inverse
+    scale = (step * foretold).sum(axis=1, keepdims=True)
+    usable = np.abs(scale) > 0.1 * (step * step).sum(axis=1, keepdims=True)
+    ratios = np.divide(step - foretold, scale, out=np.zeros_like(step), where=usable)
+    return inverse + ratios[..., None] * pulled
+
+
+def _step(inverse: Vectors, residual: Vectors, masses: Vectors, problem: Problem) -> tuple[Vectors, Vectors]:
     """The step, no longer than it may be, and the largest change [slide] that it makes.
 
     Where rows are held a shift of all scalings moves nothing: it is not counted, and may be of any size.
     """
-    shift = torch.zeros_like(step[:, :1])
+    step = -(inverse @ residual[..., None])[..., 0]
+    shift = 0.0
     if problem.row_exponent == 1:
-        shift = (step * masses).sum(dim=1, keepdim=True) / masses.sum(dim=1, keepdim=True)
+        shift = (step * masses).sum(axis=1, keepdims=True) / masses.sum(axis=1, keepdims=True)
     rest = step - shift
-    longest = rest.abs().amax(dim=1, keepdim=True)
-    return shift + rest * (LONGEST / longest).clamp(max=1), longest[:, 0].clamp(max=LONGEST)
+    longest = np.abs(rest).max(axis=1, keepdims=True)
+    if (longest > LONGEST).any():
+        rest *= np.minimum(LONGEST / np.maximum(longest, TINY), 1)
+    return shift + rest, np.minimum(longest[:, 0], LONGEST)
 
 
-def jacobian(products: Tensor, masses: Tensor, columns: Columns, problem: Problem) -> Tensor:
+def jacobian(products: Vectors, masses: Vectors, columns: Columns, problem: Problem) -> Vectors:
     """Of R by theta [slide, column, column], from the row sums of r q q' and the column masses."""
-    f = columns.exponents
-    whole = torch.diag_embed(masses) - problem.row_exponent * products
-    matrix = f[:, None] * whole / masses.clamp(min=TINY)[..., None] + torch.diag(1 - f)
+    f, each = columns.exponents, np.arange(len(columns.exponents))
+    whole = products * -problem.row_exponent
+    whole[:, each, each] += masses
+    matrix = whole * (f / np.maximum(masses, TINY))[..., None]
+    matrix[:, each, each] += 1 - f
     if problem.all_held:
-        matrix = matrix + masses[:, None]  # scalings are known up to a shift
+        matrix += masses[:, None]  # scalings are known up to a shift
     return matrix
+
+
+def _inverse(matrix: Vectors) -> Vectors:
+    """Of each slide's; where there is none the identity, whose step is a sweep."""
+    try:
+        return np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        apart = np.eye(matrix.shape[1])[None]
+        return apart.repeat(len(matrix), 0) if len(matrix) == 1 else np.concatenate([_inverse(one[None]) for one in matrix])

@@ -1,19 +1,23 @@
 """Plans of a batch of slides: the solver that everything else calls."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.models.transport.descent import annealed
 from mirrorflow.models.transport.implicit import Implicit
-from mirrorflow.models.transport.kernel import Kernel, rows_of
+from mirrorflow.models.transport.kernel import Kernel, Vectors, rows_of
 from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
-from mirrorflow.models.transport.start import start
+from mirrorflow.models.transport.start import sample, start
 from mirrorflow.models.transport.sweeps import affordable, sweep, unrolled
 
 HELD = 1e-4
@@ -22,8 +26,12 @@ SMALL = {torch.float32: 1e-6, torch.float64: 1e-11}
 """Error of log scalings at which a solve ends."""
 ROUNDS = 25
 """Passes after which a slide is solved by annealing."""
-AT_ONCE = 1 << 21
+AT_ONCE = 1 << 20
 """Numbers of the slides that a processor works on at once. A GPU takes the whole batch."""
+SAMPLE, WORTH = 512, 4
+"""Tokens of the sample that is solved first, in slides of so many times as many."""
+ROUGH, ROUGH_ROUNDS = 0.02, 12
+"""Error of log scalings at which the sample is solved, well below how far it is from the whole slide."""
 
 
 @dataclass(frozen=True)
@@ -97,34 +105,61 @@ def transport(
 
 
 def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | None, tokens: Tensor) -> Transport:
-    theta = start(cost, mask, problem) if at is None else at.double()
-    slides, rows, _ = cost.shape
-    room, sink = cost.new_empty(slides, rows_of(rows), problem.prototypes), cost.new_zeros(slides, rows)
-    masses, scalings = torch.empty_like(theta), torch.empty_like(theta)
-    passes, settled = torch.zeros_like(tokens), torch.zeros_like(tokens, dtype=torch.bool)
-    each = max(1, AT_ONCE // (rows * len(problem.masses))) if cost.device.type == "cpu" else slides
+    slides, rows, prototypes = cost.shape
+    room = cost.new_empty(slides, rows_of(rows), len(problem.masses))
+    begin = _begin(cost, mask, problem) if at is None else Begin(_to_host(at), None)
+    each = max(1, AT_ONCE // room[0].numel()) if cost.device.type == "cpu" else slides
+    parts = []
     for some in (slice(first, first + each) for first in range(0, slides, each)):
         kernel = Kernel(cost[some], None if mask is None else mask[some], problem, room[some])
-        kernel.rebase(theta[some])
-        scalings[some], passes[some], settled[some] = _by_rule(kernel, theta[some], SMALL[cost.dtype])
-        masses[some] = kernel.write(scalings[some], sink[some])
-    found = Transport(room[:, :rows], sink, scalings, passes, _missed(masses, problem), tokens)
-    bad = ~settled | ~(found.column_error <= HELD)
-    return _again(found, bad, cost, mask, problem) if bool(bad.any()) else found
+        solved = _by_rule(kernel, begin.theta[some], None if begin.inverse is None else begin.inverse[some])
+        masses = kernel.write(solved.theta)
+        parts.append((solved.theta, solved.passes, solved.settled, _missed(masses, problem)))
+    theta, passes, settled, missed = (np.concatenate(one) for one in zip(*parts, strict=True))
+    plan = room[:, :rows, :prototypes]
+    sink = room[:, :rows, -1] if problem.sink else cost.new_zeros(slides, rows)
+    found = Transport(plan, sink, *(torch.from_numpy(one).to(cost.device) for one in (theta, passes, missed)), tokens)
+    bad = ~settled | ~(missed <= HELD)
+    return _again(found, bad, cost, mask, problem) if bad.any() else found
 
 
-def _by_rule(kernel: Kernel, theta: Tensor, small: float) -> Solved:
+class Begin(NamedTuple):
+    """Scalings to begin at, and the inverse of the Jacobian there where one is known."""
+
+    theta: Vectors
+    inverse: Vectors | None
+
+
+def _begin(cost: Tensor, mask: Tensor | None, problem: Problem) -> Begin:
+    """Where the sink takes its mass; of many tokens where a sample of them is solved."""
+    theta = start(cost, mask, problem)
+    if cost.shape[1] < WORTH * SAMPLE or affordable(problem, SMALL[cost.dtype]):
+        return Begin(theta, None)
+    kernel = Kernel(sample(cost, mask, SAMPLE), None, problem)
+    kernel.rebase(theta)
+    solved = newton(kernel, theta, small=ROUGH, limit=ROUGH_ROUNDS)
+    fine = solved.settled & np.isfinite(solved.theta).all(axis=1)
+    return Begin(np.where(fine[:, None], solved.theta, theta), solved.inverse)
+
+
+def _to_host(at: Tensor) -> Vectors:
+    return torch.as_tensor(at).double().cpu().numpy()
+
+
+def _by_rule(kernel: Kernel, theta: Vectors, inverse: Vectors | None) -> Solved:
     """Sweeps where they surely suffice and are cheaper; else Newton."""
+    small = SMALL[kernel.cost.dtype]
+    kernel.rebase(theta)
     count = affordable(kernel.problem, small)
     solved = sweep(kernel, theta, count, small=small) if count else None
-    if solved is not None and bool(solved.settled.all()):
+    if solved is not None and solved.settled.all():
         return solved
-    return newton(kernel, theta, small=small, limit=ROUNDS)
+    return newton(kernel, theta, small=small, limit=ROUNDS, inverse=inverse)
 
 
-def _again(found: Transport, bad: Tensor, cost: Tensor, mask: Tensor | None, problem: Problem) -> Transport:
+def _again(found: Transport, bad: NDArray[np.bool_], cost: Tensor, mask: Tensor | None, problem: Problem) -> Transport:
     """The slides that are ``bad`` once more: in float64, from a problem with a large epsilon down to this one."""
-    for slide in torch.nonzero(bad)[:, 0].tolist():
+    for slide in np.flatnonzero(bad).tolist():
         real = slice(None) if mask is None else mask[slide]
         own = cost[slide][real].double()[None]
         if not len(own[0]) or not bool(own.isfinite().all()):
@@ -132,13 +167,14 @@ def _again(found: Transport, bad: Tensor, cost: Tensor, mask: Tensor | None, pro
         solved = annealed(own, problem, SMALL[torch.float64])
         kernel = Kernel(own, None, problem)
         kernel.rebase(solved.theta)
-        sink = own.new_zeros(own.shape[:2])
-        masses, plan = kernel.write(solved.theta, sink), kernel.room[:, : own.shape[1]]
+        masses, whole = kernel.write(solved.theta), kernel.g[0, : own.shape[1]].to(cost.dtype)
         found.plan[slide], found.sink[slide] = 0.0, 0.0
-        found.plan[slide, real], found.sink[slide, real] = plan[0].to(cost.dtype), sink[0].to(cost.dtype)
-        found.scalings[slide], found.passes[slide] = solved.theta[0], found.passes[slide] + solved.passes[0]
-        missed = _missed(masses, problem)[0]
-        found.column_error[slide] = missed if bool(solved.settled[0]) else float("inf")
+        found.plan[slide, real] = whole[:, : problem.prototypes]
+        if problem.sink:
+            found.sink[slide, real] = whole[:, -1]
+        found.scalings[slide] = torch.from_numpy(solved.theta[0])
+        found.passes[slide] += int(solved.passes[0])
+        found.column_error[slide] = float(_missed(masses, problem)[0]) if solved.settled[0] else math.inf
     return found
 
 
@@ -146,16 +182,15 @@ def _swept(cost: Tensor, mask: Tensor | None, problem: Problem, sweeps: int, unt
     whole, scalings, done = unrolled(cost, mask, problem, sweeps, until)
     plan = whole[..., : problem.prototypes]
     sink = whole[..., -1] if problem.sink else cost.new_zeros(cost.shape[:2])
-    missed = _missed(whole.detach().sum(dim=1, dtype=torch.float64), problem)
-    return Transport(plan, sink, scalings.detach(), done, missed, tokens)
+    missed = _missed(_to_host(whole.detach().sum(dim=1, dtype=torch.float64)), problem)
+    return Transport(plan, sink, scalings.detach(), done, torch.from_numpy(missed).to(cost.device), tokens)
 
 
-def _missed(masses: Tensor, problem: Problem) -> Tensor:
+def _missed(masses: Vectors, problem: Problem) -> Vectors:
     """The largest error of a held column, as a share of it [slide]."""
-    wanted = masses.new_tensor(problem.masses)
-    held = (masses.new_tensor(problem.exponents) == 1) & (wanted > 0)
-    errors = ((masses - wanted) / wanted).abs().where(held, 0.0)
-    return errors.amax(dim=1)
+    wanted = np.array(problem.masses)
+    held = (np.array(problem.exponents) == 1) & (wanted > 0)
+    return np.abs(masses[:, held] / wanted[held] - 1).max(axis=1, initial=0.0)
 
 
 def _counts(cost: Tensor, mask: Tensor | None) -> Tensor:

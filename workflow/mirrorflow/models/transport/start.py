@@ -2,30 +2,33 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from mirrorflow.models.transport.kernel import Vectors
 from mirrorflow.models.transport.problem import Problem
 
 SAMPLE, TURNS = 256, 5
 """Tokens that the sink is first fitted to, and steps of that fit."""
 
 
-def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Tensor:
-    """Log scalings [slide, column] in float64, from costs [slide, token, prototype]: 0 but for the sink's.
+def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Vectors:
+    """Log scalings [slide, column], from costs [slide, token, prototype]: 0 but for the sink's.
 
     It is fitted to a sample at equal distances from each slide's real tokens: nothing is drawn. With prototypes far
     dearer than the sink all mass is in the sink at first, and the Jacobian all but singular.
     """
-    theta = cost.new_zeros(len(cost), len(problem.masses), dtype=torch.float64)
+    theta = np.zeros((len(cost), len(problem.masses)))
     if problem.sink and problem.exponents[-1] > 0 and 0 < problem.masses[-1] < sum(problem.masses):
-        theta[:, -1] = _sink(_sample(cost, mask), problem)
+        theta[:, -1] = _sink(sample(cost, mask, SAMPLE), problem).double().cpu().numpy()
     return theta
 
 
-def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:
+def sample(cost: Tensor, mask: Tensor | None, size: int) -> Tensor:
+    """Costs of so many real tokens of each slide, or all of fewer, at equal distances [slide, token, prototype]."""
     slides, tokens, _ = cost.shape
-    size = min(SAMPLE, tokens)
+    size = min(size, tokens)
     at = torch.arange(size, device=cost.device)
     if mask is None:
         return cost.index_select(1, at * tokens // size)

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.models.transport.kernel import TINY, Kernel, columns_of, row_weights
-from mirrorflow.models.transport.newton import Solved
+from mirrorflow.models.transport.kernel import TINY, Kernel, Vectors, columns_of, row_weights
+from mirrorflow.models.transport.newton import Solved, residual_of
 from mirrorflow.models.transport.problem import Problem
 
 PASSES, WIDTH = 4, 12
@@ -25,14 +26,13 @@ def affordable(problem: Problem, small: float) -> int:
     return count if count <= PASSES + len(problem.masses) / WIDTH else 0
 
 
-def sweep(kernel: Kernel, theta: Tensor, count: int, *, small: float) -> Solved:
+def sweep(kernel: Kernel, theta: Vectors, count: int, *, small: float) -> Solved:
     """``count`` sweeps from ``theta`` [slide, column], and whether the error is then surely below ``small``."""
     for _ in range(count):
-        theta = theta - kernel.residual(theta, kernel.masses(theta)[0])
-    left = kernel.residual(theta, kernel.masses(theta)[0]).abs().amax(dim=1)
-    contraction = kernel.problem.contraction
-    passes = torch.full((len(theta),), count + 1, device=theta.device)
-    return Solved(theta, passes, left < small * (1 - contraction))
+        theta = theta - residual_of(kernel, theta, kernel.masses(theta))
+    left = np.abs(residual_of(kernel, theta, kernel.masses(theta))).max(axis=1)
+    passes = np.full(len(theta), count + 1)
+    return Solved(theta, passes, left < small * (1 - kernel.problem.contraction))
 
 
 def unrolled(cost: Tensor, mask: Tensor | None, problem: Problem, count: int, until: float) -> tuple[Tensor, ...]:
@@ -42,15 +42,15 @@ def unrolled(cost: Tensor, mask: Tensor | None, problem: Problem, count: int, un
     norm of the change of v over all slides is at most ``until``, which is how the released code stops; 0: never.
     Autograd follows each sweep, which keeps vectors alone. Costs of padding may be anything.
     """
-    columns = columns_of(problem, cost.device)
-    f, row = columns.exponents.to(cost.dtype), problem.row_exponent
-    power = (f * columns.log_masses.to(cost.dtype)).exp()
+    columns, row = columns_of(problem), problem.row_exponent
+    f, log_masses, closed = (torch.from_numpy(one).to(cost) for one in columns)
+    power = (f * log_masses).exp()
     exponents = -cost / problem.epsilon
     if mask is not None:
         exponents = exponents.masked_fill(~mask[..., None], 0.0)
     if problem.sink:
         exponents = torch.nn.functional.pad(exponents, (0, 1))
-    exponents = exponents + columns.closed.to(cost.dtype)
+    exponents = exponents + closed
     top = exponents.detach().amax(dim=2)
     g = (exponents - top[..., None]).exp()
     weights = row_weights(cost, mask)
