@@ -33,6 +33,10 @@ IN_CACHE = 1 << 17
 """Numbers of a block on a processor: a slide at a time, or many small ones."""
 
 
+SOME, MANY = 4, 512
+"""A first Jacobian is that of one row in so many, where these are many. It is off by less than the step taken with it."""
+
+
 class Columns(NamedTuple):
     """A problem's columns [column]; a closed one is pinned: exponent 0."""
 
@@ -96,6 +100,7 @@ class Kernel:
     def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem, room: Tensor | None = None) -> None:
         self.cost, self.mask, self.problem = cost, mask, problem
         self.columns, self.host = columns_of(problem), _Host(cost, mask)
+        self.every = SOME if _fewest(cost, mask) >= MANY else 1
         slides, tokens, prototypes = cost.shape
         rows, columns = rows_of(tokens), len(problem.masses)
         self.g = cost.new_empty(slides, rows, columns) if room is None else room
@@ -178,19 +183,14 @@ class Kernel:
         torch.bmm(block.run_factors, block.runs, out=block.parts)
         torch.sum(block.slide_parts, dim=1, dtype=torch.float64, out=block.masses)
 
-    def products(self) -> Vectors:
-        """The row sum of r q q' [slide, column, column] where masses were last asked for, q a row's shares."""
-        own = torch.cat([_squares(block) for block in self.blocks]).double().cpu().numpy()
-        prototypes = self.problem.prototypes
-        v, masses = self.wide[:, :prototypes], self.found
-        own *= v[:, :, None] * v[:, None]
-        if not self.problem.sink:
-            return own
-        whole = np.empty((len(own), prototypes + 1, prototypes + 1))  # shares add up to 1: the sink's is what is missing
-        whole[:, :-1, :-1] = own
-        whole[:, -1, :-1] = whole[:, :-1, -1] = masses[:, :prototypes] - own.sum(axis=2)
-        whole[:, -1, -1] = masses[:, -1] - whole[:, -1, :-1].sum(axis=1)
-        return whole
+    def products(self, every: int = 1) -> tuple[Vectors, Vectors]:
+        """Row sums of r q q' [slide, column, column] and of r q, q a row's shares, where masses were last asked for.
+
+        Of all rows, or of one in so many.
+        """
+        own = torch.cat([_squares(block, every) for block in self.blocks]).double().cpu().numpy()
+        own *= self.wide[:, :, None] * self.wide[:, None]
+        return own, own.sum(axis=2)  # shares add up to 1
 
     def write(self, theta: Vectors) -> Vectors:
         """Make ``room`` the plan at ``theta``; its column masses. G is gone then."""
@@ -200,9 +200,15 @@ class Kernel:
         return masses
 
 
-def _squares(block: Block) -> Tensor:
-    """The row sum of r g g' / s^2 over prototypes [slide, prototype, prototype]."""
-    scaled = block.own * (block.factors / block.sums).sqrt_()[..., None]
+def _fewest(cost: Tensor, mask: Tensor | None) -> int:
+    """Real tokens of the slide with the fewest, of those that one in so many rows is."""
+    return cost.shape[1] // SOME if mask is None else int(mask[:, ::SOME].sum(dim=1).min())
+
+
+def _squares(block: Block, every: int) -> Tensor:
+    """The row sum of r g g' / s^2 [slide, column, column]."""
+    roots = (block.factors[:, ::every] / block.sums[:, ::every]).sqrt_()
+    scaled = block.g[:, ::every] * roots[..., None]
     return torch.bmm(scaled.mT, scaled)
 
 

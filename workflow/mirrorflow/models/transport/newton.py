@@ -25,35 +25,32 @@ MUCH, LEAST = 100.0, 0.01
 
 
 class Solved(NamedTuple):
-    """Scalings [slide, column], passes over all tokens and whether they settled [slide], the last inverse Jacobian."""
+    """Scalings [slide, column], passes over all tokens and whether they settled [slide]."""
 
     theta: Vectors
     passes: NDArray[np.int64]
     settled: NDArray[np.bool_]
-    inverse: Vectors | None = None
 
 
-def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int, inverse: Vectors | None = None) -> Solved:
+def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int) -> Solved:
     """From ``theta`` until the error that a step leaves is below ``small``, or ``limit`` passes are done.
 
-    A step leaves its own length times by how much steps shrink. ``inverse``: that of a Jacobian nearby. No slide's
-    course depends on the others.
+    A step leaves its own length times by how much steps shrink. No slide's course depends on the others.
     """
-    slides = len(theta)
+    slides, columns = theta.shape
     settled, passes = np.zeros(slides, dtype=bool), np.zeros(slides, dtype=np.int64)
     last, shrinks = np.full(slides, TINY), np.full(slides, LEAST)  # the first step counts whole
-    bar = np.full(slides, -1.0 if inverse is None else np.inf)
-    inverse = np.zeros((slides, theta.shape[1], theta.shape[1])) if inverse is None else inverse
+    inverse, every = np.zeros((slides, columns, columns)), kernel.every
     residual, step = np.zeros_like(theta), np.zeros_like(theta)
-    for _ in range(limit):
+    for done in range(limit):
         masses = kernel.masses(theta)
         before, residual = residual, residual_of(kernel, theta, masses)
-        inverse = _corrected(inverse, step, residual - before)
+        inverse = _corrected(inverse, step, residual - before) if done else inverse
         step, moved = _step(inverse, residual, masses, kernel.problem)
-        stale = ~settled & ((bar < 0) | (moved > np.maximum(bar, MUCH * small)))
+        stale = ~settled & ((done == 0) | (moved > np.maximum(SHRINKS * last, MUCH * small)))
         if stale.any():
-            fresh = _inverse(jacobian(kernel.products(), masses, kernel.columns, kernel.problem))
-            inverse = np.where(stale[:, None, None], fresh, inverse)
+            fresh = _inverse(jacobian(*kernel.products(every), kernel.columns, kernel.problem))
+            inverse, every = np.where(stale[:, None, None], fresh, inverse), 1
             step, moved = _step(inverse, residual, masses, kernel.problem)
         passes += ~settled
         step[settled] = 0.0
@@ -63,8 +60,8 @@ def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int, inverse:
         if settled.all():
             break
         shrinks[last == TINY] = LEAST
-        last, bar = moved, SHRINKS * moved
-    return Solved(theta, passes, settled, inverse)
+        last = moved
+    return Solved(theta, passes, settled)
 
 
 def residual_of(kernel: Kernel, theta: Vectors, masses: Vectors) -> Vectors:

@@ -4,7 +4,6 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from mirrorflow.models.transport.implicit import Implicit
 from mirrorflow.models.transport.kernel import Kernel, Vectors, rows_of
 from mirrorflow.models.transport.newton import Solved, newton
 from mirrorflow.models.transport.problem import Problem
-from mirrorflow.models.transport.start import sample, start
+from mirrorflow.models.transport.start import start
 from mirrorflow.models.transport.sweeps import affordable, sweep, unrolled
 
 HELD = 1e-4
@@ -28,11 +27,6 @@ ROUNDS = 25
 """Passes after which a slide is solved by annealing."""
 AT_ONCE = 1 << 20
 """Numbers of the slides that a processor works on at once. A GPU takes the whole batch."""
-SAMPLE, WORTH = 512, 4
-"""Tokens of the sample that is solved first, in slides of so many times as many."""
-ROUGH, ROUGH_ROUNDS = 0.02, 12
-"""Error of log scalings at which the sample is solved, well below how far it is from the whole slide."""
-
 
 @dataclass(frozen=True)
 class Transport:
@@ -107,12 +101,12 @@ def transport(
 def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | None, tokens: Tensor) -> Transport:
     slides, rows, prototypes = cost.shape
     room = cost.new_empty(slides, rows_of(rows), len(problem.masses))
-    begin = _begin(cost, mask, problem) if at is None else Begin(_to_host(at), None)
+    begin = start(cost, mask, problem) if at is None else _to_host(at)
     each = max(1, AT_ONCE // room[0].numel()) if cost.device.type == "cpu" else slides
     parts = []
     for some in (slice(first, first + each) for first in range(0, slides, each)):
         kernel = Kernel(cost[some], None if mask is None else mask[some], problem, room[some])
-        solved = _by_rule(kernel, begin.theta[some], None if begin.inverse is None else begin.inverse[some])
+        solved = _by_rule(kernel, begin[some])
         masses = kernel.write(solved.theta)
         parts.append((solved.theta, solved.passes, solved.settled, _missed(masses, problem)))
     theta, passes, settled, missed = (np.concatenate(one) for one in zip(*parts, strict=True))
@@ -123,30 +117,11 @@ def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | Non
     return _again(found, bad, cost, mask, problem) if bad.any() else found
 
 
-class Begin(NamedTuple):
-    """Scalings to begin at, and the inverse of the Jacobian there where one is known."""
-
-    theta: Vectors
-    inverse: Vectors | None
-
-
-def _begin(cost: Tensor, mask: Tensor | None, problem: Problem) -> Begin:
-    """Where the sink takes its mass; of many tokens where a sample of them is solved."""
-    theta = start(cost, mask, problem)
-    if cost.shape[1] < WORTH * SAMPLE or affordable(problem, SMALL[cost.dtype]):
-        return Begin(theta, None)
-    kernel = Kernel(sample(cost, mask, SAMPLE), None, problem)
-    kernel.rebase(theta)
-    solved = newton(kernel, theta, small=ROUGH, limit=ROUGH_ROUNDS)
-    fine = solved.settled & np.isfinite(solved.theta).all(axis=1)
-    return Begin(np.where(fine[:, None], solved.theta, theta), solved.inverse)
-
-
 def _to_host(at: Tensor) -> Vectors:
     return torch.as_tensor(at).double().cpu().numpy()
 
 
-def _by_rule(kernel: Kernel, theta: Vectors, inverse: Vectors | None) -> Solved:
+def _by_rule(kernel: Kernel, theta: Vectors) -> Solved:
     """Sweeps where they surely suffice and are cheaper; else Newton."""
     small = SMALL[kernel.cost.dtype]
     kernel.rebase(theta)
@@ -154,7 +129,7 @@ def _by_rule(kernel: Kernel, theta: Vectors, inverse: Vectors | None) -> Solved:
     solved = sweep(kernel, theta, count, small=small) if count else None
     if solved is not None and solved.settled.all():
         return solved
-    return newton(kernel, theta, small=small, limit=ROUNDS, inverse=inverse)
+    return newton(kernel, theta, small=small, limit=ROUNDS)
 
 
 def _again(found: Transport, bad: NDArray[np.bool_], cost: Tensor, mask: Tensor | None, problem: Problem) -> Transport:

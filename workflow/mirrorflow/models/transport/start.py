@@ -21,14 +21,13 @@ def start(cost: Tensor, mask: Tensor | None, problem: Problem) -> Vectors:
     """
     theta = np.zeros((len(cost), len(problem.masses)))
     if problem.sink and problem.exponents[-1] > 0 and 0 < problem.masses[-1] < sum(problem.masses):
-        theta[:, -1] = _sink(sample(cost, mask, SAMPLE), problem).double().cpu().numpy()
+        theta[:, -1] = _sink(_sample(cost, mask), problem).double().cpu().numpy()
     return theta
 
 
-def sample(cost: Tensor, mask: Tensor | None, size: int) -> Tensor:
-    """Costs of so many real tokens of each slide, or all of fewer, at equal distances [slide, token, prototype]."""
+def _sample(cost: Tensor, mask: Tensor | None) -> Tensor:
     slides, tokens, _ = cost.shape
-    size = min(size, tokens)
+    size = min(SAMPLE, tokens)
     at = torch.arange(size, device=cost.device)
     if mask is None:
         return cost.index_select(1, at * tokens // size)
