@@ -9,6 +9,7 @@ float64: on a processor its calls cost a third of torch's, and a GPU is asked tw
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,26 +69,26 @@ def rows_of(tokens: int) -> int:
 
 
 class Block(NamedTuple):
-    """Some slides' costs, mask and row weights, and views: G, of prototypes, in runs; v, as potentials, of one column;
+    """Some slides' costs, row weights and mask, and views: G, of prototypes, in runs; v, as potentials, of one column;
     row sums, of one column; row factors, in runs; largest exponents; parts of column masses, by slide; these masses.
     """
 
     cost: Tensor
-    mask: Tensor | None
     weights: Tensor
     g: Tensor
     own: Tensor
-    runs: Tensor
     v: Tensor
     upright_v: Tensor
     sums: Tensor
     upright_sums: Tensor
     factors: Tensor
-    run_factors: Tensor
     top: Tensor
-    parts: Tensor
     slide_parts: Tensor
     masses: Tensor
+    runs: Tensor
+    run_factors: Tensor
+    parts: Tensor
+    mask: Tensor | None
 
 
 class Kernel:
@@ -107,21 +108,21 @@ class Kernel:
         self.g[:, tokens:] = 1.0
         self.v, self.parts = cost.new_empty(slides, columns), cost.new_empty(slides, columns, dtype=torch.float64)
         weights = torch.nn.functional.pad(row_weights(cost, mask), (0, rows - tokens)).expand(slides, rows)
-        vectors = cost.new_zeros(3, slides, rows)
         each = min(slides, max(1, IN_CACHE // (rows * columns)) if cost.device.type == "cpu" else slides)
-        parts = cost.new_empty(each * rows // RUN, 1, columns)
-        self.blocks = [self._block(slice(at, at + each), weights, vectors, parts) for at in range(0, slides, each)]
+        self.blocks = list(self._blocks(weights, cost.new_zeros(3, slides, rows), each))
 
-    def _block(self, slides: slice, weights: Tensor, vectors: Tensor, parts: Tensor) -> Block:
-        g, v, (sums, factors, top) = self.g[slides], self.v[slides], vectors[:, slides]
-        runs, run_factors = g.view(-1, RUN, g.shape[2]), factors.view(-1, 1, RUN)
-        parts = parts[: len(runs)]
-        return Block(
-            cost=self.cost[slides], mask=None if self.mask is None else self.mask[slides], weights=weights[slides],
-            g=g, own=g[..., : self.problem.prototypes], runs=runs, v=v, upright_v=v[..., None],
-            sums=sums, upright_sums=sums[..., None], factors=factors, run_factors=run_factors, top=top,
-            parts=parts, slide_parts=parts.view(len(g), -1, g.shape[2]), masses=self.parts[slides],
+    def _blocks(self, weights: Tensor, vectors: Tensor, each: int) -> Iterator[Block]:
+        g, v, (sums, factors, top) = self.g, self.v, vectors
+        slides, rows, columns = g.shape
+        runs, parts = rows // RUN, g.new_empty(slides * rows // RUN, 1, columns)
+        by_slide = (
+            self.cost, weights, g, g[..., : self.problem.prototypes], v, v[..., None], sums, sums[..., None], factors,
+            top, parts.view(slides, runs, columns), self.parts,
         )  # fmt: skip
+        by_run = g.view(-1, RUN, columns), factors.view(-1, 1, RUN), parts
+        masks = (None,) * slides if self.mask is None else self.mask.split(each)
+        pieces = [*(one.split(each) for one in by_slide), *(one.split(each * runs) for one in by_run)]
+        return (Block(*views) for views in zip(*pieces, masks, strict=False))
 
     def rebase(self, theta: Vectors) -> None:
         """G around the scalings ``theta``, rounded so that what cancels does so exactly.

@@ -25,7 +25,7 @@ SMALL = {torch.float32: 1e-6, torch.float64: 1e-11}
 """Error of log scalings at which a solve ends."""
 ROUNDS = 25
 """Passes after which a slide is solved by annealing."""
-AT_ONCE = 1 << 20
+AT_ONCE = 1 << 21
 """Numbers of the slides that a processor works on at once. A GPU takes the whole batch."""
 
 @dataclass(frozen=True)
