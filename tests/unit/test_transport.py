@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from mirrorflow.models.transport import (
     Problem,
     Transport,
     balanced,
+    kernel,
+    newton,
     partial,
     semi_relaxed,
     soft_sink,
@@ -197,6 +200,45 @@ def test_a_slide_does_not_depend_on_its_neighbours():
         alone = transport(cost[slide : slide + 1], problem)
         assert alone.passes.item() == together.passes[slide].item()
         torch.testing.assert_close(together.plan[slide], alone.plan[0], rtol=1e-9, atol=1e-15)
+
+
+def test_a_first_jacobian_of_some_rows_is_not_that_of_padding_alone():
+    """Of slides as long as that, one has no real token in the rows looked at; its neighbour does not change for it."""
+    cost, problem = costs(2, 2400, 5).float(), partial(5, 0.1, 0.1, 0.3)
+    mask = torch.ones(2, 2400, dtype=torch.bool)
+    mask[0, :: kernel.SOME] = False
+    found = transport(cost, problem, mask)
+    assert kernel.Kernel(cost, mask, problem).host.few.tolist() == [True, False]
+    for slide in range(2):
+        alone = transport(cost[slide : slide + 1], problem, mask[slide : slide + 1])
+        assert alone.passes.item() == found.passes[slide].item()
+        exact = transport(cost[slide][mask[slide]][None].double(), problem).weights[0]
+        assert (found.weights[slide][mask[slide]] - exact).abs().max() < 2e-6
+
+
+def test_a_jacobian_of_some_rows_keeps_that_shares_add_up_to_1():
+    cost, problem = costs(1, 2400, 5).float(), PROBLEMS["Eq. 37, gamma 1"]
+    one = kernel.Kernel(cost, None, problem)
+    one.rebase(np.zeros((1, 6)))
+    one.masses(np.zeros((1, 6)))
+    rough, whole = (newton.jacobian(*one.products(roughly=some), one.columns, problem) for some in (True, False))
+    np.testing.assert_allclose(rough.sum(axis=2), 1 - one.columns.exponents[None], atol=1e-6)
+    assert 1e-4 < np.abs(rough - whole).max() < 0.1
+
+
+def test_a_corrected_inverse_takes_what_was_seen_to_what_was_done():
+    """Broyden's update; a step of 0 corrects nothing."""
+    draws = np.random.default_rng(0)
+    inverse, step, change = draws.normal(size=(2, 4, 4)), draws.normal(size=(2, 4)), draws.normal(size=(2, 4))
+    step[1] = 0.0
+    again = newton._corrected(inverse, step, change)
+    np.testing.assert_allclose(again[0] @ change[0], step[0])
+    np.testing.assert_array_equal(again[1], inverse[1])
+
+
+def test_one_inverse_that_is_none_leaves_the_others():
+    found = newton._inverse(np.stack([np.zeros((2, 2)), 2 * np.eye(2)]))
+    np.testing.assert_array_equal(found, np.stack([np.eye(2), np.eye(2) / 2]))
 
 
 # Gradients.

@@ -28,14 +28,10 @@ TINY = 1e-300
 LOG2_E = math.log2(math.e)
 RUN = 64
 """Tokens whose shares are added in the plan's type; float64 adds these sums. Plain float32 sums are 2e-6 off."""
-
-
 IN_CACHE = 1 << 17
 """Numbers of a block on a processor: a slide at a time, or many small ones."""
-
-
 SOME, MANY = 4, 512
-"""A first Jacobian is that of one row in so many, where these are many. It is off by less than the step taken with it."""
+"""A first Jacobian is that of one row in so many, where so many of these are real. It is far from the last anyway."""
 
 
 class Columns(NamedTuple):
@@ -94,15 +90,14 @@ class Block(NamedTuple):
 class Kernel:
     """Costs [slide, token, prototype] of some slides; ``mask`` [slide, token] is True at real tokens, None: all are.
 
-    Costs of padding may be anything. ``room`` [slide, row, column], rows as :func:`rows_of` has them, is where G is, and
-    in the end the plan: fresh memory is dearer than a pass.
+    Costs of padding may be anything. ``room`` [slide, row, column], rows as :func:`rows_of` has them, is where G is,
+    and in the end the plan: fresh memory is dearer than a pass.
     """
 
     def __init__(self, cost: Tensor, mask: Tensor | None, problem: Problem, room: Tensor | None = None) -> None:
         self.cost, self.mask, self.problem = cost, mask, problem
         self.columns, self.host = columns_of(problem), _Host(cost, mask)
-        self.every = SOME if _fewest(cost, mask) >= MANY else 1
-        slides, tokens, prototypes = cost.shape
+        slides, tokens, _ = cost.shape
         rows, columns = rows_of(tokens), len(problem.masses)
         self.g = cost.new_empty(slides, rows, columns) if room is None else room
         self.g[:, tokens:] = 1.0
@@ -138,7 +133,8 @@ class Kernel:
         for block in self.blocks:
             self._fill(block)
         if self.problem.row_exponent < 1:
-            for block, one in zip(self.blocks, torch.from_numpy(centre).to(self.v).split(len(self.blocks[0].v)), strict=True):
+            centres = torch.from_numpy(centre).to(self.v).split(len(self.blocks[0].v))
+            for block, one in zip(self.blocks, centres, strict=True):
                 block.top.add_(one).div_(self.problem.epsilon)
 
     def _fill(self, block: Block) -> None:
@@ -184,11 +180,21 @@ class Kernel:
         torch.bmm(block.run_factors, block.runs, out=block.parts)
         torch.sum(block.slide_parts, dim=1, dtype=torch.float64, out=block.masses)
 
-    def products(self, every: int = 1) -> tuple[Vectors, Vectors]:
+    def products(self, *, roughly: bool = False) -> tuple[Vectors, Vectors]:
         """Row sums of r q q' [slide, column, column] and of r q, q a row's shares, where masses were last asked for.
 
-        Of all rows, or of one in so many.
+        ``roughly``: of some rows, of slides that have many.
         """
+        few = self.host.few
+        if not roughly or few.all():
+            return self._products(1)
+        some = self._products(SOME)
+        if not few.any():
+            return some
+        whole = self._products(1)
+        return np.where(few[:, None, None], whole[0], some[0]), np.where(few[:, None], whole[1], some[1])
+
+    def _products(self, every: int) -> tuple[Vectors, Vectors]:
         own = torch.cat([_squares(block, every) for block in self.blocks]).double().cpu().numpy()
         own *= self.wide[:, :, None] * self.wide[:, None]
         return own, own.sum(axis=2)  # shares add up to 1
@@ -201,11 +207,6 @@ class Kernel:
         return masses
 
 
-def _fewest(cost: Tensor, mask: Tensor | None) -> int:
-    """Real tokens of the slide with the fewest, of those that one in so many rows is."""
-    return cost.shape[1] // SOME if mask is None else int(mask[:, ::SOME].sum(dim=1).min())
-
-
 def _squares(block: Block, every: int) -> Tensor:
     """The row sum of r g g' / s^2 [slide, column, column]."""
     roots = (block.factors[:, ::every] / block.sums[:, ::every]).sqrt_()
@@ -214,12 +215,14 @@ def _squares(block: Block, every: int) -> Tensor:
 
 
 class _Host:
-    """What of the costs is looked at by NumPy: their type, and some 64 tokens of each slide."""
+    """What NumPy knows of the costs: their type, whether SOME leaves few, and some 64 tokens of each slide."""
 
     def __init__(self, cost: Tensor, mask: Tensor | None) -> None:
         every = max(1, cost.shape[1] // RUN)
         some = cost[:, ::every].cpu().numpy()
         self.dtype = some.dtype
+        counts = np.full(len(cost), cost.shape[1] // SOME) if mask is None else mask[:, ::SOME].sum(dim=1).cpu().numpy()
+        self.few = counts < MANY
         self.some = some.astype(np.float64)
         usable = np.isfinite(self.some).any(axis=2)
         if mask is not None:

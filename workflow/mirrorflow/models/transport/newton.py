@@ -20,8 +20,11 @@ from mirrorflow.models.transport.problem import Problem
 LONGEST = 5.0
 """The largest change of a log scaling in a step."""
 SHRINKS = 0.3
-"""Steps that shrink less than to this share of the last want a new Jacobian, if they are much above the error asked."""
-MUCH, LEAST = 100.0, 0.01
+"""Steps that shrink less than to this share of the last want a new Jacobian..."""
+MUCH = 100.0
+"""... if they are so many times the error that is asked."""
+LEAST = 0.01
+"""No first step is trusted to leave less than this share: one that shrinks a lot may be luck."""
 
 
 class Solved(NamedTuple):
@@ -35,12 +38,13 @@ class Solved(NamedTuple):
 def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int) -> Solved:
     """From ``theta`` until the error that a step leaves is below ``small``, or ``limit`` passes are done.
 
-    A step leaves its own length times by how much steps shrink. No slide's course depends on the others.
+    A step leaves its own length times by how much steps shrink. No slide's course depends on the others. The first
+    Jacobian may be rough: where it is far off, the next steps show it.
     """
     slides, columns = theta.shape
     settled, passes = np.zeros(slides, dtype=bool), np.zeros(slides, dtype=np.int64)
     last, shrinks = np.full(slides, TINY), np.full(slides, LEAST)  # the first step counts whole
-    inverse, every = np.zeros((slides, columns, columns)), kernel.every
+    inverse = np.zeros((slides, columns, columns))
     residual, step = np.zeros_like(theta), np.zeros_like(theta)
     for done in range(limit):
         masses = kernel.masses(theta)
@@ -49,8 +53,8 @@ def newton(kernel: Kernel, theta: Vectors, *, small: float, limit: int) -> Solve
         step, moved = _step(inverse, residual, masses, kernel.problem)
         stale = ~settled & ((done == 0) | (moved > np.maximum(SHRINKS * last, MUCH * small)))
         if stale.any():
-            fresh = _inverse(jacobian(*kernel.products(every), kernel.columns, kernel.problem))
-            inverse, every = np.where(stale[:, None, None], fresh, inverse), 1
+            fresh = _inverse(jacobian(*kernel.products(roughly=not done), kernel.columns, kernel.problem))
+            inverse = np.where(stale[:, None, None], fresh, inverse)
             step, moved = _step(inverse, residual, masses, kernel.problem)
         passes += ~settled
         step[settled] = 0.0
@@ -111,7 +115,8 @@ def jacobian(products: Vectors, masses: Vectors, columns: Columns, problem: Prob
 def _inverse(matrix: Vectors) -> Vectors:
     """Of each slide's; where there is none the identity, whose step is a sweep."""
     try:
-        return np.linalg.inv(matrix)
+        return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     except np.linalg.LinAlgError:
-        apart = np.eye(matrix.shape[1])[None]
-        return apart.repeat(len(matrix), 0) if len(matrix) == 1 else np.concatenate([_inverse(one[None]) for one in matrix])
+        if len(matrix) > 1:
+            return np.concatenate([_inverse(one[None]) for one in matrix])
+        return np.eye(matrix.shape[1])[None]

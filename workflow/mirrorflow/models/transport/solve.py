@@ -28,6 +28,7 @@ ROUNDS = 25
 AT_ONCE = 1 << 21
 """Numbers of the slides that a processor works on at once. A GPU takes the whole batch."""
 
+
 @dataclass(frozen=True)
 class Transport:
     """What was transported.
@@ -89,7 +90,7 @@ def transport(
     with _full_precision(cost.device):
         if sweeps is not None:
             return _swept(wide, mask, problem, sweeps, until, tokens)
-        with torch.no_grad():
+        with torch.no_grad(), np.errstate(all="ignore"):  # what is no number is named by _check_found
             found = _solve(wide.detach(), mask, problem, start_at, tokens)
         _check_found(found, wide, mask)
         if not (torch.is_grad_enabled() and cost.requires_grad):
@@ -112,7 +113,8 @@ def _solve(cost: Tensor, mask: Tensor | None, problem: Problem, at: Tensor | Non
     theta, passes, settled, missed = (np.concatenate(one) for one in zip(*parts, strict=True))
     plan = room[:, :rows, :prototypes]
     sink = room[:, :rows, -1] if problem.sink else cost.new_zeros(slides, rows)
-    found = Transport(plan, sink, *(torch.from_numpy(one).to(cost.device) for one in (theta, passes, missed)), tokens)
+    scalings, spent, errors = (torch.from_numpy(one).to(cost.device) for one in (theta, passes, missed))
+    found = Transport(plan, sink, scalings, spent, errors, tokens)
     bad = ~settled | ~(missed <= HELD)
     return _again(found, bad, cost, mask, problem) if bad.any() else found
 
