@@ -118,7 +118,7 @@ def test_metrics_name_where_a_cell_comes_from(tmp_path):
     assert curveless["why_undefined"].str.contains("no survival function").all()
     assert (cells["n"] == 40).all()
     sure = cells[~cells["metric"].isin(DISTANCES)].dropna(subset="mean")
-    assert len(sure) == 7
+    assert len(sure) == 8
     assert ((sure["ci_low"] <= sure["mean"]) & (sure["mean"] <= sure["ci_high"])).all()
     assert cells.loc[cells["metric"].isin(DISTANCES), "ci_low"].isna().all()
     tau = cells.loc[cells["metric"] == "uno_c", "tau_days"].item().split()
@@ -174,7 +174,7 @@ def test_results_join_protocols_and_cohorts_without_a_warning(tmp_path):
     # Under `paper` the notes are filled, under `honest` the column is empty: pandas warns when it guesses types.
     results = tables(tmp_path, {"protocol": "honest"}, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
     assert list(results) == COLUMNS
-    assert len(results) == 33
+    assert len(results) == 36
     assert set(results["comparable"]) == {"no"}
     assert results["delta"].isna().all()
     assert (results["why_not"] != "").all()
@@ -236,7 +236,7 @@ def audit_record(folder: Path, level: str, *, claims: bool) -> str:
 
 @pytest.mark.parametrize(
     ("level", "claims", "strict", "rows"),
-    [("leak", True, True, 0), ("leak", False, True, 11), ("leak", True, False, 11), ("warning", True, True, 11)],
+    [("leak", True, True, 0), ("leak", False, True, 12), ("leak", True, False, 12), ("warning", True, True, 12)],
 )
 def test_numbers_of_a_broken_claim_are_withheld(tmp_path, level, claims, strict, rows):
     record = audit_record(tmp_path, level, claims=claims)
@@ -263,7 +263,7 @@ def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
     with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):
         evaluate([str(manifest)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
     evaluate([str(manifest), predictions(tmp_path)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
-    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 11
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 12
 
 
 WITHOUT_TORCH = """

@@ -26,6 +26,7 @@ from mirrorflow.config.fields import (
     shared,
     stated,
     switch,
+    text,
     whole,
 )
 from mirrorflow.config.probe_settings import Adaptation, Complexity, Embed, Probe
@@ -136,6 +137,21 @@ class Optimism(Section):
 
 
 @stated
+class Primary(Section):
+    """The primary comparison, named before the run: one method against `evaluation.reference` by one metric. Its p is
+    not adjusted for the others, which tables and report call exploratory. Keys that are left out stand for the only one
+    that the run has; null - every comparison is exploratory.
+    """
+
+    method: str = name("The method that is held against the reference.", required=True)
+    metric: str = text("The metric: c_index, accuracy, ...", required=True)
+    protocol: str = name("The protocol.")
+    cohort: str = name("The cohort.")
+    encoder: str = name("The encoder; `none` for a method without slides.")
+    setting: str = text("`all` or `<k>-shot`; by default all.")
+
+
+@stated
 class Evaluation(Section):
     """Which rows the tables have and how sure they are."""
 
@@ -144,18 +160,19 @@ class Evaluation(Section):
         "k of the k-shot settings, beside `all`.", {"$ref": "#/$defs/count"}, [10], uniqueItems=True
     )
     bootstrap: int = whole(
-        "Resamples of the patient-level bootstrap; 0 - no intervals. With more than 25 comparisons in a column of a "
-        "table, 1000 can tell none apart after Holm; 10000 can up to 250.",
+        "Resamples of the patient-level bootstrap; 0 - no intervals and no verdicts. With more than 25 comparisons in "
+        "a column of a table, 1000 can tell none apart after Holm; 10000 can up to 250.",
         1000,
     )
     confidence: float = number("Level of the intervals.", 0.95, exclusiveMinimum=0, exclusiveMaximum=1)
     seed: int = whole("Seed of the bootstrap.", 0)
     optimism: Optimism | None = setting("", None, section=Optimism, type=["object", "null"])
     reference: str = name(
-        "The method of this run that every other is held against (paired bootstrap, Holm), named before the results "
-        "are seen; a run without the default one has no verdicts.",
+        "The method of this run that every other is held against (paired bootstrap and corrected resampled t-test, "
+        "Holm), named before the results are seen; a run without the default one has no verdicts.",
         "concat-linear",
     )
+    primary: Primary | None = setting("", None, section=Primary, type=["object", "null"])
 
 
 @stated

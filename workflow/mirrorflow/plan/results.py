@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.primary import primary_place
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import encoders_of
 from mirrorflow.plan.cohorts import CohortInputs
@@ -51,6 +52,7 @@ class TableInputs:
         trained = {name: config["methods"][name]["train"]["label_smoothing"] for name in run.supervised}
         return {
             **self._bootstrap("reference"),
+            "primary": primary_place(config),
             "strict": config["strict"],
             "label_smoothing": {
                 **dict.fromkeys(run.pretrained, config["probe"]["label_smoothing"]),

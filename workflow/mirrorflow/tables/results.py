@@ -14,13 +14,16 @@ CELL = ["protocol", "cohort", "encoder", "setting", "task", "method", "metric"]
 """What names a cell."""
 ESTIMATE = ["mean", "sd", "ci_low", "ci_high", "n", "folds"]
 BESIDE = ["published_mean", "published_sd", "suspect", "delta", "comparable", "why_not"]
-COMPARED = ["reference", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict"]
+TESTED = ["p_value", "p_t_test", "p_holm", "detectable", "detectable_holm"]
+"""p of the paired bootstrap and of the corrected t-test, the larger one adjusted; what 80 % of studies would find."""
+VERDICT = ["verdict", "comparison", "verdict_note"]
+COMPARED = ["reference", "difference", "difference_low", "difference_high", *TESTED, *VERDICT]
 """Against one method named beforehand, on the same patients (mirrorflow.evaluation.verdicts)."""
 REMARKS = ["by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
 FURTHER = ["patients", *REMARKS, *COMPARED]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
 COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
-NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-1]]
+NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-3]]
 """The columns that hold numbers; an empty cell of theirs is NaN, of all others the empty string."""
 
 SHOTS_HELD = re.compile(r"\bk = (\d+(?:, \d+)*) \(smallest group\)")

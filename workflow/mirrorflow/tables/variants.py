@@ -27,7 +27,7 @@ def variant_table(
     The published value in a cell is that of the table's own number (a method can stand in several), marked where it
     is suspect. methods: of the run, in order; titles: cohort -> label.
     """
-    rows = results[_shown(table, results, methods)].drop(columns=PUBLISHED)
+    rows = shown_in(table, results, methods).drop(columns=PUBLISHED)
     keys = pd.DataFrame([_published_place(table, row, names) for row in rows.to_dict("records")], index=rows.index)
     known = _published_values(table, published)
     found = [known.get(tuple(key), (np.nan, np.nan, "")) for key in keys.to_numpy()] if len(rows) else []
@@ -36,17 +36,18 @@ def variant_table(
     return wide_table(rows, order, {**_adapted_titles(rows, titles), **titles})
 
 
-def _shown(table: FurtherTable, results: pd.DataFrame, methods: Sequence[str]) -> pd.Series:
+def shown_in(table: FurtherTable, results: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """The cells of results.csv that a table shows."""
     metrics = [metric for task in table.tasks for metric in MAIN_METRICS[task]]
     adapted = results["cohort"].astype(str).str.fullmatch(ADAPTED.pattern)
     few_shot = results["setting"] != "all"
-    return (
+    return results[
         results["metric"].isin(metrics)
         & results["task"].isin(table.tasks)
         & results["method"].isin(methods_of(table, methods))
         & (adapted == table.adapted)
         & (few_shot == table.few_shot)
-    )
+    ]
 
 
 def _published_place(table: FurtherTable, row: Mapping[object, object], names: pd.DataFrame) -> tuple[str, ...]:

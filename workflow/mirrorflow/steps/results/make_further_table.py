@@ -11,7 +11,8 @@ from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import further_table
 from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
-from mirrorflow.tables.variants import variant_table
+from mirrorflow.tables.variants import shown_in, variant_table
+from mirrorflow.tables.verdict_notes import verdict_notes
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def make_further_table(
     caption = (
         f"{table.title}, run {run}: mean ± standard deviation over folds (ddof 1), bootstrap interval and verdict "
         "against the reference, of each protocol, encoder and method; published values in brackets, suspect ones "
-        f"marked. Whether the two may be compared: comparable and why_not in results.csv. Macro F1: {ABSENT_CLASSES}."
+        f"marked. {verdict_notes(shown_in(table, cells, methods))}Whether the two may be compared: comparable and "
+        f"why_not in results.csv. Macro F1: {ABSENT_CLASSES}."
     )
     write_table(stem, wide, caption)

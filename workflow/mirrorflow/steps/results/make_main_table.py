@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table, shown_rows
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
+from mirrorflow.tables.verdict_notes import verdict_notes
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,10 @@ def make_main_table(
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
+    verdicts = verdict_notes(shown_rows(numbers, task))
     caption = (
         f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_said_of(numbers)}In brackets: published values, "
+        f"patients of each protocol, encoder and method. {macro_f1}{verdicts}In brackets: published values, "
         "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
-
-
-def _said_of(results: pd.DataFrame) -> str:
-    """What the verdicts of a table mean; empty without any."""
-    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
-    if not names:
-        return ""
-    return (
-        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
-        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
-    )
