@@ -18,7 +18,8 @@ from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.steps.results.training_patients import training_counts
+from mirrorflow.store.predictions import read_predictions, write_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.main import ABSENT_CLASSES
@@ -280,6 +281,7 @@ sys.meta_path.insert(0, NoTorch())
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
+from mirrorflow.steps.results.training_patients import training_counts
 asked = json.loads(Path(sys.argv[1]).read_text())
 for arguments in asked["evaluate"]:
     evaluate(*arguments)
@@ -317,3 +319,49 @@ def test_tables_are_made_again_from_the_stored_files_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     for name, content in before.items():
         assert (again / name).read_bytes() == content, name
+
+
+# Verdicts, from predictions to the table that is read.
+
+
+def worse_predictions(folder: Path, left_out: int = 0) -> str:
+    """Predictions of `majority` whose risks are turned round; the first patients of fold 0 may be left out."""
+    manifest = Path(predictions(folder, method="majority", folds=5))
+    for path in sorted(manifest.parent.glob("survival/*.parquet")):
+        stored = read_predictions(path)
+        rows = stored.rows.assign(risk=1 - stored.rows["risk"])
+        rows = rows.iloc[left_out if path.stem == "fold0" else 0 :]
+        write_predictions(path, rows, stored.notes)
+    return str(manifest)
+
+
+def test_the_primary_comparison_reaches_the_table_that_is_read(tmp_path):
+    place = {"protocol": "honest", "cohort": "brca", "encoder": "none", "setting": "all"}
+    settings = SETTINGS | {"bootstrap": 200, "reference": "linear"}
+    settings["primary"] = {**place, "method": "majority", "metric": "c_index"}
+    manifests = [predictions(tmp_path, folds=5), worse_predictions(tmp_path, left_out=3)]
+    evaluate(manifests, *who(tmp_path, 5), str(tmp_path / "metrics.tsv"), settings)
+    names, results = str(RESOURCES / "names.tsv"), str(tmp_path / "tables" / "results.csv")
+    make_results([str(tmp_path / "metrics.tsv")], str(RESOURCES / "published_results.csv"), names, results, CONFIG)
+    cells = read_numbers(results, NUMBERS)
+    (row,) = cells[(cells["method"] == "majority") & (cells["metric"] == "c_index")].to_dict("records")
+    assert row["comparison"] == "primary"
+    assert row["p_holm"] == max(row["p_value"], row["p_t_test"])
+    assert row["verdict_note"] == "on the 97 of 100 patients that both have"
+    assert row["detectable"] == row["detectable_holm"] > 0
+    pairs = cells[(cells["method"] == "majority") & (cells["metric"] == "c_index_pairs")]
+    assert (pairs["comparison"] == "exploratory").all()
+    make_main_table(results, names, "survival", str(tmp_path / "tables" / "main_survival"), ["linear"], {}, "test")
+    caption = (tmp_path / "tables" / "main_survival.md").read_text(encoding="utf-8")
+    assert "Primary, named before the run and not adjusted: majority against linear" in caption
+    assert "All others are exploratory." in caption
+    assert f"detectable with 80 % power: C-index {row['detectable']:.2f}" in caption
+    assert f", primary: {row['verdict']}" in caption
+
+
+def test_the_t_test_knows_the_folds_training_patients(tmp_path):
+    cohort, paths = who(tmp_path, 5)
+    fold = read_fold(Path(paths[0]))
+    counts = training_counts(Path(cohort), [Path(path) for path in paths])
+    assert counts["subtyping"][0] == len(fold.train) == 80
+    assert counts["survival"][0] == 80

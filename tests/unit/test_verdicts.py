@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.evaluation import FoldRows, score_method, with_verdicts
+from mirrorflow.metrics.resampled_t import t_test
 
 NOTE = {"setting": "all", "k_real": None, "lost_units": []}
 LABELS = np.tile(["a", "b"], 30)
@@ -187,3 +188,36 @@ def test_the_primary_comparison_is_not_adjusted_and_does_not_count_for_others():
     # Three are left in the family for four.
     ratio = [rows_["one"]["detectable_holm"] / rows_["one"]["detectable"] for rows_ in (exploratory, named)]
     assert ratio[0] > ratio[1] > 1
+
+
+def test_seeds_are_averaged_within_their_fold_and_bring_no_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    notes = {"classes": ["a", "b"], "settings": [NOTE]}
+
+    def folds(right: list[list[int]]) -> list[FoldRows]:
+        """A number of patients predicted right for each fold and seed."""
+        parts = []
+        for fold, counts in enumerate(right):
+            frames = []
+            for seed, count in enumerate(counts):
+                sure = np.where((LABELS[:20] == "a") == (rng.permutation(20) < count), 0.8, 0.2)
+                rows = pd.DataFrame({"label": LABELS[:20], "prob_a": sure, "prob_b": 1 - sure, "slide_id": ""})
+                frames.append(
+                    rows.assign(setting="all", seed=seed, fold=fold, patient=[f"{fold}-{i}" for i in range(20)])
+                )
+            parts.append(FoldRows(pd.concat(frames), notes, n_train=80))
+        return parts
+
+    scored = {
+        name: score_method("subtyping", folds(right), resamples=100, confidence=0.95, seed=0)
+        for name, right in {
+            "concat-linear": [[10, 12], [11, 11], [9, 11], [12, 10], [10, 10]],
+            "m": [[14, 16], [12, 16], [15, 15], [13, 15], [16, 12]],
+        }.items()
+    }
+    shared = {"protocol": "honest", "cohort": "c", "encoder": "e", "predictions": "p"}
+    rows = [({**shared, "method": name}, cell) for name, cells_ in scored.items() for cell in cells_]
+    (found,) = [row for row in with_verdicts(rows, "concat-linear", 0.95) if row["p_t_test"] > 0][:1] or [None]
+    values = np.array([4.0, 3, 5, 3, 4]) / 20  # means over two seeds, fold by fold
+    assert (found["method"], found["metric"]) == ("m", "accuracy")
+    assert found["p_t_test"] == pytest.approx(t_test(values, values.mean(), 20 / 80, 0.95).p_value)
