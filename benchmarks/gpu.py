@@ -21,15 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.models.families import build_network, family_of
+from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.compute import lay_out
 from mirrorflow.training.devices import arithmetic_of, choose_device, wait_for, wheel
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, Pretraining
 from mirrorflow.training.settings import ComputeSettings, SupervisedSettings
 from mirrorflow.training.step import Gradients, StepInputs
-from mirrorflow.training.trainer import Course, Group, peak_memory_mb
+from mirrorflow.training.trainer import Course, Group, Trainer, peak_memory_mb
 from mirrorflow.training.world import ProcessGroup
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -47,6 +49,13 @@ FULL = {"patch_dim": 1024, "gene_count": 10_234, "width": 768, "tokens": 2048}
 SMALL = {"patch_dim": 64, "gene_count": 100, "width": 96, "tokens": 100, "prototypes": 50}
 SIZES = SMALL if A.small else FULL
 BATCH = 4 if A.small else 16
+
+
+def pretrain(network: PairedNetwork, data: PairedData, settings: PretrainSettings) -> list[dict[str, float]]:
+    """As a fold is pretrained, without the files that it leaves (a bare machine cannot write them all)."""
+    training = Pretraining(network, data, settings, Layout(A.device))
+    training.scale_patches()
+    return Trainer(training, Course(settings.epochs, training.steps)).fit()
 
 
 def say(text: str) -> None:
@@ -183,7 +192,7 @@ def loop() -> None:
         network = build_network("mirror", family_of("mirror").settings(**SIZES), 0)
         genes = RNG.standard_normal((len(files), SIZES["gene_count"]), dtype=np.float32)
         settings = PretrainSettings(epochs=4, batch_size=BATCH, tokens=SIZES["tokens"], precision="auto")
-        history = pretrain(network, PairedData(FeatureBags(files, 0), genes), settings, layout=Layout(A.device))
+        history = pretrain(network, PairedData(FeatureBags(files, 0), genes), settings)
         for row in history[1:]:
             waited = f"{row['waited_seconds']:.2f} of {row['seconds']:.2f} s"
             say(f"  {row['samples_per_second']:.1f} samples/s, waited {waited}")
@@ -282,7 +291,7 @@ def against_the_cpu() -> None:
         runs = []
         for _ in range(2):
             network = build_network("mirror", family_of("mirror").settings(**tiny), 0)
-            pretrain(network, PairedData(bags, genes), settings, layout=Layout(A.device))
+            pretrain(network, PairedData(bags, genes), settings)
             runs.append([value.cpu() for value in network.state_dict().values()])
         make_deterministic(on=False)
         figure("difference_of_two_runs", max((a - b).abs().max().item() for a, b in zip(*runs, strict=True)))

@@ -31,9 +31,10 @@ from sksurv.metrics import concordance_index_censored
 from threadpoolctl import threadpool_limits
 
 from mirrorflow.cohorts.splits import draw_support, support_groups, survival_bin_edges, survival_bin_ends
+from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.expression.cross_validation import EliminationSettings, eliminate_cv, stratified_folds
 from mirrorflow.expression.scaling import RnaScaler
-from mirrorflow.learners.pretrained import split_settings
+from mirrorflow.learners.pretrained import pretrain, split_settings
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.families import build_network
 from mirrorflow.models.paired import PairedNetwork
@@ -45,7 +46,7 @@ from mirrorflow.probes.task import Asked, Targets, subtype_targets, survival_tar
 from mirrorflow.store.digest import digest
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import Embeddings, EmbedSettings, embed
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 
 DATA = Path(__file__).parents[2] / "shared" / "tcga"
 """Where the real cohorts lie."""

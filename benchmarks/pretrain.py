@@ -38,7 +38,12 @@ try:
     from mirrorflow.training.devices import choose_device, has_fast_bfloat16
 except ImportError:  # an earlier checkout, as a child
     from mirrorflow.training.schedule import choose_device, has_fast_bfloat16
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+try:
+    from mirrorflow.learners.pretrained import pretrain
+except ImportError:
+    from mirrorflow.training.pretraining import pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
+from mirrorflow.training.settings import PretrainSettings
 
 PUBLISHED = MirrorSettings(patch_dim=768, gene_count=10_234)
 VARIANTS = {

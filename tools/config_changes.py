@@ -32,6 +32,7 @@ OTHER_VALUES: dict[str, Any] = {
     "downloads.<name>.checksum": "md5:" + 32 * "0",
     "downloads.<name>.url": "https://example.org/other",
     "expression.sources.<name>.download": "tcga_rsem_isoform_tpm",
+    "features.saw": {"resnet50": ["tcga"]},
     "slides.segmentation.min_threshold": 20.0,  # below the upper one
     "slides.segmentation.max_threshold": 60.0,
     "evaluation.optimism.against": "honest",

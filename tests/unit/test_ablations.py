@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.resolve import resolve
 from mirrorflow.learners.pretrained import split_settings
 from mirrorflow.models.families import build_network
@@ -24,22 +23,22 @@ def test_it_holds_nothing_but_variants_of_mirror():
 
 @pytest.mark.parametrize("name", PAPER_VARIANTS)
 def test_every_ablation_of_the_paper_is_there_under_its_name(name):
-    settings = pretrain_settings(CONFIG, name)
+    settings = CONFIG["methods"][name]["pretrain"]
     assert PAPER_VARIANTS[name].items() <= settings.items()
-    changed = {key for key, value in settings.items() if value != pretrain_settings(CONFIG, "mirror")[key]}
+    changed = {key for key, value in settings.items() if value != CONFIG["methods"]["mirror"]["pretrain"][key]}
     assert changed == set(PAPER_VARIANTS[name])
 
 
 @pytest.mark.parametrize("name", ABLATIONS["methods"])
 def test_every_variant_builds(name):
-    settings, _ = split_settings(pretrain_settings(CONFIG, name), "mirror", patch_dim=8, gene_count=9, seed=0)
+    settings, _ = split_settings(CONFIG["methods"][name]["pretrain"], "mirror", patch_dim=8, gene_count=9, seed=0)
     network = build_network("mirror", settings, 0)
     assert set(network.loss_weights()) >= {"alignment"}
 
 
 def test_a_deterministic_style_encoder_keeps_the_prototypes():
     settings, _ = split_settings(
-        pretrain_settings(CONFIG, "mirror--deterministic-style"), "mirror", patch_dim=8, gene_count=9, seed=0
+        CONFIG["methods"]["mirror--deterministic-style"]["pretrain"], "mirror", patch_dim=8, gene_count=9, seed=0
     )
     network = build_network("mirror", settings, 0)
     assert network.style.log_variance is None

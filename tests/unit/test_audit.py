@@ -76,6 +76,8 @@ def test_sites_that_tell_the_class_are_a_warning():
     (finding,) = (one for one in audit_splits(folds, sites, labels) if one.kind == "sites_tell_class")
     assert (finding.level, finding.fold, finding.count) == (WARNING, None, 12)
     assert finding.text.startswith("tissue source sites tell the class: 12 of 12 patients have that of most patients ")
+    assert "(largest of 199 permutations " in finding.text
+    assert ", p = 0.0" in finding.text
     assert finding.examples == ("A", "B", "C", "D")
     hospitals = {name: {"A": "X", "B": "X", "C": "Y", "D": "Y"}[site] for name, site in sites.items()}
     assert "sites_tell_class" not in {one.kind for one in audit_splits(folds, hospitals, labels)}

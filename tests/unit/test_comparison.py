@@ -360,6 +360,7 @@ DECIDE_NOTHING_HERE = (
         "evaluation",
     ),
     *("slides.shards", "slides.workers", "features.batch_size", "features.workers", "features.max_unreadable"),
+    *("features.saw", "cohorts.<name>.collection"),  # what a reader is told, by the audit
     *("cohorts.<name>.title", "cohorts.<name>.slides", "cohorts.<name>.clinical.", "cohorts.<name>.classes"),
     *("cohorts.<name>.site", "cohorts.<name>.institutions", "cohorts.<name>.census", "cohorts.<name>.tumour_types"),
     *("cohorts.<name>.encoders", "features.encoders.<name>.seed", "features.encoders.<name>.patching", "embed"),

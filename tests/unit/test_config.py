@@ -19,7 +19,6 @@ from mirrorflow.config.queries import (
     inner_prefixes,
     methods_under,
     planned_models,
-    pretrain_settings,
     selection_of,
     shots_of,
     split_source,
@@ -180,9 +179,10 @@ def test_protocols_know_every_key_of_the_schema_and_no_other():
         assert set(preset) | {"preset", "claims_honest"} == known, name
 
 
-def test_a_methods_own_pretraining_is_checked_but_gets_no_defaults():
-    config = resolve(minimal(methods={"mirror--wide": {"pretrain": {"width": 192}}}))
-    assert config["methods"]["mirror--wide"]["pretrain"] == {"width": 192}
+def test_a_methods_own_pretraining_is_checked_and_stands_on_the_section():
+    config = resolve(minimal(methods={"mirror--wide": {"pretrain": {"width": 192}}}, pretrain={"epochs": 7}))
+    assert config["methods"]["mirror--wide"]["pretrain"].items() <= (config["pretrain"] | {"width": 192}).items()
+    assert config["methods"]["mirror--wide"]["pretrain"]["epochs"] == 7
     assert "methods.mirror--wide.pretrain" in refused(minimal(methods={"mirror--wide": {"pretrain": {"widht": 1}}}))
 
 
@@ -197,7 +197,7 @@ def test_methods_start_from_their_defaults_and_variants_from_their_method():
     assert config["methods"]["linear"]["inputs"] == ["slides"]
     assert config["methods"]["cox"]["tasks"] == ["survival"]
     assert config["methods"]["mirror--exact"]["family"] == "mirror"
-    settings = pretrain_settings(config, "mirror--exact")
+    settings = config["methods"]["mirror--exact"]["pretrain"]
     assert settings["attention"] == "exact"
     assert settings.items() <= (config["pretrain"] | {"attention": "exact"}).items()
 
@@ -206,10 +206,10 @@ def test_each_family_gets_the_pretraining_keys_it_knows():
     methods = {"mirror": {}, "tangle": {"pretrain": {"temperature": 0.1}}, "linear": {}}
     config = resolve(minimal(methods=methods))
     for name in ("mirror", "tangle"):
-        split_settings(pretrain_settings(config, name), name, patch_dim=8, gene_count=9, seed=0)
-    assert pretrain_settings(config, "tangle")["temperature"] == 0.1
-    assert not {"prototypes", "losses", "attention"} & set(pretrain_settings(config, "tangle"))
-    assert pretrain_settings(config, "linear") == {}
+        split_settings(config["methods"][name]["pretrain"], name, patch_dim=8, gene_count=9, seed=0)
+    assert config["methods"]["tangle"]["pretrain"]["temperature"] == 0.1
+    assert not {"prototypes", "losses", "attention"} & set(config["methods"]["tangle"]["pretrain"])
+    assert "pretrain" not in config["methods"]["linear"]
 
 
 def test_pretraining_keys_of_another_family_are_refused():
@@ -504,7 +504,7 @@ def test_single_changes_are_tried_on_the_methods_of_the_optimism_table_and_on_al
     assert few_shot_prefix(every, "change--gene_selection", "mirror") == ""
     assert methods_under(every, "change--gene_selection") == ["mirror", "mirror--genes-a"]
     one = resolve(raw | {"evaluation": {"shots": [3], "optimism": single_changes | {"methods": ["mirror"]}}})
-    assert methods_under(one, "honest") == ["mirror", "mirror--genes-a"]
+    assert methods_under(one, "honest") == ["site", "mirror", "mirror--genes-a"]
     assert methods_under(one, "change--gene_selection") == ["mirror"]
     fewer = planned_models(every)["mirror--genes-a"] - planned_models(one)["mirror--genes-a"]
     assert fewer == 2  # a fold each of the changed protocol's model scope

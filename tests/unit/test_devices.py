@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.families import build_network as build_paired
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.runtime import gpus
 from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training import devices
 from mirrorflow.training.devices import arithmetic_of, check_enough, choose_device, is_out_of_memory, unusable
-from mirrorflow.training.pretraining import Layout, PairedData, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.settings import PretrainSettings
 from planted import GENES, PATCH_DIM, TOKENS, planted
 

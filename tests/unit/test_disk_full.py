@@ -23,7 +23,7 @@ from mirrorflow.store.patches import write_patches
 from mirrorflow.store.predictions import write_predictions
 from mirrorflow.store.tables import write_cohort, write_sheet
 from mirrorflow.training.embedding import Embeddings
-from mirrorflow.training.pretraining import TrainingState
+from mirrorflow.training.trainer import TrainingState
 from small_disk import small_disk
 
 NOISE = np.random.default_rng(0).integers(0, 255, (1200, 1200, 3), dtype=np.uint8)

@@ -18,7 +18,7 @@ from mirrorflow.store.models import (
 )
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import TrainingState
+from mirrorflow.training.trainer import TrainingState
 
 NAMES = ["P1", "P2", "P3", "P4", "P5"]
 SHAPE = MirrorSettings(

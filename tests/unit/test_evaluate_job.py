@@ -23,7 +23,7 @@ from mirrorflow.store.predictions import read_predictions, write_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.main import ABSENT_CLASSES
-from mirrorflow.tables.results import COLUMNS, NUMBERS
+from mirrorflow.tables.results import COLUMNS, NUMBERS, SAW
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 SETTINGS = {"bootstrap": 20, "confidence": 0.95, "seed": 0}
@@ -125,6 +125,27 @@ def test_metrics_name_where_a_cell_comes_from(tmp_path):
     tau = cells.loc[cells["metric"] == "uno_c", "tau_days"].item().split()
     assert len(tau) == 2
     assert (cells.loc[cells["metric"] == "c_index", "tau_days"] == "").all()
+
+
+def test_rows_of_encoders_that_saw_the_evaluated_collection_say_so_in_every_table(tmp_path):
+    audit, metrics, results = (tmp_path / name for name in ("audit.json", "metrics.tsv", "results.csv"))
+    record = {"claims_honest": True, "findings": [], "encoder_saw": {"phikon": "yes"}}
+    audit.write_text(json.dumps(record))
+    manifests = [predictions(tmp_path), predictions(tmp_path, method="majority")]
+    evaluate(manifests, *who(tmp_path), str(metrics), SETTINGS | {"strict": True}, audit=audit)
+    cells = read_numbers(metrics, NUMBERS)
+    assert set(cells.loc[cells["encoder"] == "phikon", SAW]) == {"yes"}
+    assert set(cells.loc[cells["encoder"] == "none", SAW]) == {""}
+    names = str(RESOURCES / "names.tsv")
+    make_results([str(metrics)], str(RESOURCES / "published_results.csv"), names, str(results), CONFIG)
+    rows = read_numbers(results, NUMBERS)
+    assert set(rows.loc[rows["encoder"] == "phikon", SAW]) == {"yes"}
+    make_main_table(str(results), names, "subtyping", str(tmp_path / "main_subtyping"), ["linear"], {}, "test")
+    page = (tmp_path / "main_subtyping.md").read_text()
+    said = (
+        "Trained on the collection that is evaluated, and so perhaps on these slides, the published columns as well: "
+    )
+    assert f"{said}encoder phikon." in page
 
 
 def test_rows_say_which_part_of_split_files_they_are_of(tmp_path):

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.families import build_network
 from mirrorflow.models.mirror import MirrorSettings
 from mirrorflow.models.supervised import Sizes
 from mirrorflow.models.supervised import build_network as build_supervised
 from mirrorflow.training.devices import guarded
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import Layout, PairedData, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.settings import ComputeSettings, PretrainSettings
 from mirrorflow.training.supervised import Units, predict_units
 from planted import GENES, PATCH_DIM, TOKENS, planted

@@ -24,15 +24,16 @@ from mirrorflow.cohorts.patients import to_units
 from mirrorflow.cohorts.splits import Fold, selection_patients
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
-from mirrorflow.config.queries import few_shot_prefix, pretrain_settings
+from mirrorflow.config.queries import few_shot_prefix
 from mirrorflow.config.resolve import resolve
 from mirrorflow.learners import network as supervised
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.site import SiteCodes
 from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
-from mirrorflow.probes import cox, linear, linear_head
+from mirrorflow.probes import cox, linear, linear_head, site
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
 from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
@@ -113,7 +114,7 @@ def cohort_data() -> CohortData:
             "event": (rng.random(len(PATIENTS)) < 0.7).astype(float),
             "age": [str(40 + 7 * one + int(rng.integers(9))) for one in label],
             "stage": rng.choice(["I", "II"], len(PATIENTS)),
-            "site": "s",
+            "site": rng.choice(["s", "t"], len(PATIENTS)),
             "slide_ids": [[f"{name}-1"] for name in PATIENTS],
         }
     )
@@ -202,7 +203,7 @@ class Chain:
         )
         model = self.folder / f"{prefix}{name}-model"
         train = [patient for patient in PATIENTS if patient in fold.train]
-        own, where = pretrain_settings(CONFIG, name), {"seed": 1, "threads": 1, "device": "cpu"}
+        own, where = CONFIG["methods"][name]["pretrain"], {"seed": 1, "threads": 1, "device": "cpu"}
         scaling, frozen = self.protocol["rna_scaling"], {"mode": "frozen", "draws": 1}
         task = PretrainTask(self.units, PairedFiles(*files), train, own, 1, 0, scaling, None, family=name)
         pretrain_fold(task, model, Machine(1, "cpu"))
@@ -233,6 +234,8 @@ class Chain:
             return BaggedInputs(**rna, **of_train, gene_sets=method.get("gene_sets"))
         if method["inputs"] == ["clinical"]:
             return ClinicalColumns(self.units, method["columns"])
+        if method["inputs"] == ["site"]:
+            return SiteCodes(self.units)
         return PooledInputs(**rna, pooling=method["pooling"]) if method["inputs"] else NoInputs()
 
     def predict(self, name: str) -> None:
@@ -299,7 +302,7 @@ class Chain:
 
 @contextmanager
 def noted_fits() -> Iterator[list[Any]]:
-    """What is fitted meanwhile: linear heads, networks, logistic regressions, hazards, Cox models."""
+    """What is fitted meanwhile: linear heads, networks, logistic regressions, hazards, Cox models, rates of sites."""
     fits: list[Any] = []
 
     def noting(fit: Callable[..., Any]) -> Callable[..., Any]:
@@ -312,7 +315,7 @@ def noted_fits() -> Iterator[list[Any]]:
         return noted
 
     places = [(linear_head, "_training"), (supervised, "build_network")]
-    places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox")]
+    places += [(linear, "fit_logistic"), (linear, "fit_hazards"), (cox, "fit_cox"), (site, "fit")]
     with pytest.MonkeyPatch.context() as patch:
         for module, name in places:
             patch.setattr(module, name, noting(getattr(module, name)))
@@ -348,7 +351,7 @@ def altered(given: CohortData) -> CohortData:
     rna[:, ALTERED] = rng.normal(-20, 9, rna[:, ALTERED].shape)
     cohort.loc[ALTERED, "time_days"] = np.round(rng.exponential(9000, ALTERED.sum())) + 1
     cohort.loc[ALTERED, "event"] = 1 - cohort.loc[ALTERED, "event"]
-    cohort.loc[ALTERED, ["age", "stage"]] = ["99", "IV"]
+    cohort.loc[ALTERED, ["age", "stage", "site"]] = ["99", "IV", "u"]
     return CohortData(cohort, slides, rna)
 
 

@@ -18,7 +18,6 @@ from mirrorflow.config.fields import keys_of, metadata_of
 from mirrorflow.config.methods import METHODS, SUPERVISED_TRAINING, Method, names_digest
 from mirrorflow.config.modules import part_of
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
-from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.reference_page import reference
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.resources import RESOURCES
@@ -68,7 +67,16 @@ def test_defaults_are_those_that_stored_predictions_were_made_with():
         "cox--rna": {"inputs": ["rna"], "components": 20},
         "abmil--small": {"network": {"width": 64}, "train": {"epochs": 3}},
     }
-    assert json.dumps(resolved(**asked)) == json.dumps(frozen)
+    found = resolve(config(**asked))
+    section = list(found["pretrain"])
+    for method in found["methods"].values():
+        if "pretrain" in method:  # every setting, in the section's order; here those that are the method's own
+            every = method.pop("pretrain")
+            assert list(every) == [key for key in section if key in every]
+            if own := {key: value for key, value in every.items() if value != found["pretrain"][key]}:
+                method["pretrain"] = own
+    assert json.dumps(found["methods"], sort_keys=True) == json.dumps(frozen, sort_keys=True)
+    assert [list(method) for method in found["methods"].values()] == [list(method) for method in frozen.values()]
     new = {name: METHODS[name] for name in METHODS if name not in frozen}
     lines = [f"{json.dumps(name)}: {json.dumps({'family': one.family, **one.defaults})}" for name, one in new.items()]
     assert not new, "new methods: put these lines at the end of tests/unit/resolved_methods.json: " + ",\n".join(lines)
@@ -369,7 +377,7 @@ def test_a_pretrained_familys_own_settings_are_its_own(add_method, monkeypatch):
     add_method(PRETRAINED, yaml.safe_dump(ENTRY | {"kind": "pretrained", "inputs": ["slides", "rna"]}))
     monkeypatch.setattr(configs, "_owners_of_keys", configs._owners_of_keys.__wrapped__)  # what it remembers is older
     assert load_schema()["$defs"]["pretrain"]["properties"]["warmth"]["x-family"] == "toy"
-    assert pretrain_settings(resolve(config(mirror={})), "mirror").keys().isdisjoint({"warmth"})
+    assert resolve(config(mirror={}))["methods"]["mirror"]["pretrain"].keys().isdisjoint({"warmth"})
     assert resolve(config(mirror={}))["pretrain"]["warmth"] == 2.0
 
 

@@ -10,6 +10,8 @@ from torch import nn
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.resources import read_yaml
+from mirrorflow.config.training_settings import PretrainSettings
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.mirror import Alignment, MirrorSettings, build_mirror
 from mirrorflow.models.retention import RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaBlock, RnaEncoder
@@ -18,7 +20,7 @@ from mirrorflow.models.transmil import SlideEncoder
 from mirrorflow.tables.published import PRETRAINING, PROBE, PROTOCOL
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.compute import ComputeSettings
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.smooth_rank import smooth_rank
 from planted import planted
 

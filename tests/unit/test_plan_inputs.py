@@ -48,7 +48,7 @@ def test_names_are_told_apart():
     assert (run.pretrained, run.supervised, run.baselines) == (
         ["mirror", "tangle"],
         ["survpath"],
-        ["linear", "cox", "clinical"],
+        ["site", "linear", "cox", "clinical"],
     )
     assert run.every_cohort == ["own", "elsewhere", "listed", "planted", PAIR]
     assert run.single_changes == ["change--epoch"]

@@ -7,12 +7,14 @@ import torch
 
 from mirrorflow.cohorts.splits import survival_bin_edges
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.training_settings import PretrainSettings
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.metrics import accuracy, c_index, confusion
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.probes.linear_head import HeadSettings, fit_linear_head
 from mirrorflow.probes.task import Prediction, SubtypePrediction, Targets, survival_targets
 from mirrorflow.training.bags import ArrayBags
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 
 COUNT, TRAIN, BINS = 160, 100, 4
 GROUP = np.random.default_rng(0).integers(0, 3, COUNT)

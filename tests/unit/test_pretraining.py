@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.errors import ConfigError, InputError, MirrorflowError
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.mirror import MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags, SomeBags, draw_batch, draw_rows, patch_moments, prefetched
 from mirrorflow.training.best_epoch import ValidationUnits
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, TrainingState, epoch_batches, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, epoch_batches
 from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
+from mirrorflow.training.trainer import TrainingState
 from planted import GENES, PATCH_DIM, TOKENS, planted
 
 CPU = Layout("cpu")

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.config.methods import METHODS
-from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
-from mirrorflow.learners.pretrained import split_settings
+from mirrorflow.learners.pretrained import pretrain, split_settings
 from mirrorflow.models.families import build_network as build_pair
 from mirrorflow.models.ilra_mil import CrossAttention, Shape
 from mirrorflow.models.porpoise import GatedFusion
@@ -25,7 +24,7 @@ from mirrorflow.models.survpath import SparseAttention
 from mirrorflow.models.tangle import GatedAttentionPool, Tangle, TangleSettings
 from mirrorflow.probes.objective import CrossEntropy
 from mirrorflow.training.bags import draw_rows
-from mirrorflow.training.pretraining import Layout, PairedData, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.supervised import LabelledUnits, Units, predict_units, train_supervised
 from planted import planted
@@ -71,7 +70,7 @@ def test_the_preset_predicts_what_was_predicted_before_1_0(name):
 
 def tangle_settings(entry: dict[str, Any], **section: Any) -> dict[str, Any]:
     config = resolve(minimal(methods={"tangle": entry}, pretrain={"width": 12, "tokens": 6, **section}))
-    return pretrain_settings(config, "tangle")
+    return config["methods"]["tangle"]["pretrain"]
 
 
 def test_the_preset_pretrains_tangle_as_before_1_0():
@@ -154,10 +153,10 @@ PUBLIC_TANGLE = {
 
 def test_tangle_is_trained_as_its_public_code_does_and_mirror_is_not():
     config = resolve(minimal(methods={"tangle": {}, "mirror": {}}))
-    assert pretrain_settings(config, "tangle").items() >= PUBLIC_TANGLE.items()
-    assert pretrain_settings(config, "mirror").items() >= {"batch_size": 16, "learning_rate": 2e-5}.items()
-    assert pretrain_settings(config, "mirror").items() >= {"replacement": False, "kept_epoch": "protocol"}.items()
-    split_settings(pretrain_settings(config, "tangle"), "tangle", patch_dim=8, gene_count=5, seed=0)
+    assert config["methods"]["tangle"]["pretrain"].items() >= PUBLIC_TANGLE.items()
+    assert config["methods"]["mirror"]["pretrain"].items() >= {"batch_size": 16, "learning_rate": 2e-5}.items()
+    assert config["methods"]["mirror"]["pretrain"].items() >= {"replacement": False, "kept_epoch": "protocol"}.items()
+    split_settings(config["methods"]["tangle"]["pretrain"], "tangle", patch_dim=8, gene_count=5, seed=0)
 
 
 def test_what_the_section_names_stands_over_tangles_own_and_under_its_entry():

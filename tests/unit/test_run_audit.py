@@ -1,6 +1,7 @@
 """Rule audit on files as the rules before it write them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -36,6 +37,9 @@ def audited(
     models: tuple[str, ...] = (),
     moved: list[int] | None = None,
     site_kind: str = "column",
+    saw: dict[str, dict[str, object]] | None = None,
+    collection: str = "",
+    sites: str = "1122",
 ) -> dict:
     """Audit a cohort of four; returns what was written."""
     claims = protocol.startswith("honest")
@@ -47,7 +51,7 @@ def audited(
             "label": list("xyxy"),
             "time_days": 1.0,
             "event": 1.0,
-            "site": list("1122"),
+            "site": [site.strip() for site in sites],
             "slide_ids": [[f"{name}-1"] for name in "ABCD"],
         }
     )
@@ -110,7 +114,8 @@ def audited(
         models=models,
         split_summary=str(summary),
     )
-    settings = AuditSettings(keys, shots, protocol, scaled_upstream=False, site_kind=site_kind)
+    settings = AuditSettings(keys, shots, protocol, scaled_upstream=False, site_kind=site_kind, saw=saw or {})
+    settings = replace(settings, collection=collection)
     run_audit(files, settings, str(folder / "audit"))
     return json.loads((folder / "audit.json").read_text())
 
@@ -132,6 +137,33 @@ def test_an_honest_run_has_nothing_to_find(tmp_path):
     page = (tmp_path / "audit.md").read_text()
     assert "| genes: subtype labels | 0 | 2 | 0 |  |" in page
     fail_on_leak(str(tmp_path / "audit.json"), strict=True)
+
+
+def test_an_encoder_that_saw_the_evaluated_collection_is_a_warning_and_unknown_ones_are_named_quietly(tmp_path):
+    saw = {
+        "phikon": {"what": ["tcga"], "source": "Filiot et al. 2023"},
+        "mine": {"what": ["unknown"], "source": ""},
+        "resnet50": {"what": ["no"], "source": "ImageNet"},
+    }
+    record = audited(tmp_path, CLEAN, saw=saw, collection="tcga")
+    (finding,) = (one for one in record["findings"] if one["kind"] == "encoder_saw_evaluation_slides")
+    assert (finding["level"], finding["count"]) == ("warning", 4)
+    assert finding["text"].startswith("encoder phikon was trained on TCGA (Filiot et al. 2023), of which 4 of 4 eval")
+    assert record["encoder_saw"] == {"phikon": "yes", "mine": "unknown", "resnet50": "no"}
+    assert record["remarks"][-1] == "What mine was trained on is not known here (`features.saw` says it)."
+    assert record["leaks"] == 0
+    for own in ("none", "cptac", ""):  # patients A to D are of no collection by their names
+        record = audited(tmp_path, CLEAN, saw=saw, collection=own)
+        assert "encoder_saw_evaluation_slides" not in {kind for _, kind, _ in kinds(record)}
+        assert record["encoder_saw"]["phikon"] == "no"
+
+
+@pytest.mark.parametrize(("sites", "said"), [("    ", "No patient's site is known"), ("1111", "are of one (1)")])
+def test_a_cohort_without_sites_or_with_one_is_told_so_and_nothing_stops(tmp_path, sites, said):
+    record = audited(tmp_path, CLEAN, sites=sites)
+    assert said in record["lacking_sites"]
+    assert record["lacking_sites"] in record["remarks"]
+    assert "sites_tell_outcome" not in {kind for _, kind, _ in kinds(record)}
 
 
 def test_leaks_of_splits_and_genes_are_found_and_stop_an_honest_run(tmp_path):

@@ -17,6 +17,7 @@ from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.config.protocols import PROTOCOL_PRESETS, label_scope_of, scope_of
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.site import SiteCodes
 from mirrorflow.learners.inputs.vectors import FoldVectors, NoInputs, PooledInputs, Recipe
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.saved import RawUnits, load_trained
@@ -86,6 +87,8 @@ def representation(store: Store, family: str) -> Any:
         return NoInputs()
     if family == "clinical":
         return ClinicalColumns(store.inputs().units, ["age", "site"])
+    if family == "site":
+        return SiteCodes(store.inputs().units)
     if family in ("linear", "cox"):
         return pooled(store, ["slides", "rna"] if family == "linear" else ["rna"])
     return store.inputs(inputs=METHODS[family].inputs)
@@ -115,7 +118,7 @@ def assert_same(prediction: Any, rows: pd.DataFrame) -> None:
         np.testing.assert_array_equal(prediction.probabilities, rows.filter(like="prob_"))
 
 
-FAMILIES = ["majority", "clinical", "linear", "cox", "mirror", *NETWORKS]
+FAMILIES = ["majority", "clinical", "site", "linear", "cox", "mirror", *NETWORKS]
 
 
 # A reloaded model gives its stored predictions.

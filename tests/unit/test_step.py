@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.draws import RowsOf, normal, uniform
 from mirrorflow.models.families import build_network
 from mirrorflow.models.mirror import MirrorSettings
@@ -17,7 +18,7 @@ from mirrorflow.models.paired import total_loss
 from mirrorflow.models.tangle import TangleSettings
 from mirrorflow.training.compute import ComputeSettings
 from mirrorflow.training.devices import FLOAT32
-from mirrorflow.training.pretraining import Layout, PairedData, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.step import Gradients, StepInputs
 from mirrorflow.training.world import ProcessGroup

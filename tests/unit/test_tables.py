@@ -11,7 +11,7 @@ from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.main import MAIN_METRICS, TITLES, cell_text, main_table, value_text
 from mirrorflow.tables.published import PAPER_GENE_SETS, PAPER_VARIANTS
 from mirrorflow.tables.render import to_latex, to_markdown
-from mirrorflow.tables.results import CELL, COLUMNS, NUMBERS, beside_published, published_key
+from mirrorflow.tables.results import CELL, COLUMNS, NUMBERS, SAW, beside_published, published_key
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 PUBLISHED = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
@@ -31,7 +31,7 @@ def cell(**changes: Any) -> dict[str, Any]:
         "metric": "accuracy",
     }
     numbers = {"mean": 0.9, "sd": 0.02, "ci_low": 0.86, "ci_high": 0.93, "n": 100, "folds": 5, "patients": 90}
-    more = {"gene_labels": 11, "tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan} | NOTHING
+    more = {"gene_labels": 11, "tau_days": "", "unstable": "", "seeds": 1, "seed_sd": np.nan, SAW: "no"} | NOTHING
     return {**here, **numbers, "by_fold": "", "why_undefined": "", "note": "", "predictions": "p"} | more | changes
 
 

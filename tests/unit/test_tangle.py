@@ -5,10 +5,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.errors import ConfigError
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.tangle import GatedAttentionPool, Tangle, TangleSettings
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData
 from mirrorflow.training.retrieval import retrieval_report
 from planted import planted
 

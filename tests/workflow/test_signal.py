@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from mirrorflow.cohorts.patients import has_label, to_units
-from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.resolve import resolve
 from mirrorflow.evaluation import FoldRows, score_cells
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs, Representation
@@ -87,7 +86,7 @@ class Shuffled:
                 self.units,
                 PairedFiles(self.index, self.expression, genes),
                 train.tolist(),
-                pretrain_settings(CONFIG, "mirror"),
+                CONFIG["methods"]["mirror"]["pretrain"],
                 seed=self.seed,
                 fold=k,
                 rna_scaling="train",

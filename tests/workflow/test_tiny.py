@@ -100,6 +100,18 @@ def test_k_shot_genes_of_the_honest_protocol_saw_no_label(tiny: Path) -> None:
     assert set(pd.read_csv(manifest, sep="\t")["reason"]) <= {"variance", "census", "both"}
 
 
+def test_the_site_alone_stands_in_the_tables_of_folds_that_may_mix_sites(tiny: Path) -> None:
+    results = pd.read_csv(tiny / "results/tiny/tables/results.csv")
+    site = results[results["method"] == "site"]
+    assert set(site["protocol"]) == {"paper"}
+    assert set(site["task"]) == {"subtyping", "survival"}
+    assert site.loc[site["metric"] == "c_index", "mean"].notna().all()
+    assert "Site alone" in (tiny / "results/tiny/tables/main_survival.md").read_text()
+    saw = results.fillna("").groupby("encoder")["encoder_saw_evaluation_slides"].unique()
+    assert saw["resnet50-random"].tolist() == ["no"]
+    assert saw["none"].tolist() == [""]
+
+
 def test_selected_genes_are_drawn_by_subtype(tiny: Path) -> None:
     figures = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
     drawn = [figure for figure in figures["figures"] if figure["kind"] == "genes"]

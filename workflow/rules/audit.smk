@@ -48,6 +48,8 @@ rule audit:
         protocol=RUN.protocol,
         shots=PREDICTIONS.shots,
         site_kind=COHORTS.site_kind,
+        saw=AUDIT.saw,
+        collection=AUDIT.collection,
         encoders=COHORTS.encoders,
         source_encoders=AUDIT.source_encoders,
         columns=AUDIT.columns(),

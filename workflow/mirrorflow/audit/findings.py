@@ -7,11 +7,13 @@ better or less comparable than a reader would assume, without that.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
+from mirrorflow.audit.chance import against_chance, with_most
 from mirrorflow.cohorts.outcomes import FILLED_IN, OTHER_TARGETS, UNKNOWN_PATIENTS
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.method_predictions import EDITED
@@ -113,22 +115,23 @@ def _telling_sites(
     folds: Sequence[Fold], sites: Mapping[str, str], labels: Mapping[str, str], noun: str
 ) -> Iterator[Finding]:
     """Sites of several patients that, together, hold each one class only, as TCGA's codes do: one code, one project."""
-    all_units = {patient for fold in folds for part in fold.parts.values() for patient in part}
-    by_site: dict[str, Counter[str]] = {}
-    for patient in all_units:
-        if sites.get(patient) and labels.get(patient):
-            by_site.setdefault(sites[patient], Counter())[labels[patient]] += 1
-    several = {site: classes for site, classes in by_site.items() if classes.total() > 1}
-    right = sum(max(classes.values()) for classes in several.values())
-    patients = sum(classes.total() for classes in several.values())
-    most = max(sum(several.values(), Counter()).values(), default=0)
-    if len(several) > 2 and most < SITE_TELLS * patients <= right:  # two sites of two classes: chance
+    all_units = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
+    placed = [(sites[one], labels[one]) for one in all_units if sites.get(one) and labels.get(one)]
+    sizes = Counter(site for site, _ in placed)
+    several = [(site, label) for site, label in placed if sizes[site] > 1]
+    most = max(Counter(label for _, label in several).values(), default=0)
+    if len({site for site, _ in several}) <= 2 or most >= SITE_TELLS * len(several):  # two sites of two classes: chance
+        return
+    found = against_chance(partial(with_most, several), len(several))
+    if found.value >= SITE_TELLS * len(several) and found.beyond:
         text = (
-            f"{noun} tell the class: {right} of {patients} patients have that of most patients of their "
-            f"{noun.removesuffix('s')}. Slides show where they were stained: folds that share sites reward a model for "
-            "that, folds that part two codes of one hospital punish it (AUROC below 0.5)"
+            f"{noun} tell the class: {found.value:.0f} of {len(several)} patients have that of most patients of their "
+            f"{noun.removesuffix('s')} ({found.words(0)}). Slides show where they were stained: folds that share sites "
+            "reward a model for that, folds that part two codes of one hospital punish it (AUROC below 0.5)"
         )
-        yield Finding(WARNING, "sites_tell_class", text, None, right, _examples(set(several)))
+        yield Finding(
+            WARNING, "sites_tell_class", text, None, int(found.value), _examples({site for site, _ in several})
+        )
 
 
 def _absent_classes(number: int, fold: Fold, labels: Mapping[str, str]) -> Iterator[Finding]:

@@ -20,11 +20,12 @@ from mirrorflow.bench.simulate import Study, World, simulate
 from mirrorflow.bench.trials import Trained, cells_of, cox, draw_folds, targets_of, true_c
 from mirrorflow.evaluation import with_verdicts
 from mirrorflow.evaluation.verdicts import Named
+from mirrorflow.learners.pretrained import pretrain
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.settings import LOSSES
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.embedding import EmbedSettings, embed
-from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings, pretrain
+from mirrorflow.training.pretraining import Layout, PairedData, PretrainSettings
 
 TOKENS, TISSUE = 24, 0.4
 """Tokens of a bag, and the share of them that shows the slide's features."""

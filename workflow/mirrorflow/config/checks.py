@@ -10,7 +10,8 @@ from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
 from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
-from mirrorflow.config.queries import pretrain_settings, selection_of, split_source, strange_keys
+from mirrorflow.config.queries import selection_of, split_source, strange_keys
+from mirrorflow.config.saw import NO, UNKNOWN
 from mirrorflow.config.slide_settings import Patching
 from mirrorflow.errors import ConfigError
 
@@ -22,6 +23,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
+    problems += _saw_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
@@ -66,7 +68,7 @@ def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
     if method.kind == "network":
         yield from _impossible(f"methods.{name}.network", method.parts["SETTINGS"], entry["network"])
     if method.kind == "pretrained":
-        shape, settings = method.parts["SETTINGS"], pretrain_settings(config, name)
+        shape, settings = method.parts["SETTINGS"], entry["pretrain"]
         keys = {one.name for one in keys_of(shape)}
         whole = {key: value for key, value in settings.items() if key in keys} | {"patch_dim": 1, "gene_count": 1}
         yield from _impossible(f"methods.{name} (pretrain)", shape, whole)
@@ -78,6 +80,16 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
         settings(**values)
     except ConfigError as error:
         yield f"{where}: {error}"
+
+
+def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What is said of encoders that no cohort has, and words that exclude one another."""
+    known = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
+    for encoder, what in config["features"].get("saw", {}).items():
+        if encoder not in known:
+            yield f"features.saw.{encoder}: no cohort has this encoder (there: {', '.join(sorted(known))})"
+        if len(what) > 1 and {NO, UNKNOWN} & set(what):
+            yield f"features.saw.{encoder}: {', '.join(what)}: `{NO}` and `{UNKNOWN}` stand alone"
 
 
 def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Iterator[str]:

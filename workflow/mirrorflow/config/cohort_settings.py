@@ -23,6 +23,7 @@ from mirrorflow.config.fields import (
     text,
     whole,
 )
+from mirrorflow.config.saw import COLLECTIONS
 
 WEB = "^https?://"
 
@@ -181,6 +182,12 @@ class Cohort(Section):
         "Tissue source site: characters 6-7 of the barcode, the sheet's column `site`, or unknown.",
         ["barcode", "column", "none"],
         "barcode",
+    )
+    collection: str = choice(
+        "Public collection that the patients are of, which encoders may have been trained on; none - no public one. By "
+        "default told patient by patient from names (TCGA-XX-XXXX, C3L-00000 and C3N-00000, GTEX-...); a simulated "
+        "cohort is of none.",
+        [*COLLECTIONS, "none"],
     )
     institutions: str = path(
         "Sheet with the columns site and institution, or the word tcga for the one in resources/tcga_sites.tsv: folds "

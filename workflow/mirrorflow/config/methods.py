@@ -23,6 +23,8 @@ from mirrorflow.errors import ConfigError
 KINDS = {"pretrained": {"slides", "rna"}, "network": set[str](), "classical": set[str]()}
 """What a method can be, and the inputs that it then sees at least; a network sees slides, RNA or both."""
 
+ALONE = ("clinical", "site")
+"""Inputs of a classical method that sees nothing else."""
 OF_EVERY_METHOD = ("tasks", "cohorts")
 """Keys that a run may set for any method."""
 MAPPINGS = ("train", "network", "pretrain")
@@ -60,13 +62,15 @@ class Method:
             if wrong := [str(one) for one in found if one not in known]:
                 message = f"{METHODS_FILE.name}: {self.name}.{key}: {', '.join(wrong)}: allowed are {', '.join(known)}"
                 raise ConfigError(message)
-        alone = "clinical" not in (*self.inputs, *self.inputs_any_of) or list(self.inputs) == ["clinical"]
+        named = (*self.inputs, *self.inputs_any_of)
+        alone = all(one not in named or list(self.inputs) == [one] for one in ALONE)
         blind = self.kind == "network" and not {"slides", "rna"} & set(self.inputs)
         lacking = blind or not KINDS[self.kind] <= set(self.inputs)
         if not alone or lacking or (self.inputs_any_of and self.kind != "classical"):
             message = (
                 f"{METHODS_FILE.name}: {self.name}.inputs: {', '.join(self.inputs) or 'none'}: a pretrained method "
-                "sees slides and rna, a network slides, rna or both, a classical one any of both or clinical alone"
+                "sees slides and rna, a network slides, rna or both, a classical one any of both, or clinical alone, "
+                "or site alone"
             )
             raise ConfigError(message)
 

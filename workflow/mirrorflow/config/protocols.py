@@ -5,10 +5,13 @@ from typing import Any
 
 from mirrorflow.errors import ConfigError
 
+SITE_PRESERVED = "site_preserved"
+"""Folds that keep every site on one side."""
+
 PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
     "honest": {
         "unit": "patient",
-        "splits": "site_preserved",
+        "splits": SITE_PRESERVED,
         "gene_selection": "fold",
         "rna_scaling": "train",
         "pretraining_epoch": "last",
@@ -38,7 +41,7 @@ PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "
 
 SCOPE_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
 
-GENERATED_SPLITS = ("random", "site_preserved")
+GENERATED_SPLITS = ("random", SITE_PRESERVED)
 
 REPAIRED = "-repaired"
 """What a protocol's ``splits`` ends with where it takes a folder's folds with every patient kept once."""

@@ -8,6 +8,7 @@ from typing import Any
 from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
+from mirrorflow.config.site_baseline import mixes
 
 
 def strange_keys(family: str) -> set[str]:
@@ -52,9 +53,17 @@ def shots_of(config: Mapping[str, Any], name: str) -> list[int]:
 
 
 def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
-    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's."""
+    """Methods that the protocol ``name`` is run with: all, or those of the optimism table for a single change's.
+
+    A method that is ``under: mixing`` is run where folds may have a site on both sides, and under no single change.
+    """
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
-    return [method for method in config["methods"] if not chosen or method in chosen]
+    mixing = mixes((name, config["protocols"][name]))
+    return [
+        method
+        for method, entry in config["methods"].items()
+        if (not chosen or method in chosen) and (mixing or entry.get("under", "all") == "all")
+    ]
 
 
 def few_shot_prefix(config: Mapping[str, Any], name: str, method: str | None = None) -> str:
@@ -118,15 +127,3 @@ def version_of_family(base: int, family: str) -> int | str:
     """``base``, the version of algorithms that families share, with the family's own where it has been raised."""
     own = next(method.version for method in METHODS.values() if method.family == family)
     return base if own == 1 else f"{base}, {family} {own}"
-
-
-def pretrain_settings(config: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Settings of a method's pretraining: the section ``pretrain`` with the method's own on top, as far as its
-    family knows them; none for a method that is not pretrained.
-    """
-    entry = config["methods"][method]
-    if entry["family"] not in PRETRAINED_FAMILIES:
-        return {}
-    strange = strange_keys(entry["family"])
-    both = {**config["pretrain"], **entry.get("pretrain", {})}
-    return {key: value for key, value in both.items() if key not in strange}

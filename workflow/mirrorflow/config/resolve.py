@@ -14,7 +14,9 @@ from mirrorflow.config.datasets import with_downloads
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
 from mirrorflow.config.number_form import with_one_form
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
+from mirrorflow.config.queries import strange_keys
 from mirrorflow.config.schema import describe, fill_defaults, load_schema, schema_errors
+from mirrorflow.config.site_baseline import with_site_baseline
 from mirrorflow.config.yaml_keys import with_text_keys
 from mirrorflow.errors import ConfigError
 
@@ -38,10 +40,11 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config["protocols"] |= single_change_protocols(config)
     named = raw.get("pretrain", {})
     config["methods"] = {
-        name: method_of(name).resolved(name, entry or {}, named) for name, entry in config["methods"].items()
+        name: method_of(name).resolved(name, entry or {}, named) for name, entry in with_site_baseline(config).items()
     }
     _name_gdc_sheets(config)
     _fill_gene_sets(config)
+    _fill_pretraining(config)
     config["adaptation"] = adaptations.filled(config, PRETRAINED_FAMILIES, SINGLE_CHANGE)
     config = with_one_form(schema, config, schema["$defs"])
     check_references(config, raw)
@@ -72,6 +75,17 @@ def _fill_gene_sets(config: Mapping[str, Any]) -> None:
                 "random groups of the selected genes instead"
             )
             raise ConfigError(message)
+
+
+def _fill_pretraining(config: Mapping[str, Any]) -> None:
+    """Every setting of a method's pretraining: the section ``pretrain`` as far as its family knows it, the method's own
+    keys on top.
+    """
+    for method in config["methods"].values():
+        if method["family"] in PRETRAINED_FAMILIES:
+            strange = strange_keys(method["family"])
+            shared = {key: value for key, value in config["pretrain"].items() if key not in strange}
+            method["pretrain"] = {**shared, **method.get("pretrain", {})}
 
 
 def _name_gdc_sheets(config: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     number,
     schema_of,
     section,
@@ -36,7 +37,7 @@ from mirrorflow.config.training_settings import Compute, Train
 
 PARTIAL: dict[str, Any] = {"x-partial": True}
 """Keys that take the place of another section's: no defaults are filled in."""
-INPUTS = ("slides", "rna", "clinical")
+INPUTS = ("slides", "rna", "clinical", "site")
 TASKS = ("subtyping", "survival")
 
 
@@ -173,6 +174,13 @@ class Evaluation(Section):
         "concat-linear",
     )
     primary: Primary | None = setting("", None, section=Primary, type=["object", "null"])
+    site_baseline: bool = newer(
+        "Whether the method `site` (the event rate or class share of a patient's site alone) stands in the tables "
+        "without being named, under protocols whose folds may have a site on both sides and on cohorts whose `site` "
+        "is not none. A run that names the method has it under every protocol.",
+        default=True,
+        type="boolean",
+    )
 
 
 @stated

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from mirrorflow.config.bounds import ALLOWED
 from mirrorflow.config.fields import (
     FRACTION,
+    NAME,
     POSITIVE,
     UNSET,
     Section,
@@ -16,6 +17,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     number,
     positive,
     same,
@@ -26,6 +28,7 @@ from mirrorflow.config.fields import (
     text,
     whole,
 )
+from mirrorflow.config.saw import SEEN
 from mirrorflow.errors import ConfigError
 
 GREY: dict[str, Any] = {"minimum": 0, "maximum": 255}
@@ -221,4 +224,13 @@ class Features(Section):
     max_unreadable: float = fraction("A slide fails when more than this share of its patches cannot be decoded.", 0.1)
     encoders: dict[str, Encoder] = named(
         Encoder, "Encoders by name; random weights are part of the name (resnet50-random).", {}
+    )
+    saw: dict[str, list[str]] = newer(
+        "Encoder name -> public collections that it was trained on (tcga, cptac, gtex), [no] or [unknown], also of "
+        "features made elsewhere. resources/encoders.tsv says it of known ones; of others it is unknown. The audit and "
+        "results.csv tell where an encoder saw the collection of evaluated patients. Moves no feature.",
+        {},
+        type="object",
+        propertyNames=NAME,
+        additionalProperties={"type": "array", "items": {"enum": list(SEEN)}, "minItems": 1, "uniqueItems": True},
     )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # classical methods and their jobs do without torch
 class Recipe:
     """How inputs are made of a unit's raw data.
 
-    settings: as JSON has them, ``kind`` first (none, pooled, clinical, bags, embedded, adapted: who reads the rest).
+    settings: as JSON has them, ``kind`` first (none, pooled, clinical, site, bags, embedded, adapted: who reads the
+    rest).
     arrays: what was fitted, by the name that ``fitted`` of the inputs gives it (``RNA scaler``), each by array.
     """
 

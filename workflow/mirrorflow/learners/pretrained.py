@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -21,25 +20,22 @@ from mirrorflow.config.training_settings import PretrainSettings
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.paired import PairedUnits, load_paired
+from mirrorflow.learners.retrieval import report_retrieval
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.processes import Call, run_spread
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.devices import check_enough, kind_of, limit_memory, make_deterministic
-from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.keeping import Keeper
-from mirrorflow.training.pretraining import Layout, OnEpoch, PairedData, TrainingState, pretrain
-from mirrorflow.training.retrieval import retrieval_report
+from mirrorflow.training.pretraining import ALONE, Layout, PairedData, Pretraining
 from mirrorflow.training.seeds import fold_seed
 from mirrorflow.training.settings import ComputeSettings
+from mirrorflow.training.trainer import Course, OnEpoch, Trainer, TrainingState
 from mirrorflow.training.world import torchruns_world
 
 logger = logging.getLogger("mirrorflow.pretraining")
-
-RETRIEVAL = "retrieval.json"
 
 
 @dataclass(frozen=True)
@@ -183,8 +179,49 @@ def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
         )
     if world.rank == 0:
         held_out = paired.only(run.held_out)
-        _check_retrieval(folder, model, held_out, genes[run.held_out], run.training, own)
+        report_retrieval(folder, model, held_out, genes[run.held_out], run.training, own)
         save_model(folder, model, made_with, rna_scaler=scaler.to_arrays(), history=history)
+
+
+def pretrain(
+    model: PairedNetwork,
+    data: PairedData,
+    settings: PretrainSettings,
+    *,
+    validation: ValidationUnits | None = None,
+    resume_from: TrainingState | None = None,
+    on_epoch: OnEpoch | None = None,
+    layout: Layout = ALONE,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place on the training units.
+
+    ``on_epoch`` is told of every finished epoch. ``validation``: units left out; the weights kept are then those of the
+    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, draws as
+    ``settings.evaluation_draws`` says). With ``settings.kept_epoch: smooth_rank`` they are those of the epoch whose
+    training slides have the highest smooth rank (``minus_smooth_rank``), else those of the last. In a ``layout.world``
+    of several processes each calls this with the same arguments and takes its share of every batch. Returns the
+    history, one row an epoch: every loss term, their weighted total, tau, and what
+    :class:`~mirrorflow.training.trainer.Trainer` measures.
+
+    Raises InputError for fewer than two units, MirrorflowError as the trainer does.
+    """
+    training = Pretraining(model, data, settings, layout)
+    trainer = Trainer(training, _course(settings, training.steps), training.judge(validation))
+    if resume_from is None:
+        training.scale_patches()
+    else:
+        trainer.resume(resume_from)
+    return trainer.fit(on_epoch)
+
+
+def _course(settings: PretrainSettings, steps: int) -> Course:
+    return Course(
+        settings.epochs,
+        steps,
+        schedule=settings.schedule,
+        warmup_epochs=settings.warmup_epochs,
+        optimizer="adamw" if settings.weight_decay else "adam",  # published: Adam, no weight decay
+    )
 
 
 def _validation(units: PairedUnits, genes: np.ndarray) -> ValidationUnits:
@@ -243,30 +280,3 @@ def _reporter(made_with: Mapping[str, Any], epochs: int, state: TrainingState | 
         )
 
     return report
-
-
-def _check_retrieval(
-    folder: Path,
-    model: PairedNetwork,
-    held_out: PairedUnits,
-    genes: np.ndarray,
-    training: PretrainSettings,
-    device: str,
-) -> None:
-    if len(held_out.names) < 2 or np.isnan(model.tau()):
-        return
-    settings = EmbedSettings(tokens=training.tokens, short=training.short, batch_size=training.batch_size)
-    bags = held_out.bags(0)
-    embeddings = embed(model, bags, genes, held_out.names, settings, seed=training.seed, device=device)
-    model.cpu()
-    with torch.inference_mode():
-        slide, rna = model.align(torch.from_numpy(embeddings.slide[0]), torch.from_numpy(embeddings.rna[0]))
-    report = retrieval_report(slide.numpy(), rna.numpy(), held_out.patients)
-    logger.info(
-        "%s: slide -> RNA recall@1 %.3f on %d units left out (chance %.3f)",
-        folder,
-        report["slide_to_rna_recall@1"],
-        len(held_out.names),
-        report["chance_recall@1"],
-    )
-    write_text(folder / RETRIEVAL, json.dumps(report, indent=2) + "\n")

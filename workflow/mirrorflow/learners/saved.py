@@ -13,6 +13,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.base import array_prefix
 from mirrorflow.learners.inputs.clinical import COVARIATES
+from mirrorflow.learners.inputs.site import site_columns
 from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.registry import HEAD, MODEL
 from mirrorflow.probes.covariates import CovariateEncoder
@@ -174,6 +175,10 @@ def _clinical(saved: SavedModel, raw: RawUnits) -> np.ndarray:
     return encoder.transform(raw.frame)[None]
 
 
+def _site(saved: SavedModel, raw: RawUnits) -> np.ndarray:
+    return site_columns(raw.frame, list(saved.config["inputs"]["sites"]))[None]
+
+
 def _bags(saved: SavedModel, raw: RawUnits) -> Any:
     from mirrorflow.training.supervised import Units
 
@@ -198,6 +203,7 @@ PREPARE: dict[str, Callable[[SavedModel, RawUnits], Any]] = {
     "none": _no_vectors,
     "pooled": _pooled,
     "clinical": _clinical,
+    "site": _site,
     "bags": _bags,
     "embedded": _embedded,
     "adapted": _adapted_units,

@@ -12,7 +12,6 @@ from mirrorflow.config.queries import (
     inner_prefixes,
     methods_under,
     prefixes_of,
-    pretrain_settings,
     version_of_family,
 )
 from mirrorflow.plan.paths import CohortFile, EmbeddingsRecord, FeatureIndex, GeneManifest, ModelRecord, SplitFile
@@ -57,10 +56,6 @@ class ModelInputs:
     def version(self, wildcards: Wildcards) -> int | str:
         """Param: version of pretraining, and of the method's family."""
         return version_of_family(versions.PRETRAIN, self.run.family(wildcards.method))
-
-    def settings(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Param: how a method is pretrained."""
-        return pretrain_settings(self.run.config, wildcards.method)
 
     def compute(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
         """Param that no value depends on: one that asks for ``threads`` re-runs nothing."""

@@ -8,11 +8,12 @@ from mirrorflow.config import versions
 from mirrorflow.config.queries import (
     encoders_of,
     has_epochs,
-    pretrain_settings,
+    methods_under,
     selection_of,
     shots_of,
     version_of_family,
 )
+from mirrorflow.config.saw import saw
 from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.genes import GeneInputs
@@ -22,7 +23,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
 
-ELSEWHERE = ("cohorts", "encoders", "selection")
+ELSEWHERE = ("cohorts", "encoders", "selection", "under")
 """Keys of a method that decide where it is run, or what chooses its genes (they are an input)."""
 
 
@@ -131,7 +132,7 @@ class PredictionInputs:
         frozen = config["protocols"][place.protocol]["probe_features"] == "frozen"
         return {
             "family": self.run.family(place.method),
-            "pretrain": pretrain_settings(config, place.method),
+            "pretrain": config["methods"][place.method]["pretrain"],
             "probe": config["probe"],
             "draws": config["embed"]["draws"] if frozen else config["probe"]["epochs"],
             "adapt": {key: pair[key] for key in ADAPT_KEYS} if pair else None,
@@ -169,7 +170,8 @@ class PredictionInputs:
         nothing.
         """
         reference, target = self.run.config["evaluation"]["reference"], self.run.home_of(wildcards.cohort)
-        if wildcards.cohort not in self.run.adapted or reference not in self.run.methods:
+        run_here = methods_under(self.run.config, wildcards.protocol)
+        if wildcards.cohort not in self.run.adapted or reference not in run_here:
             return []
         where = {"protocol": wildcards.protocol, "cohort": target, "method": reference}
         encoders = encoders_of(self.run.config, target, reference)
@@ -233,6 +235,15 @@ class AuditInputs:
         """Input: indexes of the features, an encoder each; of a pair the target's."""
         cohort = self.run.home_of(wildcards.cohort)
         return [self.run.at(FeatureIndex, cohort=cohort, encoder=name) for name in self.run.cohort(cohort)["encoders"]]
+
+    def saw(self, wildcards: Wildcards) -> dict[str, dict[str, Any]]:
+        """Param: what each encoder of the cohort was trained on, and who says so."""
+        return {name: saw(self.run.config, name).plain() for name in self.run.cohort(wildcards.cohort)["encoders"]}
+
+    def collection(self, wildcards: Wildcards) -> str:
+        """Param: the public collection that the cohort's patients are of; empty where their names tell."""
+        cohort = self.run.cohort(wildcards.cohort)
+        return "none" if cohort["simulated"] else cohort.get("collection", "")
 
     def source_encoders(self, wildcards: Wildcards) -> list[str]:
         """Param: encoders of a pair's source; nothing for other cohorts."""

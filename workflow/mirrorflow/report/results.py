@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mirrorflow.report.beside import beside_table
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
 from mirrorflow.tables.main import ABSENT_CLASSES, shown_rows, value_text
+from mirrorflow.tables.results import SAW
 from mirrorflow.tables.verdict_notes import detectable_note, rule_note
 
 CELL = re.compile(
@@ -20,9 +22,14 @@ KEYS = ("protocol", "encoder", "method")
 
 
 def main_section(
-    tables: Mapping[str, pd.DataFrame], results: pd.DataFrame, audits: Mapping[str, Mapping[str, int]]
+    tables: Mapping[str, pd.DataFrame],
+    results: pd.DataFrame,
+    audits: Mapping[str, Mapping[str, int]],
+    records: Sequence[Mapping[str, Any]] = (),
 ) -> Section:
-    """The main tables. ``tables``: task -> main_<task>.csv; ``audits``: protocol -> findings by level."""
+    """The main tables. ``tables``: task -> main_<task>.csv; ``audits``: protocol -> findings by level; records: of the
+    audits, from which :func:`~mirrorflow.report.beside.beside_table` takes what stands beside a table.
+    """
     blocks: list[Block] = [
         Text(
             "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over patients, widened for "
@@ -37,6 +44,8 @@ def main_section(
         for protocol, part in table.groupby("protocol", sort=True):
             badges = badge_cells(audits.get(str(protocol), {}))
             blocks.append(Heading(f"{task.capitalize()}, protocol {protocol}", badges))
+            if beside := beside_table(records, str(protocol), task):
+                blocks.append(Listing(beside))
             blocks.append(_main_table(part, task, str(protocol), results))
     return Section("tables", "Main tables", blocks)
 
@@ -167,6 +176,7 @@ def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
         _genes_saw(row.get("gene_labels")),
         f"tau by fold: {tau} days" if tau else "",
         f"unstable: {unstable}" if unstable else "",
+        "encoder trained on the evaluated collection" if _text(row.get(SAW, "")) == "yes" else "",
         "" if _missing(row["seed_sd"]) else f"sd between {row['seeds']:.0f} seeds: {row['seed_sd']:.3f}",
     ]
 

@@ -27,7 +27,7 @@ from mirrorflow.store.model_files import (
     write_model,
 )
 from mirrorflow.training.best_epoch import Best
-from mirrorflow.training.pretraining import TrainingState
+from mirrorflow.training.trainer import TrainingState
 
 logger = logging.getLogger("mirrorflow.store")
 

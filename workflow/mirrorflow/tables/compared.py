@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirrorflow.config.adaptation import adapted_cohorts
-from mirrorflow.config.queries import pretrain_settings, selection_of
+from mirrorflow.config.queries import selection_of
 
 OWN_SHEET = "a sheet of one's own"
 GIVEN, OPEN_LIST = "a file given", "the open list of drivers"
@@ -69,7 +69,7 @@ def _encoder(config: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
 def _method(config: Mapping[str, Any], name: str, names: Mapping[str, str]) -> dict[str, Any]:
     """A method's entry with its pretraining and gene selection as resolved."""
     entry, selection = config["methods"][name], selection_of(config, name)
-    method = {**entry, "pretrain": pretrain_settings(config, name), "selection": _named_sets(selection, names)}
+    method = {**entry, "pretrain": entry.get("pretrain", {}), "selection": _named_sets(selection, names)}
     return _named_sets(method, names)
 
 

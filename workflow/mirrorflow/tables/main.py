@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.config.adaptation import is_adapted
-from mirrorflow.tables.results import shots_held
+from mirrorflow.tables.results import SAW, shots_held
 
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]
@@ -32,6 +32,16 @@ def shown_rows(results: pd.DataFrame, task: str) -> pd.DataFrame:
     """The cells of results.csv that the main table of ``task`` shows."""
     rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])]
     return rows[~rows["cohort"].astype(str).map(is_adapted).astype(bool)]
+
+
+def encoders_that_saw(results: pd.DataFrame, task: str) -> str:
+    """A sentence for a table's caption: encoders trained on the collection that is evaluated; empty without any."""
+    rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task]) & (results[SAW] == "yes")]
+    if rows.empty:
+        return ""
+    published = ", the published columns as well" if rows["published_mean"].notna().any() else ""
+    names = ", ".join(sorted(set(rows["encoder"].astype(str))))
+    return f"Trained on the collection that is evaluated, and so perhaps on these slides{published}: encoder {names}. "
 
 
 def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:

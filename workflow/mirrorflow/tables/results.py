@@ -20,7 +20,10 @@ VERDICT = ["verdict", "comparison", "verdict_note"]
 COMPARED = ["reference", "difference", "difference_low", "difference_high", *TESTED, *VERDICT]
 """Against one method named beforehand, on the same patients (mirrorflow.evaluation.verdicts)."""
 REMARKS = ["by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
-FURTHER = ["patients", *REMARKS, *COMPARED]
+SAW = "encoder_saw_evaluation_slides"
+"""yes, no or unknown: whether the encoder was trained on the collection of the evaluated patients, by the audit; empty
+for methods without slides. An encoder is the same beside a published value: that saw what ours did."""
+FURTHER = ["patients", *REMARKS, *COMPARED, SAW]
 COLUMNS = [*CELL, *ESTIMATE, *BESIDE, "predictions", *FURTHER]
 COUNTS = ["patients", "gene_labels", "seeds", "seed_sd"]
 NUMBERS = [*ESTIMATE, "published_mean", "published_sd", "delta", *COUNTS, *COMPARED[1:-3]]

@@ -29,10 +29,10 @@ from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import PretrainSettings
 from mirrorflow.training.smooth_rank import TrainingRank, judge_of
 from mirrorflow.training.step import Gradients, StepInputs
-from mirrorflow.training.trainer import Check, Course, Group, OnEpoch, Trainer, TrainingState
+from mirrorflow.training.trainer import Check, Group, Judge
 from mirrorflow.training.world import ProcessGroup
 
-__all__ = ["Layout", "OnEpoch", "PairedData", "PretrainSettings", "TrainingState", "epoch_batches", "pretrain"]
+__all__ = ["ALONE", "Layout", "PairedData", "Pretraining", "epoch_batches"]
 
 VALIDATION = 2**32 - 1
 """Stands for the epoch in the draws of validation units, less the epoch's number where they are drawn anew: no epoch
@@ -63,53 +63,6 @@ class PairedData:
     bags: Bags
     genes: np.ndarray
     patients: np.ndarray | None = None
-
-
-def pretrain(
-    model: PairedNetwork,
-    data: PairedData,
-    settings: PretrainSettings,
-    *,
-    validation: ValidationUnits | None = None,
-    resume_from: TrainingState | None = None,
-    on_epoch: OnEpoch | None = None,
-    layout: Layout = ALONE,
-) -> list[dict[str, float]]:
-    """Train ``model`` in place on the training units.
-
-    ``on_epoch`` is told of every finished epoch. ``validation``: units left out; the weights kept are then those of the
-    epoch with the least loss on them (``evaluation_total`` in the history; evaluation mode, draws as
-    ``settings.evaluation_draws`` says). With ``settings.kept_epoch: smooth_rank`` they are those of the epoch whose
-    training slides have the highest smooth rank (``minus_smooth_rank``), else those of the last. In a ``layout.world``
-    of several processes each calls this with the same arguments and takes its share of every batch. Returns the
-    history, one row an epoch: every loss term, their weighted total, tau, and what
-    :class:`~mirrorflow.training.trainer.Trainer` measures.
-
-    Raises InputError for fewer than two units, MirrorflowError as the trainer does.
-    """
-    bags = data.bags
-    _check_inputs(model, bags, data.genes, settings)
-    training = _Pretraining(model, data, settings, layout)
-    judge = None
-    if layout.world.rank == 0:  # all have the same weights, the first process keeps them
-        judge = judge_of(training.rank, None if validation is None else partial(training.loss_on, validation))
-    trainer = Trainer(training, _course(settings, len(bags)), judge)
-    if resume_from is not None:
-        trainer.resume(resume_from)
-    elif settings.feature_scaling == "train":
-        mean, sd = patch_moments(bags)
-        model.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
-    return trainer.fit(on_epoch)
-
-
-def _course(settings: PretrainSettings, units: int) -> Course:
-    return Course(
-        settings.epochs,
-        len(epoch_batches(units, settings, 0)),
-        schedule=settings.schedule,
-        warmup_epochs=settings.warmup_epochs,
-        optimizer="adamw" if settings.weight_decay else "adam",  # published: Adam, no weight decay
-    )
 
 
 def _check_inputs(model: PairedNetwork, bags: Bags, genes: np.ndarray, settings: PretrainSettings) -> None:
@@ -144,7 +97,7 @@ def _batches_of(order: np.ndarray, settings: PretrainSettings) -> list[np.ndarra
     return [order[batch] for batch in slices]
 
 
-class _Pretraining:
+class Pretraining:
     """One pretraining: its draws, and the gradients of a step."""
 
     def __init__(
@@ -154,6 +107,7 @@ class _Pretraining:
         settings: PretrainSettings,
         layout: Layout,
     ) -> None:
+        _check_inputs(model, data.bags, data.genes, settings)
         self.device = choose_device(layout.device)
         self.network: PairedNetwork = model.to(self.device)
         self.bags, self.settings, self.layout, self.world = data.bags, settings, layout, layout.world
@@ -167,6 +121,23 @@ class _Pretraining:
         self.rank: TrainingRank | None = None
         if settings.kept_epoch == "smooth_rank":
             self.rank = TrainingRank(self.gradients)
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return len(epoch_batches(len(self.bags), self.settings, 0))
+
+    def judge(self, validation: ValidationUnits | None) -> Judge | None:
+        """What chooses the epoch that is kept: all processes have the same weights, the first keeps them."""
+        if self.world.rank != 0:
+            return None
+        return judge_of(self.rank, None if validation is None else partial(self.loss_on, validation))
+
+    def scale_patches(self) -> None:
+        """With ``feature_scaling: train`` the network scales patches by the moments of the training units."""
+        if self.settings.feature_scaling == "train":
+            mean, sd = patch_moments(self.bags)
+            self.network.scale_patches(torch.from_numpy(mean), torch.from_numpy(sd))
 
     def groups(self) -> list[Group]:
         """Every weight alike."""

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from mirrorflow.commands.preflight.slides import Finding, SlideCheck
-from mirrorflow.config.queries import planned_models, pretrain_settings
+from mirrorflow.config.queries import planned_models
 from mirrorflow.plan.forecast import ASSUMED_PATCHES, ASSUMED_SIDE_UM
 
 COORD_BYTES = 16
@@ -75,7 +75,7 @@ def download_bytes(sizes: Mapping[int, int], *, keep: bool, ahead: int | None) -
 def results_bytes(config: Mapping[str, Any]) -> int:
     """What the run itself writes: models, and little else."""
     written = sum(
-        count * MODEL_BYTES * (pretrain_settings(config, method)["width"] / MODEL_WIDTH) ** 2
+        count * MODEL_BYTES * (config["methods"][method]["pretrain"]["width"] / MODEL_WIDTH) ** 2
         for method, count in planned_models(config).items()
     )
     return round(written) + OTHER_BYTES * len(config["cohorts"])

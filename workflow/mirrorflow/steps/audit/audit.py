@@ -3,16 +3,18 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from mirrorflow.audit import findings as audit
+from mirrorflow.audit.encoders import audit_encoders, unknown_line
 from mirrorflow.audit.inputs import InputFiles, audit_inputs, audit_source_inputs
 from mirrorflow.audit.page import remarks_of, to_markdown
 from mirrorflow.audit.records import Records, gather
+from mirrorflow.audit.sites import CLASS, audit_sites, lacking_sites, sites_lines
 from mirrorflow.audit.source import Source, gather_source
 from mirrorflow.cohorts.splits import Fold, evaluated_part
 from mirrorflow.plan.paths import CohortFile, GeneManifest, SplitFile, by_inner_fold
@@ -68,6 +70,10 @@ class Params:
     protocol: Mapping[str, Any]
     shots: list[int]
     site_kind: str
+    saw: Mapping[str, Mapping[str, Any]]
+    """Encoder -> what it was trained on (:class:`mirrorflow.config.saw.Saw`)."""
+    collection: str
+    """Public collection that the patients are of; empty: by their names."""
     encoders: list[str]
     source_encoders: list[str]
     columns: list[str]
@@ -99,7 +105,15 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         split_summary=inputs.split_summary,
     )
     name, stem = job.wildcards["protocol"], str(outputs.record.with_suffix(""))
-    settings = AuditSettings(params.protocol, params.shots, name, params.scaled_upstream, params.site_kind)
+    settings = AuditSettings(
+        params.protocol,
+        params.shots,
+        name,
+        params.scaled_upstream,
+        params.site_kind,
+        saw=params.saw,
+        collection=params.collection,
+    )
     indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
     given = InputFiles(indexes, inputs.matrix, params.columns, inputs.lists)
     run_audit(files, settings, stem, source=source, inputs=given)
@@ -148,6 +162,8 @@ class AuditSettings:
     name: str
     scaled_upstream: bool
     site_kind: str = "barcode"
+    saw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    collection: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,6 +219,8 @@ def run_audit(
         findings += audit_source_inputs(source.name, source.indexes, patients, given.indexes, frame)
         found.seen += brought.seen
     part = evaluated_part(folds)
+    of_encoders, saw = audit_encoders(settings.saw, folds, settings.collection)
+    findings += of_encoders
     record = {
         "protocol": settings.name,
         "cohort": Path(stem).name if source else Path(files.cohort).stem,
@@ -210,6 +228,8 @@ def run_audit(
         "keys": dict(settings.protocol),
         "seen": [asdict(line) for line in found.seen],
         "repaired": _moved(files.split_summary),
+        "lacking_sites": lacking_sites(frame),
+        "encoder_saw": saw,
         "gene_labels": {
             "all": _label_counts(genes.chosen),
             "k-shot": _label_counts(genes.of_shots or genes.chosen) if settings.shots else [],
@@ -219,6 +239,7 @@ def run_audit(
     }
     record["remarks"] = [f"{part[:1].upper()}{part[1:]}."] if part else []
     record["remarks"] += [*remarks_of(record), audit.outcome_line(genes.all)]
+    record["remarks"] += [*sites_lines(frame, settings.site_kind), *filter(None, [unknown_line(saw)])]
     write_text(f"{stem}.json", json.dumps(record, indent=1, sort_keys=True))
     write_text(f"{stem}.md", to_markdown(record, findings))
     return findings
@@ -234,6 +255,8 @@ def _of_protocol(
     findings = audit.audit_protocol(settings.protocol)
     findings += audit.audit_splits(folds, sites, labels, site_kind=kind)
     findings += audit.audit_site_codes(findings, kind, site_preserved=preserved)
+    told = {CLASS} & {finding.kind for finding in findings}  # without error: said already
+    findings += [finding for finding in audit_sites(frame, folds, site_kind=kind) if finding.kind not in told]
     findings += audit.audit_genes(folds, genes.chosen, settings.shots, genes.of_shots)
     parts = [[read_fold(path) for path in paths] for paths in by_inner_fold(SplitFile, files.inner_splits)]
     findings += audit.audit_inner(folds, parts, genes.of_inner)

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
-from mirrorflow.config.queries import pretrain_settings
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.plan.forecast import ASSUMED_PATCHES, ASSUMED_SIDE_UM
 from mirrorflow.report.running import RuleForecast
@@ -43,9 +42,7 @@ def extent_of(
     """Of this run: ``ledgers`` with a column patches, cohorts' ``sizes``, jobs that cut patches."""
     patches = sum(pd.to_numeric(rows["patches"], errors="coerce").sum() for rows in ledgers)
     methods = config["methods"].items()
-    pretrained = [
-        pretrain_settings(config, name)["epochs"] for name, entry in methods if entry["family"] in PRETRAINED_FAMILIES
-    ]
+    pretrained = [entry["pretrain"]["epochs"] for _, entry in methods if entry["family"] in PRETRAINED_FAMILIES]
     supervised = [entry["train"]["epochs"] for _, entry in methods if "train" in entry]
     return Extent(
         patches / max(1, patch_jobs),

@@ -20,7 +20,7 @@ from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.training_patients import training_counts, training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
-from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER
+from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER, SAW
 
 logger = logging.getLogger("mirrorflow.evaluation")
 
@@ -99,7 +99,8 @@ def evaluate(
     audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row. beside: manifests
     of the reference alone, where it was predicted under another cohort's name (an adapted one's target): no rows.
     """
-    if audit and is_withheld(json.loads(Path(audit).read_text()), strict=settings["strict"]):
+    record = json.loads(Path(audit).read_text()) if audit else {}
+    if record and is_withheld(record, strict=settings["strict"]):
         logger.warning("%s: a leak under a claim of honesty; its numbers are withheld", audit)
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
@@ -119,6 +120,8 @@ def evaluate(
     )
     if part := evaluated_part([read_fold(path) for path in splits]):
         rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
+    saw = record.get("encoder_saw", {})
+    rows = [{**row, SAW: saw.get(row["encoder"], "")} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))
 
 

@@ -9,7 +9,7 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, main_table, shown_rows
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table, shown_rows
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 from mirrorflow.tables.verdict_notes import verdict_notes
 
@@ -67,7 +67,8 @@ def make_main_table(
     verdicts = verdict_notes(shown_rows(numbers, task))
     caption = (
         f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{verdicts}In brackets: published values, "
-        "suspect ones marked; whether the two may be compared: comparable and why_not in results.csv."
+        f"patients of each protocol, encoder and method. {macro_f1}{verdicts}{encoders_that_saw(numbers, task)}In "
+        "brackets: published values, suspect ones marked; whether the two may be compared: comparable and why_not in "
+        "results.csv."
     )
     write_table(stem, table, caption)

@@ -109,7 +109,7 @@ def _sections(
     levels = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in scopes}
     return [
         glance_section(config, {name: _size(tables) for name, tables in cohorts.items()}, audits),
-        main_section(report_inputs.read_main_tables(files.main_tables), results, levels),
+        main_section(report_inputs.read_main_tables(files.main_tables), results, levels, audits),
         *further_sections(report_inputs.read_further_tables(files.further_tables)),
         figures_section("forest", "Methods side by side", "forest", drawn, left_out),
         figures_section("ranks", "Ranks within folds", "ranks", drawn, left_out),

@@ -1,4 +1,4 @@
-"""Rule fit_baseline: a classical method on pooled features, genes or clinical columns, every task and fold."""
+"""Rule fit_baseline: a classical method on pooled features, genes, clinical columns or sites, every task and fold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.site import SiteCodes
 from mirrorflow.learners.inputs.vectors import NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.records import write_plan
@@ -52,13 +53,15 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 
 def representation(inputs: Inputs, params: Params) -> Representation:
-    """What the method sees of the units: nothing, columns of the cohort, or pooled slides and genes."""
+    """What the method sees of the units: nothing, columns of the cohort, sites, or pooled slides and genes."""
     method = params.settings
     units = to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"])
     if not method["inputs"]:
         return NoInputs()
     if method["inputs"] == ["clinical"]:
         return ClinicalColumns(units, method["columns"])
+    if method["inputs"] == ["site"]:
+        return SiteCodes(units)
     return PooledInputs(
         units=units,
         inputs=method["inputs"],
