@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mirrorflow.bench.request import Request
 from mirrorflow.bench.scenarios import Result
@@ -85,12 +84,15 @@ def mean_vectors(bags: Bags) -> np.ndarray:
 def run(request: Request) -> Result:
     """Judge each variant against the whole objective, on ``datasets`` studies (1)."""
     world = replace(WORLD, **request.sizes(WORLD.patients, WORLD.events))
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     tables = [_judge(world, request.seed + number, request.resamples) for number in range(request.datasets or 1)]
     rows = pd.concat(tables)
     oracle = float(rows["oracle"].mean())
-    truth = rows.groupby("method", sort=False)["true_c"].mean()
-    figures = {f"true_{name}": float(value) for name, value in (truth - truth[WHOLE]).items() if name != WHOLE}
+    by_method = rows.groupby("method", sort=False)
+    truth, apart = by_method["true_c"].mean(), by_method["true_difference"]
+    figures = {f"true_{name}": float(value) for name, value in apart.mean().items() if name != WHOLE}
+    if len(tables) > 1:
+        error = apart.std(ddof=1) / np.sqrt(len(tables))
+        figures |= {f"error_{name}": float(value) for name, value in error.items() if name != WHOLE}
     said = (
         f"{world.patients} patients, {world.events} events, {TOKENS} tokens of which {TISSUE:.0%} show the slide; an "
         f"oracle has C {oracle:.3f} on fresh patients. difference: to the whole objective.",
