@@ -12,7 +12,10 @@ cohorts:
   own: # slides, sheets and folds of one's own
     title: Own
     slides: {sheet: slides.tsv, columns: {patient: case}}
-    clinical: {sheet: patients.tsv, columns: {label: subtype}}
+    clinical:
+      sheet: patients.tsv
+      columns: {label: subtype}
+      cause_specific: {name: DSS, time: all_time, event: all_event}
     classes: {Alpha: alpha, Beta: beta}
     expression: first
     census: census.csv

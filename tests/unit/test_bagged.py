@@ -124,7 +124,7 @@ def test_the_digest_follows_what_is_used(store):
 
 @pytest.mark.parametrize("family", NETWORKS)
 def test_predictions_are_what_the_contract_says(store, family):
-    sets = "random" if family == "survpath" else None
+    sets = "random" if "gene_sets" in METHODS[family].settings else None
     inputs = store.inputs(inputs=METHODS[family].inputs, gene_sets=sets)
     plan = store.plan(family)
     folder = store.predict(plan, inputs)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,9 @@ from mirrorflow.steps.cohort.build_cohort import Outputs, build_cohort
 from mirrorflow.steps.cohort.draw_support import draw_support
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
 from mirrorflow.steps.cohort.make_splits import make_splits
+from mirrorflow.steps.slides.index_features import index_features
 from mirrorflow.store.expression import ExpressionWriter
+from mirrorflow.store.slide_sheet import SlideRow
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
 
 CLINICAL = {"sheet": "", "columns": {}, "time_unit": "days"}
@@ -173,6 +176,35 @@ def test_who_is_left_aside_and_whose_site_differs_is_said_where_the_cohort_is_bu
         (reason,) = dropped.loc[dropped["slide_id"] == "m", "reason"]
         assert ("06 (metastasis) alone" in reason) == (clinical is xena)
         assert ("'5' for '05' (1 patients)" in caplog.text) == (site == "column")
+
+
+def test_patients_whose_bags_are_empty_or_hold_nan_are_left_out_and_counted(tmp_path):
+    """From feature files to the cohort: a slide without patches costs nothing where the patient has another."""
+    bags = {"a1": np.ones((3, 2)), "a2": np.ones((0, 2)), "b1": np.ones((0, 2)), "c1": np.array([[1, np.nan]])}
+    for slide, values in bags.items():
+        with h5py.File(tmp_path / f"{slide}.h5", "w") as file:
+            file["features"] = values.astype(np.float32)
+    sheet = [SlideRow(slide, slide[0].upper(), None, None, {}) for slide in bags]
+    index_features(sheet, tmp_path, tmp_path / "uni.tsv")
+    (tmp_path / "patients.tsv").write_text("patient\ttime\tevent\nA\t5\t1\nB\t6\t0\nC\t7\t1\n")
+    write_expression(tmp_path / "rna.parquet", ["A", "B", "C"])
+    build_cohort(
+        CLINICAL | {"sheet": str(tmp_path / "patients.tsv")},
+        {"classes": {}, "site": "none"},
+        {"uni": tmp_path / "uni.tsv"},
+        tmp_path / "rna.parquet",
+        Outputs(*(tmp_path / name for name in ("cohort.parquet", "dropped.tsv", "flow.tsv"))),
+    )
+    frame, _ = read_cohort(tmp_path / "cohort.parquet")
+    assert [(row.patient, row.slide_ids) for row in frame.itertuples()] == [("A", ["a1"])]
+    dropped = read_text_sheet(tmp_path / "dropped.tsv")
+    reasons = {row.slide_id: row.reason for row in dropped.itertuples() if row.step == "features of uni"}
+    assert reasons["a2"] == reasons["b1"] == "empty: it holds no patches"
+    assert reasons["c1"].startswith("unreadable: ")
+    assert "NaN" in reasons["c1"]
+    assert sorted(dropped.loc[dropped["step"] == "slides", "patient"]) == ["B", "C"]
+    flow = read_text_sheet(tmp_path / "flow.tsv").set_index("step")
+    assert flow.loc["with slides", ["patients", "slides"]].tolist() == ["1", "1"]
 
 
 # make_splits

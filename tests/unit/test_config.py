@@ -452,11 +452,11 @@ def test_inner_folds_are_asked_for_by_a_nested_epoch_alone():
 
 
 def test_probes_and_networks_have_epochs_and_classical_methods_none():
-    known = dict.fromkeys(name for name in METHODS if name != "survpath")  # which needs a file of pathways
+    known = {name: {"gene_sets": "random"} if "gene_sets" in METHODS[name].settings else None for name in METHODS}
     methods = resolve(minimal(methods=known))["methods"]
     names = [name for name in known if METHODS[name].kind != "classical"]
     assert [name for name in methods if has_epochs(methods[name])] == names
-    assert {"mirror", "tangle", "abmil", "clam", "ilra-mil", "porpoise"} <= set(names)
+    assert {"mirror", "tangle", "abmil", "clam", "ilra-mil", "porpoise", "survpath", "tta"} <= set(names)
     assert not {"majority", "clinical", "linear", "rna-linear", "concat-linear", "cox"} & set(names)
 
 

@@ -61,7 +61,8 @@ def small(name: str) -> dict[str, Any]:
     if name not in NETWORKS:
         return {}
     network = {key: value for key, value in SMALL.items() if key in METHODS[name].settings["network"]}
-    return {"train": TRAIN, "network": network} | ({"gene_sets": "random"} if name == "survpath" else {})
+    sets = {"gene_sets": "random"} if "gene_sets" in METHODS[name].settings else {}
+    return {"train": TRAIN, "network": network} | sets
 
 
 CONFIG = resolve(

@@ -118,6 +118,10 @@ def assert_same(prediction: Any, rows: pd.DataFrame) -> None:
         np.testing.assert_array_equal(prediction.probabilities, rows.filter(like="prob_"))
 
 
+def takes_pathways(family: str) -> bool:
+    return family in METHODS and "gene_sets" in METHODS[family].settings
+
+
 FAMILIES = ["majority", "clinical", "site", "linear", "cox", "mirror", *NETWORKS]
 
 
@@ -130,10 +134,10 @@ FAMILIES = ["majority", "clinical", "site", "linear", "cox", "mirror", *NETWORKS
 )
 def test_a_model_from_its_file_gives_its_stored_predictions_from_raw_data(store, family, epoch):
     plan = plan_of(store, family, shots=[], protocol=HONEST | {"epoch": epoch, "rna_scaling": "train"})
-    if family == "survpath":
+    if takes_pathways(family):
         plan = replace(plan, method=plan.method | {"gene_sets": str(store.folder / "sets.csv")})
     inputs = representation(store, family)
-    if family == "survpath":
+    if takes_pathways(family):
         inputs = replace(inputs, gene_sets=str(store.folder / "sets.csv"))
     folder = store.predict(plan, inputs)
     found = models(store)
@@ -148,6 +152,18 @@ def test_a_model_from_its_file_gives_its_stored_predictions_from_raw_data(store,
         else:
             raw = raw_units(store, units, saved.genes)
         assert_same(saved.predict(saved.prepare(raw)), rows)
+
+
+def test_a_model_that_looked_at_a_part_of_each_bag_does_so_again(store):
+    plan = plan_of(store, "abmil", shots=[], tasks=["survival"])
+    whole = read_predictions(store.predict(plan, representation(store, "abmil")) / "survival/fold0.parquet").rows
+    capped = replace(plan, method=plan.method | {"train": plan.method["train"] | {"evaluation_tokens": 2}})
+    rows = read_predictions(store.predict(capped, representation(store, "abmil")) / "survival/fold0.parquet").rows
+    assert (rows["risk"] != whole["risk"]).any()
+    (path,) = (path for path in models(store).values() if path.name == "fold0")
+    saved = load_trained(path)
+    units = evaluation_units(inputs_units(store), read_fold(plan.splits[0]), "survival")
+    assert_same(saved.predict(saved.prepare(raw_units(store, units, saved.genes))), rows)
 
 
 def inputs_units(store: Store) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from mirrorflow.errors import ConfigError, InputError, MirrorflowError
 from mirrorflow.metrics import c_index
 from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.probes.objective import CrossEntropy, Hazards, TaskObjective, readout_of, target_tensors
+from mirrorflow.probes.objective import Cox, CrossEntropy, Hazards, TaskObjective, readout_of, target_tensors
 from mirrorflow.probes.task import SurvivalPrediction, Targets
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.supervised import (
@@ -20,6 +20,7 @@ from mirrorflow.training.supervised import (
     LabelledUnits,
     SupervisedSettings,
     Units,
+    _Supervised,
     predict_units,
     train_supervised,
 )
@@ -157,6 +158,24 @@ def test_prediction_sees_every_patch_whatever_tokens_says():
         assert not torch.equal(after[longest], before[longest])
 
 
+def test_prediction_looks_at_a_part_of_larger_bags_where_asked_and_always_the_same():
+    units = planted(np.arange(12) % 3, slides=True, rna=False)
+    sizes = [len(bag) for bag in units.bags.arrays]
+    network, capped = build("abmil"), units.capped(4)
+    whole, seen = (predict_units(network, one, device="cpu") for one in (units, capped))
+    small = [number for number, size in enumerate(sizes) if size <= 4]
+    assert 0 < len(small) < len(sizes)
+    assert torch.equal(seen[small], whole[small])
+    assert not any(torch.equal(seen[number], whole[number]) for number in range(12) if number not in small)
+    assert [len(capped.bags[number]) for number in range(12)] == [min(size, 4) for size in sizes]
+    assert [capped.bags.size(number) for number in range(12)] == [min(size, 4) for size in sizes]
+    assert torch.equal(predict_units(network, part(units, range(3, 7)).capped(4), device="cpu"), seen[3:7])
+    largest = int(np.argmax(sizes))
+    np.testing.assert_array_equal(capped.bags.rows(largest, np.array([2, 0])), capped.bags[largest][[2, 0]])
+    assert units.capped(None) is units
+    assert capped.name(3) == "P3"
+
+
 def test_padding_of_a_batch_changes_no_gradient():
     """A step on bags of unequal size equals one on the same bags one by one, accumulated."""
     truth = np.array([0, 1, 2])
@@ -262,3 +281,33 @@ def test_impossible_settings_and_inputs_say_so():
         train_supervised(build("abmil"), none, FAST, device="cpu")
     with pytest.raises(InputError, match="2 bags beside 3"):
         Units(ArrayBags([np.zeros((1, 6))] * 2), np.zeros((3, 5)))
+
+
+@pytest.mark.parametrize(("batches", "without"), [("random", 3.0), ("by_event", None)])
+def test_random_batches_without_an_event_are_counted(batches, without):
+    """One event in four batches: three teach nothing of survival, in every epoch."""
+    event = np.arange(8) == 5
+    truth = Targets(list("abcdefgh"), time_days=np.arange(1.0, 9.0), event=event, bins=np.zeros(8, dtype=int))
+    units = planted(np.arange(8) % CLASSES, slides=True, rna=False)
+    labels = LabelledUnits(units, target_tensors(truth), Cox(truth, np.array([9.0])), by_event=True)
+    settings = replace(FAST, epochs=3, batch_size=2, batches=batches)
+    rows = train_supervised(build("abmil", outputs=1), labels, settings, device="cpu").history
+    assert [row.get("batches_without_event") for row in rows] == [without] * 3
+
+
+def test_biases_and_vectors_may_be_spared_of_weight_decay():
+    """Where no gradient flows only decay moves weights."""
+    truth = np.zeros(8, dtype=int)
+    units = planted(truth, slides=True, rna=False)
+    network = build("abmil")
+    for parameter in network.parameters():
+        parameter.data.fill_(1.0)
+    settings = replace(FAST, epochs=1, weight_decay=0.5, learning_rate=1e-9, decay="matrices", warmup_epochs=0)
+    groups = _Supervised(network, labelled(units, targets(truth)), settings, torch.device("cpu")).groups()
+    names = {id(one): name for name, one in network.named_parameters()}
+    spared = {names[id(one)] for one in groups[1].parameters}
+    assert [group.weight_decay for group in groups] == [0.5, 0.0]
+    assert spared == {name for name in names.values() if name.endswith("bias")}
+    everything = replace(settings, decay="all")
+    (whole,) = _Supervised(network, labelled(units, targets(truth)), everything, torch.device("cpu")).groups()
+    assert len(whole.parameters) == len(names)

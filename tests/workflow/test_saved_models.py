@@ -21,7 +21,8 @@ from mirrorflow.store.tables import read_cohort, read_text_sheet
 
 pytestmark = pytest.mark.workflow
 METHODS = {
-    "majority", "linear", "rna-linear", "concat-linear", "cox", "clinical", "mirror", "tangle", "abmil", "survpath",
+    "majority", "site", "linear", "rna-linear", "concat-linear", "cox", "clinical", "mirror", "tangle", "abmil",
+    "survpath",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from mirrorflow.config import versions
 from mirrorflow.config.methods import names_digest
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
+from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.genes import GeneInputs
@@ -37,6 +38,7 @@ PAIRS = PairInputs(RUN, MODELS)
 PREDICTIONS = PredictionInputs(RUN)
 AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
+CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 

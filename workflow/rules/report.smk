@@ -10,6 +10,8 @@ rule make_report:
         beside_cohorts=REPORT.beside_cohorts(),
         summaries=REPORT.summaries(),
         genes=REPORT.gene_manifests(),
+        gene_sets=REPORT.gene_sets(),
+        expressions=REPORT.expressions(),
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
         further_tables=TABLES.further(),
@@ -35,5 +37,6 @@ rule make_report:
         config=config,
         configfiles=[os.path.relpath(path) for path in workflow.configfiles],
         benchmarks=BENCHMARKS,
+        stored=STORED.expression_of_all,
     script:
         "../scripts/make_report.py"

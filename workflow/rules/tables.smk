@@ -83,7 +83,7 @@ rule make_main_table:
         names=names_digest(),
         title=TABLES.main_title,
         methods=RUN.methods,
-        titles=TABLES.titles,
+        titles=TABLES.main_titles,
         run=config["run"],
     script:
         "../scripts/make_main_table.py"

@@ -14,6 +14,7 @@ import pandas as pd
 from mirrorflow.audit.findings import LEAK, WARNING, Finding, GeneRecord, chosen_genes, counted_genes
 from mirrorflow.cohorts import outcomes
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import ON_EVALUATION
 from mirrorflow.learners.curves import best_epoch
 from mirrorflow.store.method_predictions import FIX
 
@@ -202,7 +203,7 @@ def audit_epochs(noted: Iterable[str], claimed: str) -> list[Finding]:
     other = sorted(set(noted) - {claimed})
     if not other:
         return []
-    level = LEAK if "best_on_evaluation" in other else WARNING
+    level = LEAK if set(ON_EVALUATION) & set(other) else WARNING
     text = f"predictions were made with epoch: {', '.join(other)}, the protocol says {claimed}"
     return [Finding(level, "epoch_of_predictions", text)]
 

@@ -16,6 +16,7 @@ import pandas as pd
 from mirrorflow.audit.chance import against_chance, with_most
 from mirrorflow.cohorts.outcomes import FILLED_IN, OTHER_TARGETS, UNKNOWN_PATIENTS
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import ON_EVALUATION
 from mirrorflow.store.method_predictions import EDITED
 
 LEAK, WARNING = "leak", "warning"
@@ -251,7 +252,7 @@ def audit_inner(
 def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     """Findings that follow from the protocol's keys alone, as far as it has them."""
     findings = []
-    if protocol.get("epoch") == "best_on_evaluation":
+    if protocol.get("epoch") in ON_EVALUATION:
         text = "the reported epoch of the probe is the best one on the evaluation fold"
         findings.append(Finding(LEAK, "epoch", text))
     if protocol.get("survival_bins") == "cohort":
@@ -269,8 +270,7 @@ def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     return findings
 
 
-LIKE_Z_SCORES = 0.5
-"""Share of genes with mean near 0 and deviation near 1 from which on a matrix is taken to be standardised."""
+LIKE_Z_SCORES = 0.5  # share of genes with mean near 0 and deviation near 1 from which on a matrix is standardised
 
 
 def audit_transductive(*, scaled_upstream: bool, like_z_scores: float = 0.0) -> list[Finding]:

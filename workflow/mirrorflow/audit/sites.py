@@ -18,7 +18,7 @@ from mirrorflow.cohorts.patients import has_label, has_outcome
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.families import settings_of
 from mirrorflow.config.fields import defaults_of
-from mirrorflow.metrics.concordance import TIED
+from mirrorflow.metrics.concordance import TIED, comparable
 from mirrorflow.probes.site_rates import relative_rates
 
 OUTCOME, CLASS = "sites_tell_outcome", "sites_tell_class"
@@ -248,9 +248,7 @@ def _sides(frame: pd.DataFrame, folds: Sequence[Fold]) -> list[_Sides]:
 
 def _pairs(rows: Rows, times: NDArray[np.float64], events: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     """Comparable pairs of ``rows``, as Harrell's C has them: who had the event earlier, and who was there longer."""
-    time, event = times[rows], events[rows]
-    earlier, same = time[:, None] < time[None], time[:, None] == time[None]
-    first, second = np.nonzero(event[:, None] & (earlier | (same & ~event[None])))
+    first, second = np.nonzero(comparable(times[rows], events[rows]))
     return rows[first], rows[second]
 
 

@@ -7,12 +7,13 @@ the sheet's further columns.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts import endpoint
 from mirrorflow.cohorts.classes import check_classes
+from mirrorflow.cohorts.flow import Flow
 from mirrorflow.cohorts.other_samples import not_listed
 from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.config.unknown import counted, is_unknown
@@ -22,35 +23,10 @@ from mirrorflow.units import DAYS_PER_MONTH
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
+NO_CAUSE = "dead, cause unknown: kept for pretraining and subtyping, bounded in tables/cause_bounds"
 _BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
 
 logger = logging.getLogger("mirrorflow.cohorts.patients")
-
-
-@dataclass
-class Flow:
-    """Who was dropped at which step, and how many were left after it."""
-
-    dropped: list[dict[str, str]] = field(default_factory=list)
-    steps: list[dict[str, object]] = field(default_factory=list)
-
-    def drop(
-        self,
-        step: str,
-        patients: Iterable[str],
-        reasons: str | Iterable[str],
-        slide_ids: Iterable[str] | None = None,
-    ) -> None:
-        """Record patients, or single slides of theirs, that fall out at ``step``, for one reason or a reason each."""
-        names = list(patients)
-        why = [reasons] * len(names) if isinstance(reasons, str) else list(reasons)
-        slides = [""] * len(names) if slide_ids is None else list(slide_ids)
-        for patient, slide, reason in zip(names, slides, why, strict=True):
-            self.dropped.append({"step": step, "patient": patient, "slide_id": slide, "reason": reason})
-
-    def count(self, step: str, patients: int, slides: int) -> None:
-        """Record what is left after ``step``."""
-        self.steps.append({"step": step, "patients": patients, "slides": slides})
 
 
 def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, time_unit: str) -> pd.DataFrame:
@@ -246,12 +222,15 @@ def _count_known(frame: pd.DataFrame, flow: Flow) -> None:
     labelled, followed = has_label(frame), has_outcome(frame)
     flow.count("of these with a label (subtyping)", int(labelled.sum()), int(slides[labelled].sum()))
     flow.count("of these with a known outcome (survival)", int(followed.sum()), int(slides[followed].sum()))
+    for what, rows in endpoint.deaths_by_cause(frame).items():
+        flow.count(what, int(rows.sum()), int(slides[rows].sum()))
     if (frame["site"] != "").any() and (frame["site"] == "").any():
         known = frame["site"] != ""
         flow.count("of these with a known site", int(known.sum()), int(slides[known].sum()))
     unlabelled, unfollowed = frame[~labelled], frame[~followed]
     flow.drop("subtyping", unlabelled["patient"], unlabelled["sheet_label"].map(_no_class))
-    flow.drop("survival", unfollowed["patient"], unfollowed["time_days"].map(_no_outcome))
+    reasons = unfollowed["time_days"].map(_no_outcome).mask(endpoint.died_of_unknown_cause(unfollowed), NO_CAUSE)
+    flow.drop("survival", unfollowed["patient"], reasons)
 
 
 def _no_class(sheet_label: str) -> str:

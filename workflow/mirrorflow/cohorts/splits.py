@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.patients import eligible, has_label, has_outcome
+from mirrorflow.config.datasets import fold_files
 from mirrorflow.errors import InputError
 
 logger = logging.getLogger("mirrorflow.cohorts.splits")
@@ -58,9 +59,10 @@ def choose_evaluated(folds: Sequence[Fold], evaluate: str, folder: str) -> list[
     other = "val" if part == "test" else "test"
     for k, fold in enumerate(folds):
         if not getattr(fold, part):
+            named = ", ".join(fold_files(folder, k))
             message = (
-                f"{folder}/splits_{k}.csv: no patient in the column {part}, which is evaluated (splits.evaluate: "
-                f"{evaluate}); name some in every file, or set splits.evaluate: {other}"
+                f"{named}: no patient in the column {part}, which is evaluated (splits.evaluate: {evaluate}); name "
+                f"some in every file, or set splits.evaluate: {other}"
             )
             raise InputError(message)
     return [fold if part == "test" else Fold(fold.train, fold.val, unused=fold.test) for fold in folds]

@@ -13,6 +13,7 @@ from mirrorflow.cohorts.folds import scarce_classes
 from mirrorflow.cohorts.patients import barcode_sites
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
+from mirrorflow.config.datasets import PART, fold_files
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
@@ -105,7 +106,8 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_value
 def _pending(config: Mapping[str, Any], values: Sequence[Any]) -> Iterator[str]:
     """Data sets among the config's ``values`` that a run has yet to fetch."""
     for name, dataset in config["downloads"].items():
-        if dataset["path"] in values and not Path(dataset["path"]).exists():
+        path = dataset["path"]
+        if path in values and not Path(fold_files(path, 0)[0] if PART in path else path).exists():
             yield f"{name}: not there yet, a run fetches it from {dataset['url']}"
 
 

@@ -112,6 +112,7 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
     if entry["expression"] not in config["expression"]["sources"]:
         known = ", ".join(config["expression"]["sources"]) or "none"
         yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
+    yield from _cause_problems(f"{where}.clinical", entry["clinical"])
     for encoder in entry["encoders"]:
         if encoder not in entry["features"] and encoder not in config["features"]["encoders"]:
             yield (
@@ -133,3 +134,22 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
         patching = config["features"]["encoders"].get(encoder, {}).get("patching")
         if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
             yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+
+
+def _cause_problems(where: str, clinical: Mapping[str, Any]) -> Iterator[str]:
+    """A cause-specific outcome needs deaths of any cause beside it: columns of a sheet, or Xena's OS."""
+    said = clinical.get("cause_specific")
+    if said is None:
+        return
+    columns = ("time", "event")
+    if "sheet" in clinical:
+        if missing := [key for key in ("name", *columns) if key not in said]:
+            yield (
+                f"{where}.cause_specific: {', '.join(missing)} missing: what the outcome is called, and the sheet's "
+                "columns with time and death of any cause: {name: DSS, time: os_months, event: os_event}"
+            )
+        return
+    if given := [key for key in columns if key in said]:
+        yield f"{where}.cause_specific.{given[0]}: names a column of a sheet; of Xena's table it is OS: leave it out"
+    if clinical["outcome"] == "OS":
+        yield f"{where}.outcome: OS is death of any cause; set outcome: DSS, or leave cause_specific out"

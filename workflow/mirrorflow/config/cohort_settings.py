@@ -52,7 +52,8 @@ class Dataset(Section):
     """One data set."""
 
     url: str = text(
-        "Where it is fetched from; {file} stands for the name of each file where there are several (folds).",
+        "Where it is fetched from; {file} stands for the name of each file where there are several (folds), {fold} and "
+        "{part} for the number and train or test where folds have a sheet a side.",
         pattern=WEB,
     )
     size: int = count("Bytes of the file; another size is refused.")
@@ -130,6 +131,19 @@ class ClinicalDownload(Section):
 
 
 @stated
+class CauseSpecific(Section):
+    """The outcome counts deaths of one cause (disease-specific survival): others censor it and compete with it. Tables,
+    report and captions say so; deaths whose cause nobody knows are counted and bounded, not guessed.
+    """
+
+    name: str = text(
+        "What it is called, such as DSS; by default Xena's outcome.", pattern="^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$"
+    )
+    time: str = text("Column of the sheet: time to death of any cause, in `time_unit`. Xena's is OS.time.")
+    event: str = text("Column of the sheet: 1 if dead, whatever the cause, 0 if not. Xena's is OS.")
+
+
+@stated
 class Clinical(Section):
     """Labels and outcomes - a sheet of one's own, or Xena's tables."""
 
@@ -152,6 +166,7 @@ class Clinical(Section):
     download: ClinicalDownload = section(ClinicalDownload, unset=True)
     label: str = text("Column of the clinicalMatrix with the subtype.", "histological_type")
     outcome: str = choice("Which outcome of the survival table.", ["OS", "DSS", "DFI", "PFI"], "OS")
+    cause_specific: CauseSpecific = section(CauseSpecific, unset=True)
 
 
 @stated
@@ -218,8 +233,9 @@ class Cohort(Section):
     )
     splits: dict[str, Any] = setting(
         "Name -> folder of split files splits_<k>.csv (columns train, val and, where there is one, test: see "
-        "splits.evaluate), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol with "
-        "`splits: published-repaired` takes its folds repaired.",
+        "splits.evaluate), or a path with {fold} and {part} (train and test: a sheet a side with the column case_id or "
+        "patient, as MMP's), or {download: <data set>}. `published` is what the preset `paper` asks for; a protocol "
+        "with `splits: published-repaired` takes its folds repaired.",
         {},
         type="object",
         propertyNames=NAME,

@@ -20,6 +20,12 @@ CHECKSUM = re.compile(r"(?P<kind>md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})\Z")
 FILE = "{file}"
 """Stands in the address of a data set of several files for the name of each."""
 
+FOLD, PART = "{fold}", "{part}"
+"""Stand in the address, or the path, of folds that have a file a side: a fold's number, and train or test."""
+SIDES = ("train", "test")
+PART_FILE = re.compile(r"(?P<part>train|test)_(?P<fold>[0-9]+)\.csv\Z")
+"""What such a file is called in the store."""
+
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -65,6 +71,20 @@ def _file_name(url: str, name: str) -> str:
     return last if FILE_NAME.match(last) else name
 
 
+def fold_files(source: str, fold: int) -> list[str]:
+    """Files of a fold: ``splits_<k>.csv`` of a folder, or a file a side where the source says {fold} and {part}."""
+    if PART not in source:
+        return [f"{source}/splits_{fold}.csv"]
+    return [source.replace(FOLD, str(fold)).replace(PART, side) for side in SIDES]
+
+
+def address_of(url: str, file: str) -> str:
+    """Where ``file`` of a data set is fetched from."""
+    if found := PART_FILE.match(file):
+        url = url.replace(FOLD, found["fold"]).replace(PART, found["part"])
+    return url.replace(FILE, file)
+
+
 def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with each ``download:`` of an expression source, clinical data, folds or gene sets turned into paths.
 
@@ -76,7 +96,7 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
     def path_of(name: str, where: str) -> str:
         if name not in used:
             found = find_dataset(name, own, where)
-            if FILE in found["url"]:
+            if FILE in found["url"] or PART in found["url"]:
                 message = f"{where}: {name!r} stands for several files ({found['url']}); one is needed"
                 raise ConfigError(message)
             used[name] = found | {"path": f"{config['store']}/downloads/{name}/{found['file']}"}
@@ -84,10 +104,15 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
 
     def folder_of(name: str, where: str) -> str:
         found = find_dataset(name, own, where)
-        if FILE not in found["url"]:
-            message = f"{where}: the address of {name!r} needs {FILE} where the name splits_<k>.csv stands"
+        sides = FOLD in found["url"] and PART in found["url"]
+        if FILE not in found["url"] and not sides:
+            message = (
+                f"{where}: the address of {name!r} needs {FILE} where the name splits_<k>.csv stands, or {FOLD} and "
+                f"{PART} where the number and train or test stand"
+            )
             raise ConfigError(message)
-        used[name] = found | {"path": f"{config['store']}/downloads/{name}"}
+        folder = f"{config['store']}/downloads/{name}"
+        used[name] = found | {"path": f"{folder}/{PART}_{FOLD}.csv" if sides else folder}
         return used[name]["path"]
 
     sources = {

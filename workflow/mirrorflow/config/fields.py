@@ -121,7 +121,7 @@ def same(of: type[Section], key: str, *, unset: Any = ..., or_none: bool = False
     if isinstance(unset, dict):
         return dataclasses.field(default_factory=partial(dict, unset), metadata=metadata)
     if unset is not ...:
-        return dataclasses.field(default=unset, metadata=metadata)
+        return dataclasses.field(default=unset, metadata={**metadata, "unfilled": False})  # configs name one's own
     if found.default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=found.default_factory, metadata=metadata)
     return dataclasses.field(default=found.default, metadata=metadata)

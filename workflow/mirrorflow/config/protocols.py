@@ -38,6 +38,15 @@ PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 PROTOCOL_PRESETS["honest-published"] = PROTOCOL_PRESETS["honest"] | {"splits": "published"}
+PROTOCOL_PRESETS["tta-paper"] = PROTOCOL_PRESETS["honest"] | {
+    "splits": "mmp",
+    "epoch": "least_loss_on_evaluation",
+    "survival_bins": "cohort",
+}
+"""How TTA's released code selects: on MMP's folds, with validation patients that are the test patients."""
+
+ON_EVALUATION = ("best_on_evaluation", "least_loss_on_evaluation")
+"""Values of ``epoch`` that choose it on the units that are evaluated."""
 
 SCOPE_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
 
@@ -106,7 +115,7 @@ def label_keys(protocol: Mapping[str, Any], *, few_shot: bool = False) -> dict[s
     k-shot settings, whose support sets and genes have keys of their own.
     """
     keys = {key: protocol[key] for key in ("epoch", "survival_bins", "probe_features")}
-    if protocol["epoch"] == "best_on_evaluation":
+    if protocol["epoch"] in ON_EVALUATION:
         keys["evaluate_all"] = protocol["evaluate_all"]
     return keys | ({key: protocol[key] for key in FEW_SHOT_KEYS} if few_shot else {})
 

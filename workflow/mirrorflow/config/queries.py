@@ -10,6 +10,9 @@ from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.site_baseline import mixes
 
+CAUSE_SPECIFIC = "cause-specific"
+"""What an outcome of one cause of death is called in tables and captions."""
+
 
 def strange_keys(family: str) -> set[str]:
     """Keys of the section `pretrain` that the schema marks as another family's."""
@@ -28,6 +31,12 @@ def split_source(cohort: Mapping[str, Any], splits: str) -> str | None:
     ``published-repaired`` reads those of ``published``: make_splits fixes them.
     """
     return cohort["splits"].get(splits.removesuffix(REPAIRED))
+
+
+def endpoint_of(cohort: Mapping[str, Any]) -> str:
+    """What a cohort's cause-specific outcome is called (DSS); empty where its outcome is any other."""
+    said = cohort["clinical"].get("cause_specific")
+    return "" if said is None else said.get("name") or cohort["clinical"]["outcome"]
 
 
 def merged_selection(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +67,7 @@ def methods_under(config: Mapping[str, Any], name: str) -> list[str]:
     A method that is ``under: mixing`` is run where folds may have a site on both sides, and under no single change.
     """
     chosen = config["evaluation"]["optimism"]["methods"] if name.startswith(SINGLE_CHANGE) else []
-    mixing = mixes((name, config["protocols"][name]))
+    mixing = mixes(name, config["protocols"][name])
     return [
         method
         for method, entry in config["methods"].items()

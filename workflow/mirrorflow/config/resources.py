@@ -4,6 +4,7 @@ A rule names a table's digest among its params instead of the file among its inp
 the rules that read it, a checkout that moved or whose files are new re-runs none.
 """
 
+import csv
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,12 @@ def read_yaml(path: Path) -> Any:
 def institution_table(named: str | Path) -> Path:
     """The sheet of institutions that a config or a command names, or ours by its word."""
     return RESOURCES / TCGA_SITES if str(named) == OUR_INSTITUTIONS else Path(named)
+
+
+def listed_titles(kind: str) -> dict[str, str]:
+    """Name -> title of one kind (cohort, encoder, ...) in resources/names.tsv."""
+    with (RESOURCES / "names.tsv").open(encoding="utf-8", newline="") as stream:
+        return {row["name"]: row["title"] for row in csv.DictReader(stream, delimiter="\t") if row["kind"] == kind}
 
 
 @lru_cache

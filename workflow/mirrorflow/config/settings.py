@@ -90,8 +90,9 @@ class Protocol(Section):
         "Which epoch of a probe or of a network trained on labels is reported. nested: the best one by the mean over "
         "inner folds of the training patients (splits.inner_folds), where genes, scalers, bins and pretraining are "
         "made anew on each inner training part; k-shot settings keep the last. "
-        "best_on_evaluation: the published choice.",
-        ["last", "nested", "best_on_evaluation"],
+        "best_on_evaluation: MIRROR's published choice. least_loss_on_evaluation: TTA's, from the 6th epoch on, by the "
+        "loss of its released code, which takes the logarithm of log risks.",
+        ["last", "nested", "best_on_evaluation", "least_loss_on_evaluation"],
     )
     survival_bins: str = choice(
         "Quartiles of uncensored times of training patients or of all patients.", ["fold", "cohort"]

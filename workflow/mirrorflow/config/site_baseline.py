@@ -17,15 +17,14 @@ def with_site_baseline(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     methods = dict(config["methods"])
     cohorts = [name for name, entry in config["cohorts"].items() if entry["site"] != "none"]
-    named = any(name.split("--")[0] == SITE for name in methods)
-    wanted = config["evaluation"].get("site_baseline", True) and not named
-    if not (wanted and cohorts and any(map(mixes, config["protocols"].items()))):
+    own = any(name.split("--")[0] == SITE for name in methods)
+    wanted = config["evaluation"].get("site_baseline", True) and not own
+    if not (wanted and cohorts and any(mixes(*named) for named in config["protocols"].items())):
         return methods
     where = {} if len(cohorts) == len(config["cohorts"]) else {"cohorts": cohorts}
     return {SITE: {"under": "mixing", **where}, **methods}
 
 
-def mixes(named: tuple[str, Mapping[str, Any]]) -> bool:
-    """Whether a protocol (name, entry) has folds that may have a site on both sides; no single change's."""
-    name, protocol = named
+def mixes(name: str, protocol: Mapping[str, Any]) -> bool:
+    """Whether a protocol has folds that may have a site on both sides; no single change's."""
     return not name.startswith(SINGLE_CHANGE) and protocol["splits"] != SITE_PRESERVED

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mirrorflow.config.fields import (
+    COUNT,
     NULL,
     POSITIVE,
     SEED,
@@ -22,6 +23,7 @@ from mirrorflow.config.fields import (
     of_run,
     positive,
     same,
+    shared,
     stated,
     switch,
     whole,
@@ -50,6 +52,19 @@ class Layers(Settings):
         ["public", "before-1.0"],
         "public",
         origin="published",
+    )
+
+
+@dataclass(frozen=True)
+class Pathways(Settings):
+    """The pathways. None: those of ``expression.selection``."""
+
+    gene_sets: Any = shared(
+        "gene_sets",
+        "CSV of pathways, one column a set, or {download: <data set>}; by default expression.selection.gene_sets; "
+        "`random` - random groups of the selected genes.",
+        None,
+        origin="ours",
     )
 
 
@@ -195,9 +210,31 @@ class Train(Settings):
         enum=["hazards", "cox"],
         origin="MIRROR's",
     )
-    ties: Literal["efron", "breslow"] = newer(
-        "Ties in Cox's partial likelihood.", "efron", enum=["efron", "breslow"], origin="ours"
+    ties: Literal["efron", "breslow", "order"] = newer(
+        "Ties in Cox's partial likelihood; order: as they stand in the batch (TTA's released code).",
+        "efron",
+        enum=["efron", "breslow", "order"],
+        origin="ours",
     )
     clip_norm: float | None = newer(
         "The gradient's norm is cut to it; null - not.", None, anyOf=[POSITIVE, NULL], origin="ours"
+    )
+    evaluation_tokens: int | None = newer(
+        "Patches of a larger bag that prediction looks at, drawn once by the bag's size alone; null - all of them.",
+        None,
+        anyOf=[COUNT, NULL],
+        origin="ours",
+    )
+    decay: Literal["all", "matrices"] = newer(
+        "Weights that decay: all, or none of the biases and other vectors.",
+        "all",
+        enum=["all", "matrices"],
+        origin="ours",
+    )
+    batches: Literal["by_event", "random"] = newer(
+        "Batches of Cox's partial likelihood: each with the cohort's share of events, or drawn at random (one without "
+        "an event teaches nothing of survival).",
+        "by_event",
+        enum=["by_event", "random"],
+        origin="ours",
     )

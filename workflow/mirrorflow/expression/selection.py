@@ -3,6 +3,7 @@
 The functions see training patients only, and labels only where their signature has them.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,10 +22,12 @@ from mirrorflow.expression.cross_validation import (
     stratified_folds,
 )
 from mirrorflow.expression.elimination import Elimination, Step
-from mirrorflow.expression.gene_sets import genes_of_sets
+from mirrorflow.expression.gene_sets import count_sets, genes_of_sets, nothing_matches
 from mirrorflow.expression.published_rfe import published_rfecv
 
 BLOCK = 4096
+
+logger = logging.getLogger("mirrorflow.expression.selection")
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,16 @@ def by_gene_sets(symbols: Sequence[str], sets: Mapping[str, Sequence[str]], *, r
     """All genes that belong to a family or pathway; no value and no label is seen."""
     positions, missing = genes_of_sets(sets, symbols)
     if not positions:
-        message = f"none of {len(missing)} symbols of {len(sets)} gene sets is in the expression: symbols or ids?"
-        raise InputError(message)
-    details = {"gene_sets": len(sets), "symbols_not_found": len(missing), "not_found": missing[:50]}
+        raise InputError(nothing_matches(sets, symbols, "expression.selection.gene_sets"))
+    counts = count_sets(sets, symbols)
+    logger.info("gene sets: %s", counts.said())
+    details = {
+        "gene_sets": len(sets),
+        "symbols_not_found": len(missing),
+        "not_found": missing[:50],
+        "sets_without_gene": counts.lost,
+        "smallest_set": [counts.smallest, counts.present[counts.smallest]],
+    }
     return Choice(reason, positions, [np.nan] * len(positions), details)
 
 

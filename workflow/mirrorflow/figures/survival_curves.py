@@ -1,4 +1,7 @@
-"""Kaplan-Meier curves of the predicted high- and low-risk groups, with bands and numbers at risk."""
+"""Survival of the predicted high- and low-risk groups, with bands and numbers at risk.
+
+Kaplan-Meier curves; cumulative incidences where other deaths compete with the outcome.
+"""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from mirrorflow.figures.cumulative_incidence import Incidence, estimate_incidence
 from mirrorflow.figures.kaplan_meier import (
     HIGH,
     LOW,
@@ -27,18 +31,27 @@ YEARS_FROM_DAYS = 3 * 365.25
 
 
 @styled
-def draw_survival_curves(groups: pd.DataFrame, title: str) -> Figure:
-    """Curves of ``groups`` (time_days, event, group; see :func:`kaplan_meier.split_by_risk`)."""
+def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "") -> Figure:
+    """Curves of ``groups`` (time_days, event, group; see :func:`kaplan_meier.split_by_risk`).
+
+    endpoint: what a cause-specific outcome is called: ``groups`` then have ``cause``
+    (:func:`.cumulative_incidence.with_causes`), and the curves are its cumulative incidence, competing deaths dotted.
+    """
     figure = new_figure(5.4, 4.8)
     axes, table = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
     longest = float(groups["time_days"].max())
     unit_days, unit = (365.25, "years") if longest > YEARS_FROM_DAYS else (DAYS_PER_MONTH, "months")
     for name in (HIGH, LOW):
         members = groups[groups["group"] == name]
-        if len(members):
-            curve = estimate_curve(members["time_days"].to_numpy(float), members["event"].to_numpy(bool))
-            _draw_curve(axes, curve, name, unit_days)
+        if not len(members):
+            continue
+        times = members["time_days"].to_numpy(float)
+        if endpoint:
+            _draw_incidence(axes, estimate_incidence(times, members["cause"].to_numpy(int)), name, unit_days)
+        else:
+            _draw_curve(axes, estimate_curve(times, members["event"].to_numpy(bool)), name, unit_days)
     _finish_curves(axes, title, longest / unit_days)
+    axes.set_ylabel(f"Cumulative incidence, {endpoint}" if endpoint else "Share without event")
     handles, labels = axes.get_legend_handles_labels()
     handles, labels = [*handles, Line2D([], [], linestyle="")], [*labels, hazard_ratio_text(hazard_ratio(groups))]
     p_value = p_value_text(log_rank(groups))
@@ -56,9 +69,17 @@ def _draw_curve(axes: Axes, curve: Curve, name: str, unit_days: float) -> None:
     axes.fill_between(time, curve.low, curve.high, step="post", color=colour, alpha=0.16, linewidth=0)
 
 
+def _draw_incidence(axes: Axes, found: Incidence, name: str, unit_days: float) -> None:
+    colour, line = LOOKS[name]
+    time = found.time_days / unit_days
+    label = f"{name} risk: {found.patients} patients, {found.events} events, {found.others} other deaths"
+    axes.step(time, found.outcome, where="post", color=colour, linestyle=line, linewidth=1.6, label=label)
+    axes.step(time, found.other, where="post", color=colour, linestyle=":", linewidth=1.0)
+    axes.fill_between(time, found.low, found.high, step="post", color=colour, alpha=0.16, linewidth=0)
+
+
 def _finish_curves(axes: Axes, title: str, longest: float) -> None:
     axes.set_title(title)
-    axes.set_ylabel("Share without event")
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, longest * 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=3))

@@ -86,12 +86,14 @@ def train_and_predict(
         network.scale_patches(*map(torch.from_numpy, inputs.moments))
     network.take_fitted({name: torch.from_numpy(np.asarray(array)) for name, array in inputs.own.items()})
 
+    known, asked = (part.capped(settings.evaluation_tokens) for part in (inputs.train, inputs.evaluation))
+
     def training_logits() -> Tensor:
-        return predict_units(network, inputs.train, device=device)
+        return predict_units(network, known, device=device)
 
     def predict(epoch: int) -> Prediction:
         readout = task.readout(training_logits)
-        return readout.predict(predict_units(network, inputs.evaluation, device=device), epoch)
+        return readout.predict(predict_units(network, asked, device=device), epoch)
 
     label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
     objective = _objective(method["family"], network, task)
@@ -152,4 +154,5 @@ def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], u
     network = build_network(config["family"], sizes, config["network"], seed=0)
     network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
     readout = stored_readout(part_of_arrays(arrays, READOUT), survival=config["task"] == "survival")
-    return readout.predict(predict_units(network, units), config["epoch"])
+    seen = units.capped(config["settings"]["train"].get("evaluation_tokens"))
+    return readout.predict(predict_units(network, seen), config["epoch"])

@@ -20,7 +20,7 @@ from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
-from mirrorflow.learners.registry import predictor_of, score_on, version_of
+from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.runtime.files import clear_leftovers, write_text
@@ -167,6 +167,8 @@ def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Epoc
 def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> EpochRule:
     if plan.protocol["epoch"] == "best_on_evaluation":
         return EpochRule(scorer=score_on(fold_task.evaluation))
+    if plan.protocol["epoch"] == "least_loss_on_evaluation":
+        return EpochRule(scorer=released_score_on(fold_task.evaluation))
     return LAST if choice is None else EpochRule(stop_after=choice.epoch)
 
 

@@ -60,6 +60,39 @@ def score_on(targets: Targets) -> Scorer:
     return score
 
 
+FIRST_EPOCH, FLOOR, TOO_EARLY = 6, 1e-12, -1e9
+"""Of TTA's released choice: the first epoch that may be taken, what scores are raised to, and what is below any."""
+
+
+def released_score_on(targets: Targets) -> Scorer:
+    """Minus the loss by which TTA's released code chooses the epoch; from the sixth on, else the last there is.
+
+    Its validation collects log risks and takes their logarithm once more, after raising those below 1e-12 to it: all
+    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units.
+    Classes, which TTA does not predict: minus the cross-entropy.
+    """
+
+    def score(prediction: Prediction) -> float:
+        if prediction.epoch is not None and prediction.epoch < FIRST_EPOCH:
+            return TOO_EARLY + prediction.epoch
+        if isinstance(prediction, SubtypePrediction):
+            of_own = prediction.probabilities[np.arange(len(targets)), targets.classes]
+            return float(np.log(np.maximum(of_own, FLOOR)).mean())
+        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets) if targets.event.any() else TOO_EARLY  # type: ignore[union-attr]
+
+    return score
+
+
+def _cox_loss(risk: np.ndarray, targets: Targets) -> float:
+    """Ties in the order of the units. Torch is imported here, so that the other choices do without it."""
+    import torch
+
+    from mirrorflow.probes.partial_likelihood import cox_loss
+
+    time, event = np.array(targets.time_days, float), np.array(targets.event, bool)
+    return float(cox_loss(torch.from_numpy(risk), torch.from_numpy(time), torch.from_numpy(event), "order"))
+
+
 def _head(
     inputs: FoldVectors,
     fold_task: FoldTask,

@@ -1,5 +1,9 @@
 """Layers that several supervised methods are built from."""
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -7,6 +11,35 @@ def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
     """Mean [batch, width] of the real tokens [batch, token, width]; ``mask`` [batch, token] is True at them."""
     weights = mask.to(tokens.dtype)[..., None]
     return (tokens.masked_fill(~mask[..., None], 0.0) * weights).sum(1) / weights.sum(1)
+
+
+class PathwayGenes(nn.Module):
+    """Expression [batch, gene] to the genes of each pathway, [pathway, batch, place], padded with 0 to the longest."""
+
+    places: Tensor
+
+    def __init__(self, gene_sets: Sequence[Sequence[int]], gene_count: int) -> None:
+        super().__init__()
+        places = torch.full((len(gene_sets), max(map(len, gene_sets))), gene_count)
+        for row, genes in enumerate(gene_sets):
+            places[row, : len(genes)] = torch.tensor(genes)
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, genes: Tensor) -> Tensor:
+        """The genes of each pathway."""
+        return F.pad(genes, (0, 1))[:, self.places].transpose(0, 1)
+
+
+@torch.no_grad()
+def start_pathways(weight: Tensor, bias: Tensor, inputs: Sequence[int]) -> None:
+    """A layer a pathway as torch starts a linear layer of its own size: uniform within 1 / sqrt(its inputs).
+
+    weight [pathway, place, width], of which a pathway's first ``inputs`` places are its own; bias [pathway, width].
+    """
+    for row, genes in enumerate(inputs):
+        bound = genes**-0.5
+        weight[row, :genes].uniform_(-bound, bound)
+        bias[row].uniform_(-bound, bound)
 
 
 class PatchEmbedding(nn.Sequential):

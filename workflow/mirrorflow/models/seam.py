@@ -5,8 +5,8 @@ in :mod:`mirrorflow.probes.objective`, a method's own beside its network.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,11 +14,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is: epoch and step of the epoch from 0, and the share of all steps that is done."""
+    """Where a training is: epoch and step of the epoch from 0, the shares of all steps and of the epoch's that are
+    done.
+    """
 
     epoch: int
     step: int
     share: float
+    of_epoch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,10 @@ class Output:
     attention: Tensor | None = None
     tokens: Tensor | None = None
 
-    def in_float32(self) -> "Output":
+    def in_float32(self) -> Self:
         """The same with logits and tokens in float32, whatever a forward pass under autocast left."""
         tokens = None if self.tokens is None else self.tokens.float()
-        return Output(self.logits.float(), self.attention, tokens)
+        return replace(self, logits=self.logits.float(), tokens=tokens)
 
 
 class Objective(Protocol):

@@ -76,6 +76,13 @@ class SupervisedNetwork(nn.Module):
         """As :meth:`forward`, of scaled patches."""
         raise NotImplementedError
 
+    def load_best(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of the epoch that is kept."""
+        self.load_state_dict(state)
+
+    def at(self, progress: Progress) -> None:
+        """Called before each step of a training: what of the network follows from where the training is."""
+
     def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
         """Loss terms of the network's own, which count with weight 1 beside those of the objective; most have none."""
         return {}

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.config.fidelity import Layer
-from mirrorflow.config.fields import NULL, Settings, count, number, same, setting, shared
-from mirrorflow.config.training_settings import Form, Layers
-from mirrorflow.models.layers import PatchEmbedding, masked_mean
+from mirrorflow.config.fields import NULL, Settings, count, number, same, setting
+from mirrorflow.config.training_settings import Form, Layers, Pathways
+from mirrorflow.models.layers import PatchEmbedding, PathwayGenes, masked_mean, start_pathways
 from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
@@ -40,19 +40,6 @@ class SurvPathSettings(Settings):
     form: Form = same(Layers, "form")
 
 
-@dataclass(frozen=True)
-class SurvPathInputs(Settings):
-    """The pathways. None: those of ``expression.selection``."""
-
-    gene_sets: Any = shared(
-        "gene_sets",
-        "CSV of pathways, one column a set, or {download: <data set>}; by default expression.selection.gene_sets; "
-        "`random` - random groups of the selected genes.",
-        None,
-        origin="ours",
-    )
-
-
 class PathwayTokens(nn.Module):
     """Expression to one token a pathway by two self-normalising layers each, all pathways at once.
 
@@ -61,41 +48,27 @@ class PathwayTokens(nn.Module):
     layer starts as torch starts a linear layer of its own size.
     """
 
-    places: Tensor
-
     def __init__(self, sizes: Sizes, width: int, dropout: float, *, scaled: bool) -> None:
         super().__init__()
         sets = sizes.gene_sets
-        longest = max(map(len, sets))
-        places = torch.full((len(sets), longest), sizes.gene_count)
-        first = torch.zeros(len(sets), longest, width)
+        self.genes = PathwayGenes(sets, sizes.gene_count)
+        first = torch.zeros(len(sets), max(map(len, sets)), width)
         for row, genes in enumerate(sets):
-            places[row, : len(genes)] = torch.tensor(genes)
             first[row, : len(genes)] = torch.randn(len(genes), width) * len(genes) ** -0.5
-        self.register_buffer("places", places, persistent=False)
         self.first = nn.Parameter(first)
         self.first_bias = nn.Parameter(torch.zeros(len(sets), width))
         self.second = nn.Parameter(torch.randn(len(sets), width, width) * width**-0.5)
         self.second_bias = nn.Parameter(torch.zeros(len(sets), width))
         self.dropout = nn.AlphaDropout(dropout)
         if not scaled:
-            self._start_as_torch([len(genes) for genes in sets])
-
-    @torch.no_grad()
-    def _start_as_torch(self, inputs: list[int]) -> None:
-        """Weights and biases uniform within 1 / sqrt(inputs), pathway by pathway."""
-        for row, genes in enumerate(inputs):
-            bound = genes**-0.5
-            self.first[row, :genes].uniform_(-bound, bound)
-            self.first_bias[row].uniform_(-bound, bound)
-        bound = self.second.shape[1] ** -0.5
-        self.second.uniform_(-bound, bound)
-        self.second_bias.uniform_(-bound, bound)
+            start_pathways(self.first, self.first_bias, [len(genes) for genes in sets])
+            bound = width**-0.5
+            nn.init.uniform_(self.second, -bound, bound)
+            nn.init.uniform_(self.second_bias, -bound, bound)
 
     def forward(self, genes: Tensor) -> Tensor:
         """Tokens [batch, pathway, width] of genes [batch, gene]."""
-        own = F.pad(genes, (0, 1))[:, self.places].transpose(0, 1)
-        hidden = self.dropout(F.elu(torch.bmm(own, self.first) + self.first_bias[:, None]))
+        hidden = self.dropout(F.elu(torch.bmm(self.genes(genes), self.first) + self.first_bias[:, None]))
         tokens = self.dropout(F.elu(torch.bmm(hidden, self.second) + self.second_bias[:, None]))
         return tokens.transpose(0, 1)
 
@@ -192,7 +165,7 @@ def build(sizes: Sizes, **settings: Any) -> SurvPath | ResidualSurvPath:
     return SurvPath(sizes, asked) if asked.form == "public" else ResidualSurvPath(sizes, asked)
 
 
-SETTINGS, INPUTS = SurvPathSettings, SurvPathInputs
+SETTINGS, INPUTS = SurvPathSettings, Pathways
 
 LAYERS = (
     Layer(

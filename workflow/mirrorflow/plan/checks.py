@@ -60,10 +60,16 @@ class StoredChecks:
 
     def expression(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: the record of the expression that a job reads; a new date alone is none."""
-        cohort = self.run.home_of(wildcards.cohort)
+        return [self._expression(self.run.home_of(wildcards.cohort))]
+
+    def expression_of_all(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: that of every cohort."""
+        return [self._expression(cohort) for cohort in self.run.cohorts]
+
+    def _expression(self, cohort: str) -> dict[str, Any]:
         record = self.cohorts.expression_record(self.run.cohort(cohort)["expression"], cohort)
         settings = {key: value for key, value in record["settings"].items() if key != "date"}
-        return [{**record, "settings": settings}]
+        return {**record, "settings": settings}
 
     def features(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: records of the features made here that a job reads, of one or all encoders."""

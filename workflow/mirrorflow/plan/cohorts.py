@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.datasets import fold_files
 from mirrorflow.config.queries import (
     inner_prefixes,
     selection_of,
@@ -150,7 +151,7 @@ class SplitInputs:
         return given(self._paths(self.folder(wildcards)), self.run.store)
 
     def _paths(self, folder: str | None) -> list[str]:
-        return [f"{folder}/splits_{fold}.csv" for fold in self.run.folds] if folder else []
+        return [path for fold in self.run.folds for path in fold_files(folder, fold)] if folder else []
 
     def outer(self) -> list[str]:
         """Output: split files of every fold."""

@@ -6,8 +6,11 @@ from typing import Any
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.primary import primary_place
 from mirrorflow.config.protocols import SINGLE_CHANGE
-from mirrorflow.config.queries import encoders_of
+from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
+from mirrorflow.config.resources import listed_titles
+from mirrorflow.plan.causes import cause_specific
 from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import (
@@ -23,6 +26,7 @@ from mirrorflow.plan.paths import (
 )
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
 
@@ -40,8 +44,22 @@ class TableInputs:
 
     @property
     def titles(self) -> dict[str, str]:
-        """Param: titles of cohorts, as the config has them."""
+        """Param: titles of cohorts, as the config has them; with the name of a cause-specific outcome behind them."""
+        ends = {name: endpoint_of(entry) for name, entry in self.run.config["cohorts"].items()}
+        listed = listed_titles("cohort") if any(ends.values()) else {}
+        return self._own_titles | {
+            name: f"{self._own_titles.get(name) or listed.get(name, name)} ({said}, {CAUSE_SPECIFIC})"
+            for name, said in ends.items()
+            if said
+        }
+
+    @property
+    def _own_titles(self) -> dict[str, str]:
         return {name: entry["title"] for name, entry in self.run.config["cohorts"].items() if "title" in entry}
+
+    def main_titles(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: titles of cohorts in a main table: that of subtyping has no outcome."""
+        return self.titles if wildcards.task == "survival" else self._own_titles
 
     def _bootstrap(self, *more: str) -> dict[str, Any]:
         return {key: self.run.config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", *more)}
@@ -76,7 +94,9 @@ class TableInputs:
 
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
-        names = [*self.further_names, *(["optimism"] if self.run.config["evaluation"]["optimism"] else [])]
+        config = self.run.config
+        beside = {"optimism": config["evaluation"]["optimism"], "cause_bounds": cause_specific(config)}
+        names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 
     def further_title(self, wildcards: Wildcards) -> str:
@@ -231,6 +251,22 @@ class ReportInputs:
     def gene_manifests(self) -> list[str]:
         """Input: the run's genes of every model scope and cohort."""
         return self.genes.of_every_scope(self.run.cohorts)
+
+    def _sets(self) -> list[str]:
+        methods = self.run.config["methods"]
+        own = [entry["gene_sets"] for entry in methods.values() if entry.get("gene_sets", "random") != "random"]
+        chosen = [selection_of(self.run.config, name) for name, entry in methods.items() if "rna" in entry["inputs"]]
+        shared = [one["gene_sets"] for one in chosen if one["method"] in ("families", "pathways")]
+        return sorted({*own, *shared})
+
+    def gene_sets(self) -> list[str]:
+        """Input: files of gene sets that a method or a gene selection of the run takes."""
+        return [marked(path, self.run.store) for path in self._sets()]
+
+    def expressions(self) -> list[str]:
+        """Input: expression of the cohorts whose genes these sets are counted in; nothing without sets."""
+        entries = self.run.config["cohorts"].items() if self._sets() else ()
+        return [self.run.at(ExpressionFile, source=entry["expression"], cohort=name) for name, entry in entries]
 
     def history(self) -> list[str]:
         """Input: records of the pretrained models."""

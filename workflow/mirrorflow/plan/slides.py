@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.datasets import address_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
@@ -30,7 +31,7 @@ class SlideInputs:
     def dataset(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: address, size and checksum of a file of a data set."""
         dataset = self.run.config["downloads"][wildcards.dataset]
-        url = dataset["url"].replace("{file}", wildcards.file)
+        url = address_of(dataset["url"], wildcards.file)
         return {"url": url, "size": dataset["size"], "checksum": dataset["checksum"]}
 
     # gdc

@@ -12,7 +12,7 @@ import torch
 from sksurv.linear_model.coxph import BreslowEstimator
 from torch import Tensor
 
-Ties = Literal["efron", "breslow"]
+Ties = Literal["efron", "breslow", "order"]
 CLIP = 50.0
 """Bounds centred risks, so that no hazard overflows."""
 
@@ -21,6 +21,8 @@ def cox_loss(risk: Tensor, time_days: Tensor, event: Tensor, ties: Ties = "efron
     """Negative log partial likelihood over a batch, a mean over its events; 0 (with a gradient of 0) without one.
 
     risk [batch] log hazard ratios, time_days [batch], event [batch] bool. Units are compared within the batch alone.
+    ties ``order``: of units of one time, each is at risk with those that stand after it in the batch, as where a batch
+    is sorted by time and summed from its end.
     """
     if not bool(event.any()):
         return (risk * 0.0).sum()
@@ -29,6 +31,8 @@ def cox_loss(risk: Tensor, time_days: Tensor, event: Tensor, ties: Ties = "efron
         tied = (time_days[None, :] == time_days[:, None]) & event[None, :] & event[:, None]
         before = torch.tril(tied, diagonal=-1).sum(1)  # of the events tied with it, those that stand before it
         weight = weight - (before / tied.sum(1).clamp(min=1))[:, None] * tied
+    elif ties == "order":
+        weight = torch.triu(weight) + torch.tril(weight * (time_days[None, :] > time_days[:, None]), diagonal=-1)
     log_likelihood = risk - (risk[None, :] + weight.log()).logsumexp(1)
     return -log_likelihood[event].mean()
 

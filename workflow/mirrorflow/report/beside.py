@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mirrorflow.config.adaptation import is_adapted
+from mirrorflow.config.protocols import SITE_PRESERVED
+
 CONCERNS = {
     "sites_tell_outcome": ("survival",),
     "sites_tell_class": ("subtyping",),
@@ -16,7 +19,7 @@ def beside_table(records: Sequence[Mapping[str, Any]], protocol: str, task: str)
 
     records: of the audits, as read from their files.
     """
-    mine = [one for one in records if one["protocol"] == protocol and "--from--" not in one["cohort"]]
+    mine = [one for one in records if one["protocol"] == protocol and not is_adapted(one["cohort"])]
     return [sentence for record in mine for sentence in _of_record(record, task)]
 
 
@@ -25,5 +28,5 @@ def _of_record(record: Mapping[str, Any], task: str) -> Iterator[str]:
         if task in CONCERNS.get(finding["kind"], ()):
             first, *_ = finding["text"].split("). ")
             yield f"{record['cohort']}: {first}{')' if first.count('(') > first.count(')') else ''}."
-    if record.get("lacking_sites") and record.get("keys", {}).get("splits") != "site_preserved":
+    if record.get("lacking_sites") and record.get("keys", {}).get("splits") != SITE_PRESERVED:
         yield f"{record['cohort']}: {record['lacking_sites']}"

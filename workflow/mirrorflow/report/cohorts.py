@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mirrorflow.cohorts import endpoint
 from mirrorflow.cohorts.patients import has_label, has_outcome
 from mirrorflow.report.blocks import (
     Block,
@@ -13,6 +14,7 @@ from mirrorflow.report.blocks import (
     Picture,
     Section,
     Table,
+    Text,
     cells,
     counted,
     some,
@@ -31,15 +33,34 @@ class CohortTables:
     classes: Sequence[str]
     flow: pd.DataFrame
     dropped: pd.DataFrame
+    endpoint: str = ""
+    """What a cause-specific outcome is called (DSS); empty where the outcome is any other."""
 
 
 def cohorts_section(cohorts: Mapping[str, CohortTables], pictures: Mapping[str, Sequence[Picture]]) -> Section:
     """One part a cohort. ``pictures``: cohort -> figures of its flow."""
     blocks: list[Block] = []
     for name, tables in cohorts.items():
-        blocks += [Heading(name), _composition(name, tables), *pictures.get(name, ())]
+        blocks += [Heading(name), *_of_causes(tables), _composition(name, tables), *pictures.get(name, ())]
         blocks += [_flow(name, tables.flow), _reasons(name, tables.dropped), *_all_units(name, tables.dropped)]
     return Section("cohorts", "Cohorts: who is in, who is not, and why", blocks)
+
+
+def _of_causes(tables: CohortTables) -> list[Block]:
+    """What a cause-specific outcome is, and how many of the dead it leaves out."""
+    deaths = [int(rows.sum()) for rows in endpoint.deaths_by_cause(tables.frame).values()]
+    if not deaths:
+        return []
+    dead, own, other, unknown = deaths
+    alive = tables.frame[tables.frame[endpoint.EVENT] == 0]
+    text = (
+        f"Outcome: {endpoint.endpoint_title(tables.endpoint)}. Of {dead} deaths {own} are of this cause (events), "
+        f"{other} of another (censored, and they compete: curves are cumulative incidences) and {unknown} of unknown "
+        f"cause. These are left out, as published. The outcome of {unknown} of {dead} dead and of "
+        f"{int((~has_outcome(alive)).sum())} of {len(alive)} others is unknown: where these shares differ, patients "
+        "are not missing at random. What the dead of unknown cause could change: tables/cause_bounds."
+    )
+    return [Text(text, notice=unknown > 0)]
 
 
 def _composition(name: str, tables: CohortTables) -> Table:
@@ -52,6 +73,7 @@ def _composition(name: str, tables: CohortTables) -> Table:
         ("outcome known", len(followed)),
         ("events", int((followed["event"] == 1).sum())),
         ("outcome unknown", len(frame) - len(followed)),
+        *_by_cause(frame),
         ("slides", int(frame["slide_ids"].map(len).sum())),
         ("patients with several slides", int((frame["slide_ids"].map(len) > 1).sum())),
         ("tissue source sites", int(frame.loc[frame["site"].fillna("") != "", "site"].nunique())),
@@ -61,6 +83,11 @@ def _composition(name: str, tables: CohortTables) -> Table:
         f"{years}. Rule build_cohort."
     )
     return Table(caption, ("what", "count"), [cells(*row) for row in counts], frozenset({1}))
+
+
+def _by_cause(frame: pd.DataFrame) -> list[tuple[str, int]]:
+    counts = {what.removeprefix("of these "): int(rows.sum()) for what, rows in endpoint.deaths_by_cause(frame).items()}
+    return list(counts.items())
 
 
 def _flow(name: str, flow: pd.DataFrame) -> Table:

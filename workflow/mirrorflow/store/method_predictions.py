@@ -49,6 +49,8 @@ class Manifest:
     written: Mapping[str, str]
     skipped: Mapping[str, str]
     checksums: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Folder of each model that was kept -> digest of what it was made from."""
 
     @property
     def names(self) -> list[str]:
@@ -75,7 +77,9 @@ def read_manifest(path: str | Path) -> Manifest:
     """Read ``manifest.json``. Raises InputError when it is not there or is none."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Manifest(Path(path), record["written"], record["skipped"], record.get("checksums", {}))
+        return Manifest(
+            Path(path), record["written"], record["skipped"], record.get("checksums", {}), record.get("models", {})
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{path}: not readable as the manifest of a method's predictions ({error}); delete it and run again"
         raise InputError(message) from error

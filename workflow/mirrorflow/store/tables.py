@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from mirrorflow.cohorts.institutions import institution_names
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.cells import require_all_closed
+from mirrorflow.config.datasets import fold_files
 from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
@@ -59,10 +60,13 @@ def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, sep="," if str(path).endswith(".csv") else "\t", index=False)
 
 
-def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Write a cohort's frame; the list of classes, in order, goes into the metadata."""
+def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str], endpoint: str = "") -> None:
+    """Write a cohort's frame; the list of classes, in order, goes into the metadata, and so does what its outcome is
+    called where that is of one cause of death.
+    """
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode()}
+    said = {b"endpoint": endpoint.encode()} if endpoint else {}
+    metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode(), **said}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
@@ -74,6 +78,12 @@ def read_cohort(path: str | Path) -> tuple[pd.DataFrame, list[str]]:
         frame = table.to_pandas()
     frame["slide_ids"] = [list(ids) for ids in frame["slide_ids"]]
     return frame, json.loads(table.schema.metadata[b"classes"])
+
+
+def read_endpoint(path: str | Path) -> str:
+    """What a cohort's cause-specific outcome is called (DSS); empty where its outcome is any other."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        return (pq.read_schema(path).metadata or {}).get(b"endpoint", b"").decode()
 
 
 def read_fold(path: str | Path) -> Fold:
@@ -121,10 +131,66 @@ def write_fold(path: str | Path, fold: Fold) -> None:
 
 
 def read_folds(folder: str | Path, count: int) -> list[Fold]:
-    """The user's split files splits_0.csv ... of a folder, test parts too. Raises InputError when one is missing."""
-    paths = [Path(folder) / f"splits_{k}.csv" for k in range(count)]
-    missing = [path.name for path in paths if not path.exists()]
+    """The user's split files splits_0.csv ... of a folder, test parts too; or a file a side where ``folder`` says
+    {fold} and {part}. Raises InputError when one is missing.
+    """
+    files = [[Path(path) for path in fold_files(str(folder), k)] for k in range(count)]
+    missing = [path.name if len(part) == 1 else str(path) for part in files for path in part if not path.exists()]
     if missing:
         message = f"{folder}: no {', '.join(missing)}; set splits.folds to the number of split files there"
         raise InputError(message)
-    return [read_anyones_fold(path) for path in paths]
+    return [read_anyones_fold(*part) if len(part) == 1 else read_sides(*part) for part in files]
+
+
+PATIENT_COLUMNS = ("case_id", "patient")
+
+
+def read_sides(train: str | Path, test: str | Path) -> Fold:
+    """A fold from a sheet a side, a row a slide, as MMP publishes them: the column case_id names patients.
+
+    Raises InputError naming the file without such a column, or without a patient.
+    """
+    return Fold(_patients_in(train), _patients_in(test))
+
+
+def _patients_in(path: str | Path) -> tuple[str, ...]:
+    sheet = read_text_sheet(path)
+    column = next((name for name in PATIENT_COLUMNS if name in sheet), None)
+    if column is None:
+        message = (
+            f"{path}: no column {' or '.join(PATIENT_COLUMNS)}; a side of a fold names patients by one of them (the "
+            f"file has {', '.join(sheet.columns[:8])})"
+        )
+        raise InputError(message)
+    named = tuple(name for name in sheet[column].str.strip().drop_duplicates() if name)
+    if not named:
+        message = f"{path}: no patient in the column {column}"
+        raise InputError(message)
+    return named
+
+
+def read_side_outcomes(train: str | Path, test: str | Path, outcome: str) -> pd.DataFrame:
+    """Outcomes beside the patients of a fold's two sheets: patient, time_days, event (1: it came); empty without any.
+
+    outcome: ``dss`` or ``os``: columns <outcome>_censorship (1 censored, 0 not) and <outcome>_survival_days. Raises
+    InputError for a censorship that is neither 0 nor 1, and for a patient whose slides say two things.
+    """
+    wanted = {"time_days": f"{outcome}_survival_days", "censored": f"{outcome}_censorship"}
+    parts = []
+    for path in (train, test):
+        sheet = read_text_sheet(path)
+        if not set(wanted.values()) <= set(sheet):
+            return pd.DataFrame(columns=["patient", "time_days", "event"])
+        numbers = {ours: pd.to_numeric(sheet[theirs], errors="coerce") for ours, theirs in wanted.items()}
+        named = next(name for name in PATIENT_COLUMNS if name in sheet)
+        rows = pd.DataFrame({"patient": sheet[named].str.strip(), **numbers}).dropna().drop_duplicates()
+        if len(wrong := rows[~rows["censored"].isin([0, 1])]):
+            first = wrong.iloc[0]
+            message = f"{path}: {wanted['censored']} of {first['patient']} is {first['censored']:g}: 1 censored, 0 not"
+            raise InputError(message)
+        if len(twice := rows.loc[rows["patient"].duplicated(), "patient"]):
+            message = f"{path}: slides of {twice.iloc[0]} differ in {' or '.join(wanted.values())}; keep one outcome"
+            raise InputError(message)
+        parts.append(rows)
+    whole = pd.concat(parts, ignore_index=True).drop_duplicates("patient")
+    return whole.assign(event=1 - whole["censored"])[["patient", "time_days", "event"]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirrorflow.config.adaptation import adapted_cohorts
-from mirrorflow.config.queries import selection_of
+from mirrorflow.config.queries import endpoint_of, selection_of
 
 OWN_SHEET = "a sheet of one's own"
 GIVEN, OPEN_LIST = "a file given", "the open list of drivers"
@@ -50,7 +50,7 @@ def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[
             "expression scaled upstream": source["scaled_upstream"],
             "kind of slides": entry["slides"].get("gdc", {}).get("experimental_strategy", OWN_SHEET),
             "clinical source": entry.get("clinical_source", OWN_SHEET if own else "xena"),
-            "outcome": OWN_SHEET if own else clinical["outcome"],
+            "outcome": endpoint_of(entry) or (OWN_SHEET if own else clinical["outcome"]),
             "number of classes": len(set(entry["classes"].values())) or None,
             "census": GIVEN if "census" in entry else OPEN_LIST,
         },

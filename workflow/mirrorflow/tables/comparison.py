@@ -6,7 +6,7 @@ from typing import Any
 
 from mirrorflow.config.expression_settings import Rfe
 from mirrorflow.config.mask_settings import segmentation_from
-from mirrorflow.config.queries import has_epochs
+from mirrorflow.config.queries import CAUSE_SPECIFIC, has_epochs
 from mirrorflow.evaluation.cells import LOST
 from mirrorflow.tables.published import FEATURES_HERE, PATIENTS, Place, Settings, Unknown, published_settings
 
@@ -117,8 +117,8 @@ def _evaluated(cohort: str, cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remarks(note: str) -> list[str]:
-    """What the note says beyond the published loss of the last batch, which ``evaluate_all`` tells."""
-    return [part for part in _parts(note) if not part.endswith(LOST)]
+    """What the note says beyond the published loss of the last batch and the outcome's cause, which settings tell."""
+    return [part for part in _parts(note) if not part.endswith((LOST, CAUSE_SPECIFIC))]
 
 
 def _parts(note: str) -> list[str]:

@@ -84,6 +84,39 @@ class SomeBags:
         rows_into(self.bags, self.chosen[i], index, out)
 
 
+class CappedBags:
+    """Bags of which no more than ``tokens`` patches are looked at: the same ones whenever and with whomever a unit is
+    asked for, since the draw follows from the size of its bag alone.
+    """
+
+    def __init__(self, bags: Bags, tokens: int) -> None:
+        self.bags, self.tokens = bags, tokens
+
+    def __len__(self) -> int:
+        return len(self.bags)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call the units in messages."""
+        return [unit_name(self.bags, unit) for unit in range(len(self.bags))]
+
+    def __getitem__(self, i: int, /) -> np.ndarray:
+        size = self.bags.size(i)
+        return self.bags[i] if size <= self.tokens else self.bags.rows(i, self._drawn(size))
+
+    def size(self, i: int) -> int:
+        """Patches of unit ``i`` that are looked at."""
+        return min(self.bags.size(i), self.tokens)
+
+    def rows(self, i: int, index: np.ndarray) -> np.ndarray:
+        """The patches ``index`` of those of unit ``i`` that are looked at."""
+        size = self.bags.size(i)
+        return self.bags.rows(i, index if size <= self.tokens else self._drawn(size)[index])
+
+    def _drawn(self, size: int) -> np.ndarray:
+        return np.sort(draw_rows(size, self.tokens, np.random.default_rng([self.tokens, size])))
+
+
 def rows_into(bags: Bags, i: int, index: np.ndarray, out: Tensor) -> None:
     """The patches ``index`` of unit ``i`` into ``out`` float32 [patch, feature], without a copy where bags can."""
     own = getattr(bags, "rows_into", None)

@@ -47,6 +47,9 @@ class Stage(NamedTuple):
     loss: Callable[[Tensor, Tensor], Tensor]
 
 
+NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}}
+"""Parts that look at numbers and so cannot be counted without any: TTA's transport, which has no parameters."""
+
 Builder = Callable[[Dimensions], dict[str, Stage]]
 """Stages by name: ``pretrain`` (where there is one) and ``downstream``."""
 
@@ -71,7 +74,8 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     family, defaults = METHODS[method].family, METHODS[method].defaults
     gene_sets = tuple(tuple(range(start, sizes.genes, PATHWAYS)) for start in range(min(PATHWAYS, sizes.genes)))
     genes = sizes.genes if "rna" in defaults["inputs"] else 0
-    made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), defaults["network"], seed=0)
+    settings = {**defaults["network"], **NOT_COUNTED.get(family, {})}
+    made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), settings, seed=0)
     network = _WholeBags(made)
     return {"downstream": Stage(network, network, partial(_head_loss, network))}
 

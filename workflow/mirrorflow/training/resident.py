@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mirrorflow.config.training_settings import ShortBags
-from mirrorflow.training.bags import Bags, Batch, SomeBags, draw_index, width_of
+from mirrorflow.training.bags import Bags, Batch, CappedBags, SomeBags, draw_index, width_of
 
 SHARE = 0.5
 """Of the GPU's free memory that bags may fill: the rest is for activations."""
@@ -70,8 +70,10 @@ _last: list[ResidentBags] = []
 
 
 def resident(bags: Bags | None, device: torch.device) -> tuple[ResidentBags, list[int]] | None:
-    """The collection behind ``bags`` on the device, and the number in it of each unit of ``bags``; None on a CPU."""
-    if bags is None or device.type != "cuda":
+    """The collection behind ``bags`` on the device, and the number in it of each unit of ``bags``; None on a CPU, and
+    of bags that are looked at in part.
+    """
+    if bags is None or device.type != "cuda" or isinstance(bags, CappedBags):
         return None
     whole, rows = root_of(bags)
     if not _last or _last[0].bags is not whole or _last[0].device != device:

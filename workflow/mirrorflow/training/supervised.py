@@ -1,8 +1,8 @@
 """Networks trained on labels: bags drawn per step, the objective handed in, seeded to the digit.
 
 Every draw (order, patches, dropout) follows from (seed, epoch, step) alone. Training sees ``tokens`` patches of a
-bag at a step, a smaller bag whole, padded and masked; prediction sees all patches, one bag at a time, so that
-a unit's answer depends on nobody else's bag.
+bag at a step, a smaller bag whole, padded and masked; prediction sees all patches (or ``evaluation_tokens`` of a
+larger bag, the same ones always), one bag at a time, so that a unit's answer depends on nobody else's bag.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.models import seam
 from mirrorflow.models.seam import Objective, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import SupervisedNetwork
-from mirrorflow.training.bags import Bags, Batch, prefetched, unit_name
+from mirrorflow.training.bags import Bags, Batch, CappedBags, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
 from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, on_device, received
@@ -48,6 +48,12 @@ class Units:
 
     def __len__(self) -> int:
         return len(self.genes)
+
+    def capped(self, tokens: int | None) -> "Units":
+        """The units with no more than so many patches of each bag; None: with all."""
+        if self.bags is None or tokens is None:
+            return self
+        return Units(CappedBags(self.bags, tokens), self.genes)
 
     def name(self, unit: int) -> str:
         """What to call a unit in a message."""
@@ -181,14 +187,23 @@ class _Supervised:
         self.resident, self.loader = resident(labelled.units.bags, device), Loader(device)
         self.arithmetic = arithmetic_of(settings.precision, device, network.width)
         self.scaler = self.arithmetic.scaler()
+        self.random_batches = self.by_event and self.event is not None and settings.batches == "random"
+        self.without_event = 0
 
     def groups(self) -> list[Group]:
-        """Every weight alike."""
-        return [Group(list(self.network.parameters()), self.settings.learning_rate, self.settings.weight_decay)]
+        """Every weight alike, or those without weight decay apart (``decay``)."""
+        settings = self.settings
+        if settings.decay == "all":
+            return [Group(list(self.network.parameters()), settings.learning_rate, settings.weight_decay)]
+        named = list(self.network.named_parameters())
+        spared = {name for name, one in named if one.ndim < 2 or name.rpartition(".")[2] == "bias"}
+        decayed, rest = ([one for name, one in named if (name in spared) == asked] for asked in (False, True))
+        return [Group(decayed, settings.learning_rate, settings.weight_decay), Group(rest, settings.learning_rate)]
 
     def train_mode(self) -> None:
         """Dropout is drawn."""
         self.network.train()
+        self.without_event = 0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Batches of an epoch's passes over the units, drawn ahead."""
@@ -204,7 +219,7 @@ class _Supervised:
             yield self._draw(rows, rngs)
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        if self.by_event and self.event is not None:
+        if self.by_event and self.event is not None and not self.random_batches:
             return event_batches(order, self.event, self.settings.batch_size)
         return [order[batch] for batch in batch_slices(len(order), self.settings.batch_size)]
 
@@ -221,6 +236,7 @@ class _Supervised:
         """The gradient of the batch's total."""
         torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
         seen = self._seen(batch)
+        self.network.at(at)
         with self.arithmetic.autocast():
             out = self.network(seen)
         out = out.in_float32()
@@ -237,11 +253,13 @@ class _Supervised:
         return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
 
     def stepped(self, batch: Batch) -> None:
-        """Nothing follows a step."""
+        """Batches that taught nothing of survival are counted."""
+        if self.random_batches and self.event is not None:
+            self.without_event += not self.event[batch.units].any()
 
     def measures(self) -> dict[str, float]:
-        """Nothing of its own."""
-        return {}
+        """``batches_without_event`` of the epoch, where batches are drawn at random for a Cox loss."""
+        return {"batches_without_event": float(self.without_event)} if self.random_batches else {}
 
     def not_finite(self, batch: Batch, at: Progress, values: Mapping[str, float]) -> str:
         """The units whose features are to blame, or what to lower."""

@@ -1,7 +1,6 @@
 """The one training loop: optimiser groups, clipping, schedule, history, the choice of an epoch, state to resume from.
 
-Pretraining, networks trained on labels, adaptation and linear heads are all trained here. What differs is a
-:class:`Training`: which parameters, which batches, and how a batch leaves gradients and named loss terms.
+All that learns by gradients is trained here. What differs is a :class:`Training`: parameters, batches, loss terms.
 """
 
 import resource
@@ -64,7 +63,8 @@ class Course:
 
     def progress(self, epoch: int, step: int) -> Progress:
         """Where ``step`` of ``epoch`` is."""
-        return Progress(epoch, step, (epoch * self.steps + step) / max(1, self.epochs * self.steps))
+        steps = max(1, self.steps)
+        return Progress(epoch, step, (epoch * steps + step) / max(1, self.epochs * steps), step / steps)
 
     def rate_factor(self, epoch: int, step: int) -> float:
         """The factor on every learning rate at a step."""
@@ -182,7 +182,7 @@ class Trainer(Generic[B]):
             for epoch in range(len(self.history), self.course.last):
                 self._finish(epoch, self._epoch(epoch), on_epoch)
         if self.best is not None:
-            training.network.load_state_dict(self.best.model)
+            getattr(training.network, "load_best", training.network.load_state_dict)(self.best.model)
         training.network.eval()
         return self.history
 

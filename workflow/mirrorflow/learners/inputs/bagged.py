@@ -11,7 +11,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
-from mirrorflow.expression.gene_sets import genes_of_sets, parse_gene_sets
+from mirrorflow.expression.gene_sets import count_sets, genes_of_sets, nothing_matches, parse_gene_sets
 from mirrorflow.learners.base import Recipe
 from mirrorflow.learners.inputs.paired import moments_beside
 from mirrorflow.learners.inputs.seen import FEATURES, features_digest
@@ -65,6 +65,12 @@ class PatchMoments:
     mean: np.ndarray
     deviation: np.ndarray
     fitted: Mapping[str, str]
+
+
+def bag_files(index: str | Path, units: pd.DataFrame) -> list[list[Path]]:
+    """Feature files of each unit's slides, as an index of features has them."""
+    paths = read_text_sheet(index).set_index("slide_id")["path"]
+    return [[Path(paths[slide]) for slide in slides] for slides in units["slide_ids"]]
 
 
 @dataclass
@@ -162,8 +168,7 @@ class BaggedInputs:
 
     def _all(self) -> FeatureBags:
         if self._bags is None:
-            paths = read_text_sheet(self.index).set_index("slide_id")["path"]
-            files = [[Path(paths[slide]) for slide in slides] for slides in self.units["slide_ids"]]
+            files = bag_files(self.index, self.units)
             names, moments = self.units["unit"].tolist(), moments_beside(Path(self.index))
             self._bags = FeatureBags(files, self.cache_gb, names, moments)
         return self._bags
@@ -246,25 +251,17 @@ def match_sets(
     """Ids of the matrix's rows that belong to any set, and each set's positions among them.
 
     A gene stands in every set that names it, with all its transcripts; a set without any gene in the matrix is
-    left out (the log says how many). Raises InputError when none is left.
+    left out (the log counts and names them). Raises InputError when none is left.
     """
-    rows, unknown = genes_of_sets(sets, symbols)
+    rows, _ = genes_of_sets(sets, symbols)
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(symbols[row], []).append(place)
     found = [[place for symbol in members for place in places.get(symbol, [])] for members in sets.values()]
     kept = tuple(tuple(dict.fromkeys(members)) for members in found if members)
     if not kept:
-        message = f"{where}: none of its {len(sets)} sets has a gene in the expression matrix; are both symbols?"
-        raise InputError(message)
-    logger.info(
-        "%s: %d of %d sets have genes in the matrix (%d rows); %d of their symbols are not in it",
-        where,
-        len(kept),
-        len(sets),
-        len(rows),
-        len(unknown),
-    )
+        raise InputError(nothing_matches(sets, symbols, where))
+    logger.info("%s: %s (%d rows)", where, count_sets(sets, symbols).said(), len(rows))
     return [ids[row] for row in rows], kept
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
+from mirrorflow.config.queries import endpoint_of
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.store import tables
@@ -74,6 +75,7 @@ def build_cohort(
         patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
     frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where, left_aside(clinical))
-    tables.write_cohort(outputs.cohort, frame, cohorts.class_names(frame, settings["classes"]))
+    classes = cohorts.class_names(frame, settings["classes"])
+    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}))
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))

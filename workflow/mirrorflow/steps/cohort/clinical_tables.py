@@ -6,16 +6,40 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.endpoint import with_any_cause
 from mirrorflow.cohorts.other_samples import without_primary
+from mirrorflow.config.queries import endpoint_of
 from mirrorflow.errors import InputError
 from mirrorflow.store import tables
 
 
 def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per patient, from the config section `clinical`: a sheet of one's own, or Xena's tables."""
-    if "sheet" in clinical:
-        sheet = tables.read_text_sheet(clinical["sheet"])
-        return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
+    """One row per patient, from the config section `clinical`: a sheet of one's own, or Xena's tables.
+
+    With ``cause_specific`` deaths of any cause stand beside the outcome.
+    """
+    read = _own_sheet if "sheet" in clinical else _xena_sheet
+    frame, said = read(clinical), clinical.get("cause_specific")
+    if said is None:
+        return frame
+    where = clinical.get("sheet") or clinical["survival"]
+    name = endpoint_of({"clinical": clinical})
+    return with_any_cause(frame, read(_of_any_cause(clinical, said)), where, name)
+
+
+def _of_any_cause(clinical: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The section with death of any cause as its outcome."""
+    if "sheet" not in clinical:
+        return {**clinical, "outcome": "OS"}
+    return {**clinical, "columns": {**clinical["columns"], **{key: said[key] for key in ("time", "event")}}}
+
+
+def _own_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
+    sheet = tables.read_text_sheet(clinical["sheet"])
+    return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
+
+
+def _xena_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
     survival = tables.read_text_sheet(clinical["survival"])
     paths = matrices(clinical)
     frames = _matrix_frames(clinical)

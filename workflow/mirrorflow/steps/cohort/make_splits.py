@@ -9,10 +9,12 @@ import pandas as pd
 
 from mirrorflow.cohorts import splits as folding
 from mirrorflow.cohorts.folds import random_folds, site_preserved_folds
+from mirrorflow.config.datasets import fold_files
 from mirrorflow.config.protocols import REPAIRED
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
 from mirrorflow.store import tables
+from mirrorflow.units import DAYS_PER_MONTH
 
 logger = logging.getLogger("mirrorflow.cohorts.patients")
 
@@ -75,6 +77,7 @@ def make_splits(
         folds = site_preserved_folds(frame, len(outputs), seed, str(cohort))
     else:
         given = folding.choose_evaluated(tables.read_folds(str(folder), len(outputs)), evaluate, str(folder))
+        hold_outcomes(str(folder), given, frame, tables.read_endpoint(cohort))
         folds = _restricted(given, frame, str(folder))
         if kind.endswith(REPAIRED):
             before, folds = folds, _restricted(folding.repair_folds(given), frame, str(folder))
@@ -91,11 +94,45 @@ def make_splits(
     tables.write_sheet(report, summary)
 
 
+def hold_outcomes(folder: str, given: Sequence[folding.Fold], frame: pd.DataFrame, name: str) -> None:
+    """Log what split files with outcomes of their own hold, and for whom the cohort says something else.
+
+    given: the folds of ``folder``. name: of the cohort's cause-specific outcome (DSS); empty: death of any cause (OS).
+    """
+    sides = [fold_files(folder, fold) for fold in range(len(given))]
+    if any(len(paths) == 1 for paths in sides):
+        return
+    found = [tables.read_side_outcomes(train, test, (name or "OS").lower()) for train, test in sides]
+    if any(part.empty for part in found):
+        return
+    tests = [part[part["patient"].isin(fold.evaluated)] for part, fold in zip(found, given, strict=True)]
+    logger.info(
+        "%s: %d patients with an outcome; events in the parts evaluated: %s",
+        folder,
+        pd.concat(found)["patient"].nunique(),
+        ", ".join(str(int(part["event"].sum())) for part in tests),
+    )
+    both = pd.concat(found).drop_duplicates("patient").merge(frame, on="patient", suffixes=("", "_here"))
+    other = (both["event"] != both["event_here"]) | (
+        (both["time_days"] - both["time_days_here"]).abs() > DAYS_PER_MONTH
+    )
+    if other.any():
+        logger.warning(
+            "%s: the outcome of %d of %d patients is another in the cohort (event, or time by more than a month), "
+            "which counts: %s",
+            folder,
+            int(other.sum()),
+            len(both),
+            ", ".join(both.loc[other, "patient"].head(3)),
+        )
+
+
 def _restricted(given: Sequence[folding.Fold], frame: pd.DataFrame, folder: str) -> list[folding.Fold]:
     folds = [folding.restrict(fold, list(frame["patient"])) for fold in given]
     for k, fold in enumerate(folds):
         if not fold.train or not fold.evaluated:
-            message = f"{folder}/splits_{k}.csv: none of its patients is in the cohort on one side; check the ids"
+            named = ", ".join(fold_files(folder, k))
+            message = f"{named}: none of its patients is in the cohort on one side; check the ids"
             raise InputError(message)
     return folds
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.audit.claims import is_withheld
+from mirrorflow.cohorts.endpoint import endpoint_title
 from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
@@ -19,7 +20,7 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.training_patients import training_counts, training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
-from mirrorflow.store.tables import read_cohort, read_fold, write_sheet
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, write_sheet
 from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER, SAW
 
 logger = logging.getLogger("mirrorflow.evaluation")
@@ -118,8 +119,11 @@ def evaluate(
     rows = with_verdicts(
         [*cells, *others], settings.get("reference", ""), settings["confidence"], settings.get("primary")
     )
-    if part := evaluated_part([read_fold(path) for path in splits]):
-        rows = [{**row, "note": f"{row['note']}; {part}" if row["note"] else part} for row in rows]
+    name = read_endpoint(cohort)
+    of_cause = {"survival": endpoint_title(name)} if name else {}
+    part = evaluated_part([read_fold(path) for path in splits])
+    for row in rows:
+        row["note"] = "; ".join(filter(None, [str(row["note"]), part, of_cause.get(str(row["task"]))]))
     saw = record.get("encoder_saw", {})
     rows = [{**row, SAW: saw.get(row["encoder"], "")} for row in rows]
     write_sheet(destination, pd.DataFrame(rows[: len(cells)], columns=CELL_COLUMNS))

@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mirrorflow.cohorts.endpoint import causes, endpoint_title
 from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.errors import InputError
 from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
+from mirrorflow.figures.cumulative_incidence import OTHER, with_causes
 from mirrorflow.figures.forest import draw_forest
 from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
@@ -19,7 +21,7 @@ from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
 from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
 from mirrorflow.store.method_predictions import read_manifest, read_task
-from mirrorflow.store.tables import read_cohort
+from mirrorflow.store.tables import read_cohort, read_endpoint
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.results import without_single_changes
 
@@ -172,25 +174,29 @@ def survival_task(manifest: Path, frame: Path, titles: Mapping[str, str], shown:
     """
     place = PredictionsManifest.parse(manifest)
     protocol, cohort, encoder, method = place.protocol, place.cohort, place.encoder, place.method
-    name = f"survival_{protocol}_{encoder}_{method}"
 
     def draw() -> FigureSpec:
         if protocol not in shown:
             message = f"no result of {protocol} is shown (see its audit)"
             raise InputError(message)
-        rows = _survival_rows(manifest, read_cohort(frame)[0])
+        people, name = read_cohort(frame)[0], read_endpoint(frame)
+        rows = _survival_rows(manifest, people)
         groups = kaplan_meier.split_by_risk(rows)
+        if name:
+            groups = with_causes(groups, pd.Series(causes(people), index=people["patient"]))
         if groups["group"].nunique() < 2:
             message = f"{method} gives all units the same risk: there are no two groups to draw"
             raise InputError(message)
         title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
-        figure = draw_survival_curves(groups, shorten(title, 70))
+        figure = draw_survival_curves(groups, shorten(title, 70), name)
         p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
         ratio = kaplan_meier.hazard_ratio_text(kaplan_meier.hazard_ratio(groups))
-        alt = f"Kaplan-Meier curves of two groups; {p_value}, {ratio}. " + " ".join(_group_lines(groups))
-        return FigureSpec(figure, title, alt, _survival_caption(rows, groups, cohort, protocol, encoder, method))
+        curves = f"Cumulative incidence of {name}" if name else "Kaplan-Meier curves"
+        alt = f"{curves} of two groups; {p_value}, {ratio}. " + " ".join(_group_lines(groups))
+        where = f"protocol {protocol}, encoder {encoder}, method {method}, all training data"
+        return FigureSpec(figure, title, alt, _survival_caption(rows, groups, cohort, where, name))
 
-    return Task(name, "survival_curves", draw)
+    return Task(f"survival_{protocol}_{encoder}_{method}", "survival_curves", draw)
 
 
 def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
@@ -211,23 +217,33 @@ def _group_lines(groups: pd.DataFrame) -> list[str]:
     ]
 
 
-def _survival_caption(
-    rows: pd.DataFrame, groups: pd.DataFrame, cohort: str, protocol: str, encoder: str, method: str
-) -> str:
+def _survival_caption(rows: pd.DataFrame, groups: pd.DataFrame, cohort: str, where: str, name: str) -> str:
     folds, seeds, twice = rows["fold"].nunique(), rows["seed"].nunique(), kaplan_meier.evaluated_twice(rows)
     caption = (
-        f"Kaplan-Meier estimate of {cohort}, n = {len(groups)} patients ({int(groups['event'].sum())} events), "
-        f"protocol {protocol}, encoder {encoder}, method {method}, all training data. High risk: above the median "
-        "predicted risk of the patient's own evaluation fold, else low (risks of different folds share no scale); the "
-        f"groups of {folds} folds are pooled. Bands: pointwise 95% intervals. p: two-sided log-rank test, how often "
-        "two groups of equal survival would differ this much or more, not corrected for the number of curves drawn. "
-        "The size of the difference is the hazard ratio of high to low (Cox, with its interval of 95%)."
+        f"{_estimate(groups, name)} of {cohort}, n = {len(groups)} patients ({int(groups['event'].sum())} events), "
+        f"{where}. High risk: above the median predicted risk of the patient's own evaluation fold, else low (risks of "
+        f"different folds share no scale); the groups of {folds} folds are pooled. Bands: pointwise 95% intervals. p: "
+        "two-sided log-rank test, how often two groups of equal survival would differ this much or more, not corrected "
+        "for the number of curves drawn. The size of the difference is the hazard ratio of high to low (Cox, with its "
+        "interval of 95%)."
     )
+    if name:
+        caption += " Test and ratio are of the cause-specific hazards: deaths of other causes are censored in them."
     if seeds > 1:
         caption += f" Ranks of {seeds} seeds are averaged."
     if twice:
         caption += f" {twice} patients are evaluated in several folds and count in the first."
     return caption
+
+
+def _estimate(groups: pd.DataFrame, name: str) -> str:
+    if not name:
+        return "Kaplan-Meier estimate"
+    others = int((groups["cause"] == OTHER).sum())
+    return (
+        f"Cumulative incidence of {endpoint_title(name)} (Aalen-Johansen estimate; {others} deaths of other causes "
+        "compete, dotted; those of unknown cause are left out)"
+    )
 
 
 def training_tasks(models: Sequence[Path], titles: Mapping[str, str]) -> Iterator[Task]:

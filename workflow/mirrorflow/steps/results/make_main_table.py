@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirrorflow.config.queries import CAUSE_SPECIFIC
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
@@ -67,8 +68,18 @@ def make_main_table(
     verdicts = verdict_notes(shown_rows(numbers, task))
     caption = (
         f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{verdicts}{encoders_that_saw(numbers, task)}In "
-        "brackets: published values, suspect ones marked; whether the two may be compared: comparable and why_not in "
-        "results.csv."
+        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{verdicts}"
+        f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
+        "compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
+
+
+def _of_causes(titles: Mapping[str, str]) -> str:
+    """What a cause-specific outcome is, where a cohort's title says that it has one."""
+    if not any(CAUSE_SPECIFIC in title for title in titles.values()):
+        return ""
+    return (
+        f"{CAUSE_SPECIFIC.capitalize()}: deaths of other causes censor the outcome, the dead of unknown cause are left "
+        "out (tables/cause_bounds says what they could change). "
+    )

@@ -14,6 +14,7 @@ from mirrorflow.config.schema import load_schema
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
 from mirrorflow.report.further import further_sections
+from mirrorflow.report.gene_sets import sets_sections
 from mirrorflow.report.genes import genes_section
 from mirrorflow.report.head import glance_section, notices
 from mirrorflow.report.page import Page, build_page
@@ -51,6 +52,10 @@ class Inputs:
     """done.json of every pretrained model; retrieval.json lies beside it."""
     further_tables: list[Path] = field(default_factory=list)
     """Further tables as written: only their .md and .csv are shown."""
+    gene_sets: list[Path] = field(default_factory=list)
+    """Pathways and families that methods take."""
+    expressions: list[Path] = field(default_factory=list)
+    """Expression of the cohorts, in which the genes of these sets are counted."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def _sections(
         folds_section(report_inputs.read_summaries(files.summaries), used_by),
         slides_section(report_inputs.read_ledgers(files.ledgers)),
         genes_section(report_inputs.read_genes(files.genes), used_by),
+        *sets_sections(report_inputs.read_set_counts(files.gene_sets, files.expressions)),
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         retrieval_section(report_inputs.read_retrieval(files.models)),
         *_more_figures(drawn, left_out),

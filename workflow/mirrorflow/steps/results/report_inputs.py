@@ -11,14 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.expression.gene_sets import SetCounts, count_sets, parse_gene_sets
 from mirrorflow.plan.job_paths import JobBenchmark
 from mirrorflow.plan.paths import CohortFile, GeneManifest, MainTable, ModelRecord, SplitSummary, TableFile
+from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.store_paths import Ledger as LedgerFile
 from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.genes import FoldGenes
 from mirrorflow.report.pictures import Drawn, NotDrawn
 from mirrorflow.report.slides import Ledger, slides_to_show
-from mirrorflow.store.tables import read_cohort, read_text_sheet
+from mirrorflow.store.expression import read_names
+from mirrorflow.store.gene_lists import read_list
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_text_sheet
 
 PICTURE_BYTES = 4_500_000
 """Thumbnails of all ledgers together: the page stays below about 8 MB."""
@@ -69,7 +73,7 @@ def read_cohorts(paths: Sequence[Path]) -> dict[str, CohortTables]:
         frame, classes = read_cohort(path)
         flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
         dropped = read_text_sheet(path.with_suffix(".dropped.tsv"))
-        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped)
+        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped, read_endpoint(path))
     return cohorts
 
 
@@ -89,6 +93,13 @@ def read_genes(paths: Sequence[Path]) -> dict[tuple[str, str], list[FoldGenes]]:
             FoldGenes(read_text_sheet(path), record["label_patients"])
         )
     return genes
+
+
+def read_set_counts(sets: Sequence[Path], expressions: Sequence[Path]) -> dict[tuple[str, str], SetCounts]:
+    """File of gene sets and cohort -> how many of its genes the cohort's matrix has."""
+    symbols = {ExpressionFile.parse(path).cohort: read_names(str(path))[2] for path in expressions}
+    parsed = {path.name: parse_gene_sets(read_list(path, "gene_sets"), where=str(path)) for path in sets}
+    return {(file, cohort): count_sets(one, names) for file, one in parsed.items() for cohort, names in symbols.items()}
 
 
 def read_retrieval(records: Sequence[Path]) -> pd.DataFrame:

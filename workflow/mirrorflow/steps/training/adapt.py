@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mirrorflow.cohorts.patients import to_units
+from mirrorflow.config.protocols import ON_EVALUATION
 from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
@@ -24,7 +25,7 @@ from mirrorflow.store.tables import read_cohort
 
 def adapted_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """``protocol`` as adaptation follows it: the epoch is the best on the evaluation fold, or the last."""
-    epoch = "best_on_evaluation" if protocol["epoch"] == "best_on_evaluation" else "last"
+    epoch = "best_on_evaluation" if protocol["epoch"] in ON_EVALUATION else "last"
     return {**protocol, "epoch": epoch}
 
 
