@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow import cli
-from mirrorflow.bench import mirror_parts
+from mirrorflow.bench import mirror_parts, tta_parts
 from mirrorflow.bench.calibrate import OTHER, REFERENCE, VIEW, figures_of, run_studies
 from mirrorflow.bench.request import Request
 from mirrorflow.bench.scenarios import SCENARIOS, scenario
@@ -115,10 +115,23 @@ def test_parts_of_mirror_are_judged_against_the_whole(monkeypatch):
     monkeypatch.setattr(mirror_parts, "TRAINING", replace(mirror_parts.TRAINING, epochs=1))
     monkeypatch.setattr(mirror_parts, "WORLD", replace(mirror_parts.WORLD, fresh=30))
     found = mirror_parts.run(Request(patients=30, events=15, resamples=60))
-    assert found.table["method"].tolist() == ["whole", "without-alignment", "no-pretraining"]
+    assert found.table["method"].tolist() == ["whole", "without-alignment", "linear-on-means"]
     assert found.table["verdict"].tolist()[0] == "reference"
     assert found.table["true_c"].between(0.3, 0.9).all()
-    assert found.figures.keys() == {"oracle", "true_c_whole", "true_without-alignment", "true_no-pretraining"}
+    assert found.figures.keys() == {"oracle", "true_c_whole", "true_without-alignment", "true_linear-on-means"}
+
+
+def test_parts_of_tta_are_trained_on_outcomes_and_judged_against_the_whole(monkeypatch):
+    few = {name: tta_parts.VARIANTS[name] for name in ("whole", "apart")}
+    monkeypatch.setattr(tta_parts, "VARIANTS", few)
+    monkeypatch.setattr(tta_parts, "TRAINING", replace(tta_parts.TRAINING, epochs=2))
+    monkeypatch.setattr(tta_parts, "WORLD", replace(tta_parts.WORLD, fresh=100, shared=2.0))
+    found = tta_parts.run(Request(patients=120, events=80, resamples=60, datasets=2))
+    assert found.table["method"].tolist() == 2 * ["whole", "apart", "linear-on-means"]
+    linear = found.table[found.table["method"] == "linear-on-means"]
+    assert (linear["true_c"] > 0.65).all()
+    assert (found.table["true_c"] > 0.5).all()
+    assert {"true_apart", "error_apart"} <= found.figures.keys()
 
 
 def test_the_command_prints_a_table_and_figures(capsys):
@@ -134,7 +147,7 @@ def test_the_command_prints_a_table_and_figures(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nix"], "bench: 'nix' is no scenario (there: linear, verdicts, mirror-parts)"),
+        (["nix"], "bench: 'nix' is no scenario (there: linear, verdicts, mirror-parts, tta-parts)"),
         (["linear", "--patients", "5"], "bench --patients 5: at least 20"),
         (["linear", "--patients", "100", "--events", "200"], "world.events is 200, of 100 patients"),
     ],

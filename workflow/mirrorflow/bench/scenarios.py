@@ -1,4 +1,4 @@
-"""The bench's scenarios by name. A scenario is a module with ``run``; a new one (TTA's parts, say) is a line here."""
+"""The bench's scenarios by name. A scenario is a module with ``run``; a new one is a line here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +46,10 @@ SCENARIOS: dict[str, Scenario] = {
     "mirror-parts": Scenario(
         "what each part of MIRROR's objective, and its attention, is worth at a small size",
         "mirrorflow.bench.mirror_parts",
+    ),
+    "tta-parts": Scenario(
+        "what curriculum, transport and anchors of TTA are worth, at a small size and a thousand events",
+        "mirrorflow.bench.tta_parts",
     ),
 }
 
