@@ -74,8 +74,8 @@ def make_main_table(
     caption = (
         f"{title or MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap "
         f"interval over patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}"
-        f"{_said_of(numbers)}{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
-        "compared: comparable and why_not in results.csv."
+        f"{_said_of(numbers)}{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; "
+        "whether the two may be compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
 
