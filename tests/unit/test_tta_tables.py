@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from mirrorflow.audit.findings import audit_protocol
 from mirrorflow.config.families import settings_of
-from mirrorflow.config.fields import keys_of
+from mirrorflow.config.fields import default_of, keys_of
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.queries import methods_under
 from mirrorflow.config.resolve import resolve
@@ -158,6 +159,12 @@ def test_tta_paper_is_a_comment_away_and_plans_every_method():
     assert set(METHODS) <= set(methods_under(config, "tta-paper"))
 
 
+def test_the_audit_says_that_the_epoch_was_chosen_on_the_evaluation_fold():
+    (epoch,) = [one for one in audit_protocol(PROTOCOL_PRESETS["tta-paper"]) if one.kind == "epoch"]
+    assert epoch.level == "leak"
+    assert epoch.text == "the reported epoch of the probe is that of the least loss on the evaluation fold"
+
+
 # Which rows a table shows.
 
 
@@ -292,6 +299,39 @@ def test_published_settings_have_every_key_of_the_method_and_no_other():
     assert set(NETWORK) == {one.name for one in keys_of(parts["SETTINGS"])}
     assert set(TRAIN) == {one.name for one in keys_of(parts["TRAIN"])}
     assert set(PATIENTS) == set(COHORTS)
+
+
+# The page docs/tta.md.
+
+
+def page_rows(section: str) -> dict[str, list[str]]:
+    """Key -> its values under sound, equations and released, and where they are from."""
+    text = (ROOT / "docs" / "tta.md").read_text().split("## Key by key")[1].split("\n## ")[0]
+    part = text.split("Of `methods.<name>.train`")[section == "train"]
+    rows = [[one.strip() for one in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+@pytest.mark.parametrize("section", ["network", "train"])
+def test_the_page_has_every_key_of_the_presets_with_its_value_and_source(section):
+    rows = page_rows(section)
+    presets = [CONFIG["methods"][name][section] for name in ("tta", "tta--equations", "tta--released")]
+    defaults = {one.name: default_of(one) for one in keys_of(settings_of("network", "tta")["TRAIN"])}
+    if section == "network":
+        assert list(rows) == [one.name for one in keys_of(settings_of("network", "tta")["SETTINGS"])]
+    for key, (*said, source) in rows.items():
+        values = [preset.get(key, defaults.get(key)) for preset in presets]
+        assert [yaml.safe_load(one) for one in said] == values, key
+        assert source.startswith(("paper, ", "code")), key
+    differ = {key for key in presets[0] if any(one.get(key) != presets[0][key] for one in presets)}
+    assert differ <= set(rows)
+
+
+def test_the_page_names_every_method_and_table():
+    text = (ROOT / "docs" / "tta.md").read_text()
+    assert all(f"`{table.name}`" in text for table in TABLES)
+    short = {name.rsplit("-", 1)[0] if name[-1].isdigit() else name for name in VARIANTS if "released" not in name}
+    assert [name for name in short if f"`{name}" not in text and "gamma" not in name] == []
 
 
 # Suspect cells.

@@ -44,8 +44,8 @@ DSS = "DSS"
 def disease_specific(compared: Mapping[str, Any]) -> frozenset[str]:
     """Cohorts whose outcome is disease-specific survival, an adapted one where its target's is."""
     cohorts = compared["cohorts"]
-    outcomes = {name: cohorts[entry.get("target", name)]["settings"]["outcome"] for name, entry in cohorts.items()}
-    return frozenset(name for name, outcome in outcomes.items() if outcome == DSS)
+    whose = {name: cohorts[entry.get("target", name)] for name, entry in cohorts.items()}
+    return frozenset(name for name, entry in whose.items() if entry.get("settings", {}).get("outcome") == DSS)
 
 
 def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
