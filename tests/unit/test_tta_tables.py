@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from mirrorflow.audit.findings import audit_protocol
@@ -15,6 +16,11 @@ from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.queries import methods_under
 from mirrorflow.config.resolve import resolve
 from mirrorflow.evaluation.verdicts import NOTHING
+from mirrorflow.models.seam import Batch, Progress, TargetTensors
+from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.models.tta import objective
+from mirrorflow.report.blocks import Heading
+from mirrorflow.report.further import further_sections
 from mirrorflow.steps.results.make_further_table import Params, make_further_table
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.tables import read_numbers, read_text_sheet
@@ -165,6 +171,40 @@ def test_the_audit_says_that_the_epoch_was_chosen_on_the_evaluation_fold():
     assert epoch.text == "the reported epoch of the probe is that of the least loss on the evaluation fold"
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_row_learns(name):
+    """At a small width, on bags that are full."""
+    entry = CONFIG["methods"][name]
+    small = {"width": 8, "prototypes": 3, "full_bag": min(entry["network"]["full_bag"], 6)}
+    outputs = 4 if entry["train"]["survival"] == "hazards" else 1
+    network = build_network("tta", Sizes(5, 4, outputs, ((0, 1), (2, 3))), entry["network"] | small, 0)
+    source = torch.Generator().manual_seed(1)
+    mask = torch.ones(3, 6, dtype=torch.bool)
+    seen = Batch(torch.randn(3, 6, 5, generator=source), mask, torch.randn(3, 4, generator=source), TargetTensors())
+    network.at(Progress(0, 0, 0.0))
+    of = objective(network, OfLogits())
+    terms = of.terms(network.train()(seen), seen, Progress(0, 0, 0.0))
+    settings = entry["network"]
+    plans = settings["transport"] not in ("off", "kmeans")
+    assert ("pseudo_label_slides" in terms) == plans
+    assert ("views_rna" in terms) == (plans and settings["heads"] > 0)
+    assert ("contrast" in terms) == (settings["contrast_weight"] > 0)
+    sum(terms.values()).backward()
+    gradients = [one.grad for one in network.parameters() if one.grad is not None]
+    assert all(bool(torch.isfinite(one).all()) for one in gradients)
+    assert any(bool(one.any()) for one in gradients)
+
+
+class OfLogits:
+    """A stand-in for the task's objective."""
+
+    def terms(self, out: Any, batch: Batch, at: Progress) -> dict[str, torch.Tensor]:
+        return {"task": out.logits.square().mean()}
+
+    def weights(self, at: Progress) -> dict[str, float]:
+        return {}
+
+
 # Which rows a table shows.
 
 
@@ -183,6 +223,11 @@ def test_a_run_of_all_has_all_of_them_and_none_of_mirrors():
     assert wanted_tables(METHODS, COHORTS, [], ["survival"]) == [table.name for table in TABLES]
     assert wanted_tables(["tta", "mirror--together"], COHORTS, [], ["survival"]) == ["variants"]
     assert variants_of(further_table("ablation_style"), ["tta--style", "mirror--style"]) == ["mirror--style"]
+
+
+def test_the_report_heads_them_as_the_method_is_written():
+    (section,) = further_sections({"tta_stages": ("Caption.", [["method"], ["TTA"]])})
+    assert Heading("TTA stages") in section.blocks
 
 
 # What stands beside a cell.
