@@ -91,8 +91,9 @@ def cell_text(row: Mapping[str, object]) -> str:
     if row.get("verdict"):
         text += f", {'primary: ' if row.get('comparison') == 'primary' else ''}{row['verdict']}"
     if not np.isnan(_number(row["published_mean"])):
+        ddof = ", ddof 0" if row.get("published_ddof") == "0" else ""
         doubt = ", suspect" if row["suspect"] else ""
-        text += f" (published {value_text(row['published_mean'], row['published_sd'])}{doubt})"
+        text += f" (published {value_text(row['published_mean'], row['published_sd'])}{ddof}{doubt})"
     return text
 
 

@@ -31,9 +31,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """The task; methods in order; the config's titles of cohorts; the run's name."""
+    """The task; the table's title; methods in order; the config's titles of cohorts; the run's name."""
 
     task: str
+    title: str
     methods: list[str]
     titles: Mapping[str, str]
     run: str
@@ -42,7 +43,9 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the main table of a task."""
     names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
-    make_main_table(inputs.results, names, params.task, stem, params.methods, params.titles, params.run)
+    make_main_table(
+        inputs.results, names, params.task, stem, params.methods, params.titles, params.run, title=params.title
+    )
 
 
 def make_main_table(
@@ -53,11 +56,13 @@ def make_main_table(
     methods: Sequence[str],
     titles: Mapping[str, str],
     run: str,
+    *,
+    title: str = "",
 ) -> None:
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
-    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
-    single changes stand in the optimism table instead.
+    title: of the table, else the task's; titles: the config's titles of cohorts; the others are shown by their
+    published labels (``names``). Protocols of single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = titles_of(labels, "cohort", "method")
@@ -67,8 +72,8 @@ def make_main_table(
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     verdicts = verdict_notes(shown_rows(numbers, task))
     caption = (
-        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{verdicts}"
+        f"{title or MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap "
+        f"interval over patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{verdicts}"
         f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
         "compared: comparable and why_not in results.csv."
     )
