@@ -19,12 +19,15 @@ from mirrorflow.steps.results.figure_tasks import (
     forest_tasks,
     protocols_shown,
     rank_tasks,
-    survival_task,
     training_tasks,
 )
 from mirrorflow.steps.results.gene_figures import gene_tasks
+from mirrorflow.steps.results.survival_figures import published_tests, survival_task
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
+
+PUBLISHED_TESTS = "published_log_rank.csv"
+"""Log-rank tests of published risk groups, in ``resources/``."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the record: ``name``.svg and .png lie beside it; ``caption`` says rule, n and protocol."""
+    """A figure of the record: ``name``.svg, .png and, of some, .csv lie beside it; ``caption``: rule, n, protocol."""
 
     name: str
     kind: str
@@ -97,11 +100,12 @@ def draw_figures(
     methods: their order in the forest plots. What the data do not allow is left out, with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, files.results)
+    tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
     tasks = [
         *([flow_task(cohort, files.flow)] if files.flow else []),
         *forest_tasks(cohort, files.results, methods, titles),
         *rank_tasks(cohort, files.results, titles),
-        *(survival_task(manifest, files.cohort, titles, shown) for manifest in files.manifests),
+        *(survival_task(manifest, files.cohort, titles, shown, tests) for manifest in files.manifests),
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, clip),
     ]
@@ -132,6 +136,8 @@ def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
     for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
         with written_whole(folder / f"{task.name}.{ending}") as temporary:
             temporary.write_bytes(content)
+    if spec.table is not None:
+        write_text(folder / f"{task.name}.csv", spec.table.to_csv(index=False))
     return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule draw_figures.")
 
 
