@@ -1,18 +1,14 @@
 """Rule draw_figures: every figure of a cohort as SVG and PNG, and a record with their captions."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
-from mirrorflow.errors import InputError
-from mirrorflow.figures.style import to_png, to_svg
 from mirrorflow.plan.records import hold_predictions
-from mirrorflow.runtime.files import write_text, written_whole
 from mirrorflow.runtime.job import Job
-from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
 from mirrorflow.steps.results.figure_tasks import (
     Task,
     flow_task,
@@ -72,26 +68,6 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of the record: ``name``.svg, .png and, of some, .csv lie beside it; ``caption``: rule, n, protocol."""
-
-    name: str
-    kind: str
-    title: str
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A figure that could not be drawn, and why."""
-
-    name: str
-    kind: str
-    why: str
-
-
 def draw_figures(
     cohort: str, files: Inputs, names: Path, folder: Path, *, methods: Sequence[str], clip: float | None = None
 ) -> list[Drawing | LeftOut]:
@@ -109,36 +85,12 @@ def draw_figures(
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, clip),
     ]
-    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
-    drawn: list[Drawing | LeftOut] = []
-    for task in tasks:
-        drawn.append(_draw(task, folder))
-        progress.step()
-    record = {
-        "cohort": cohort,
-        "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
-        "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
-    }
-    write_text(folder / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
-    return drawn
+    return draw_all(tasks, cohort, folder, "draw_figures")
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
     if files.expression:
         yield from gene_tasks(cohort, files.cohort, files.expression, files.genes, clip)
-
-
-def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
-    try:
-        spec = task.draw()
-    except InputError as error:
-        return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
-        with written_whole(folder / f"{task.name}.{ending}") as temporary:
-            temporary.write_bytes(content)
-    if spec.table is not None:
-        write_text(folder / f"{task.name}.csv", spec.table.to_csv(index=False))
-    return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule draw_figures.")
 
 
 def _method_titles(names: Path) -> dict[str, str]:

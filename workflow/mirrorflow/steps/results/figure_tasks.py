@@ -32,7 +32,9 @@ class FigureSpec:
     alt: str
     caption: str
     table: pd.DataFrame | None = None
-    """What is drawn, where no other file of the run has it: a CSV beside the figure."""
+    """What is drawn, where no other file of the run has it."""
+    parquet: bool = False
+    """Whether the table is for programs: parquet beside the figure, else CSV."""
 
 
 @dataclass(frozen=True)
