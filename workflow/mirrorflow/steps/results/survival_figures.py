@@ -74,7 +74,7 @@ def survival_task(
 TEST = (
     " p: two-sided log-rank test of the pooled groups, given beside the published one alone. It is no valid test: a "
     "patient's group follows from the outcomes of the others, and where nothing is to be found such groups differ at a "
-    "nominal 5% in 10 to 15% of runs."
+    "nominal 5% in more than 10% of runs."
 )
 
 
