@@ -164,6 +164,7 @@ def test_both_shares_are_drawn_and_named() -> None:
     assert to_svg(figure)
     single = draw_single_maps(Tiles(CORNERS, 100), shares["softmax"], "slide")
     assert [axes.get_title(loc="left") for axes in single.axes][:10] == [str(number + 1) for number in range(10)]
+    assert [len(axes.lines) for axes in single.axes[:10]] == [1] + [0] * 9  # the scale bar
     pictures = [axes.images[0] for axes in single.axes[:10]]
     assert {picture.get_clim() for picture in pictures} == {(0.0, shares["softmax"].max())}
 

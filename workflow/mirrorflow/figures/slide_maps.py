@@ -103,7 +103,7 @@ def draw_assignment(tiles: Tiles, shares: Mapping[str, np.ndarray], title: str) 
 
 @styled
 def draw_single_maps(tiles: Tiles, shares: np.ndarray, title: str) -> Figure:
-    """A map for each prototype: its share [patch, prototype] of every patch, all on one scale."""
+    """A map for each prototype: its share [patch, prototype] of every patch, all on one scale; a bar on the first."""
     count, covering = shares.shape[1], tiles.covering(160)
     across = min(8, count)
     down = -(-count // across)
@@ -114,8 +114,10 @@ def draw_single_maps(tiles: Tiles, shares: np.ndarray, title: str) -> Figure:
     for number, axes in enumerate(panels.ravel()):
         axes.set_axis_off()
         if number < count:
-            drawn = axes.imshow(_values(covering, shares[:, number]), cmap=COLOURS, vmin=0, vmax=float(shares.max()))
+            values, most = _values(covering, shares[:, number]), float(shares.max())
+            drawn = axes.imshow(values, cmap=COLOURS, vmin=0, vmax=most, extent=tiles.extent)
             axes.set_title(str(number + 1), fontsize=7.5, pad=2)
+    _draw_bar(panels[0, 0], tiles)
     if drawn is not None:
         figure.colorbar(drawn, ax=panels, label="share of the patch", shrink=0.6, aspect=30)
     return figure
@@ -175,6 +177,10 @@ def _finish(axes: Axes, tiles: Tiles) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color(LIGHT)
+    _draw_bar(axes, tiles)
+
+
+def _draw_bar(axes: Axes, tiles: Tiles) -> None:
     length, label = scale_bar(tiles)
     left, right, bottom, top = tiles.extent
     x, y = left + 0.03 * (right - left), bottom - 0.03 * (bottom - top)
