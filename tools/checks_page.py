@@ -54,7 +54,7 @@ SECTIONS = {
         "figures", "report", "steps/results",
     ),
     "The auditor": ("audit", "steps/audit", "commands/audit_files"),
-    "The run itself": ("runtime", "plan", "commands", "demo", "units", "cli"),
+    "The run itself": ("runtime", "plan", "commands", "demo", "bench", "units", "cli"),
 }  # fmt: skip
 """Heading -> rooms and modules; the longest that fits a module counts."""
 

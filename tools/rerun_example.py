@@ -61,7 +61,10 @@ protocols:
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
 adaptation:
   planted: {targets: [elsewhere]}
-evaluation: {optimism: {changes: [epoch]}}
+evaluation:
+  optimism: {changes: [epoch]}
+  reference: linear
+  primary: {method: mirror, metric: c_index, protocol: honest, cohort: planted, encoder: resnet50, setting: all}
 """
 
 SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")

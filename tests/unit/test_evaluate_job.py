@@ -18,7 +18,8 @@ from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
-from mirrorflow.store.predictions import write_predictions
+from mirrorflow.steps.results.training_patients import training_counts
+from mirrorflow.store.predictions import read_predictions, write_predictions
 from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.compared import settings_compared
 from mirrorflow.tables.main import ABSENT_CLASSES
@@ -118,7 +119,7 @@ def test_metrics_name_where_a_cell_comes_from(tmp_path):
     assert curveless["why_undefined"].str.contains("no survival function").all()
     assert (cells["n"] == 40).all()
     sure = cells[~cells["metric"].isin(DISTANCES)].dropna(subset="mean")
-    assert len(sure) == 7
+    assert len(sure) == 8
     assert ((sure["ci_low"] <= sure["mean"]) & (sure["mean"] <= sure["ci_high"])).all()
     assert cells.loc[cells["metric"].isin(DISTANCES), "ci_low"].isna().all()
     tau = cells.loc[cells["metric"] == "uno_c", "tau_days"].item().split()
@@ -195,7 +196,7 @@ def test_results_join_protocols_and_cohorts_without_a_warning(tmp_path):
     # Under `paper` the notes are filled, under `honest` the column is empty: pandas warns when it guesses types.
     results = tables(tmp_path, {"protocol": "honest"}, {"protocol": "paper"}, {"cohort": "demo", "method": "majority"})
     assert list(results) == COLUMNS
-    assert len(results) == 33
+    assert len(results) == 36
     assert set(results["comparable"]) == {"no"}
     assert results["delta"].isna().all()
     assert (results["why_not"] != "").all()
@@ -257,7 +258,7 @@ def audit_record(folder: Path, level: str, *, claims: bool) -> str:
 
 @pytest.mark.parametrize(
     ("level", "claims", "strict", "rows"),
-    [("leak", True, True, 0), ("leak", False, True, 11), ("leak", True, False, 11), ("warning", True, True, 11)],
+    [("leak", True, True, 0), ("leak", False, True, 12), ("leak", True, False, 12), ("warning", True, True, 12)],
 )
 def test_numbers_of_a_broken_claim_are_withheld(tmp_path, level, claims, strict, rows):
     record = audit_record(tmp_path, level, claims=claims)
@@ -284,7 +285,7 @@ def test_when_nothing_was_predicted_the_reasons_are_said(tmp_path):
     with pytest.raises(InputError, match="nothing was predicted that could be evaluated: no event at all"):
         evaluate([str(manifest)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
     evaluate([str(manifest), predictions(tmp_path)], *who(tmp_path), str(tmp_path / "metrics.tsv"), SETTINGS)
-    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 11
+    assert len(read_text_sheet(tmp_path / "metrics.tsv")) == 12
 
 
 WITHOUT_TORCH = """
@@ -301,6 +302,7 @@ sys.meta_path.insert(0, NoTorch())
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
+from mirrorflow.steps.results.training_patients import training_counts
 asked = json.loads(Path(sys.argv[1]).read_text())
 for arguments in asked["evaluate"]:
     evaluate(*arguments)
@@ -338,3 +340,49 @@ def test_tables_are_made_again_from_the_stored_files_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     for name, content in before.items():
         assert (again / name).read_bytes() == content, name
+
+
+# Verdicts, from predictions to the table that is read.
+
+
+def worse_predictions(folder: Path, left_out: int = 0) -> str:
+    """Predictions of `majority` whose risks are turned round; the first patients of fold 0 may be left out."""
+    manifest = Path(predictions(folder, method="majority", folds=5))
+    for path in sorted(manifest.parent.glob("survival/*.parquet")):
+        stored = read_predictions(path)
+        rows = stored.rows.assign(risk=1 - stored.rows["risk"])
+        rows = rows.iloc[left_out if path.stem == "fold0" else 0 :]
+        write_predictions(path, rows, stored.notes)
+    return str(manifest)
+
+
+def test_the_primary_comparison_reaches_the_table_that_is_read(tmp_path):
+    place = {"protocol": "honest", "cohort": "brca", "encoder": "none", "setting": "all"}
+    settings = SETTINGS | {"bootstrap": 200, "reference": "linear"}
+    settings["primary"] = {**place, "method": "majority", "metric": "c_index"}
+    manifests = [predictions(tmp_path, folds=5), worse_predictions(tmp_path, left_out=3)]
+    evaluate(manifests, *who(tmp_path, 5), str(tmp_path / "metrics.tsv"), settings)
+    names, results = str(RESOURCES / "names.tsv"), str(tmp_path / "tables" / "results.csv")
+    make_results([str(tmp_path / "metrics.tsv")], str(RESOURCES / "published_results.csv"), names, results, CONFIG)
+    cells = read_numbers(results, NUMBERS)
+    (row,) = cells[(cells["method"] == "majority") & (cells["metric"] == "c_index")].to_dict("records")
+    assert row["comparison"] == "primary"
+    assert row["p_holm"] == max(row["p_value"], row["p_t_test"])
+    assert row["verdict_note"] == "on the 97 of 100 patients that both have"
+    assert row["detectable"] == row["detectable_holm"] > 0
+    pairs = cells[(cells["method"] == "majority") & (cells["metric"] == "c_index_pairs")]
+    assert (pairs["comparison"] == "exploratory").all()
+    make_main_table(results, names, "survival", str(tmp_path / "tables" / "main_survival"), ["linear"], {}, "test")
+    caption = (tmp_path / "tables" / "main_survival.md").read_text(encoding="utf-8")
+    assert "Primary, named before the run and not adjusted: majority against linear" in caption
+    assert "All others are exploratory." in caption
+    assert f"detectable with 80 % power: C-index {row['detectable']:.2f}" in caption
+    assert f", primary: {row['verdict']}" in caption
+
+
+def test_the_t_test_knows_the_folds_training_patients(tmp_path):
+    cohort, paths = who(tmp_path, 5)
+    fold = read_fold(Path(paths[0]))
+    counts = training_counts(Path(cohort), [Path(path) for path in paths])
+    assert counts["subtyping"][0] == len(fold.train) == 80
+    assert counts["survival"][0] == 80

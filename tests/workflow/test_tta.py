@@ -22,6 +22,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return succeed(tmp_path_factory.mktemp("tta"), TTA, "--dry-run")
 
 
+TTA_METHODS = {name: "uni" for name in yaml.safe_load(TTA.read_text())["methods"] if name.split("--")[0] == "tta"}
+
+
 def test_every_cohort_and_method_is_planned(said: str) -> None:
     predicted = set(re.findall(r"predictions/honest/([^/]+)/([^/]+)/([^/]+)/manifest\.json", said))
     wanted = {
@@ -31,7 +34,9 @@ def test_every_cohort_and_method_is_planned(said: str) -> None:
         "concat-linear": "uni",
         "abmil": "uni",
         "survpath": "uni",
+        **TTA_METHODS,
     }
+    assert len(TTA_METHODS) == 55
     assert predicted == {(cohort, encoder, method) for cohort in COHORTS for method, encoder in wanted.items()}
 
 
@@ -53,6 +58,13 @@ def test_slides_are_listed_and_none_is_fetched_or_opened(said: str) -> None:
     assert not jobs["download_slides"] + jobs["patch_slides"] + jobs["extract_features"]
 
 
+def test_each_of_ttas_tables_is_planned_and_its_rows_are_trained_once(said: str) -> None:
+    tables = ("presets", "stages", "prototypes", "anchors", "transport", "contrast", "training")
+    assert planned_from(said)["make_further_table"] == len(tables)
+    assert all(f"results/tta/tables/tta_{name}.md" in said for name in tables)
+    assert planned_from(said)["train_supervised"] == len(COHORTS) * (len(TTA_METHODS) + 2)
+
+
 def test_what_the_dead_of_unknown_cause_could_change_is_a_table(said: str) -> None:
     jobs = planned_from(said)
     assert (jobs["predict_unknown_causes"], jobs["make_cause_bounds"]) == (len(COHORTS), 1)
@@ -71,4 +83,5 @@ def test_dss_and_os_of_real_patients_are_entries_of_their_own(tmp_path: Path) ->
     jobs = planned_from(said)
     assert jobs["build_cohort"] == 4
     assert jobs["predict_unknown_causes"] == 2  # DSS has unknown causes, OS has none
-    assert jobs["train_supervised"] == 4 * 2
+    assert jobs["train_supervised"] == 4 * 13  # abmil, survpath, TTA in four settings and seven variants
+    assert all(f"tables/tta_{name}.md" in said for name in ("presets", "stages", "prototypes", "anchors"))

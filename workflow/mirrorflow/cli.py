@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "fidelity", help="print the page of what each method's public code does, and this one"
     )
     fidelity.set_defaults(command=_fidelity)
+    _add_bench(commands)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
     _add_configfiles(plan)
     plan.set_defaults(command=_plan)
@@ -78,6 +79,29 @@ def _add_preflight(commands: Any) -> None:
     preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be fixed")
     preflight.add_argument("--table", type=Path, help="write the list of findings to this TSV")
     preflight.set_defaults(command=_preflight)
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="simulated patients whose truth is known: how often verdicts are wrong, what parts are worth",
+        description="Prints a table and name=value lines. `mirrorflow bench list` names the scenarios.",
+    )
+    bench.add_argument("scenario", help="its name, or list")
+    bench.add_argument("--patients", type=int, help="of a study (each scenario has its own number)")
+    bench.add_argument("--events", type=int, help="of a study")
+    bench.add_argument("--datasets", type=int, help="studies that are drawn")
+    bench.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (1000)")
+    bench.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    bench.set_defaults(command=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from mirrorflow.bench.request import Request
+    from mirrorflow.commands.bench import run_bench
+
+    sizes = {key: getattr(options, key) for key in ("patients", "events", "datasets", "resamples", "seed")}
+    return run_bench(options.scenario, Request(**sizes))
 
 
 def _preflight(options: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ rule make_further_table:
         methods=RUN.methods,
         titles=TABLES.titles,
         run=config["run"],
+        dss=TABLES.dss,
     script:
         "../scripts/make_further_table.py"
 

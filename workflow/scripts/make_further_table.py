@@ -1,4 +1,4 @@
-"""Rule make_further_table: k-shot settings, ablations, gene sets, weights, adaptation, other variants."""
+"""Rule make_further_table: k-shot settings, ablations, gene sets, weights, adaptation, TTA's tables, other variants."""
 
 from mirrorflow.steps.start import run_step
 

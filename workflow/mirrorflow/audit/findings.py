@@ -253,8 +253,8 @@ def audit_protocol(protocol: Mapping[str, object]) -> list[Finding]:
     """Findings that follow from the protocol's keys alone, as far as it has them."""
     findings = []
     if protocol.get("epoch") in ON_EVALUATION:
-        text = "the reported epoch of the probe is the best one on the evaluation fold"
-        findings.append(Finding(LEAK, "epoch", text))
+        chosen = "that of the least loss" if protocol["epoch"] == "least_loss_on_evaluation" else "the best one"
+        findings.append(Finding(LEAK, "epoch", f"the reported epoch of the probe is {chosen} on the evaluation fold"))
     if protocol.get("survival_bins") == "cohort":
         text = "survival bins were set with the outcomes of evaluation patients"
         findings.append(Finding(LEAK, "survival_bins", text))

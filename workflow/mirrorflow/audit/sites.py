@@ -18,7 +18,7 @@ from mirrorflow.cohorts.patients import has_label, has_outcome
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.families import settings_of
 from mirrorflow.config.fields import defaults_of
-from mirrorflow.metrics.survival import TIED, comparable
+from mirrorflow.metrics.concordance import TIED, comparable
 from mirrorflow.probes.site_rates import relative_rates
 
 OUTCOME, CLASS = "sites_tell_outcome", "sites_tell_class"

@@ -8,6 +8,7 @@ from mirrorflow.config.bounds import check_passes
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
 from mirrorflow.config.saw import NO, UNKNOWN
@@ -17,7 +18,7 @@ from mirrorflow.errors import ConfigError
 
 def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
-    problems = [*_reference_problems(config, raw), *_compute_problems(config["compute"])]
+    problems = [*_reference_problems(config, raw), *primary_problems(config), *_compute_problems(config["compute"])]
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)

@@ -12,11 +12,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from mirrorflow.config.evaluation_settings import TASKS
 from mirrorflow.config.families import module_path, modules_of_families, package_of, settings_of
 from mirrorflow.config.fields import Settings, defaults_of, keys_of
 from mirrorflow.config.modules import HOW
 from mirrorflow.config.resources import METHODS_FILE, read_yaml, resource_digest
-from mirrorflow.config.settings import INPUTS, TASKS
+from mirrorflow.config.settings import INPUTS
 from mirrorflow.config.training_settings import PretrainSettings, Train
 from mirrorflow.errors import ConfigError
 

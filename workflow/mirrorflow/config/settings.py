@@ -8,6 +8,7 @@ from typing import Any
 
 from mirrorflow.config.bounds import KINDS
 from mirrorflow.config.cohort_settings import COHORTS, DOWNLOADS, SIMULATE, Download
+from mirrorflow.config.evaluation_settings import TASKS, Evaluation
 from mirrorflow.config.expression_settings import Expression, Selection
 from mirrorflow.config.fields import (
     NAME,
@@ -19,8 +20,6 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
-    newer,
-    number,
     schema_of,
     section,
     setting,
@@ -37,7 +36,6 @@ from mirrorflow.config.training_settings import Compute, Train
 PARTIAL: dict[str, Any] = {"x-partial": True}
 """Keys that take the place of another section's: no defaults are filled in."""
 INPUTS = ("slides", "rna", "clinical", "site")
-TASKS = ("subtyping", "survival")
 
 
 @stated
@@ -110,60 +108,6 @@ class Protocol(Section):
     evaluate_all: bool = switch(
         "false replays the published loss of the last incomplete batch, in the order of `classes`: the last class "
         "loses samples; units without a label stand first."
-    )
-
-
-@stated
-class Optimism(Section):
-    """The optimism table (tables/optimism.*): every method under `base` with one published choice of `against` at a
-    time, on all training data (no k-shot settings). Each single change is a protocol change--<key> of its own, which
-    costs what its model scope costs; null - no such table.
-    """
-
-    base: str = name("The protocol that is changed.", "honest")
-    against: str = name("The protocol that has the published choices.", "paper")
-    changes: list[str] = many(
-        "Keys of a protocol (gene_selection, epoch, splits, evaluate_all, ...); empty - every key in which the two "
-        "differ.",
-        {"type": "string"},
-        [],
-        uniqueItems=True,
-    )
-    methods: list[str] = many(
-        "Methods of the run that changes are tried on (every change trains networks anew); empty - all.",
-        {"type": "string"},
-        [],
-        uniqueItems=True,
-    )
-
-
-@stated
-class Evaluation(Section):
-    """Which rows the tables have and how sure they are."""
-
-    tasks: list[str] = many("Tasks of the run.", {"enum": list(TASKS)}, list(TASKS), minItems=1, uniqueItems=True)
-    shots: list[int] = many(
-        "k of the k-shot settings, beside `all`.", {"$ref": "#/$defs/count"}, [10], uniqueItems=True
-    )
-    bootstrap: int = whole(
-        "Resamples of the patient-level bootstrap; 0 - no intervals. With more than 25 comparisons in a column of a "
-        "table, 1000 can tell none apart after Holm; 10000 can up to 250.",
-        1000,
-    )
-    confidence: float = number("Level of the intervals.", 0.95, exclusiveMinimum=0, exclusiveMaximum=1)
-    seed: int = whole("Seed of the bootstrap.", 0)
-    optimism: Optimism | None = setting("", None, section=Optimism, type=["object", "null"])
-    reference: str = name(
-        "The method of this run that every other is held against (paired bootstrap, Holm), named before the results "
-        "are seen; a run without the default one has no verdicts.",
-        "concat-linear",
-    )
-    site_baseline: bool = newer(
-        "Whether the method `site` (the event rate or class share of a patient's site alone) stands in the tables "
-        "without being named, under protocols whose folds may have a site on both sides and on cohorts whose `site` "
-        "is not none. A run that names the method has it under every protocol.",
-        default=True,
-        type="boolean",
     )
 
 

@@ -1,6 +1,6 @@
 """The cells of a method on a cohort: one row a setting, task and metric, with what it rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,45 @@ class Cell:
 
     row: dict[str, Any]
     draws: Draws
+    scored: "ScoredSetting"
+
+    def on(self, patients: Mapping[int, frozenset[str]]) -> Draws:
+        """The draws on these patients of each fold alone, for a comparison with a method that lacks some."""
+        found = self.scored.draws(patients)[self.row["metric"]]
+        return replace(found, resampled={}) if self.row["metric"] in DISTANCES else found
+
+
+class ScoredSetting:
+    """The folds of a method in one setting, ready to be scored again on fewer patients."""
+
+    def __init__(self, task: str, parts: Sequence[FoldRows], smoothing: float, resamples: int, seed: int) -> None:
+        self.task, self.parts = task, with_training(parts)
+        self.smoothing, self.resamples, self.seed = smoothing, resamples, seed
+        self._kept: dict[tuple[tuple[int, frozenset[str]], ...], dict[str, Draws]] = {}
+
+    def scores(self) -> list[FoldScores]:
+        """A scorer a fold."""
+        return [FoldScores(self.task, part, self.smoothing) for part in self.parts]
+
+    def draws(self, patients: Mapping[int, frozenset[str]]) -> dict[str, Draws]:
+        """Metric -> draws on the folds named, on these patients of each."""
+        key = tuple(sorted(patients.items()))
+        if key not in self._kept:
+            parts = [part.on(patients[part.number]) for part in self.parts if part.number in patients]
+            samples = [FoldScores(self.task, part, self.smoothing).sample() for part in parts]
+            self._kept[key] = bootstrap(samples, resamples=self.resamples, seed=self.seed)
+        return self._kept[key]
+
+
+def with_training(parts: Sequence[FoldRows]) -> list[FoldRows]:
+    """Folds of one method; where it is not known how many one was trained on: the evaluated patients of the others."""
+    evaluated = [set(part.rows["patient"]) for part in parts]
+    all_patients = set().union(*evaluated)
+    known = [part.n_train for part in parts]
+    return [
+        replace(part, n_train=len(all_patients - own) if n is None else n)
+        for part, own, n in zip(parts, evaluated, known, strict=True)
+    ]
 
 
 def score_cells(
@@ -50,7 +89,8 @@ def score_method(
     cells = []
     for setting in dict.fromkeys(setting for fold in folds for setting in fold.rows["setting"]):
         parts = [part for part in (fold.of(setting) for fold in folds) if len(part.rows)]
-        scores = [FoldScores(task, part, smoothing) for part in parts]
+        scored = ScoredSetting(task, parts, smoothing, resamples, seed)
+        scores = scored.scores()
         draws = bootstrap([one.sample() for one in scores], resamples=resamples, seed=seed)
         shared = {
             "setting": setting,
@@ -60,7 +100,7 @@ def score_method(
         }
         for metric, one in draws.items():
             drawn = replace(one, resampled={}) if metric in DISTANCES else one
-            cells.append(Cell(shared | _row(metric, drawn, scores, confidence), drawn))
+            cells.append(Cell(shared | _row(metric, drawn, scores, confidence), drawn, scored))
     return cells
 
 
@@ -83,7 +123,7 @@ def _row(metric: str, drawn: Draws, scores: Sequence[FoldScores], confidence: fl
         "why_undefined": "; ".join(undefined),
         "tau_days": _taus(metric, scores),
         "unstable": _unstable(metric, scores),
-        "seeds": max(len(one.seeds) for one in scores),
+        "seeds": max(one.seeds for one in scores),
         "seed_sd": _seed_sd(metric, scores),
     }
 
@@ -102,7 +142,7 @@ def _unstable(metric: str, scores: Sequence[FoldScores]) -> str:
 
 def _seed_sd(metric: str, scores: Sequence[FoldScores]) -> float:
     """Deviation between seeds of the mean over folds: the variance of training, which no bootstrap holds."""
-    counts = {len(one.seeds) for one in scores}
+    counts = {one.seeds for one in scores}
     if len(counts) > 1 or counts == {1}:
         return np.nan
     values = np.array([[seed[metric] for seed in one.by_seed] for one in scores])

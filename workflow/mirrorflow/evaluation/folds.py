@@ -1,8 +1,8 @@
 """One fold's predictions of one task and setting, ready to be scored under any weighting of its units."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import pandas as pd
 from mirrorflow.metrics import (
     NEEDS_FOLLOW_UP,
     FollowUp,
+    comparable_pairs,
+    curve_metrics,
     follow_up,
     subtyping_metrics,
     survival_at,
@@ -30,10 +32,16 @@ class FoldRows:
     notes: Mapping[str, Any]
     train: pd.DataFrame | None = None
     """time_days and event of the fold's training patients with a known outcome (censoring weights); None: unknown."""
+    n_train: int | None = None
+    """Training patients of the fold; None: unknown."""
 
     def of(self, setting: str) -> "FoldRows":
         """The rows of one setting."""
-        return FoldRows(self.rows[self.rows["setting"] == setting], self.notes, self.train)
+        return replace(self, rows=self.rows[self.rows["setting"] == setting])
+
+    def on(self, patients: frozenset[str]) -> "FoldRows":
+        """The rows of these patients."""
+        return replace(self, rows=self.rows[self.rows["patient"].isin(patients)])
 
     @property
     def number(self) -> int:
@@ -48,32 +56,36 @@ class FoldScores:
     """
 
     def __init__(self, task: str, part: FoldRows, smoothing: float = 0.0) -> None:
-        by_seed = [rows for _, rows in part.rows.groupby("seed", sort=True)]
-        self.task, self.number = task, part.number
-        self.rows = by_seed[0]
+        self._by_seed = [rows for _, rows in part.rows.groupby("seed", sort=True)]
+        self.task, self.number, self.part = task, part.number, part
+        self.rows = self._by_seed[0]
         self.curves = "surv_0" in part.rows and bool(part.rows["surv_0"].notna().all())
         self.followed = _followed(self.rows, part.train) if task == "survival" else None
-        self.seeds = [self._scorer(rows, part, smoothing) for rows in by_seed]
+        self.smoothing = smoothing
 
-    def _scorer(self, rows: pd.DataFrame, part: FoldRows, smoothing: float) -> Scorer:
+    @property
+    def seeds(self) -> int:
+        """How many seeds of training there are."""
+        return len(self._by_seed)
+
+    def _scorer(self, seeds: Sequence[pd.DataFrame]) -> Scorer:
+        """Scores, the mean over ``seeds``."""
         if self.followed is None:
-            return _subtype_scorer(rows, part.notes["classes"], smoothing)
-        return _survival_scorer(rows, part, self.followed, curves=self.curves)
+            classes = self.part.notes["classes"]
+            return _mean_of([_subtype_scorer(rows, classes, self.smoothing) for rows in seeds])
+        return _survival_scorer(seeds, self.part, self.followed, curves=self.curves)
 
     def sample(self) -> FoldSample:
         """The fold for the bootstrap; the seeds of training are averaged."""
-
-        def score(weights: np.ndarray) -> dict[str, np.ndarray]:
-            scores = [scorer(weights) for scorer in self.seeds]
-            return {metric: np.mean([one[metric] for one in scores], axis=0) for metric in scores[0]}
-
-        return FoldSample(self.rows["patient"].to_numpy(), score, self.number)
+        counts = _pair_counter(self.rows) if self.task == "survival" else None
+        patients = self.rows["patient"].to_numpy()
+        return FoldSample(patients, self._scorer(self._by_seed), self.number, counts, self.part.n_train)
 
     @cached_property
     def by_seed(self) -> list[dict[str, float]]:
         """Metric -> value on the fold itself, seed by seed."""
         ones = np.ones((1, len(self.rows)))
-        return [{name: float(values[0]) for name, values in scorer(ones).items()} for scorer in self.seeds]
+        return [{name: float(v[0]) for name, v in self._scorer([rows])(ones).items()} for rows in self._by_seed]
 
     def tau(self, metric: str) -> float:
         """Days up to which ``metric`` looks; NaN for one that looks at everything."""
@@ -99,22 +111,51 @@ def _outcome(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows["time_days"].to_numpy(float), rows["event"].to_numpy(float) == 1
 
 
+def _pair_counter(rows: pd.DataFrame) -> Scorer:
+    """How many pairs each fold compares, for metrics that sum pairs over folds."""
+    times, events = _outcome(rows)
+    return lambda weights: {"c_index_pairs": comparable_pairs(times, events, weights)}
+
+
+def _mean_of(scorers: Sequence[Scorer]) -> Scorer:
+    def score(weights: np.ndarray) -> dict[str, np.ndarray]:
+        scores = [scorer(weights) for scorer in scorers]
+        return {metric: np.mean([one[metric] for one in scores], axis=0) for metric in scores[0]}
+
+    return score
+
+
 def _subtype_scorer(rows: pd.DataFrame, classes: Sequence[str], smoothing: float) -> Scorer:
     probabilities = rows[[f"prob_{name}" for name in classes]].to_numpy(float)
     numbers = rows["label"].map({name: i for i, name in enumerate(classes)}).to_numpy(int)
     return lambda weights: subtyping_metrics(probabilities, numbers, weights, smoothing)
 
 
-def _survival_scorer(rows: pd.DataFrame, part: FoldRows, followed: FollowUp, *, curves: bool) -> Scorer:
-    risk, (times, events) = rows["risk"].to_numpy(float), _outcome(rows)
-    on_grid = own = None
-    starts = _bin_starts(rows, part.notes)
-    if curves and starts is not None and part.train is not None and len(part.train):
-        survival = rows.filter(regex=r"^surv_\d+$").to_numpy(float)
-        end = float(part.train["time_days"].max())
-        on_grid = survival_at(followed.grid, survival, starts, end)
-        own = survival_at(times[:, None], survival, starts, end)[:, 0]
-    return lambda weights: survival_metrics(risk, times, events, weights, followed, on_grid, own)
+def _survival_scorer(seeds: Sequence[pd.DataFrame], part: FoldRows, followed: FollowUp, *, curves: bool) -> Scorer:
+    """Ranks of all seeds are scored at once; curves, which cost little, seed by seed."""
+    risks, (times, events) = np.stack([rows["risk"].to_numpy(float) for rows in seeds]), _outcome(seeds[0])
+    predicted = [_curves(rows, part, followed) for rows in seeds] if curves else [None]
+    of_curves = [
+        partial(curve_metrics, on_grid, times, events, followed=followed, at_own_time=own)
+        for on_grid, own in filter(None, predicted)
+    ]
+
+    def score(weights: np.ndarray) -> dict[str, np.ndarray]:
+        found = survival_metrics(risks, times, events, weights, followed)
+        return found | (_mean_of(of_curves)(weights) if of_curves else {})
+
+    return score
+
+
+def _curves(rows: pd.DataFrame, part: FoldRows, followed: FollowUp) -> tuple[np.ndarray, np.ndarray] | None:
+    """Predicted survival at the grid and at each unit's time; None where bins or training times are not known."""
+    starts, (times, _) = _bin_starts(rows, part.notes), _outcome(rows)
+    if starts is None or part.train is None or not len(part.train):
+        return None
+    survival = rows.filter(regex=r"^surv_\d+$").to_numpy(float)
+    end = float(part.train["time_days"].max())
+    on_grid = survival_at(followed.grid, survival, starts, end)
+    return on_grid, survival_at(times[:, None], survival, starts, end)[:, 0]
 
 
 def _bin_starts(rows: pd.DataFrame, notes: Mapping[str, Any]) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirrorflow.metrics.inference import Difference, FoldSample, interval, two_sided_p
+from mirrorflow.metrics.resampled_t import evaluation_to_training, widening
 
 WITHIN, ACROSS = "within folds", "across folds"
 
@@ -44,7 +45,7 @@ def single_change_effect(
         if metric not in points[1]:
             continue
         means = [float(side[metric][0]) for side in points]
-        difference = _difference(means[1] - means[0], metric, drawn, confidence)
+        difference = _difference(means[1] - means[0], metric, drawn, confidence, _widening(base))
         found[metric] = Effect(means[0], means[1], difference, pairing, patients)
     return found
 
@@ -96,11 +97,18 @@ def _mean(by_fold: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(counted.any(0), total / np.maximum(counted.sum(0), 1), np.nan)
 
 
+def _widening(folds: Sequence[FoldSample]) -> float:
+    """For the overlap of training patients."""
+    sizes = [len(set(fold.patients)) for fold in folds]
+    return widening(len(folds), evaluation_to_training(sizes, [fold.n_train for fold in folds]))
+
+
 def _difference(
-    mean: float, metric: str, drawn: Sequence[dict[str, np.ndarray]] | None, confidence: float
+    mean: float, metric: str, drawn: Sequence[dict[str, np.ndarray]] | None, confidence: float, factor: float
 ) -> Difference:
+    """With the resampled differences moved away from the mean by ``factor``, for interval and p alike."""
     if drawn is None or np.isnan(mean):
         return Difference(mean, np.nan, np.nan, np.nan)
     differences = drawn[1][metric] - drawn[0][metric]
-    differences = differences[~np.isnan(differences)]
+    differences = mean + factor * (differences[~np.isnan(differences)] - mean)
     return Difference(mean, *interval(differences, confidence), two_sided_p(differences))

@@ -6,12 +6,15 @@ because no library scores a thousand weightings at once; each is held against sc
 or lifelines in tests/reference.
 """
 
+from mirrorflow.config.metric_names import DISTANCES, LOWER_IS_BETTER, SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.metrics.calibration import d_calibration, expected_calibration_error, undo_smoothing
 from mirrorflow.metrics.follow_up import FollowUp, follow_up, survival_at
 from mirrorflow.metrics.subtyping import accuracy, auroc, balanced_accuracy, confusion, f1_macro, subtyping_metrics
 from mirrorflow.metrics.survival import (
     brier_scores,
     c_index,
+    comparable_pairs,
+    curve_metrics,
     integrated_brier,
     mean_brier,
     mean_time_auc,
@@ -19,13 +22,6 @@ from mirrorflow.metrics.survival import (
     uno_c,
 )
 
-SUBTYPING_METRICS = ("accuracy", "f1_macro", "balanced_accuracy", "auroc", "ece")
-SURVIVAL_METRICS = ("c_index", "uno_c", "mean_t_auc", "ibs", "mean_brier", "d_calibration")
-LOWER_IS_BETTER = frozenset({"ece", "ece_unsmoothed", "ibs", "mean_brier", "d_calibration"})
-"""All other metrics are better when higher."""
-DISTANCES = frozenset({"ece", "ece_unsmoothed", "d_calibration"})
-"""Distances from a perfect value: a resample adds noise of its own, so that a percentile interval lies beyond the
-printed value; they get no interval and no verdict."""
 NEEDS_FOLLOW_UP = frozenset({"uno_c", "mean_t_auc", "ibs", "mean_brier"})
 """Metrics weighted by the training patients' censoring; unstable with few evaluation events."""
 NEEDS_CURVES = frozenset({"ibs", "mean_brier", "d_calibration"})
@@ -47,7 +43,9 @@ __all__ = [
     "balanced_accuracy",
     "brier_scores",
     "c_index",
+    "comparable_pairs",
     "confusion",
+    "curve_metrics",
     "d_calibration",
     "expected_calibration_error",
     "f1_macro",
@@ -74,7 +72,7 @@ def undefined_reason(
         return "the method gives no survival function"
     if metric in NEEDS_FOLLOW_UP and follow_up_reason:
         return follow_up_reason
-    if metric in ("c_index", "uno_c"):
+    if metric in ("c_index", "c_index_pairs", "uno_c"):
         return f"no comparable pair ({events} events)"
     if metric == "mean_t_auc":
         return f"no time with both events before and patients alive after it ({events} events)"

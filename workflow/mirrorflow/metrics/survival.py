@@ -3,11 +3,9 @@
 import numpy as np
 
 from mirrorflow.metrics.calibration import d_calibration
+from mirrorflow.metrics.concordance import comparable, concordance, pair_sums, wins
 from mirrorflow.metrics.follow_up import FollowUp
 from mirrorflow.metrics.weighted import ratio
-
-TIED = 1e-8
-"""Risks closer than this are tied, as in scikit-survival."""
 
 
 def c_index(risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -16,7 +14,12 @@ def c_index(risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights:
     A pair is comparable when the earlier time is an event (or, at equal times, one is an event and the
     other is censored), as in scikit-survival.
     """
-    return _concordance(risk, comparable(time_days, event).astype(float), weights)
+    return concordance(wins(risk), comparable(time_days, event).astype(float), weights)
+
+
+def comparable_pairs(time_days: np.ndarray, event: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How many pairs [resample] C compares: what each fold counts for in ``c_index_pairs``."""
+    return pair_sums(comparable(time_days, event).astype(float), weights)
 
 
 def uno_c(
@@ -29,25 +32,8 @@ def uno_c(
     if followed.reason:
         return np.full(len(weights), np.nan)
     early = time_days < followed.tau
-    return _concordance(risk, comparable(time_days, event) * (early / followed.uncensored**2)[:, None], weights)
-
-
-def comparable(time_days: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """[unit, unit] whether the first had its event before the second was gone."""
-    earlier, same = time_days[:, None] < time_days[None, :], time_days[:, None] == time_days[None, :]
-    return event[:, None] & (earlier | (same & ~event[None, :]))
-
-
-def _concordance(risk: np.ndarray, pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    agree = pairs * _wins(risk, risk)
-    return ratio(((weights @ agree) * weights).sum(1), ((weights @ pairs) * weights).sum(1))
-
-
-def _wins(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[one, other] 1 where ``one`` has the higher risk, 0.5 where they are tied."""
-    difference = one[:, None] - other[None, :]
-    tied = np.abs(difference) <= TIED
-    return 0.5 * tied + 1.0 * (~tied & (difference > 0))
+    pairs = comparable(time_days, event) * (early / followed.uncensored**2)[:, None]
+    return concordance(wins(risk), pairs, weights)
 
 
 def mean_time_auc(
@@ -61,8 +47,8 @@ def mean_time_auc(
     """
     if followed.reason:
         return np.full(len(weights), np.nan)
-    wins = _wins(risk, risk)
-    areas = np.stack([_area_at(t, wins, time_days, event, weights, followed.uncensored) for t in followed.grid], axis=1)
+    won = wins(risk)
+    areas = np.stack([_area_at(t, won, time_days, event, weights, followed.uncensored) for t in followed.grid], axis=1)
     survival = _kaplan_meier(time_days, event, weights, followed.grid)
     drops = -np.diff(survival, axis=1, prepend=1.0)
     counted = np.where(np.isnan(areas), 0.0, drops)
@@ -71,7 +57,7 @@ def mean_time_auc(
 
 def _area_at(
     time: float,
-    wins: np.ndarray,
+    won: np.ndarray,
     time_days: np.ndarray,
     event: np.ndarray,
     weights: np.ndarray,
@@ -79,7 +65,7 @@ def _area_at(
 ) -> np.ndarray:
     cases, controls = event & (time_days <= time), time_days > time
     up, down = weights[:, cases] / uncensored[cases], weights[:, controls]
-    return ratio(((up @ wins[np.ix_(cases, controls)]) * down).sum(1), up.sum(1) * down.sum(1))
+    return ratio(((up @ won[np.ix_(cases, controls)]) * down).sum(1), up.sum(1) * down.sum(1))
 
 
 def _kaplan_meier(time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -139,12 +125,16 @@ def survival_metrics(
 ) -> dict[str, np.ndarray]:
     """Every metric of SURVIVAL_METRICS, each [resample].
 
-    on_grid [unit, time] and at_own_time [unit]: predicted survival at the grid and at each unit's time, None
-    for methods without a survival function (whose ``ibs``, ``mean_brier`` and ``d_calibration`` are NaN).
+    risk: [unit], or [seed, unit]: then the mean over seeds of those that rank. on_grid [unit, time] and at_own_time
+    [unit]: predicted survival at the grid and at each unit's time, None for methods without a survival function (whose
+    ``ibs``, ``mean_brier`` and ``d_calibration`` are NaN). ``c_index_pairs`` of a fold is its C: what differs is how
+    folds are put together (:func:`comparable_pairs`).
     """
     undefined = np.full(len(weights), np.nan)
+    concordant = c_index(risk, time_days, event, weights)
     scores = {
-        "c_index": c_index(risk, time_days, event, weights),
+        "c_index": concordant,
+        "c_index_pairs": concordant,
         "uno_c": uno_c(risk, time_days, event, weights, followed),
         "mean_t_auc": mean_time_auc(risk, time_days, event, weights, followed),
         "ibs": undefined,
@@ -152,7 +142,21 @@ def survival_metrics(
         "d_calibration": undefined,
     }
     if on_grid is not None and at_own_time is not None:
-        scores["ibs"] = integrated_brier(on_grid, time_days, event, weights, followed)
-        scores["mean_brier"] = mean_brier(on_grid, time_days, event, weights, followed)
-        scores["d_calibration"] = d_calibration(at_own_time, event, weights)
+        scores |= curve_metrics(on_grid, time_days, event, weights, followed, at_own_time)
     return scores
+
+
+def curve_metrics(
+    on_grid: np.ndarray,
+    time_days: np.ndarray,
+    event: np.ndarray,
+    weights: np.ndarray,
+    followed: FollowUp,
+    at_own_time: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The metrics of predicted survival, as :func:`survival_metrics` takes it."""
+    return {
+        "ibs": integrated_brier(on_grid, time_days, event, weights, followed),
+        "mean_brier": mean_brier(on_grid, time_days, event, weights, followed),
+        "d_calibration": d_calibration(at_own_time, event, weights),
+    }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mirrorflow.config.primary import primary_place
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
@@ -26,7 +27,8 @@ from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.wildcards import Wildcards
-from mirrorflow.tables.further import MAIN_TITLES, further_table, wanted_tables
+from mirrorflow.tables.compared import disease_specific, settings_compared
+from mirrorflow.tables.further import MAIN_TITLE_OF_DSS, MAIN_TITLES, further_table, wanted_tables
 
 MAIN_TASKS = tuple(MAIN_TITLES)
 
@@ -65,6 +67,7 @@ class TableInputs:
         trained = {name: config["methods"][name]["train"]["label_smoothing"] for name in run.supervised}
         return {
             **self._bootstrap("reference"),
+            "primary": primary_place(config),
             "strict": config["strict"],
             "label_smoothing": {
                 **dict.fromkeys(run.pretrained, config["probe"]["label_smoothing"]),
@@ -74,7 +77,12 @@ class TableInputs:
 
     def main_title(self, wildcards: Wildcards) -> str:
         """Param: title of a main table."""
-        return MAIN_TITLES[wildcards.task]
+        return MAIN_TITLE_OF_DSS if wildcards.task == "survival" and self.dss else MAIN_TITLES[wildcards.task]
+
+    @property
+    def dss(self) -> list[str]:
+        """Param: cohorts whose outcome is disease-specific survival."""
+        return sorted(disease_specific(settings_compared(self.run.config)))
 
     def main(self, ending: str) -> list[str]:
         """The main tables."""

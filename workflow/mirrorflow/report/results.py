@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.config.adaptation import is_adapted
 from mirrorflow.report.beside import beside_table
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells, cells
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, value_text
+from mirrorflow.tables.main import ABSENT_CLASSES, shown_rows, value_text
 from mirrorflow.tables.results import SAW
+from mirrorflow.tables.verdict_notes import detectable_note, rule_note
 
 CELL = re.compile(
     r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z][a-z0-9: ]*?))?"
@@ -32,12 +32,10 @@ def main_section(
     """
     blocks: list[Block] = [
         Text(
-            "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over evaluation patients. "
+            "Mean ± standard deviation over folds (ddof 1), below it the bootstrap interval over patients, widened for "
+            "training patients that folds share. "
             "Bold: the interval lies above that of every other method of the protocol; elsewhere the data do not "
-            "tell the best apart, and nothing is marked. Reference: the method that the others are held against, on "
-            "the same patients; better, worse, not distinguishable (at this number of patients, or, where it "
-            "says so, of resamples): by a paired bootstrap, adjusted after Holm over the methods of a column. Macro "
-            f"F1: {ABSENT_CLASSES}."
+            f"tell the best apart, and nothing is marked. {rule_note(results)} Macro F1: {ABSENT_CLASSES}."
         )
     ]
     for task, table in tables.items():
@@ -63,17 +61,15 @@ def _main_table(part: pd.DataFrame, task: str, protocol: str, results: pd.DataFr
         for number, row in enumerate(part.to_dict("records"))
     ]
     header = ["method", *("\n".join(name.rsplit(", ", 2)) for name in map(str, columns))]
+    mine = shown_rows(results[results["protocol"] == protocol], task)
     caption = (
-        f"{task.capitalize()}, protocol {protocol}: {_evaluated(results, task, protocol)}. Rule make_main_table, "
+        f"{task.capitalize()}, protocol {protocol}: {_evaluated(mine)}. {detectable_note(mine)} Rule make_main_table, "
         f"file tables/main_{task}.csv."
     )
     return Table(caption, header, rows, frozenset(range(1, len(header))))
 
 
-def _evaluated(results: pd.DataFrame, task: str, protocol: str) -> str:
-    shown = results["metric"].isin(MAIN_METRICS[task])
-    mine = results[(results["task"] == task) & (results["protocol"] == protocol) & shown]
-    mine = mine[~mine["cohort"].astype(str).map(is_adapted).astype(bool)]
+def _evaluated(mine: pd.DataFrame) -> str:
     said = []
     for cohort, rows in mine.groupby("cohort", sort=True):
         n, folds = (sorted({int(rows[name].min()), int(rows[name].max())}) for name in ("n", "folds"))
@@ -128,8 +124,8 @@ def results_section(results: pd.DataFrame) -> Section:
         f"Every cell of this run, n = {len(rows)} rows of all protocols (rules evaluate and make_results, file "
         "tables/results.csv, which also has values by fold and the path of the predictions). n counts evaluated units "
         "over all folds. delta is given only where a cell is comparable with the published one; a number in brackets "
-        "leads to the reason below. difference and verdict: against the reference on the same patients (paired "
-        "bootstrap, p adjusted after Holm)."
+        "leads to the reason below. difference and verdict: against the reference on the patients that both have "
+        "(paired bootstrap and corrected resampled t-test, the larger p adjusted after Holm)."
     )
     numeric = frozenset(place for place, i in enumerate(filled) if i in LONG_NUMERIC)
     header, body = [LONG_HEADER[i] for i in filled], [[row[i] for i in filled] for row in rows]
@@ -167,7 +163,8 @@ def _difference(row: Mapping[Hashable, Any]) -> Cell:
 
 def _verdict(row: Mapping[Hashable, Any]) -> Cell:
     against = f"p {row['p_holm']:.3f} against {_text(row['reference'])}" if not _missing(row["p_holm"]) else ""
-    return Cell(_text(row["verdict"]), below=against)
+    kind = "primary, " if row["comparison"] == "primary" else ""
+    return Cell(_text(row["verdict"]), below=kind + against)
 
 
 def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
@@ -175,6 +172,7 @@ def _remarks(row: Mapping[Hashable, Any]) -> list[str]:
     return [
         _text(row["why_undefined"]),
         _text(row["note"]),
+        _text(row["verdict_note"]),
         _genes_saw(row.get("gene_labels")),
         f"tau by fold: {tau} days" if tau else "",
         f"unstable: {unstable}" if unstable else "",

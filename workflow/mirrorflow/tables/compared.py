@@ -37,6 +37,17 @@ def settings_compared(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+DSS = "DSS"
+"""The outcome of TTA's tables."""
+
+
+def disease_specific(compared: Mapping[str, Any]) -> frozenset[str]:
+    """Cohorts whose outcome is disease-specific survival, an adapted one where its target's is."""
+    cohorts = compared["cohorts"]
+    whose = {name: cohorts[entry.get("target", name)] for name, entry in cohorts.items()}
+    return frozenset(name for name, entry in whose.items() if entry.get("settings", {}).get("outcome") == DSS)
+
+
 def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     source, clinical = config["expression"]["sources"][entry["expression"]], entry["clinical"]
     own = "sheet" in clinical

@@ -5,13 +5,20 @@ from dataclasses import asdict
 from typing import Any
 
 from mirrorflow.config.expression_settings import Rfe
+from mirrorflow.config.fields import default_of, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
+from mirrorflow.config.methods import method_of
 from mirrorflow.config.queries import CAUSE_SPECIFIC, has_epochs
+from mirrorflow.config.training_settings import Train
 from mirrorflow.evaluation.cells import LOST
+from mirrorflow.tables import published_tta
+from mirrorflow.tables.compared import disease_specific
 from mirrorflow.tables.published import FEATURES_HERE, PATIENTS, Place, Settings, Unknown, published_settings
 
 SINGLE_CHANGES_HERE = {
     "k-shot draws with a slide under 2,048 patches": "kept",
+    "draws at evaluation": "once, by the bag's size",
+    "transport of a batch with a slide under 4,096 patches": "each slide solved by itself",
 }
 """What this workflow does where no setting replays the published code."""
 METRICS_HERE = {
@@ -30,7 +37,8 @@ def why_not_comparable(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> 
     if _simulated(compared["cohorts"], cell["cohort"]):
         return ["simulated cohort"]
     place = place_of(compared, cell)
-    return differences(settings_of(compared, cell), published_settings(place)) + _remarks(cell["note"])
+    published = published_tta.published_settings if "dss" in place.tags else published_settings
+    return differences(settings_of(compared, cell), published(place)) + _remarks(cell["note"])
 
 
 def differences(ours: Mapping[str, Any], published: Settings) -> list[str]:
@@ -40,7 +48,7 @@ def differences(ours: Mapping[str, Any], published: Settings) -> list[str]:
         if isinstance(setting, Unknown):
             found += [setting.why] if setting.named else []
         elif not setting.holds(ours[key]):
-            found.append(f"{key}: {_show(ours[key])} (paper: {_show(setting.value)}{setting.doubt})")
+            found.append(f"{key}: {_show(ours[key])} ({setting.said_by}: {_show(setting.value)}{setting.doubt})")
     return found
 
 
@@ -49,7 +57,7 @@ def place_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> Place:
     name, method = _target(compared["cohorts"], cell["cohort"]), compared["methods"][cell["method"]]
     encoder = _encoder_here(compared, cell)
     rna, selection = "rna" in method["inputs"], method["selection"]
-    pathways = rna and method["family"] == "survpath"
+    pathways = rna and "gene_sets" in method
     selected = rna and not (pathways and method["gene_sets"] != "random")
     tags = {
         "few-shot": cell["setting"] != "all",
@@ -63,6 +71,7 @@ def place_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> Place:
         "pretrained": bool(method["pretrain"]),
         "epochs": has_epochs(method),
         "adapted": cell["cohort"] != name,
+        "dss": cell["cohort"] in disease_specific(compared),
     }
     said = {tag for tag, there in tags.items() if there} | {cell["task"], method["family"], *method["inputs"]}
     return Place(name, cell["encoder"], cell["method"], cell["metric"], frozenset(said))
@@ -89,8 +98,19 @@ def settings_of(compared: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[st
         "inputs": method["inputs"],
         **{f"pretraining {key}": value for key, value in method["pretrain"].items()},
         **{f"probe {key}": value for key, value in compared["probe"].items()},
+        **_training_of(cell["method"], method),
         **SINGLE_CHANGES_HERE,
         "metric": METRICS_HERE.get(cell["metric"]),
+    }
+
+
+def _training_of(name: str, method: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a network that is trained on labels, those that its entry leaves out at their defaults."""
+    if "network" not in method:
+        return {}
+    train = {one.name: default_of(one) for one in keys_of(method_of(name).parts.get("TRAIN", Train))} | method["train"]
+    return {f"train {key}": value for key, value in train.items()} | {
+        f"network {key}": value for key, value in method["network"].items()
     }
 
 

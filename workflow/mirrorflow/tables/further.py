@@ -1,4 +1,4 @@
-"""MIRROR's tables by name; those beyond the main ones as far as a run has their rows, with what each shows.
+"""The papers' tables by name; those beyond the main ones as far as a run has their rows, with what each shows.
 
 A method's variant is named ``<method>--<variant>``, a cohort of adaptation ``<target>--from--<source>``
 (DESIGN.md). Free of pandas: the workflow decides by this which tables to make.
@@ -13,6 +13,8 @@ from mirrorflow.config.adaptation import is_adapted
 BOTH = ("subtyping", "survival")
 MAIN_TITLES = {"subtyping": "Subtyping (MIRROR, Table III)", "survival": "Survival (MIRROR, Table IV)"}
 """What the main tables are called."""
+MAIN_TITLE_OF_DSS = "Survival (TTA, Tables 1 and 8, where it is disease-specific; MIRROR, Table IV, elsewhere)"
+"""That of survival in a run with such a cohort."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class FurtherTable:
     name: str
     title: str
     published: tuple[str, ...] = ()
-    """Numbers of MIRROR's tables that hold the published values."""
+    """Numbers of the paper's tables that hold the published values."""
     variants: tuple[str, ...] = ()
     """Regular expressions of the variants' names (what follows ``--``)."""
     bases: tuple[str, ...] = ()
@@ -32,6 +34,25 @@ class FurtherTable:
     tasks: tuple[str, ...] = BOTH
     few_shot: bool = False
     adapted: bool = False
+    paper: str = "mirror"
+    """Whose tables these are; those of ``tta`` show variants of the method ``tta``, and no other table does."""
+
+
+RELEASED = "released-"
+"""What the names of TTA's variants under the released code's settings begin with."""
+TTA_BASES = ("tta", "tta--released")
+
+
+def _of_tta(
+    name: str,
+    title: str,
+    published: tuple[str, ...],
+    variants: tuple[str, ...],
+    relabelled: Mapping[str, str] | None = None,
+) -> FurtherTable:
+    """A table of TTA's: each variant under the default settings, and under the released code's."""
+    both = tuple(f"({RELEASED})?{one}" for one in variants)
+    return FurtherTable(name, title, published, both, TTA_BASES, relabelled or {}, tasks=("survival",), paper="tta")
 
 
 FURTHER_TABLES = (
@@ -72,6 +93,50 @@ FURTHER_TABLES = (
     FurtherTable(
         "adaptation_survival", "Adaptation, survival (MIRROR, Table X)", ("X",), tasks=("survival",), adapted=True
     ),
+    FurtherTable(
+        "tta_presets",
+        "Text, released code and what is sensible (TTA, Table 1)",
+        ("1",),
+        variants=("equations", "released", "released-masked"),
+        bases=("tta",),
+        tasks=("survival",),
+        paper="tta",
+    ),
+    _of_tta("tta_stages", "The two stages (TTA, Table 2)", ("2",), ("no-stages", "together", "apart")),
+    _of_tta(
+        "tta_prototypes",
+        "Shared or respective prototypes and transport (TTA, Table 3)",
+        ("3",),
+        ("respective", "respective-transport"),
+    ),
+    _of_tta(
+        "tta_anchors",
+        "Anchors and contrast (TTA, Table 4)",
+        ("4",),
+        ("together", "anchors", "contrast"),
+        dict.fromkeys(("tta--together", "tta--released-together"), "tta[-anchor-contrast]"),
+    ),
+    _of_tta(
+        "tta_transport",
+        "The first stage (TTA, Table 6): TTA alone is 5 heads, unbalanced transport with curriculum mass, 32 "
+        "prototypes, gamma 0.1, label weight 0.5",
+        ("6",),
+        ("heads-.+", "kmeans", "balanced", "fixed", "prototypes-.+", "gamma-.+", "semantic-.+", "label-weight-.+"),
+        dict.fromkeys(TTA_BASES, "tta[multi-head: H=5]"),
+    ),
+    _of_tta(
+        "tta_contrast",
+        "The contrast (TTA, Table 7): TTA alone is temperature 0.1, weight 0.5",
+        ("7",),
+        ("contrast-temperature-.+", "contrast-weight-.+"),
+        dict.fromkeys(TTA_BASES, "tta[contrastive temperature: tau_r=0.1]"),
+    ),
+    _of_tta(
+        "tta_training",
+        "How it is trained (TTA, Table 9; the unchanged method: Table 1)",
+        ("9", "1"),
+        ("tokens-.+", "batch-.+", "learning-rate-.+", "nll", "epochs-.+"),
+    ),
     FurtherTable("variants", "Further variants of methods (ours)"),
 )
 
@@ -105,7 +170,12 @@ def variants_of(table: FurtherTable, methods: Sequence[str]) -> list[str]:
         others = {name for one in FURTHER_TABLES if one.variants for name in variants_of(one, methods)}
         return [name for name in methods if "--" in name and name not in others]
     wanted = re.compile("|".join(table.variants))
-    return [name for name in methods if "--" in name and wanted.fullmatch(name.split("--", 1)[1])]
+    named = [name.split("--", 1) for name in methods if "--" in name]
+    return [
+        f"{base}--{variant}"
+        for base, variant in named
+        if wanted.fullmatch(variant) and (base == "tta") == (table.paper == "tta")
+    ]
 
 
 def methods_of(table: FurtherTable, methods: Sequence[str]) -> list[str]:

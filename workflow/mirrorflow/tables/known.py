@@ -15,6 +15,8 @@ class Known:
     """Tags (:class:`Place`) that a cell must have for the setting to concern it."""
     also: tuple[Any, ...] = ()
     """Values that compute the same."""
+    said_by: str = "paper"
+    """What a difference calls the one whose value it is."""
 
     @property
     def doubt(self) -> str:
@@ -59,5 +61,6 @@ class Place:
     metric: str
     tags: frozenset[str]
     """The task, the method's family and inputs (slides, rna), and: few-shot, labels (the cell's numbers follow from
-    subtype labels), features (made here), selected, rfe, curated (its genes), pathways, pretrained, epochs, adapted.
+    subtype labels), features (made here), selected, rfe, curated (its genes), pathways, pretrained, epochs, adapted,
+    dss (the outcome is disease-specific survival).
     """

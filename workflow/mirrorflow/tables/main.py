@@ -25,9 +25,13 @@ def main_table(results: pd.DataFrame, task: str, methods: Sequence[str], titles:
     cohorts to their labels. Methods without slides stand once per protocol, with encoder ``none``. Adapted cohorts
     stand in tables of their own.
     """
+    return wide_table(shown_rows(results, task), methods, titles)
+
+
+def shown_rows(results: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The cells of results.csv that the main table of ``task`` shows."""
     rows = results[(results["task"] == task) & results["metric"].isin(MAIN_METRICS[task])]
-    rows = rows[~rows["cohort"].astype(str).map(is_adapted).astype(bool)]
-    return wide_table(rows, methods, titles)
+    return rows[~rows["cohort"].astype(str).map(is_adapted).astype(bool)]
 
 
 def encoders_that_saw(results: pd.DataFrame, task: str) -> str:
@@ -85,10 +89,11 @@ def cell_text(row: Mapping[str, object]) -> str:
     if not np.isnan(_number(row["ci_low"])):
         text += f" [{_number(row['ci_low']):.3f}, {_number(row['ci_high']):.3f}]"
     if row.get("verdict"):
-        text += f", {row['verdict']}"
+        text += f", {'primary: ' if row.get('comparison') == 'primary' else ''}{row['verdict']}"
     if not np.isnan(_number(row["published_mean"])):
+        ddof = ", ddof 0" if row.get("published_ddof") == "0" else ""
         doubt = ", suspect" if row["suspect"] else ""
-        text += f" (published {value_text(row['published_mean'], row['published_sd'])}{doubt})"
+        text += f" (published {value_text(row['published_mean'], row['published_sd'])}{ddof}{doubt})"
     return text
 
 

@@ -18,7 +18,7 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.steps.results.training_patients import training_patients
+from mirrorflow.steps.results.training_patients import training_counts, training_patients
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, write_sheet
 from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER, SAW
@@ -54,6 +54,19 @@ class Params:
     planned: list[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class Training:
+    """By fold: outcomes of the training patients; how many there are, by task."""
+
+    outcomes: Mapping[int, pd.DataFrame]
+    counts: Mapping[str, Mapping[int, int]]
+
+    def beside(self, task: str, rows: pd.DataFrame, notes: Mapping[str, Any]) -> FoldRows:
+        """A fold's predictions with what is known of its training patients."""
+        fold = int(rows["fold"].iloc[0])
+        return FoldRows(rows, notes, self.outcomes.get(fold), self.counts[task].get(fold))
+
+
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Score the methods of the protocol and cohort."""
     hold_predictions(params.planned)
@@ -82,7 +95,8 @@ def evaluate(
 
     manifests: ``predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; cohort and splits: who the
     training patients are and how long they were followed (censoring weights); settings: bootstrap, confidence,
-    seed, reference (the method that others are held against), label_smoothing (by method), strict.
+    seed, reference (the method that others are held against), primary (the comparison named before the run),
+    label_smoothing (by method), strict.
     audit: the record of the protocol and cohort; one that claims to be honest and leaks gets no row. beside: manifests
     of the reference alone, where it was predicted under another cohort's name (an adapted one's target): no rows.
     """
@@ -92,7 +106,7 @@ def evaluate(
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
     frame, _ = read_cohort(cohort)
-    train = training_patients(cohort, splits)
+    train = Training(training_patients(cohort, splits), training_counts(cohort, splits))
     progress = Progress("evaluate", len(manifests), "methods")
     cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
@@ -102,7 +116,9 @@ def evaluate(
         message = f"nothing was predicted that could be evaluated: {'; '.join(_reasons(manifests)) or 'no method ran'}"
         raise InputError(message)
     others = [cell for manifest in beside for cell in score_manifest(Path(manifest), frame, train, settings)]
-    rows = with_verdicts([*cells, *others], settings.get("reference", ""), settings["confidence"])
+    rows = with_verdicts(
+        [*cells, *others], settings.get("reference", ""), settings["confidence"], settings.get("primary")
+    )
     name = read_endpoint(cohort)
     of_cause = {"survival": endpoint_title(name)} if name else {}
     part = evaluated_part([read_fold(path) for path in splits])
@@ -119,16 +135,16 @@ def _reasons(manifests: Sequence[Path]) -> list[str]:
 
 
 def score_manifest(
-    manifest: Path, frame: pd.DataFrame, train: Mapping[int, pd.DataFrame], settings: Mapping[str, Any]
+    manifest: Path, frame: pd.DataFrame, train: "Training", settings: Mapping[str, Any]
 ) -> list[tuple[dict[str, str], Cell]]:
-    """The cells of a method, each with what names it in the long table. frame: the cohort; train: by fold."""
+    """The cells of a method, each with what names it in the long table. frame: the cohort."""
     place = PredictionsManifest.parse(manifest)
     where = {name: getattr(place, name) for name in ("protocol", "cohort", "encoder", "method")}
     cells: list[tuple[dict[str, str], Cell]] = []
     written = read_manifest(manifest)
     for task in dict.fromkeys(name.split("/")[0] for name in written.names):
         stored = read_task(written, task, frame)
-        folds = [FoldRows(one.rows, one.notes, train.get(int(one.rows["fold"].iloc[0]))) for one in stored]
+        folds = [train.beside(task, one.rows, one.notes) for one in stored]
         scored = score_method(
             task,
             folds,

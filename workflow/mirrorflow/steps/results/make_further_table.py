@@ -1,17 +1,18 @@
-"""Rule make_further_table: MIRROR's tables beyond the main ones, and the variants that no table of it has."""
+"""Rule make_further_table: the papers' tables beyond the main ones, and the variants that no table of them has."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.further import further_table
+from mirrorflow.tables.further import FurtherTable, further_table
 from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
-from mirrorflow.tables.variants import variant_table
+from mirrorflow.tables.variants import shown_in, variant_table
+from mirrorflow.tables.verdict_notes import verdict_notes
 
 
 @dataclass(frozen=True)
@@ -30,52 +31,48 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """Which table; methods in order; the config's titles of cohorts; the run's name."""
+    """Which table; methods in order; the config's titles of cohorts, the others are shown by their published labels;
+    the run's name; cohorts whose outcome is disease-specific survival.
+    """
 
     table: str
     methods: list[str]
     titles: Mapping[str, str]
     run: str
+    dss: list[str] = field(default_factory=list)
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write one further table."""
-    make_further_table(
-        params.table,
-        inputs.results,
-        RESOURCES / "published_results.csv",
-        RESOURCES / "names.tsv",
-        outputs.csv.with_suffix(""),
-        params.methods,
-        params.titles,
-        params.run,
-    )
+    published, names = RESOURCES / "published_results.csv", RESOURCES / "names.tsv"
+    make_further_table(params, inputs.results, published, names, outputs.csv.with_suffix(""))
 
 
-def make_further_table(
-    name: str,
-    results: Path,
-    published: Path,
-    names: Path,
-    stem: Path,
-    methods: Sequence[str],
-    titles: Mapping[str, str],
-    run: str,
-) -> None:
-    """Write ``<stem>.csv``, ``.md`` and ``.tex`` of one of FURTHER_TABLES.
-
-    methods: of the run, in order; titles: the config's titles of cohorts, the others are shown by their published
-    labels (``names``).
-    """
-    table, labels = further_table(name), read_text_sheet(names)
+def make_further_table(params: Params, results: Path, published: Path, names: Path, stem: Path) -> None:
+    """Write ``<stem>.csv``, ``.md`` and ``.tex`` of one of FURTHER_TABLES."""
+    table, labels = further_table(params.table), read_text_sheet(names)
     shown = titles_of(labels, "cohort", "method")
     cells = without_single_changes(read_numbers(results, NUMBERS))
     known = read_numbers(published, ["mean", "sd"])
-    wide = variant_table(table, cells, known, labels, methods, {**shown["cohort"], **titles})
+    titles = {**shown["cohort"], **params.titles}
+    wide = variant_table(table, cells, known, labels, params.methods, titles, params.dss)
     wide["method"] = [shown["method"].get(method, method) for method in wide["method"]]
-    caption = (
+    write_table(stem, wide, caption_of(table, params.run, verdict_notes(shown_in(table, cells, params.methods))))
+
+
+OF_TTA = (
+    "Published values are of disease-specific survival, cohorts of another outcome have none; their deviations have "
+    "ddof 1, too (known of BLCA and COADREAD, else inferred). Which expression matrix they rest on is not published: "
+    "no cell is comparable. Mean of the cohorts: of TTA's five, where the run has them all, without an interval."
+)
+
+
+def caption_of(table: FurtherTable, run: str, verdicts: str) -> str:
+    """What the table's numbers are, and what its ``verdicts`` mean."""
+    f1 = f"Macro F1: {ABSENT_CLASSES}."
+    return (
         f"{table.title}, run {run}: mean ± standard deviation over folds (ddof 1), bootstrap interval and verdict "
         "against the reference, of each protocol, encoder and method; published values in brackets, suspect ones "
-        f"marked. Whether the two may be compared: comparable and why_not in results.csv. Macro F1: {ABSENT_CLASSES}."
+        f"marked. {verdicts}Whether the two may be compared: comparable and why_not in results.csv. "
+        f"{OF_TTA if table.paper == 'tta' else f1}"
     )
-    write_table(stem, wide, caption)

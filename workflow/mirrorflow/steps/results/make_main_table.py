@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from mirrorflow.config.queries import CAUSE_SPECIFIC
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table
+from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table, shown_rows
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
+from mirrorflow.tables.verdict_notes import verdict_notes
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """The task; methods in order; the config's titles of cohorts; the run's name."""
+    """The task; the table's title; methods in order; the config's titles of cohorts; the run's name."""
 
     task: str
+    title: str
     methods: list[str]
     titles: Mapping[str, str]
     run: str
@@ -43,7 +43,9 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the main table of a task."""
     names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
-    make_main_table(inputs.results, names, params.task, stem, params.methods, params.titles, params.run)
+    make_main_table(
+        inputs.results, names, params.task, stem, params.methods, params.titles, params.run, title=params.title
+    )
 
 
 def make_main_table(
@@ -54,11 +56,13 @@ def make_main_table(
     methods: Sequence[str],
     titles: Mapping[str, str],
     run: str,
+    *,
+    title: str = "",
 ) -> None:
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
-    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
-    single changes stand in the optimism table instead.
+    title: of the table, else the task's; titles: the config's titles of cohorts; the others are shown by their
+    published labels (``names``). Protocols of single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = titles_of(labels, "cohort", "method")
@@ -66,24 +70,14 @@ def make_main_table(
     table = main_table(numbers, task, methods, {**shown["cohort"], **titles})
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
+    verdicts = verdict_notes(shown_rows(numbers, task))
     caption = (
-        f"{MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap interval over "
-        f"patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{_said_of(numbers)}"
+        f"{title or MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap "
+        f"interval over patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{verdicts}"
         f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
         "compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
-
-
-def _said_of(results: pd.DataFrame) -> str:
-    """What the verdicts of a table mean; empty without any."""
-    names = sorted({name.split(" ")[0] for name in results["reference"] if name})
-    if not names:
-        return ""
-    return (
-        "Better, worse, not distinguishable (at this number of patients, or, where it says so, of resamples): against "
-        f"{', '.join(names)} on the same patients, paired bootstrap, adjusted after Holm over the methods of a column. "
-    )
 
 
 def _of_causes(titles: Mapping[str, str]) -> str:

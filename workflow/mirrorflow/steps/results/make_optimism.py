@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.config.resources import RESOURCES
-from mirrorflow.evaluation import FoldRows, FoldScores
+from mirrorflow.evaluation import FoldRows, FoldScores, with_training
 from mirrorflow.evaluation.optimism import single_change_effect
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
@@ -116,7 +116,8 @@ def _compare(
     for task, setting in ours:
         if (task, setting) not in theirs:
             continue
-        sides = [[FoldScores(task, part).sample() for part in side[task, setting]] for side in (ours, theirs)]
+        parts = [with_training(side[task, setting]) for side in (ours, theirs)]
+        sides = [[FoldScores(task, part).sample() for part in side] for side in parts]
         worth = single_change_effect(
             *sides, resamples=settings["bootstrap"], confidence=settings["confidence"], seed=settings["seed"]
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.tables import read_numbers, read_text_sheet, write_sheet
+from mirrorflow.tables.compared import disease_specific
 from mirrorflow.tables.comparison import why_not_comparable
 from mirrorflow.tables.results import COLUMNS, NUMBERS, beside_published
 
@@ -56,5 +57,6 @@ def make_results(
         return
     cells = pd.concat(whole, ignore_index=True)
     why_not = partial(why_not_comparable, config)
-    table = beside_published(cells, read_numbers(published, ["mean", "sd"]), read_text_sheet(names), why_not)
+    known, labels = read_numbers(published, ["mean", "sd"]), read_text_sheet(names)
+    table = beside_published(cells, known, labels, why_not, disease_specific(config))
     write_sheet(destination, table[COLUMNS])

@@ -37,7 +37,7 @@ PACKAGES = (
 
 def read_results(path: Path) -> pd.DataFrame:
     """results.csv: numbers as numbers, an empty cell as NaN."""
-    further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict"), str)
+    further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict", "comparison", "verdict_note"), str)
     return pd.read_csv(
         path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float, **further}
     )
