@@ -4,7 +4,7 @@
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
 The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
-baselines, supervised, adapt -> audit -> tables -> figures -> report (workflow/rules/).
+baselines, supervised, adapt -> audit -> tables -> figures, prototypes -> report (workflow/rules/).
 """
 
 import sys
@@ -46,6 +46,7 @@ include: "workflow/rules/complexity.smk"
 include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -15,8 +15,8 @@ from mirrorflow.cohorts.outcomes import differing_outcomes
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.steps.results.evaluate import evaluate
-from mirrorflow.steps.results.figure_tasks import survival_task
 from mirrorflow.steps.results.make_optimism import make_optimism
+from mirrorflow.steps.results.survival_figures import survival_task
 from mirrorflow.store.method_predictions import read_checked, read_manifest, read_stored
 from mirrorflow.store.predictions import content_digest, is_unchanged, read_predictions, write_predictions
 from mirrorflow.store.tables import read_cohort, read_numbers, write_cohort, write_fold

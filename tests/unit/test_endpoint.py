@@ -15,6 +15,7 @@ from mirrorflow.cohorts.unknown_causes import folds_of_unknown
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.figures.cumulative_incidence import estimate_incidence, with_causes
+from mirrorflow.figures.kaplan_meier import estimate_curve
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.plan.results import TableInputs
 from mirrorflow.plan.run import Run
@@ -224,6 +225,15 @@ def test_incidences_add_up_to_what_any_death_takes() -> None:
     for day, total in zip(found.time_days[1:], (found.outcome + found.other)[1:], strict=True):
         left *= 1 - ((times == day) & (causes > 0)).sum() / (times >= day).sum()
         assert total == pytest.approx(1 - left)
+
+
+def test_where_others_compete_the_incidence_is_below_one_minus_kaplan_meier() -> None:
+    rng = np.random.default_rng(5)
+    times, causes = rng.integers(1, 40, 80).astype(float), rng.integers(0, 3, 80)
+    found, curve = estimate_incidence(times, causes), estimate_curve(times, causes == 1)
+    alone = 1 - curve.survival[np.searchsorted(curve.time_days, found.time_days, side="right") - 1]
+    assert np.all(found.outcome <= alone + 1e-12)
+    assert alone[-1] - found.outcome[-1] > 0.05
 
 
 @pytest.mark.parametrize(("causes", "last"), [([0] * 4, (0, 0)), ([0, 1, 0, 1], (1, 0)), ([0, 2, 0, 2], (0, 1))])

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from mirrorflow.config.resources import RESOURCES
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
 from mirrorflow.figures.forest import draw_forest
 from mirrorflow.figures.kaplan_meier import (
     HIGH,
     LOW,
+    beside_published,
     estimate_curve,
     evaluated_twice,
     hazard_ratio,
@@ -26,6 +28,8 @@ from mirrorflow.figures.style import shorten, to_png, to_svg
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
 from mirrorflow.steps.results.figure_tasks import forest_tasks
+from mirrorflow.steps.results.survival_figures import published_tests
+from mirrorflow.store.tables import read_text_sheet
 
 
 def prediction_rows(risks: dict[int, list[float]], seed: int = 0) -> pd.DataFrame:
@@ -181,8 +185,10 @@ def survival_groups(scale: float = 1.0) -> pd.DataFrame:
 
 def test_survival_figure_says_who_is_at_risk_and_p() -> None:
     groups = survival_groups()
-    shown = texts(draw_survival_curves(groups, "MIRROR"))
-    assert p_value_text(log_rank(groups)) in shown
+    p_value = beside_published(log_rank(groups), 2.61e-3)
+    shown = texts(draw_survival_curves(groups, "MIRROR", p_value=p_value))
+    assert p_value in shown
+    assert p_value == f"{p_value_text(log_rank(groups))} (published: 0.00261); not a valid test"
     assert hazard_ratio_text(hazard_ratio(groups)) in shown
     assert "20" in shown
     assert any(text.startswith("high risk: 20 patients") for text in shown)
@@ -194,7 +200,35 @@ def test_survival_figure_says_who_is_at_risk_and_p() -> None:
 def test_survival_figure_of_very_few_patients(size: int) -> None:
     groups = survival_groups().head(size).assign(event=False)
     assert to_svg(draw_survival_curves(groups, "few"))
-    assert "log-rank undefined" in texts(draw_survival_curves(groups, "few"))
+    assert p_value_text(log_rank(groups)) == "log-rank undefined"
+
+
+def test_without_a_published_test_no_p_is_shown() -> None:
+    shown = " ".join(texts(draw_survival_curves(survival_groups(), "MIRROR")))
+    assert "hazard ratio" in shown
+    assert "log-rank" not in shown
+    assert "p =" not in shown
+
+
+def test_the_hazard_ratio_is_stratified_by_fold() -> None:
+    """Folds of unlike baseline hazards, groups of unlike sizes: only within folds is the planted ratio seen."""
+    rng = np.random.default_rng(1)
+    fold, high = np.repeat([0, 1], 2000), rng.random(4000) < np.repeat([0.8, 0.2], 2000)
+    rates = np.where(fold == 0, 0.2, 1.0) * np.where(high, 2.0, 1.0)
+    groups = pd.DataFrame(
+        {"time_days": rng.exponential(1 / rates), "event": True, "group": np.where(high, HIGH, LOW), "fold": fold}
+    )
+    assert hazard_ratio(groups).ratio == pytest.approx(2.0, abs=0.15)
+    assert hazard_ratio(groups.drop(columns="fold")).ratio < 1.2
+
+
+def test_published_tests_are_found_by_the_names_of_paths() -> None:
+    names = read_text_sheet(RESOURCES / "names.tsv")
+    found = published_tests(RESOURCES / "published_log_rank.csv", names)
+    assert found["brca", "tta", "DSS"] == 2.61e-3
+    assert found["kirc", "tta", "DSS"] == 1.86e-10
+    assert {method for _, method, _ in found} == {"tta"}
+    assert len(found) == 5
 
 
 def test_equal_figures_are_equal_files() -> None:

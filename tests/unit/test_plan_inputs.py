@@ -212,7 +212,8 @@ def test_figures_and_report():
     cohorts, genes, models = CohortInputs(run), GeneInputs(run), ModelInputs(run)
     figures, report = FigureInputs(run, cohorts, genes, models), ReportInputs(run, genes, models)
     drawn = {PredictionsManifest.parse(path).method for path in figures.manifests(ask(cohort="own"))}
-    assert drawn == {"mirror", "tangle", "cox"}
+    assert {"mirror", "tangle", "cox", "survpath", "clinical"} <= drawn
+    assert drawn == {name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]}
     pair = ask(cohort=PAIR)
     assert figures.flow(pair) == figures.history(pair) == figures.expression(pair) == figures.gene_manifests(pair) == []
     assert {PredictionsManifest.parse(path).cohort for path in figures.manifests(pair)} == {PAIR}

@@ -112,6 +112,43 @@ def test_the_site_alone_stands_in_the_tables_of_folds_that_may_mix_sites(tiny: P
     assert saw["none"].tolist() == [""]
 
 
+def test_prototypes_of_tta_are_drawn_of_patients_that_its_fold_did_not_train_on(tiny: Path) -> None:
+    results = tiny / "results/tiny"
+    folder = results / "prototypes/honest/tiny/resnet50-random/tta"
+    record = json.loads((folder / "figures.json").read_text())
+    assert record["left_out"] == []
+    drawn = {figure["name"]: figure for figure in record["figures"]}
+    assert set(drawn) == {
+        "prototypes", "tokens", "pathways", "slide_high", "slide_low", "single_softmax", "single_plan",
+    }  # fmt: skip
+    (splits,) = results.glob("patient-site_preserved-*/tiny/splits/splits_0.csv")
+    fold = pd.read_csv(splits, dtype=str)
+    for half in ("high", "low"):
+        caption = drawn[f"slide_{half}"]["caption"]
+        assert "the model of fold 0, seed 42, on evaluation patients of that fold alone" in caption
+        assert any(f" of {patient}, nearest to the median risk" in caption for patient in fold["val"].dropna())
+        assert not any(f" of {patient}, nearest" in caption for patient in fold["train"].dropna())
+        (slide,) = re.findall(r"Slide (\S+) of", caption)
+        patches = pd.read_parquet(folder / f"slide_{half}.parquet")
+        ledger = pd.read_csv(tiny / "store/slides/tiny/256px-20x/ledger.tsv", sep="\t").set_index("slide_id")
+        assert len(patches) == ledger.loc[slide, "patches"]
+    assert (folder / "slide_high.svg").read_bytes().count(b"<image") >= 5  # the thumbnail and two maps by two shares
+    assert "Prototypes of TTA" in (results / "report.html").read_text()
+
+
+def test_every_method_with_risks_has_curves(tiny: Path) -> None:
+    record = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
+    drawn = {figure["name"]: figure for figure in record["figures"] if figure["kind"] == "survival_curves"}
+    left_out = {one["name"] for one in record["left_out"] if one["kind"] == "survival_curves"}
+    assert {"survival_honest_resnet50-random_tta", "survival_honest_none_clinical"} <= set(drawn)
+    assert left_out == {f"survival_{protocol}_none_majority" for protocol in ("honest", "paper")}
+    assert not any("log-rank" in figure["alt"] + figure["caption"] for figure in drawn.values())
+    groups = pd.read_csv(tiny / "results/tiny/figures/tiny/survival_honest_resnet50-random_tta.csv")
+    assert set(groups["group"]) == {"high", "low"}
+    for _, fold in groups.groupby("fold"):
+        assert abs((fold["group"] == "high").sum() - len(fold) / 2) <= 1
+
+
 def test_selected_genes_are_drawn_by_subtype(tiny: Path) -> None:
     figures = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
     drawn = [figure for figure in figures["figures"] if figure["kind"] == "genes"]
@@ -254,7 +291,7 @@ def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(ti
     assert jobs["select_genes"] == 4  # two folds, two inner folds
     assert jobs["pretrain_mirror"] == 2 * 4  # mirror and tangle; none for the k-shot settings
     assert jobs["embed"] == 2 * 2
-    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 2, 1)
+    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 3, 1)
     assert not {"make_splits", "draw_support", "extract_features"} & set(jobs)
 
 

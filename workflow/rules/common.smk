@@ -15,6 +15,7 @@ from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
+from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
 from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.session import before_jobs, hold_stored, resolved
@@ -39,6 +40,7 @@ PREDICTIONS = PredictionInputs(RUN)
 AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
 CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
+PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 

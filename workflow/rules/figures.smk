@@ -37,6 +37,7 @@ rule draw_figures:
     params:
         version=versions.REPORT,
         names=names_digest(),
+        published=resource_digest("published_log_rank.csv"),
         methods=RUN.methods,
         rna_clip=config["expression"]["clip"],
         planned=FIGURES.planned,

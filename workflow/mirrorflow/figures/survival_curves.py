@@ -18,9 +18,7 @@ from mirrorflow.figures.kaplan_meier import (
     estimate_curve,
     hazard_ratio,
     hazard_ratio_text,
-    log_rank,
     numbers_at_risk,
-    p_value_text,
 )
 from mirrorflow.figures.style import BLUE, VERMILLION, light_grid, new_figure, styled
 from mirrorflow.units import DAYS_PER_MONTH
@@ -31,11 +29,12 @@ YEARS_FROM_DAYS = 3 * 365.25
 
 
 @styled
-def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "") -> Figure:
-    """Curves of ``groups`` (time_days, event, group; see :func:`kaplan_meier.split_by_risk`).
+def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "", p_value: str = "") -> Figure:
+    """Curves of ``groups`` (fold, time_days, event, group; see :func:`kaplan_meier.split_by_risk`).
 
     endpoint: what a cause-specific outcome is called: ``groups`` then have ``cause``
     (:func:`.cumulative_incidence.with_causes`), and the curves are its cumulative incidence, competing deaths dotted.
+    p_value: what is said of a test (:func:`.kaplan_meier.beside_published`); nothing where none was published.
     """
     figure = new_figure(5.4, 4.8)
     axes, table = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
@@ -54,7 +53,6 @@ def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "") -
     axes.set_ylabel(f"Cumulative incidence, {endpoint}" if endpoint else "Share without event")
     handles, labels = axes.get_legend_handles_labels()
     handles, labels = [*handles, Line2D([], [], linestyle="")], [*labels, hazard_ratio_text(hazard_ratio(groups))]
-    p_value = p_value_text(log_rank(groups))
     figure.legend(handles, labels, loc="outside lower left", title=p_value, alignment="left", title_fontsize=8.5)
     _write_numbers_at_risk(table, groups, axes.get_xticks(), longest, unit_days)
     table.set_xlabel(f"Time ({unit})")

@@ -147,12 +147,27 @@ def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Ke
     return report
 
 
-def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
-    """What :func:`train_and_predict` predicted of ``units``, from its arrays and config."""
+def network_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> SupervisedNetwork:
+    """The network that :func:`train_and_predict` trained, from its arrays and config."""
     given = config["sizes"]
     sizes = Sizes(**{**given, "gene_sets": tuple(map(tuple, given["gene_sets"]))})
     network = build_network(config["family"], sizes, config["network"], seed=0)
     network.load_state_dict({name: torch.tensor(array) for name, array in part_of_arrays(arrays, NETWORK).items()})
+    return network
+
+
+def evaluation_tokens(config: Mapping[str, Any]) -> int | None:
+    """How many patches of a bag such a model's prediction looks at; None: at all."""
+    return config["settings"]["train"].get("evaluation_tokens")
+
+
+def read_out(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], logits: Tensor) -> Prediction:
+    """What these logits [unit, output] predict, by the model's own readout."""
     readout = stored_readout(part_of_arrays(arrays, READOUT), survival=config["task"] == "survival")
-    seen = units.capped(config["settings"]["train"].get("evaluation_tokens"))
-    return readout.predict(predict_units(network, seen), config["epoch"])
+    return readout.predict(logits, config["epoch"])
+
+
+def predict_again(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any], units: Units) -> Prediction:
+    """What :func:`train_and_predict` predicted of ``units``, from its arrays and config."""
+    seen = units.capped(evaluation_tokens(config))
+    return read_out(arrays, config, predict_units(network_again(arrays, config), seen))

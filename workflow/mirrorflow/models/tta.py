@@ -36,12 +36,14 @@ MODALITIES = ("slides", "rna")
 class TtaOutput(Output):
     """What the losses and the pictures need beside the logits, a pair each (slides, RNA).
 
-    parts: logits of tokens and their mask; plans [batch, token, prototype], times the number of tokens; embedded:
-    tokens [batch, token, width]; refined: prototype tokens [batch, prototype, width], None without a refiner.
+    parts: logits of tokens and their mask; plans [batch, token, prototype], times the number of tokens; weights of the
+    pooling, of the same shape (Eq. 12); embedded: tokens [batch, token, width]; refined: prototype tokens [batch,
+    prototype, width], None without a refiner.
     """
 
     parts: tuple[Tokens, ...] | None = None
     plans: tuple[Tensor, ...] | None = None
+    weights: tuple[Tensor, ...] | None = None
     embedded: tuple[Tensor, ...] | None = None
     refined: tuple[Tensor, ...] | None = None
 
@@ -132,6 +134,7 @@ class Tta(SupervisedNetwork):
             attention=share / share.sum(1, keepdim=True),
             parts=parts,
             plans=found,
+            weights=tuple(weights),
             embedded=embedded,
             refined=refined,
         )

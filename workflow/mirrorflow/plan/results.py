@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.primary import primary_place
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
@@ -30,9 +29,6 @@ from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.compared import disease_specific, settings_compared
 from mirrorflow.tables.further import MAIN_TITLE_OF_DSS, MAIN_TITLES, further_table, wanted_tables
-
-SURVIVAL_CURVES_OF = (*PRETRAINED_FAMILIES, "cox")
-"""Families whose risk groups are drawn: the pretrained ones and the Cox model."""
 
 MAIN_TASKS = tuple(MAIN_TITLES)
 
@@ -199,7 +195,7 @@ class FigureInputs:
         return [] if self._is_pair(wildcards) else self.run.at(CohortSheet, cohort=wildcards.cohort, name="flow")
 
     def manifests(self, wildcards: Wildcards) -> list[str]:
-        """Input: manifests of the methods whose risk groups are drawn."""
+        """Input: manifests of the methods whose risk groups are drawn: all that predict survival."""
         methods = self.run.config["methods"]
         if "survival" not in self.run.config["evaluation"]["tasks"]:
             return []
@@ -208,7 +204,7 @@ class FigureInputs:
             for protocol, cohort in self.run.evaluated()
             if cohort == wildcards.cohort and protocol not in self.run.single_changes
             for path in self.run.manifests(protocol, cohort)
-            if _has_curves(methods[PredictionsManifest.parse(path).method])
+            if "survival" in methods[PredictionsManifest.parse(path).method]["tasks"]
         ]
 
     def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
@@ -226,10 +222,6 @@ class FigureInputs:
     def gene_manifests(self, wildcards: Wildcards) -> list[str]:
         """Input: the run's genes of every model scope."""
         return [] if self._is_pair(wildcards) else self.genes.of_every_scope([wildcards.cohort])
-
-
-def _has_curves(method: dict[str, Any]) -> bool:
-    return method["family"] in SURVIVAL_CURVES_OF and "survival" in method["tasks"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ class CappedBags:
 
     def __getitem__(self, i: int, /) -> np.ndarray:
         size = self.bags.size(i)
-        return self.bags[i] if size <= self.tokens else self.bags.rows(i, self._drawn(size))
+        return self.bags[i] if size <= self.tokens else self.bags.rows(i, self.drawn(size))
 
     def size(self, i: int) -> int:
         """Patches of unit ``i`` that are looked at."""
@@ -111,9 +111,10 @@ class CappedBags:
     def rows(self, i: int, index: np.ndarray) -> np.ndarray:
         """The patches ``index`` of those of unit ``i`` that are looked at."""
         size = self.bags.size(i)
-        return self.bags.rows(i, index if size <= self.tokens else self._drawn(size)[index])
+        return self.bags.rows(i, index if size <= self.tokens else self.drawn(size)[index])
 
-    def _drawn(self, size: int) -> np.ndarray:
+    def drawn(self, size: int) -> np.ndarray:
+        """Which patches of a bag of ``size`` are looked at, in their order."""
         return np.sort(draw_rows(size, self.tokens, np.random.default_rng([self.tokens, size])))
 
 

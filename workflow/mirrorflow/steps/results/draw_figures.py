@@ -1,30 +1,29 @@
 """Rule draw_figures: every figure of a cohort as SVG and PNG, and a record with their captions."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
-from mirrorflow.errors import InputError
-from mirrorflow.figures.style import to_png, to_svg
 from mirrorflow.plan.records import hold_predictions
-from mirrorflow.runtime.files import write_text, written_whole
 from mirrorflow.runtime.job import Job
-from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
 from mirrorflow.steps.results.figure_tasks import (
     Task,
     flow_task,
     forest_tasks,
     protocols_shown,
     rank_tasks,
-    survival_task,
     training_tasks,
 )
 from mirrorflow.steps.results.gene_figures import gene_tasks
+from mirrorflow.steps.results.survival_figures import published_tests, survival_task
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
+
+PUBLISHED_TESTS = "published_log_rank.csv"
+"""Log-rank tests of published risk groups, in ``resources/``."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +68,6 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of the record: ``name``.svg and .png lie beside it; ``caption`` says rule, n and protocol."""
-
-    name: str
-    kind: str
-    title: str
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A figure that could not be drawn, and why."""
-
-    name: str
-    kind: str
-    why: str
-
-
 def draw_figures(
     cohort: str, files: Inputs, names: Path, folder: Path, *, methods: Sequence[str], clip: float | None = None
 ) -> list[Drawing | LeftOut]:
@@ -97,42 +76,21 @@ def draw_figures(
     methods: their order in the forest plots. What the data do not allow is left out, with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, files.results)
+    tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
     tasks = [
         *([flow_task(cohort, files.flow)] if files.flow else []),
         *forest_tasks(cohort, files.results, methods, titles),
         *rank_tasks(cohort, files.results, titles),
-        *(survival_task(manifest, files.cohort, titles, shown) for manifest in files.manifests),
+        *(survival_task(manifest, files.cohort, titles, shown, tests) for manifest in files.manifests),
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, clip),
     ]
-    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
-    drawn: list[Drawing | LeftOut] = []
-    for task in tasks:
-        drawn.append(_draw(task, folder))
-        progress.step()
-    record = {
-        "cohort": cohort,
-        "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
-        "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
-    }
-    write_text(folder / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
-    return drawn
+    return draw_all(tasks, cohort, folder, "draw_figures")
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
     if files.expression:
         yield from gene_tasks(cohort, files.cohort, files.expression, files.genes, clip)
-
-
-def _draw(task: Task, folder: Path) -> Drawing | LeftOut:
-    try:
-        spec = task.draw()
-    except InputError as error:
-        return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
-        with written_whole(folder / f"{task.name}.{ending}") as temporary:
-            temporary.write_bytes(content)
-    return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule draw_figures.")
 
 
 def _method_titles(names: Path) -> dict[str, str]:

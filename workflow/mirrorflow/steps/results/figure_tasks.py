@@ -1,6 +1,6 @@
 """What the figures of a run are drawn from, and what their captions say: one task a figure."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,20 +8,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mirrorflow.cohorts.endpoint import causes, endpoint_title
 from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.errors import InputError
-from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cohort_flow import draw_cohort_flow
-from mirrorflow.figures.cumulative_incidence import OTHER, with_causes
 from mirrorflow.figures.forest import draw_forest
 from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
-from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
-from mirrorflow.plan.paths import ModelRecord, PredictionsManifest
-from mirrorflow.store.method_predictions import read_manifest, read_task
-from mirrorflow.store.tables import read_cohort, read_endpoint
+from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.results import without_single_changes
 
@@ -37,6 +31,10 @@ class FigureSpec:
     title: str
     alt: str
     caption: str
+    table: pd.DataFrame | None = None
+    """What is drawn, where no other file of the run has it."""
+    parquet: bool = False
+    """Whether the table is for programs: parquet beside the figure, else CSV."""
 
 
 @dataclass(frozen=True)
@@ -164,86 +162,6 @@ def _n_by_protocol(rows: pd.DataFrame) -> str:
         for protocol, group in rows.groupby("protocol", sort=False)
     ]
     return "; ".join(parts)
-
-
-def survival_task(manifest: Path, frame: Path, titles: Mapping[str, str], shown: Collection[str]) -> Task:
-    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
-
-    frame: the cohort's parquet, whose outcomes count (an adapted cohort's is its target's).
-    shown: protocols with rows in results.csv; the others' numbers are withheld.
-    """
-    place = PredictionsManifest.parse(manifest)
-    protocol, cohort, encoder, method = place.protocol, place.cohort, place.encoder, place.method
-
-    def draw() -> FigureSpec:
-        if protocol not in shown:
-            message = f"no result of {protocol} is shown (see its audit)"
-            raise InputError(message)
-        people, name = read_cohort(frame)[0], read_endpoint(frame)
-        rows = _survival_rows(manifest, people)
-        groups = kaplan_meier.split_by_risk(rows)
-        if name:
-            groups = with_causes(groups, pd.Series(causes(people), index=people["patient"]))
-        if groups["group"].nunique() < 2:
-            message = f"{method} gives all units the same risk: there are no two groups to draw"
-            raise InputError(message)
-        title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
-        figure = draw_survival_curves(groups, shorten(title, 70), name)
-        p_value = kaplan_meier.p_value_text(kaplan_meier.log_rank(groups))
-        ratio = kaplan_meier.hazard_ratio_text(kaplan_meier.hazard_ratio(groups))
-        curves = f"Cumulative incidence of {name}" if name else "Kaplan-Meier curves"
-        alt = f"{curves} of two groups; {p_value}, {ratio}. " + " ".join(_group_lines(groups))
-        where = f"protocol {protocol}, encoder {encoder}, method {method}, all training data"
-        return FigureSpec(figure, title, alt, _survival_caption(rows, groups, cohort, where, name))
-
-    return Task(f"survival_{protocol}_{encoder}_{method}", "survival_curves", draw)
-
-
-def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
-    record = read_manifest(manifest)
-    folds = read_task(record, "survival", cohort)
-    reasons = [why for name, why in record.skipped.items() if name.startswith("survival/")]
-    if not folds:
-        message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
-        raise InputError(message)
-    rows = pd.concat([fold.rows for fold in folds], ignore_index=True)
-    return rows[rows["setting"] == ALL_DATA]
-
-
-def _group_lines(groups: pd.DataFrame) -> list[str]:
-    return [
-        f"{name} risk: {len(part)} patients, {int(part['event'].sum())} events."
-        for name, part in groups.groupby("group")
-    ]
-
-
-def _survival_caption(rows: pd.DataFrame, groups: pd.DataFrame, cohort: str, where: str, name: str) -> str:
-    folds, seeds, twice = rows["fold"].nunique(), rows["seed"].nunique(), kaplan_meier.evaluated_twice(rows)
-    caption = (
-        f"{_estimate(groups, name)} of {cohort}, n = {len(groups)} patients ({int(groups['event'].sum())} events), "
-        f"{where}. High risk: above the median predicted risk of the patient's own evaluation fold, else low (risks of "
-        f"different folds share no scale); the groups of {folds} folds are pooled. Bands: pointwise 95% intervals. p: "
-        "two-sided log-rank test, how often two groups of equal survival would differ this much or more, not corrected "
-        "for the number of curves drawn. The size of the difference is the hazard ratio of high to low (Cox, with its "
-        "interval of 95%)."
-    )
-    if name:
-        caption += " Test and ratio are of the cause-specific hazards: deaths of other causes are censored in them."
-    if seeds > 1:
-        caption += f" Ranks of {seeds} seeds are averaged."
-    if twice:
-        caption += f" {twice} patients are evaluated in several folds and count in the first."
-    return caption
-
-
-def _estimate(groups: pd.DataFrame, name: str) -> str:
-    if not name:
-        return "Kaplan-Meier estimate"
-    others = int((groups["cause"] == OTHER).sum())
-    return (
-        f"Cumulative incidence of {endpoint_title(name)} (Aalen-Johansen estimate; {others} deaths of other causes "
-        "compete, dotted; those of unknown cause are left out)"
-    )
 
 
 def training_tasks(models: Sequence[Path], titles: Mapping[str, str]) -> Iterator[Task]:

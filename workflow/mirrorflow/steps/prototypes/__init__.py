@@ -1,0 +1,1 @@
+"""What a trained model makes of its prototypes."""

@@ -1,0 +1,78 @@
+"""Where the patches of a unit's slide lie, as its feature file says, and the thumbnail that the store keeps of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mirrorflow.errors import InputError
+from mirrorflow.figures.slide_maps import Tiles
+from mirrorflow.store.features import describe_features, read_features
+from mirrorflow.store.images import read_rgb
+from mirrorflow.store.patches import read_patches
+from mirrorflow.training.bags import CappedBags
+
+
+@dataclass(frozen=True)
+class SlidePart:
+    """One slide of a unit: its name, its patches, and which rows of the unit's tokens they are."""
+
+    slide: str
+    tiles: Tiles
+    rows: np.ndarray
+
+
+def slide_part(
+    slides: Sequence[str], files: Sequence[Path], looked_at: int | None, overlays: Path | None
+) -> SlidePart | None:
+    """The first slide of a unit with places of its patches; None where no slide has any.
+
+    files: feature files of ``slides``, whose patches stand one after the other in the unit's bag. looked_at: patches of
+    a larger bag that the model looks at. overlays: folder of the store's thumbnails, ``<slide>.jpg``.
+    """
+    found = [describe_features(path) for path in files]
+    starts = np.cumsum([0, *(one.n for one in found)])
+    looked = tokens_of(int(starts[-1]), looked_at)
+    for slide, path, one, start in zip(slides, files, found, starts, strict=False):
+        rows = np.flatnonzero((looked >= start) & (looked < start + one.n))
+        if one.has_coords and len(rows):
+            return SlidePart(slide, tiles_of(path, looked[rows] - start, overlays and overlays / f"{slide}.jpg"), rows)
+    return None
+
+
+def tokens_of(size: int, looked_at: int | None) -> np.ndarray:
+    """Which patches of a bag of ``size`` are the tokens, in their order: all, or as many as are looked at."""
+    if looked_at is None or size <= looked_at:
+        return np.arange(size)
+    return CappedBags([], looked_at).drawn(size)  # type: ignore[arg-type]  # the draw follows from the size alone
+
+
+def tiles_of(path: Path, chosen: np.ndarray, thumbnail: Path | None) -> Tiles:
+    """Places of the patches ``chosen`` of a feature file. Size and scale of the slide are those that it notes."""
+    coords = read_features(path)[1]
+    if coords is None:
+        message = f"{path}: no coords in level-0 pixels"
+        raise InputError(message)
+    side, width, height, mpp = _noted(path, coords)
+    picture = read_rgb(thumbnail) if thumbnail is not None and width and thumbnail.exists() else None
+    return Tiles(coords[chosen], side, width, height, mpp, picture)
+
+
+def _noted(path: Path, coords: np.ndarray) -> tuple[float, float | None, float | None, float | None]:
+    """Side of a patch; width, height and mpp of the slide, None where the file does not say."""
+    try:
+        patches = read_patches(path)
+    except InputError:  # a file that does not say how large its patches are: they touch
+        return _stride(coords), None, None, None
+    noted = patches.attributes
+    width, height, mpp = (
+        float(noted[name]) if name in noted else None for name in ("level0_width", "level0_height", "level0_mpp")
+    )
+    return patches.size_level0, width, height, mpp
+
+
+def _stride(coords: np.ndarray) -> float:
+    """Smallest distance between two columns or rows of patches; 1 where there is one patch alone."""
+    steps = np.concatenate([np.diff(np.unique(coords[:, axis])) for axis in (0, 1)])
+    return float(steps.min()) if len(steps) else 1.0

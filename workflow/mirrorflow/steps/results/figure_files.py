@@ -1,0 +1,74 @@
+"""Figures as files: SVG, PNG and the table behind each, and figures.json with captions and what was left out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.figures.style import to_png, to_svg
+from mirrorflow.runtime.files import write_text, written_whole
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.results.figure_tasks import Task
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the record: ``name``.svg, .png and, of some, .csv lie beside it; ``caption``: rule, n, protocol."""
+
+    name: str
+    kind: str
+    title: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that could not be drawn, and why."""
+
+    name: str
+    kind: str
+    why: str
+
+
+def draw_all(tasks: Sequence[Task], cohort: str, folder: Path, rule: str) -> list[Drawing | LeftOut]:
+    """Draw every figure into ``folder`` and list them in ``figures.json`` there; what cannot be drawn, with the reason.
+
+    rule: named at the end of each caption.
+    """
+    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
+    drawn: list[Drawing | LeftOut] = []
+    for task in tasks:
+        drawn.append(_draw(task, folder, rule))
+        progress.step()
+    record = {
+        "cohort": cohort,
+        "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
+        "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
+    }
+    write_text(folder / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
+    return drawn
+
+
+def _draw(task: Task, folder: Path, rule: str) -> Drawing | LeftOut:
+    try:
+        spec = task.draw()
+    except InputError as error:
+        return LeftOut(task.name, task.kind, str(error))
+    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
+        with written_whole(folder / f"{task.name}.{ending}") as temporary:
+            temporary.write_bytes(content)
+    if spec.table is not None:
+        _write_table(folder / task.name, spec.table, parquet=spec.parquet)
+    return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule {rule}.")
+
+
+def _write_table(stem: Path, table: pd.DataFrame, *, parquet: bool) -> None:
+    if not parquet:
+        write_text(stem.with_name(f"{stem.name}.csv"), table.to_csv(index=False))
+        return
+    with written_whole(stem.with_name(f"{stem.name}.parquet")) as temporary:
+        table.to_parquet(temporary, index=False)

@@ -1,0 +1,143 @@
+"""Survival of predicted risk groups: whose curves are drawn, what their captions say, which test stands beside them."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mirrorflow.cohorts.endpoint import causes, endpoint_title
+from mirrorflow.errors import InputError
+from mirrorflow.figures import kaplan_meier
+from mirrorflow.figures.cumulative_incidence import OTHER, with_causes
+from mirrorflow.figures.style import shorten
+from mirrorflow.figures.survival_curves import draw_survival_curves
+from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.steps.results.figure_tasks import ALL_DATA, FigureSpec, Task
+from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_numbers
+from mirrorflow.tables.results import published_key
+
+PublishedTests = Mapping[tuple[str, str, str], float]
+"""(cohort, method, name of a cause-specific outcome) -> p of the published log-rank test of its risk groups."""
+
+
+def published_tests(path: Path, names: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """From resources/published_log_rank.csv, by the names that a run's paths have (resources/names.tsv)."""
+    cohorts, methods = (published_key(names, kind) for kind in ("cohort", "method"))
+    return {
+        (cohort, method, str(row.endpoint)): float(str(row.p))
+        for row in read_numbers(path, ["p"]).itertuples()
+        for cohort in _called(cohorts, str(row.cohort))
+        for method in _called(methods, str(row.method))
+    }
+
+
+def _called(labels: Mapping[str, str], label: str) -> list[str]:
+    return [name for name, published in labels.items() if published == label]
+
+
+def survival_task(
+    manifest: Path,
+    frame: Path,
+    titles: Mapping[str, str],
+    shown: Collection[str],
+    published: PublishedTests | None = None,
+) -> Task:
+    """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
+
+    frame: the cohort's parquet, whose outcomes count (an adapted cohort's is its target's).
+    shown: protocols with rows in results.csv; the others' numbers are withheld.
+    """
+    place = PredictionsManifest.parse(manifest)
+    protocol, cohort, encoder, method = place.protocol, place.cohort, place.encoder, place.method
+
+    def draw() -> FigureSpec:
+        if protocol not in shown:
+            message = f"no result of {protocol} is shown (see its audit)"
+            raise InputError(message)
+        name = read_endpoint(frame)
+        rows, groups = _rows_and_groups(manifest, frame, name)
+        title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
+        test = _test(groups, (published or {}).get((cohort, method, name)))
+        ratio = kaplan_meier.hazard_ratio_text(kaplan_meier.hazard_ratio(groups))
+        curves = f"Cumulative incidence of {name}" if name else "Kaplan-Meier curves"
+        said = "; ".join(filter(None, [test, ratio]))
+        alt = f"{curves} of two groups; {said}. " + " ".join(_group_lines(groups))
+        where = f"protocol {protocol}, encoder {encoder}, method {method}, all training data"
+        caption = _caption(rows, groups, cohort, where, name) + (TEST if test else "")
+        figure = draw_survival_curves(groups, shorten(title, 70), name, test)
+        return FigureSpec(figure, title, alt, caption, groups)
+
+    return Task(f"survival_{protocol}_{encoder}_{method}", "survival_curves", draw)
+
+
+TEST = (
+    " p: two-sided log-rank test of the pooled groups, given beside the published one alone. It is no valid test: a "
+    "patient's group follows from the outcomes of the others, and where nothing is to be found such groups differ at a "
+    "nominal 5% in more than 10% of runs."
+)
+
+
+def _test(groups: pd.DataFrame, published: float | None) -> str:
+    """What is said of a log-rank test: nothing where none was published."""
+    return "" if published is None else kaplan_meier.beside_published(kaplan_meier.log_rank(groups), published)
+
+
+def _rows_and_groups(manifest: Path, frame: Path, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions of all training data, and the patients in their groups. ``name``: of a cause-specific outcome."""
+    people = read_cohort(frame)[0]
+    rows = _survival_rows(manifest, people)
+    groups = kaplan_meier.split_by_risk(rows)
+    if name:
+        groups = with_causes(groups, pd.Series(causes(people), index=people["patient"]))
+    if groups["group"].nunique() < 2:
+        method = PredictionsManifest.parse(manifest).method
+        message = f"{method} gives all units the same risk: there are no two groups to draw"
+        raise InputError(message)
+    return rows, groups
+
+
+def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
+    record = read_manifest(manifest)
+    folds = read_task(record, "survival", cohort)
+    reasons = [why for name, why in record.skipped.items() if name.startswith("survival/")]
+    if not folds:
+        message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
+        raise InputError(message)
+    rows = pd.concat([fold.rows for fold in folds], ignore_index=True)
+    return rows[rows["setting"] == ALL_DATA]
+
+
+def _group_lines(groups: pd.DataFrame) -> list[str]:
+    return [
+        f"{name} risk: {len(part)} patients, {int(part['event'].sum())} events."
+        for name, part in groups.groupby("group")
+    ]
+
+
+def _caption(rows: pd.DataFrame, groups: pd.DataFrame, cohort: str, where: str, name: str) -> str:
+    folds, seeds, twice = rows["fold"].nunique(), rows["seed"].nunique(), kaplan_meier.evaluated_twice(rows)
+    caption = (
+        f"{_estimate(groups, name)} of {cohort}, n = {len(groups)} patients ({int(groups['event'].sum())} events), "
+        f"{where}. High risk: above the median predicted risk of the patient's own evaluation fold, else low (risks of "
+        f"different folds share no scale); the groups of {folds} folds are pooled. Bands: pointwise 95% intervals. The "
+        "size of the difference is the hazard ratio of high to low (Cox, stratified by fold, with its interval of "
+        "95%). All of it is descriptive: groups of cross-validation are no independent samples."
+    )
+    if name:
+        caption += " The ratio is of the cause-specific hazards: deaths of other causes are censored in it."
+    if seeds > 1:
+        caption += f" Ranks of {seeds} seeds are averaged."
+    if twice:
+        caption += f" {twice} patients are evaluated in several folds and count in the first."
+    return caption
+
+
+def _estimate(groups: pd.DataFrame, name: str) -> str:
+    if not name:
+        return "Kaplan-Meier estimate"
+    others = int((groups["cause"] == OTHER).sum())
+    return (
+        f"Cumulative incidence of {endpoint_title(name)} (Aalen-Johansen estimate; {others} deaths of other causes "
+        "compete, dotted; those of unknown cause are left out)"
+    )
