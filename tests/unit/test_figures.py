@@ -30,6 +30,7 @@ from mirrorflow.figures.training_curves import curve_names, draw_training_curves
 from mirrorflow.steps.results.figure_tasks import forest_tasks
 from mirrorflow.steps.results.survival_figures import published_tests
 from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.tables.results import published_key
 
 
 def prediction_rows(risks: dict[int, list[float]], seed: int = 0) -> pd.DataFrame:
@@ -227,8 +228,12 @@ def test_published_tests_are_found_by_the_names_of_paths() -> None:
     found = published_tests(RESOURCES / "published_log_rank.csv", names)
     assert found["brca", "tta", "DSS"] == 2.61e-3
     assert found["kirc", "tta", "DSS"] == 1.86e-10
-    assert {method for _, method, _ in found} == {"tta"}
-    assert len(found) == 5
+    methods = {method for _, method, _ in found}
+    assert methods == {name for name, label in published_key(names, "method").items() if label == "tta"}
+    assert "tta" in methods
+    assert {(cohort, endpoint) for cohort, _, endpoint in found} == {
+        (cohort, "DSS") for cohort in ("brca", "blca", "stad", "coadread", "kirc")
+    }
 
 
 def test_equal_figures_are_equal_files() -> None:

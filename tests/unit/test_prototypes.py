@@ -33,6 +33,7 @@ from mirrorflow.steps.prototypes.draw_prototypes import draw_prototypes
 from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model
 from mirrorflow.steps.prototypes.pictures import cosine_of_means
 from mirrorflow.steps.prototypes.slide_tiles import slide_part, tokens_of
+from mirrorflow.steps.results import figure_files
 from mirrorflow.store.tables import read_fold
 from mirrorflow.training.bags import ArrayBags, CappedBags
 
@@ -236,6 +237,13 @@ def drawn(store: Store, data: Data) -> tuple[dict[str, str], dict[str, str], Pat
 
 
 @pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not rendered: the workflow's tests look at their files."""
+    for name in ("to_svg", "to_png"):
+        monkeypatch.setattr(figure_files, name, lambda figure: b"")
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
@@ -256,6 +264,7 @@ def give_places(store: Store) -> None:
             with_coords(store.folder / f"{slide}.h5", np.arange(2 * count).reshape(count, 2) * 256)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_fold_is_drawn_by_its_own_model_on_patients_it_was_not_trained_on(plain: tuple[Store, Data]) -> None:
     store, data = plain
     captions, left_out, folder = drawn(store, data)
@@ -288,6 +297,7 @@ def test_a_fold_is_drawn_by_its_own_model_on_patients_it_was_not_trained_on(plai
     assert all((folder / f"{name}.{ending}").exists() for name in captions for ending in ("svg", "png"))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_cannot_be_drawn_is_said(store: Store) -> None:
     captions, left_out, _ = drawn(store, trained(store, anchors=False, contrast_weight=0.0, prototypes=4))
     assert set(captions) == {"pathways"}
@@ -297,6 +307,7 @@ def test_what_cannot_be_drawn_is_said(store: Store) -> None:
     assert set(left_out) == {"prototypes", "tokens", "slide_high", "slide_low", "single_softmax", "single_plan"}
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_model_without_a_plan_is_drawn_by_its_softmax(store: Store) -> None:
     give_places(store)
     captions, left_out, folder = drawn(store, trained(store, transport="off", shared=False))
