@@ -58,7 +58,7 @@ splits: {folds: 2, inner_folds: 2}
 protocols:
   honest: {epoch: nested}
   paper: {splits: published}
-methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, mirror: {}, tangle: {}}
+methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, tangle: {}}
 adaptation:
   planted: {targets: [elsewhere]}
 evaluation:

@@ -47,7 +47,7 @@ def test_names_are_told_apart():
     run = run_of()
     assert (run.pretrained, run.supervised, run.baselines) == (
         ["mirror", "tangle"],
-        ["survpath"],
+        ["survpath", "tta"],
         ["site", "linear", "cox", "clinical"],
     )
     assert run.every_cohort == ["own", "elsewhere", "listed", "planted", PAIR]
