@@ -36,8 +36,7 @@ class CauseInputs:
         return cause_specific(self.run.config)
 
     def _cases(self) -> list[tuple[str, str]]:
-        protocols = [name for name in self.run.protocols if name not in self.run.single_changes]
-        return [(protocol, cohort) for protocol in protocols for cohort in self.cohorts]
+        return [(protocol, cohort) for protocol in self.run.whole_protocols for cohort in self.cohorts]
 
     def sheets(self) -> list[str]:
         """Input: risks of the dead of unknown cause, a sheet a protocol and cohort."""

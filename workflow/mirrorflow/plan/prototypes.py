@@ -43,8 +43,7 @@ class PrototypeInputs:
         """Folders of figures that a run makes; protocols of single changes have none."""
         return [
             self.run.at(PrototypesFolder, protocol=protocol, cohort=cohort, encoder=encoder, method=method)
-            for protocol in self.run.protocols
-            if protocol not in self.run.single_changes
+            for protocol in self.run.whole_protocols
             for cohort in self.run.cohorts
             for method in methods_under(self.run.config, protocol)
             if method == FAMILY and method in self.methods

@@ -155,8 +155,7 @@ class TableInputs:
         run = self.run
         return [
             {"protocol": protocol, "cohort": cohort, "encoder": encoder, "method": method}
-            for protocol in run.protocols
-            if protocol not in run.single_changes
+            for protocol in run.whole_protocols
             for cohort in run.cohorts
             for method in run.pretrained
             for encoder in encoders_of(run.config, cohort, method)
@@ -202,7 +201,7 @@ class FigureInputs:
         return [
             path
             for protocol, cohort in self.run.evaluated()
-            if cohort == wildcards.cohort and protocol not in self.run.single_changes
+            if cohort == wildcards.cohort and protocol in self.run.whole_protocols
             for path in self.run.manifests(protocol, cohort)
             if "survival" in methods[PredictionsManifest.parse(path).method]["tasks"]
         ]

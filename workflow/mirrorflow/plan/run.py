@@ -69,6 +69,11 @@ class Run:
         return [name for name in self.protocols if name.startswith(SINGLE_CHANGE)]
 
     @cached_property
+    def whole_protocols(self) -> list[str]:
+        """All others: those that tables and figures show."""
+        return [name for name in self.protocols if name not in self.single_changes]
+
+    @cached_property
     def scopes(self) -> list[str]:
         """Model scopes: settings that decide which models protocols share."""
         return sorted({scope_of(protocol) for protocol in self.config["protocols"].values()})
