@@ -72,7 +72,7 @@ def draw_prototypes(data: Data, overlays: Path | None, folder: Path) -> list[Dra
     looked_at = evaluation_tokens(stored_config(model))
     parts = {half: first_with_places(order, units, files, looked_at, overlays) for half, order in halves.items()}
     wanted = {*chosen.values(), *(found[0] for found in parts.values() if found)}
-    evaluated = look_at(data, sorted(wanted), units, model, where)
+    evaluated = look_at(data, sorted(wanted), units, files, model, where)
     maps = {half: found or no_places(half, len(halves[half]), data.index) for half, found in parts.items()}
     return draw_all(list(tasks_of(Case(place, evaluated, chosen, maps))), place.cohort, folder, "draw_prototypes")
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import count_sets, parse_gene_sets
-from mirrorflow.learners.inputs.bagged import bag_files
 from mirrorflow.learners.network import evaluation_tokens, network_again, read_out
 from mirrorflow.learners.saved import RawUnits, SavedModel, load_trained
 from mirrorflow.learners.tasks import ALL_DATA
@@ -122,15 +121,23 @@ def by_half(risk: np.ndarray) -> dict[str, list[int]]:
     return found
 
 
-def look_at(data: Data, wanted: Sequence[int], units: pd.DataFrame, folder: Path, place: LabelledModel) -> Evaluated:
+def look_at(
+    data: Data,
+    wanted: Sequence[int],
+    units: pd.DataFrame,
+    files: Sequence[Sequence[Path]],
+    folder: Path,
+    place: LabelledModel,
+) -> Evaluated:
     """The evaluation units seen by the saved model in ``folder``; of those at the positions ``wanted`` all is kept.
 
+    files: of each unit's bag.
     Raises InputError where their risks are not the stored ones: features or expression are others than they were.
     """
     saved = load_trained(folder)
     network = network_again(saved.arrays, saved.config)
     assert isinstance(network, Tta)
-    asked = _raw(saved, data, units).capped(evaluation_tokens(saved.config))
+    asked = _raw(saved, data, units, files).capped(evaluation_tokens(saved.config))
     seen, weights, logits = {}, [], []
     for number, out in enumerate(_outputs(network, asked)):
         one = _seen(out)
@@ -150,12 +157,12 @@ def _outputs(network: Tta, units: Units) -> Iterator[TtaOutput]:
         yield out
 
 
-def _raw(saved: SavedModel, data: Data, units: pd.DataFrame) -> Units:
+def _raw(saved: SavedModel, data: Data, units: pd.DataFrame, files: Sequence[Sequence[Path]]) -> Units:
     patients = sorted(set(units["patient"]))
     values = read_expression(str(data.expression), patients=patients, genes=saved.genes).values
     row = {patient: number for number, patient in enumerate(patients)}
     expression = values[[row[patient] for patient in units["patient"]]]
-    bags = FeatureBags(bag_files(data.index, units), cache_gb=0, names=units["unit"].tolist())
+    bags = FeatureBags(files, cache_gb=0, names=units["unit"].tolist())
     return saved.prepare(RawUnits(units, bags, expression))
 
 
