@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.models import objective
+from mirrorflow.models.class_token import class_token_weights
 from mirrorflow.models.draws import Draws
 from mirrorflow.models.mirror_layers import LAYERS
 from mirrorflow.models.objective import MirrorOutput
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
 from mirrorflow.models.retention import Retention, RnaRetention, SlideRetention
 from mirrorflow.models.rna import RnaEncoder
+from mirrorflow.models.seam import PatchWeights
 from mirrorflow.models.settings import LOSSES, MirrorSettings
 from mirrorflow.models.style import Prototypes, Style, StyleEncoder
 from mirrorflow.models.transmil import SlideEncoder, start_linear
@@ -113,6 +115,10 @@ class Mirror(PairedNetwork):
     def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
         """The slide's [CLS]."""
         return self.slide_encoder(self._scaled(patches), counts)[:, 0]
+
+    def patch_weights(self, patches: Tensor, *, counts: Tensor | None = None) -> list[PatchWeights]:
+        """What the slide's [CLS] attends to: in the last block, through both (rollout), in the first."""
+        return class_token_weights(self.slide_encoder, self._scaled(patches), counts)
 
     def encode_rna(self, genes: Tensor) -> Tensor:
         """Of the RNA encoder, Eq. 4."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mirrorflow.models.draws import Draws
 from mirrorflow.models.losses import alignment_loss
+from mirrorflow.models.seam import PatchWeights
 
 
 class PairedSettings(Protocol):
@@ -89,6 +90,12 @@ class PairedNetwork(nn.Module, ABC):
     @abstractmethod
     def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
         """Slide vectors [batch, width] of patches [batch, patch, feature]."""
+
+    def patch_weights(self, patches: Tensor, *, counts: Tensor | None = None) -> list[PatchWeights]:
+        """Where the weight lies among the patches of slide vectors, the main kind first; arguments as those of
+        :meth:`encode_slides`.
+        """
+        return []
 
     @abstractmethod
     def encode_rna(self, genes: Tensor) -> Tensor:

@@ -75,6 +75,20 @@ class Output:
         return replace(self, logits=self.logits.float(), tokens=tokens)
 
 
+@dataclass(frozen=True)
+class PatchWeights:
+    """Weights of a method's patches [batch, patch]: their name, and in a sentence what they are.
+
+    Shares add up to 1 over the patches, unless ``said`` has it otherwise; heads [batch, head, patch], where there are
+    several, of which ``values`` are the mean.
+    """
+
+    name: str
+    values: Tensor
+    said: str
+    heads: Tensor | None = None
+
+
 class Objective(Protocol):
     """What a training minimises: named terms, and the weight of each at this point of the training."""
 

@@ -6,7 +6,7 @@ dataclass of what can be set, and ``build(sizes, **settings)``, which returns a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mirrorflow.config.fields import keys_of
 from mirrorflow.config.modules import part_of
 from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.models.seam import Batch, Output, Progress
+from mirrorflow.models.seam import Batch, Output, PatchWeights, Progress
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class SupervisedNetwork(nn.Module):
 
     patch_mean: Tensor
     patch_sd: Tensor
+    attention_said: ClassVar[str] = "the gated attention that pools the bag, one head, a softmax over its patches"
 
     def __init__(self, sizes: Sizes, width: int) -> None:
         super().__init__()
@@ -75,6 +76,14 @@ class SupervisedNetwork(nn.Module):
     def output(self, batch: Batch) -> Output:
         """As :meth:`forward`, of scaled patches."""
         raise NotImplementedError
+
+    def patch_weights(self, batch: Batch) -> list[PatchWeights]:
+        """Where the pooling's weight lies among the patches, the main kind first; none for methods without any.
+
+        For most the attention of their output, of which ``attention_said`` says what it is.
+        """
+        attention = self(batch).attention
+        return [] if attention is None else [PatchWeights("attention", attention, self.attention_said)]
 
     def load_best(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of the epoch that is kept."""

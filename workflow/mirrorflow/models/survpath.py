@@ -17,7 +17,7 @@ from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import NULL, Settings, count, number, same, setting
 from mirrorflow.config.training_settings import Form, Layers, Pathways
 from mirrorflow.models.layers import PatchEmbedding, PathwayGenes, masked_mean, start_pathways
-from mirrorflow.models.seam import Batch, Output
+from mirrorflow.models.seam import Batch, Output, PatchWeights
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
@@ -94,8 +94,37 @@ class SparseAttention(nn.Module):
         to_patches = F.scaled_dot_product_attention(patch_q, path_k, path_v)
         return to_pathways, to_patches
 
+    def on_patches(self, pathways: Tensor, patches: Tensor, mask: Tensor) -> Tensor:
+        """The weight [batch, patch] that pathways give each patch: a mean over pathways, 0 at padded patches."""
+        path_q, path_k, _ = self.to_qkv(self.norm(pathways)).chunk(3, dim=-1)
+        _, patch_k, _ = self.to_qkv(self.norm(patches)).chunk(3, dim=-1)
+        scores = path_q @ torch.cat([path_k, patch_k], dim=1).mT * path_q.shape[-1] ** -0.5
+        seen = torch.cat([mask.new_ones(pathways.shape[:2]), mask], dim=1)[:, None, :]
+        shares = scores.float().masked_fill(~seen, float("-inf")).softmax(dim=-1)
+        return shares[:, :, pathways.shape[1] :].mean(1)
 
-class SurvPath(SupervisedNetwork):
+
+class _Attended(SupervisedNetwork):
+    """What both forms say of their patches: the attention that pathways pay them."""
+
+    pathways: PathwayTokens
+    embed: nn.Module
+    attend: SparseAttention
+
+    def patch_weights(self, batch: Batch) -> list[PatchWeights]:
+        """Attention from pathways to patches, a mean over pathways, as shares among the patches."""
+        pathways, tokens = self.pathways(batch.genes), self.embed((batch.patches - self.patch_mean) / self.patch_sd)
+        weights = self.attend.on_patches(pathways, tokens, batch.mask)
+        total = weights.sum(1, keepdim=True)
+        said = (
+            f"the attention that pathways pay each patch, one head, a mean over {pathways.shape[1]} pathways, which "
+            f"give patches {float(total[0]):.1%} of it and pathways the rest; patches also reach the head through a "
+            "mean without weights"
+        )
+        return [PatchWeights("pathways", weights / total, said)]
+
+
+class SurvPath(_Attended):
     """Pathway and patch tokens, one layer of sparse attention of half the width, feed-forward, means, head.
 
     As published without residual connections: a patch reaches the head through a mixture of pathways, and a pathway
@@ -119,7 +148,7 @@ class SurvPath(SupervisedNetwork):
         return Output(self.head(torch.cat([pathways.mean(1), masked_mean(tokens, batch.mask)], dim=1)))
 
 
-class ResidualSurvPath(SupervisedNetwork):
+class ResidualSurvPath(_Attended):
     """SurvPath before 1.0: attention of the whole width with an output projection, and residual connections."""
 
     def __init__(self, sizes: Sizes, settings: SurvPathSettings) -> None:

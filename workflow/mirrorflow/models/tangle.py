@@ -18,6 +18,7 @@ from mirrorflow.config.fields import NULL, number, positive, same, setting, swit
 from mirrorflow.config.training_settings import PairedShape, PretrainSettings, Schedule
 from mirrorflow.models.draws import Draws
 from mirrorflow.models.paired import PairedNetwork, PairedOutput
+from mirrorflow.models.seam import PatchWeights
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,17 @@ class GatedAttentionPool(nn.Module):
 
     def forward(self, tokens: Tensor, counts: Tensor | None = None) -> Tensor:
         """Tokens [batch, patch, width] -> [batch, width]; only the first ``counts[i]`` of bag i weigh."""
+        return (self.weights(tokens, counts).mT @ tokens)[:, 0]
+
+    def weights(self, tokens: Tensor, counts: Tensor | None = None) -> Tensor:
+        """The weight of each token [batch, patch, 1]."""
         content, gate = self.content(tokens).tanh(), self.gate(tokens).sigmoid()
         scores = self.score(self.dropout(content) * self.dropout(gate))
         if counts is not None:
             place = torch.arange(tokens.shape[1], device=tokens.device)
             padding = place >= counts.to(tokens.device)[:, None]
             scores = scores.masked_fill(padding[..., None], float("-inf"))
-        return (scores.softmax(dim=1).mT @ tokens)[:, 0]
+        return scores.softmax(dim=1)
 
 
 class Tangle(PairedNetwork):
@@ -129,6 +134,12 @@ class Tangle(PairedNetwork):
     def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
         """Pooled patches."""
         return self.pool(self.embed(self._scaled(patches)), counts)
+
+    def patch_weights(self, patches: Tensor, *, counts: Tensor | None = None) -> list[PatchWeights]:
+        """The gated attention of the pooling."""
+        weights = self.pool.weights(self.embed(self._scaled(patches)), counts)[..., 0]
+        said = "the gated attention that pools the bag, one head, a softmax over its patches"
+        return [PatchWeights("attention", weights, said)]
 
     def encode_rna(self, genes: Tensor) -> Tensor:
         """Of the three layers over the genes."""

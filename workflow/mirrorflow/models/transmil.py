@@ -102,10 +102,11 @@ class SlideEncoder(nn.Module):
         tokens, mask, sides = squared(self.embed(patches), counts)
         tokens = self.first(torch.cat([self.cls.expand(batch, -1, -1), tokens], dim=1), mask)
         cls, tokens = tokens[:, :1], tokens[:, 1:]
-        tokens = self.second(torch.cat([cls, self._placed(tokens, sides)], dim=1), mask)
+        tokens = self.second(torch.cat([cls, self.placed(tokens, sides)], dim=1), mask)
         return self.norm(tokens[:, : 1 + longest])
 
-    def _placed(self, tokens: Tensor, sides: list[int] | None) -> Tensor:
+    def placed(self, tokens: Tensor, sides: list[int] | None) -> Tensor:
+        """Positions added to tokens [batch, square, width]; ``sides`` of each bag's square, None: of all the same."""
         if sides is None:
             return self.positions(tokens)
         placed = torch.zeros_like(tokens)

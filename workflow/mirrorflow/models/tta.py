@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mirrorflow.config.training_settings import Pathways
-from mirrorflow.models.seam import Batch, Objective, Output, Progress
+from mirrorflow.models.seam import Batch, Objective, Output, PatchWeights, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 from mirrorflow.models.tta_parts.apart import Apart, AttentionBlock
 from mirrorflow.models.tta_parts.assignment import (
@@ -138,6 +138,19 @@ class Tta(SupervisedNetwork):
             embedded=embedded,
             refined=refined,
         )
+
+    def patch_weights(self, batch: Batch) -> list[PatchWeights]:
+        """The mass that the transport plan moves from each patch, and the weight of the pooling (Eq. 12)."""
+        out = self(batch)
+        assert isinstance(out, TtaOutput)
+        assert out.attention is not None
+        assert out.plans is not None
+        pooled = PatchWeights("pooling", out.attention, "the weight of the pooling (Eq. 12), summed over prototypes")
+        mass = out.plans[0].sum(-1).masked_fill(~batch.mask, 0.0)
+        if not self.assigning.transports or not mass.any():
+            return [pooled]
+        said = "the mass that the transport plan moves from each patch, summed over prototypes"
+        return [PatchWeights("plan", mass / mass.sum(1, keepdim=True), said), pooled]
 
     def _tokens(self, tokens: Tensor, mask: Tensor, modality: int) -> Tokens:
         projected = self.space.projected(tokens, modality, self.head)
