@@ -4,7 +4,7 @@
     snakemake --configfile config/features.yaml ...             # a cohort of one's own
 
 The chain, a file a domain: cohort -> gdc, slides -> features -> expression -> splits -> pretrain -> probe,
-baselines, supervised, adapt -> audit -> tables -> figures, prototypes -> report (workflow/rules/).
+baselines, supervised, adapt -> audit -> tables -> figures, prototypes, explained -> report (workflow/rules/).
 """
 
 import sys
@@ -47,6 +47,7 @@ include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
+include: "workflow/rules/explained.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -54,6 +55,12 @@ rule all:
     default_target: True
     input:
         all_targets(RUN, SLIDES, TABLES),
+
+
+# what models saw on slides, also where the config has no section `explain`
+rule explained:
+    input:
+        EXPLAINED.folders(),
 
 
 onstart:

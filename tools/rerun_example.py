@@ -65,6 +65,7 @@ evaluation:
   optimism: {changes: [epoch]}
   reference: linear
   primary: {method: mirror, metric: c_index, protocol: honest, cohort: planted, encoder: resnet50, setting: all}
+explain: {}
 """
 
 SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")

@@ -24,7 +24,7 @@ USERS_FILES = [
     f"cptac/{name}"
     for name in ("slides.tsv", "patients.tsv", "rna.tsv.gz", "splits/splits_0.csv", "splits/splits_1.csv")
 ]
-ON_REQUEST = ("measure_complexity", "make_sensitivity", "make_training_folds")
+ON_REQUEST = ("measure_complexity", "make_sensitivity", "make_training_folds", "explained")
 
 
 def jobs_of(configfiles: list[Path], folder: Path, *targets: str) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.explained import ExplainedFolder, ExplainInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
@@ -41,6 +42,7 @@ AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
 CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
+EXPLAINED = ExplainInputs(RUN, MODELS, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 

@@ -15,7 +15,7 @@ rule make_report:
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
         further_tables=TABLES.further(),
-        figures=[*REPORT.figures(), *PROTOTYPES.folders()],
+        figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all()],
     output:
         page=report(
             at(paths.ReportPage),

@@ -5,6 +5,7 @@ from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.bounds import check_passes
+from mirrorflow.config.explained import explain_problems
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
@@ -18,7 +19,8 @@ from mirrorflow.errors import ConfigError
 
 def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
-    problems = [*_reference_problems(config, raw), *primary_problems(config), *_compute_problems(config["compute"])]
+    problems = [*_reference_problems(config, raw), *primary_problems(config), *explain_problems(config)]
+    problems += _compute_problems(config["compute"])
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)

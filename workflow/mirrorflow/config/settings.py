@@ -9,6 +9,7 @@ from typing import Any
 from mirrorflow.config.bounds import KINDS
 from mirrorflow.config.cohort_settings import COHORTS, DOWNLOADS, SIMULATE, Download
 from mirrorflow.config.evaluation_settings import TASKS, Evaluation
+from mirrorflow.config.explain_settings import Explain
 from mirrorflow.config.expression_settings import Expression, Selection
 from mirrorflow.config.fields import (
     NAME,
@@ -214,6 +215,7 @@ class Config(Section):
         nullable=True,
     )
     evaluation: Evaluation = section(Evaluation)
+    explain: Explain | None = section(Explain, unset=True, type=["object", "null"])
 
 
 def schema_of_sections() -> dict[str, Any]:

@@ -103,6 +103,15 @@ def read_features(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.int
     return features, coords
 
 
+def read_coords(path: str | Path) -> NDArray[np.int64] | None:
+    """Upper left corners [n, 2] in level-0 pixels, or None; values are not read. Raises InputError as
+    :func:`read_features`.
+    """
+    with opened(path) as file:
+        count = feature_shape(Path(path), feature_dataset(Path(path), file))[0]
+        return _coords(Path(path), file, count)
+
+
 def _require_finite(path: Path, features: NDArray[Any], first: int = 0) -> None:
     """``first``: number of the first row in the file."""
     if not np.isfinite(features).all():

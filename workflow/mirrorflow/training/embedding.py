@@ -117,11 +117,12 @@ class Embedder:
     def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
         """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""
         self.model.train(training)
-        both = [self._draw(draw, training=training) for draw in range(self.settings.draws)]
+        both = [self.draw(draw, training=training) for draw in range(self.settings.draws)]
         return np.stack([slide for slide, _ in both]), np.stack([rna for _, rna in both])
 
     @torch.inference_mode()
-    def _draw(self, draw: int, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, draw: int, *, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Slide and RNA embeddings [unit, width] of one draw; the model is in the mode that ``training`` names."""
         torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
         with closing(prefetched(self.batches(draw, training=training))) as batches:
             parts = [part for batch in batches for part in self._guarded(batch)]

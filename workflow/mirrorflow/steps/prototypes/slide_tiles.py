@@ -1,6 +1,6 @@
 """Where the patches of a unit's slide lie, as its feature file says, and the thumbnail that the store keeps of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.slide_maps import Tiles
-from mirrorflow.store.features import describe_features, read_features
+from mirrorflow.store.features import describe_features, read_coords
 from mirrorflow.store.images import read_rgb
 from mirrorflow.store.patches import read_patches
 from mirrorflow.training.bags import CappedBags
@@ -26,7 +26,14 @@ class SlidePart:
 def slide_part(
     slides: Sequence[str], files: Sequence[Path], looked_at: int | None, overlays: Path | None
 ) -> SlidePart | None:
-    """The first slide of a unit with places of its patches; None where no slide has any.
+    """The first of :func:`slide_parts`; None where no slide has places."""
+    return next(slide_parts(slides, files, looked_at, overlays), None)
+
+
+def slide_parts(
+    slides: Sequence[str], files: Sequence[Path], looked_at: int | None, overlays: Path | None
+) -> Iterator[SlidePart]:
+    """The slides of a unit with places of their patches.
 
     files: feature files of ``slides``, whose patches stand one after the other in the unit's bag. looked_at: patches of
     a larger bag that the model looks at. overlays: folder of the store's thumbnails, ``<slide>.jpg``.
@@ -37,8 +44,8 @@ def slide_part(
     for slide, path, one, start in zip(slides, files, found, starts, strict=False):
         rows = np.flatnonzero((looked >= start) & (looked < start + one.n))
         if one.has_coords and len(rows):
-            return SlidePart(slide, tiles_of(path, looked[rows] - start, overlays and overlays / f"{slide}.jpg"), rows)
-    return None
+            tiles = tiles_of(path, looked[rows] - start, overlays and overlays / f"{slide}.jpg")
+            yield SlidePart(slide, tiles, rows)
 
 
 def tokens_of(size: int, looked_at: int | None) -> np.ndarray:
@@ -50,7 +57,7 @@ def tokens_of(size: int, looked_at: int | None) -> np.ndarray:
 
 def tiles_of(path: Path, chosen: np.ndarray, thumbnail: Path | None) -> Tiles:
     """Places of the patches ``chosen`` of a feature file. Size and scale of the slide are those that it notes."""
-    coords = read_features(path)[1]
+    coords = read_coords(path)
     if coords is None:
         message = f"{path}: no coords in level-0 pixels"
         raise InputError(message)

@@ -47,7 +47,7 @@ class Inputs:
     genes: list[Path]
     ledgers: list[Path]
     figures: list[Path]
-    """Folders of draw_figures and draw_prototypes."""
+    """Folders of draw_figures, draw_prototypes and explain_slides."""
     models: list[Path]
     """done.json of every pretrained model; retrieval.json lies beside it."""
     further_tables: list[Path] = field(default_factory=list)
@@ -146,9 +146,10 @@ def _whole_protocols(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _more_figures(drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]) -> list[Section]:
-    seen = "prototypes" in {one.kind for one in drawn} | {one.kind for one in left_out}
+    seen = {one.kind for one in drawn} | {one.kind for one in left_out}
+    asked = {"explained": "What the models saw on slides", "prototypes": "Prototypes of TTA"}
     return [
-        *([figures_section("prototypes", "Prototypes of TTA", "prototypes", drawn, left_out)] if seen else []),
+        *(figures_section(kind, title, kind, drawn, left_out) for kind, title in asked.items() if kind in seen),
         figures_section("training", "Training curves", "training_curves", drawn, left_out),
         figures_section("survival", "Survival of predicted risk groups", "survival_curves", drawn, left_out),
     ]

@@ -1,0 +1,1 @@
+"""Rule explain_slides: what a method's models saw on slides."""
