@@ -19,7 +19,17 @@ from labelled_cohort import Store
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.evaluation import chosen
-from mirrorflow.figures.explained import DPI, LONGEST, Backdrop, Layer, canvas_of, draw_layers, painted
+from mirrorflow.figures.explained import (
+    DPI,
+    LONGEST,
+    Backdrop,
+    Layer,
+    Shown,
+    canvas_of,
+    draw_layers,
+    draw_strip,
+    painted,
+)
 from mirrorflow.figures.slide_maps import Tiles
 from mirrorflow.learners.explained import Asked, Draws, HeadOnUnit
 from mirrorflow.learners.saved import SavedModel
@@ -230,6 +240,15 @@ def test_a_pixel_of_the_tissue_is_one_of_the_png() -> None:
     assert (tissue.width * across, tissue.height * down) == pytest.approx((width, height))
     assert len(figure.axes) == 3  # tissue, map, colour bar
     assert len(figure.axes[0].lines) == 1  # the scale bar
+
+
+def test_the_strip_is_one_picture_of_all_patches_and_their_numbers() -> None:
+    patches = [Shown(np.full((10, 10, 3), shade, np.uint8), f"{shade}") for shade in (10, 20, 30)]
+    (axes,) = draw_strip(patches, patches[:2], "title").axes
+    (image,) = axes.images
+    shades = {int(value) for value in np.unique(image.get_array())}
+    assert shades == {10, 20, 30, 255}
+    assert [text.get_text() for text in axes.texts] == ["highest", "10", "20", "30", "lowest", "10", "20"]
 
 
 # a saved model

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from mirrorflow.demo.settings import generator
-from mirrorflow.demo.tissue import Image, Mask, Stain, draw_piece, draw_stain, morphology
+from mirrorflow.demo.tissue import Image, Mask, Stain, draw_planted, draw_stain, morphology
 from mirrorflow.units import Microns, MicronsPerPixel
 
 Kind = Literal["good", "corrupt", "empty"]
@@ -82,18 +82,40 @@ def draw_slide(plan: SlidePlan, width_um: Microns, height_um: Microns, seed: int
     the rest on the slide's id, so slides can be made in any order.
     """
     rng = generator(seed, "slide", plan.slide_id)
-    drawn_mpp = MicronsPerPixel(plan.mpp * plan.objective / 20)
-    size = (round(height_um / drawn_mpp), round(width_um / drawn_mpp))
-    stain = draw_stain(generator(seed, "stain", plan.site))
-    canvas = _glass(size, stain, rng)
-    if plan.kind == "empty":
-        _dust(canvas, rng)
-    else:
-        _place_tissue(canvas, plan, stain, drawn_mpp, rng)
+    canvas = _drawn(plan, width_um, height_um, seed, rng).canvas
     if plan.objective == 40:
         height, width = (round(height_um / plan.mpp), round(width_um / plan.mpp))
         canvas = np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     return _with_noise(canvas, rng)
+
+
+def planted_in(plan: SlidePlan, width_um: Microns, height_um: Microns, seed: int) -> tuple[Mask, Mask]:
+    """Where a slide has tissue, and where nests of cells: masks [height, width] at 20x, the resolution it is drawn at.
+
+    Nests are what the patient's factors change (:func:`~mirrorflow.demo.tissue.morphology`).
+    """
+    drawn = _drawn(plan, width_um, height_um, seed, generator(seed, "slide", plan.slide_id))
+    return drawn.tissue, drawn.nests
+
+
+class _Drawn(NamedTuple):
+    """A slide at 20x before the scanner: RGB, where tissue is, where nests are."""
+
+    canvas: Image
+    tissue: Mask
+    nests: Mask
+
+
+def _drawn(plan: SlidePlan, width_um: Microns, height_um: Microns, seed: int, rng: np.random.Generator) -> _Drawn:
+    mpp = MicronsPerPixel(plan.mpp * plan.objective / 20)
+    size = (round(height_um / mpp), round(width_um / mpp))
+    stain = draw_stain(generator(seed, "stain", plan.site))
+    drawn = _Drawn(_glass(size, stain, rng), np.zeros(size, bool), np.zeros(size, bool))
+    if plan.kind == "empty":
+        _dust(drawn.canvas, rng)
+    else:
+        _place_tissue(drawn, plan, stain, mpp, rng)
+    return drawn
 
 
 def _glass(size: tuple[int, int], stain: Stain, rng: np.random.Generator) -> Image:
@@ -124,8 +146,9 @@ def _dust(canvas: Image, rng: np.random.Generator) -> None:
         cv2.circle(canvas, centre, int(rng.integers(2, 7)), (grey, grey, grey), -1, cv2.LINE_AA)
 
 
-def _place_tissue(canvas: Image, plan: SlidePlan, stain: Stain, mpp: MicronsPerPixel, rng: np.random.Generator) -> None:
+def _place_tissue(drawn: _Drawn, plan: SlidePlan, stain: Stain, mpp: MicronsPerPixel, rng: np.random.Generator) -> None:
     """Put two or three pieces beside each other, in cells of equal width, and the pen marks."""
+    canvas = drawn.canvas
     height, width = canvas.shape[:2]
     pieces = 3 if width > 1.3 * height else 2
     share = rng.dirichlet(np.full(pieces, 12.0))
@@ -134,11 +157,14 @@ def _place_tissue(canvas: Image, plan: SlidePlan, stain: Stain, mpp: MicronsPerP
     for index in range(pieces):
         radius_um = Microns(mpp * float(np.sqrt(TISSUE_FRACTION * height * width * share[index] / np.pi)))
         shape = morphology(plan.shared, plan.slide_only)
-        image, mask = draw_piece(radius_um, shape, stain, mpp, rng)
-        image, mask = image[: height - 8, : cell - 8], mask[: height - 8, : cell - 8]
+        piece = draw_planted(radius_um, shape, stain, mpp, rng)
+        image, mask = piece.image[: height - 8, : cell - 8], piece.mask[: height - 8, : cell - 8]
         x = index * cell + int(rng.integers(4, cell - mask.shape[1]))
         y = int(rng.integers(4, height - mask.shape[0]))
-        _blend(canvas[y : y + mask.shape[0], x : x + mask.shape[1]], image, mask)
+        place = slice(y, y + mask.shape[0]), slice(x, x + mask.shape[1])
+        _blend(canvas[place], image, mask)
+        drawn.tissue[place] |= mask
+        drawn.nests[place] |= piece.nests[: height - 8, : cell - 8]
         if index == pen_at:
             _pen(canvas, (x, y, mask.shape[1], mask.shape[0]), PEN_COLOURS[plan.pen], mpp, rng)
 

@@ -5,7 +5,7 @@ colour by Beer-Lambert's law (Ruifrok and Johnston, 2001).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -79,6 +79,22 @@ def draw_piece(
 
     Holes (lumens, tears) are outside the mask. Colours outside the mask mean nothing.
     """
+    piece = draw_planted(radius_um, shape, stain, mpp, rng)
+    return piece.image, piece.mask
+
+
+class Piece(NamedTuple):
+    """A piece of tissue: RGB [height, width, 3]; where there is tissue, and where of it the cells are packed."""
+
+    image: Image
+    mask: Mask
+    nests: Mask
+
+
+def draw_planted(
+    radius_um: Microns, shape: Morphology, stain: Stain, mpp: MicronsPerPixel, rng: np.random.Generator
+) -> Piece:
+    """As :func:`draw_piece`, with the nests that the patient's factors make: what a model can have learned."""
     mask = _outline(radius_um / mpp, rng)
     mask &= ~_holes(mask, mpp, rng)
     nests = _nests(mask.shape, shape.nest_fraction, mpp, rng)
@@ -90,7 +106,7 @@ def draw_piece(
     thickness = np.exp(0.10 * _smooth_noise(mask.shape, 30 / mpp, rng)).astype(np.float32)
     haematoxylin = cv2.GaussianBlur(blue, (0, 0), 1.5 / mpp) * (1 - nuclei) + 1.35 * nuclei
     pink = cv2.GaussianBlur(eosin, (0, 0), 0.4 / mpp)
-    return to_rgb(haematoxylin * thickness, pink * thickness, stain), mask
+    return Piece(to_rgb(haematoxylin * thickness, pink * thickness, stain), mask, nests & mask)
 
 
 def to_rgb(haematoxylin: NDArray[Any], eosin: NDArray[Any], stain: Stain) -> Image:

@@ -123,23 +123,28 @@ class Shown:
     label: str
 
 
+GAP, LINE = 8, 22
+"""Pixels between the patches of a strip, and of the line of numbers above them."""
+
+
 @styled
 def draw_strip(highest: Sequence[Shown], lowest: Sequence[Shown], title: str) -> Figure:
-    """Patches of highest weight above, of lowest below."""
-    across = max(len(highest), len(lowest))
-    figure = new_figure(0.8 * across + 0.4, 2.3)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=8)
-    panels = figure.subplots(2, across, squeeze=False)
-    for axes in panels.ravel():
-        axes.set_axis_off()
-    for row, patches, name in zip(panels, (highest, lowest), ("highest", "lowest"), strict=True):
-        for axes, patch in zip(row, patches, strict=False):
-            axes.imshow(patch.picture, interpolation="none")
-            axes.set_title(patch.label, fontsize=6, pad=2)
-        row[0].annotate(
-            name, (0, 0.5), xycoords="axes fraction", xytext=(-4, 0), textcoords="offset points", rotation=90,
-            ha="right", va="center", fontsize=7,
-        )  # fmt: skip
+    """Patches of highest weight above, of lowest below, a number over each; all one picture."""
+    side = len(highest[0].picture)
+    canvas = np.full((2 * (side + LINE + GAP), max(len(highest), len(lowest)) * (side + GAP), 3), 255, np.uint8)
+    across, down = canvas.shape[1] + MARGIN + LINE, canvas.shape[0] + HEAD
+    figure = Figure(figsize=(across / DPI, down / DPI), facecolor="white")
+    figure.text(MARGIN / across, 1 - 8 / down, title, va="top", fontsize=8)
+    axes = figure.add_axes((LINE / across, 0, canvas.shape[1] / across, canvas.shape[0] / down))
+    axes.set_axis_off()
+    for row, (name, patches) in enumerate({"highest": highest, "lowest": lowest}.items()):
+        top = row * (side + LINE + GAP) + LINE
+        axes.text(-4, top + side / 2, name, rotation=90, ha="right", va="center", fontsize=7)
+        for column, patch in enumerate(patches):
+            left = column * (side + GAP)
+            canvas[top : top + side, left : left + side] = patch.picture
+            axes.text(left, top - 4, patch.label, fontsize=6)
+    axes.imshow(canvas, interpolation="none", aspect="auto")
     return figure
 
 
