@@ -55,6 +55,7 @@ rule all:
     default_target: True
     input:
         all_targets(RUN, SLIDES, TABLES),
+        EXPLAINED.of_all(),
 
 
 # what models saw on slides, also where the config has no section `explain`
