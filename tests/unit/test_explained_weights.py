@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mirrorflow.models.attention import ExactAttention, NystromAttention, make_attention, nystrom_attention
-from mirrorflow.models.class_token import attention_rows, class_token_weights, folded
+from mirrorflow.models.class_token import class_token_weights, folded, mixing_of
 from mirrorflow.models.families import family_of
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, build_network
@@ -36,13 +36,16 @@ def masked(kept: int, of: int) -> torch.Tensor:
 @torch.no_grad()
 def test_a_row_times_the_values_is_what_the_attention_mixes(form: str, mask: torch.Tensor | None) -> None:
     own, tokens = attention(form), torch.randn(1, 29, 16, generator=torch.Generator().manual_seed(1))
-    rows = attention_rows(own, tokens, mask)
+    rows = mixing_of(own, tokens, mask).rows()
     _, _, values = own.project(tokens, mask)
     mixed = (rows[:, None] @ values[0])[:, 0]
     residual = own.residual(values)[0, :, 0]
     found = own.to_out((mixed + residual).flatten())
     # the convolution over values sees padding in front as zeros, as at the border
     torch.testing.assert_close(found, own(tokens, mask)[0, 0], rtol=1e-4, atol=1e-5)
+    real = slice(None) if mask is None else mask[0]
+    again = mixing_of(own, tokens, mask).mixed()
+    torch.testing.assert_close(again[0, real], own(tokens, mask)[0, real], rtol=1e-4, atol=1e-5)
     if mask is not None:
         assert (rows[:, ~mask[0]] == 0).all()
     if form == "exact":
@@ -54,12 +57,12 @@ def test_nystroms_row_is_that_of_its_own_matrix_and_may_be_negative() -> None:
     own, tokens = attention("nystrom"), 6 * torch.randn(1, 24, 16, generator=torch.Generator().manual_seed(1))
     q, k, _ = own.project(tokens, None)
     matrix = nystrom_attention(q, k, torch.eye(24).expand(1, 4, 24, 24), landmarks=6, mask=masked(24, 24))[0]
-    rows = attention_rows(own, tokens, masked(24, 24))
+    rows = mixing_of(own, tokens, masked(24, 24)).rows()
     torch.testing.assert_close(rows, matrix[:, 0], rtol=1e-3, atol=1e-5)
     assert float(rows.min()) < -1e-4
     weights = torch.rand(24)
     torch.testing.assert_close(
-        attention_rows(own, tokens, masked(24, 24), weights), weights @ matrix, rtol=1e-3, atol=1e-4
+        mixing_of(own, tokens, masked(24, 24)).rows(weights), weights @ matrix, rtol=1e-3, atol=1e-4
     )
 
 
@@ -69,7 +72,7 @@ def test_weighted_rows_of_exact_attention_are_those_of_its_matrix() -> None:
     q, k, _ = own.project(tokens, None)
     matrix = (q[0] @ k[0].mT * 4**-0.5).softmax(-1)
     weights = torch.rand(700)
-    torch.testing.assert_close(attention_rows(own, tokens, None, weights), weights @ matrix, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mixing_of(own, tokens, None).rows(weights), weights @ matrix, rtol=1e-4, atol=1e-5)
 
 
 def encoder(form: Any) -> SlideEncoder:

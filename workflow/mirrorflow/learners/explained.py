@@ -1,5 +1,6 @@
 """A saved model on one unit: the weights of its patches, and its answer where some of them are left out."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.network import network_again, read_out
 from mirrorflow.learners.registry import HEAD
 from mirrorflow.learners.saved import SavedModel
+from mirrorflow.models.layers import PatchEmbedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import SupervisedNetwork
@@ -82,24 +84,41 @@ class NetworkOnUnit:
     def _network(self) -> SupervisedNetwork:
         return network_again(self.saved.arrays, self.saved.config).eval()
 
-    def _batch(self, kept: np.ndarray) -> Batch:
-        patches = torch.as_tensor(self.bag[kept], dtype=torch.float32)[None]
-        genes = torch.as_tensor(self.genes, dtype=torch.float32)[None]
-        return Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool), genes)
-
     @torch.inference_mode()
     def weights(self) -> list[Weighed]:
         """Of one pass over the whole bag."""
-        found = self._network.patch_weights(self._batch(np.arange(self.patches)))
+        patches = torch.as_tensor(self.bag, dtype=torch.float32)[None]
+        genes = torch.as_tensor(self.genes, dtype=torch.float32)[None]
+        mask = torch.ones(patches.shape[:2], dtype=torch.bool)
+        found = self._network.patch_weights(Batch(patches, mask, genes))
         return [
             Weighed(one.name, one.said, _row(one.values) * self.patches, heads=_heads(one.heads, self.patches))
             for one in found
         ]
 
+    @cached_property
+    def _embedded(self) -> tuple[SupervisedNetwork, Tensor]:
+        """The network behind its patches' embedding, and the embedded bag: what is the same whichever are left out.
+
+        The network and its bag as they are, where it does not begin with one that sees each patch by itself.
+        """
+        network, bag = self._network, torch.as_tensor(self.bag, dtype=torch.float32)
+        embed = getattr(network, "embed", None)
+        if not isinstance(embed, PatchEmbedding):
+            return network, bag
+        tokens = embed((bag - network.patch_mean) / network.patch_sd)
+        rest = copy.deepcopy(network)
+        rest.embed = torch.nn.Identity()
+        rest.patch_mean, rest.patch_sd = torch.zeros(tokens.shape[1]), torch.ones(tokens.shape[1])
+        return rest, tokens
+
     @torch.inference_mode()
     def logits(self, kept: np.ndarray) -> Tensor:
         """Of one pass over the patches."""
-        return self._network(self._batch(kept)).logits.double()
+        network, bag = self._embedded
+        patches = bag[torch.as_tensor(kept)][None]
+        genes = torch.as_tensor(self.genes, dtype=torch.float32)[None]
+        return network(Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool), genes)).logits.double()
 
     def read(self, logits: Tensor) -> Prediction:
         """By the model's own readout."""

@@ -6,6 +6,8 @@ may be negative and need not add up to 1. Rollout: Abnar & Zuidema 2020, Eq. 1, 
 mix (positions, the values' residual) is in neither.
 """
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from mirrorflow.models.attention import (
     BagAttention,
     NystromAttention,
+    exact_attention,
     iterated_pinv,
     landmark_means,
     masked_softmax,
@@ -33,14 +36,12 @@ def class_token_weights(encoder: SlideEncoder, patches: Tensor, counts: Tensor |
     """
     tokens, mask, sides = squared(encoder.embed(patches), counts)
     first = torch.cat([encoder.cls, tokens], dim=1)
-    mixed = encoder.first(first, mask)
+    one = mixing_of(encoder.first.attention, encoder.first.norm(first), mask)
+    mixed = first + one.mixed()
     second = torch.cat([mixed[:, :1], encoder.placed(mixed[:, 1:], sides)], dim=1)
-    tokens_of = (encoder.first.norm(first), encoder.second.norm(second))
-    attentions = (encoder.first.attention, encoder.second.attention)
-    rows = [attention_rows(one, seen, mask) for one, seen in zip(attentions, tokens_of, strict=True)]
-    rolled = _rollout(rows[1].mean(0), attentions[0], tokens_of[0], mask)
-    count, form = patches.shape[1], attentions[0]
-    named = (("block 2", rows[1]), ("rollout", rolled[None]), ("block 1", rows[0]))
+    last = mixing_of(encoder.second.attention, encoder.second.norm(second), mask).rows()
+    count, form = patches.shape[1], encoder.first.attention
+    named = (("block 2", last), ("rollout", _rollout(last.mean(0), one)[None]), ("block 1", one.rows()))
     return [_weights(name, folded(row[:, 1:], count), form) for name, row in named]
 
 
@@ -53,54 +54,92 @@ def _weights(name: str, heads: Tensor, attention: BagAttention) -> PatchWeights:
     return PatchWeights(name, heads.mean(0)[None], what, heads[None])
 
 
-def attention_rows(
-    attention: BagAttention, tokens: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
-) -> Tensor:
-    """The first token's row [head, token] of one bag's attention; or ``weights`` [token] times all its rows.
+class Mixing(Protocol):
+    """An attention on one bag's tokens."""
 
-    tokens [1, token, width] as the attention gets them; mask [1, token] is True at real ones.
+    def rows(self, weights: Tensor | None = None) -> Tensor:
+        """The first token's row [head, token]; or ``weights`` [token] times all rows."""
+
+    def mixed(self) -> Tensor:
+        """What the attention gives [1, token, width]."""
+
+
+def mixing_of(attention: BagAttention, tokens: Tensor, mask: Tensor | None = None) -> Mixing:
+    """``attention`` on one bag's tokens [1, token, width] as it gets them; mask [1, token] is True at real ones."""
+    return (
+        _Nystrom(attention, tokens, mask)
+        if isinstance(attention, NystromAttention)
+        else _Exact(attention, tokens, mask)
+    )
+
+
+class _Exact:
+    """All pairs, a run of queries at a time."""
+
+    def __init__(self, attention: BagAttention, tokens: Tensor, mask: Tensor | None) -> None:
+        self.attention, self.mask = attention, mask
+        self.q, self.k, self.v = attention.project(tokens, mask)
+
+    def rows(self, weights: Tensor | None = None) -> Tensor:
+        """Of the softmax."""
+        q, k = self.q[0], self.k[0]
+        coefficients = torch.ones(1, device=q.device) if weights is None else weights
+        found = q.new_zeros(q.shape[0], k.shape[1])
+        for start in range(0, len(coefficients), QUERIES):
+            own = coefficients[start : start + QUERIES]
+            scores = (q[:, start : start + len(own)] * q.shape[-1] ** -0.5) @ k.mT
+            if self.mask is not None:
+                scores = scores.masked_fill(~self.mask[0], float("-inf"))
+            found += own @ scores.softmax(-1)
+        return found
+
+    def mixed(self) -> Tensor:
+        """As its own forward pass."""
+        keys = None if self.mask is None else self.mask[:, None, None, :]
+        both = exact_attention(self.q, self.k, self.v, keys) + self.attention.residual(self.v)
+        return self.attention.merge(both)
+
+
+class _Nystrom:
+    """Padded in front as in the forward pass; what went to padding is left out of the rows. One pseudo-inverse is made
+    for the rows and for what is mixed.
     """
-    if isinstance(attention, NystromAttention):
-        return _nystrom_rows(attention, tokens, mask, weights)
-    q, k, _ = (part[0] for part in attention.project(tokens, mask))
-    keys = None if mask is None else ~mask[0]
-    coefficients = torch.ones(1, device=q.device) if weights is None else weights
-    found = q.new_zeros(q.shape[0], k.shape[1])
-    for start in range(0, len(coefficients), QUERIES):
-        own = coefficients[start : start + QUERIES]
-        scores = (q[:, start : start + len(own)] * q.shape[-1] ** -0.5) @ k.mT
-        if keys is not None:
-            scores = scores.masked_fill(keys, float("-inf"))
-        found += own @ scores.softmax(-1)
-    return found
+
+    def __init__(self, attention: NystromAttention, tokens: Tensor, mask: Tensor | None) -> None:
+        self.attention, self.front = attention, -tokens.shape[1] % attention.landmarks
+        self.mask = None if mask is None else F.pad(mask, (self.front, 0), value=False)
+        self.q, k, self.v = attention.project(F.pad(tokens, (0, 0, self.front, 0)), self.mask)
+        self.real = None if self.mask is None else self.mask[:, None, :]
+        q_marks, self.marked = landmark_means(self.q, self.real, attention.landmarks)
+        self.k_marks, _ = landmark_means(k, self.real, attention.landmarks)
+        q_marks = q_marks * self.q.shape[-1] ** -0.5
+        self.pinv = iterated_pinv(masked_softmax(q_marks @ self.k_marks.mT, self.marked, self.marked))
+        self.from_marks = masked_softmax(q_marks @ k.mT, self.marked, self.real)
+
+    def _to_marks(self, asked: slice) -> Tensor:
+        real = None if self.real is None else self.real[..., asked]
+        scores = self.q[:, :, asked] @ (self.k_marks * self.q.shape[-1] ** -0.5).mT
+        return masked_softmax(scores, real, self.marked)
+
+    def rows(self, weights: Tensor | None = None) -> Tensor:
+        """Of the three factors' product."""
+        first = slice(self.front, self.front + 1) if weights is None else slice(self.front, None)
+        coefficients = torch.ones(1, device=self.q.device) if weights is None else weights
+        found = (((coefficients @ self._to_marks(first))[:, :, None] @ self.pinv) @ self.from_marks)[0, :, 0]
+        return (found if self.mask is None else found.masked_fill(~self.mask, 0.0))[:, self.front :]
+
+    def mixed(self) -> Tensor:
+        """As its own forward pass, up to rounding."""
+        values = self._to_marks(slice(0, None)) @ (self.pinv @ (self.from_marks @ self.v))
+        return self.attention.merge(values + self.attention.residual(self.v))[:, self.front :]
 
 
-def _nystrom_rows(attention: NystromAttention, tokens: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
-    """As :func:`attention_rows`, padded in front as in the forward pass; what went to padding is left out."""
-    front = -tokens.shape[1] % attention.landmarks
-    mask = None if mask is None else F.pad(mask, (front, 0), value=False)
-    q, k, _ = attention.project(F.pad(tokens, (0, 0, front, 0)), mask)
-    real = None if mask is None else mask[:, None, :]
-    q_marks, marked = landmark_means(q, real, attention.landmarks)
-    k_marks, _ = landmark_means(k, real, attention.landmarks)
-    scale = q.shape[-1] ** -0.5
-    asked, rows = q[:, :, front:], None if real is None else real[..., front:]
-    if weights is None:
-        asked, weights = asked[:, :, :1], torch.ones(1, device=q.device)
-        rows = None if rows is None else rows[..., :1]
-    to_marks = masked_softmax(asked @ (k_marks * scale).mT, rows, marked)
-    among = masked_softmax(q_marks * scale @ k_marks.mT, marked, marked)
-    from_marks = masked_softmax(q_marks * scale @ k.mT, marked, real)
-    found = (((weights @ to_marks)[:, :, None] @ iterated_pinv(among)) @ from_marks)[0, :, 0]
-    return (found if mask is None else found.masked_fill(~mask, 0.0))[:, front:]
-
-
-def _rollout(row: Tensor, first: BagAttention, tokens: Tensor, mask: Tensor | None) -> Tensor:
+def _rollout(row: Tensor, first: Mixing) -> Tensor:
     """The class token's row [token] of (A2 + I)/2 (A1 + I)/2; ``row``: that of A2, ``first`` gives A1."""
     itself = torch.zeros_like(row)
     itself[0] = 1.0
     half = (row + itself) / 2
-    return (attention_rows(first, tokens, mask, half).mean(0) + half) / 2
+    return (first.rows(half).mean(0) + half) / 2
 
 
 def folded(rows: Tensor, count: int) -> Tensor:

@@ -34,7 +34,7 @@ from mirrorflow.training.devices import choose_device
 from mirrorflow.training.embedding import Embedder, EmbedSettings
 from mirrorflow.training.removal import DeletionCurve, deletion_curve, effects, neighbours, per_patch
 
-ORDERS, STEPS, SEED = 5, 20, 0
+ORDERS, STEPS, SEED = 5, 10, 0
 """Random orders of a deletion curve, its steps, the seed of these orders and of covering draws."""
 
 
