@@ -73,11 +73,11 @@ def test_embedding_goes_on_in_halves_and_gives_the_same(monkeypatch):
     settings = EmbedSettings(tokens=TOKENS, batch_size=8)
     network = network_of()
     expected = embed(network, bags, genes, NAMES, settings, seed=0, device="cpu")
-    tried = fits(network, "encode", 4, monkeypatch)
+    tried = fits(network, "encode_slides", 4, monkeypatch)
     found = embed(network, bags, genes, NAMES, settings, seed=0, device="cpu")
     assert tried == [8, 4, 4]
     np.testing.assert_allclose(found.slide, expected.slide, rtol=1e-5, atol=1e-6)
-    fits(network, "encode", 1, monkeypatch)
+    fits(network, "encode_slides", 1, monkeypatch)
     with pytest.raises(MirrorflowError, match=r"8 units of 10 tokens are embedded.*lower pretrain\.batch_size"):
         embed(network, bags, genes, NAMES, settings, seed=0, device="cpu")
 
