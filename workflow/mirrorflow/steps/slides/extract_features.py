@@ -172,9 +172,11 @@ def _extract(
 
     from mirrorflow.slides.encoders import build_encoder
     from mirrorflow.store.weights import encoder_weights
-    from mirrorflow.training.devices import choose_device
+    from mirrorflow.training.devices import check_units, choose_device
 
-    device = str(choose_device(device))
+    where = choose_device(device)
+    check_units(spec.precision, where)
+    device = str(where)
     on_cpu = device == "cpu"
     torch.backends.cudnn.benchmark = True  # shapes never change
     cv2.setNumThreads(1)  # parallel over patches, not inside one
