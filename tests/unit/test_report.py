@@ -29,6 +29,7 @@ from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
+from mirrorflow.steps.results.draw_figures import Params as FigureParams
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_report import Inputs as ReportFiles
@@ -233,16 +234,23 @@ class SmallRun:
             results=self.table,
             cohort=self.cohort,
             manifests=sorted(self.results.glob("predictions/*/demo/*/*/manifest.json")),
+            splits=sorted(self.results.glob("*/demo/splits/splits_*.csv")),
             flow=self.results / "cohort" / "demo.flow.tsv",
             models=self.models,
         )
-        return draw_figures(
-            "demo",
-            files,
-            ROOT / "resources" / "names.tsv",
-            self.figure_folder,
-            methods=list(self.config["methods"]),
+        methods = list(self.config["methods"])
+        params = FigureParams(
+            cohort="demo",
+            methods=methods,
+            rna_clip=None,
+            by_task={
+                task: [name for name, entry in self.config["methods"].items() if task in entry["tasks"]]
+                for task in ("subtyping", "survival")
+            },
+            scopes={name: scope_of(protocol) for name, protocol in self.config["protocols"].items()},
+            bands={"resamples": 50, "seed": 0, "confidence": 0.95},
         )
+        return draw_figures(files, ROOT / "resources" / "names.tsv", self.figure_folder, params)
 
     def report(self, name: str = "report.html") -> str:
         files = ReportFiles(
