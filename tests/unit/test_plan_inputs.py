@@ -217,11 +217,10 @@ def test_figures_and_report():
     assert drawn == set(run.methods), "each predicts a class or a risk"
     surviving = [name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]]
     assert figures.by_task["survival"] == surviving
-    scopes = figures.scopes(ask(cohort="own"))
-    assert set(scopes) == {PredictionsManifest.parse(path).protocol for path in figures.manifests(ask(cohort="own"))}
-    of_splits = {SplitFile.parse(path) for path in figures.splits(ask(cohort="own"))}
-    assert {place.scope for place in of_splits} == set(scopes.values())
-    assert {place.fold for place in of_splits} == set(run.folds)
+    assert figures.curves_of(ask(cohort="own")) == run.whole_protocols[0]
+    of_splits = [SplitFile.parse(path) for path in figures.splits(ask(cohort="own"))]
+    assert {place.scope for place in of_splits} == {HONEST}
+    assert [place.fold for place in of_splits] == run.folds
     pair = ask(cohort=PAIR)
     assert figures.flow(pair) == figures.history(pair) == figures.expression(pair) == figures.gene_manifests(pair) == []
     assert {PredictionsManifest.parse(path).cohort for path in figures.manifests(pair)} == {PAIR}

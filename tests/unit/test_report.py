@@ -230,11 +230,12 @@ class SmallRun:
 
     def figures(self) -> list[Any]:
         self.figure_folder = self.results / "figures" / "demo"
+        scope = scope_of(self.config["protocols"]["honest"])
         files = FigureFiles(
             results=self.table,
             cohort=self.cohort,
             manifests=sorted(self.results.glob("predictions/*/demo/*/*/manifest.json")),
-            splits=sorted(self.results.glob("*/demo/splits/splits_*.csv")),
+            splits=sorted((self.results / scope / "demo" / "splits").glob("splits_*.csv")),
             flow=self.results / "cohort" / "demo.flow.tsv",
             models=self.models,
         )
@@ -247,7 +248,7 @@ class SmallRun:
                 task: [name for name, entry in self.config["methods"].items() if task in entry["tasks"]]
                 for task in ("subtyping", "survival")
             },
-            scopes={name: scope_of(protocol) for name, protocol in self.config["protocols"].items()},
+            curves_of="honest",
             bands={"resamples": 50, "seed": 0, "confidence": 0.95},
         )
         return draw_figures(files, ROOT / "resources" / "names.tsv", self.figure_folder, params)
@@ -419,7 +420,10 @@ def test_figures_of_a_cohort(run: SmallRun) -> None:
     assert {"cohort_flow", "forest_subtyping", "forest_survival"} <= names
     assert {"survival_honest_resnet50-random_cox", "survival_paper_resnet50-random_mirror"} <= names
     assert len([name for name in names if name.startswith("training_")]) == 2
-    assert all((Path(run.figure_folder) / f"{name}.{ending}").exists() for name in names for ending in ("svg", "png"))
+    pictures = [name for name in names if not name.startswith(("classification", "over_time"))]
+    assert all((Path(run.figure_folder) / f"{name}.svg").exists() for name in names)
+    assert all((Path(run.figure_folder) / f"{name}.png").exists() for name in pictures)
+    assert {name.split("_")[1] for name in names - set(pictures)} | {"time"} == {"honest", "time"}
 
 
 def test_figure_without_two_groups_is_left_out_with_the_reason(run: SmallRun, page: str) -> None:

@@ -42,7 +42,7 @@ rule draw_figures:
         methods=RUN.methods,
         rna_clip=config["expression"]["clip"],
         by_task=FIGURES.by_task,
-        scopes=FIGURES.scopes,
+        curves_of=FIGURES.curves_of,
         bands=FIGURES.bands,
         planned=FIGURES.planned,
         stored=STORED.expression,

@@ -53,19 +53,15 @@ class FigureInputs:
         tasks = self.run.config["evaluation"]["tasks"]
         return {task: [name for name, entry in methods if task in entry["tasks"]] for task in tasks}
 
-    def scopes(self, wildcards: Wildcards) -> dict[str, str]:
-        """Param: model scope of each protocol, whose folder has its folds."""
-        protocols = self.run.config["protocols"]
-        return {name: scope_of(protocols[name]) for name in self._protocols(wildcards)}
+    def curves_of(self, wildcards: Wildcards) -> str:
+        """Param: the protocol whose curves over thresholds and days are drawn, the config's first."""
+        return self._protocols(wildcards)[0]
 
     def splits(self, wildcards: Wildcards) -> list[str]:
-        """Input: split files of these scopes."""
-        scopes, cohort = sorted(set(self.scopes(wildcards).values())), self.run.home_of(wildcards.cohort)
-        return [
-            self.run.at(SplitFile, scope=scope, cohort=cohort, inner="", fold=fold)
-            for scope in scopes
-            for fold in self.run.folds
-        ]
+        """Input: its split files."""
+        scope = scope_of(self.run.config["protocols"][self.curves_of(wildcards)])
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self.run.at(SplitFile, scope=scope, cohort=cohort, inner="", fold=fold) for fold in self.run.folds]
 
     @property
     def bands(self) -> dict[str, Any]:

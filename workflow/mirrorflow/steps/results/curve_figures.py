@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -29,13 +30,13 @@ BANDS = (
 @dataclass(frozen=True)
 class Drawn:
     """What curves are drawn of: the cohort's name and the parquet whose outcomes count (an adapted one's is its
-    target's), split files of each protocol, how bands are resampled, titles of the methods, protocols that have rows in
-    results.csv.
+    target's), split files of the protocol's folds, how bands are resampled, titles of the methods, protocols that have
+    rows in results.csv.
     """
 
     name: str
     cohort: Path
-    splits: Mapping[str, Sequence[Path]]
+    splits: Sequence[Path]
     how: Resampling
     titles: Mapping[str, str]
     shown: Collection[str]
@@ -47,18 +48,25 @@ class Drawn:
             message = f"no result of {place.protocol} is shown (see its audit)"
             raise InputError(message)
         record = read_manifest(manifest)
-        stored = read_task(record, task, read_cohort(self.cohort)[0])
-        splits = self.splits[place.protocol]
-        outcomes, counts = training_patients(self.cohort, splits), training_counts(self.cohort, splits)[task]
+        stored, (outcomes, counts) = read_task(record, task, self._people), self._training
         parts = [FoldRows(one.rows, one.notes) for one in stored]
         found = [
-            FoldRows(part.rows, part.notes, outcomes.get(part.number), counts.get(part.number)).of(ALL_DATA)
+            FoldRows(part.rows, part.notes, outcomes.get(part.number), counts[task].get(part.number)).of(ALL_DATA)
             for part in parts
         ]
         if not any(len(part.rows) for part in found):
             reasons = {why for name, why in record.skipped.items() if name.startswith(f"{task}/")}
             raise InputError("; ".join(sorted(reasons)) or f"no {task} predictions in this run")
         return [part for part in found if len(part.rows)]
+
+    @cached_property
+    def _people(self) -> pd.DataFrame:
+        return read_cohort(self.cohort)[0]
+
+    @cached_property
+    def _training(self) -> tuple[dict[int, pd.DataFrame], dict[str, dict[int, int]]]:
+        """By fold: outcomes of the training patients; by task and fold: how many there are."""
+        return training_patients(self.cohort, self.splits), training_counts(self.cohort, self.splits)
 
     @property
     def bands(self) -> str:
@@ -136,7 +144,9 @@ def over_time_spec(manifest: Path, drawn: Drawn) -> FigureSpec:
     middle = len(found.auc.where) // 2
     alt = f"Time-dependent AUC, {found.auc.mean[middle]:.2f} at day {found.auc.where[middle]:.0f}."
     caption = _said_over_time(found, len(parts), where, drawn)
-    return FigureSpec(draw_over_time(found, shorten(title, 90)), title, alt, caption, _over_time_table(found))
+    return FigureSpec(
+        draw_over_time(found, shorten(title, 90)), title, alt, caption, _over_time_table(found), vectors_only=True
+    )
 
 
 def _said_over_time(found: OverTime, folds: int, where: str, drawn: Drawn) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.bands import Resampling
-from mirrorflow.plan.paths import PredictionsManifest, SplitFile
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.curve_figures import Drawn, curve_tasks
@@ -39,7 +39,7 @@ class Inputs:
     manifests: list[Path]
     """Of the predictions whose curves are drawn."""
     splits: list[Path] = field(default_factory=list)
-    """Split files of every protocol: whom each fold was trained on."""
+    """Split files of the protocol ``curves_of``, in the order of the folds: whom each was trained on."""
     flow: Path | None = None
     models: list[Path] = field(default_factory=list)
     """done.json of the pretrained folds."""
@@ -64,8 +64,8 @@ class Params:
     rna_clip: float | None
     by_task: Mapping[str, list[str]]
     """The methods that answer each task."""
-    scopes: Mapping[str, str]
-    """Protocol -> model scope, whose folder has its splits."""
+    curves_of: str
+    """The protocol whose curves over thresholds and days are drawn."""
     bands: Mapping[str, Any]
     """How bands of curves are resampled: resamples, seed, confidence."""
     planned: list[Mapping[str, Any]] = field(default_factory=list)
@@ -84,18 +84,15 @@ def draw_figures(files: Inputs, names: Path, folder: Path, params: Params) -> li
     What the data do not allow is left out, with the reason.
     """
     cohort, titles = params.cohort, _method_titles(names)
-    shown, tests = (
-        protocols_shown(cohort, files.results),
-        published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names)),
-    )
-    drawn = Drawn(
-        cohort, files.cohort, _splits_by_protocol(files, params.scopes), Resampling(**params.bands), titles, shown
-    )
+    tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
+    shown = protocols_shown(cohort, files.results)
+    drawn = Drawn(cohort, files.cohort, files.splits, Resampling(**params.bands), titles, shown)
+    curved = [path for path in files.manifests if PredictionsManifest.parse(path).protocol == params.curves_of]
     tasks = [
         *([flow_task(cohort, files.flow)] if files.flow else []),
         *forest_tasks(cohort, files.results, params.methods, titles),
         *rank_tasks(cohort, files.results, titles),
-        *curve_tasks(files.manifests, params.by_task, drawn),
+        *curve_tasks(curved, params.by_task, drawn),
         *(survival_task(path, files.cohort, titles, shown, tests) for path in _surviving(files.manifests, params)),
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, params.rna_clip),
@@ -106,12 +103,6 @@ def draw_figures(files: Inputs, names: Path, folder: Path, params: Params) -> li
 def _surviving(manifests: Sequence[Path], params: Params) -> list[Path]:
     """Those of methods that predict survival."""
     return [path for path in manifests if PredictionsManifest.parse(path).method in params.by_task.get("survival", ())]
-
-
-def _splits_by_protocol(files: Inputs, scopes: Mapping[str, str]) -> dict[str, list[Path]]:
-    """Protocol -> its split files, in the order of the folds."""
-    parsed = sorted((SplitFile.parse(path), Path(path)) for path in files.splits)
-    return {protocol: [path for place, path in parsed if place.scope == scope] for protocol, scope in scopes.items()}
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
