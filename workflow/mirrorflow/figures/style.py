@@ -67,6 +67,11 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     return Figure(figsize=(width_inches, height_inches), layout="constrained", facecolor="white")
 
 
+def fixed_figure(width_inches: float, height_inches: float) -> Figure:
+    """An empty figure whose margins are given with its panels: laying out takes as long as drawing."""
+    return Figure(figsize=(width_inches, height_inches), facecolor="white")
+
+
 def to_svg(figure: Figure) -> bytes:
     """The figure as SVG: letters as outlines (the same everywhere), no date, so that equal figures are equal.
 
