@@ -14,8 +14,8 @@ import pytest
 import calls_of_tests as made
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.runtime import forks
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
-from mirrorflow.runtime.processes import Call
 
 TWO = Cores(processes=2, threads=1)
 LIMIT_S = 30
@@ -89,6 +89,7 @@ def test_fewer_run_together_where_more_would_not_fit(tmp_path: Path, monkeypatch
 
 
 def test_forks_count_with_the_most_that_one_was_seen_to_take(monkeypatch):
+    monkeypatch.setattr(forks, "FIRST_MB", 1000.0)
     taken = {0: 0.0, 1: 300.0, 2: 2500.0}
     monkeypatch.setattr(forks, "own_bytes", lambda pid: int(taken.get(pid, 0) * 2**20))
     room = forks._Room(Cores(8, 1, 5000.0))
@@ -118,7 +119,7 @@ BODY = """
 import sys
 import calls_of_tests as made
 from mirrorflow.runtime.forks import Cores, run_each
-from mirrorflow.runtime.processes import Call
+from mirrorflow.runtime.calls import Call
 run_each([Call(made.wait, (folder,), {}, folder) for folder in sys.argv[1:]], Cores(2, 1), print)
 """
 

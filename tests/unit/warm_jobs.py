@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from mirrorflow.runtime.processes import Call, run_alone
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.processes import run_alone
 
 
 def say_where(snakemake: SimpleNamespace) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.job import die_with
-from mirrorflow.runtime.processes import Call
 from mirrorflow.runtime.threads import use_threads
 from mirrorflow.runtime.usage import MEBIBYTE, own_bytes
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("mirrorflow")
 
 LOOKS_S = 0.5
 """How often the memory of forks is looked at."""
-FIRST_MB = 1000.0
+FIRST_MB = 600.0
 """Memory (2^20 bytes) that a fork counts with until one has ended, or takes more: folds of TCGA take 100 to 400."""
 
 

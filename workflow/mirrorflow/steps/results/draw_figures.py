@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.plan.records import hold_predictions
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
 from mirrorflow.steps.results.figure_tasks import (
@@ -65,15 +66,25 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Draw the figures of the cohort."""
     hold_predictions(params.planned)
     names = RESOURCES / "names.tsv"
-    draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
+    cores = Cores(job.threads, 1, float(job.resources.get("mem_mb", "inf")))
+    where = (params.cohort, inputs, names, outputs.folder)
+    draw_figures(*where, methods=params.methods, clip=params.rna_clip, cores=cores)
 
 
 def draw_figures(
-    cohort: str, files: Inputs, names: Path, folder: Path, *, methods: Sequence[str], clip: float | None = None
+    cohort: str,
+    files: Inputs,
+    names: Path,
+    folder: Path,
+    *,
+    methods: Sequence[str],
+    clip: float | None = None,
+    cores: Cores = ONE_BY_ONE,
 ) -> list[Drawing | LeftOut]:
     """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
 
-    methods: their order in the forest plots. What the data do not allow is left out, with the reason.
+    methods: their order in the forest plots. cores: how many processes draw. What the data do not allow is left out,
+    with the reason.
     """
     titles, shown = _method_titles(names), protocols_shown(cohort, files.results)
     tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
@@ -85,7 +96,7 @@ def draw_figures(
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, clip),
     ]
-    return draw_all(tasks, cohort, folder, "draw_figures")
+    return draw_all(tasks, cohort, folder, "draw_figures", cores)
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:
