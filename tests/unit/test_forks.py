@@ -1,5 +1,6 @@
 """Calls side by side in forks: what they return, who fails alone, how many fit, that none outlives its parent."""
 
+import gc
 import logging
 import os
 import signal
@@ -68,6 +69,18 @@ def test_an_unexpected_error_of_the_same_process_stays_what_it_is():
     with pytest.raises(ZeroDivisionError) as raised:
         run_each([call(made.stumble, label="fold 0"), call(made.add, 1, 1)], ONE_BY_ONE, print)
     assert raised.value.__notes__ == ["in fold 0"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_forks_look_for_no_garbage_among_what_they_share(before: bool):
+    if before:
+        gc.freeze()
+    frozen = gc.get_freeze_count() > 0
+    try:
+        assert all(count > 0 for count in run_each([call(gc.get_freeze_count), call(gc.get_freeze_count)], TWO, print))
+        assert (gc.get_freeze_count() > 0) == frozen
+    finally:
+        gc.unfreeze()
 
 
 def at_once(folder: Path) -> int:

@@ -106,6 +106,11 @@ def test_it_computes_on_the_threads_of_its_rule(address: Path, tmp_path: Path, t
     assert outcome(address, "count_threads", tmp_path, threads)[1] == f"{threads}\n"
 
 
+def test_a_job_looks_for_no_garbage_among_what_was_imported(address: Path, tmp_path: Path):
+    """It would copy the memory of all of it: a CPU second a job."""
+    assert outcome(address, "say_whether_frozen", tmp_path)[1] == "True\n"
+
+
 def test_it_can_start_processes_of_its_own(address: Path, tmp_path: Path):
     assert outcome(address, "ask_a_spawned_process", tmp_path)[:2] == (0, f"SpawnProcess of {tmp_path.name}\n")
 

@@ -1,5 +1,6 @@
 """Jobs that test_warm.py asks a warm process for."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -56,3 +57,8 @@ def count_threads(snakemake: SimpleNamespace) -> None:
     import torch
 
     print(torch.get_num_threads())
+
+
+def say_whether_frozen(snakemake: SimpleNamespace) -> None:
+    """Whether what was imported is kept from the search for garbage."""
+    print(gc.get_freeze_count() > 100_000)

@@ -4,6 +4,7 @@ A fork starts in a moment and shares what this process has read. Each computes i
 returns is to the bit what the same call returns alone. Nothing here is for a GPU: CUDA does not outlive a fork.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -130,6 +131,8 @@ class _Fork:
 def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) -> Iterator[tuple[int, Any]]:
     waiting, running = deque(enumerate(calls)), dict[Connection, _Fork]()
     room = _Room(cores)
+    frozen = gc.get_freeze_count()
+    gc.freeze()  # what is here is no garbage of the forks: to look for some would copy its memory
     try:
         while waiting or running:
             while waiting and room.is_left(list(running.values())):
@@ -144,6 +147,8 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
                 done(fork.label)
             room.look(running.values())
     finally:
+        if not frozen:
+            gc.unfreeze()
         for fork in running.values():
             fork.process.kill()
 

@@ -9,6 +9,7 @@ itself, as it does where a GPU is: CUDA wants processes of its own.
 """
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -107,6 +108,7 @@ def _status(connection: socket.socket) -> int:
 def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
     """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
     _import(preloaded)
+    gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy their memory
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
     forks = multiprocessing.get_context("fork")
     with socket.socket(socket.AF_UNIX) as listener, _folder_removed(address):
