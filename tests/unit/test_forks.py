@@ -72,7 +72,7 @@ def test_an_unexpected_error_of_the_same_process_stays_what_it_is():
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_forks_look_for_no_garbage_among_what_they_share(before: bool):
+def test_forks_look_for_no_garbage_among_what_they_share(*, before: bool):
     if before:
         gc.freeze()
     frozen = gc.get_freeze_count() > 0
