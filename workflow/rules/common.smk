@@ -25,6 +25,7 @@ from mirrorflow.plan.targets import all_targets
 from mirrorflow.plan.wildcards import NAME, any_of, growing
 from mirrorflow.runtime.locks import own_jobs
 from mirrorflow.runtime.slurm_arrays import become_own_task
+from mirrorflow.steps.start import run_here
 from mirrorflow.tables.compared import settings_compared
 
 own_jobs(PACKAGE, workflow.global_resources.get("gpu"))

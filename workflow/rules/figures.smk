@@ -31,9 +31,9 @@ rule draw_figures:
         cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(4000),
         runtime=growing(20),
     params:
         version=versions.REPORT,

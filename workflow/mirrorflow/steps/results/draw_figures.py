@@ -9,6 +9,7 @@ from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.bands import Resampling
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.curve_figures import Drawn, curve_tasks
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
@@ -75,13 +76,16 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Draw the figures of the cohort."""
     hold_predictions(params.planned)
-    draw_figures(inputs, RESOURCES / "names.tsv", outputs.folder, params)
+    cores = Cores(job.threads, float(job.resources.get("mem_mb", "inf")))
+    draw_figures(inputs, RESOURCES / "names.tsv", outputs.folder, params, cores)
 
 
-def draw_figures(files: Inputs, names: Path, folder: Path, params: Params) -> list[Drawing | LeftOut]:
+def draw_figures(
+    files: Inputs, names: Path, folder: Path, params: Params, cores: Cores = ONE_BY_ONE
+) -> list[Drawing | LeftOut]:
     """Draw all figures of the cohort into ``folder`` and list them in ``figures.json`` there.
 
-    What the data do not allow is left out, with the reason.
+    cores: how many processes draw. What the data do not allow is left out, with the reason.
     """
     cohort, titles = params.cohort, _method_titles(names)
     tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
@@ -97,7 +101,7 @@ def draw_figures(files: Inputs, names: Path, folder: Path, params: Params) -> li
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, params.rna_clip),
     ]
-    return draw_all(tasks, cohort, folder, "draw_figures")
+    return draw_all(tasks, cohort, folder, "draw_figures", cores)
 
 
 def _surviving(manifests: Sequence[Path], params: Params) -> list[Path]:

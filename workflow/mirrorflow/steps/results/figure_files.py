@@ -1,6 +1,7 @@
 """Figures as files: SVG, PNG and the table behind each, and figures.json with captions and what was left out."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,9 +10,13 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text, written_whole
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.figure_tasks import Task
+
+logger = logging.getLogger("mirrorflow.figures")
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,34 @@ class LeftOut:
     why: str
 
 
-def draw_all(tasks: Sequence[Task], cohort: str, folder: Path, rule: str) -> list[Drawing | LeftOut]:
+def draw_all(
+    tasks: Sequence[Task], cohort: str, folder: Path, rule: str, cores: Cores = ONE_BY_ONE
+) -> list[Drawing | LeftOut]:
     """Draw every figure into ``folder`` and list them in ``figures.json`` there; what cannot be drawn, with the reason.
 
-    rule: named at the end of each caption.
+    rule: named at the end of each caption. cores: figures are dealt out to as many processes.
     """
-    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
-    drawn: list[Drawing | LeftOut] = []
-    for task in tasks:
-        drawn.append(_draw(task, folder, rule))
-        progress.step()
+    dealt = [range(first, len(tasks), cores.processes) for first in range(cores.processes)]
+    labels = [f"figures of {cohort}, part {part + 1} of {len(dealt)}" for part in range(len(dealt))]
+    given = [([tasks[i] for i in some], folder, rule, label) for some, label in zip(dealt, labels, strict=True)]
+    calls = [Call(_draw_some, arguments, {}, label) for arguments, label in zip(given, labels, strict=True)]
+    made = run_each(calls, cores, logger.debug)
+    by_number = {i: entry for some, part in zip(dealt, made, strict=True) for i, entry in zip(some, part, strict=True)}
+    drawn = [by_number[i] for i in range(len(tasks))]
     record = {
         "cohort": cohort,
         "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
         "left_out": [asdict(entry) for entry in drawn if isinstance(entry, LeftOut)],
     }
     write_text(folder / "figures.json", json.dumps(record, indent=1, ensure_ascii=False))
+    return drawn
+
+
+def _draw_some(tasks: Sequence[Task], folder: Path, rule: str, label: str) -> list[Drawing | LeftOut]:
+    progress, drawn = Progress(label, len(tasks), "figures"), []
+    for task in tasks:
+        drawn.append(_draw(task, folder, rule))
+        progress.step()
     return drawn
 
 
