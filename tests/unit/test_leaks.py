@@ -52,7 +52,7 @@ PRETRAIN = {
     "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
     "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
 }  # fmt: skip
-SMALL = {"width": 8, "attention_width": 4, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 3}
+SMALL = {"width": 8, "attention_width": 4, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 3, "landmarks": 4}
 TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 6, "learning_rate": 1e-3, "min_steps": 0, "precision": "float32"}
 
 

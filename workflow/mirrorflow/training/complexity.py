@@ -47,8 +47,8 @@ class Stage(NamedTuple):
     loss: Callable[[Tensor, Tensor], Tensor]
 
 
-NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}}
-"""Parts that look at numbers and so cannot be counted without any: TTA's transport, which has no parameters."""
+NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}, "otsurv": {"assignment": "softmax"}}
+"""Parts that look at numbers and so cannot be counted without any: transport, which has no parameters."""
 
 Builder = Callable[[Dimensions], dict[str, Stage]]
 """Stages by name: ``pretrain`` (where there is one) and ``downstream``."""
@@ -89,7 +89,8 @@ class _WholeBags(nn.Module):
 
     def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
         mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
-        return self.network(Batch(patches, mask, genes)).logits
+        counts = torch.full((len(patches),), patches.shape[1], device="cpu")
+        return self.network(Batch(patches, mask, genes, counts=counts)).logits
 
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"mirror": {"mirror": {}, "mirror--exact": {"attention": "exact"}}}

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from mirrorflow.cohorts.patients import to_units
-from mirrorflow.config.modules import optional_part_of
 from mirrorflow.learners.inputs.bagged import BaggedInputs
+from mirrorflow.learners.inputs.own_fit import own_fit_of
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.paths import GeneManifest, by_inner_fold
 from mirrorflow.plan.records import write_plan
@@ -72,5 +72,5 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
         feature_scaling=method["train"]["feature_scaling"],
         cache_gb=method["train"]["cache_gb"],
         gene_sets=method.get("gene_sets"),
-        fit=optional_part_of("models", method["family"], "fit_inputs"),
+        fit=own_fit_of(method["family"], method["network"]),
     )
