@@ -238,6 +238,13 @@ class Train(Settings):
         enum=["by_event", "random"],
         origin="ours",
     )
+    every_epoch: bool = newer(
+        "Survival - risks of evaluation units after each epoch are written beside the model (epochs.parquet): what "
+        "choosing the epoch on them would buy. They choose nothing.",
+        default=False,
+        type="boolean",
+        origin="ours",
+    )
 
 
 @dataclass(frozen=True)

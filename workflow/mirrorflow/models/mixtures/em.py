@@ -22,6 +22,10 @@ EMPTY = 10 * torch.finfo(torch.float32).eps
 """Added to each component's sum of responsibilities, so that an empty one stays finite."""
 
 
+FLUSHED = 16
+"""Chunks whose sums are added up in float32, before they go to float64."""
+
+
 @dataclass(frozen=True)
 class Mixture:
     """Weights [component], means and variances [component, feature], float64."""
@@ -57,7 +61,7 @@ def fit_mixture(rows: Rows, start: Mixture, *, steps: int, tolerance: float = 1e
         if len(seen) > 1 and abs(seen[-1] - seen[-2]) < tolerance:
             return Fitted(Mixture(now.weights, now.means + centre, now.variances), seen, settled=True)
         now = maximised(sums)
-    seen.append(expected(rows, now, centre).log_likelihood / len(rows))
+    seen.append(mean_log_likelihood(rows, now, centre))
     return Fitted(Mixture(now.weights, now.means + centre, now.variances), seen, settled=False)
 
 
@@ -66,15 +70,32 @@ def expected(rows: Rows, mixture: Mixture, centre: Tensor) -> Sums:
     coefficients, constants = densities(mixture)
     components, width = mixture.means.shape
     counts, moments = torch.zeros(components, dtype=torch.float64), torch.zeros(components, 2 * width).double()
-    total = 0.0
-    for both in _with_squares(rows, centre.float()):
-        scores = torch.addmm(constants, both, coefficients)
-        likelihood = scores.logsumexp(1, keepdim=True)
-        shares = scores.sub_(likelihood).exp_()
-        total += float(likelihood.sum(dtype=torch.float64))
+    some, total = torch.zeros(components, 2 * width), 0.0
+    for number, both in enumerate(_with_squares(rows, centre.float()), start=1):
+        shares, likelihood = _shares(torch.addmm(constants, both, coefficients))
+        total += likelihood
         counts += shares.sum(0, dtype=torch.float64)
-        moments += shares.T @ both
-    return Sums(counts, moments, total)
+        some.addmm_(shares.T, both)
+        if number % FLUSHED == 0:
+            moments += some
+            some.zero_()
+    return Sums(counts, moments + some, total)
+
+
+def mean_log_likelihood(rows: Rows, mixture: Mixture, centre: Tensor) -> float:
+    """Of a patch, patches less ``centre`` [feature]."""
+    coefficients, constants = densities(mixture)
+    parts = (_shares(torch.addmm(constants, both, coefficients))[1] for both in _with_squares(rows, centre.float()))
+    return sum(parts) / len(rows)
+
+
+def _shares(scores: Tensor) -> tuple[Tensor, float]:
+    """Responsibilities [patch, component] of log densities, which are overwritten; the sum of the log likelihoods."""
+    top = scores.amax(1, keepdim=True)
+    shares = scores.sub_(top).exp_()
+    sums = shares.sum(1, keepdim=True)
+    likelihood = float((top + sums.log()).sum(dtype=torch.float64))
+    return shares.div_(sums), likelihood
 
 
 def maximised(sums: Sums) -> Mixture:

@@ -20,9 +20,11 @@ from mirrorflow.store.tables import read_cohort
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(PlanFiles):
-    """The index of the features, expression, and what the epoch is chosen on: of every inner fold and fold."""
+    """The index of the features (of methods that see slides), expression, and what the epoch is chosen on: of every
+    inner fold and fold.
+    """
 
-    index: Path
+    index: Path | None
     expression: Path
     inner_splits: list[Path]
     inner_genes: list[Path]
@@ -64,7 +66,7 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
     return BaggedInputs(
         units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
         inputs=method["inputs"],
-        index=str(inputs.index),
+        index="" if inputs.index is None else str(inputs.index),
         expression=str(inputs.expression),
         genes=texts(inputs.genes),
         rna_scaling=params.protocol["rna_scaling"],
