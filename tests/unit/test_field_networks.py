@@ -2,8 +2,11 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,6 +17,10 @@ from mirrorflow.models.mmp import Attention, FeedForwards
 from mirrorflow.models.otsurv import costs, curriculum
 from mirrorflow.models.seam import Batch, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.probes.objective import Cox, Hazards, target_tensors
+from mirrorflow.probes.task import Targets
+from mirrorflow.training.bags import ArrayBags
+from mirrorflow.training.supervised import LabelledUnits, SupervisedSettings, Units, predict_units, train_supervised
 
 HALLMARKS = Path(__file__).parents[3] / "shared" / "gene_sets" / "hallmarks.csv"
 SIZES = Sizes(patch_dim=5, gene_count=7, outputs=2, gene_sets=((0, 1, 2), (3,), (2, 4, 5, 6)))
@@ -200,3 +207,23 @@ def test_networks_of_rna_alone_do_not_look_at_slides(family):
     one, batch = network(family, width=16), seen()
     none = Batch(torch.zeros(3, 0, 5), torch.zeros(3, 0, dtype=torch.bool), batch.genes)
     assert torch.equal(one(batch).logits, one(none).logits)
+
+
+@pytest.mark.parametrize("family", ["snn", "attnmisl", "otsurv", "mmp"])
+@pytest.mark.parametrize("survival", ["cox", "hazards"])
+def test_one_event_in_a_fold_is_enough_to_train_on(family, survival):
+    count = 6
+    event = np.arange(count) == 2
+    times = np.arange(1.0, count + 1)
+    known = Targets(pd.DataFrame(index=range(count)), time_days=times, event=event, bins=np.arange(count) % 2)
+    objective = Cox(known, np.array([3.0, 6.0])) if survival == "cox" else Hazards(2)
+    small = {"width": 8, "appended": 2} if family == "mmp" else {"width": 8}
+    one = build_network(family, replace(SIZES, outputs=objective.outputs), small, 0)
+    rng = np.random.default_rng(0)
+    bags = ArrayBags([rng.normal(size=(3, 5)).astype(np.float32) for _ in range(count)])
+    units = Units(bags, rng.normal(size=(count, 7)).astype(np.float32))
+    how = SupervisedSettings(epochs=2, batch_size=2, tokens=3, min_steps=0, seed=1)
+    labelled = LabelledUnits(units, target_tensors(known), objective, by_event=objective.by_event)
+    train_supervised(one, labelled, how, device="cpu")
+    risks = objective.readout(lambda: predict_units(one, units, device="cpu"))
+    assert np.isfinite(risks.predict(predict_units(one, units, device="cpu")).risk).all()

@@ -4,6 +4,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.cluster import KMeans
@@ -15,13 +16,17 @@ from mirrorflow.config.methods import METHODS
 from mirrorflow.errors import CannotFitError, InputError
 from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.inputs.own_fit import OWN_FIT, own_fit_of
+from mirrorflow.metrics import c_index
 from mirrorflow.models.mixtures.em import Mixture, fit_mixture, lloyd
 from mirrorflow.models.mixtures.fit import fit_patches
 from mirrorflow.models.mixtures.rows import ArrayRows, DrawnRows, draw
 from mirrorflow.models.mixtures.tokens import PrototypeTokens
 from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.probes.objective import Cox, target_tensors
+from mirrorflow.probes.task import Targets
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.training.bags import ArrayBags
+from mirrorflow.training.supervised import LabelledUnits, SupervisedSettings, Units, predict_units, train_supervised
 
 FIT = {"components": 2, "prior": "kmeans", "sample": 1000, "restarts": 2}
 
@@ -218,3 +223,32 @@ def test_a_broken_file_is_no_reason_to_leave_a_fold_out(store):
     with pytest.raises(InputError) as caught:
         fitted(store, "panther")
     assert not isinstance(caught.value, CannotFitError)
+
+
+def test_fitted_prototypes_learn_a_planted_risk_and_no_shuffled_one():
+    """The share of one of three clouds in a bag tells the risk; its mean and spread do not differ from the others'."""
+    rng = np.random.default_rng(5)
+    centres = rng.normal(scale=6.0, size=(3, 4))
+    share = rng.uniform(0.05, 0.9, size=90)
+    bags = [
+        (centres[np.where(rng.random(30) < own, 0, rng.integers(1, 3, size=30))] + rng.normal(size=(30, 4))).astype(
+            "f4"
+        )
+        for own in share
+    ]
+    fitted_on = fit_patches(ArrayBags(bags[:60]), rng, components=3, prior="kmeans", sample=2000, restarts=2)
+    times, event = rng.exponential(np.exp(-4 * share)), np.ones(90, bool)
+
+    def agreement(order: np.ndarray) -> float:
+        network = build_network("panther", Sizes(4, 0, 1), {"components": 3}, 0)
+        network.take_fitted({name: torch.from_numpy(array) for name, array in fitted_on.items()})
+        known = Targets(pd.DataFrame(index=range(60)), time_days=times[:60][order], event=event[:60], bins=event[:60])
+        units = [Units(ArrayBags(part), np.zeros((len(part), 0), np.float32)) for part in (bags[:60], bags[60:])]
+        cox = Cox(known, np.array([1.0]))
+        how = SupervisedSettings(epochs=40, batch_size=20, learning_rate=0.05, tokens=30, min_steps=0, seed=1)
+        train_supervised(network, LabelledUnits(units[0], target_tensors(known), cox), how, device="cpu")
+        risk = predict_units(network, units[1], device="cpu").squeeze(1).numpy()
+        return float(c_index(risk, times[60:], event[60:], np.ones((1, 30)))[0])
+
+    assert agreement(np.arange(60)) > 0.7
+    assert agreement(np.random.default_rng(2).permutation(60)) < 0.65
