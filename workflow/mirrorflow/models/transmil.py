@@ -183,8 +183,8 @@ class TransMilSettings(Settings):
 class TransMil(SupervisedNetwork):
     """The slide encoder, and a linear head on its class token.
 
-    Bags of a batch that are equally long go through together, without padding: landmarks are means of runs of tokens,
-    and runs of a padded bag would be longer.
+    Bags of a batch whose grids are of one size go through together, each filled up to its square and without padding:
+    landmarks are means of runs of tokens, and runs of a padded bag would be longer.
     """
 
     ordered: ClassVar[bool] = True
@@ -205,13 +205,25 @@ class TransMil(SupervisedNetwork):
     def output(self, batch: Batch) -> Output:
         """Logits of the bags; the expression is not looked at."""
         counts = batch.real_patches()
-        rows = {count: [row for row, own in enumerate(counts) if own == count] for count in sorted(set(counts))}
-        if len(rows) == 1:
-            return Output(self.head(self.encoder(batch.patches[:, : counts[0]])[:, 0]))
-        vectors = torch.cat([self.encoder(batch.patches[own, :count])[:, 0] for count, own in rows.items()])
-        order = [row for own in rows.values() for row in own]
+        rows: dict[int, list[int]] = {}
+        for row, own in enumerate(counts):
+            rows.setdefault(square_side(own), []).append(row)
+        vectors = [self._vectors(batch.patches, same, counts, side) for side, same in rows.items()]
+        if len(vectors) == 1:
+            return Output(self.head(vectors[0]))
+        order = [row for same in rows.values() for row in same]
         back = sorted(range(len(order)), key=order.__getitem__)
-        return Output(self.head(vectors[back]))
+        return Output(self.head(torch.cat(vectors)[back]))
+
+    def _vectors(self, patches: Tensor, rows: list[int], counts: list[int], side: int) -> Tensor:
+        """Class tokens [row, width] of bags with a grid of ``side`` x ``side``, first patches repeated to fill it."""
+        own = patches if len(rows) == len(patches) else patches[rows]
+        whole = side * side
+        if all(counts[row] == whole for row in rows):
+            return self.encoder(own[:, :whole])[:, 0]
+        index = torch.stack([torch.arange(whole, device="cpu") % counts[row] for row in rows])
+        index = index.to(own.device, non_blocking=True)[..., None].expand(-1, -1, own.shape[2])
+        return self.encoder(own.gather(1, index))[:, 0]
 
 
 def build(sizes: Sizes, *, width: int, heads: int, landmarks: int, dropout: float) -> TransMil:
