@@ -15,7 +15,7 @@ from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
 from mirrorflow.metrics import c_index
 from mirrorflow.steps.results.make_survival_field import draw_pictures
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.survival_field import COLUMNS, published_means, shown
+from mirrorflow.tables.survival_field import as_table, published_means, shown
 
 HOW = Drawn(300, 0.95, 1)
 NAMES = read_text_sheet(RESOURCES / "names.tsv")
@@ -157,7 +157,7 @@ def table_of(*methods: str, encoder: str = "uni") -> pd.DataFrame:
     found = field(**{name: 1.0 + number for number, name in enumerate(methods)})
     rows = field_rows(found, list(methods), methods[0], HOW)
     named = {"protocol": "honest", "encoder": encoder}
-    return pd.DataFrame([named | row for row in rows], columns=COLUMNS)
+    return as_table(named | row for row in rows)
 
 
 def test_published_means_stand_beside_the_five_cohorts_alone():
@@ -174,7 +174,7 @@ def test_published_means_stand_beside_the_five_cohorts_alone():
 def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():
     table = table_of("otsurv", "cox")
     cohort = {**table.iloc[0].to_dict(), "cohort": "brca", "mean": 0.61, "sd": 0.02, "note": "", "rank_shares": ""}
-    table = pd.DataFrame([*table.to_dict("records"), cohort])
+    table = as_table([*table.to_dict("records"), cohort])
     titles = {"method": {"otsurv": "OTSurv"}, "cohort": {"brca": "TCGA-BRCA"}}
     wide = shown(table, titles, ["brca"]).set_index("Method")
     assert wide.loc["OTSurv", "TCGA-BRCA"].startswith("0.610 ± 0.020")
@@ -207,7 +207,17 @@ def test_what_the_best_epoch_adds_is_a_column_where_epochs_were_written():
     with_epochs = {
         name: {key: replace(one, best=0.7, gain=0.1) for key, one in part.items()} for name, part in found.items()
     }
-    table = pd.DataFrame(
-        [{"protocol": "p", "encoder": "e"} | row for row in field_rows(with_epochs, ["a"], "a", HOW)], columns=COLUMNS
-    )
+    table = as_table({"protocol": "p", "encoder": "e"} | row for row in field_rows(with_epochs, ["a"], "a", HOW))
     assert shown(table, {"method": {}, "cohort": {}}, [])["Best epoch"].tolist() == ["0.700 (+0.100)"]
+
+
+def test_what_is_missing_reads_as_nothing():
+    rows = [*field_rows(field(a=1.0, b=2.0), ["a", "b"], "nobody", Drawn(0, 0.95, 1))]
+    part = field(a=1.0, b=2.0)
+    del part["two"]["b"]
+    rows += [row for row in field_rows(part, ["a", "b"], "a", HOW) if row["method"] == "b"]
+    table = as_table({"protocol": str(n), "encoder": "uni"} | row for n, row in enumerate(rows))
+    wide = shown(table, {"method": {}, "cohort": {}}, ["one"])
+    assert not wide.map(lambda cell: "nan" in str(cell)).to_numpy().any()
+    assert wide["Left out"].tolist()[-1] == "not on two"
+    assert list(shown(as_table([]), {"method": {}, "cohort": {}}, [])) == ["Protocol", "Encoder", "Method"]

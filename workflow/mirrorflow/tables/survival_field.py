@@ -1,6 +1,6 @@
 """The table of the field: methods down, the mean over cohorts first, the cohorts behind it (TTA, Tables 1 and 8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ COMPARED = [
 COLUMNS = [*NAMED, *VALUES, *PUBLISHED, *COMPARED, "patients", "folds", "mean_rank", "rank_shares"]
 COLUMNS += ["best_epoch", "best_less_last", "note"]
 NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:7], "patients", "folds", "mean_rank"]
+NUMBERS += ["best_epoch", "best_less_last"]
 CAPTION = (
     "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings are "
     "not equal tuning: a verdict holds at these settings. Mean of the cohorts: each counts alike, as in TTA's Table 1; "
@@ -33,6 +34,14 @@ CAPTION = (
     "(ddof 1), interval and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the "
     "paper trained methods other than its own is not published."
 )
+
+
+def as_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """The rows with all COLUMNS: an empty cell of NUMBERS is NaN, of all others the empty string."""
+    table = pd.DataFrame(list(rows), columns=COLUMNS)
+    for name in COLUMNS:
+        table[name] = table[name].astype(float) if name in NUMBERS else table[name].fillna("").astype(object)
+    return table
 
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts: Sequence[str]) -> pd.DataFrame:
@@ -50,7 +59,7 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts:
             line[titles["cohort"].get(cohort, cohort)] = _cell(by_cohort.get(cohort))
         line["Left out"] = "; ".join(dict.fromkeys(str(row["note"]) for row in by_cohort.values() if row["note"]))
         rows.append(line)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["Protocol", "Encoder", "Method"])
 
 
 def _cell(row: Mapping[object, object] | None) -> str:
@@ -91,4 +100,4 @@ def published_means(
             found = means.loc[key]
             row |= {name: found[name] for name in ("published_mean", "published_sd", "suspect", "published_ddof")}
             row |= {"comparable": "no", "why_not": "as its cohorts"}
-    return pd.DataFrame(rows, columns=table.columns)
+    return as_table(rows)

@@ -23,7 +23,7 @@ from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_numbers, read_text_sheet
 from mirrorflow.tables.results import NUMBERS, titles_of
-from mirrorflow.tables.survival_field import CAPTION, COLUMNS, MEAN, published_means, shown
+from mirrorflow.tables.survival_field import CAPTION, COLUMNS, MEAN, as_table, published_means, shown
 
 ALL_DATA, NO_SLIDES, TASK = "all", "none", "survival"
 PREDICTED = ["seed", "fold", "patient", "slide_id", "risk", "time_days", "event"]
@@ -64,7 +64,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     hold_predictions(params.planned)
     names, published = read_text_sheet(RESOURCES / "names.tsv"), RESOURCES / "published_results.csv"
     cells = read_numbers(inputs.results, NUMBERS)
-    table = pd.DataFrame(list(_rows(inputs, params, cells)), columns=COLUMNS)
+    table = as_table(_rows(inputs, params, cells))
     table = published_means(table, read_numbers(published, ["mean", "sd"]), names, params.cohorts)
     titles = titles_of(names, "cohort", "method")
     titles["cohort"] = {**titles["cohort"], **params.titles}
@@ -149,7 +149,7 @@ def _of_cohorts(
 def draw_pictures(table: pd.DataFrame, reference: str, titles: Mapping[str, str], folder: Path) -> None:
     """An SVG a protocol and encoder, of methods that have a mean over all cohorts; none where fewer than two have."""
     folder.mkdir(parents=True, exist_ok=True)
-    means = table[(table["cohort"] == MEAN) & table["mean"].notna() & table["rank_shares"].fillna("").ne("")]
+    means = table[(table["cohort"] == MEAN) & table["mean"].notna() & table["rank_shares"].ne("")]
     for (protocol, encoder), rows in means.groupby(["protocol", "encoder"], sort=False):
         if len(rows) > 1:
             with written_whole(folder / f"{protocol}-{encoder}.svg") as temporary:
