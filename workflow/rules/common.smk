@@ -12,6 +12,7 @@ from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.field import FieldInputs, FieldPictures
 from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
@@ -42,6 +43,7 @@ PREDICTIONS = PredictionInputs(RUN)
 AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
 CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
+FIELD = FieldInputs(RUN, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
