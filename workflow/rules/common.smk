@@ -14,6 +14,7 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
+from mirrorflow.plan.new_patients import NewPatientsInputs, NewPatientsPage
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
 from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs
@@ -43,6 +44,7 @@ CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
+NEW_PATIENTS = NewPatientsInputs(RUN)
 
 STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
 hold_stored(STORED)

@@ -8,6 +8,7 @@ from mirrorflow.config.bounds import check_passes
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.new_patients import problems as new_patient_problems
 from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
@@ -30,6 +31,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
+    problems += new_patient_problems(config)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
 
