@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import mirrorflow
 from mirrorflow.reuse import predict as predicting
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.predict import predict_patients
@@ -72,3 +73,21 @@ def test_the_runs_own_patients_get_their_out_of_fold_values(tiny: Path, run: Fin
             mine = evaluated[evaluated["method"] == place.method]
             assert stored is None or set(stored["patient"]) <= set(mine["of_run"])
             assert (mine["of_run"] == mine["patient"]).all()
+
+
+@pytest.mark.usefixtures("threads_of_a_small_job")
+@pytest.mark.parametrize("method", ["mirror", "tangle"])
+def test_a_pretrained_method_embeds_and_predicts_from_python(tiny: Path, run: FinishedRun, method: str) -> None:
+    loaded, patients = mirrorflow.load_run(run.folder), everyone(tiny, run)
+    stored = loaded.predictions("subtyping", protocol="honest", method=method, encoder="resnet50-random")
+    stored = stored[(stored["fold"] == 0) & (stored["setting"] == "all")].set_index("patient")
+    names = stored.index.tolist()
+    units = patients.units("patient").set_index("unit", drop=False).loc[names].reset_index(drop=True)
+    found, expression = patients.bags(units), patients.expression
+    assert expression is not None
+    table = pd.DataFrame(expression.values, index=expression.patients, columns=expression.ids)
+    bags = [found[number] for number in range(len(names))]
+    model = loaded.model(method, 0, "subtyping", protocol="honest")
+    assert model.embed(names, bags, table).shape == (len(names), 2 * 48)
+    again = model.predict(names, bags=bags, expression=table)
+    np.testing.assert_allclose(again, stored[again.columns], atol=1e-6)
