@@ -31,6 +31,7 @@ from typing import Any
 
 from mirrorflow.runtime.gpus import DRIVER
 from mirrorflow.runtime.job import end_with_children
+from mirrorflow.runtime.threads import use_threads
 
 VARIABLE = "MIRRORFLOW_WARM"
 """Environment variable: the socket of the run's warm process; ``off``, set by a user, leaves it out."""
@@ -163,18 +164,9 @@ def _received(connection: socket.socket) -> Request:
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
-    _use_threads(request.snakemake.threads)
+    use_threads(request.snakemake.threads)  # as libraries of a process of its own read it from the environment: THREADS
     Path("/proc/self/comm").write_text(request.snakemake.rule)
     return request
-
-
-def _use_threads(threads: int) -> None:
-    """As many as libraries would have read from the environment (:data:`THREADS`) in a process of the job's own."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(threads)
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
 
 
 def _die_with_script(connection: socket.socket, done: threading.Event) -> None:
