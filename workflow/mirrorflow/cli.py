@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_predict(commands)
     _add_export(commands)
+    _add_feature_formats(commands)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
     _add_configfiles(plan)
     plan.set_defaults(command=_plan)
@@ -116,6 +117,43 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--to", choices=["parquet", "csv", "h5ad"], default="parquet", help="format (parquet)")
     export.add_argument("--out", type=Path, required=True, help="folder for the files")
     export.set_defaults(command=_export)
+
+
+def _add_feature_formats(commands: Any) -> None:
+    taken = commands.add_parser(
+        "import-features", help="features of CLAM, slide2vec, lazyslide or STAMP 2 to <slide_id>.h5"
+    )
+    taken.add_argument("folder", type=Path, help="pt_files, tile_embeddings, *.zarr or STAMP's h5 files lie in it")
+    taken.add_argument("--out", type=Path, required=True, help="folder for <slide_id>.h5")
+    taken.add_argument("--slides", type=Path, help="sheet with slide_id and mpp, for coordinates in micrometres")
+    taken.add_argument("--table", default="", help="which table of a zarr store, such as uni_tiles")
+    taken.set_defaults(command=_import_features)
+    given = commands.add_parser(
+        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT"
+    )
+    given.add_argument("folder", type=Path, help="folder of <slide_id>.h5")
+    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident"])
+    given.add_argument("--out", type=Path, required=True)
+    given.set_defaults(command=_export_features)
+
+
+def _import_features(options: argparse.Namespace) -> int:
+    from mirrorflow.reuse.feature_formats import import_features
+    from mirrorflow.store.slide_sheet import read_slide_sheet
+
+    rows = read_slide_sheet(options.slides) if options.slides else []
+    mpp = {row.slide_id: row.mpp for row in rows if row.mpp is not None}
+    layout, count, placed = import_features(options.folder, options.out, mpp, options.table)
+    sys.stdout.write(f"{count} slides of {layout}, coordinates of {placed}: {options.out}\n")
+    return 0
+
+
+def _export_features(options: argparse.Namespace) -> int:
+    from mirrorflow.reuse.feature_formats import export_features
+
+    count = export_features(options.folder, options.to, options.out)
+    sys.stdout.write(f"{count} slides in the layout of {options.to}: {options.out}\n")
+    return 0
 
 
 def _export(options: argparse.Namespace) -> int:
