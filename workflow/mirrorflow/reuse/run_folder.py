@@ -47,10 +47,7 @@ class FinishedRun:
 
         Raises InputError naming a model that is gone.
         """
-        found = [
-            replace(LabelledModel.parse(f"{path}/config.json"), root=str(self.folder))
-            for path in self.manifests[place].models
-        ]
+        found = [LabelledModel.parse(f"{path}/config.json") for path in self.manifests[place].models]
         mine = sorted(one for one in found if one.task == task and one.setting == ALL_DATA)
         for one in mine:
             if not (one.folder / "model.safetensors").exists():
