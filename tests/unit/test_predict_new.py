@@ -173,6 +173,18 @@ def test_genes_of_another_kind_are_refused_and_few_missing_ones_are_listed(ours:
     assert len(made.tables["survival"]) == len(HELD_BACK)
 
 
+def test_a_patient_without_enough_values_is_left_out_alone(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1] = np.nan
+    holes = Expression(values, found.patients, found.ids, found.symbols)
+    made = predict_patients(run, held_back(store, expression=holes), Request(methods=("cox", "survpath")))
+    assert set(made.left_out["unit"]) == {found.patients[1]}
+    assert made.left_out["reason"].str.startswith("100% of the model's genes have no value").all()
+    assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
+
+
 def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) -> None:
     run, store = ours
     values = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))

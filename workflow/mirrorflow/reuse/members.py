@@ -13,7 +13,7 @@ from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import Prediction
 from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes, require_scale
-from mirrorflow.reuse.patients import NewPatients
+from mirrorflow.reuse.patients import KeptArrays, NewPatients
 
 if TYPE_CHECKING:  # classical methods do without torch
     from mirrorflow.store.models import StoredModel
@@ -27,7 +27,7 @@ class Memory:
 
     pretrained: "dict[Path, StoredModel]" = field(default_factory=dict)
     vectors: dict[tuple[Any, ...], np.ndarray] = field(default_factory=dict)
-    bags: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    kept: KeptArrays = field(default_factory=KeptArrays)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,11 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
     _require_columns(saved, mine)
     if saved.config["inputs"]["kind"] in ("embedded", "adapted"):
         return _of_pretrained(saved, mine, patients, most, memory, left_out)
-    matched = _matched(saved.genes, mine, patients, most) if saved.genes else None
+    matched = None
+    if saved.genes:
+        matched, mine = _with_genes(saved.genes, mine, patients, most, left_out)
+        if mine.empty:
+            return Answer(mine, None, left_out, matched.missing)
     distance = require_scale(matched.values, saved.fitted(RNA_SCALER)) if matched else None
     bags = _bags(mine, patients, memory) if SLIDES in wanted else None
     raw = RawUnits(mine, bags, matched.values if matched else None)
@@ -95,7 +99,9 @@ def _of_pretrained(
     adapted = saved.config["inputs"]["kind"] == "adapted"
     scaler: Mapping[str, np.ndarray] = saved.fitted(RNA_SCALER) if adapted else stored.rna_scaler
     ids = saved.genes if adapted else pretraining_genes(saved, stored)
-    matched = _matched(ids, units, patients, most)
+    matched, units = _with_genes(ids, units, patients, most, left_out)
+    if units.empty:
+        return Answer(units, None, left_out, matched.missing)
     distance = require_scale(matched.values, scaler if _was_fitted(scaler) else {})
     key = (saved.source_folder(), adapted, repr(saved.config["inputs"]["embeddings"]), tuple(units["unit"]))
     if key not in memory.vectors:
@@ -111,7 +117,13 @@ def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
     return bool(scaler) and bool(np.any(scaler["mean"] != 0))
 
 
-def _matched(ids: list[str], units: pd.DataFrame, patients: NewPatients, most: float) -> MatchedGenes:
+def _with_genes(
+    ids: list[str], units: pd.DataFrame, patients: NewPatients, most: float, left_out: dict[str, str]
+) -> tuple[MatchedGenes, pd.DataFrame]:
+    """Expression of the units that have enough of the genes, and these units; the others go to ``left_out``.
+
+    Raises InputError where the sheet lacks too many genes altogether.
+    """
     expression = patients.expression
     if expression is None:
         message = "the model needs expression; give an expression sheet"
@@ -120,14 +132,17 @@ def _matched(ids: list[str], units: pd.DataFrame, patients: NewPatients, most: f
     require_genes(matched, len(ids), most, expression)
     row = {name: number for number, name in enumerate(expression.patients)}
     values = matched.values[[row[name] for name in units["patient"]]]
-    return MatchedGenes(values, matched.missing, matched.without_version)
+    unknown = np.isnan(values).mean(1)
+    for unit, share in zip(units["unit"], unknown, strict=True):
+        if share > most:
+            left_out[str(unit)] = f"{share:.0%} of the model's genes have no value (at most {most:.0%} may be missing)"
+    kept = unknown <= most
+    found = MatchedGenes(values[kept], matched.missing, matched.without_version)
+    return found, units[kept].reset_index(drop=True)
 
 
 def _bags(units: pd.DataFrame, patients: NewPatients, memory: Memory) -> Any:
-    key = tuple(units["unit"])
-    if key not in memory.bags:
-        memory.bags[key] = patients.bags(units)
-    return memory.bags[key]
+    return patients.bags(units, memory.kept)
 
 
 def _require_columns(saved: SavedModel, units: pd.DataFrame) -> None:

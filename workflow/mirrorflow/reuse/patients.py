@@ -42,10 +42,10 @@ class NewPatients:
         known = set(self.expression.patients if self.expression else ())
         return units["patient"].isin(known).to_numpy(bool)
 
-    def bags(self, units: pd.DataFrame, keep_gb: float = 4.0) -> "KeptBags":
-        """Bags of the units, which all have slides."""
+    def bags(self, units: pd.DataFrame, kept: "KeptArrays | None" = None) -> "KeptBags":
+        """Bags of the units, which all have slides; ``kept``: what other calls read of these patients."""
         files = [[self.files[slide] for slide in ids if slide in self.files] for ids in units["slide_ids"]]
-        return KeptBags(FeatureBags(files, 0, units["unit"].tolist()), keep_gb)
+        return KeptBags(FeatureBags(files, 0, units["unit"].tolist()), kept or KeptArrays())
 
     def only(self, patients: set[str]) -> "NewPatients":
         """These patients alone."""
@@ -53,24 +53,31 @@ class NewPatients:
         return NewPatients(kept, self.files, self.expression)
 
 
-class KeptBags:
-    """Bags that many models look at whole: each is read once, and kept while ``gb`` (10^9 bytes) of them fit."""
+@dataclass
+class KeptArrays:
+    """Whole bags by unit, while ``left`` bytes of them fit in memory."""
 
-    def __init__(self, bags: FeatureBags, gb: float) -> None:
-        self.bags, self.left = bags, int(gb * 1e9)
-        self.names = bags.names
-        self._kept: dict[int, np.ndarray] = {}
+    left: int = 4_000_000_000
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class KeptBags:
+    """Bags that many models look at whole: each is read once, and kept while there is room."""
+
+    def __init__(self, bags: FeatureBags, kept: KeptArrays) -> None:
+        self.bags, self.names, self.kept = bags, bags.names, kept
 
     def __len__(self) -> int:
         return len(self.bags)
 
     def __getitem__(self, i: int, /) -> np.ndarray:
-        if i in self._kept:
-            return self._kept[i]
+        name = self.names[i]
+        if name in self.kept.arrays:
+            return self.kept.arrays[name]
         bag = self.bags[i]
-        if bag.nbytes <= self.left:
-            self.left -= bag.nbytes
-            self._kept[i] = bag
+        if bag.nbytes <= self.kept.left:
+            self.kept.left -= bag.nbytes
+            self.kept.arrays[name] = bag
         return bag
 
     def size(self, i: int) -> int:
@@ -79,7 +86,7 @@ class KeptBags:
 
     def rows(self, i: int, index: np.ndarray) -> np.ndarray:
         """Patches ``index`` of unit ``i``: float32 [patch, feature]."""
-        return self[i][index] if i in self._kept else self.bags.rows(i, index)
+        return self[i][index] if self.names[i] in self.kept.arrays else self.bags.rows(i, index)
 
 
 def new_patients(
