@@ -23,9 +23,9 @@ from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_e
 from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
-from mirrorflow.runtime.processes import Call
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest, names_digest
