@@ -49,6 +49,7 @@ include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/reuse.smk"
 
 
 rule all:
