@@ -53,6 +53,7 @@ rule audit:
         encoders=COHORTS.encoders,
         source_encoders=AUDIT.source_encoders,
         columns=AUDIT.columns(),
+        method_inputs=AUDIT.method_inputs,
         given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,
         planned=PREDICTIONS.planned_tables,

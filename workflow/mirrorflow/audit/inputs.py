@@ -13,6 +13,7 @@ from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import WARNING, Finding
 from mirrorflow.audit.lists import audit_list
 from mirrorflow.audit.tells import Targets, Tells, audit_columns
+from mirrorflow.cohorts.patients import who_has
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.content import OUTLINES
 from mirrorflow.store.expression import gene_groups
@@ -41,7 +42,7 @@ def audit_inputs(files: InputFiles, frame: pd.DataFrame, folds: Sequence[Fold]) 
     """Findings of all inputs on a cohort (``frame``), and who chose the gene lists."""
     findings = [*_features(files.indexes, frame)]
     if files.matrix:
-        findings += _expression(files.matrix, frame)
+        findings += _expression(files.matrix, who_has(frame, ["rna"]))
     findings += audit_columns(frame, files.columns)
     seen: list[Seen] = []
     for path in files.lists:

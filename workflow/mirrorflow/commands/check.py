@@ -14,6 +14,7 @@ from mirrorflow.cohorts.patients import barcode_sites
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
 from mirrorflow.config.datasets import PART, fold_files
+from mirrorflow.config.modalities import has_rna, left_out_lines
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
@@ -41,6 +42,7 @@ def check_config(paths: Sequence[Path]) -> int:
         for line in cohort_lines(config, entry, MOST_VALUES):
             problems += line.startswith("PROBLEM")
             sys.stdout.write(f"{name}: {line}\n")
+    sys.stdout.writelines(f"{line}\n" for line in left_out_lines(config))
     sys.stdout.write(f"{named(paths)}: {problems} problems\n")
     return int(problems > 0)
 
@@ -74,19 +76,20 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_value
 
     Names are compared across sheets only where all of them could be read.
     """
-    sheet = Path(entry["slides"]["sheet"])
-    if "gdc" in entry["slides"] and not sheet.exists():
-        yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
+    slides = entry.get("slides")
+    if slides and "gdc" in slides and not Path(slides["sheet"]).exists():
+        yield f"slides of {', '.join(slides['gdc']['projects'])} are listed by GDC at the first run"
         return
     rows, patients = None, None
     try:
-        rows = read_slide_sheet(sheet, entry["slides"]["columns"])
-        yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
+        if slides:
+            rows = read_slide_sheet(slides["sheet"], slides["columns"])
+            yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {slides['sheet']}"
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
     if rows is not None:
         yield from _slide_lines(entry, rows)
-    source = config["expression"]["sources"][entry["expression"]]
+    source = config["expression"]["sources"][entry["expression"]] if has_rna(entry) else {}
     if pending := list(_pending(config, [*matrices(entry["clinical"]), *entry["clinical"].values(), *source.values()])):
         yield from pending
         yield "clinical data and expression are checked once they are there"
@@ -99,7 +102,8 @@ def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_value
         yield from _fold_lines(config, entry, clinical, rows)
     except MirrorflowError as error:
         yield f"PROBLEM: {error}"
-    yield from _expression_lines(source, rows, patients, most_values)
+    if source:
+        yield from _expression_lines(source, rows, patients, most_values, with_slides=slides is not None)
     yield from _split_lines(config, entry, patients)
 
 
@@ -172,7 +176,12 @@ def _fold_lines(
 
 
 def _expression_lines(
-    source: Mapping[str, Any], rows: list[SlideRow] | None, patients: set[str] | None, most_values: float
+    source: Mapping[str, Any],
+    rows: list[SlideRow] | None,
+    patients: set[str] | None,
+    most_values: float,
+    *,
+    with_slides: bool,
 ) -> Iterator[str]:
     try:
         look = look_at_matrix(Path(source["matrix"]), source, most_values)
@@ -181,13 +190,14 @@ def _expression_lines(
         return
     of_all = "" if look.whole else " (the first; preflight looks at all)"
     yield f"{len(look.patients)} patients in {source['matrix']}, values of {look.genes} genes can be used{of_all}"
-    if rows is None or patients is None:
-        yield "who has slides, clinical data and expression is told once their sheets can be read"
+    what = "slides, clinical data and expression" if with_slides else "clinical data and expression"
+    if (with_slides and rows is None) or patients is None:
+        yield f"who has {what} is told once their sheets can be read"
         return
-    shared = set(look.patients) & patients & {row.patient for row in rows}
+    shared = set(look.patients) & patients & ({row.patient for row in rows} if rows is not None else patients)
     word = "" if shared else "PROBLEM: "
     named = f"{len(look.patients)} in {source['matrix']}"
-    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({named})"
+    yield f"{word}{len(shared)} patients have {what} ({named})"
 
 
 def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str] | None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     path,
     positive,
     section,
@@ -23,6 +24,7 @@ from mirrorflow.config.fields import (
     text,
     whole,
 )
+from mirrorflow.config.modalities import AVAILABLE, COMMON
 from mirrorflow.config.saw import COLLECTIONS
 
 WEB = "^https?://"
@@ -177,7 +179,7 @@ class Cohort(Section):
     simulated: bool = switch(
         "Simulated data; the report says so at its head and nothing is compared with a paper.", False
     )
-    slides: CohortSlides = section(CohortSlides, required=True)
+    slides: CohortSlides = section(CohortSlides, unset=True)
     clinical: Clinical = section(Clinical, required=True)
     clinical_source: str = choice(
         "Where the clinical tables came from, for comparisons with published tables (MIRROR's outcomes and BRCA's "
@@ -209,7 +211,17 @@ class Cohort(Section):
         "and audits then go by institution, since two codes can be one hospital. A code it does not name stays a site "
         "of its own."
     )
-    expression: str = name("A source of expression.sources.", required=True)
+    expression: str = name(
+        "A source of expression.sources. A cohort without it is one of slides alone, as one without `slides` is one of "
+        "RNA alone: methods that see what is not there are left out, and check, tables and report say so."
+    )
+    train_on: str = newer(
+        "Of a cohort with slides and expression. common: the patients who have both are trained on and evaluated, the "
+        "same for every method. available: each method takes the patients who have what it sees; verdicts are given on "
+        "those that both methods of a comparison have, k-shot sets are drawn of those who have both.",
+        COMMON,
+        enum=[COMMON, AVAILABLE],
+    )
     census: str = path(
         "COSMIC Cancer Gene Census (old CSV or new TSV) or a list of gene symbols; without it the open list in "
         "resources/drivers.tsv is used, and the run says so."
@@ -218,10 +230,9 @@ class Cohort(Section):
         "Tumour types of the census that count for this cohort; empty - all.", {"type": "string"}, []
     )
     encoders: list[str] = many(
-        "Encoders of the cohort's features, from features.encoders or from `features` below.",
+        "Encoders of the cohort's features, from features.encoders or from `features` below; needed with `slides`.",
         NAME,
-        required=True,
-        minItems=1,
+        [],
         uniqueItems=True,
     )
     features: dict[str, str] = setting(

@@ -27,6 +27,7 @@ from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.runtime.job import Job
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, read_names, stored_settings, write_sidecar
 from mirrorflow.store.slide_sheet import read_slide_sheet
@@ -38,11 +39,14 @@ ORIENTATIONS = schema_of_field(Source, "orientation")["enum"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The matrix, where it has one its map of ids to symbols, and the sheet of slides, which names the patients."""
+    """The matrix, where it has one its map of ids to symbols, and what names the patients: the sheet of slides, or the
+    clinical tables.
+    """
 
     matrix: Path
     probemap: Path | None
-    sheet: Path
+    sheet: Path | None
+    clinical: list[Path]
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,25 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """The sheet's columns by our names; orientation and kind of ids of the matrix."""
+    """The sheet's columns by our names; the section `clinical` where it names the patients; orientation and kind of ids
+    of the matrix.
+    """
 
     columns: Mapping[str, str]
+    clinical: Mapping[str, Any] | None
     settings: Mapping[str, Any]
     planned: Mapping[str, Any]
     """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Convert the matrix for the patients who have slides."""
-    patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet, params.columns)})
+    """Convert the matrix for the patients who have slides; where those without count too, for all in the clinical
+    tables.
+    """
+    if params.clinical is not None:
+        patients = sorted(clinical_sheet(params.clinical)["patient"])
+    else:
+        patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet or "", params.columns)})
     convert_expression(inputs.matrix, outputs.parquet, params.settings, probemap=inputs.probemap, patients=patients)
     write_plan(params.planned)
 

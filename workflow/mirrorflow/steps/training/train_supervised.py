@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import to_units, who_has
 from mirrorflow.config.modules import optional_part_of
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import predict_method
@@ -22,8 +22,8 @@ from mirrorflow.store.tables import read_cohort
 class Inputs(PlanFiles):
     """The index of the features, expression, and what the epoch is chosen on: of every inner fold and fold."""
 
-    index: Path
-    expression: Path
+    index: Path | None
+    expression: Path | None
     inner_splits: list[Path]
     inner_genes: list[Path]
 
@@ -62,7 +62,7 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
     """Bags of patches and genes of the cohort's units, as the method sees them."""
     method = params.settings
     return BaggedInputs(
-        units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
+        units=to_units(who_has(read_cohort(inputs.cohort)[0], method["inputs"]), params.protocol["unit"]),
         inputs=method["inputs"],
         index=str(inputs.index),
         expression=str(inputs.expression),
