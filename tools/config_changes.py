@@ -27,6 +27,7 @@ OTHER_VALUES: dict[str, Any] = {
     "cohorts.<name>.features": {"resnet50": "elsewhere/second"},
     "cohorts.<name>.institutions": "institutions.csv",
     "cohorts.<name>.slides.columns": {"patient": "slide_id"},
+    "cohorts.<name>.slides.mixed": ["TS"],
     "cohorts.<name>.slides.gdc.endpoint": "https://example.org",
     "cohorts.<name>.splits": {"published": "other-folds"},
     "downloads.<name>.checksum": "md5:" + 32 * "0",

@@ -111,6 +111,15 @@ class CohortSlides(Section):
 
     sheet: str = path()
     columns: dict[str, str] = shared("columns", default={})
+    mixed: list[str] = newer(
+        "Kinds of slides that are meant to stand beside paraffin sections of primary tumours, by TCGA's codes: frozen "
+        "sections (TS, BS, MS), samples (02 recurrent, 06 metastasis, 11 normal). check refuses others that "
+        "it finds in the names.",
+        [],
+        type="array",
+        items={"type": "string", "pattern": "^(TS|BS|MS|[0-9]{2})$"},
+        uniqueItems=True,
+    )
     gdc: Gdc = section(Gdc, unset=True)
 
 

@@ -92,7 +92,8 @@ class CohortInputs:
 
     def expression_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how the matrix is to be read."""
-        return {key: self._source(wildcards)[key] for key in ("orientation", "sample_ids")}
+        source = self._source(wildcards)
+        return {key: source[key] for key in ("orientation", "sample_ids", "transform") if key in source}
 
     def expression_record(self, source: str, cohort: str) -> dict[str, Any]:
         """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients.
@@ -106,6 +107,7 @@ class CohortInputs:
             "sample_ids": entry["sample_ids"],
             "matrix": Path(entry["matrix"]).name,
             "probemap": Path(probemap).name if probemap else None,
+            **({"transform": entry["transform"]} if "transform" in entry else {}),
         }
         if named := self._names_of(cohort):
             settings["patients"] = patients_digest(*named)

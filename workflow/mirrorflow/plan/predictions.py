@@ -142,7 +142,9 @@ class PredictionInputs:
     def _of_rna(self, place: PredictionsManifest, cohort: Mapping[str, Any]) -> dict[str, Any]:
         config = self.run.config
         source = config["expression"]["sources"][cohort["expression"]]
-        rna = {key: source[key] for key in ("orientation", "sample_ids")} | {"clip": config["expression"]["clip"]}
+        rna = {key: source[key] for key in ("orientation", "sample_ids", "transform") if key in source} | {
+            "clip": config["expression"]["clip"]
+        }
         if config["methods"][place.method].get("gene_sets", "random") != "random":
             return {"rna": rna}
         genes = {**selection_of(config, place.method), "tumour_types": cohort["tumour_types"]}
@@ -276,6 +278,15 @@ class AuditInputs:
     def given_lists(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: state of these lists."""
         return given(self._lists(wildcards), self.run.store)
+
+    def sheet(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's sheet of slides, where it has one."""
+        entry = self.run.cohort(wildcards.cohort)
+        return marked(entry["slides"]["sheet"], self.run.store) if "slides" in entry else []
+
+    def slide_columns(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: our names of its columns and those of the sheet."""
+        return self.run.cohort(wildcards.cohort).get("slides", {}).get("columns", {})
 
     def method_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """Param: method -> what it sees, where each takes the patients who have that; else nothing."""

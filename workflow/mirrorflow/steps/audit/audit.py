@@ -45,6 +45,8 @@ class Inputs:
     indexes: list[str]
     """Of the features of every encoder, in the order of the param ``encoders``."""
     matrix: str | None
+    sheet: str | None
+    """The sheet of slides."""
     lists: list[str]
     """Lists of genes that a user gave."""
     source_cohort: Path | None
@@ -77,6 +79,8 @@ class Params:
     encoders: list[str]
     source_encoders: list[str]
     columns: list[str]
+    slide_columns: Mapping[str, str]
+    """Our names of the columns of the sheet of slides, and those of the sheet."""
     method_inputs: Mapping[str, list[str]]
     """Method -> what it sees, where methods take the patients who have that."""
     scaled_upstream: bool
@@ -118,7 +122,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         inputs=params.method_inputs,
     )
     indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
-    given = InputFiles(indexes, inputs.matrix or "", params.columns, inputs.lists)
+    given = InputFiles(
+        indexes, inputs.matrix or "", params.columns, inputs.lists, inputs.sheet or "", params.slide_columns
+    )
     run_audit(files, settings, stem, source=source, inputs=given)
 
 
