@@ -21,6 +21,7 @@ OTHER_VALUES: dict[str, Any] = {
     "cohorts.<name>.clinical.columns": {"label": "other_label"},
     "cohorts.<name>.clinical.download.matrix": "KIRC_clinicalMatrix",
     "cohorts.<name>.clinical.download.survival": "KIRP_clinicalMatrix",
+    "cohorts.<name>.clinical.event_words": {"gone": 1},
     "cohorts.<name>.clinical.label": "other_label",
     "cohorts.<name>.encoders": ["phikon"],
     "cohorts.<name>.expression": "second",

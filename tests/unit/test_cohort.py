@@ -77,7 +77,7 @@ def test_label_time_event_and_site_may_be_absent():
         ({"patient": ["A", "B", "A"]}, r"p\.tsv: a patient a second time: line 4: 'A'"),
         ({"patient": ["A", " ", "C"]}, r"a patient without a name: line 3: ''"),
         ({"event": ["1", "0", "2"]}, r"event is not 0 or 1: line 4: '2'"),
-        ({"event": ["1:DECEASED", "0", "1"]}, r"event is not a number: line 2: '1:DECEASED'"),
+        ({"event": ["gone", "0", "1"]}, r"event is not a number: line 2: 'gone'; say what it means: event_words"),
         ({"time": ["10", "-1", "3"]}, r"a negative time: line 3: '-1'"),
         ({"time": ["10", "2", "inf"]}, r"time is not a number: line 4: 'inf'"),
         ({"time": ["1O", "2", "3"]}, r"time is not a number: line 2: '1O'"),

@@ -18,7 +18,7 @@ from mirrorflow.cohorts.slide_kinds import COLUMNS
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.content import OUTLINES
 from mirrorflow.store.expression import gene_groups
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.store.tables import read_text_sheet, read_users_sheet
 
 SLIDES_FIX = "leave one of each out of the sheet of slides, or give both the patient they are of"
 RNA_FIX = "leave one of each out of the matrix, or give both the patient they are of"
@@ -51,7 +51,7 @@ def audit_inputs(files: InputFiles, frame: pd.DataFrame, folds: Sequence[Fold]) 
         findings += _expression(files.matrix, who_has(frame, ["rna"]))
     findings += audit_columns(frame, files.columns)
     if files.sheet:
-        findings += _kinds_of_slides(read_text_sheet(files.sheet), files.sheet_columns, frame)
+        findings += _kinds_of_slides(read_users_sheet(files.sheet)[0], files.sheet_columns, frame)
     seen: list[Seen] = []
     for path in files.lists:
         found, lines = audit_list(path, folds)

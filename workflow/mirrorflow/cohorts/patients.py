@@ -6,13 +6,15 @@ slides), where not everybody has expression ``has_rna``, and the sheet's further
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.vials import one_row_each
+from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, with_points
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -25,12 +27,31 @@ _BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
 logger = logging.getLogger("mirrorflow.cohorts.patients")
 
 
-def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, time_unit: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Written:
+    """How a sheet is written: the unit of times, the order of dates, words for events; the lines of its rows."""
+
+    time_unit: str = "days"
+    dates: str = BY_THEIR_VALUES
+    event_words: Mapping[str, int] = field(default_factory=dict)
+    lines: Sequence[int] | None = None
+
+
+def standard_sheet(
+    sheet: pd.DataFrame,
+    columns: Mapping[str, str],
+    where: str,
+    time_unit: str,
+    written: Written | None = None,
+    said: Said | None = None,
+) -> pd.DataFrame:
     """A user's patients sheet in our columns and units.
 
-    ``sheet`` holds strings; ``columns`` maps our names to the sheet's. Raises InputError naming the line (the
-    header is line 1) of a duplicate patient, a time that is no number or is negative, an event other than 0/1.
+    ``sheet`` holds strings; ``columns`` maps our names to the sheet's. said: is told what was converted
+    (:mod:`.written`). Raises InputError naming the line (the header is line 1) of a duplicate patient, a time that is
+    no number or is negative, an event other than 0/1; and for what can be read in two ways.
     """
+    written, said = written or Written(time_unit), said or Said(where)
     missing = [f"{ours} ({theirs})" for ours, theirs in columns.items() if theirs not in sheet]
     if missing:
         message = f"{where}: no column {', '.join(missing)}; the sheet has {', '.join(sheet.columns)}"
@@ -40,11 +61,47 @@ def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, 
     if "patient" not in frame:
         message = f"{where}: no column `patient`; name it with `columns: {{patient: ...}}`"
         raise InputError(message)
+    frame = frame.reset_index(drop=True).fillna("")
+    numbers = written.lines or range(2, len(frame) + 2)
+    lines = pd.Series([f"line {number}" for number in numbers], dtype=object)
+    frame, unit = _in_numbers(frame, columns, written, said)
     for name in ("label", "site", "time", "event"):
         if name not in frame:
             frame[name] = ""
-    lines = pd.Series([f"line {number + 2}" for number in range(len(frame))], dtype=object)
-    return _checked(frame.reset_index(drop=True), lines, where, time_unit)
+    return _checked(frame, lines, where, unit)
+
+
+def _in_numbers(
+    frame: pd.DataFrame, columns: Mapping[str, str], written: Written, said: Said
+) -> tuple[pd.DataFrame, str]:
+    """Decimal commas, words for an event and dates as numbers; with the unit of the times."""
+    frame = frame.apply(lambda column: column.str.strip())
+    for name in frame:
+        if name not in ("patient", "label", "site", "event", "start", "end"):
+            frame[name] = with_points(frame[name], str(name), said, needed=name == "time")
+    if "event" in frame:
+        frame["event"] = as_events(frame["event"], written.event_words, said)
+    named = {"start", "end"} & set(columns)
+    if not named:
+        _require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        return frame, written.time_unit
+    if len(named) == 1 or "time" in columns:
+        message = (
+            f"{said.where}: columns: start and end of follow-up go together, without `time`; it names "
+            f"{', '.join(name for name in ('start', 'end', 'time') if name in columns)}"
+        )
+        raise InputError(message)
+    names = columns["start"], columns["end"]
+    days = days_between(frame["start"], frame["end"], names, written.dates, said)
+    return frame.drop(columns=["start", "end"]).assign(time=days), "days"
+
+
+def _require_unit(column: str, unit: str, where: str) -> None:
+    """Raise InputError where the name of the column of times says another unit than the config."""
+    said = next((one for one in TIME_UNITS if one.rstrip("s") in column.casefold()), unit)
+    if said != unit:
+        message = f"{where}: time is the column {column}, and time_unit is {unit}; set time_unit: {said}, or rename it"
+        raise InputError(message)
 
 
 def _checked(
@@ -62,7 +119,8 @@ def _checked(
         frame[name] = _known(frame[name], name, places.get(name, where))
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
-        _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what)
+        fix = "; say what it means: event_words" if what == "event is not a number" else ""
+        _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what, fix)
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
@@ -117,10 +175,10 @@ def _known(column: pd.Series, name: str, where: str) -> pd.Series:
     return column.where(~unknown, "")
 
 
-def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) -> None:
+def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str, fix: str) -> None:
     if len(lines):
         named = [f"{line}: {value!r}" for line, value in zip(lines.head(5), values, strict=False)]
-        message = f"{where}: {what}: {'; '.join(named)}{' ...' if len(lines) > 5 else ''}"
+        message = f"{where}: {what}: {'; '.join(named)}{' ...' if len(lines) > 5 else ''}{fix}"
         raise InputError(message)
 
 

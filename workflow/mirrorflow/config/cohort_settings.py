@@ -163,12 +163,26 @@ class Clinical(Section):
     }
 
     sheet: str = path(
-        "patients.tsv: patient; label, time, event, site, further columns. An empty cell, NA, Not Reported, '-- and "
-        "their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in the log, and "
+        "patients.tsv (or CSV, Excel): patient; label, time, event, site, further columns. An empty cell, NA, Not "
+        "Reported, '-- and their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in "
+        "the log, and "
         "listed among the dropped."
     )
     columns: dict[str, str] = shared("columns", default={})
     time_unit: str = choice("Unit of the sheet's `time`.", ["days", "months", "years"], "days")
+    dates: str = newer(
+        "Where `columns` names dates (start and end of follow-up) instead of a time: how 01.02.2020 is meant. "
+        "by_their_values: as dates of these columns tell of which one number is above 12; refused where none does.",
+        "by_their_values",
+        enum=["by_their_values", "day_first", "month_first"],
+    )
+    event_words: dict[str, int] = newer(
+        "Words of the sheet's `event` and what they mean, 1 or 0. Without it yes, no, true, false, alive, living, "
+        "dead, deceased, died and censored are understood, and cBioPortal's 0:LIVING.",
+        {},
+        type="object",
+        additionalProperties={"enum": [0, 1]},
+    )
     survival: str = path("Xena's survival table (sample, _PATIENT, OS, OS.time, ... in days).")
     matrix: str | list[str] = setting(
         "Xena's clinicalMatrix (sampleID, _PATIENT, ...), or several that make one cohort.",

@@ -24,7 +24,7 @@ from mirrorflow.expression.samples import choose_samples
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.matrix_look import MatrixLook
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
-from mirrorflow.store.tables import read_institutions, read_text_sheet
+from mirrorflow.store.tables import read_institutions, read_users_sheet
 
 
 class CohortLook:
@@ -79,7 +79,7 @@ class CohortLook:
             return
         yield f"{len(self.rows)} slides of {len({row.patient for row in self.rows})} patients in {slides['sheet']}"
         yield from (f"PROBLEM: {said}" for said in mixed_kinds([row.slide_id for row in self.rows], _declared(slides)))
-        sheet = read_text_sheet(slides["sheet"])
+        sheet, _, _ = read_users_sheet(slides["sheet"])
         yield from column_kinds({name: sheet[name].tolist() for name in COLUMNS if name in sheet})
         yield from self._files(self.rows)
 
@@ -113,7 +113,9 @@ class CohortLook:
 
     def _clinical(self) -> Iterator[str]:
         try:
-            self.clinical = clinical_sheet(self.entry["clinical"])
+            converted: list[str] = []
+            self.clinical = clinical_sheet(self.entry["clinical"], converted)
+            yield from converted
             yield from _outcome_lines(self.clinical, self.entry)
             yield from _site_lines(self.clinical, self.entry)
             if self.rows is not None:

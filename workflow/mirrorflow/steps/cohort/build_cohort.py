@@ -66,7 +66,8 @@ def build_cohort(
     tcga), whose names take the place of the sites' codes; indexes: encoder -> index of its features.
     """
     where = clinical.get("sheet") or ", ".join(matrices(clinical))
-    sheet = clinical_sheet(clinical)
+    converted: list[str] = []
+    sheet = clinical_sheet(clinical, converted)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if settings["site"] == "column" and (differ := differing_codes(patients)):
         logger.warning("%s: %s", where, differ)
@@ -80,6 +81,6 @@ def build_cohort(
     train_on = settings.get("train_on", COMMON)
     frame, flow = assemble(patients, frames, rna, where, left_aside(clinical), train_on)
     classes = cohorts.class_names(frame, settings["classes"])
-    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}))
+    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}), converted)
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))
