@@ -57,7 +57,7 @@ rule all:
 
 
 onstart:
-    before_jobs(workflow)
+    before_jobs(workflow, run_here)
 
 
 onsuccess:

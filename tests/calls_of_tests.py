@@ -41,3 +41,17 @@ def wait(folder: str) -> None:
     written.write_text(str(os.getpid()))
     written.rename(Path(folder) / "pid")
     time.sleep(600)
+
+
+def threads_here() -> tuple[int, int]:
+    """The process, and how many threads torch uses there."""
+    import torch
+
+    return os.getpid(), torch.get_num_threads()
+
+
+def note_times(folder: str, name: str, seconds: float) -> None:
+    """Leave a file that says from when to when this call ran."""
+    started = time.monotonic()
+    time.sleep(seconds)
+    (Path(folder) / name).write_text(f"{started} {time.monotonic()}")

@@ -36,7 +36,7 @@ def predicted(store: Store, plan: Plan, name: str, inputs=None) -> pd.DataFrame:
     return read_predictions(folder / plan.tasks[0] / "fold0.parquet").rows
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for SIGKILL between two epochs."""
 
 

@@ -73,7 +73,7 @@ def test_every_setting_has_its_reason(profile: str) -> None:
 def test_small_differs_from_default_in_threads_and_gpus_alone() -> None:
     default, small = parsed("default"), parsed("small")
     threads = {rule.removesuffix("=1") for rule in small.pop("set-threads")}
-    assert threads == ON_GPUS - {"extract_features", "measure_complexity"} | {"select_genes"}
+    assert threads == ON_GPUS - {"extract_features", "measure_complexity", "train_supervised"} | {"select_genes"}
     assert {key for key in default | small if default.get(key) != small.get(key)} == {"resources"}
 
 

@@ -13,11 +13,12 @@ from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
-from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs
+from mirrorflow.plan.results import MAIN_TASKS, ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.session import before_jobs, hold_stored, resolved, say_left_out
 from mirrorflow.plan.slides import SlideInputs
@@ -25,6 +26,7 @@ from mirrorflow.plan.targets import all_targets
 from mirrorflow.plan.wildcards import NAME, any_of, growing
 from mirrorflow.runtime.locks import own_jobs
 from mirrorflow.runtime.slurm_arrays import become_own_task
+from mirrorflow.steps.start import run_here
 from mirrorflow.tables.compared import settings_compared
 
 own_jobs(PACKAGE, workflow.global_resources.get("gpu"))

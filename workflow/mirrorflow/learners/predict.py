@@ -23,7 +23,9 @@ from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_e
 from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, write_text
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest, names_digest
@@ -42,6 +44,7 @@ def predict_method(
     *,
     few_shot: Representation | None = None,
     inner: Sequence[Representation] = (),
+    cores: Cores = ONE_BY_ONE,
 ) -> None:
     """Fit and predict every task, setting, seed and fold; write ``<folder>/<task>/fold<k>.parquet`` and the manifest.
 
@@ -50,24 +53,20 @@ def predict_method(
     few_shot: vectors of the k-shot settings, where their genes were chosen with fewer labels; inner: vectors of
     the inner folds, where the protocol chooses the epoch on them.
     What this cohort cannot answer (no label, no event, a support set without an event) is named in the
-    manifest with the reason, and the rest is still computed.
+    manifest with the reason, and the rest is still computed. cores: how folds share them; a fold is one call.
+
+    Raises, once all other folds are finished and kept, an error that names the folds that failed.
     """
-    asked = FoldTasks(plan)
     inputs = Inputs(representation, few_shot or representation, inner)
-    progress = Progress(label, len(plan.tasks) * len(plan.splits), "folds")
     written: dict[str, str] = {}
     skipped: dict[str, str] = {}
     kept, models = KeptModels(plan, inputs), dict[Path, str]()
-    for task in plan.tasks:
-        clear_leftovers(Path(folder) / task)
-        for number in range(len(plan.splits)):
-            name = f"{task}/fold{number}.parquet"
-            key, reasons = _predict_fold(asked, inputs, task, number, Path(folder) / name)
-            if key is not None:
-                written[name] = key
-                models |= kept.of_notes(task, number, stored.stored_notes(Path(folder) / name))
-            skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
-            progress.step()
+    for (task, number), (key, reasons) in _predicted(plan, inputs, Path(folder), label, cores).items():
+        name = f"{task}/fold{number}.parquet"
+        if key is not None:
+            written[name] = key
+            models |= kept.of_notes(task, number, stored.stored_notes(Path(folder) / name))
+        skipped |= {", ".join(filter(None, [name, part])): reason for part, reason in reasons.items()}
     for name, reason in skipped.items():
         logger.warning("%s: %s is left out: %s", label, name, reason)
     _remove_others(Path(folder), written)
@@ -81,28 +80,51 @@ def predict_method(
     write_text(manifest, json.dumps(content, indent=1, sort_keys=True))
 
 
-def _predict_fold(
-    asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path
-) -> tuple[str | None, dict[str, str]]:
-    """Predict one task on one fold in all settings and seeds, unless it is done.
+Outcome = tuple[str | None, dict[str, str]]
+"""Of a task on a fold: the digest of what it was made from (None: nothing), and by setting why one was left out."""
 
-    Returns the digest of what it was made from (None when nothing could be predicted) and, by setting, why
-    something was left out.
-    """
+
+def _predicted(plan: Plan, inputs: Inputs, folder: Path, label: str, cores: Cores) -> dict[tuple[str, int], Outcome]:
+    """The outcome of each task on each fold: kept from an earlier job, or made now."""
+    asked = FoldTasks(plan)
+    for task in plan.tasks:
+        clear_leftovers(folder / task)
+    paths = {
+        (task, fold): folder / task / f"fold{fold}.parquet" for task in plan.tasks for fold in range(len(plan.splits))
+    }
+    kept = {part: _kept(asked, inputs, *part, path) for part, path in paths.items()}
+    missing = [part for part, outcome in kept.items() if outcome is None]
+    if missing and cores.processes > 1:
+        inputs.load()
+    calls = [
+        Call(_predict_fold, (asked, inputs, *part, paths[part]), {}, "{} fold {}".format(*part)) for part in missing
+    ]
+    progress = Progress(label, len(paths), "folds", kept=len(paths) - len(missing))
+    made = run_each(calls, cores, lambda part: progress.step(note=part))
+    return {**kept, **dict(zip(missing, made, strict=True))}
+
+
+def _kept(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome | None:
+    """The outcome of a fold that is done, or cannot be asked; None: it is to be predicted."""
     try:
-        fold_tasks = list(asked.fold_tasks(task, number))
+        list(asked.fold_tasks(task, number))
     except InputError as error:
         return None, {"": str(error)}
-    key = digest(_ingredients(asked.plan, inputs, task, number))
-    notes = stored.stored_notes(path)
+    key, notes = digest(_ingredients(asked.plan, inputs, task, number)), stored.stored_notes(path)
     whole = notes.get("digest") == key and stored.is_unchanged(path)
-    if not whole or not KeptModels(asked.plan, inputs).are_there(task, number, notes):
-        rows, notes = _answers(asked, inputs, fold_tasks)
-        notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
-        notes |= seen_by(inputs.all_units, number)
-        if not rows:
-            return None, notes["skipped"]
-        stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)
+    models_too = whole and KeptModels(asked.plan, inputs).are_there(task, number, notes)
+    return (key, notes["skipped"]) if models_too else None
+
+
+def _predict_fold(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome:
+    """Predict one task on one fold in all settings and seeds."""
+    key = digest(_ingredients(asked.plan, inputs, task, number))
+    rows, notes = _answers(asked, inputs, list(asked.fold_tasks(task, number)))
+    notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
+    notes |= seen_by(inputs.all_units, number)
+    if not rows:
+        return None, notes["skipped"]
+    stored.write_predictions(path, pd.concat(rows, ignore_index=True), notes)
     return key, notes["skipped"]
 
 

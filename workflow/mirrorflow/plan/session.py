@@ -1,7 +1,7 @@
 """What a Snakemake process does before it plans and before it starts jobs."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.checks import JOB, StoredChecks
+from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.locks import note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
@@ -41,13 +42,14 @@ def hold_stored(checks: StoredChecks) -> None:
         raise _workflow_error(error) from None
 
 
-def before_jobs(workflow: Any) -> None:
-    """Note who owns the run, refuse what would hang, and let local jobs start at once."""
+def before_jobs(workflow: Any, run: Callable[[Any], None]) -> None:
+    """Note who owns the run, refuse what would hang, and let local jobs start at once, each as ``run(snakemake)``."""
     note_owner(Path.cwd())
     jobs = sum(1 for _ in workflow.dag.needrun_jobs())
     _refuse_stalling_arrays(workflow, jobs)
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
         start_warm_process(jobs)
+        run_scripts_directly(workflow, run)
     _start_local_jobs_at_once(workflow)
 
 

@@ -99,11 +99,14 @@ def die_with_owner(every_s: float = 0.25) -> None:
 
     PR_SET_PDEATHSIG would not do: it follows the thread that forked, and a shell stands between.
     """
-    owner = os.environ.get(OWNER_VARIABLE)
-    if not owner:
-        return
+    if owner := os.environ.get(OWNER_VARIABLE):
+        die_with(int(owner), every_s)
+
+
+def die_with(pid: int, every_s: float = 0.25) -> None:
+    """End this process, and those it has started, when process ``pid`` is gone."""
     try:
-        process = psutil.Process(int(owner))
+        process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         os.kill(os.getpid(), signal.SIGKILL)
         return

@@ -105,9 +105,25 @@ def family_of(pid: int) -> list[int]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process; nothing once it is gone."""
+    """Resident memory of a process; nothing once it is gone. What forks share counts as a part of each."""
+    shared_out = _kibibytes(pid, "Pss:")
+    if shared_out is not None:
+        return shared_out * 1024
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):
         return 0
     return int(pages) * resource.getpagesize()
+
+
+def own_bytes(pid: int) -> int:
+    """Memory that a process has to itself and has written to: without what it shares with others, and files it maps."""
+    return (_kibibytes(pid, "Private_Dirty:") or 0) * 1024
+
+
+def _kibibytes(pid: int, key: str) -> int | None:
+    """A line of the kernel's summary of a process's memory; None where there is none."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith(key)).split()[1])
+    return None

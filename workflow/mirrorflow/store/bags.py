@@ -1,5 +1,6 @@
 """Bags of patch features from the store's h5 files: drawn rows through a memory map, whole bags on request."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,19 @@ class FeatureBags:
         if i not in self._layouts:
             self._layouts[i] = self._read_layouts(i)
         return sum(layout.rows for layout in self._layouts[i])
+
+    def load(self, *, moments: bool) -> None:
+        """Read all headers and, as far as the cache goes, bags that cannot be mapped; with ``moments`` these as well.
+
+        Units with an error are passed over: it is raised where they are asked for.
+        """
+        for i in range(len(self)):
+            with contextlib.suppress(InputError):
+                self.size(i)
+                if self.left and not self._mapped(i):
+                    self[i]
+                if moments:
+                    self.moments(i)
 
     def rows(self, i: int, index: np.ndarray) -> np.ndarray:
         """Patches ``index`` of unit ``i``: float32 [patch, feature]. Raises InputError as ``bags[i]``."""

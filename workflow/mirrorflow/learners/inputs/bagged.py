@@ -114,6 +114,15 @@ class BaggedInputs:
             self._all()
         return replace(self, genes=genes, _expression=None, _own={})
 
+    def load(self) -> None:
+        """Read what folds share before their processes are forked, which then share the memory, too.
+
+        What is wrong with a slide is left to the folds that see it.
+        """
+        if self.sees_slides:
+            self._features_digest()
+            self._all().load(moments=self.feature_scaling == "train")
+
     def digest(self, fold_number: int) -> str:
         """From the features and their index, the expression file's settings, the fold's genes, the gene sets."""
         parts: dict[str, Any] = {}

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.tasks import ALL_DATA
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """Vectors made of what all folds share; those of k-shot settings and inner folds share it, too."""
+
+    def load(self) -> None:
+        """Read it."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,11 @@ class Inputs:
     all_units: Representation
     few_shot: Representation
     inner: Sequence[Representation] = ()
+
+    def load(self) -> None:
+        """Read what folds share, before their processes are forked."""
+        if isinstance(self.all_units, Shared):
+            self.all_units.load()
 
     def of(self, setting: str) -> Representation:
         """The vectors that a setting uses."""

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from mirrorflow.config.resources import RESOURCES
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.job import Job
-from mirrorflow.runtime.processes import Call, run_alone
+from mirrorflow.runtime.processes import run_alone
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet

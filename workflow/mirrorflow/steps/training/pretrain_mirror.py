@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
-from mirrorflow.runtime.processes import Call, run_side_by_side
+from mirrorflow.runtime.processes import run_side_by_side
 from mirrorflow.store.tables import read_cohort, read_fold
 
 

@@ -13,9 +13,11 @@ from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.paths import GeneManifest, by_inner_fold
 from mirrorflow.plan.records import write_plan
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, Rna, plan_of, texts
 from mirrorflow.store.tables import read_cohort
+from mirrorflow.training.devices import kind_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +48,24 @@ class Params(PlanParams):
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Train and predict every task, setting, seed and fold."""
-    torch.set_num_threads(job.threads)
+    """Train and predict every task, setting, seed and fold; on a CPU folds side by side, a process and a core each."""
+    cores = cores_of(params, job, len(inputs.splits))
+    torch.set_num_threads(1 if cores.processes > 1 else job.threads)
     plan = plan_of(inputs, params, params.settings, inputs.inner_splits)
     bags = bagged(inputs, params)
     few_shot = bags.with_genes(texts(inputs.few_shot_genes)) if inputs.few_shot_genes else None
     inner_genes = by_inner_fold(GeneManifest, inputs.inner_genes) or [[]] * len(plan.inner_splits)
     inner = [bags.with_genes(genes) for genes in inner_genes]
     folder, manifest = str(outputs.manifest.parent), str(outputs.manifest)
-    predict_method(plan, bags, folder, manifest, params.method, few_shot=few_shot, inner=inner)
+    predict_method(plan, bags, folder, manifest, params.method, few_shot=few_shot, inner=inner, cores=cores)
     write_plan(params.planned)
+
+
+def cores_of(params: Params, job: Job, folds: int) -> Cores:
+    """How the job's folds share its threads and memory; on a GPU one process trains them one after the other."""
+    if kind_of("auto") != "cpu":
+        return ONE_BY_ONE
+    return Cores.shared(job.threads, len(params.tasks) * folds, float(job.resources.get("mem_mb", "inf")))
 
 
 def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
