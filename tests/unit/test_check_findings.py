@@ -354,3 +354,27 @@ def test_linear_values_become_log2_of_one_more(tmp_path):
 def test_a_transform_refuses_values_below_zero(tmp_path):
     with pytest.raises(InputError, match=r"gene 'g2' holds -1, and transform: log2_cpm takes values from 0 on"):
         convert(tmp_path, pd.DataFrame({"A": [1, -1.0]}, ["g1", "g2"]), "log2_cpm")
+
+
+def test_feature_files_of_other_names_are_shown_with_what_would_help(own, said):
+    for path in (own.folder / "features").glob("*.h5"):
+        path.rename(path.with_name(path.name.upper().replace(".H5", ".h5")))
+    text = said(1)
+    assert "PROBLEM: none of the 12 feature files" in text
+    assert "the sheet of slides and the feature files: 0 names are on both sides" in text
+    assert "with one case 12 more would meet" in text
+
+
+def test_given_folds_with_one_class_and_other_names_are_said(own, said):
+    own.cohort["splits"] = {"mine": "folds"}
+    own.config["protocols"] = {"honest": {"splits": "mine"}}
+    (own.folder / "folds").mkdir()
+    for number in (0, 1):
+        sides = [NAMES[number::2], NAMES[1 - number :: 2]]
+        pd.DataFrame(dict(zip(("train", "val"), sides, strict=True))).to_csv(own.folder / f"folds/splits_{number}.csv")
+    assert "WARNING: splits mine: only class x is trained on in fold 0" in said(0)
+    pd.DataFrame({"train": ["q00"], "val": ["p01"]}).to_csv(own.folder / "folds/splits_0.csv")
+    pd.DataFrame({"train": ["p01"], "val": ["p02"]}).to_csv(own.folder / "folds/splits_1.csv")
+    text = said(1)
+    assert "PROBLEM: splits mine: 2 folds name 3 patients, 0 of them known" in text
+    assert "with one case 2 more would meet" in text

@@ -10,6 +10,8 @@ from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.queries import encoders_of
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.evaluation import FoldRows
+from mirrorflow.evaluation.cells import patient_set
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
@@ -17,6 +19,7 @@ from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
 from mirrorflow.report.head import glance_section
+from mirrorflow.steps.results.evaluate import Training
 from mirrorflow.tables.main import patients_note, wide_table
 from small_config import minimal
 
@@ -36,7 +39,7 @@ class Ask:
 
 
 def test_a_cohort_of_slides_alone_leaves_out_what_sees_rna():
-    config = config_of(SLIDES)
+    config = config_of(SLIDES, evaluation={"reference": "majority"})
     assert [name for name in METHODS if encoders_of(config, "a", name)] == ["majority", "linear"]
     assert left_out_lines(config) == [
         "a: left out rna-linear, concat-linear, mirror: sees expression, and the cohort names no `expression:`"
@@ -44,7 +47,7 @@ def test_a_cohort_of_slides_alone_leaves_out_what_sees_rna():
 
 
 def test_a_cohort_of_rna_alone_leaves_out_what_sees_slides():
-    config = config_of(RNA)
+    config = config_of(RNA, evaluation={"reference": "majority"})
     assert [name for name in METHODS if encoders_of(config, "a", name)] == ["majority", "rna-linear"]
     assert left_out_lines(config) == [
         "a: left out linear, concat-linear, mirror: sees slides and features, and the cohort names no `slides:`"
@@ -232,3 +235,26 @@ def test_the_report_lists_what_is_left_out_and_why():
         ["a", "rna-linear"], ["a", "concat-linear"], ["a", "mirror"],
     ]  # fmt: skip
     assert len(glance_section(config_of(SLIDES | RNA), {"a": (2, 2)}, []).blocks) == 2
+
+
+def test_a_cohort_whose_reference_is_left_out_has_no_verdicts():
+    config = config_of(SLIDES, evaluation={"reference": "mirror"})
+    assert left_out_lines(config)[-1] == "a: no verdicts: evaluation.reference, mirror, is left out there"
+    assert not any(
+        "no verdicts" in line for line in left_out_lines(config_of(SLIDES, evaluation={"reference": "linear"}))
+    )
+
+
+@pytest.mark.parametrize(("alike", "counted"), [(True, 9), (False, 4)])
+def test_methods_of_other_patients_say_themselves_how_many_they_were_trained_on(alike, counted):
+    train = Training({0: pd.DataFrame()}, {"subtyping": {0: 9}}, alike)
+    notes = {"settings": [{"setting": "2-shot", "train_patients": 2}, {"setting": "all", "train_patients": 4}]}
+    assert train.beside("subtyping", pd.DataFrame({"fold": [0]}), notes).n_train == counted
+
+
+def test_another_set_of_patients_has_another_name():
+    def fold(*names):
+        return FoldRows(pd.DataFrame({"patient": names, "fold": 0}), {})
+
+    assert patient_set([fold("A", "B")]) == patient_set([fold("B", "A", "A")]) != patient_set([fold("A")])
+    assert patient_set([fold("A")]).startswith("p")

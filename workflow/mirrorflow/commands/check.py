@@ -1,8 +1,10 @@
 """``mirrorflow check``: a config and the sheets it names, before anything is computed."""
 
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,25 @@ def check_config(paths: Sequence[Path]) -> int:
     Raises MirrorflowError when the config itself is not valid.
     """
     config = read_config(paths)
+    with progress_shown():
+        return _check(config, paths)
+
+
+@contextmanager
+def progress_shown() -> Iterator[None]:
+    """Progress on the terminal: feature files may be many."""
+    logger, handler = logging.getLogger("mirrorflow.runtime.progress"), logging.StreamHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def _check(config: Mapping[str, Any], paths: Sequence[Path]) -> int:
     frames: dict[str, pd.DataFrame | None] = {}
     problems = sum(map(_say, _run_lines(config)))
     for name, entry in config["cohorts"].items():

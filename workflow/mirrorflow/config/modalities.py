@@ -67,7 +67,10 @@ def left_out_lines(config: Mapping[str, Any]) -> list[str]:
     methods: dict[tuple[str, str], list[str]] = {}
     for one in left_out(config):
         methods.setdefault((one.cohort, one.why), []).append(one.method)
-    return [f"{cohort}: left out {', '.join(names)}: {why}" for (cohort, why), names in methods.items()]
+    lines = [f"{cohort}: left out {', '.join(names)}: {why}" for (cohort, why), names in methods.items()]
+    reference = config["evaluation"]["reference"]
+    lost = [cohort for (cohort, _), names in methods.items() if reference in names]
+    return lines + [f"{cohort}: no verdicts: evaluation.reference, {reference}, is left out there" for cohort in lost]
 
 
 def left_out_rows(config: Mapping[str, Any]) -> list[dict[str, str]]:

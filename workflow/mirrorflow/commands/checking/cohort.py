@@ -63,8 +63,8 @@ class CohortLook:
             return
         yield from self._clinical()
         yield from self._expression()
-        yield from split_lines(self.config, self.entry, self.patients)
         yield from self._joined()
+        yield from split_lines(self.config, self.entry, self.patients, self.frame)
 
     # slides
 
@@ -79,7 +79,8 @@ class CohortLook:
             return
         yield f"{len(self.rows)} slides of {len({row.patient for row in self.rows})} patients in {slides['sheet']}"
         yield from (f"PROBLEM: {said}" for said in mixed_kinds([row.slide_id for row in self.rows], _declared(slides)))
-        sheet, _, _ = read_users_sheet(slides["sheet"])
+        sheet, _, recognised = read_users_sheet(slides["sheet"])
+        yield from recognised
         yield from column_kinds({name: sheet[name].tolist() for name in COLUMNS if name in sheet})
         yield from self._files(self.rows)
 
@@ -98,6 +99,9 @@ class CohortLook:
             self._there[encoder] = {row.slide_id for row in rows} - set(missing)
             word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
             yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
+            if encoder in self.entry["features"] and missing:
+                stems = [path.stem for path in folder.glob("*.h5")] if folder.is_dir() else []
+                yield from _meeting_line(missing, stems, ("the sheet of slides", "the feature files")) if stems else ()
             if encoder in self.entry["features"] and self.into_features:
                 seen = look_into_files(folder, self._there[encoder])
                 self._there[encoder] -= seen.left_out
