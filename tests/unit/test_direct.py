@@ -1,5 +1,6 @@
 """Jobs that Snakemake hands to the warm process itself: the script's part without its process."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,17 @@ FILES = [InputFiles(["in"]), OutputFiles(["out"]), Params(), Wildcards(), 2, Res
 ARGUMENTS: list[Any] = [*FILES, "evaluate", *[None] * 17]
 
 
+NAMED = [direct.NAMES.get(at, f"other{at}") for at in range(len(ARGUMENTS))]
+
+
+def called(act: Callable[..., Any], names: list[str] = NAMED) -> Any:
+    """A function with Snakemake's names that calls ``act``."""
+    return eval(f"lambda {', '.join(names)}: act({', '.join(names)})", {"act": act})
+
+
 def rule(script: str, folder: Path = direct.SCRIPTS.parent / "rules") -> Any:
     base = SimpleNamespace(get_path_or_uri=lambda *, secret_free: str(folder))
-    return SimpleNamespace(is_script=True, script=script, basedir=base, run_func=lambda *given: given)
+    return SimpleNamespace(is_script=True, script=script, basedir=base, run_func=called(lambda *given: given))
 
 
 @pytest.fixture
@@ -57,7 +66,7 @@ def test_without_one_the_script_is_run_as_snakemake_would(asked, monkeypatch):
     asked["status"] = None
     one = rule("../scripts/evaluate.py")
     got: list[Any] = []
-    one.run_func = lambda *given: got.append(given)
+    one.run_func = called(lambda *given: got.append(given))
     direct.run_scripts_directly(SimpleNamespace(rules=[one]), run_here)
     one.run_func(*ARGUMENTS)
     assert got == [tuple(ARGUMENTS)]
@@ -75,6 +84,15 @@ def test_scripts_of_other_workflows_are_left_alone(tmp_path):
     before = own.run_func
     direct.run_scripts_directly(SimpleNamespace(rules=[own, shell]), run_here)
     assert (own.run_func, shell.run_func) == (before, print)
+
+
+def test_a_snakemake_with_other_arguments_runs_its_scripts():
+    """Moved by one, or fewer: nothing is replaced, rather than a job handed on with another's values."""
+    for names in (["first", *NAMED[:-1]], NAMED[: direct.RECORD]):
+        one = rule("../scripts/evaluate.py")
+        one.run_func = before = called(print, names)
+        direct.run_scripts_directly(SimpleNamespace(rules=[one]), run_here)
+        assert one.run_func is before
 
 
 def test_the_arguments_are_where_snakemake_puts_them():

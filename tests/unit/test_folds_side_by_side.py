@@ -23,7 +23,7 @@ from mirrorflow.steps.training import train_supervised as step
 from mirrorflow.store.predictions import read_predictions
 
 FOLDS = 5
-TWO = Cores(processes=2, threads=1)
+TWO = Cores(processes=2)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def params(**changes: object) -> step.Params:
 
 def test_a_job_shares_its_threads_and_its_memory_out_on_a_cpu_alone(monkeypatch):
     job = Job("train_supervised", 8, {"mem_mb": 12000})
-    assert step.cores_of(params(), job, folds=5) == Cores(8, 1, 12000.0)
+    assert step.cores_of(params(), job, folds=5) == Cores(8, 12000.0)
     assert step.cores_of(params(), replace(job, threads=1), folds=5).processes == 1
     monkeypatch.setattr(step, "kind_of", lambda device: "cuda")
     assert step.cores_of(params(), job, folds=5) == ONE_BY_ONE

@@ -18,20 +18,39 @@ from mirrorflow.runtime import forks
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 
-TWO = Cores(processes=2, threads=1)
+TWO = Cores(processes=2)
 LIMIT_S = 30
+BODY_OF_SUMS = """
+from mirrorflow.runtime.forks import Cores, run_each
+from mirrorflow.runtime.calls import Call
+
+def added():
+    b = torch.ones(2000, 2000)
+    return float((b + b).sum())
+
+print(*run_each([Call(added, (), {}, str(i)) for i in range(2)], Cores(2), lambda label: None))
+"""
 
 
 def call(function, *arguments: object, label: str = "") -> Call:
     return Call(function, arguments, {}, label or function.__name__)
 
 
-def test_each_call_returns_from_a_fork_of_its_own_with_its_share_of_the_threads():
+def test_each_call_returns_from_a_fork_of_its_own_with_one_thread():
     done: list[str] = []
     found = run_each([call(made.threads_here, label=f"fold {i}") for i in range(3)], TWO, done.append)
     assert len({pid for pid, _ in found} | {os.getpid()}) == 4
     assert [threads for _, threads in found] == [1, 1, 1]
     assert sorted(done) == ["fold 0", "fold 1", "fold 2"]
+
+
+def test_forks_compute_after_their_parent_did_in_threads():
+    """With more than one thread they would wait for those of libgomp that the parent has and they have not."""
+    script = "import torch; torch.set_num_threads(3); a = torch.ones(2000, 2000); (a + a).sum()\n" + BODY_OF_SUMS
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=4 * LIMIT_S, check=True
+    )
+    assert found.stdout.split() == ["8000000.0", "8000000.0"]
 
 
 def test_what_calls_return_comes_in_their_order():
@@ -97,7 +116,7 @@ def test_fewer_run_together_where_more_would_not_fit(tmp_path: Path, monkeypatch
         folder = tmp_path / name
         folder.mkdir()
         calls = [call(made.note_times, str(folder), str(i), 0.3) for i in range(3)]
-        run_each(calls, Cores(3, 1, memory_mb), print)
+        run_each(calls, Cores(3, memory_mb), print)
         assert at_once(folder) == most, name
 
 
@@ -105,7 +124,7 @@ def test_forks_count_with_the_most_that_one_was_seen_to_take(monkeypatch):
     monkeypatch.setattr(forks, "FIRST_MB", 1000.0)
     taken = {0: 0.0, 1: 300.0, 2: 2500.0}
     monkeypatch.setattr(forks, "own_bytes", lambda pid: int(taken.get(pid, 0) * 2**20))
-    room = forks._Room(Cores(8, 1, 5000.0))
+    room = forks._Room(Cores(8, 5000.0))
 
     class Process:
         def __init__(self, pid: int) -> None:
@@ -123,8 +142,8 @@ def test_forks_count_with_the_most_that_one_was_seen_to_take(monkeypatch):
 
 
 def test_threads_are_shared_out_by_the_calls_of_the_whole_job():
-    assert Cores.shared(8, 10, 100.0) == Cores(8, 1, 100.0)
-    assert Cores.shared(8, 3, 100.0) == Cores(3, 2, 100.0)
+    assert Cores.shared(8, 10, 100.0) == Cores(8, 100.0)
+    assert Cores.shared(8, 3, 100.0) == Cores(3, 100.0)
     assert Cores.shared(1, 10, 100.0).processes == 1
 
 
@@ -133,7 +152,7 @@ import sys
 import calls_of_tests as made
 from mirrorflow.runtime.forks import Cores, run_each
 from mirrorflow.runtime.calls import Call
-run_each([Call(made.wait, (folder,), {}, folder) for folder in sys.argv[1:]], Cores(2, 1), print)
+run_each([Call(made.wait, (folder,), {}, folder) for folder in sys.argv[1:]], Cores(2), print)
 """
 
 

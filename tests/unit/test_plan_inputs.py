@@ -9,11 +9,12 @@ import yaml
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.paths import EmbeddingsRecord, GeneManifest, ModelRecord, PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
-from mirrorflow.plan.results import FigureInputs, ReportInputs, TableInputs
+from mirrorflow.plan.results import ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
@@ -213,10 +214,18 @@ def test_figures_and_report():
     figures, report = FigureInputs(run, cohorts, genes, models), ReportInputs(run, genes, models)
     drawn = {PredictionsManifest.parse(path).method for path in figures.manifests(ask(cohort="own"))}
     assert {"mirror", "tangle", "cox", "survpath", "clinical"} <= drawn
-    assert drawn == {name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]}
+    assert drawn == set(run.methods), "each predicts a class or a risk"
+    surviving = [name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]]
+    assert figures.by_task["survival"] == surviving
+    assert figures.curves_of(ask(cohort="own")) == run.whole_protocols[0]
+    of_splits = [SplitFile.parse(path) for path in figures.splits(ask(cohort="own"))]
+    assert {place.scope for place in of_splits} == {HONEST}
+    assert [place.fold for place in of_splits] == run.folds
     pair = ask(cohort=PAIR)
     assert figures.flow(pair) == figures.history(pair) == figures.expression(pair) == figures.gene_manifests(pair) == []
     assert {PredictionsManifest.parse(path).cohort for path in figures.manifests(pair)} == {PAIR}
+    assert {SplitFile.parse(path).cohort for path in figures.splits(pair)} == {run.home_of(PAIR)}
+    assert figures.bands == {"resamples": 500, "seed": 0, "confidence": 0.95}
     assert len(report.figures()) == len(run.every_cohort)
     assert len(report.beside_cohorts()) == 2 * len(run.cohorts)
 

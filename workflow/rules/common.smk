@@ -12,11 +12,12 @@ from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
-from mirrorflow.plan.results import MAIN_TASKS, FigureInputs, ReportInputs, TableInputs
+from mirrorflow.plan.results import MAIN_TASKS, ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.session import before_jobs, hold_stored, resolved
 from mirrorflow.plan.slides import SlideInputs

@@ -219,7 +219,7 @@ class Encoder(Section):
 class Features(Section):
     """Patch encoders and how they are run."""
 
-    batch_size: int = count("Patches a forward pass; values do not depend on it.", 64)
+    batch_size: int = count("Patches a forward pass, on a GPU four times as many; values do not depend on it.", 64)
     workers: int = count("Threads that read patches ahead.", 1)
     max_unreadable: float = fraction("A slide fails when more than this share of its patches cannot be decoded.", 0.1)
     encoders: dict[str, Encoder] = named(

@@ -68,6 +68,11 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     return Figure(figsize=(width_inches, height_inches), layout="constrained", facecolor="white")
 
 
+def fixed_figure(width_inches: float, height_inches: float) -> Figure:
+    """An empty figure whose margins are given with its panels: laying out takes as long as drawing."""
+    return Figure(figsize=(width_inches, height_inches), facecolor="white")
+
+
 SAVED: dict[Any, Any] = {key: SETTINGS[key] for key in ("svg.fonttype", "svg.hashsalt", "text.parse_math")}
 SVG_DPI = 72
 """Of letters, where SVG lays them out."""

@@ -112,7 +112,7 @@ class Mirror(PairedNetwork):
 
     def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
         """The slide's [CLS]."""
-        return self.slide_encoder(self._scaled(patches), counts)[:, 0]
+        return self.slide_encoder.class_token(self._scaled(patches), counts)
 
     def encode_rna(self, genes: Tensor) -> Tensor:
         """Of the RNA encoder, Eq. 4."""

@@ -62,6 +62,10 @@ class AttentionBlock(nn.Module):
             return checkpoint(self._mixed, tokens, mask, use_reentrant=False)
         return self._mixed(tokens, mask)
 
+    def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The first token alone [batch, 1, width], of what ``forward`` gives where no dropout is drawn."""
+        return tokens[:, :1] + self.attention.first(self.norm(tokens), mask)
+
     def _mixed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
         return tokens + self.attention(self.norm(tokens), mask)
 
@@ -98,12 +102,20 @@ class SlideEncoder(nn.Module):
         ``counts`` [batch]: how many leading patches of each bag are real; the rest is padding, which
         reaches no real token. Each bag's grid is laid for its own count.
         """
-        batch, longest = patches.shape[:2]
+        tokens, mask = self._before_second(patches, counts)
+        return self.norm(self.second(tokens, mask)[:, : 1 + patches.shape[1]])
+
+    def class_token(self, patches: Tensor, counts: Tensor | None = None) -> Tensor:
+        """The [CLS] of :meth:`forward` [batch, width]: alone in the last block, where it is enough."""
+        if torch.is_grad_enabled() or self.training or patches.is_meta:
+            return self(patches, counts)[:, 0]
+        return self.norm(self.second.first(*self._before_second(patches, counts)))[:, 0]
+
+    def _before_second(self, patches: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Tokens [batch, 1 + square, width] as the second block takes them, and which of them are real."""
         tokens, mask, sides = squared(self.embed(patches), counts)
-        tokens = self.first(torch.cat([self.cls.expand(batch, -1, -1), tokens], dim=1), mask)
-        cls, tokens = tokens[:, :1], tokens[:, 1:]
-        tokens = self.second(torch.cat([cls, self._placed(tokens, sides)], dim=1), mask)
-        return self.norm(tokens[:, : 1 + longest])
+        tokens = self.first(torch.cat([self.cls.expand(len(patches), -1, -1), tokens], dim=1), mask)
+        return torch.cat([tokens[:, :1], self._placed(tokens[:, 1:], sides)], dim=1), mask
 
     def _placed(self, tokens: Tensor, sides: list[int] | None) -> Tensor:
         if sides is None:
@@ -134,7 +146,8 @@ def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | Non
     """
     if counts is None:
         count = tokens.shape[1]
-        return torch.cat([tokens, tokens[:, : square_side(count) ** 2 - count]], dim=1), None, None
+        missing = square_side(count) ** 2 - count
+        return torch.cat([tokens, tokens[:, :missing]], dim=1) if missing else tokens, None, None
     sides = [square_side(count) for count in counts.tolist()]
     counts = counts.to(tokens.device)
     squares = torch.tensor(sides, device=tokens.device) ** 2

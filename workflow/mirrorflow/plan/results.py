@@ -8,7 +8,6 @@ from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.causes import cause_specific
-from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -17,7 +16,6 @@ from mirrorflow.plan.paths import (
     CohortSheet,
     FiguresFolder,
     MainTable,
-    PredictionsManifest,
     SensitivitySheet,
     SplitSummary,
     TableFile,
@@ -175,52 +173,6 @@ class TableInputs:
     def training_folds_sheets(self) -> list[str]:
         """Input: a sheet a case."""
         return [self.run.at(TrainingFoldsSheet, **case) for case in self.survival_cases()]
-
-
-@dataclass(frozen=True, eq=False)
-class FigureInputs:
-    """Figures of a cohort; an adapted pair has those of its results alone."""
-
-    run: Run
-    cohorts: CohortInputs
-    genes: GeneInputs
-    models: ModelInputs
-
-    def _is_pair(self, wildcards: Wildcards) -> bool:
-        return wildcards.cohort in self.run.adapted
-
-    def flow(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: how many patients are left after each step."""
-        return [] if self._is_pair(wildcards) else self.run.at(CohortSheet, cohort=wildcards.cohort, name="flow")
-
-    def manifests(self, wildcards: Wildcards) -> list[str]:
-        """Input: manifests of the methods whose risk groups are drawn: all that predict survival."""
-        methods = self.run.config["methods"]
-        if "survival" not in self.run.config["evaluation"]["tasks"]:
-            return []
-        return [
-            path
-            for protocol, cohort in self.run.evaluated()
-            if cohort == wildcards.cohort and protocol in self.run.whole_protocols
-            for path in self.run.manifests(protocol, cohort)
-            if "survival" in methods[PredictionsManifest.parse(path).method]["tasks"]
-        ]
-
-    def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
-        """Param that re-runs nothing: records that the predictions of these manifests should have."""
-        return PredictionInputs(self.run).records_of(self.manifests(wildcards))
-
-    def history(self, wildcards: Wildcards) -> list[str]:
-        """Input: records of the models whose training is drawn."""
-        return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)
-
-    def expression(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: the cohort's expression."""
-        return [] if self._is_pair(wildcards) else self.run.expression(wildcards)
-
-    def gene_manifests(self, wildcards: Wildcards) -> list[str]:
-        """Input: the run's genes of every model scope."""
-        return [] if self._is_pair(wildcards) else self.genes.of_every_scope([wildcards.cohort])
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ A script that only does so costs 0.2 CPU seconds, most of them for Snakemake's o
 rule (``Rule.run_func``) is replaced by one that asks the warm process first, and runs the script where there is none.
 """
 
+import inspect
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +15,26 @@ from mirrorflow.runtime.warm import run_in_warm_process
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 RECORD, ITERATION = 13, 16
-"""Where benchmark record and repeat stand among the arguments of ``run_func`` (Snakemake 9.27; a test looks)."""
+"""Where benchmark record and repeat stand among the arguments of ``run_func`` (Snakemake 9.27)."""
+NAMES = {
+    **dict(enumerate(("input", "output", "params", "wildcards", "threads", "resources", "log", "rule"))),
+    RECORD: "bench_record",
+    ITERATION: "bench_iteration",
+}
+"""What has to stand where: ``run_func`` is called by position. Of a Snakemake that moves them scripts are run."""
 
 
 def run_scripts_directly(workflow: Any, run: Callable[[Any], None]) -> None:
     """Let jobs of this workflow's scripts be ``run(snakemake)`` in forks of the warm process."""
     for rule in workflow.rules:
         path = _script_of(rule)
-        if path is not None and path.parent == SCRIPTS:
+        if path is not None and path.parent == SCRIPTS and _is_known(rule.run_func):
             rule.run_func = _directly(rule.run_func, run, path)
+
+
+def _is_known(run_func: Callable[..., None]) -> bool:
+    given = list(inspect.signature(run_func).parameters)
+    return all(at < len(given) and given[at] == name for at, name in NAMES.items())
 
 
 def _script_of(rule: Any) -> Path | None:

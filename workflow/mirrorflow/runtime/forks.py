@@ -1,7 +1,7 @@
 """Calls side by side in forks of this process: as many as cores and memory allow, and none takes another along.
 
-A fork starts in a moment and shares what this process has read. Each computes in threads of its own, so that what it
-returns is to the bit what the same call returns alone. Nothing here is for a GPU: CUDA does not outlive a fork.
+A fork starts in a moment and shares what this process has read. Each computes in one thread, so that what it returns
+is to the bit what the same call returns alone. Nothing here is for a GPU: CUDA does not outlive a fork.
 """
 
 import gc
@@ -35,20 +35,19 @@ FIRST_MB = 600.0
 
 @dataclass(frozen=True)
 class Cores:
-    """How calls share the cores: ``processes`` at a time of ``threads`` threads each; one process: this one, as it is.
+    """How calls share the cores: ``processes`` at a time, a thread each; one process: this one, as it is.
 
+    A fork has one thread: libgomp waits for ever for those of its parent, which a fork does not have.
     memory_mb: what this process and its forks may take together (2^20 bytes). Fewer run where more would not fit.
     """
 
     processes: int = 1
-    threads: int = 1
     memory_mb: float = float("inf")
 
     @classmethod
     def shared(cls, threads: int, calls: int, memory_mb: float) -> "Cores":
         """``threads`` shared out to so many calls, which are those of the whole job: a resumed one computes alike."""
-        processes = max(1, min(threads, calls))
-        return cls(processes, max(1, threads // processes), memory_mb)
+        return cls(max(1, min(threads, calls)), memory_mb)
 
 
 ONE_BY_ONE = Cores()
@@ -137,7 +136,7 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
         while waiting or running:
             while waiting and room.is_left(list(running.values())):
                 number, call = waiting.popleft()
-                connection, process = _started(call, cores.threads)
+                connection, process = _started(call)
                 running[connection] = _Fork(number, call.label, process)
             ready = wait(list(running), LOOKS_S)
             for connection in [one for one in running if one in ready]:
@@ -153,20 +152,20 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
             fork.process.kill()
 
 
-def _started(call: Call, threads: int) -> tuple[Connection, BaseProcess]:
+def _started(call: Call) -> tuple[Connection, BaseProcess]:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    process = multiprocessing.get_context("fork").Process(target=_fork, args=(call, theirs, threads, os.getpid()))
+    process = multiprocessing.get_context("fork").Process(target=_fork, args=(call, theirs, os.getpid()))
     process.start()
     theirs.close()
     return ours, process
 
 
-def _fork(call: Call, connection: Connection, threads: int, parent: int) -> None:
+def _fork(call: Call, connection: Connection, parent: int) -> None:
     """What a fork does: make the call, say what came of it. It ends with its parent, which ends with the run."""
     die_with(parent)
-    use_threads(threads)
+    use_threads(1)
     found = _made(call)
     if isinstance(found, Failed) and not isinstance(found.error, MirrorflowError):  # not all errors can be sent
         found = Failed(MirrorflowError(f"unexpected error, see its traceback above: {found.error!r}"))

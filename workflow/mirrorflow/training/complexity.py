@@ -22,7 +22,7 @@ from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, wait_for
+from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, guarded, wait_for
 from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
 PATHWAYS = 50
@@ -49,6 +49,8 @@ class Stage(NamedTuple):
 
 NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}}
 """Parts that look at numbers and so cannot be counted without any: TTA's transport, which has no parameters."""
+
+Autocast = Callable[[], AbstractContextManager[Any]]
 
 Builder = Callable[[Dimensions], dict[str, Stage]]
 """Stages by name: ``pretrain`` (where there is one) and ``downstream``."""
@@ -136,6 +138,16 @@ def measure(
         part = SUBJECTS[subject](sizes)[stage]
         inputs = _inputs(sizes, batch)
     autocast = arithmetic_of(precision, where, sizes.width).autocast
+    return guarded(
+        partial(_measured, part, inputs, autocast, stage, steps),
+        lambda: f"the GPU's memory is full with {batch} samples of {subject}, {stage}; lower complexity.batch_size",
+    )
+
+
+def _measured(
+    part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast, stage: str, steps: int
+) -> dict[str, float]:
+    where, batch = inputs[0].device, len(inputs[0])
     if stage == "pretrain":
         rate = batch / _best_seconds(_training(part, inputs, autocast), steps, where)
         return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
@@ -163,9 +175,7 @@ def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
-def _training(
-    part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]
-) -> Callable[[], None]:
+def _training(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast) -> Callable[[], None]:
     optimizer = Course(1, 1).optimizer_of([Group(list(part.module.parameters()), 1e-5)])
     part.module.train()
 
@@ -180,7 +190,7 @@ def _training(
 
 
 @torch.inference_mode()
-def _infer(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]) -> None:
+def _infer(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast) -> None:
     part.module.eval()
     with autocast():
         part.run(*inputs)

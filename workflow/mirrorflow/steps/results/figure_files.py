@@ -21,7 +21,7 @@ logger = logging.getLogger("mirrorflow.figures")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the record: ``name``.svg, .png and, of some, .csv lie beside it; ``caption``: rule, n, protocol."""
+    """A figure of the record: ``name``.svg, of some .png and .csv lie beside it; ``caption``: rule, n, protocol."""
 
     name: str
     kind: str
@@ -75,9 +75,9 @@ def _draw(task: Task, folder: Path, rule: str) -> Drawing | LeftOut:
         spec = task.draw()
     except InputError as error:
         return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
+    for ending, content in (("svg", to_svg), *([] if spec.vectors_only else [("png", to_png)])):
         with written_whole(folder / f"{task.name}.{ending}") as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(content(spec.figure))
     if spec.table is not None:
         _write_table(folder / task.name, spec.table, parquet=spec.parquet)
     return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule {rule}.")

@@ -35,6 +35,8 @@ class FigureSpec:
     """What is drawn, where no other file of the run has it."""
     parquet: bool = False
     """Whether the table is for programs: parquet beside the figure, else CSV."""
+    vectors_only: bool = False
+    """Whether there is no PNG: of kinds with many figures it takes as long as all else."""
 
 
 @dataclass(frozen=True)
