@@ -42,12 +42,14 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/further_tables.smk"
 include: "workflow/rules/cause_bounds.smk"
+include: "workflow/rules/survival_field.smk"
 include: "workflow/rules/complexity.smk"
 include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/reuse.smk"
 
 
 rule all:

@@ -60,6 +60,10 @@ OTHER_VALUES: dict[str, Any] = {
     "methods.<name>.pretrain": {"epochs": 7},
     "methods.<name>.selection": {"method": "variance"},
     "methods.<name>.train": {"epochs": 7},
+    "new_patients.<name>.cohort": "own",
+    "new_patients.<name>.days": [365],
+    "new_patients.<name>.methods": ["cox"],
+    "new_patients.<name>.protocol": "paper",
     "pretrain.rna_heads": 2,  # heads divide the width
     "pretrain.slide_heads": 2,
     "pretrain.width": 192,

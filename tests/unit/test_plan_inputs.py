@@ -179,6 +179,14 @@ def test_features_made_elsewhere_have_no_shards():
     assert not any("elsewhere" in path for path in slides.ledgers())
 
 
+def test_a_named_encoder_counts_as_the_table_builds_it():
+    encoders = {name: {"model": name, "weights": "hub"} for name in ("resnet50", "phikon")}
+    own = run_of(features={"encoders": encoders | {"phikon": {"model": "uni", "weights": "hub"}}})
+    record = SlideInputs(own).feature_record("planted", "phikon")
+    assert record["settings"]["recipe"]["network"] == "vit_large_patch16_224"
+    assert "recipe" not in SlideInputs(own).feature_record("planted", "resnet50")["settings"]
+
+
 def test_a_sheet_of_ones_own_counts_by_its_rows():
     slides = SlideInputs(run_of(slides={"shards": 2}))
     first, second = (slides.rows(ask(cohort="own", shard=shard)) for shard in "01")

@@ -12,9 +12,11 @@ from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.field import FieldInputs, FieldPictures
 from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
+from mirrorflow.plan.new_patients import NewPatientsInputs, NewPatientsPage
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
 from mirrorflow.plan.results import MAIN_TASKS, ReportInputs, TableInputs
@@ -42,9 +44,11 @@ PREDICTIONS = PredictionInputs(RUN)
 AUDIT = AuditInputs(RUN, SPLITS, GENES, MODELS, PREDICTIONS)
 TABLES = TableInputs(RUN)
 CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
+FIELD = FieldInputs(RUN, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
+NEW_PATIENTS = NewPatientsInputs(RUN)
 
 STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
 hold_stored(STORED)

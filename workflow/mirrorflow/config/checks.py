@@ -5,9 +5,11 @@ from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.bounds import check_passes
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.new_patients import problems as new_patient_problems
 from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
@@ -24,12 +26,14 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
     problems += _saw_problems(config)
+    problems += _encoder_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
+    problems += new_patient_problems(config)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
 
@@ -80,6 +84,14 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
         settings(**values)
     except ConfigError as error:
         yield f"{where}: {error}"
+
+
+def _encoder_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, entry in config["features"]["encoders"].items():
+        try:
+            named_encoder(entry["model"])
+        except ConfigError as error:
+            yield f"features.encoders.{name}: {error}"
 
 
 def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:

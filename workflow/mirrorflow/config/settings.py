@@ -28,6 +28,7 @@ from mirrorflow.config.fields import (
     switch,
     whole,
 )
+from mirrorflow.config.new_patients import NewPatients
 from mirrorflow.config.probe_settings import Adaptation, Complexity, Embed, Probe
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.slide_settings import Features, Slides
@@ -214,6 +215,9 @@ class Config(Section):
         nullable=True,
     )
     evaluation: Evaluation = section(Evaluation)
+    new_patients: dict[str, NewPatients] = named(
+        NewPatients, "New patients by name, whom the models of the finished run are asked about.", {}
+    )
 
 
 def schema_of_sections() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.causes import cause_specific
+from mirrorflow.plan.field import field_cohorts
 from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -95,7 +96,11 @@ class TableInputs:
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
         config = self.run.config
-        beside = {"optimism": config["evaluation"]["optimism"], "cause_bounds": cause_specific(config)}
+        beside = {
+            "optimism": config["evaluation"]["optimism"],
+            "cause_bounds": cause_specific(config),
+            "survival_field": field_cohorts(config),
+        }
         names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 

@@ -1,5 +1,6 @@
 """What a Snakemake process does before it plans and before it starts jobs."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.runtime.direct import run_scripts_directly
-from mirrorflow.runtime.locks import note_owner
+from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
@@ -17,8 +18,11 @@ from mirrorflow.runtime.warm import start_warm_process
 def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[str, Any]:
     """The config, resolved; ``files``: those it was read from, whose keys are looked at as they were written.
 
+    Says before what clears a dead Snakemake's lock, which this one would stop at.
+
     Raises WorkflowError, which Snakemake prints without a traceback.
     """
+    sys.stderr.write(dead_lock(Path.cwd(), sys.argv[1:]))
     try:
         check_files([Path(file) for file in files])
         return resolve(raw)

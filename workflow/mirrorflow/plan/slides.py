@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.datasets import address_of
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
@@ -182,7 +183,8 @@ class SlideInputs:
     def feature_record(self, cohort: str, encoder: str) -> dict[str, Any]:
         """What the features of a cohort and encoder are planned with; a seed counts where weights are random.
 
-        A file of weights counts by name and size: the job holds its content against what was made with it.
+        A file of weights counts by name and size: the job holds its content against what was made with it. A named
+        encoder counts as config/encoders.yaml builds it now.
         """
         settings, patching = dict(self.run.config["features"]["encoders"][encoder]), self.run.patching_of(encoder)
         weights = settings["weights"]
@@ -192,6 +194,8 @@ class SlideInputs:
             settings.pop("weights_set", None)
         if weights not in ("random", "hub"):
             settings["weights"] = f"{Path(weights).name}, {file_state(weights).partition('-')[0]} bytes"
+        if (entry := named_encoder(settings["model"])) is not None:
+            settings["recipe"] = entry.recipe()
         return planned(self.run.at(FeaturePlan, cohort=cohort, patching=patching, encoder=encoder), settings)
 
     def planned_features(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:

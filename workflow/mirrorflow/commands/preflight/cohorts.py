@@ -93,7 +93,11 @@ def _say_slides(cohort: Cohort) -> None:
     if not cohort.looks:
         return
     total = gb(sum(look.bytes for look in cohort.looks))
-    say(f"{cohort.name}: {len(usable)} of {len(cohort.looks)} slides usable ({total}); scale from: {told or 'nowhere'}")
+    listed = sum(bool(look.findings) for look in cohort.looks)
+    say(
+        f"{cohort.name}: {len(usable)} of {len(cohort.looks)} slides usable ({total}); scale from: {told or 'nowhere'}"
+        + (f"; {listed} slides are in the list below" if listed else "")
+    )
     if not usable and not cohort.remote:
         what = "not one slide can be used; see the list"
         cohort.findings.append(Finding(f"cohort {cohort.name}", "", what, stops=True))
