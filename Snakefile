@@ -42,6 +42,7 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/further_tables.smk"
 include: "workflow/rules/cause_bounds.smk"
+include: "workflow/rules/survival_field.smk"
 include: "workflow/rules/complexity.smk"
 include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/training_folds.smk"
@@ -49,6 +50,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/explained.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/reuse.smk"
 
 
 rule all:
@@ -65,7 +67,7 @@ rule explained:
 
 
 onstart:
-    before_jobs(workflow)
+    before_jobs(workflow, run_here)
 
 
 onsuccess:

@@ -3,13 +3,17 @@
     PYTHONPATH=workflow python benchmarks/gpu.py [--device cuda] [--small] [--budget 440] [--out FOLDER]
 
 Data are simulated and steps are called directly. A part that fails says FAIL and the next goes on; one that the time no
-longer allows says SKIP. With `--device cpu --small` all of it runs on a CPU in seconds: that the script runs is tested.
+longer allows, or that wants a package which is not there, says SKIP; one that takes three times as long as it should is
+cut off and says LATE. With `--device cpu --small` all of it runs on a CPU in seconds: that is tested, on a machine that
+has no more than torch, timm and numpy.
 """
 
 import argparse
 import contextlib
+import io
 import json
-import sys
+import os
+import signal
 import tempfile
 import time
 import traceback
@@ -19,24 +23,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import stacked_folds
 import torch
 
 from mirrorflow.config.training_settings import PretrainSettings
+from mirrorflow.models import seam
+from mirrorflow.models.banded import along_sequence
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.paired import PairedNetwork
+from mirrorflow.models.seam import Output
+from mirrorflow.models.supervised import Sizes
+from mirrorflow.models.supervised import build_network as build_supervised
+from mirrorflow.runtime.pool import read_then_work
+from mirrorflow.slides.encoder_settings import encoder_from
+from mirrorflow.slides.encoders import build_encoder
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.compute import lay_out
-from mirrorflow.training.devices import arithmetic_of, choose_device, wait_for, wheel
+from mirrorflow.training.devices import arithmetic_of, choose_device, make_deterministic, wait_for, wheel
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.pretraining import Layout, PairedData, Pretraining
+from mirrorflow.training.resident import free_all
 from mirrorflow.training.settings import ComputeSettings, SupervisedSettings
 from mirrorflow.training.step import Gradients, StepInputs
+from mirrorflow.training.supervised import LabelledUnits, Units, predict_units, train_supervised
 from mirrorflow.training.trainer import Course, Group, Trainer, peak_memory_mb
 from mirrorflow.training.world import ProcessGroup
 
+GPU_TIMES, GPU_STREAMS = 4, 2
+"""Batches and streams of extraction on a GPU, as in steps/slides/extract_features.py, which wants more packages."""
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--device", default="cuda")
-parser.add_argument("--small", action="store_true", help="sizes for a CPU")
+parser.add_argument("--small", "--quick", action="store_true", help="sizes for a CPU")
 parser.add_argument("--budget", type=float, default=440, help="seconds")
 parser.add_argument("--out", type=Path, default=Path("results-gpu"))
 A = parser.parse_args()
@@ -70,20 +88,35 @@ def figure(name: str, value: float) -> None:
     (A.out / "gpu.json").write_text(json.dumps(FIGURES, indent=1))
 
 
+class LateError(Exception):
+    """A part takes too long."""
+
+
+def _late(*_: object) -> None:
+    raise LateError
+
+
 @contextlib.contextmanager
 def part(name: str, seconds: float) -> Iterator[None]:
-    """A part that takes about ``seconds``; what goes wrong in it is told."""
+    """A part that takes about ``seconds``, and no more than three times as many; what goes wrong in it is told."""
     started = time.monotonic()
+    signal.signal(signal.SIGALRM, _late)
+    left = A.budget - (started - STARTED)
+    # A body cannot be left out from here: without time for it, it is cut off at once.
+    signal.setitimer(signal.ITIMER_REAL, min(3 * seconds, left + 20) if left > seconds else 1e-6)
     try:
-        if started - STARTED + seconds > A.budget:
-            raise TimeoutError  # noqa: TRY301
         yield
         say(f"ok   {name} ({time.monotonic() - started:.1f} s)")
-    except TimeoutError:
-        say(f"SKIP {name}: out of time")
+    except LateError:
+        cut = f"LATE {name}: cut off after {time.monotonic() - started:.0f} s"
+        say(cut if left > seconds else f"SKIP {name}: out of time")
+    except ModuleNotFoundError as error:
+        say(f"SKIP {name}: {error}")
     except Exception:
         FIGURES.setdefault("failed", []).append(name)
         say(f"FAIL {name}\n" + "".join(traceback.format_exc().splitlines(keepends=True)[-8:]))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     if DEVICE.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -109,8 +142,7 @@ class Step:
         settings = family_of("mirror").settings(**SIZES, attention=form)
         self.network = build_network("mirror", settings, 0)
         if attention == "package":
-            sys.path.insert(0, str(Path(__file__).parent))
-            from pretrain import PackageBlock
+            from package_block import PackageBlock
 
             for block in self.network.heavy_blocks():
                 block.attention = PackageBlock(block.attention)
@@ -224,9 +256,6 @@ def embedding() -> None:
 
 def features() -> None:
     """Encoder with its copies beside the bare network."""
-    from mirrorflow.slides.encoder_settings import encoder_from
-    from mirrorflow.slides.encoders import build_encoder
-
     torch.backends.cudnn.benchmark = True
     size, count = (64, 8) if A.small else (224, 256)
     for model in ("resnet50", "timm/vit_tiny_patch16_224" if A.small else "phikon"):
@@ -247,24 +276,33 @@ def features() -> None:
                 figure(f"one_stream_over_bare_{name}", bare / whole)
 
 
-def supervised() -> None:
-    with part("supervised epoch", 30):
-        from mirrorflow.models.seam import TargetTensors
-        from mirrorflow.models.supervised import Sizes
-        from mirrorflow.models.supervised import build_network as build
-        from mirrorflow.probes.objective import CrossEntropy
-        from mirrorflow.training.supervised import LabelledUnits, Units, train_supervised
+class Classes:
+    """Cross-entropy of classes as the trainer takes it; the workflow's own lies beside packages of survival."""
 
+    def terms(self, out: Output, batch: seam.Batch, at: seam.Progress) -> dict[str, torch.Tensor]:
+        """Of a batch."""
+        return {"classes": torch.nn.functional.cross_entropy(out.logits, batch.targets.classes)}
+
+    def weights(self, at: seam.Progress) -> dict[str, float]:
+        """One term."""
+        return {}
+
+
+def supervised() -> None:
+    """Epochs of a network on labels, its bags on the device, and what it predicts from bags as they come."""
+    with part("supervised epoch", 30):
         count = 8 if A.small else 200
-        bags = ArrayBags(
-            [RNG.standard_normal((150 if A.small else 6000, SIZES["patch_dim"]), dtype=np.float32)] * count
-        )
+        rows = 150 if A.small else 6000
+        bags = ArrayBags([RNG.standard_normal((rows, SIZES["patch_dim"]), dtype=np.float32)] * count)
         units = Units(bags, np.zeros((count, 0), np.float32))
-        targets = TargetTensors(classes=torch.arange(count) % 2)
+        targets = seam.TargetTensors(classes=torch.arange(count) % 2)
         settings = SupervisedSettings(epochs=3, tokens=SIZES["tokens"], min_steps=0)
-        network = build("abmil", Sizes(SIZES["patch_dim"], 0, 2), {}, 0)
-        trainer = train_supervised(network, LabelledUnits(units, targets, CrossEntropy(2)), settings, device=A.device)
+        network = build_supervised("abmil", Sizes(SIZES["patch_dim"], 0, 2), {}, 0)
+        trainer = train_supervised(network, LabelledUnits(units, targets, Classes()), settings, device=A.device)
         figure("abmil_samples_per_second", max(row["samples_per_second"] for row in trainer.history[1:]))
+        free_all()
+        predict = partial(predict_units, network, units, device=A.device)
+        figure("abmil_predicted_per_second", count / seconds_of(predict, 1))
 
 
 def against_the_cpu() -> None:
@@ -284,8 +322,6 @@ def against_the_cpu() -> None:
                 figure(f"difference_embed_{family}_{short}", worst)
                 assert worst < 1e-4, worst
     with part("resume: to the digit with deterministic", 10):
-        from mirrorflow.training.devices import make_deterministic
-
         make_deterministic(on=True)
         settings = PretrainSettings(epochs=3, batch_size=4, tokens=50, learning_rate=1e-3)
         runs = []
@@ -312,10 +348,89 @@ def kernels() -> None:
 
 
 def five_folds() -> None:
-    """Five folds' steps one after the other in one process: what stacking would have to beat."""
+    """Five folds' steps one after the other in one process, and five networks as one stacked model."""
+    with part("five folds stacked", 30):
+        sizes = {"units": 12, "tokens": 20, "dim": 16, "steps": 3, "batch": 4}
+        if not A.small:
+            sizes = {"units": 200, "tokens": 2048, "dim": 1024, "steps": 40, "batch": 16}
+        folds = stacked_folds.simulated(5, **sizes, device=A.device)
+        for name, value in stacked_folds.compared(folds, A.device).items():
+            figure(name, value)
     with part("five folds in turn", 30):
         folds = [Step("nystrom", "bfloat16") for _ in range(2 if A.small else 5)]
         figure("five_folds_samples_per_second", len(folds) * BATCH / seconds_of(lambda: [fold() for fold in folds], 3))
+
+
+def extraction() -> None:
+    """Patches read ahead of an encoder in two streams, as extract_features does: how long a stream waits for them.
+
+    A patch is decoded from a PNG, which takes about as long as one of a slide.
+    """
+    with part("extraction", 40):
+        side, size = (64, 8) if A.small else (224, GPU_TIMES * 64)
+        spec = encoder_from({"name": "x", "model": "resnet50", "weights": "random", "image_size": side})
+        encoder = build_encoder(spec, None, str(DEVICE))
+        pictures = [picture(side) for _ in range(16)]
+        waits: list[float] = []
+
+        def read(batch: int) -> np.ndarray:
+            return np.stack([decoded(pictures[(batch + row) % 16]) for row in range(size)])
+
+        batches, readers = 4 if A.small else 40, max(1, (os.cpu_count() or 2) - 1)
+
+        def encode(_: int, images: np.ndarray) -> np.ndarray:
+            return encoder(images)
+
+        for _ in read_then_work(range(2), read, encode, readers=readers, workers=GPU_STREAMS):
+            pass  # kernels are loaded
+        started = time.perf_counter()
+        for _ in read_then_work(
+            range(batches), read, encode, readers=readers, workers=GPU_STREAMS, waited=waits.append
+        ):
+            pass
+        seconds = time.perf_counter() - started
+        figure("extracted_patches_per_second", batches * size / seconds)
+        figure("extraction_readers", readers)
+        figure("extraction_waited_seconds", sum(waits) / GPU_STREAMS)
+        figure("extraction_waited_share", sum(waits) / GPU_STREAMS / seconds)
+
+
+def picture(side: int) -> bytes:
+    """A patch as a file in memory."""
+    from PIL import Image
+
+    smooth = RNG.integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(smooth).resize((side, side)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def decoded(picture: bytes) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(picture)))
+
+
+def residual() -> None:
+    """The values' convolution as products with bands, beside torch's own, forward and backward."""
+    for dtype in ("bfloat16", "float32"):
+        with part(f"residual {dtype}", 8):
+            shape = (BATCH, 8, 100 if A.small else 2304, SIZES["width"] // 8)
+            values = torch.randn(shape, device=DEVICE, dtype=getattr(torch, dtype), requires_grad=True)
+            taps = torch.randn(8, 33, device=DEVICE, dtype=values.dtype, requires_grad=True)
+
+            for name, way in (("band", along_sequence), ("convolution", convolved)):
+                work = partial(_there_and_back, way, values, taps)
+                figure(f"residual_{name}_ms_{dtype}", 1e3 * seconds_of(work))
+
+
+def convolved(values: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    """torch's own."""
+    return torch.nn.functional.conv2d(values, taps[:, None, :, None], padding=(16, 0), groups=8)
+
+
+def _there_and_back(way: Callable[..., torch.Tensor], values: torch.Tensor, taps: torch.Tensor) -> None:
+    way(values, taps).sum().backward()
 
 
 if __name__ == "__main__":
@@ -328,10 +443,12 @@ if __name__ == "__main__":
         against_the_cpu,
         embedding,
         features,
+        extraction,
         supervised,
-        more_steps,
+        residual,
         kernels,
         five_folds,
+        more_steps,
     ):
         one()
     say(f"done after {time.monotonic() - STARTED:.0f} s; failed: {FIGURES.get('failed', [])}")

@@ -10,8 +10,9 @@ a CPU) are beside the wall clock's samples/s: they bear other load on the machin
 as name=value lines.
 
 With the path of another checkout one Nystrom block (forward and backward, published size) and the embedding of a cohort
-(width 384, 64 tokens) are measured on one core in both, in turns, each in processes of its own: `nystrom_block_ratio`
-and `embed_ratio` are of CPU seconds. Their outputs are compared (`*_difference`, the largest).
+(width 384, 64 tokens, bags in memory) are measured on one core in both, in turns, each in processes of its own:
+`nystrom_block_ratio` and `embed_ratio` are of CPU seconds. On the same weights their outputs are compared
+(`*_difference`, the largest).
 """
 
 import argparse
@@ -27,10 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from nystrom_attention import NystromAttention as PackageAttention
-from torch import Tensor, nn
+from package_block import PackageBlock
+from torch import nn
 
-from mirrorflow.models.attention import NystromAttention
 from mirrorflow.models.mirror import DownstreamModel, Mirror, MirrorSettings, build_mirror
 from mirrorflow.training.bags import ArrayBags
 
@@ -53,33 +53,6 @@ VARIANTS = {
     "nystrom_bfloat16": ("nystrom", "bfloat16"),
     "exact_bfloat16": ("exact", "bfloat16"),
 }
-
-
-class PackageBlock(nn.Module):
-    """The package's attention behind the signature of ours, on the same weights."""
-
-    def __init__(self, ours: NystromAttention) -> None:
-        super().__init__()
-        width = ours.to_out.in_features
-        self.theirs = PackageAttention(
-            width,
-            dim_head=width // ours.heads,
-            heads=ours.heads,
-            num_landmarks=ours.landmarks,
-            dropout=ours.dropout.p,
-        )
-        self.theirs.load_state_dict(
-            {
-                "to_qkv.weight": ours.to_qkv.weight,
-                "to_out.0.weight": ours.to_out.weight,
-                "to_out.0.bias": ours.to_out.bias,
-                "res_conv.weight": ours.residual.weight,
-            }
-        )
-
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mix tokens [batch, token, width]."""
-        return self.theirs(tokens, mask=mask)
 
 
 def build(attention: str) -> Mirror:
@@ -208,9 +181,20 @@ def parts(outputs: Path) -> dict[str, float]:
     """CPU seconds of a block and of a cohort's embedding in the package that is imported; what they gave is saved."""
     torch.set_num_threads(1)
     block_s, block = block_step()
-    embed_s, embedded = cohort_embedding()
+    embed_s, embedded = cohort_embedding(network_of(outputs.with_name("weights.pt")))
     np.savez(outputs.with_suffix(".npz"), nystrom_block=block, embed=embedded)
     return {"nystrom_block": block_s, "embed": embed_s}
+
+
+def network_of(weights: Path) -> Mirror:
+    """A network of width 384, with the weights that the first side left: fresh ones differ between checkouts."""
+    settings: dict[str, Any] = {"patch_dim": 384, "gene_count": 500, "width": 384, "tokens": 64, "prototypes": 50}
+    network = build_mirror(MirrorSettings(**settings), seed=0)
+    if weights.exists():
+        network.load_state_dict(torch.load(weights, weights_only=True))
+    else:
+        torch.save(network.state_dict(), weights)
+    return network
 
 
 def block_step() -> tuple[float, np.ndarray]:
@@ -230,13 +214,11 @@ def block_step() -> tuple[float, np.ndarray]:
     return best, found.detach().numpy()
 
 
-def cohort_embedding() -> tuple[float, np.ndarray]:
-    """120 units of 64 tokens through a network of width 384."""
+def cohort_embedding(network: Mirror) -> tuple[float, np.ndarray]:
+    """120 units of 64 tokens: the best of three."""
     from mirrorflow.training.embedding import EmbedSettings, embed
 
     rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {"patch_dim": 384, "gene_count": 500, "width": 384, "tokens": 64, "prototypes": 50}
-    network = build_mirror(MirrorSettings(**settings), seed=0)
     bags = ArrayBags([rng.normal(size=(100, 384)).astype(np.float32) for _ in range(120)])
     genes, names = rng.normal(size=(120, 500)).astype(np.float32), [f"P{i}" for i in range(120)]
     best, found = float("inf"), np.zeros(0)

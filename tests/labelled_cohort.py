@@ -19,8 +19,10 @@ from mirrorflow.store.expression import ExpressionWriter, write_sidecar
 from mirrorflow.store.tables import write_cohort, write_sheet
 
 CLASSES = ["a", "b", "c"]
+WIDTH = 5
+"""Of a patch."""
 TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "min_steps": 0, "precision": "float32"}
-SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4}
+SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4, "landmarks": 4}
 
 
 def people(count: int = 30) -> pd.DataFrame:
@@ -49,7 +51,7 @@ class Store:
         rows = []
         for patient, slides in zip(self.frame["patient"], self.frame["slide_ids"], strict=True):
             for slide in slides:
-                bag = rng.normal(size=(int(rng.integers(1, 7)), 5)).astype(np.float32)
+                bag = rng.normal(size=(int(rng.integers(1, 7)), WIDTH)).astype(np.float32)
                 bag[:, int(patient[1:]) % 3] += 3
                 with h5py.File(folder / f"{slide}.h5", "w") as file:
                     file["features"] = bag

@@ -5,6 +5,7 @@ with places for names and values. This tool collects those texts, by the room an
 """
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -87,7 +88,8 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def checks() -> list[Check]:
+@functools.cache
+def checks() -> tuple[Check, ...]:
     """Every text of the package, each once, by module."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     errors = error_names(trees.values())
@@ -98,13 +100,13 @@ def checks() -> list[Check]:
         if follows != "is a problem" or _is_problem(path.relative_to(PACKAGE), text)
         if len(re.findall(r"[A-Za-z]{2,}", re.sub(r"\*[^*]*\*", "", text))) >= FEWEST_WORDS
     }
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def _is_problem(module: Path, text: str) -> bool:
     """Whether a text that is yielded is a problem, no line of a page and none that says what is right."""
-    if module.parts[:2] == ("commands", "check.py"):
-        return text.startswith(("PROBLEM", "*word*"))
+    if module.parts[:2] in (("commands", "check.py"), ("commands", "checking")):
+        return text.startswith(("PROBLEM", "WARNING", "*word*"))
     return module.parts[0] in PROBLEM_ROOMS and not text.startswith("...")
 
 

@@ -61,6 +61,8 @@ protocols:
 methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, tangle: {}}
 adaptation:
   planted: {targets: [elsewhere]}
+new_patients:
+  arrivals: {slides: slides.tsv, features: elsewhere/first}
 evaluation:
   optimism: {changes: [epoch]}
   reference: linear

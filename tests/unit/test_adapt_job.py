@@ -21,6 +21,7 @@ from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners.saved import RawUnits, load_trained
 from mirrorflow.learners.tasks import ModelPlace
 from mirrorflow.plan.records import planned
+from mirrorflow.reuse.model import RunModel
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.evaluate import evaluate
@@ -31,6 +32,7 @@ from mirrorflow.steps.training.plan_inputs import Rna
 from mirrorflow.store.digest import patients_digest
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.expression import ExpressionWriter, read_expression, write_sidecar
+from mirrorflow.store.features import read_features
 from mirrorflow.store.models import model_digest
 from mirrorflow.store.predictions import read_predictions
 from mirrorflow.store.tables import read_numbers, write_cohort, write_fold
@@ -236,6 +238,23 @@ def test_an_adapted_model_from_its_file_gives_its_stored_predictions(tmp_path, e
             prediction = saved.predict(saved.prepare(raw))
             values = prediction.probabilities if task == "subtyping" else prediction.survival
             np.testing.assert_array_equal(values, rows.filter(regex="^(prob|surv)_"))
+
+
+def test_an_adapted_model_says_of_new_slides_and_genes_what_it_says_of_its_own(pair):
+    """From bags and expression as a user has them: its source's encoder embeds them by itself."""
+    for task in ("subtyping", "survival"):
+        (folder,) = (pair.folder / "results").glob(f"*/{PAIR}/models/phikon/mirror/{task}/all/seed1/fold0")
+        model = RunModel(load_trained(folder))
+        rows = read_predictions(pair.manifest.parent / task / "fold0.parquet").rows
+        names = list(rows["patient"])
+        bags = [read_features(pair.folder / f"{name}-1.h5")[0] for name in names]
+        found = read_expression(pair.files.expression, patients=names)
+        expression = pd.DataFrame(found.values, index=found.patients, columns=found.ids)
+        assert model.needs == ["rna", "slides"]
+        said = model.predict(names, bags=bags, expression=expression)
+        stored = rows.filter(regex="^(prob|surv)_").to_numpy()
+        values = said if task == "subtyping" else said.filter(like="survival_")
+        np.testing.assert_allclose(values, stored, atol=1e-6)
 
 
 def test_an_adapted_model_leaves_the_frozen_weights_to_its_source(pair):

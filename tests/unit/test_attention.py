@@ -7,9 +7,9 @@ from mirrorflow.models.attention import (
     ExactAttention,
     NystromAttention,
     exact_attention,
-    iterated_pinv,
-    landmark_means,
 )
+from mirrorflow.models.banded import along_sequence
+from mirrorflow.models.nystrom import iterated_pinv, landmark_means
 from mirrorflow.models.transmil import Ppeg, SlideEncoder, square_side, squared
 
 WIDTH, HEADS, LANDMARKS = 16, 2, 4
@@ -168,3 +168,48 @@ def test_bags_of_any_size_are_encoded(form, count):
     tokens = encoder_of(form)(torch.randn(2, count, 5, generator=seeded(8)))
     assert tokens.shape == (2, 1 + count, WIDTH)
     assert torch.isfinite(tokens).all()
+
+
+@pytest.mark.parametrize("count", [1, 5, 33, 65, 100, 200])
+def test_a_band_of_products_is_the_convolution_along_the_sequence(count):
+    convolution = ExactAttention(8, 2).double().residual
+    values = torch.randn(2, 2, count, 4, generator=seeded(5), dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 2, count, 4, generator=seeded(6), dtype=torch.float64)
+    found, expected = along_sequence(values, convolution.weight[:, 0, :, 0]), convolution(values)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    leaves = (values, convolution.weight)
+    for one, other in zip(
+        torch.autograd.grad((found * weights).sum(), leaves),
+        torch.autograd.grad((expected * weights).sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("counts", [None, (3, 16, 9)])
+@pytest.mark.parametrize(("form", "landmarks"), [("exact", 1), ("nystrom", 4), ("nystrom", 17), ("nystrom", 36)])
+def test_the_class_token_alone_is_the_class_token(form, landmarks, counts):
+    """With runs of tokens a landmark, a landmark a token, and zeros in front (in the chain, which wants 32)."""
+    torch.manual_seed(0)
+    shape = {"heads": HEADS, "landmarks": landmarks, "form": form, "dropout": 0.1}
+    encoder = SlideEncoder(5, WIDTH, **shape).eval().double()
+    patches = torch.randn(3, 16, 5, generator=seeded(7), dtype=torch.float64)
+    real = None if counts is None else torch.tensor(counts)
+    expected = encoder(patches, real)[:, 0]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.class_token(patches, real), expected, rtol=1e-9, atol=1e-10)
+        alone = encoder.class_token(patches[1:2], None if real is None else real[1:2])
+    if counts is None:
+        torch.testing.assert_close(alone, expected[1:2], rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(encoder.class_token(patches, real), expected, rtol=0, atol=0)  # with gradients
+
+
+def test_with_dropout_the_class_token_is_drawn_like_all_tokens():
+    encoder = encoder_of("nystrom").train()
+    patches = torch.randn(2, 16, 5, generator=seeded(8))
+    found = []
+    with torch.no_grad():
+        for encode in (lambda: encoder(patches)[:, 0], lambda: encoder.class_token(patches)):
+            torch.manual_seed(1)
+            found.append(encode())
+    assert torch.equal(*found)

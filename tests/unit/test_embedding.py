@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
-from mirrorflow.models.mirror import MirrorSettings, build_mirror
+from mirrorflow.models.mirror import Mirror, MirrorSettings, build_mirror
 from mirrorflow.store.embeddings import embeddings_are_finished, read_embeddings, stored_digest, write_embeddings
 from mirrorflow.store.models import (
     load_checkpoint,
@@ -78,6 +78,24 @@ def test_the_published_way_draws_anew_with_dropout_for_training_only():
     assert not np.allclose(embeddings.slide_eval[0, 4], embeddings.slide_eval[1, 4])
     np.testing.assert_array_equal(embeddings.joined(draw=4)[:, :48], embeddings.slide[1])
     np.testing.assert_array_equal(embeddings.joined(draw=4, evaluation=True)[:, 48:], embeddings.rna_eval[1])
+
+
+def test_rna_is_embedded_once_where_no_dropout_is_drawn_and_many_units_at_a_time(monkeypatch):
+    seen, whole = [], Mirror.encode_rna
+
+    def counted(model, genes):
+        seen.append(len(genes))
+        return whole(model, genes)
+
+    monkeypatch.setattr(Mirror, "encode_rna", counted)
+    frozen = embedded(EmbedSettings(tokens=6, draws=3, batch_size=2))
+    assert seen == [5]
+    _, genes = cohort()
+    expected = build_mirror(SHAPE, 0).eval().encode_rna(torch.from_numpy(genes)).detach().numpy()
+    np.testing.assert_allclose(frozen.rna[0], expected, atol=1e-6)
+    seen.clear()
+    embedded(EmbedSettings(tokens=6, draws=3, batch_size=2, mode="resampled_dropout"))
+    assert seen == [2, 2, 1] * 3 + [5]
 
 
 def test_embedding_leaves_torchs_generator_alone_and_the_model_in_evaluation_mode():

@@ -275,7 +275,7 @@ def trained(store: Store, family: str = "abmil", **changes: Any) -> Data:
     plan = store.plan(family, saved=place, shots=[], **changes)
     rna = family == "porpoise"
     inputs = store.inputs(inputs=["slides", "rna"] if rna else ["slides"])
-    folder = store.predict(plan, inputs, f"predictions/honest/c/uni/{family}")
+    folder = store.predict(plan, inputs, f"results/predictions/honest/c/uni/{family}")
     files = Files(store.folder / "index.tsv", store.folder / "rna.parquet" if rna else None)
     return Data(store.folder / "cohort.parquet", folder / "manifest.json", "patient", files)
 
@@ -552,7 +552,7 @@ def inputs_of(**changes: Any) -> ExplainInputs:
 
 def test_the_target_has_every_method_with_patches_and_all_has_them_where_asked() -> None:
     plain = inputs_of()
-    assert [Path(one).name for one in plain.folders()] == ["mirror", "tangle", "abmil", "survpath", "tta"]
+    assert [Path(one).name for one in plain.folders()] == ["mirror", "tangle", "abmil", "survpath", "tta", "mmp"]
     assert all(one.startswith("results/tiny/explained/honest/tiny/resnet50-random/") for one in plain.folders())
     assert plain.of_all() == []
     assert inputs_of(explain=None).of_all() == plain.folders()

@@ -131,6 +131,8 @@ def batch(patches: int = 7, padded: int = 3) -> Batch:
         ("porpoise", ["attention"]),
         ("survpath", ["pathways"]),
         ("tta", ["plan", "pooling"]),
+        ("otsurv", ["attention"]),
+        ("attnmisl", ["attention"]),
         ("ilra-mil", []),
     ],
 )
@@ -148,6 +150,21 @@ def test_shares_add_up_to_1_over_real_patches_alone(family: str, names: list[str
         assert alone.values.shape == (1, 7)
     if names == ["attention"]:
         torch.testing.assert_close(found[0].values, own(batch()).attention)
+
+
+@torch.no_grad()
+def test_transmils_class_token_is_that_of_its_encoder() -> None:
+    own = build_network("transmil", SIZES, {"width": 16, "heads": 4, "landmarks": 4}, 0).eval()
+    own.scale_patches(torch.full((6,), 0.5), torch.full((6,), 2.0))
+    found = own.patch_weights(batch())
+    assert [one.name for one in found] == ["block 2", "rollout", "block 1"]
+    scaled = (batch().patches[:, :7] - 0.5) / 2
+    torch.testing.assert_close(found[0].values, class_token_weights(own.encoder, scaled)[0].values)
+    # the row times the values is what the class token takes from the block
+    tokens, _ = own.encoder._before_second(scaled, None)
+    mixing = mixing_of(own.encoder.second.attention, own.encoder.second.norm(tokens))
+    torch.testing.assert_close(folded(mixing.rows()[:, 1:], 7).mean(0)[None], found[0].values)
+    torch.testing.assert_close(mixing.mixed()[:, :1], own.encoder.second.first(tokens) - tokens[:, :1])
 
 
 @torch.no_grad()

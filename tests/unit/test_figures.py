@@ -1,7 +1,10 @@
 """Figures: what they group, count and show; that equal data give equal files; that nothing warns."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,10 +27,12 @@ from mirrorflow.figures.kaplan_meier import (
     split_by_risk,
 )
 from mirrorflow.figures.ranks import draw_ranks, fold_ranks
-from mirrorflow.figures.style import shorten, to_png, to_svg
+from mirrorflow.figures.style import SAVED, shorten, to_png, to_svg
 from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
-from mirrorflow.steps.results.figure_tasks import forest_tasks
+from mirrorflow.runtime.forks import Cores
+from mirrorflow.steps.results.figure_files import draw_all
+from mirrorflow.steps.results.figure_tasks import flow_task, forest_tasks
 from mirrorflow.steps.results.survival_figures import published_tests
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
@@ -241,6 +246,37 @@ def test_equal_figures_are_equal_files() -> None:
     assert first == second
     assert b"<dc:date>" not in first
     assert to_png(draw_survival_curves(survival_groups(), "same"))[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_figure_laid_out_once_is_the_one_that_savefig_lays_out(monkeypatch) -> None:
+    drawn = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: drawn.append(self) or draw(self, renderer))
+    figure = draw_survival_curves(survival_groups(), "same")
+    images = to_svg(figure), to_png(figure)
+    assert len(drawn) == 2, "each image is one drawing"
+    other = draw_survival_curves(survival_groups(), "same")
+    stream = io.BytesIO()
+    with mpl.rc_context(SAVED):
+        other.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    other.set_layout_engine("none")
+    assert images == (stream.getvalue(), to_png(other))
+
+
+def test_figures_dealt_out_to_processes_are_the_same_files(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.tsv"
+    flow.write_text("step\tpatients\tslides\nall\t9\t12\nwith slides\t7\t9\n")
+    (tmp_path / "none.tsv").write_text("step\tpatients\tslides\n")
+    tasks = [replace(flow_task("brca", flow), name=f"flow{i}") for i in range(4)]
+    tasks.append(replace(flow_task("brca", tmp_path / "none.tsv"), name="none"))
+    one, two = tmp_path / "one", tmp_path / "two"
+    first, second = draw_all(tasks, "brca", one, "r"), draw_all(tasks, "brca", two, "r", Cores(processes=2))
+    assert first == second
+    assert [entry.name for entry in first] == ["flow0", "flow1", "flow2", "flow3", "none"]
+    names = sorted(path.name for path in one.iterdir())
+    assert len(names) == 9
+    assert names == sorted(path.name for path in two.iterdir())
+    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -1,5 +1,6 @@
 """Calls side by side in forks: what they return, who fails alone, how many fit, that none outlives its parent."""
 
+import gc
 import logging
 import os
 import signal
@@ -14,14 +15,14 @@ import pytest
 import calls_of_tests as made
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.runtime import forks
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
-from mirrorflow.runtime.processes import Call
 
 TWO = Cores(processes=2)
 LIMIT_S = 30
 BODY_OF_SUMS = """
 from mirrorflow.runtime.forks import Cores, run_each
-from mirrorflow.runtime.processes import Call
+from mirrorflow.runtime.calls import Call
 
 def added():
     b = torch.ones(2000, 2000)
@@ -89,6 +90,18 @@ def test_an_unexpected_error_of_the_same_process_stays_what_it_is():
     assert raised.value.__notes__ == ["in fold 0"]
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_forks_look_for_no_garbage_among_what_they_share(*, before: bool):
+    if before:
+        gc.freeze()
+    frozen = gc.get_freeze_count() > 0
+    try:
+        assert all(count > 0 for count in run_each([call(gc.get_freeze_count), call(gc.get_freeze_count)], TWO, print))
+        assert (gc.get_freeze_count() > 0) == frozen
+    finally:
+        gc.unfreeze()
+
+
 def at_once(folder: Path) -> int:
     """The most calls of ``note_times`` that ran together."""
     spans = [tuple(map(float, path.read_text().split())) for path in folder.iterdir()]
@@ -108,6 +121,7 @@ def test_fewer_run_together_where_more_would_not_fit(tmp_path: Path, monkeypatch
 
 
 def test_forks_count_with_the_most_that_one_was_seen_to_take(monkeypatch):
+    monkeypatch.setattr(forks, "FIRST_MB", 1000.0)
     taken = {0: 0.0, 1: 300.0, 2: 2500.0}
     monkeypatch.setattr(forks, "own_bytes", lambda pid: int(taken.get(pid, 0) * 2**20))
     room = forks._Room(Cores(8, 5000.0))
@@ -137,7 +151,7 @@ BODY = """
 import sys
 import calls_of_tests as made
 from mirrorflow.runtime.forks import Cores, run_each
-from mirrorflow.runtime.processes import Call
+from mirrorflow.runtime.calls import Call
 run_each([Call(made.wait, (folder,), {}, folder) for folder in sys.argv[1:]], Cores(2), print)
 """
 

@@ -122,3 +122,16 @@ def test_bags_stay_as_long_as_they_fit():
     assert not kept.fits([0, 2])
     kept.clear()
     assert not kept.fits([0])
+
+
+def test_a_whole_bag_is_copied_once_into_memory_that_is_used_again():
+    bags, loader = arrays(), Loader(CPU)
+    places = set()
+    for number in (1, 2, 1, 3):
+        batch = loader.whole(ArrayBags(bags), number)
+        assert batch.units.tolist() == [number]
+        assert batch.counts is None
+        np.testing.assert_array_equal(batch.patches[0].numpy(), bags[number])
+        places.add(batch.patches.data_ptr())
+        del batch
+    assert len(places) == 1  # the first is the largest

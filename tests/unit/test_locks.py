@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.runtime.locks import LOCKS, OWNER_FILE, clear_dead_lock, note_owner
+from mirrorflow.runtime.locks import LOCKS, OWNER_FILE, clear_dead_lock, dead_lock, note_owner
 
 
 @pytest.fixture
@@ -64,3 +64,18 @@ def test_lock_from_another_machine_stays(locked: Path) -> None:
 def test_lock_without_an_owner_stays(locked: Path) -> None:
     with pytest.raises(MirrorflowError, match="snakemake --unlock"):
         clear_dead_lock(locked)
+
+
+def test_a_plain_snakemake_says_what_clears_a_dead_lock(tmp_path: Path) -> None:
+    folder = tmp_path / ".snakemake/locks"
+    assert dead_lock(tmp_path) == ""
+    folder.mkdir(parents=True)
+    (folder / "0.input.lock").touch()
+    assert dead_lock(tmp_path) == ""  # an unknown owner: nothing is known to be dead
+    owner = {"host": platform.node(), "pid": 2**22 + 1, "started": 0.0}
+    (tmp_path / ".snakemake/mirrorflow-owner.json").write_text(json.dumps(owner))
+    assert "run `mirrorflow unlock`" in dead_lock(tmp_path, ["--cores", "2"])
+    assert dead_lock(tmp_path, ["--unlock"]) == dead_lock(tmp_path, ["--target-jobs", "x"]) == ""
+    note_owner(tmp_path)  # this very process lives
+    assert dead_lock(tmp_path) == ""
+    assert list(folder.iterdir())

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mirrorflow.models import attention, pinv
-from mirrorflow.models.attention import NystromAttention, iterated_pinv, nystrom_attention, start_scale
-from mirrorflow.models.pinv import pinv_times
+from fake_cuda import GPU, fake_cuda
+from mirrorflow.models import nystrom, pinv
+from mirrorflow.models.attention import NystromAttention
+from mirrorflow.models.nystrom import iterated_pinv, nystrom_attention, start_scale
+from mirrorflow.models.pinv import pinv_times, projected, rounds_much
 from mirrorflow.models.transmil import Ppeg
+from mirrorflow.runtime.tf32 import set_tf32
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -39,7 +42,7 @@ def inputs(dtype: torch.dtype, side: int = 7) -> list[Tensor]:
 @pytest.mark.parametrize("as_half", [False, True])
 @pytest.mark.parametrize("iterations", [1, 2, 6])
 def test_value_and_gradients_are_those_of_the_published_iteration(monkeypatch, iterations, as_half):
-    monkeypatch.setattr(pinv, "is_half", lambda _: as_half)  # either way back, in float64
+    monkeypatch.setattr(pinv, "rounds_much", lambda _: as_half)  # either way back, in float64
     given = inputs(torch.float64)
     for found, expected in zip(
         gradients(pinv_times, given, iterations), gradients(published, given, iterations), strict=True
@@ -59,7 +62,7 @@ def test_rounding_stays_what_it_was(dtype, at_most):
 def test_the_fused_form_is_the_published_order_of_products():
     q, k, v = torch.randn(3, 2, 4, 24, 8, generator=seeded(4), dtype=torch.float64)
     fused = nystrom_attention(q, k, v, landmarks=6)
-    torch.testing.assert_close(fused, attention._in_published_order(q, k, v, 6, None), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(fused, nystrom._in_published_order(q, k, v, 6, None), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -80,7 +83,7 @@ def test_each_sample_starts_from_its_own_sums():
 
 def test_under_autocast_it_stays_in_the_narrow_type(monkeypatch):
     seen = []
-    monkeypatch.setattr(attention, "pinv_times", lambda *given: seen.append(given[0].dtype) or pinv_times(*given))
+    monkeypatch.setattr(nystrom, "pinv_times", lambda *given: seen.append(given[0].dtype) or pinv_times(*given))
     with torch.autocast("cpu", torch.bfloat16):
         found = NystromAttention(16, 2, landmarks=4)(torch.randn(2, 9, 16, generator=seeded(6)))
     assert seen == [torch.bfloat16]
@@ -108,3 +111,52 @@ def test_gradients_of_two_passes_add_up_once():
         twice(tokens).sum().backward()
     for (name, one), other in zip(once.named_parameters(), twice.parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, msg=name)
+
+
+@pytest.mark.parametrize("width", [1, 40])
+@pytest.mark.parametrize("iterations", [1, 2, 3, 6])
+def test_without_gradients_the_chain_gives_the_same(width, iterations):
+    matrices = torch.randn(2, 3, 36, 36, generator=seeded(0), dtype=torch.float64).softmax(dim=-1)
+    values = torch.randn(2, 3, 36, width, generator=seeded(1), dtype=torch.float64)
+    scale = start_scale(matrices)
+    expected = published(matrices, values, scale, iterations)
+    with torch.no_grad():
+        found = pinv_times(matrices, values, scale, iterations)
+        through = projected(matrices, values, scale, iterations)
+        column = pinv_times(matrices.mT, values, scale, iterations)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(through, matrices @ expected, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(column, published(matrices.mT, values, scale, iterations), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
+def test_the_chains_rounding_is_that_of_float32(sharpness):
+    scores = sharpness * torch.randn(1, 8, 65, 65, generator=seeded(0), dtype=torch.float64)
+    matrices = scores.softmax(dim=-1)
+    values = matrices @ torch.randn(1, 8, 65, 48, generator=seeded(1), dtype=torch.float64)  # sums by a softmax
+    exact = matrices @ published(matrices, values, start_scale(matrices), 6)
+    narrow = matrices.float()
+    with torch.no_grad():
+        error = projected(narrow, values.float(), start_scale(narrow), 6).double() - exact
+    assert (error.abs().max() / exact.std()).item() < 1e-5
+    assert (error.std() / exact.std()).item() < 2e-6
+
+
+def test_groups_that_fit_the_cache_give_what_all_at_once_gives(monkeypatch):
+    given = inputs(torch.float64)
+    whole = gradients(pinv_times, given, 6)
+    monkeypatch.setattr(pinv, "CACHE_BYTES", 1)
+    for found, expected in zip(gradients(pinv_times, given, 6), whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_tf32_counts_as_a_half_type():
+    set_tf32(on=True)
+    try:
+        with fake_cuda():
+            assert rounds_much(torch.ones(1, device=GPU))
+            assert not rounds_much(torch.ones(1, device=GPU, dtype=torch.float64))
+            assert not rounds_much(torch.ones(1, device="cpu"))
+    finally:
+        set_tf32(on=False)
+    assert rounds_much(torch.ones(1, dtype=torch.bfloat16))

@@ -9,11 +9,12 @@ import yaml
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
+from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.paths import EmbeddingsRecord, GeneManifest, ModelRecord, PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
-from mirrorflow.plan.results import FigureInputs, ReportInputs, TableInputs
+from mirrorflow.plan.results import ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
@@ -178,13 +179,21 @@ def test_features_made_elsewhere_have_no_shards():
     assert not any("elsewhere" in path for path in slides.ledgers())
 
 
+def test_a_named_encoder_counts_as_the_table_builds_it():
+    encoders = {name: {"model": name, "weights": "hub"} for name in ("resnet50", "phikon")}
+    own = run_of(features={"encoders": encoders | {"phikon": {"model": "uni", "weights": "hub"}}})
+    record = SlideInputs(own).feature_record("planted", "phikon")
+    assert record["settings"]["recipe"]["network"] == "vit_large_patch16_224"
+    assert "recipe" not in SlideInputs(own).feature_record("planted", "resnet50")["settings"]
+
+
 def test_a_sheet_of_ones_own_counts_by_its_rows():
     slides = SlideInputs(run_of(slides={"shards": 2}))
     first, second = (slides.rows(ask(cohort="own", shard=shard)) for shard in "01")
     assert first != second
     assert slides.rows(ask(cohort="own")) not in (None, first)
     assert slides.rows(ask(cohort="listed")) is None
-    assert slides.patients(ask(cohort="listed")) is None
+    assert CohortInputs(slides.run).patients_of_matrix(ask(cohort="listed")) is None
 
 
 def test_split_files_are_read_where_the_protocol_says_so():
@@ -213,10 +222,18 @@ def test_figures_and_report():
     figures, report = FigureInputs(run, cohorts, genes, models), ReportInputs(run, genes, models)
     drawn = {PredictionsManifest.parse(path).method for path in figures.manifests(ask(cohort="own"))}
     assert {"mirror", "tangle", "cox", "survpath", "clinical"} <= drawn
-    assert drawn == {name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]}
+    assert drawn == set(run.methods), "each predicts a class or a risk"
+    surviving = [name for name in run.methods if "survival" in run.config["methods"][name]["tasks"]]
+    assert figures.by_task["survival"] == surviving
+    assert figures.curves_of(ask(cohort="own")) == run.whole_protocols[0]
+    of_splits = [SplitFile.parse(path) for path in figures.splits(ask(cohort="own"))]
+    assert {place.scope for place in of_splits} == {HONEST}
+    assert [place.fold for place in of_splits] == run.folds
     pair = ask(cohort=PAIR)
     assert figures.flow(pair) == figures.history(pair) == figures.expression(pair) == figures.gene_manifests(pair) == []
     assert {PredictionsManifest.parse(path).cohort for path in figures.manifests(pair)} == {PAIR}
+    assert {SplitFile.parse(path).cohort for path in figures.splits(pair)} == {run.home_of(PAIR)}
+    assert figures.bands == {"resamples": 500, "seed": 0, "confidence": 0.95}
     assert len(report.figures()) == len(run.every_cohort)
     assert len(report.beside_cohorts()) == 2 * len(run.cohorts)
 

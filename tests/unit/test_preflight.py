@@ -19,7 +19,7 @@ from file_server import answering
 from gdc_server import Gdc, gdc_serving
 from mirrorflow.cli import main
 from mirrorflow.commands.preflight import encoders as preflight_encoders
-from mirrorflow.commands.preflight.forecast import download_bytes
+from mirrorflow.commands.preflight.forecast import download_bytes, said_time
 from mirrorflow.commands.preflight.slides import look_at_slide
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_settings import PatchSettings
@@ -56,6 +56,7 @@ def cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "features": {"encoders": {"tiny-random": ENCODER}},
         "expression": {"sources": {"own": {"matrix": "rna.tsv", "sample_ids": "patient"}}},
         "protocols": {"honest": {"splits": "random"}},
+        "splits": {"folds": 2},
         "methods": {"majority": {}},
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
@@ -326,3 +327,13 @@ def test_the_gpu_is_named_or_missed(monkeypatch: pytest.MonkeyPatch):
     assert "will stop" in preflight_encoders.gpu_line()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "CPU" in preflight_encoders.gpu_line()
+
+
+def test_forecasts_under_an_hour_are_in_minutes() -> None:
+    assert [said_time(hours) for hours in (0.001, 0.4, 0.999, 1.0, 12.34)] == [
+        "1 min",
+        "24 min",
+        "60 min",
+        "1.0 h",
+        "12.3 h",
+    ]

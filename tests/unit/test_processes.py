@@ -16,7 +16,8 @@ HEAD = """
 import sys
 from types import SimpleNamespace
 from mirrorflow.runtime.job import job_setup
-from mirrorflow.runtime.processes import Call, run_alone, run_side_by_side, run_spread
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.processes import run_alone, run_side_by_side, run_spread
 import calls_of_tests as calls
 print("script", flush=True)
 given = SimpleNamespace(rule="probe", wildcards=[], log=sys.argv[1:2], output=[])

@@ -221,7 +221,7 @@ def trained(store: Store, **network: Any) -> Data:
     plan = store.plan("tta", saved=place, shots=[], tasks=["survival"])
     sizes = {"prototypes": 6, "heads": 0, **network}
     plan = replace(plan, method={**plan.method, "gene_sets": sets, "network": {**plan.method["network"], **sizes}})
-    folder = store.predict(plan, store.inputs(gene_sets=sets), "predictions/honest/c/uni/tta")
+    folder = store.predict(plan, store.inputs(gene_sets=sets), "results/predictions/honest/c/uni/tta")
     files = [store.folder / name for name in ("cohort.parquet", "index.tsv", "rna.parquet", "sets.csv")]
     cohort, index, expression, gene_sets = files
     return Data(cohort, folder / "manifest.json", index, expression, "patient", gene_sets)

@@ -29,6 +29,7 @@ from mirrorflow.runtime.files import write_text
 from mirrorflow.steps.audit.audit import AuditFiles, AuditSettings, run_audit
 from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
+from mirrorflow.steps.results.draw_figures import Params as FigureParams
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
 from mirrorflow.steps.results.make_report import Inputs as ReportFiles
@@ -229,20 +230,28 @@ class SmallRun:
 
     def figures(self) -> list[Any]:
         self.figure_folder = self.results / "figures" / "demo"
+        scope = scope_of(self.config["protocols"]["honest"])
         files = FigureFiles(
             results=self.table,
             cohort=self.cohort,
             manifests=sorted(self.results.glob("predictions/*/demo/*/*/manifest.json")),
+            splits=sorted((self.results / scope / "demo" / "splits").glob("splits_*.csv")),
             flow=self.results / "cohort" / "demo.flow.tsv",
             models=self.models,
         )
-        return draw_figures(
-            "demo",
-            files,
-            ROOT / "resources" / "names.tsv",
-            self.figure_folder,
-            methods=list(self.config["methods"]),
+        methods = list(self.config["methods"])
+        params = FigureParams(
+            cohort="demo",
+            methods=methods,
+            rna_clip=None,
+            by_task={
+                task: [name for name, entry in self.config["methods"].items() if task in entry["tasks"]]
+                for task in ("subtyping", "survival")
+            },
+            curves_of="honest",
+            bands={"resamples": 50, "seed": 0, "confidence": 0.95},
         )
+        return draw_figures(files, ROOT / "resources" / "names.tsv", self.figure_folder, params)
 
     def report(self, name: str = "report.html") -> str:
         files = ReportFiles(
@@ -411,7 +420,10 @@ def test_figures_of_a_cohort(run: SmallRun) -> None:
     assert {"cohort_flow", "forest_subtyping", "forest_survival"} <= names
     assert {"survival_honest_resnet50-random_cox", "survival_paper_resnet50-random_mirror"} <= names
     assert len([name for name in names if name.startswith("training_")]) == 2
-    assert all((Path(run.figure_folder) / f"{name}.{ending}").exists() for name in names for ending in ("svg", "png"))
+    pictures = [name for name in names if not name.startswith(("classification", "over_time"))]
+    assert all((Path(run.figure_folder) / f"{name}.svg").exists() for name in names)
+    assert all((Path(run.figure_folder) / f"{name}.png").exists() for name in pictures)
+    assert {name.split("_")[1] for name in names - set(pictures)} | {"time"} == {"honest", "time"}
 
 
 def test_figure_without_two_groups_is_left_out_with_the_reason(run: SmallRun, page: str) -> None:

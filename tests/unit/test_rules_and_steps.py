@@ -24,6 +24,7 @@ USERS_FILES = [
     f"cptac/{name}"
     for name in ("slides.tsv", "patients.tsv", "rna.tsv.gz", "splits/splits_0.csv", "splits/splits_1.csv")
 ]
+NEW = "predict_patients"
 ON_REQUEST = ("measure_complexity", "make_sensitivity", "make_training_folds", "explained")
 
 
@@ -89,4 +90,16 @@ def test_jobs_of_a_cause_specific_outcome_give_their_steps_what_they_declare(tmp
             check(job)
             assert "expression" not in stored_by_others(job) - held(job), job.rule.name
             rules.add(job.rule.name)
-    assert {"predict_unknown_causes", "make_cause_bounds"} <= rules
+    assert {"predict_unknown_causes", "make_cause_bounds", "make_survival_field"} <= rules
+
+
+def test_new_patients_give_their_step_what_it_declares(tmp_path: Path):
+    (tmp_path / "new.yaml").write_text(
+        "new_patients:\n  spring: {features: here, protocol: honest}\n", encoding="utf-8"
+    )
+    jobs = [job for job in jobs_of([*CONFIGS["tiny"], tmp_path / "new.yaml"], tmp_path) if job.rule.name == NEW]
+    (job,) = jobs
+    check(job)
+    assert job.output.about == "results/tiny/new_patients/spring/about.md"
+    assert {Path(path).parts[3] for path in job.input} == {"honest"}
+    assert job.params.given == {"features": "absent"}

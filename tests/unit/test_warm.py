@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,12 @@ status = run_in_warm_process(warm_jobs.{job}, given)
 sys.exit(99 if status is None else status)
 """
 OWNER = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-m", "mirrorflow.runtime.warm", *sys.argv[1:]], start_new_session=True)
-time.sleep(100)
+import os, signal, subprocess, sys, time
+os.setpgid(0, 0)
+subprocess.Popen([sys.executable, "-m", "mirrorflow.runtime.warm", *sys.argv[1:]])
+signal.signal(signal.SIGINT, lambda *_: None)
+while True:
+    time.sleep(100)
 """
 PATHS = os.pathsep.join([str(HERE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 
@@ -102,6 +106,11 @@ def test_it_computes_on_the_threads_of_its_rule(address: Path, tmp_path: Path, t
     assert outcome(address, "count_threads", tmp_path, threads)[1] == f"{threads}\n"
 
 
+def test_a_job_looks_for_no_garbage_among_what_was_imported(address: Path, tmp_path: Path):
+    """It would copy the memory of all of it: a CPU second a job."""
+    assert outcome(address, "say_whether_frozen", tmp_path)[1] == "True\n"
+
+
 def test_it_can_start_processes_of_its_own(address: Path, tmp_path: Path):
     assert outcome(address, "ask_a_spawned_process", tmp_path)[:2] == (0, f"SpawnProcess of {tmp_path.name}\n")
 
@@ -114,6 +123,28 @@ def test_a_job_and_its_children_die_with_its_script(address: Path, tmp_path: Pat
     script.communicate(timeout=LIMIT_S)
     _, alive = psutil.wait_procs(jobs, timeout=LIMIT_S)
     assert not alive
+
+
+def test_a_ctrl_c_ends_jobs_and_not_the_warm_process(tmp_path: Path):
+    with owned() as (address, owner):
+        script = client(address, "last", tmp_path)
+        until(lambda: len((tmp_path / "ids").read_text().split()) == 2 if (tmp_path / "ids").exists() else False)
+        os.killpg(owner.pid, signal.SIGINT)  # as a terminal does; the client is in another group
+        assert "KeyboardInterrupt" in script.communicate(timeout=LIMIT_S)[1]
+        assert script.returncode == 1
+        assert outcome(address, "say_where", tmp_path)[0] == 0
+
+
+def test_it_ends_without_a_word(tmp_path: Path):
+    code = (
+        "import subprocess, sys\np = subprocess.Popen([sys.executable, '-m', 'mirrorflow.runtime.warm', sys.argv[1], "
+    )
+    code += "'torch._inductor.utils'], stderr=open(sys.argv[2], 'w'))\nprint(p.pid)\nimport time, pathlib\n"
+    code += "while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.05)\n"
+    address = Path(tempfile.mkdtemp(prefix="warm-")) / "jobs"
+    owner = subprocess.run([sys.executable, "-c", code, address, tmp_path / "said"], stdout=-1, text=True, check=True)
+    until(lambda: not psutil.pid_exists(int(owner.stdout)))
+    assert (tmp_path / "said").read_text() == ""
 
 
 def test_it_ends_with_its_owner(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Jobs that test_warm.py asks a warm process for."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from mirrorflow.runtime.processes import Call, run_alone
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.processes import run_alone
 
 
 def say_where(snakemake: SimpleNamespace) -> None:
@@ -55,3 +57,8 @@ def count_threads(snakemake: SimpleNamespace) -> None:
     import torch
 
     print(torch.get_num_threads())
+
+
+def say_whether_frozen(snakemake: SimpleNamespace) -> None:
+    """Whether what was imported is kept from the search for garbage."""
+    print(gc.get_freeze_count() > 100_000)

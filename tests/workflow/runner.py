@@ -1,5 +1,6 @@
 """Run the workflow in a folder of its own, as a user would, and read what Snakemake says."""
 
+import gc
 import logging
 import os
 import re
@@ -49,10 +50,12 @@ def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subproce
 def _dry_run(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """What ``python -m snakemake`` does with these arguments, in a fork of this process, which has imported it."""
     with tempfile.TemporaryFile() as said:
+        gc.freeze()  # pytest's objects: a fork that looked for garbage among them would copy their memory
         child = os.fork()
         if not child:
             os._exit(_snakemake_here(arguments, folder, environment, said.fileno()))
         _, status = os.waitpid(child, 0)
+        gc.unfreeze()
         said.seek(0)
         return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status), said.read().decode())
 

@@ -157,7 +157,7 @@ def made_with(embeddings: Path) -> dict[str, Any]:
 def test_the_pairs_figures_are_drawn_and_those_of_target_and_source_are_not_repeated(adapted: Adapted) -> None:
     record = json.loads((adapted.results / f"figures/{PAIR}/figures.json").read_text())
     kinds = {figure["kind"] for figure in [*record["figures"], *record["left_out"]]}
-    assert kinds == {"forest", "ranks", "survival_curves"}
+    assert kinds == {"forest", "ranks", "classification", "survival_curves", "over_time"}
     forests = [figure for figure in record["figures"] if figure["kind"] == "forest"]
     assert len(forests) == 2
     assert all("adapted to second" in figure["caption"] for figure in forests)

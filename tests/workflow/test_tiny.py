@@ -149,6 +149,24 @@ def test_every_method_with_risks_has_curves(tiny: Path) -> None:
         assert abs((fold["group"] == "high").sum() - len(fold) / 2) <= 1
 
 
+def test_curves_are_drawn_of_every_method(tiny: Path) -> None:
+    folder = tiny / "results/tiny/figures/tiny"
+    record = json.loads((folder / "figures.json").read_text())
+    predicted = {
+        (path.parent.name, path.parent.parent.name.split("/")[-1], path.parents[3].name, task)
+        for path in (tiny / "results/tiny/predictions").glob("honest/tiny/*/*/manifest.json")
+        for task in {name.split("/")[0] for name in json.loads(path.read_text())["written"]}
+    }
+    names = {"subtyping": "classification", "survival": "over_time"}
+    wanted = {f"{names[task]}_{protocol}_{encoder}_{method}" for method, encoder, protocol, task in predicted}
+    seen = {one["name"] for one in [*record["figures"], *record["left_out"]] if one["kind"] in names.values()}
+    assert seen == wanted
+    assert {one["name"] for one in record["left_out"] if one["kind"] == "classification"} == set()
+    counts = pd.read_csv(folder / "classification_honest_resnet50-random_abmil.csv")
+    assert set(counts["curve"]) == {"roc", "precision"}
+    assert counts["mean"].between(0, 1).all()
+
+
 def test_selected_genes_are_drawn_by_subtype(tiny: Path) -> None:
     figures = json.loads((tiny / "results/tiny/figures/tiny/figures.json").read_text())
     drawn = [figure for figure in figures["figures"] if figure["kind"] == "genes"]

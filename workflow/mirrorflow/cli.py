@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     fidelity.set_defaults(command=_fidelity)
     _add_bench(commands)
+    _add_predict(commands)
+    _add_export(commands)
+    _add_feature_formats(commands)
     plan = commands.add_parser("plan", help="count the jobs of a config by rule, as from nothing")
     _add_configfiles(plan)
     plan.set_defaults(command=_plan)
@@ -79,6 +82,93 @@ def _add_preflight(commands: Any) -> None:
     preflight.add_argument("--strict", action="store_true", help="exit status 1 for whatever is to be fixed")
     preflight.add_argument("--table", type=Path, help="write the list of findings to this TSV")
     preflight.set_defaults(command=_preflight)
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="new patients by the models of a finished run",
+        description="Give what the new patients have: slides, features, an expression sheet, a sheet. No label is "
+        "needed. Patients of the run get the value of the models that were not trained on them, marked so.",
+    )
+    predict.add_argument("run", type=Path, help="results/<run>, of a finished run")
+    predict.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    predict.add_argument("--slides", type=Path, help="sheet with slide_id, patient, path; without it a file a patient")
+    predict.add_argument("--features", type=Path, help="folder of <slide_id>.h5; else they are made of the slides")
+    predict.add_argument("--expression", type=Path, help="matrix of the new patients, read as the training's")
+    predict.add_argument("--orientation", help="genes_by_samples or samples_by_genes, where not as the training's")
+    predict.add_argument("--sample-ids", dest="sample_ids", help="patient or tcga, where not as the training's")
+    predict.add_argument("--sheet", type=Path, help="sheet with patient, and site or clinical columns")
+    predict.add_argument("--weights", type=Path, help="the encoder's weights, where training had them from a file")
+    for name in ("protocol", "cohort", "encoder"):
+        predict.add_argument(f"--{name}", help="of the run (the honest or the only one)")
+    predict.add_argument("--methods", nargs="+", default=(), help="of the run (all)")
+    predict.add_argument("--days", type=float, nargs="+", help="at which survival is given (365 730 1095 1825)")
+    predict.add_argument("--coverage", type=float, help="that sets of classes aim at (0.9)")
+    predict.add_argument("--missing-genes", dest="missing_genes", type=float, help="share that may be missing (0.1)")
+    predict.add_argument("--threads", type=int, default=1, help="cores (1)")
+    predict.set_defaults(command=_predict)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="embeddings, predictions or models of a finished run, for other tools")
+    export.add_argument("what", choices=["embeddings", "predictions", "models"])
+    export.add_argument("run", type=Path, help="results/<run>, of a finished run")
+    export.add_argument("--to", choices=["parquet", "csv", "h5ad"], default="parquet", help="format (parquet)")
+    export.add_argument("--out", type=Path, required=True, help="folder for the files")
+    export.set_defaults(command=_export)
+
+
+def _add_feature_formats(commands: Any) -> None:
+    taken = commands.add_parser(
+        "import-features", help="features of CLAM, slide2vec, lazyslide or STAMP 2 to <slide_id>.h5"
+    )
+    taken.add_argument("folder", type=Path, help="pt_files, tile_embeddings, *.zarr or STAMP's h5 files lie in it")
+    taken.add_argument("--out", type=Path, required=True, help="folder for <slide_id>.h5")
+    taken.add_argument("--slides", type=Path, help="sheet with slide_id and mpp, for coordinates in micrometres")
+    taken.add_argument("--table", default="", help="which table of a zarr store, such as uni_tiles")
+    taken.set_defaults(command=_import_features)
+    given = commands.add_parser(
+        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT"
+    )
+    given.add_argument("folder", type=Path, help="folder of <slide_id>.h5")
+    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident"])
+    given.add_argument("--out", type=Path, required=True)
+    given.set_defaults(command=_export_features)
+
+
+def _import_features(options: argparse.Namespace) -> int:
+    from mirrorflow.reuse.feature_formats import import_features
+    from mirrorflow.store.slide_sheet import read_slide_sheet
+
+    rows = read_slide_sheet(options.slides) if options.slides else []
+    mpp = {row.slide_id: row.mpp for row in rows if row.mpp is not None}
+    layout, count, placed = import_features(options.folder, options.out, mpp, options.table)
+    sys.stdout.write(f"{count} slides of {layout}, coordinates of {placed}: {options.out}\n")
+    return 0
+
+
+def _export_features(options: argparse.Namespace) -> int:
+    from mirrorflow.reuse.feature_formats import export_features
+
+    count = export_features(options.folder, options.to, options.out)
+    sys.stdout.write(f"{count} slides in the layout of {options.to}: {options.out}\n")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from mirrorflow.reuse.export import export
+    from mirrorflow.reuse.run_folder import open_run
+
+    written = export(open_run(options.run), options.what, options.to, options.out)
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from mirrorflow.commands.predict import predict
+
+    return predict(vars(options))
 
 
 def _add_bench(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""Figures of a cohort: its flow, forest plots, survival of risk groups, training curves, genes. One job a cohort.
+"""Figures of a cohort: its flow, forest plots, curves of each method, training curves, genes. One job a cohort.
 
 An adapted cohort has those of its results alone: patients and genes are its target's, models its source's.
 """
@@ -8,6 +8,7 @@ rule draw_figures:
     input:
         flow=FIGURES.flow,
         manifests=FIGURES.manifests,
+        splits=FIGURES.splits,
         models=FIGURES.history,
         results=at(paths.TableFile, name="results", ending="csv"),
         cohort=COHORTS.file,
@@ -30,9 +31,9 @@ rule draw_figures:
         cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(4000),
         runtime=growing(20),
     params:
         version=versions.REPORT,
@@ -40,6 +41,9 @@ rule draw_figures:
         published=resource_digest("published_log_rank.csv"),
         methods=RUN.methods,
         rna_clip=config["expression"]["clip"],
+        by_task=FIGURES.by_task,
+        curves_of=FIGURES.curves_of,
+        bands=FIGURES.bands,
         planned=FIGURES.planned,
         stored=STORED.expression,
     script:

@@ -5,10 +5,13 @@ from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
 from mirrorflow.config.bounds import check_passes
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.explained import explain_problems
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.modalities import has_rna, modality_problems
+from mirrorflow.config.new_patients import problems as new_patient_problems
 from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
@@ -21,17 +24,20 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
     problems = [*_reference_problems(config, raw), *primary_problems(config), *explain_problems(config)]
     problems += _compute_problems(config["compute"])
+    problems += modality_problems(config)
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
     problems += _saw_problems(config)
+    problems += _encoder_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
     for preset, patching in config["slides"]["presets"].items():
         problems += _impossible(f"slides.presets.{preset}", Patching, patching)
     for cohort, entry in config["cohorts"].items():
         problems += _cohort_problems(config, f"cohorts.{cohort}", entry)
     problems += adaptations.problems(config, PRETRAINED_FAMILIES)
+    problems += new_patient_problems(config)
     if problems:
         raise ConfigError("the config contradicts itself:\n" + "\n".join(f"  {problem}" for problem in problems))
 
@@ -84,6 +90,14 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
         yield f"{where}: {error}"
 
 
+def _encoder_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, entry in config["features"]["encoders"].items():
+        try:
+            named_encoder(entry["model"])
+        except ConfigError as error:
+            yield f"features.encoders.{name}: {error}"
+
+
 def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """What is said of encoders that no cohort has, and words that exclude one another."""
     known = {encoder for cohort in config["cohorts"].values() for encoder in cohort["encoders"]}
@@ -111,7 +125,7 @@ def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, An
 
 
 def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    if entry["expression"] not in config["expression"]["sources"]:
+    if has_rna(entry) and entry["expression"] not in config["expression"]["sources"]:
         known = ", ".join(config["expression"]["sources"]) or "none"
         yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
     yield from _cause_problems(f"{where}.clinical", entry["clinical"])

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 RESOURCES = ROOT / "resources"
 METHODS_FILE = ROOT / "config" / "methods.yaml"
+ENCODERS_FILE = ROOT / "config" / "encoders.yaml"
 
 OUR_INSTITUTIONS = "tcga"
 """The word that a config or a command gives for the table of institutions that comes with mirrorflow."""

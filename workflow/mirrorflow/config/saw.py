@@ -1,9 +1,8 @@
-"""Which public collections an encoder was trained on: as a config says, or as resources/encoders.tsv does by its name.
+"""Which public collections an encoder was trained on: as a config says, or as config/encoders.yaml does by its name.
 
 Free of pandas, as the config is.
 """
 
-import csv
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mirrorflow.config.resources import RESOURCES
+from mirrorflow.config.encoder_table import encoder_table
 
 COLLECTIONS = ("tcga", "cptac", "gtex")
 """Public collections of slides that encoders are trained on and papers evaluate on."""
 NO, UNKNOWN = "no", "unknown"
 SEEN = (*COLLECTIONS, NO, UNKNOWN)
 """What may be said of an encoder."""
-TABLE = "encoders.tsv"
 DECLARED = "features.saw of this run's config"
 
 
@@ -71,6 +69,8 @@ def plain_name(name: str) -> str:
 
 @functools.cache
 def _table() -> dict[str, Saw]:
-    with (RESOURCES / TABLE).open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
-    return {row["encoder"]: Saw(tuple(row["saw"].split(",")), row["source"]) for row in rows}
+    return {
+        pattern: Saw(tuple(entry.saw), entry.pretrained_on)
+        for entry in encoder_table().values()
+        for pattern in entry.patterns
+    }

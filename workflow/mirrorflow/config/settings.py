@@ -29,6 +29,7 @@ from mirrorflow.config.fields import (
     switch,
     whole,
 )
+from mirrorflow.config.new_patients import NewPatients
 from mirrorflow.config.probe_settings import Adaptation, Complexity, Embed, Probe
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.slide_settings import Features, Slides
@@ -216,6 +217,9 @@ class Config(Section):
     )
     evaluation: Evaluation = section(Evaluation)
     explain: Explain | None = section(Explain, unset=True, type=["object", "null"])
+    new_patients: dict[str, NewPatients] = named(
+        NewPatients, "New patients by name, whom the models of the finished run are asked about.", {}
+    )
 
 
 def schema_of_sections() -> dict[str, Any]:

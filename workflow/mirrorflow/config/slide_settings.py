@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mirrorflow.config.bounds import ALLOWED
+from mirrorflow.config.encoder_table import NATIVE, buildable, encoder_table
 from mirrorflow.config.fields import (
     FRACTION,
     NAME,
@@ -173,10 +174,10 @@ class Encoder(Section):
     """One encoder."""
 
     model: str = text(
-        "resnet50 (cut after stage 3: 1,024 values), phikon (ViT-B/16, [CLS]: 768) or timm/<name>.",
+        "An encoder of config/encoders.yaml by its name (resnet50 is cut after stage 3), or timm/<name>.",
         required=True,
-        pattern="^(resnet50|phikon|timm/.+)$",
-        **{ALLOWED: "resnet50, phikon, timm/<name>"},
+        pattern=f"^({'|'.join(encoder_table())}|timm/.+)$",
+        **{ALLOWED: f"{', '.join(NATIVE)}, timm/<name>, or by name {', '.join(sorted({*buildable()} - {*NATIVE}))}"},
     )
     weights: str = text("hub, random (seeded), or a local file (safetensors or a torch state dict).", required=True)
     weights_set: str = choice(
@@ -201,8 +202,8 @@ class Encoder(Section):
         additionalProperties={"type": ["number", "string", "boolean", "array"]},
     )
     pooling: str = text(
-        "timm/<name>: how it pools (timm's global_pool, such as token or avg); by default as timm's config of the "
-        "model says.",
+        "timm/<name>: how it pools (timm's global_pool, such as token or avg; token_patch_mean puts the mean of the "
+        "patch tokens beside [CLS]); by default as timm's config of the model says.",
         minLength=1,
     )
     mean: list[float] = many(
@@ -219,7 +220,7 @@ class Encoder(Section):
 class Features(Section):
     """Patch encoders and how they are run."""
 
-    batch_size: int = count("Patches a forward pass; values do not depend on it.", 64)
+    batch_size: int = count("Patches a forward pass, on a GPU four times as many; values do not depend on it.", 64)
     workers: int = count("Threads that read patches ahead.", 1)
     max_unreadable: float = fraction("A slide fails when more than this share of its patches cannot be decoded.", 0.1)
     encoders: dict[str, Encoder] = named(
@@ -227,7 +228,7 @@ class Features(Section):
     )
     saw: dict[str, list[str]] = newer(
         "Encoder name -> public collections that it was trained on (tcga, cptac, gtex), [no] or [unknown], also of "
-        "features made elsewhere. resources/encoders.tsv says it of known ones; of others it is unknown. The audit and "
+        "features made elsewhere. config/encoders.yaml says it of known ones; of others it is unknown. The audit and "
         "results.csv tell where an encoder saw the collection of evaluated patients. Moves no feature.",
         {},
         type="object",

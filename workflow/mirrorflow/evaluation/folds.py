@@ -104,16 +104,17 @@ class FoldScores:
 
 def _followed(rows: pd.DataFrame, train: pd.DataFrame | None) -> FollowUp:
     known = pd.DataFrame({"time_days": [], "event": []}) if train is None else train
-    return follow_up(*_outcome(known), *_outcome(rows))
+    return follow_up(*outcome(known), *outcome(rows))
 
 
-def _outcome(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def outcome(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Days, and whether the event was seen."""
     return rows["time_days"].to_numpy(float), rows["event"].to_numpy(float) == 1
 
 
 def _pair_counter(rows: pd.DataFrame) -> Scorer:
     """How many pairs each fold compares, for metrics that sum pairs over folds."""
-    times, events = _outcome(rows)
+    times, events = outcome(rows)
     return lambda weights: {"c_index_pairs": comparable_pairs(times, events, weights)}
 
 
@@ -133,8 +134,8 @@ def _subtype_scorer(rows: pd.DataFrame, classes: Sequence[str], smoothing: float
 
 def _survival_scorer(seeds: Sequence[pd.DataFrame], part: FoldRows, followed: FollowUp, *, curves: bool) -> Scorer:
     """Ranks of all seeds are scored at once; curves, which cost little, seed by seed."""
-    risks, (times, events) = np.stack([rows["risk"].to_numpy(float) for rows in seeds]), _outcome(seeds[0])
-    predicted = [_curves(rows, part, followed) for rows in seeds] if curves else [None]
+    risks, (times, events) = np.stack([rows["risk"].to_numpy(float) for rows in seeds]), outcome(seeds[0])
+    predicted = [predicted_curves(rows, part, followed) for rows in seeds] if curves else [None]
     of_curves = [
         partial(curve_metrics, on_grid, times, events, followed=followed, at_own_time=own)
         for on_grid, own in filter(None, predicted)
@@ -147,9 +148,9 @@ def _survival_scorer(seeds: Sequence[pd.DataFrame], part: FoldRows, followed: Fo
     return score
 
 
-def _curves(rows: pd.DataFrame, part: FoldRows, followed: FollowUp) -> tuple[np.ndarray, np.ndarray] | None:
+def predicted_curves(rows: pd.DataFrame, part: FoldRows, followed: FollowUp) -> tuple[np.ndarray, np.ndarray] | None:
     """Predicted survival at the grid and at each unit's time; None where bins or training times are not known."""
-    starts, (times, _) = _bin_starts(rows, part.notes), _outcome(rows)
+    starts, (times, _) = _bin_starts(rows, part.notes), outcome(rows)
     if starts is None or part.train is None or not len(part.train):
         return None
     survival = rows.filter(regex=r"^surv_\d+$").to_numpy(float)

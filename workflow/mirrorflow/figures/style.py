@@ -7,6 +7,7 @@ from typing import Any, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
@@ -67,15 +68,30 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     return Figure(figsize=(width_inches, height_inches), layout="constrained", facecolor="white")
 
 
+def fixed_figure(width_inches: float, height_inches: float) -> Figure:
+    """An empty figure whose margins are given with its panels: laying out takes as long as drawing."""
+    return Figure(figsize=(width_inches, height_inches), facecolor="white")
+
+
+SAVED: dict[Any, Any] = {key: SETTINGS[key] for key in ("svg.fonttype", "svg.hashsalt", "text.parse_math")}
+SVG_DPI = 72
+"""Of letters, where SVG lays them out."""
+
+
 def to_svg(figure: Figure) -> bytes:
     """The figure as SVG: letters as outlines (the same everywhere), no date, so that equal figures are equal.
 
-    How it is laid out stays for what is made of it next: finding that takes as long as drawing.
+    How it is laid out stays for what is made of it next. It is found first: `savefig` draws a figure that lays itself
+    out twice.
     """
-    with mpl.rc_context({key: SETTINGS[key] for key in ("svg.fonttype", "svg.hashsalt", "text.parse_math")}):
+    with mpl.rc_context(SAVED):
+        if engine := figure.get_layout_engine():
+            FigureCanvasSVG(figure)
+            figure.set_dpi(SVG_DPI)
+            engine.execute(figure)
+        figure.set_layout_engine(None)
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-        figure.set_layout_engine("none")
         return stream.getvalue()
 
 

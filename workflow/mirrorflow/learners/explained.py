@@ -14,7 +14,6 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.network import network_again, read_out
 from mirrorflow.learners.registry import HEAD
 from mirrorflow.learners.saved import SavedModel
-from mirrorflow.models.layers import PatchEmbedding
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import SupervisedNetwork
@@ -100,15 +99,14 @@ class NetworkOnUnit:
     def _embedded(self) -> tuple[SupervisedNetwork, Tensor]:
         """The network behind its patches' embedding, and the embedded bag: what is the same whichever are left out.
 
-        The network and its bag as they are, where it does not begin with one that sees each patch by itself.
+        The network and its bag as they are, where it does not begin with it.
         """
         network, bag = self._network, torch.as_tensor(self.bag, dtype=torch.float32)
-        embed = getattr(network, "embed", None)
-        if not isinstance(embed, PatchEmbedding):
+        if not network.embeds_first:
             return network, bag
-        tokens = embed((bag - network.patch_mean) / network.patch_sd)
+        tokens = network.get_submodule("embed")((bag - network.patch_mean) / network.patch_sd)
         rest = copy.deepcopy(network)
-        rest.embed = torch.nn.Identity()
+        rest.add_module("embed", torch.nn.Identity())
         rest.patch_mean, rest.patch_sd = torch.zeros(tokens.shape[1]), torch.ones(tokens.shape[1])
         return rest, tokens
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
 from mirrorflow.learners.base import check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
@@ -23,9 +23,9 @@ from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_e
 from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
-from mirrorflow.runtime.processes import Call
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
 from mirrorflow.store.digest import digest, file_digest, names_digest
@@ -133,11 +133,11 @@ def _answers(
 ) -> tuple[list[pd.DataFrame], dict[str, Any]]:
     rows, settings, skipped = [], [], {}
     for fold_task in fold_tasks:
-        # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = _vectors(asked, inputs, fold_task)
+        # Vectors that cannot be had stop the job, but for what a family cannot fit on so few patients.
         try:
+            vectors = _vectors(asked, inputs, fold_task)
             prediction, note = _answer(asked, inputs, fold_task, vectors)
-        except (NoEpochError, CannotAnswerError) as error:
+        except (NoEpochError, CannotAnswerError, CannotFitError) as error:
             skipped[f"{fold_task.setting}, seed {fold_task.seed}"] = str(error)
             continue
         rows.append(rows_of(fold_task, prediction))

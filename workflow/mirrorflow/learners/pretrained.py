@@ -23,7 +23,8 @@ from mirrorflow.learners.inputs.paired import PairedUnits, load_paired
 from mirrorflow.learners.retrieval import report_retrieval
 from mirrorflow.models.families import build_network, family_of
 from mirrorflow.models.paired import PairedNetwork
-from mirrorflow.runtime.processes import Call, run_spread
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.processes import run_spread
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits

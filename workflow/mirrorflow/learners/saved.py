@@ -24,6 +24,7 @@ from mirrorflow.store.model_files import part_of_arrays, read_model
 
 if TYPE_CHECKING:  # classical methods do without torch
     from mirrorflow.models.paired import PairedNetwork
+    from mirrorflow.store.models import StoredModel
     from mirrorflow.training.bags import Bags
 
 
@@ -71,19 +72,27 @@ class SavedModel:
 
     def source(self) -> "PairedNetwork":
         """The pretrained network that the model stands on. Raises InputError where it is gone or another one."""
-        from mirrorflow.store.models import load_model
+        return self.source_model().network
 
-        inputs = self.config["inputs"]
-        folder = inputs.get("model_folder")
+    def source_folder(self) -> Path:
+        """Where the pretrained model lies that the model stands on. Raises InputError where the model does not say."""
+        folder = self.config["inputs"].get("model_folder")
         if not folder:
             message = f"{self.folder}: does not say where its pretrained model lies; make embeddings and model again"
             raise InputError(message)
-        stored = load_model((self.folder / folder).resolve())
+        return (self.folder / folder).resolve()
+
+    def source_model(self) -> "StoredModel":
+        """The pretrained model that the model stands on. Raises InputError where it is gone or another one."""
+        from mirrorflow.store.models import load_model
+
+        inputs, folder = self.config["inputs"], self.source_folder()
+        stored = load_model(folder)
         wanted = inputs["model"] if "model" in inputs else inputs["embeddings"]["model"]
         if digest(stored.made_with) != wanted:
             message = f"{self.folder}: the pretrained model in {folder} is another than it was trained on; train again"
             raise InputError(message)
-        return stored.network
+        return stored
 
     def fitted(self, what: str) -> dict[str, np.ndarray]:
         """Arrays of what was fitted to make the inputs (``RNA scaler``)."""

@@ -26,8 +26,16 @@ class FollowUp:
     reason: str = ""
 
 
-def follow_up(train_time: np.ndarray, train_event: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> FollowUp:
+def follow_up(
+    train_time: np.ndarray,
+    train_event: np.ndarray,
+    time_days: np.ndarray,
+    event: np.ndarray,
+    times: np.ndarray | None = None,
+) -> FollowUp:
     """The follow-up of a fold: training patients give the weights, the evaluation units the grid's range.
+
+    times: days that are the grid instead, those before tau.
 
     Censoring survival is scikit-survival's Kaplan-Meier estimate of the censoring distribution, which needs no
     training event. Nothing is weighted where there is no training patient, no evaluation unit, or no evaluation
@@ -43,7 +51,7 @@ def follow_up(train_time: np.ndarray, train_event: np.ndarray, time_days: np.nda
     early = time_days[event & (time_days < tau)]
     if len(early) == 0:
         return _none(f"no evaluation event before tau ({tau:.0f} days)", time_days, tau)
-    grid = np.linspace(early.min(), tau, GRID_POINTS + 1)[:-1]
+    grid = np.linspace(early.min(), tau, GRID_POINTS + 1)[:-1] if times is None else times[times < tau]
 
     def uncensored_at(times: np.ndarray) -> np.ndarray:
         return np.append(1.0, censoring_survival)[np.searchsorted(known, times, side="right")]

@@ -47,12 +47,20 @@ def mean_time_auc(
     """
     if followed.reason:
         return np.full(len(weights), np.nan)
-    won = wins(risk)
-    areas = np.stack([_area_at(t, won, time_days, event, weights, followed.uncensored) for t in followed.grid], axis=1)
+    areas = time_auc(risk, time_days, event, weights, followed)
     survival = _kaplan_meier(time_days, event, weights, followed.grid)
     drops = -np.diff(survival, axis=1, prepend=1.0)
     counted = np.where(np.isnan(areas), 0.0, drops)
     return ratio((np.nan_to_num(areas) * counted).sum(1), counted.sum(1))
+
+
+def time_auc(
+    risk: np.ndarray, time_days: np.ndarray, event: np.ndarray, weights: np.ndarray, followed: FollowUp
+) -> np.ndarray:
+    """Cumulative/dynamic AUC [resample, time] on the grid, as :func:`mean_time_auc` averages it."""
+    won = wins(risk)
+    areas = [_area_at(t, won, time_days, event, weights, followed.uncensored) for t in followed.grid]
+    return np.stack(areas, axis=1) if areas else np.empty((len(weights), 0))
 
 
 def _area_at(

@@ -30,6 +30,8 @@ class AbmilSettings(Settings):
 class Abmil(SupervisedNetwork):
     """Embedding, gated attention, linear head."""
 
+    embeds_first = True
+
     def __init__(self, sizes: Sizes, width: int, attention_width: int, dropout: float) -> None:
         super().__init__(sizes, width)
         self.embed = PatchEmbedding(sizes.patch_dim, width, dropout)

@@ -4,22 +4,24 @@ The two differ in how they mix tokens, not in what they learn: a state dict of o
 Source: Xiong et al. 2021, "Nystromformer"; MIRROR's slide encoder uses it through TransMIL.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.training_settings import PairedShape
-from mirrorflow.models.pinv import pinv_times
+from mirrorflow.models.banded import along_sequence
+from mirrorflow.models.nystrom import first_weights, nystrom_attention
 from mirrorflow.models.settings import AttentionForm
 
 RESIDUAL_KERNEL = 33
-PINV_ITERATIONS = 6
 PLAIN_SCORES_GB = 2.0
 """Plain products hold the scores of a whole batch, in each of three blocks: no more than this."""
 
 
-class BagAttention(nn.Module):
+class BagAttention(nn.Module, ABC):
     """What both forms share: projections, and a depth-wise convolution of the values along the sequence.
 
     ``forward(tokens [batch, token, width], mask [batch, token] | None) -> [batch, token, width]``, where
@@ -49,6 +51,39 @@ class BagAttention(nn.Module):
         padding = ~mask[:, None, :, None]
         return q.masked_fill(padding, 0), k.masked_fill(padding, 0), v.masked_fill(padding, 0)
 
+    def smooth(self, values: Tensor) -> Tensor:
+        """The convolution of values [batch, head, token, width / heads]; its operations are what the paper counts."""
+        half_on_cpu = values.device.type == "cpu" and values.dtype in (torch.bfloat16, torch.float16)
+        if values.is_meta or half_on_cpu:
+            return self.residual(values)
+        return along_sequence(values, self.residual.weight[:, 0, :, 0])
+
+    def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What ``forward`` gives the first token where no dropout is drawn [batch, 1, width]: values are summed before
+        they are projected.
+        """
+        weights = self.first_weights(tokens, mask)
+        taps = self.residual.weight[:, 0, RESIDUAL_KERNEL // 2 :, 0][:, : tokens.shape[1]].to(weights.dtype)
+        weights = torch.cat([weights[..., : taps.shape[1]] + taps[:, None], weights[..., taps.shape[1] :]], dim=-1)
+        if mask is not None:
+            weights = weights.masked_fill(~mask[:, None, None], 0)
+        summed = weights.squeeze(2) @ tokens.to(weights.dtype)
+        values = torch.einsum("bhw,hdw->bhd", summed, self._weights_of(2))
+        return self.to_out(values.flatten(1))[:, None]
+
+    @abstractmethod
+    def first_weights(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """How the first of ``tokens`` [batch, token, width] sums the values of all: [batch, head, 1, token]."""
+
+    def _weights_of(self, part: int) -> Tensor:
+        """Of queries (0), keys (1) or values (2) [head, width / heads, width]."""
+        return self.to_qkv.weight.chunk(3)[part].unflatten(0, (self.heads, -1))
+
+    def _heads_of(self, tokens: Tensor, part: int) -> Tensor:
+        """Queries (0) or keys (1) of tokens [batch, head, token, width / heads]."""
+        made = F.linear(tokens, self.to_qkv.weight.chunk(3)[part])
+        return made.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
     def merge(self, mixed: Tensor) -> Tensor:
         """Join the heads [batch, head, token, width / heads] and project the result."""
         return self.dropout(self.to_out(mixed.transpose(1, 2).flatten(2)))
@@ -61,7 +96,16 @@ class ExactAttention(BagAttention):
         """Mix ``tokens`` [batch, token, width]; see :class:`BagAttention` for the mask."""
         q, k, v = self.project(tokens, mask)
         keys = None if mask is None else mask[:, None, None, :]
-        return self.merge(exact_attention(q, k, v, keys) + self.residual(v))
+        return self.merge(exact_attention(q, k, v, keys) + self.smooth(v))
+
+    def first_weights(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Softmax over real tokens; their keys are not formed either."""
+        query = self._heads_of(tokens[:, :1], 0) * (tokens.shape[-1] // self.heads) ** -0.5
+        by_width = torch.einsum("bhod,hdw->bhow", query, self._weights_of(1))
+        scores = by_width.squeeze(2) @ tokens.to(by_width.dtype).mT
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
+        return scores.softmax(dim=-1)[:, :, None]
 
 
 class NystromAttention(BagAttention):
@@ -81,11 +125,25 @@ class NystromAttention(BagAttention):
         """Mix ``tokens`` [batch, token, width]; see :class:`BagAttention` for the mask."""
         count = tokens.shape[1]
         front = -count % self.landmarks
-        tokens = F.pad(tokens, (0, 0, front, 0))
+        tokens = F.pad(tokens, (0, 0, front, 0)) if front else tokens  # nothing in front would be a copy
         mask = None if mask is None else F.pad(mask, (front, 0), value=False)
         q, k, v = self.project(tokens, mask)
         mixed = nystrom_attention(q, k, v, landmarks=self.landmarks, mask=mask)
-        return self.merge(mixed + self.residual(v))[:, -count:]
+        return self.merge(mixed + self.smooth(v))[:, -count:]
+
+    def first(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """As :meth:`BagAttention.first`; padded bags go the long way."""
+        return super().first(tokens) if mask is None else self(tokens, mask)[:, :1]
+
+    def first_weights(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Through landmarks; the zeros in front have no value."""
+        front = -tokens.shape[1] % self.landmarks
+        padded = F.pad(tokens, (0, 0, front, 0)) if front else tokens
+        marks = padded
+        if padded.shape[1] > self.landmarks:
+            marks = padded.unflatten(1, (self.landmarks, -1)).mean(dim=2)
+        weights = first_weights(self._heads_of(marks, 0), self._heads_of(tokens[:, :1], 0), self._heads_of(padded, 1))
+        return weights[..., front:]
 
 
 def make_attention(
@@ -119,78 +177,3 @@ def _plain_products_win(q: Tensor) -> bool:
         return False
     scores_gb = q.shape[0] * q.shape[1] * q.shape[2] ** 2 * 2 / 1e9
     return scores_gb <= PLAIN_SCORES_GB
-
-
-def nystrom_attention(q: Tensor, k: Tensor, v: Tensor, *, landmarks: int, mask: Tensor | None = None) -> Tensor:
-    """softmax(QK~') pinv(softmax(Q~K~')) softmax(Q~K') V with landmarks Q~, K~ (Nystromformer, Eq. 13).
-
-    Queries, keys and values are [batch, head, token, width], the number of tokens a multiple of
-    ``landmarks``; ``mask`` [batch, token] is True at real tokens. Without one the outer two softmaxes are fused
-    with what they are multiplied by, and products go from right to left: the same, up to rounding.
-    """
-    if mask is not None or q.is_meta:
-        return _in_published_order(q, k, v, landmarks, mask)
-    q_marks, k_marks = (landmark_means(part, None, landmarks)[0].to(q.dtype) for part in (q, k))
-    among_marks = ((q_marks * q.shape[-1] ** -0.5) @ k_marks.mT).softmax(dim=-1).to(q.dtype)
-    gathered = F.scaled_dot_product_attention(q_marks, k, v)
-    spread = pinv_times(among_marks, gathered, start_scale(among_marks), PINV_ITERATIONS)
-    return F.scaled_dot_product_attention(q, k_marks, spread)
-
-
-def _in_published_order(q: Tensor, k: Tensor, v: Tensor, landmarks: int, mask: Tensor | None) -> Tensor:
-    """The same with every softmax formed, which padding needs; its operations are what the paper counts."""
-    scale = q.shape[-1] ** -0.5
-    real = None if mask is None else mask[:, None, :]
-    q_marks, marked = landmark_means(q, real, landmarks)
-    k_marks, _ = landmark_means(k, real, landmarks)
-    # What is scaled is the landmarks of either side, which are fewer than the tokens.
-    q_marks = q_marks * scale
-    to_marks = masked_softmax(q @ (k_marks * scale).mT, real, marked)
-    among_marks = masked_softmax(q_marks @ k_marks.mT, marked, marked)
-    from_marks = masked_softmax(q_marks @ k.mT, marked, real)
-    return (to_marks @ iterated_pinv(among_marks)) @ (from_marks @ v)
-
-
-def landmark_means(tokens: Tensor, real: Tensor | None, landmarks: int) -> tuple[Tensor, Tensor | None]:
-    """Mean of each run's real tokens [batch, head, landmark, width], and which runs hold any.
-
-    Tokens that are not real are zero already (:meth:`BagAttention.project`).
-    """
-    runs = tokens.unflatten(2, (landmarks, -1))
-    if real is None:
-        return runs.mean(dim=3), None
-    counts = real.unflatten(2, (landmarks, -1)).sum(dim=3)
-    return runs.sum(dim=3) / counts.clamp(min=1)[..., None], counts > 0
-
-
-def masked_softmax(scores: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
-    """Softmax over the last axis among real columns; a row that is not real becomes uniform."""
-    if rows is not None and columns is not None:
-        hidden = ~(rows[..., :, None] & columns[..., None, :])
-        scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-    return scores.softmax(dim=-1)
-
-
-def start_scale(matrices: Tensor) -> Tensor:
-    """|A|_1 |A|_inf [batch, 1, 1, 1], each the largest over a sample's heads: a batch gives what one by one gives."""
-    sizes = matrices.abs()
-    wide = torch.promote_types(matrices.dtype, torch.float32)
-    rows, columns = (sizes.sum(dim=dim, dtype=wide).amax(dim=(1, 2)) for dim in (-1, -2))
-    return (rows * columns)[:, None, None, None].to(matrices.dtype)
-
-
-def iterated_pinv(matrices: Tensor, iterations: int = PINV_ITERATIONS) -> Tensor:
-    """Approximate pseudo-inverse of [batch, head, m, m] by a third-order iteration (Nystromformer, Eq. 11).
-
-    The start is A' / c, see :func:`start_scale`.
-    """
-    start = matrices.mT / start_scale(matrices)
-    a, z = matrices.flatten(0, 1), start.flatten(0, 1)
-    eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)[None]
-    first, second, third = 1.75 * eye, -3.75 * eye, 3.25 * eye
-    for _ in range(iterations):
-        # z (13 I - az (15 I - az (7 I - az))) / 4, with the signs and the quarter drawn into the innermost bracket.
-        az = torch.bmm(a, z)
-        inner = torch.baddbmm(second, az, torch.add(first, az, alpha=-0.25))
-        z = torch.bmm(z, torch.baddbmm(third, az, inner))
-    return z.unflatten(0, matrices.shape[:2])

@@ -48,6 +48,8 @@ class ClamSettings(Settings):
 class Clam(SupervisedNetwork):
     """Embedding, gated attention, linear head; beside them an instance classifier a class."""
 
+    embeds_first = True
+
     def __init__(
         self, sizes: Sizes, width: int, attention_width: int, dropout: float, instances: int, bag_weight: float
     ) -> None:

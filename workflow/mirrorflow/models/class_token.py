@@ -6,36 +6,46 @@ may be negative and need not add up to 1. Rollout: Abnar & Zuidema 2020, Eq. 1, 
 mix (positions, the values' residual) is in neither.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mirrorflow.models.attention import (
-    BagAttention,
-    NystromAttention,
-    exact_attention,
-    iterated_pinv,
-    landmark_means,
-    masked_softmax,
-)
+from mirrorflow.models.attention import BagAttention, NystromAttention, exact_attention
+from mirrorflow.models.nystrom import iterated_pinv, landmark_means, masked_softmax
 from mirrorflow.models.seam import PatchWeights
-from mirrorflow.models.transmil import SlideEncoder, squared
 
 QUERIES = 512
 """Rows of exact attention at once."""
 
 
-def class_token_weights(encoder: SlideEncoder, patches: Tensor, counts: Tensor | None = None) -> list[PatchWeights]:
+class TwoBlocks(Protocol):
+    """An encoder of two blocks with a class token in front, positions between them: TransMIL's."""
+
+    @property
+    def first(self) -> Any:
+        """x + attention(norm(x))."""
+
+    @property
+    def second(self) -> Any:
+        """x + attention(norm(x))."""
+
+    def before_first(self, patches: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | None, list[int] | None]:
+        """Tokens as the first block takes them, which are real, each bag's side."""
+
+    def placed(self, tokens: Tensor, sides: list[int] | None) -> Tensor:
+        """Positions added to the patches' tokens."""
+
+
+def class_token_weights(encoder: TwoBlocks, patches: Tensor, counts: Tensor | None = None) -> list[PatchWeights]:
     """Weights that the class token gives one bag's patches [1, patch, feature], scaled as in training.
 
     Of block 2 (which makes the slide's vector), of the rollout through both, of block 1. A patch whose token was
     repeated to fill the square has what all its tokens get. What is missing to 1 went to the class token itself and,
     without ``counts``, to the padding of the Nystrom form.
     """
-    tokens, mask, sides = squared(encoder.embed(patches), counts)
-    first = torch.cat([encoder.cls, tokens], dim=1)
+    first, mask, sides = encoder.before_first(patches, counts)
     one = mixing_of(encoder.first.attention, encoder.first.norm(first), mask)
     mixed = first + one.mixed()
     second = torch.cat([mixed[:, :1], encoder.placed(mixed[:, 1:], sides)], dim=1)
@@ -96,7 +106,7 @@ class _Exact:
     def mixed(self) -> Tensor:
         """As its own forward pass."""
         keys = None if self.mask is None else self.mask[:, None, None, :]
-        both = exact_attention(self.q, self.k, self.v, keys) + self.attention.residual(self.v)
+        both = exact_attention(self.q, self.k, self.v, keys) + self.attention.smooth(self.v)
         return self.attention.merge(both)
 
 
@@ -131,7 +141,7 @@ class _Nystrom:
     def mixed(self) -> Tensor:
         """As its own forward pass, up to rounding."""
         values = self._to_marks(slice(0, None)) @ (self.pinv @ (self.from_marks @ self.v))
-        return self.attention.merge(values + self.attention.residual(self.v))[:, self.front :]
+        return self.attention.merge(values + self.attention.smooth(self.v))[:, self.front :]
 
 
 def _rollout(row: Tensor, first: Mixing) -> Tensor:

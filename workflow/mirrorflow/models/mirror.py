@@ -114,7 +114,7 @@ class Mirror(PairedNetwork):
 
     def encode_slides(self, patches: Tensor, *, counts: Tensor | None = None) -> Tensor:
         """The slide's [CLS]."""
-        return self.slide_encoder(self._scaled(patches), counts)[:, 0]
+        return self.slide_encoder.class_token(self._scaled(patches), counts)
 
     def patch_weights(self, patches: Tensor, *, counts: Tensor | None = None) -> list[PatchWeights]:
         """What the slide's [CLS] attends to: in the last block, through both (rollout), in the first."""

@@ -104,6 +104,8 @@ def outer_product(one: Tensor, other: Tensor) -> Tensor:
 class Porpoise(SupervisedNetwork):
     """AMIL and SNN, Kronecker fusion, linear head."""
 
+    embeds_first = True
+
     def __init__(self, sizes: Sizes, settings: PorpoiseSettings) -> None:
         super().__init__(sizes, settings.width)
         width, dropout, public = settings.width, settings.dropout, settings.form == "public"

@@ -34,11 +34,16 @@ class Sizes:
 class SupervisedNetwork(nn.Module):
     """Bags and expression, as far as the method sees them, to one row of logits a unit.
 
-    Whatever a padded patch holds, no logit depends on it; the order of the patches means nothing.
+    Whatever a padded patch holds, no logit depends on it; the order of the patches means nothing, unless the class says
+    that it is ``ordered``: then patches come in the order of their files, also where some of them are drawn.
     """
+
+    ordered: ClassVar[bool] = False
 
     patch_mean: Tensor
     patch_sd: Tensor
+    embeds_first: ClassVar[bool] = False
+    """Whether patches are seen through ``embed`` alone, each by itself."""
     attention_said: ClassVar[str] = "the gated attention that pools the bag, one head, a softmax over its patches"
 
     def __init__(self, sizes: Sizes, width: int) -> None:

@@ -7,7 +7,7 @@ reads the fields back from any path that ends so, and ``pattern()`` leaves Snake
 import re
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from string import Formatter
 from typing import Any, ClassVar, Self
@@ -101,6 +101,11 @@ class ContractPath:
             message = f"{path}: no {cls.__name__}; its path should end with {cls.TEMPLATE}"
             raise InputError(message)
         return cls(**{name: cls.types[name](value or "") for name, value in found.groupdict().items()})
+
+    @classmethod
+    def moved(cls, path: str | Path, root: str) -> str:
+        """The same path below another root: where a file lies now that was noted before its run was renamed."""
+        return replace(cls.parse(path), root=root).format()
 
     @classmethod
     def fits(cls, path: str | Path) -> bool:

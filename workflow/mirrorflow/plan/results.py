@@ -8,7 +8,7 @@ from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.causes import cause_specific
-from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.field import field_cohorts
 from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -17,7 +17,6 @@ from mirrorflow.plan.paths import (
     CohortSheet,
     FiguresFolder,
     MainTable,
-    PredictionsManifest,
     SensitivitySheet,
     SplitSummary,
     TableFile,
@@ -97,7 +96,11 @@ class TableInputs:
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
         config = self.run.config
-        beside = {"optimism": config["evaluation"]["optimism"], "cause_bounds": cause_specific(config)}
+        beside = {
+            "optimism": config["evaluation"]["optimism"],
+            "cause_bounds": cause_specific(config),
+            "survival_field": field_cohorts(config),
+        }
         names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 
@@ -178,52 +181,6 @@ class TableInputs:
 
 
 @dataclass(frozen=True, eq=False)
-class FigureInputs:
-    """Figures of a cohort; an adapted pair has those of its results alone."""
-
-    run: Run
-    cohorts: CohortInputs
-    genes: GeneInputs
-    models: ModelInputs
-
-    def _is_pair(self, wildcards: Wildcards) -> bool:
-        return wildcards.cohort in self.run.adapted
-
-    def flow(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: how many patients are left after each step."""
-        return [] if self._is_pair(wildcards) else self.run.at(CohortSheet, cohort=wildcards.cohort, name="flow")
-
-    def manifests(self, wildcards: Wildcards) -> list[str]:
-        """Input: manifests of the methods whose risk groups are drawn: all that predict survival."""
-        methods = self.run.config["methods"]
-        if "survival" not in self.run.config["evaluation"]["tasks"]:
-            return []
-        return [
-            path
-            for protocol, cohort in self.run.evaluated()
-            if cohort == wildcards.cohort and protocol in self.run.whole_protocols
-            for path in self.run.manifests(protocol, cohort)
-            if "survival" in methods[PredictionsManifest.parse(path).method]["tasks"]
-        ]
-
-    def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
-        """Param that re-runs nothing: records that the predictions of these manifests should have."""
-        return PredictionInputs(self.run).records_of(self.manifests(wildcards))
-
-    def history(self, wildcards: Wildcards) -> list[str]:
-        """Input: records of the models whose training is drawn."""
-        return [] if self._is_pair(wildcards) else self.models.of_cohort(wildcards.cohort)
-
-    def expression(self, wildcards: Wildcards) -> str | list[str]:
-        """Input: the cohort's expression."""
-        return [] if self._is_pair(wildcards) else self.run.expression(wildcards)
-
-    def gene_manifests(self, wildcards: Wildcards) -> list[str]:
-        """Input: the run's genes of every model scope."""
-        return [] if self._is_pair(wildcards) else self.genes.of_every_scope([wildcards.cohort])
-
-
-@dataclass(frozen=True, eq=False)
 class ReportInputs:
     """The report: everything of a run."""
 
@@ -262,8 +219,8 @@ class ReportInputs:
 
     def expressions(self) -> list[str]:
         """Input: expression of the cohorts whose genes these sets are counted in; nothing without sets."""
-        entries = self.run.config["cohorts"].items() if self._sets() else ()
-        return [self.run.at(ExpressionFile, source=entry["expression"], cohort=name) for name, entry in entries]
+        names = self.run.with_rna if self._sets() else ()
+        return [self.run.at(ExpressionFile, source=self.run.cohort(name)["expression"], cohort=name) for name in names]
 
     def history(self) -> list[str]:
         """Input: records of the pretrained models."""

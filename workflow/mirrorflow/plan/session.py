@@ -1,14 +1,17 @@
 """What a Snakemake process does before it plans and before it starts jobs."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.plan.checks import StoredChecks
-from mirrorflow.runtime.locks import note_owner
+from mirrorflow.plan.checks import JOB, StoredChecks
+from mirrorflow.runtime.direct import run_scripts_directly
+from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
@@ -16,13 +19,22 @@ from mirrorflow.runtime.warm import start_warm_process
 def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[str, Any]:
     """The config, resolved; ``files``: those it was read from, whose keys are looked at as they were written.
 
+    Says before what clears a dead Snakemake's lock, which this one would stop at.
+
     Raises WorkflowError, which Snakemake prints without a traceback.
     """
+    sys.stderr.write(dead_lock(Path.cwd(), sys.argv[1:]))
     try:
         check_files([Path(file) for file in files])
         return resolve(raw)
     except MirrorflowError as error:
         raise _workflow_error(error) from None
+
+
+def say_left_out(config: Mapping[str, Any]) -> None:
+    """Print what cannot be run with what the cohorts have, with the reason: in the plan, before any job starts."""
+    for line in [] if any(argument.startswith(JOB) for argument in sys.argv) else left_out_lines(config):
+        sys.stderr.write(f"{line}\n")
 
 
 def hold_stored(checks: StoredChecks) -> None:
@@ -33,13 +45,14 @@ def hold_stored(checks: StoredChecks) -> None:
         raise _workflow_error(error) from None
 
 
-def before_jobs(workflow: Any) -> None:
-    """Note who owns the run, refuse what would hang, and let local jobs start at once."""
+def before_jobs(workflow: Any, run: Callable[[Any], None]) -> None:
+    """Note who owns the run, refuse what would hang, and let local jobs start at once, each as ``run(snakemake)``."""
     note_owner(Path.cwd())
     jobs = sum(1 for _ in workflow.dag.needrun_jobs())
     _refuse_stalling_arrays(workflow, jobs)
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
         start_warm_process(jobs)
+        run_scripts_directly(workflow, run)
     _start_local_jobs_at_once(workflow)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.datasets import address_of
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
@@ -13,7 +14,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
-from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
+from mirrorflow.store.sheet_rows import rows_digest, shard_digest, slide_files, slide_ids
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
 
@@ -93,13 +94,16 @@ class SlideInputs:
         """Whether the cohort's sheet of slides is the user's own: then its rows count, not its date."""
         return is_users(self.run.cohort(cohort)["slides"]["sheet"], self.run.store)
 
-    def sheet(self, wildcards: Wildcards) -> str:
-        """Input: the cohort's sheet of slides; one that the workflow itself makes counts by its date."""
-        return marked(self.run.cohort(wildcards.cohort)["slides"]["sheet"], self.run.store)
+    def sheet(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's sheet of slides; one that the workflow itself makes counts by its date. None without
+        slides.
+        """
+        slides = self.run.cohort(wildcards.cohort).get("slides")
+        return marked(slides["sheet"], self.run.store) if slides else []
 
     def columns(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: our names of columns and those of the sheet."""
-        return self.run.cohort(wildcards.cohort)["slides"]["columns"]
+        return self.run.cohort(wildcards.cohort).get("slides", {}).get("columns", {})
 
     def rows(self, wildcards: Wildcards) -> str | None:
         """Param: what a user's sheet says, of one shard or all, so that only what its rows change runs again."""
@@ -109,12 +113,6 @@ class SlideInputs:
         if has(wildcards, "shard"):
             return shard_digest(slides["sheet"], slides["columns"], int(wildcards.shard), len(self.run.shards))
         return rows_digest(slides["sheet"], slides["columns"])
-
-    def patients(self, wildcards: Wildcards) -> str | None:
-        """Param: the patients that a user's sheet names."""
-        slides = self.run.cohort(wildcards.cohort)["slides"]
-        own = self._has_own_sheet(wildcards.cohort)
-        return patients_digest(slides["sheet"], slides["columns"]) if own else None
 
     # patches
 
@@ -182,7 +180,8 @@ class SlideInputs:
     def feature_record(self, cohort: str, encoder: str) -> dict[str, Any]:
         """What the features of a cohort and encoder are planned with; a seed counts where weights are random.
 
-        A file of weights counts by name and size: the job holds its content against what was made with it.
+        A file of weights counts by name and size: the job holds its content against what was made with it. A named
+        encoder counts as config/encoders.yaml builds it now.
         """
         settings, patching = dict(self.run.config["features"]["encoders"][encoder]), self.run.patching_of(encoder)
         weights = settings["weights"]
@@ -192,6 +191,8 @@ class SlideInputs:
             settings.pop("weights_set", None)
         if weights not in ("random", "hub"):
             settings["weights"] = f"{Path(weights).name}, {file_state(weights).partition('-')[0]} bytes"
+        if (entry := named_encoder(settings["model"])) is not None:
+            settings["recipe"] = entry.recipe()
         return planned(self.run.at(FeaturePlan, cohort=cohort, patching=patching, encoder=encoder), settings)
 
     def planned_features(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:

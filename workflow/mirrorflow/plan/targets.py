@@ -1,5 +1,6 @@
 """What ``rule all`` asks for."""
 
+from mirrorflow.plan.new_patients import new_patients_pages
 from mirrorflow.plan.paths import AuditFile, ReportPage, TableFile
 from mirrorflow.plan.results import TableInputs
 from mirrorflow.plan.run import Run
@@ -8,7 +9,7 @@ from mirrorflow.plan.store_paths import GdcStatus
 
 
 def all_targets(run: Run, slides: SlideInputs, tables: TableInputs) -> list[str]:
-    """The report, every table and audit in all its forms, audits that passed, ledgers, deletions.
+    """The report, every table and audit in all its forms, audits that passed, ledgers, deletions, new patients.
 
     What a job writes beside a target is a target: a file of it that was deleted is made again.
     """
@@ -20,6 +21,7 @@ def all_targets(run: Run, slides: SlideInputs, tables: TableInputs) -> list[str]
         *(file for ending in ("json", "md", "passed") for file in run.of_evaluated(AuditFile, ending=ending)),
         *slides.ledgers(),
         *dropped_slides(run),
+        *new_patients_pages(run),
     ]
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from mirrorflow.report.blocks import Block, Gallery, Heading, Listing, Picture, Section, Text, data_uri
 
+SIDE_BY_SIDE = ("survival_curves", "classification")
+"""Kinds of which there is one a method."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -44,7 +47,7 @@ def figures_section(
     for cohort in dict.fromkeys(cohorts):
         blocks.append(Heading(cohort))
         pictures = [picture(one) for one in mine if one.cohort == cohort]
-        blocks += [Gallery("", pictures, wide=True)] if len(pictures) > 1 and kind == "survival_curves" else pictures
+        blocks += [Gallery("", pictures, wide=True)] if len(pictures) > 1 and kind in SIDE_BY_SIDE else pictures
         lines = [f"{one.name} is not drawn: {one.why}" for one in missing if one.cohort == cohort]
         blocks += [Listing(lines)] if lines else []
     return Section(anchor, title, blocks or [Text("This run has none.")])

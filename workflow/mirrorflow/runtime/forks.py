@@ -4,6 +4,7 @@ A fork starts in a moment and shares what this process has read. Each computes i
 is to the bit what the same call returns alone. Nothing here is for a GPU: CUDA does not outlive a fork.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -19,8 +20,8 @@ from typing import Any
 import psutil
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.job import die_with
-from mirrorflow.runtime.processes import Call
 from mirrorflow.runtime.threads import use_threads
 from mirrorflow.runtime.usage import MEBIBYTE, own_bytes
 
@@ -28,7 +29,7 @@ logger = logging.getLogger("mirrorflow")
 
 LOOKS_S = 0.5
 """How often the memory of forks is looked at."""
-FIRST_MB = 1000.0
+FIRST_MB = 600.0
 """Memory (2^20 bytes) that a fork counts with until one has ended, or takes more: folds of TCGA take 100 to 400."""
 
 
@@ -129,6 +130,8 @@ class _Fork:
 def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) -> Iterator[tuple[int, Any]]:
     waiting, running = deque(enumerate(calls)), dict[Connection, _Fork]()
     room = _Room(cores)
+    frozen = gc.get_freeze_count()
+    gc.freeze()  # what is here is no garbage of the forks: to look for some would copy its memory
     try:
         while waiting or running:
             while waiting and room.is_left(list(running.values())):
@@ -143,6 +146,8 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
                 done(fork.label)
             room.look(running.values())
     finally:
+        if not frozen:
+            gc.unfreeze()
         for fork in running.values():
             fork.process.kill()
 

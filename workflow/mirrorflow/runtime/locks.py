@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,27 @@ def clear_dead_lock(folder: Path) -> int:
     shutil.rmtree(locks)
     sys.stderr.write(f"cleared the lock of process {owner['pid']}, which is dead; finished work is kept\n")
     return 0
+
+
+QUIET = ("--unlock", "--nolock", "--target-jobs")
+"""Arguments of a Snakemake that takes no lock, or clears it."""
+
+
+def dead_lock(folder: Path, arguments: Sequence[str] = ()) -> str:
+    """What to do about the lock of a Snakemake that was killed, in words; empty where there is none to speak of.
+
+    arguments: of this Snakemake. The lock itself is left alone: one that starts now may have just taken it.
+    """
+    locks = folder / LOCKS
+    if any(argument.startswith(QUIET) for argument in arguments) or not locks.exists() or not any(locks.iterdir()):
+        return ""
+    owner = _owner(folder)
+    if owner is None or owner["host"] != platform.node() or _lives(owner):
+        return ""
+    return (
+        f"{folder}: locked by process {owner['pid']}, which is dead: run `mirrorflow unlock`, then this again; "
+        "finished work is kept\n"
+    )
 
 
 def _owner(folder: Path) -> dict | None:

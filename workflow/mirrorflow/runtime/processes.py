@@ -5,23 +5,15 @@ import logging
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.job import die_with_owner
 
 logger = logging.getLogger("mirrorflow")
-
-
-class Call(NamedTuple):
-    """A function of a module (pickled by name) and what to call it with; ``label`` is for messages."""
-
-    function: Callable[..., Any]
-    arguments: Sequence[Any]
-    keywords: Mapping[str, Any]
-    label: str
 
 
 def run_alone(call: Call) -> Any:

@@ -1,14 +1,15 @@
 """Jobs that start in a moment: one process has imported what steps import, and forks itself for each job of a run.
 
 Snakemake starts a process for every script. Most of such a process's time is Python's imports: 1 to 5 CPU seconds,
-for steps that work for a tenth of that. The script still is a process, and a light one: it hands its job to a fork of
-the warm process, lends it its terminal, and ends with its status. When one of the two dies the other does, too.
+for steps that work for a tenth of that. Instead whoever has a job (a thread of Snakemake, see ``direct``, or a script)
+hands it to a fork of the warm process, lends it its terminal, and takes its status. When it dies its job does, too.
 
 Where there is no warm process (on a cluster, in a container, before it is ready, once it is gone) the script works by
 itself, as it does where a GPU is: CUDA wants processes of its own.
 """
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -66,9 +67,7 @@ def start_warm_process(jobs: int) -> None:
         return
     address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
     command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address)]
-    subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **dict.fromkeys(THREADS, "1")}
-    )
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **dict.fromkeys(THREADS, "1")})
     os.environ[VARIABLE] = f"{address}{os.pathsep}{sys.executable}"
 
 
@@ -85,9 +84,10 @@ def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | Non
             connection.connect(address)
         except OSError:
             return None
-        request = Request(run, snakemake, Path.cwd(), dict(os.environ))
+        threads = dict.fromkeys(THREADS, str(snakemake.threads))
+        request = Request(run, snakemake, Path.cwd(), {**os.environ, **threads})
         content = pickle.dumps(request)
-        socket.send_fds(connection, [HEADER.pack(len(content))], [sys.stdout.fileno(), sys.stderr.fileno()])
+        socket.send_fds(connection, [HEADER.pack(len(content))], [1, 2])
         connection.sendall(content)
         return _status(connection)
 
@@ -108,6 +108,7 @@ def _status(connection: socket.socket) -> int:
 def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
     """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
     _import(preloaded)
+    gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy their memory
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
     forks = multiprocessing.get_context("fork")
     with socket.socket(socket.AF_UNIX) as listener, _folder_removed(address):
@@ -140,7 +141,8 @@ def _import(names: Sequence[str]) -> None:
 
 
 def _serve_one(connection: socket.socket, listener: socket.socket) -> None:
-    """What a fork does: become the job, and say how it ended."""
+    """What a fork does: become the job, and say how it ended. Ctrl-C ends it, as it ends a script."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     listener.close()
     connection.settimeout(None)
     request = _received(connection)
@@ -188,4 +190,8 @@ def _status_of(request: Request) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for Snakemake and the jobs
     serve(sys.argv[1], os.getppid(), sys.argv[2:] or PRELOADED)
+    os._exit(
+        0
+    )  # a library complains of what is left in memory when Python takes itself down; nothing else is to be done

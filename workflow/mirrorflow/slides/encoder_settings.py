@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.fields import Settings, of_data, same
 from mirrorflow.config.slide_settings import Encoder
 from mirrorflow.errors import ConfigError
@@ -53,6 +54,8 @@ class EncoderSettings(Settings):
         }.items():
             if not matters:
                 del values[key]
+        if (entry := named_encoder(self.model)) is not None:
+            values["recipe"] = entry.recipe()
         if self.local is not None:
             values["weights"] = f"sha256:{_file_digest(self.local, self.name)}"
         return values
@@ -85,6 +88,18 @@ def _check_network(encoder: EncoderSettings) -> None:
     """Raises ConfigError for options of a network that takes none, and for an impossible normalisation."""
     if not encoder.model.startswith(TIMM) and (encoder.options or encoder.pooling):
         message = f"encoder {encoder.name}: {encoder.model} is as it is; options and pooling are for timm/<name>"
+        raise ConfigError(message)
+    entry = named_encoder(encoder.model)
+    if entry is not None and encoder.mean is not None:
+        message = (
+            f"encoder {encoder.name}: {encoder.model} is normalised as its makers do (mean {list(entry.mean)}, std "
+            f"{list(entry.std)}); leave mean and std out, or build it as timm/<name>"
+        )
+        raise ConfigError(message)
+    if entry is not None and encoder.image_size not in (None, entry.image_size):
+        message = (
+            f"encoder {encoder.name}: {encoder.model} sees {entry.image_size} px, image_size is {encoder.image_size}"
+        )
         raise ConfigError(message)
     if taken := sorted(
         {"pretrained", "pretrained_cfg", "checkpoint_path", "in_chans", "global_pool"} & set(encoder.options)

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.errors import ConfigError
 from mirrorflow.runtime.tf32 import set_tf32
+from mirrorflow.slides.dinov2_state import dinov2_state
 from mirrorflow.slides.encoder_settings import TIMM, EncoderSettings
+from mirrorflow.slides.named_network import named_network, pooled
 from mirrorflow.slides.phikon import phikon_network, phikon_state
 from mirrorflow.slides.timm_network import IMAGENET_MEAN, IMAGENET_STD, Architecture, timm_network
 from mirrorflow.slides.weights_fit import load_weights
@@ -140,7 +143,10 @@ def _fold(module: nn.Module, conv: str, norm: str) -> None:
 
 def _architecture(settings: EncoderSettings) -> Architecture:
     if settings.model.startswith(TIMM):
-        return timm_network(settings)
+        built = timm_network(settings)
+        return built._replace(network=pooled(built.network, settings.pooling or ""))
+    if (entry := named_encoder(settings.model)) is not None:
+        return named_network(entry)
     size = settings.image_size or 224
     mean, std = settings.mean or IMAGENET_MEAN, settings.std or IMAGENET_STD
     if settings.model == "phikon":
@@ -152,8 +158,12 @@ def _architecture(settings: EncoderSettings) -> Architecture:
 
 
 def _load(built: Architecture, state: Mapping[str, Tensor], settings: EncoderSettings) -> None:
-    kind = "timm" if settings.model.startswith(TIMM) else settings.model
+    entry = named_encoder(settings.model)
+    kind = "timm" if settings.model.startswith(TIMM) or entry is not None else settings.model
     mapped = phikon_state(state) if kind == "phikon" else state
+    if entry is not None and entry.layout == "dinov2":
+        kind = "dinov2"
+        mapped = dinov2_state(state, built.network.state_dict()["pos_embed"].shape)
     load_weights(built.network, mapped, settings.name, kind, built.heads)
 
 

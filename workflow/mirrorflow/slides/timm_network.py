@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from mirrorflow.config.encoder_table import TOKEN_PATCH_MEAN
 from mirrorflow.errors import ConfigError
 from mirrorflow.slides.encoder_settings import TIMM, EncoderSettings
 
@@ -33,9 +34,9 @@ def timm_model(settings: EncoderSettings, **arguments: Any) -> Any:
     import timm
 
     name = settings.model.removeprefix(TIMM)
-    options = {key: _layer(settings.name, key, value) for key, value in settings.options.items()}
+    options = {key: layer_option(settings.name, key, value) for key, value in settings.options.items()}
     if settings.pooling is not None:
-        options["global_pool"] = settings.pooling
+        options["global_pool"] = "token" if settings.pooling == TOKEN_PATCH_MEAN else settings.pooling
     try:
         return timm.create_model(name, **(arguments | options))
     except TypeError as error:
@@ -65,7 +66,7 @@ def timm_network(settings: EncoderSettings) -> Architecture:
     return Architecture(network, size, mean, std, (classifier,) if isinstance(classifier, str) else tuple(classifier))
 
 
-def _layer(encoder: str, key: str, value: Any) -> Any:
+def layer_option(encoder: str, key: str, value: Any) -> Any:
     """An option; a layer's name (``mlp_layer: SwiGLUPacked``) stands for the class that timm or torch has."""
     import timm.layers
 

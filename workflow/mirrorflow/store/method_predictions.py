@@ -21,6 +21,11 @@ EDITED = "edited_predictions"
 FIX = "delete this file and the method's manifest.json and run again"
 """What restores a file with a fault."""
 
+BELOW_RUN = 5
+"""A manifest lies in predictions/<protocol>/<cohort>/<encoder>/<method> of a run."""
+MODEL_BELOW_RUN = 9
+"""A model lies in <scope>/<cohort>/models/<encoder>/<method>/<task>/<setting>/seed<s>/fold<k>."""
+
 _SAID = {
     outcomes.UNKNOWN_PATIENTS: "who are not in the cohort",
     outcomes.FILLED_IN: "on a label or outcome that the cohort does not know",
@@ -78,11 +83,20 @@ def read_manifest(path: str | Path) -> Manifest:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         return Manifest(
-            Path(path), record["written"], record["skipped"], record.get("checksums", {}), record.get("models", {})
+            Path(path), record["written"], record["skipped"], record.get("checksums", {}), _here(path, record)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{path}: not readable as the manifest of a method's predictions ({error}); delete it and run again"
         raise InputError(message) from error
+
+
+def _here(path: str | Path, record: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Folders of the models below the run that the manifest lies in now: it may have been renamed or copied."""
+    models, above = dict(record.get("models", {})), Path(path).parents
+    if len(above) <= BELOW_RUN or above[BELOW_RUN - 1].name != "predictions":
+        return models  # of no run
+    run = above[BELOW_RUN]
+    return {str(run.joinpath(*Path(folder).parts[-MODEL_BELOW_RUN:])): digest for folder, digest in models.items()}
 
 
 def read_stored(manifest: Manifest, name: str) -> Predictions:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.slides.encoder_settings import HUB, RANDOM, TIMM, EncoderSettings
 from mirrorflow.store.reach import hub_within_reach, silence_of
@@ -105,6 +106,8 @@ def _source(encoder: EncoderSettings) -> str:
         return str(ResNet50_Weights[encoder.weights_set].url)
     if encoder.model == "phikon":
         return f"https://huggingface.co/{PHIKON_REPOSITORY}"
+    if (entry := named_encoder(encoder.model)) is not None:
+        return f"https://huggingface.co/{entry.hub}" + (" (it asks for an account and consent)" if entry.gated else "")
     return f"timm's hub ({encoder.model.removeprefix(TIMM)})"
 
 
@@ -118,7 +121,9 @@ def _from_hub(encoder: EncoderSettings) -> Mapping[str, Any]:
         weights = ResNet50_Weights[encoder.weights_set]
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     if encoder.model == "phikon":
-        return read_weights(_phikon_file())
+        return read_weights(_hub_file(PHIKON_REPOSITORY))
+    if (entry := named_encoder(encoder.model)) is not None:
+        return read_weights(_hub_file(entry.hub))
     from mirrorflow.slides.timm_network import timm_model
 
     # Whole first: timm loads strictly only where the number of classes is the weights' own.
@@ -128,11 +133,12 @@ def _from_hub(encoder: EncoderSettings) -> Mapping[str, Any]:
     return network.state_dict()
 
 
-def _phikon_file() -> Path:
+def _hub_file(repository: str) -> Path:
+    """The weights of a repository at Hugging Face, fetched unless they are here."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return Path(hf_hub_download(PHIKON_REPOSITORY, "model.safetensors"))
+        return Path(hf_hub_download(repository, "model.safetensors"))
     except EntryNotFoundError:
-        return Path(hf_hub_download(PHIKON_REPOSITORY, "pytorch_model.bin"))
+        return Path(hf_hub_download(repository, "pytorch_model.bin"))

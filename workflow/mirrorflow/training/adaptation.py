@@ -7,6 +7,7 @@ takes no part in training, so slides come as vectors computed once; every draw (
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,10 +17,15 @@ from mirrorflow.errors import InputError
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
-from mirrorflow.training.devices import Arithmetic, choose_device
+from mirrorflow.training.devices import Arithmetic, choose_device, guarded
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import AdaptationSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
+
+PREDICTION_FULL = (
+    "the GPU's memory is full while an adapted model predicts, and while it predicts half of the units: other "
+    "processes fill it; let fewer jobs share the GPU, or set CUDA_VISIBLE_DEVICES to nothing"
+)
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,14 @@ def predict_adapted(model: AdaptedModel, units: AdaptedUnits, *, draw: int = 0, 
     where = choose_device(device)
     model.to(where).eval()
     slides = torch.as_tensor(units.slides[draw % len(units.slides)], dtype=torch.float32)
+    genes = torch.as_tensor(units.genes, dtype=torch.float32)
+
+    def logits(parts: int) -> Tensor:
+        pairs = zip(slides.chunk(parts), genes.chunk(parts), strict=True)
+        return torch.cat([model(some.to(where), theirs.to(where)).cpu() for some, theirs in pairs])
+
     with Arithmetic(where).autocast():
-        return model(slides.to(where), torch.as_tensor(units.genes, dtype=torch.float32).to(where)).cpu()
+        return guarded(partial(logits, 1), lambda: PREDICTION_FULL, partial(logits, 2))
 
 
 class _Adaptation:

@@ -22,11 +22,13 @@ from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, wait_for
+from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, guarded, wait_for
 from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
 PATHWAYS = 50
 """As many as MSigDB's Hallmark sets."""
+PATIENTS = 694
+"""Of an epoch: four fifths of TTA's largest cohort (BRCA, 868)."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Stage(NamedTuple):
     loss: Callable[[Tensor, Tensor], Tensor]
 
 
-NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}}
-"""Parts that look at numbers and so cannot be counted without any: TTA's transport, which has no parameters."""
+NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}, "otsurv": {"assignment": "softmax"}}
+"""Parts that look at numbers and so cannot be counted without any: transport, which has no parameters."""
+
+Autocast = Callable[[], AbstractContextManager[Any]]
 
 Builder = Callable[[Dimensions], dict[str, Stage]]
 """Stages by name: ``pretrain`` (where there is one) and ``downstream``."""
@@ -74,7 +78,8 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     family, defaults = METHODS[method].family, METHODS[method].defaults
     gene_sets = tuple(tuple(range(start, sizes.genes, PATHWAYS)) for start in range(min(PATHWAYS, sizes.genes)))
     genes = sizes.genes if "rna" in defaults["inputs"] else 0
-    settings = {**defaults["network"], **NOT_COUNTED.get(family, {})}
+    counting = torch.get_default_device().type == "meta"
+    settings = {**defaults["network"], **(NOT_COUNTED.get(family, {}) if counting else {})}
     made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), settings, seed=0)
     network = _WholeBags(made)
     return {"downstream": Stage(network, network, partial(_head_loss, network))}
@@ -89,7 +94,8 @@ class _WholeBags(nn.Module):
 
     def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
         mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
-        return self.network(Batch(patches, mask, genes)).logits
+        counts = torch.full((len(patches),), patches.shape[1], device="cpu")
+        return self.network(Batch(patches, mask, genes, counts=counts)).logits
 
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"mirror": {"mirror": {}, "mirror--exact": {"attention": "exact"}}}
@@ -124,10 +130,10 @@ def measure(
     device: str,
     threads: int,
 ) -> dict[str, float]:
-    """Samples a second and peak memory (GB) on this machine; to be called in a process of its own.
+    """Samples a second, seconds an epoch of 694 patients and peak memory (GB) on this machine, in a process of its own.
 
-    ``pretrain``: optimisation steps. ``downstream``: forward passes without gradients; memory is that of one
-    optimisation step of encoders and head. The best of ``steps`` counts, after one to warm up.
+    ``pretrain``: optimisation steps. ``downstream``: forward passes without gradients; epochs and memory are those of
+    optimisation steps of encoders and head. The best of ``steps`` counts, after one to warm up.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -136,12 +142,26 @@ def measure(
         part = SUBJECTS[subject](sizes)[stage]
         inputs = _inputs(sizes, batch)
     autocast = arithmetic_of(precision, where, sizes.width).autocast
+    return guarded(
+        partial(_measured, part, inputs, autocast, stage, steps),
+        lambda: f"the GPU's memory is full with {batch} samples of {subject}, {stage}; lower complexity.batch_size",
+    )
+
+
+def _measured(
+    part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast, stage: str, steps: int
+) -> dict[str, float]:
+    where, batch = inputs[0].device, len(inputs[0])
     if stage == "pretrain":
         rate = batch / _best_seconds(_training(part, inputs, autocast), steps, where)
-        return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
+        return _cost(rate, rate, where)
     rate = batch / _best_seconds(partial(_infer, part, inputs, autocast), steps, where)
-    _training(part, inputs, autocast)()
-    return {"samples_per_second": rate, "peak_memory_gb": peak_memory_mb(where) / 1e3}
+    return _cost(rate, batch / _best_seconds(_training(part, inputs, autocast), steps, where), where)
+
+
+def _cost(rate: float, trained: float, where: torch.device) -> dict[str, float]:
+    memory = peak_memory_mb(where) / 1e3
+    return {"samples_per_second": rate, "epoch_seconds": PATIENTS / trained, "peak_memory_gb": memory}
 
 
 def stages_of(subject: str) -> list[str]:
@@ -163,9 +183,7 @@ def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
-def _training(
-    part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]
-) -> Callable[[], None]:
+def _training(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast) -> Callable[[], None]:
     optimizer = Course(1, 1).optimizer_of([Group(list(part.module.parameters()), 1e-5)])
     part.module.train()
 
@@ -180,7 +198,7 @@ def _training(
 
 
 @torch.inference_mode()
-def _infer(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Callable[[], AbstractContextManager[Any]]) -> None:
+def _infer(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast) -> None:
     part.module.eval()
     with autocast():
         part.run(*inputs)

@@ -162,13 +162,16 @@ def arithmetic_of(precision: Precision, device: torch.device, width: int) -> Ari
     if precision == "auto":
         wide = device.type != "cpu" or width >= MIN_WIDTH_BFLOAT16
         precision = "bfloat16" if wide and has_fast_bfloat16(device) else "float32"
-    elif device.type == "cuda":
-        _check_units(precision, device)
+    else:
+        check_units(precision, device)
     dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
     return Arithmetic(device, dtype, precision == "tf32")
 
 
-def _check_units(precision: str, device: torch.device) -> None:
+def check_units(precision: str, device: torch.device) -> None:
+    """Raise ConfigError for a GPU that is not built for this precision; a CPU can do all of them."""
+    if device.type != "cuda":
+        return
     lacks_tf32 = precision == "tf32" and torch.cuda.get_device_capability(device) < TF32_SINCE
     if lacks_tf32 or (precision == "bfloat16" and not has_fast_bfloat16(device)):
         other = "float16 or float32" if precision == "bfloat16" else "float32"

@@ -18,6 +18,9 @@ from mirrorflow.training.bags import Bags, Batch, prefetched
 from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, halves, on_device, received
 
+RNA_AT_A_TIME = 256
+"""Units whose RNA is embedded at once, where no dropout is drawn."""
+
 
 @dataclass(frozen=True)
 class EmbedSettings(Settings):
@@ -115,19 +118,35 @@ class Embedder:
         self.arithmetic = arithmetic_of(settings.precision, device, model.settings.width)
 
     def draws(self, *, training: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``."""
+        """Slide and RNA embeddings [draw, unit, width], with dropout active where ``training``.
+
+        Without it the RNA is the same in every draw, and embedded once.
+        """
         self.model.train(training)
-        both = [self.draw(draw, training=training) for draw in range(self.settings.draws)]
-        return np.stack([slide for slide, _ in both]), np.stack([rna for _, rna in both])
+        rna = None if training or self.slides_only else self._rna()
+        both = [self.draw(draw, rna, training=training) for draw in range(self.settings.draws)]
+        return np.stack([slide for slide, _ in both]), np.stack([one for _, one in both])
 
     @torch.inference_mode()
-    def draw(self, draw: int, *, training: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Slide and RNA embeddings [unit, width] of one draw; the model is in the mode that ``training`` names."""
+    def draw(
+        self, draw: int, rna: np.ndarray | None = None, *, training: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Slide and RNA embeddings [unit, width] of one draw; the model is in the mode that ``training`` names.
+
+        rna: that of the units, where it is known.
+        """
         torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
         with closing(prefetched(self.batches(draw, training=training))) as batches:
-            parts = [part for batch in batches for part in self._guarded(batch)]
-        slide, rna = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
-        return slide, rna
+            parts = [part for batch in batches for part in self._guarded(batch, rna=rna is None)]
+        slide, own = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
+        return slide, own if rna is None else rna
+
+    @torch.inference_mode()
+    def _rna(self) -> np.ndarray:
+        """RNA embeddings [unit, width], many units at a time: most of the work is reading the weights."""
+        with self.arithmetic.autocast():
+            parts = [self.model.encode_rna(some) for some in self.genes.split(RNA_AT_A_TIME)]
+        return torch.cat(parts).float().cpu().numpy()
 
     def batches(self, draw: int, *, training: bool) -> Iterator[Batch]:
         """The bags of a draw; one unit at a time where the network looks at padding, and there is some."""
@@ -142,13 +161,13 @@ class Embedder:
             ]
             yield loader.draw(self.bags, rows, tokens=self.settings.tokens, short=self.settings.short, rngs=rngs)
 
-    def _guarded(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def _guarded(self, batch: Batch, *, rna: bool) -> list[tuple[Tensor, Tensor]]:
         """The batch's vectors; in halves where the GPU's memory is full."""
 
         def in_halves() -> list[tuple[Tensor, Tensor]]:
-            return [self._encode(half) for half in halves(batch, self.device)]
+            return [self._encode(half, rna=rna) for half in halves(batch, self.device)]
 
-        return guarded(lambda: [self._encode(batch)], self._full, in_halves)
+        return guarded(lambda: [self._encode(batch, rna=rna)], self._full, in_halves)
 
     def _full(self) -> str:
         return (
@@ -156,10 +175,11 @@ class Embedder:
             "embedded, and while half of them are; lower pretrain.batch_size, or set embed.precision: bfloat16"
         )
 
-    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _encode(self, batch: Batch, *, rna: bool = True) -> tuple[Tensor, Tensor]:
+        """Slide and RNA vectors [unit, width]; of the RNA none where it is not asked for, or not there."""
         patches = received(batch, self.device)
         with self.arithmetic.autocast():
-            if self.slides_only:
+            if self.slides_only or not rna:
                 slide = self.model.encode_slides(patches, counts=batch.counts)
                 return slide, slide[:, :0]
             genes = self.genes[on_device(batch.units, self.device)]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mirrorflow.training.bags import Batch, draw_batch
+from mirrorflow.training.bags import Bags, Batch, draw_batch
 
 KEPT = 6
 """Pieces of memory that are kept: two batches ahead, the one in use, and room for a last one that is smaller."""
@@ -76,6 +76,13 @@ class Loader:
     def draw(self, bags: Any, units: np.ndarray, **how: Any) -> Batch:
         """As :func:`~mirrorflow.training.bags.draw_batch`, with the patches on the device or on their way to it."""
         return self.sent(draw_batch(bags, units, take=self._memory.take, **how))
+
+    def whole(self, bags: Bags, unit: int) -> Batch:
+        """Every patch of one unit [1, patch, feature], copied once, on the device or on its way to it."""
+        bag = bags[unit]
+        patches = self._memory.take(1, *bag.shape)
+        np.copyto(patches[0].numpy(), bag)
+        return self.sent(Batch(np.array([unit]), patches, None))
 
     def sent(self, batch: Batch) -> Batch:
         """The batch with its patches on their way; as it is on a CPU."""

@@ -200,7 +200,9 @@ class Pretraining:
                     len(units),
                 )
                 seed = step_seed(self.settings.seed, draws, step)
-                values = guarded(partial(self.gradients.values, inputs, seed), self.out_of_memory)
+                less = self.gradients.halved(len(units))
+                ways = [partial(gradients.values, inputs, seed) for gradients in (self.gradients, less)]
+                values = guarded(ways[0], self.out_of_memory, ways[1])
                 if not np.isfinite(values["total"]):
                     raise MirrorflowError(not_finite(values, epoch, step + 1))
                 total, seen = total + values["total"] * len(units), seen + len(units)

@@ -1,6 +1,6 @@
 """How much a frozen model's logits move with its inputs: s1 and s2 (MIRROR, Eq. 23 and 24)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,14 +13,17 @@ from mirrorflow.runtime.tf32 import set_tf32
 from mirrorflow.training.bags import Bags, Batch
 from mirrorflow.training.devices import choose_device, guarded
 from mirrorflow.training.embedding import Embedder, EmbedSettings
-from mirrorflow.training.loading import on_device, received
+from mirrorflow.training.loading import halves, on_device, received
 
 PARTS = ("slide", "rna")
 """Inputs with respect to which gradients are taken; without a part's name a metric is of both."""
 
 AT_A_TIME = 4
 """Units: their graph is kept for as many gradients as there are classes."""
-FULL = f"the GPU's memory is full with {AT_A_TIME} units; lower pretrain.tokens, or set CUDA_VISIBLE_DEVICES to nothing"
+FULL = (
+    f"the GPU's memory is full with {AT_A_TIME} units, and with half of them; lower pretrain.tokens, or set "
+    "CUDA_VISIBLE_DEVICES to nothing"
+)
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,30 @@ def sensitivities(
     model.eval()
     set_tf32(on=False)
     weight, bias = (torch.as_tensor(part).float().to(embedder.device) for part in head)
-    found = [
-        guarded(partial(_of_batch, embedder, (weight, bias), batch, units.classes), lambda: FULL)
-        for batch in embedder.batches(0, training=False)
-    ]
+    of_batch = partial(_of_batch, embedder, (weight, bias), classes=units.classes)
+    found: list[dict[str, np.ndarray]] = []
+    for batch in embedder.batches(0, training=False):
+        found += guarded(
+            partial(_each, of_batch, [batch]), lambda: FULL, partial(_in_halves, of_batch, batch, embedder)
+        )
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+Measured = Callable[[Batch], dict[str, np.ndarray]]
+
+
+def _each(of_batch: Measured, batches: Sequence[Batch]) -> list[dict[str, np.ndarray]]:
+    return [of_batch(batch) for batch in batches]
+
+
+def _in_halves(of_batch: Measured, batch: Batch, embedder: Embedder) -> list[dict[str, np.ndarray]]:
+    return _each(of_batch, halves(batch, embedder.device))
 
 
 def _of_batch(
     embedder: Embedder, head: tuple[Tensor, Tensor], batch: Batch, classes: np.ndarray
 ) -> dict[str, np.ndarray]:
-    patches = received(batch, embedder.device).requires_grad_()
+    patches = received(batch, embedder.device).detach().requires_grad_()
     genes = embedder.genes[on_device(batch.units, embedder.device)].requires_grad_()
     logits = torch.cat(embedder.model.encode(patches, genes, counts=batch.counts), dim=1) @ head[0].T + head[1]
     truth = torch.as_tensor(classes[batch.units], device=logits.device)

@@ -7,7 +7,7 @@ the same gradient, up to rounding and to what dropout draws.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,8 +55,30 @@ class Gradients:
 
     @torch.no_grad()
     def values(self, inputs: StepInputs, seed: int) -> dict[str, float]:
-        """The terms and their weighted total of a whole batch, in one go and without gradients."""
-        return _values(*self._losses(inputs, seed))
+        """The terms and their weighted total of a whole batch without gradients, in this process alone.
+
+        In parts, too: they draw the same rows of masks and style samples. For a network without active dropout.
+        """
+        if self.micro_batch is None or self.micro_batch >= inputs.total:
+            return _values(*self._losses(inputs, seed))
+        return self._values_in_parts(inputs, seed)
+
+    def _values_in_parts(self, inputs: StepInputs, seed: int) -> dict[str, float]:
+        weights, terms, aligned = self.network.loss_weights(), dict[str, Tensor](), []
+        for part in self._parts(inputs):
+            output = self._part(part, seed)
+            for name, term in self.network.unit_terms(output).items():
+                terms[name] = terms.get(name, 0.0) + term * (len(part.genes) / inputs.total)
+            aligned.append((output.aligned_slide, output.aligned_rna))
+        tau = self.network.tau_tensor()
+        if tau is not None:
+            slide, rna = (torch.cat(some).float() for some in zip(*aligned, strict=True))
+            terms = {"alignment": self.network.alignment_term(slide, rna, tau, inputs.patients)} | terms
+        return _values(total_loss(terms, weights), terms)
+
+    def halved(self, total: int) -> "Gradients":
+        """The same with half as many units at a time, of a batch of ``total``."""
+        return replace(self, micro_batch=max(1, min(self.micro_batch or total, total) // 2))
 
     def _whole(self, inputs: StepInputs, seed: int, check: Callable[[dict[str, float]], None]) -> dict[str, float]:
         total, terms = self._losses(inputs, seed)

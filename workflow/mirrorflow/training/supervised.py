@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ def _course(settings: SupervisedSettings, units: int, stop_after: int | None) ->
 
 def predict_units(network: SupervisedNetwork, units: Units, *, device: str = "auto") -> Tensor:
     """Logits [unit, output] float64 from all patches of every unit, in float32."""
-    return torch.cat([out.logits.double().cpu() for out in outputs_of(network, units, device=device)])
+    return torch.cat([out.logits.double() for out in outputs_of(network, units, device=device)]).cpu()
 
 
 def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto") -> Iterator[Output]:
@@ -134,15 +135,16 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
             with torch.inference_mode(), Arithmetic(where).autocast():
                 own = genes[number : number + 1]
                 whole = partial(_output, network, bag, own)
-                full = partial(_bag_too_large, units, number, len(bag))
+                full = partial(_bag_too_large, units, number, bag.patches.shape[1])
                 found = guarded(whole, full, partial(_without_resident, whole))
             yield found
 
 
-def _output(network: SupervisedNetwork, bag: Tensor, genes: Tensor) -> Output:
-    """Of one unit: its bag [patch, feature], wherever it lies, and genes [1, gene] on the network's device."""
-    patches = bag.to(genes.device, non_blocking=True)[None]
-    return network(seam.Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device), genes))
+def _output(network: SupervisedNetwork, bag: Batch, genes: Tensor) -> Output:
+    """Of one unit: its bag, wherever it lies, and genes [1, gene] on the network's device."""
+    patches = received(bag, genes.device)
+    real = torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device)
+    return network(seam.Batch(patches, real, genes, counts=torch.tensor([patches.shape[1]])))
 
 
 def _without_resident(whole: Callable[[], Output]) -> Output:
@@ -158,17 +160,16 @@ def _bag_too_large(units: Units, number: int, patches: int) -> str:
     )
 
 
-def _whole_bags(units: Units, device: torch.device) -> Iterator[Tensor]:
-    """Every patch of each unit [patch, feature]: on a GPU already, where they fit, or in pinned memory."""
-    kept = resident(units.bags, device)
+def _whole_bags(units: Units, device: torch.device) -> Iterator[Batch]:
+    """Every patch of each unit [1, patch, feature]: on a GPU already, where they fit, or on their way to it."""
+    kept, loader = resident(units.bags, device), Loader(device)
     for number in range(len(units)):
         if units.bags is None:
-            yield torch.zeros(0, 0)
+            yield Batch(np.array([number]), torch.zeros(1, 0, 0), None)
         elif kept is not None and kept[0].fits([kept[1][number]]):
-            yield kept[0].bag(kept[1][number])
+            yield Batch(np.array([number]), kept[0].bag(kept[1][number])[None], None)
         else:
-            bag = torch.tensor(units.bags[number], dtype=torch.float32)
-            yield bag.pin_memory() if device.type == "cuda" else bag
+            yield loader.whole(units.bags, number)
 
 
 class _Supervised:
@@ -226,11 +227,13 @@ class _Supervised:
     def _draw(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> Batch:
         if self.units.bags is None:
             return Batch(rows, torch.zeros(len(rows), 0, 0), torch.zeros(len(rows), dtype=torch.long))
+        how: dict[str, Any] = {"tokens": self.settings.tokens, "short": "mask", "rngs": rngs}
+        how["in_order"] = self.network.ordered
         if self.resident is not None:
             bags, numbers = self.resident
             if bags.fits(chosen := [numbers[row] for row in rows]):
-                return bags.draw(np.array(chosen), rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
-        return self.loader.draw(self.units.bags, rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
+                return bags.draw(np.array(chosen), rows, **how)
+        return self.loader.draw(self.units.bags, rows, **how)
 
     def backward(self, batch: Batch, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the batch's total."""
@@ -250,7 +253,7 @@ class _Supervised:
         patches = received(batch, self.device)
         places = torch.arange(patches.shape[1], device=self.device)
         mask = places[None, :] < on_device(counts, self.device)[:, None]
-        return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
+        return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows), counts)
 
     def stepped(self, batch: Batch) -> None:
         """Batches that taught nothing of survival are counted."""

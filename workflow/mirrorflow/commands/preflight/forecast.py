@@ -94,6 +94,11 @@ def disk_finding(store: Path, needed: int) -> tuple[str, Finding | None]:
     return line, Finding("disk", str(store), f"{line}; {fix}", stops=True)
 
 
+def said_time(hours: float) -> str:
+    """Hours in words: below one hour minutes, at least one."""
+    return f"{hours:,.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
+
+
 def gb(count: float) -> str:
     """Bytes in words."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"

@@ -30,6 +30,7 @@ from mirrorflow.commands.preflight.forecast import (
     load_of,
     mean_patches,
     results_bytes,
+    said_time,
 )
 from mirrorflow.commands.preflight.slides import Finding
 from mirrorflow.slides.encoder_settings import encoder_from
@@ -160,13 +161,15 @@ def _load(
 def _forecast(config: Mapping[str, Any], cohorts: Sequence[Cohort], loads: Sequence[Load]) -> list[Finding]:
     say("Forecast (features still to be made; segmentation takes another 1 to 3 s a slide and core):")
     for load in loads:
-        hours = "" if load.hours is None else f", {load.hours:,.1f} h"
+        hours = "" if load.hours is None else f", {said_time(load.hours)}"
         size = f"{load.patches:,} patches of {load.slides} slides, {gb(load.bytes)}"
         say(f"  {load.cohort}, {load.encoder}: {size}{hours}")
     downloads = sum(_download(config, cohort) for cohort in cohorts)
     needed = sum(load.bytes for load in loads) + downloads + results_bytes(config)
     line, finding = disk_finding(Path(config["store"]), needed)
-    say(f"  in all: {sum(load.patches for load in loads):,} patches, {sum(load.hours or 0 for load in loads):,.1f} h")
+    known = [load.hours for load in loads if load.hours is not None]
+    hours = f", {said_time(sum(known))}" if known else ""
+    say(f"  in all: {sum(load.patches for load in loads):,} patches{hours}")
     say(f"  disk: {line}" + (f" (slides from GDC: {gb(downloads)})" if downloads else ""))
     return [finding] if finding else []
 
@@ -174,7 +177,7 @@ def _forecast(config: Mapping[str, Any], cohorts: Sequence[Cohort], loads: Seque
 def _download(config: Mapping[str, Any], cohort: Cohort) -> int:
     """Bytes of slides from GDC that will lie on the disk, less those of which all is made already."""
     entry = config["cohorts"][cohort.name]
-    gdc = entry["slides"].get("gdc")
+    gdc = entry.get("slides", {}).get("gdc")
     if gdc is None:
         return 0
     features = Path(config["store"]) / "features" / cohort.name

@@ -13,7 +13,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.base import Recipe
 from mirrorflow.learners.inputs.seen import EXPRESSION, FEATURES, expression_digest, features_digest
-from mirrorflow.plan.paths import EmbeddingsFile
+from mirrorflow.plan.paths import EmbeddingsFile, EmbeddingsRecord, ModelRecord
 from mirrorflow.probes.pooling import pool
 from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
@@ -188,15 +188,17 @@ class Embedded:
 
     @classmethod
     def of_records(cls, records: Iterable[str], *, resampled: bool) -> "Embedded":
-        """From the records that rule embed leaves, one a seed."""
+        """From the records that rule embed leaves, one a seed; what they name lies in the run that they lie in now."""
         files: dict[tuple[int, int], str] = {}
         models: dict[tuple[int, int], str] = {}
         for record in records:
-            content = json.loads(Path(record).read_text())
-            made = [EmbeddingsFile.parse(path) for path in content["embeddings"]]
-            files |= {(file.seed, file.fold): path for file, path in zip(made, content["embeddings"], strict=True)}
+            content, root = json.loads(Path(record).read_text()), EmbeddingsRecord.parse(record).root
+            paths = [EmbeddingsFile.moved(path, root) for path in content["embeddings"]]
+            made = [EmbeddingsFile.parse(path) for path in paths]
+            files |= {(file.seed, file.fold): path for file, path in zip(made, paths, strict=True)}
             if "models" in content:
-                models |= {(file.seed, file.fold): path for file, path in zip(made, content["models"], strict=True)}
+                moved = [str(Path(ModelRecord.moved(f"{path}/done.json", root)).parent) for path in content["models"]]
+                models |= {(file.seed, file.fold): path for file, path in zip(made, moved, strict=True)}
         return cls(files, resampled, models)
 
     def digest(self, fold_number: int) -> str:

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.resources import RESOURCES
+from mirrorflow.evaluation.bands import Resampling
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores
 from mirrorflow.runtime.job import Job
+from mirrorflow.steps.results.curve_figures import Drawn, curve_tasks
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
 from mirrorflow.steps.results.figure_tasks import (
     Task,
@@ -34,7 +38,9 @@ class Inputs:
     cohort: Path
     """Whose outcomes count: an adapted cohort's is its target's."""
     manifests: list[Path]
-    """Of the predictions whose risk groups are drawn."""
+    """Of the predictions whose curves are drawn."""
+    splits: list[Path] = field(default_factory=list)
+    """Split files of the protocol ``curves_of``, in the order of the folds: whom each was trained on."""
     flow: Path | None = None
     models: list[Path] = field(default_factory=list)
     """done.json of the pretrained folds."""
@@ -57,6 +63,12 @@ class Params:
     cohort: str
     methods: list[str]
     rna_clip: float | None
+    by_task: Mapping[str, list[str]]
+    """The methods that answer each task."""
+    curves_of: str
+    """The protocol whose curves over thresholds and days are drawn."""
+    bands: Mapping[str, Any]
+    """How bands of curves are resampled: resamples, seed, confidence."""
     planned: list[Mapping[str, Any]] = field(default_factory=list)
     """What the predictions are planned with."""
 
@@ -64,28 +76,37 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Draw the figures of the cohort."""
     hold_predictions(params.planned)
-    names = RESOURCES / "names.tsv"
-    draw_figures(params.cohort, inputs, names, outputs.folder, methods=params.methods, clip=params.rna_clip)
+    cores = Cores(job.threads, float(job.resources.get("mem_mb", "inf")))
+    draw_figures(inputs, RESOURCES / "names.tsv", outputs.folder, params, cores)
 
 
 def draw_figures(
-    cohort: str, files: Inputs, names: Path, folder: Path, *, methods: Sequence[str], clip: float | None = None
+    files: Inputs, names: Path, folder: Path, params: Params, cores: Cores = ONE_BY_ONE
 ) -> list[Drawing | LeftOut]:
-    """Draw all figures of ``cohort`` into ``folder`` and list them in ``figures.json`` there.
+    """Draw all figures of the cohort into ``folder`` and list them in ``figures.json`` there.
 
-    methods: their order in the forest plots. What the data do not allow is left out, with the reason.
+    cores: how many processes draw. What the data do not allow is left out, with the reason.
     """
-    titles, shown = _method_titles(names), protocols_shown(cohort, files.results)
+    cohort, titles = params.cohort, _method_titles(names)
     tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
+    shown = protocols_shown(cohort, files.results)
+    drawn = Drawn(cohort, files.cohort, files.splits, Resampling(**params.bands), titles, shown)
+    curved = [path for path in files.manifests if PredictionsManifest.parse(path).protocol == params.curves_of]
     tasks = [
         *([flow_task(cohort, files.flow)] if files.flow else []),
-        *forest_tasks(cohort, files.results, methods, titles),
+        *forest_tasks(cohort, files.results, params.methods, titles),
         *rank_tasks(cohort, files.results, titles),
-        *(survival_task(manifest, files.cohort, titles, shown, tests) for manifest in files.manifests),
+        *curve_tasks(curved, params.by_task, drawn),
+        *(survival_task(path, files.cohort, titles, shown, tests) for path in _surviving(files.manifests, params)),
         *training_tasks(files.models, titles),
-        *_gene_tasks(cohort, files, clip),
+        *_gene_tasks(cohort, files, params.rna_clip),
     ]
-    return draw_all(tasks, cohort, folder, "draw_figures")
+    return draw_all(tasks, cohort, folder, "draw_figures", cores)
+
+
+def _surviving(manifests: Sequence[Path], params: Params) -> list[Path]:
+    """Those of methods that predict survival."""
+    return [path for path in manifests if PredictionsManifest.parse(path).method in params.by_task.get("survival", ())]
 
 
 def _gene_tasks(cohort: str, files: Inputs, clip: float | None) -> Iterator[Task]:

@@ -1,6 +1,7 @@
 """Figures as files: SVG, PNG and the table behind each, and figures.json with captions and what was left out."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +10,18 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.figures.style import to_png, to_svg
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text, written_whole
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.steps.results.figure_tasks import Task
+
+logger = logging.getLogger("mirrorflow.figures")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the record: ``name``.svg, .png and, of some, .csv lie beside it; ``caption``: rule, n, protocol."""
+    """A figure of the record: ``name``.svg, of some .png and .csv lie beside it; ``caption``: rule, n, protocol."""
 
     name: str
     kind: str
@@ -34,16 +39,20 @@ class LeftOut:
     why: str
 
 
-def draw_all(tasks: Sequence[Task], cohort: str, folder: Path, rule: str) -> list[Drawing | LeftOut]:
+def draw_all(
+    tasks: Sequence[Task], cohort: str, folder: Path, rule: str, cores: Cores = ONE_BY_ONE
+) -> list[Drawing | LeftOut]:
     """Draw every figure into ``folder`` and list them in ``figures.json`` there; what cannot be drawn, with the reason.
 
-    rule: named at the end of each caption.
+    rule: named at the end of each caption. cores: figures are dealt out to as many processes.
     """
-    progress = Progress(f"figures of {cohort}", len(tasks), "figures")
-    drawn: list[Drawing | LeftOut] = []
-    for task in tasks:
-        drawn.append(_draw(task, folder, rule))
-        progress.step()
+    dealt = [range(first, len(tasks), cores.processes) for first in range(cores.processes)]
+    labels = [f"figures of {cohort}, part {part + 1} of {len(dealt)}" for part in range(len(dealt))]
+    given = [([tasks[i] for i in some], folder, rule, label) for some, label in zip(dealt, labels, strict=True)]
+    calls = [Call(_draw_some, arguments, {}, label) for arguments, label in zip(given, labels, strict=True)]
+    made = run_each(calls, cores, logger.debug)
+    by_number = {i: entry for some, part in zip(dealt, made, strict=True) for i, entry in zip(some, part, strict=True)}
+    drawn = [by_number[i] for i in range(len(tasks))]
     record = {
         "cohort": cohort,
         "figures": [asdict(entry) for entry in drawn if isinstance(entry, Drawing)],
@@ -53,14 +62,22 @@ def draw_all(tasks: Sequence[Task], cohort: str, folder: Path, rule: str) -> lis
     return drawn
 
 
+def _draw_some(tasks: Sequence[Task], folder: Path, rule: str, label: str) -> list[Drawing | LeftOut]:
+    progress, drawn = Progress(label, len(tasks), "figures"), []
+    for task in tasks:
+        drawn.append(_draw(task, folder, rule))
+        progress.step()
+    return drawn
+
+
 def _draw(task: Task, folder: Path, rule: str) -> Drawing | LeftOut:
     try:
         spec = task.draw()
     except InputError as error:
         return LeftOut(task.name, task.kind, str(error))
-    for ending, content in (("svg", to_svg(spec.figure)), ("png", to_png(spec.figure))):
+    for ending, content in (("svg", to_svg), *([] if spec.vectors_only else [("png", to_png)])):
         with written_whole(folder / f"{task.name}.{ending}") as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(content(spec.figure))
     if spec.table is not None:
         _write_table(folder / task.name, spec.table, parquet=spec.parquet)
     return Drawing(task.name, task.kind, spec.title, spec.alt, f"{spec.caption} Rule {rule}.")

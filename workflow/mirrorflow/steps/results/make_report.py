@@ -151,7 +151,9 @@ def _more_figures(drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]) -> list[
     return [
         *(figures_section(kind, title, kind, drawn, left_out) for kind, title in asked.items() if kind in seen),
         figures_section("training", "Training curves", "training_curves", drawn, left_out),
+        figures_section("classification", "Classifiers at every threshold", "classification", drawn, left_out),
         figures_section("survival", "Survival of predicted risk groups", "survival_curves", drawn, left_out),
+        figures_section("over-time", "Survival predictions by day", "over_time", drawn, left_out),
     ]
 
 

@@ -107,17 +107,23 @@ class Run:
         self.progress = Progress(f"features {spec.name}", patches, "patches")
         self.open: dict[str, Work] = {}
         self.outcomes: dict[str, Row] = {}
+        self.parts = 1  # in which a batch is encoded
 
     def slides(
         self, plans: Sequence[Plan], batch_size: int, prepare: Callable[[], None], *, readers: int, streams: int
     ) -> dict[str, Row]:
         """Status rows by slide id; an exception leaves no unfinished file behind."""
+        waits: list[float] = []
+        started = time.monotonic()
         batches = fill_batches(self._started(plans), batch_size)
         read = partial(read_batch, batch_size=batch_size, image_size=self.encoder.image_size)
         try:
-            results = read_then_work(batches, read, self._encode, readers=readers, workers=streams, prepare=prepare)
-            for encoded in results:
+            for encoded in read_then_work(
+                batches, read, self._encode, readers=readers, workers=streams, prepare=prepare, waited=waits.append
+            ):
                 self._write(encoded)
+            seconds = time.monotonic() - started
+            logger.info("%.1f s; a stream waited %.1f s for patches to be read", seconds, sum(waits) / streams)
         finally:
             for work in self.open.values():
                 self._drop(work)
@@ -146,8 +152,26 @@ class Run:
                 yield Segment(work, patches.coords)
 
     def _encode(self, batch: Batch, read: Read) -> Encoded:
-        features = self.encoder(read.images)
-        return Encoded(batch, features, read.readable)
+        return Encoded(batch, self._features(read.images), read.readable)
+
+    def _features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of a batch; in halves from now on where the GPU's memory is full."""
+        from mirrorflow.training.devices import guarded
+
+        def encoded() -> NDArray[np.float32]:
+            return np.concatenate([self.encoder(part) for part in np.array_split(images, self.parts)])
+
+        def in_halves() -> NDArray[np.float32]:
+            self.parts = 2
+            return encoded()
+
+        return guarded(encoded, self._full, in_halves)
+
+    def _full(self) -> str:
+        return (
+            f"encoder {self.spec.name}: the GPU's memory is full with a batch of patches, and with half of one; lower "
+            "features.batch_size, or set features.encoders.<name>.precision: bfloat16"
+        )
 
     def _write(self, encoded: Encoded) -> None:
         start = 0

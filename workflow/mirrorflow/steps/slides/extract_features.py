@@ -10,7 +10,7 @@ import cv2
 
 from mirrorflow.config.fields import defaults_of
 from mirrorflow.config.slide_settings import Features
-from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.errors import ConfigError
 from mirrorflow.plan.records import write_plan
 from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
@@ -31,8 +31,8 @@ CPU_BATCH = 16
 """On a CPU each thread encodes batches of its own, at most so large: activations stay near the cache
 (measured on 2 cores, ResNet-50's stage 3: 29 patches/s; one batch of 64 shared by both cores: 18)."""
 
-GPU_BATCH, GPU_STREAMS = 256, 2
-"""On a GPU batches are as large at least, and one is pinned and copied while the other is computed."""
+GPU_TIMES, GPU_STREAMS = 4, 2
+"""On a GPU batches are so many times as large, and one is pinned and copied while the other is computed."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,11 @@ def _extract(
 
     from mirrorflow.slides.encoders import build_encoder
     from mirrorflow.store.weights import encoder_weights
-    from mirrorflow.training.devices import choose_device, is_out_of_memory
+    from mirrorflow.training.devices import check_units, choose_device
 
-    device = str(choose_device(device))
+    where = choose_device(device)
+    check_units(spec.precision, where)
+    device = str(where)
     on_cpu = device == "cpu"
     torch.backends.cudnn.benchmark = True  # shapes never change
     cv2.setNumThreads(1)  # parallel over patches, not inside one
@@ -185,14 +187,9 @@ def _extract(
     try:
         encoder = build_encoder(spec, encoder_weights(spec), device)
         run = Run(encoder, spec, float(values["max_unreadable"]), sum(plan.n for plan in plans))
-        size = min(int(values["batch_size"]), CPU_BATCH) if on_cpu else max(int(values["batch_size"]), GPU_BATCH)
+        size = min(int(values["batch_size"]), CPU_BATCH) if on_cpu else GPU_TIMES * int(values["batch_size"])
         streams = max(1, threads) if on_cpu else GPU_STREAMS
         readers = workers if on_cpu else max(workers, threads - 1)
         return run.slides(plans, size, share_cores, readers=max(1, readers), streams=streams)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        message = f"encoder {spec.name}: the GPU's memory is full; lower features.batch_size"
-        raise MirrorflowError(message) from error
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,86 @@
+"""Exports of a finished run: ids beside values, models that load where they are exported to, refusals."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from finished_run import finished_run
+from mirrorflow.errors import InputError
+from mirrorflow.learners.saved import load_trained
+from mirrorflow.reuse.export import export
+from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.store.embeddings import write_embeddings
+from mirrorflow.training.embedding import Embeddings
+
+METHODS = ("majority", "linear", "cox")
+WITHOUT_ANNDATA = importlib.util.find_spec("anndata") is None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    made, store = finished_run(tmp_path_factory.mktemp("run"), METHODS)
+    units = tuple(store.frame["patient"])
+    vectors = np.arange(2 * len(units) * 3, dtype=np.float32).reshape(2, len(units), 3)
+    place = "patient-random-fold-train/brca/embeddings/uni/mirror/seed42/frozen/fold0.safetensors"
+    write_embeddings(made.folder / place, Embeddings(units, vectors, vectors, vectors, vectors), {})
+    return made
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv"])
+def test_predictions_have_ids_outcomes_and_every_row(run: FinishedRun, to: str, tmp_path: Path) -> None:
+    subtyping, survival = export(run, "predictions", to, tmp_path)
+    read = pd.read_parquet if to == "parquet" else pd.read_csv
+    table = read(subtyping)
+    assert subtyping.name == f"predictions-brca-subtyping.{to}"
+    assert table.columns[:4].tolist() == ["protocol", "cohort", "encoder", "method"]
+    assert len(table) == 30 * 2  # every patient once, by two methods
+    assert set(read(survival)["method"]) == set(METHODS)
+
+
+def test_embeddings_have_the_units_patient_label_and_side_of_the_fold(run: FinishedRun, tmp_path: Path) -> None:
+    (path,) = export(run, "embeddings", "csv", tmp_path)
+    table = pd.read_csv(path).set_index("unit")
+    assert table.loc["P01", ["patient", "label", "side", "method"]].tolist() == ["P01", "b", "val", "mirror"]
+    assert table.loc["P00", "side"] == "train"
+    assert table.loc["P01", ["slide_0", "rna_2"]].tolist() == [(3 + 93) / 2, (5 + 95) / 2]  # the mean of two draws
+
+
+def test_exported_models_are_listed_array_by_array_and_load_there(run: FinishedRun, tmp_path: Path) -> None:
+    listed, *files = export(run, "models", "csv", tmp_path)
+    table = pd.read_csv(listed)
+    assert set(table["method"]) == set(METHODS)
+    linear = table[(table["method"] == "linear") & (table["task"] == "subtyping") & (table["fold"] == 0)]
+    saved = load_trained((tmp_path / linear["file"].iloc[0]).parent)
+    assert set(linear["array"]) == set(saved.arrays)
+    assert all(path.exists() for path in files)
+
+
+def test_what_cannot_be_exported_is_refused(run: FinishedRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there are embeddings, predictions, models, and the formats parquet, csv"):
+        export(run, "slides", "csv", tmp_path)
+    with pytest.raises(InputError, match="models are no table of units"):
+        export(run, "models", "h5ad", tmp_path)
+    with pytest.raises(InputError, match="no embeddings in this run"):
+        export(FinishedRun(tmp_path), "embeddings", "csv", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not WITHOUT_ANNDATA, reason="anndata is installed")
+def test_h5ad_without_anndata_says_how_to_get_it(run: FinishedRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"pip install 'mirrorflow\[h5ad\]'"):
+        export(run, "predictions", "h5ad", tmp_path)
+
+
+@pytest.mark.skipif(WITHOUT_ANNDATA, reason="anndata is not installed")
+def test_h5ad_has_values_ids_and_unique_names(run: FinishedRun, tmp_path: Path) -> None:
+    import anndata
+
+    (path,) = export(run, "embeddings", "h5ad", tmp_path)
+    found = anndata.read_h5ad(path)
+    assert found.shape == (30, 6)
+    assert found.obs.loc["P01", "side"] == "val"
+    subtyping, _ = export(run, "predictions", "h5ad", tmp_path)
+    assert anndata.read_h5ad(subtyping).obs_names.is_unique

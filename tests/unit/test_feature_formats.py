@@ -1,0 +1,201 @@
+"""Features of other tools in and out: a small fixture of each documented layout, round trips, refusals."""
+
+import importlib.util
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mirrorflow.cli import main
+from mirrorflow.errors import InputError
+from mirrorflow.reuse.feature_formats import export_features, import_features
+from mirrorflow.store.features import FeatureWriter, describe_features, read_features
+from mirrorflow.store.other_features import corners, layout_of
+
+FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+COORDS = np.array([[i * 448, 896] for i in range(6)], np.int64)
+WITHOUT_ZARR = importlib.util.find_spec("zarr") is None
+
+
+def clam(folder: Path) -> None:
+    (folder / "pt_files").mkdir(parents=True)
+    (folder / "h5_files").mkdir()
+    torch.save(torch.from_numpy(FEATURES), folder / "pt_files/s1.pt")
+    with h5py.File(folder / "h5_files/s1.h5", "w") as file:
+        file["features"], file["coords"] = FEATURES, COORDS
+        file["coords"].attrs.update({"patch_level": 0, "patch_size": 448})
+
+
+def slide2vec(folder: Path) -> None:
+    (folder / "tile_embeddings").mkdir(parents=True)
+    (folder / "tiles").mkdir()
+    torch.save(torch.from_numpy(FEATURES).half(), folder / "tile_embeddings/s1.pt")
+    meta = {
+        "sample_id": "s1", "artifact_type": "tile_embeddings", "encoder_name": "virchow2", "feature_dim": 4,
+        "requested_tile_size_px": 224, "tile_size_lv0": 448, "requested_spacing_um": 0.5,
+    }  # fmt: skip
+    (folder / "tile_embeddings/s1.meta.json").write_text(json.dumps(meta))
+    np.savez(folder / "tiles/s1.coordinates.npz", x=COORDS[:, 0], y=COORDS[:, 1], tile_index=np.arange(6))
+
+
+def stamp(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "s1.h5", "w") as file:
+        file["feats"], file["coords"] = FEATURES, COORDS * 0.25
+        said = {"stamp_version": "2.3.0", "extractor": "uni2", "unit": "um", "tile_size_um": 112.0, "tile_size_px": 224}
+        file.attrs.update(said)
+
+
+def polygon(x: float, y: float, side: float) -> bytes:
+    """A square as well-known binary, as GeoParquet has it."""
+    ring = [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]
+    return struct.pack("<BIII", 1, 3, 1, len(ring)) + b"".join(struct.pack("<dd", *point) for point in ring)
+
+
+def shapes(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"geometry": [polygon(float(x), float(y), 448.0) for x, y in COORDS]}), path)
+
+
+@pytest.mark.parametrize(("make", "encoder"), [(clam, ""), (slide2vec, "virchow2"), (stamp, "uni2")])
+def test_each_layout_gives_features_corners_and_the_encoder(make: Any, encoder: str, tmp_path: Path) -> None:
+    make(tmp_path / "theirs")
+    layout, count, placed = import_features(tmp_path / "theirs", tmp_path / "ours", {"s1": 0.25})
+    assert (layout, count, placed) == (make.__name__, 1, 1)
+    features, coords = read_features(tmp_path / "ours/s1.h5")
+    np.testing.assert_allclose(features, FEATURES, atol=2e-3)  # slide2vec's are float16
+    np.testing.assert_array_equal(coords, COORDS)
+    assert describe_features(tmp_path / "ours/s1.h5").encoder == encoder
+    with h5py.File(tmp_path / "ours/s1.h5") as file:
+        assert file["coords"].attrs["patch_size"] in (224, 448)
+
+
+def test_micrometres_without_a_scale_leave_no_places(tmp_path: Path) -> None:
+    stamp(tmp_path / "theirs")
+    assert import_features(tmp_path / "theirs", tmp_path / "ours", {})[1:] == (1, 0)
+    assert not describe_features(tmp_path / "ours/s1.h5").has_coords
+    assert read_features(tmp_path / "ours/s1.h5")[1] is None
+
+
+def ours(folder: Path) -> None:
+    with FeatureWriter(folder / "s1.h5", 4, "float32", {"encoder": "uni", "name": "s1"}) as writer:
+        writer.append(FEATURES, COORDS)
+        grid = {"patch_size": 224, "patch_size_level0": 448, "level0_mpp": 0.25, "patch_mpp": 0.5}
+        writer.finish(grid, {}, {})
+
+
+@pytest.mark.parametrize("to", ["clam", "slide2vec", "stamp"])
+def test_what_is_exported_comes_back(to: str, tmp_path: Path) -> None:
+    ours(tmp_path / "ours")
+    assert main(["export-features", str(tmp_path / "ours"), "--to", to, "--out", str(tmp_path / "theirs")]) == 0
+    (tmp_path / "slides.tsv").write_text("slide_id\tpatient\tpath\tmpp\ns1\tp1\t\t0.25\n")
+    sheet = ["--slides", str(tmp_path / "slides.tsv")]
+    assert main(["import-features", str(tmp_path / "theirs"), "--out", str(tmp_path / "again"), *sheet]) == 0
+    features, coords = read_features(tmp_path / "again/s1.h5")
+    np.testing.assert_array_equal(features, FEATURES)
+    np.testing.assert_array_equal(coords, COORDS)
+
+
+def test_tridents_layout_is_our_own(tmp_path: Path) -> None:
+    ours(tmp_path / "ours")
+    export_features(tmp_path / "ours", "trident", tmp_path / "theirs")
+    assert (tmp_path / "theirs/s1.h5").read_bytes() == (tmp_path / "ours/s1.h5").read_bytes()
+    with pytest.raises(InputError, match="are read where they lie"):
+        layout_of(tmp_path / "theirs")
+
+
+def test_corners_of_tiles_are_read_from_their_shapes(tmp_path: Path) -> None:
+    shapes(tmp_path / "shapes/tiles/shapes.parquet")
+    np.testing.assert_array_equal(corners(tmp_path / "shapes/tiles/shapes.parquet"), COORDS)
+    pq.write_table(pa.table({"geometry": [struct.pack("<BIII", 1, 1, 0, 0)]}), tmp_path / "points.parquet")
+    with pytest.raises(InputError, match="not a polygon"):
+        corners(tmp_path / "points.parquet")
+
+
+@pytest.mark.skipif(not WITHOUT_ZARR, reason="zarr is installed")
+def test_zarr_stores_without_zarr_say_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "s1.zarr").mkdir()
+    with pytest.raises(InputError, match=r"pip install 'mirrorflow\[zarr\]'"):
+        import_features(tmp_path, tmp_path / "ours", {})
+
+
+@pytest.mark.skipif(WITHOUT_ZARR, reason="zarr is not installed")
+def test_a_table_of_a_zarr_store_is_read_with_its_tiles(tmp_path: Path) -> None:
+    import zarr
+
+    for name in ("uni_tiles", "conch_tiles"):
+        array = zarr.create_array(str(tmp_path / f"a/s1.zarr/tables/{name}/X"), shape=(6, 4), dtype="f4")
+        array[:] = FEATURES
+    shapes(tmp_path / "a/s1.zarr/shapes/tiles/shapes.parquet")
+    assert import_features(tmp_path / "a", tmp_path / "ours", {}, "uni_tiles") == ("lazyslide", 1, 1)
+    features, coords = read_features(tmp_path / "ours/s1.h5")
+    np.testing.assert_array_equal(features, FEATURES)
+    np.testing.assert_array_equal(coords, COORDS)
+    with pytest.raises(InputError, match=r"not one table of features \(there: conch_tiles, uni_tiles\)"):
+        import_features(tmp_path / "a", tmp_path / "ours", {})
+
+
+class Executes:
+    def __reduce__(self) -> Any:
+        return (print, ("executed",))
+
+
+def spoil(folder: Path, what: str) -> None:
+    clam(folder)
+    if what == "code":
+        torch.save(Executes(), folder / "pt_files/s1.pt")
+    elif what == "dict":
+        torch.save({"features": torch.zeros(2, 2)}, folder / "pt_files/s1.pt")
+    elif what == "vector":
+        torch.save(torch.zeros(4), folder / "pt_files/s1.pt")
+    elif what == "nan":
+        torch.save(torch.full((6, 4), torch.nan), folder / "pt_files/s1.pt")
+    elif what == "fewer":
+        torch.save(torch.from_numpy(FEATURES[:5]), folder / "pt_files/s1.pt")
+    elif what == "text":
+        (folder / "pt_files/s1.pt").write_text("features")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("code", "not a tensor that torch loads without executing it"),
+        ("text", "not a tensor that torch loads without executing it"),
+        ("dict", "holds a dict, not a tensor"),
+        ("vector", r"shape \(4,\)"),
+        ("nan", "features are finite numbers"),
+        ("fewer", r"coordinates of shape \(6, 2\) for 5 patches"),
+    ],
+)
+def test_files_that_are_something_else_are_refused(
+    what: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(tmp_path / "theirs", what)
+    with pytest.raises(InputError, match=said):
+        import_features(tmp_path / "theirs", tmp_path / "ours", {})
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_folders_that_are_something_else_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        layout_of(tmp_path / "nowhere")
+    (tmp_path / "tiles").mkdir()
+    with pytest.raises(InputError, match="tiles of hs2p without features"):
+        layout_of(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/notes.txt").touch()
+    with pytest.raises(InputError, match=r"neither CLAM's pt_files.*notes.txt"):
+        layout_of(tmp_path / "other")
+    with pytest.raises(InputError, match=r"no \*.h5 files"):
+        export_features(tmp_path / "other", "clam", tmp_path / "out")
+    with h5py.File(tmp_path / "other/s1.h5", "w") as file:
+        file["features"] = FEATURES
+    with pytest.raises(InputError, match="does not say its scale"):
+        export_features(tmp_path / "other", "stamp", tmp_path / "out")

@@ -1,0 +1,328 @@
+"""New patients by a finished run: the very values of fold k's model, out-of-fold values, checks, refusals."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from finished_run import ALL, finished_run
+from labelled_cohort import Store, people
+from mirrorflow.errors import InputError
+from mirrorflow.learners.saved import load_trained
+from mirrorflow.metrics.follow_up import survival_at
+from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.reuse.feature_checks import check_features, require_same_features
+from mirrorflow.reuse.files import write_predicted
+from mirrorflow.reuse.folds import collected, models_that_never_saw
+from mirrorflow.reuse.genes import match_genes, require_scale
+from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
+from mirrorflow.reuse.predict import Predicted, predict_patients
+from mirrorflow.reuse.request import Request
+from mirrorflow.reuse.run_folder import FinishedRun, open_run
+from mirrorflow.reuse.survival import percentiles
+from mirrorflow.steps.reuse.new_inputs import Given
+from mirrorflow.steps.reuse.predict_patients import predict_given
+from mirrorflow.store.expression import Expression, read_expression
+
+HELD_BACK = {"P20", "P21", "P24", "P27"}
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> tuple[FinishedRun, Store]:
+    """A run that has never seen the patients that are held back."""
+    return finished_run(tmp_path_factory.mktemp("ours"), without=HELD_BACK)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The same run with them among the evaluated patients of fold 0."""
+    return finished_run(tmp_path_factory.mktemp("theirs"))[0]
+
+
+def held_back(store: Store, names: set[str] = HELD_BACK, **changes: Any) -> NewPatients:
+    frame = people()
+    slides = frame[frame["patient"].isin(names)].explode("slide_ids").rename(columns={"slide_ids": "slide_id"})
+    found = features_of(store.folder, slides[["slide_id", "patient"]].reset_index(drop=True))
+    expression = read_expression(store.folder / "rna.parquet", patients=sorted(names))
+    sheet = frame[frame["patient"].isin(names)][["patient", "age", "site"]]
+    given = {"slides": found.slides, "files": found.files, "expression": expression, "sheet": sheet} | changes
+    return new_patients(**given)
+
+
+def place_in(run: FinishedRun, method: str) -> PredictionsManifest:
+    return next(one for one in run.manifests if one.method == method)
+
+
+@pytest.fixture(scope="module")
+def predicted(ours: tuple[FinishedRun, Store]) -> Predicted:
+    return predict_patients(ours[0], held_back(ours[1]), Request(days=(200.0, 400.0, 1e6)))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_held_back_patients_get_what_the_folds_model_gives_them(
+    method: str, predicted: Predicted, theirs: FinishedRun, ours: tuple[FinishedRun, Store]
+) -> None:
+    place = place_in(theirs, method)
+    tasks = ["survival"] if method == "cox" else ["subtyping", "survival"]
+    for task in tasks:
+        (stored,) = [one.rows for one in theirs.out_of_fold(place, task) if one.rows["fold"].iloc[0] == 0]
+        stored = stored[stored["patient"].isin(HELD_BACK)].sort_values("patient", ignore_index=True)
+        rows = predicted.tables[f"{task}_folds"]
+        mine = rows[(rows["method"] == method) & (rows["fold"] == 0)].sort_values("patient", ignore_index=True)
+        assert mine["patient"].tolist() == stored["patient"].tolist() == sorted(HELD_BACK)
+        if task == "subtyping":
+            columns = [name for name in stored if str(name).startswith("prob_")]
+            np.testing.assert_allclose(mine[columns], stored[columns], atol=1e-6, rtol=0)
+        else:
+            held_out = next(
+                one.rows["risk"].to_numpy()
+                for one in ours[0].out_of_fold(place_in(ours[0], method), task)
+                if one.rows["fold"].iloc[0] == 0
+            )
+            wanted = percentiles(stored["risk"].to_numpy(), held_out)
+            np.testing.assert_allclose(mine["risk_percentile"], wanted, atol=1e-6, rtol=0)
+
+
+def test_survival_at_a_day_is_the_curve_of_the_folds_model(predicted: Predicted, theirs: FinishedRun) -> None:
+    place = place_in(theirs, "linear")
+    (stored,) = [one.rows for one in theirs.out_of_fold(place, "survival") if one.rows["fold"].iloc[0] == 0]
+    stored = stored[stored["patient"].isin(HELD_BACK)].sort_values("patient")
+    config = load_trained(theirs.models(place, "survival")[0].folder).config
+    curves, starts = stored.filter(like="surv_").to_numpy(float), np.array(config["bin_edges_days"])
+    wanted = survival_at(np.array([200.0]), curves, starts, config["bin_ends_days"][-1])[:, 0]
+    rows = predicted.tables["survival_folds"]
+    mine = rows[(rows["method"] == "linear") & (rows["fold"] == 0)].sort_values("patient")
+    if mine["survival_200d"].notna().all():
+        np.testing.assert_allclose(mine["survival_200d"], wanted, atol=1e-6)
+    horizons = predicted.tables["horizons"]
+    assert horizons[horizons["day"] == 1e6]["left_out_because"].str.startswith("beyond tau_days").all()
+    assert mine["survival_1e+06d"].isna().all()
+
+
+def test_no_raw_risk_is_in_any_table_and_the_spread_is_called_one(predicted: Predicted) -> None:
+    for name, table in predicted.tables.items():
+        assert "risk" not in table, name
+    averaged = predicted.tables["survival"]
+    assert {"risk_percentile", "risk_percentile_spread", "risk_group"} <= set(averaged)
+    assert averaged["folds"].unique().tolist() == [2]
+    both = predicted.tables["survival_folds"]
+    one = both[(both["method"] == "abmil") & (both["patient"] == "P20")]["risk_percentile"]
+    row = averaged[(averaged["method"] == "abmil") & (averaged["patient"] == "P20")].iloc[0]
+    assert row["risk_percentile"] == pytest.approx(one.mean())
+    assert row["risk_percentile_spread"] == pytest.approx(one.std(ddof=1))
+    assert any("no confidence interval" in note for note in predicted.notes)
+
+
+def test_a_patient_of_the_run_gets_the_out_of_fold_value_alone(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    run, store = ours
+    for slide in ("P00-1", "P00-2"):
+        shutil.copy(store.folder / f"{slide}.h5", tmp_path / f"other{slide}.h5")
+    shutil.copy(store.folder / "P20-1.h5", tmp_path / "P20-1.h5")
+    found = features_of(tmp_path, None)
+    made = predict_patients(run, new_patients(found.slides, found.files, None, None), Request(methods=("abmil",)))
+    rows = made.tables["subtyping_folds"].set_index("patient")
+    assert rows.loc["otherP00-1", "of_run"] == rows.loc["otherP00-2", "of_run"] == "P00"
+    assert rows.loc["otherP00-1", "fold"] == 1  # the one that did not train on it
+    place = place_in(run, "abmil")
+    stored = pd.concat(one.rows for one in run.out_of_fold(place, "subtyping"))
+    wanted = stored[stored["patient"] == "P00"].filter(like="prob_").to_numpy()[0]
+    np.testing.assert_array_equal(rows.loc["otherP00-1"].filter(like="prob_").to_numpy(float), wanted)
+    assert set(rows.loc["P20-1", "fold"]) == {0, 1}
+    assert set(rows.loc["P20-1", "of_run"]) == {""}
+    said = made.tables["subtyping"].set_index("patient")
+    assert said.loc["otherP00-1", "class_set"] == ""
+    assert any("out" not in note and "P00" in note for note in made.notes)
+
+
+def test_a_patient_whom_nobody_evaluated_is_asked_of_models_that_did_not_train_on_it(
+    ours: tuple[FinishedRun, Store],
+) -> None:
+    run, _ = ours
+    place = place_in(run, "linear")
+    found = collected(run, place, "subtyping")
+    assert found is not None
+    assert [saved.config["fold"] for saved in models_that_never_saw(found, "P00")] == [1]
+    assert [saved.config["fold"] for saved in models_that_never_saw(found, "nobody")] == [0, 1]
+
+
+def test_what_a_patient_lacks_leaves_out_the_methods_that_need_it(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    made = predict_patients(run, held_back(store, expression=None), Request())
+    reasons = made.left_out.groupby("method")["reason"].unique().map(list).to_dict()
+    assert reasons == {"cox": ["no expression"], "linear": ["no expression"], "survpath": ["no expression"]}
+    assert set(made.tables["survival"]["method"]) == {"majority", "clinical", "site", "abmil"}
+    bare = held_back(store, sheet=None)
+    left = predict_patients(run, bare, Request()).left_out.groupby("method")["reason"].first()
+    assert left["clinical"] == "clinical needs the columns age, site of a sheet of the new patients"
+
+
+def test_genes_of_another_kind_are_refused_and_few_missing_ones_are_listed(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    values = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    other = Expression(values.values, values.patients, [f"x{name}" for name in values.ids], values.symbols)
+    with pytest.raises(InputError, match=r"nothing could be predicted.*3 of the model's 3 genes are not in the expres"):
+        predict_patients(run, held_back(store, expression=other), Request(methods=("cox",)))
+    fewer = Expression(values.values[:, 1:], values.patients, values.ids[1:], values.symbols[1:])
+    made = predict_patients(run, held_back(store, expression=fewer), Request(methods=("cox",), missing_genes=0.4))
+    assert set(made.genes_missing["id"]) == {"t0"}
+    assert len(made.tables["survival"]) == len(HELD_BACK)
+
+
+def test_a_patient_without_enough_values_is_left_out_alone(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1] = np.nan
+    holes = Expression(values, found.patients, found.ids, found.symbols)
+    made = predict_patients(run, held_back(store, expression=holes), Request(methods=("cox", "survpath")))
+    assert set(made.left_out["unit"]) == {found.patients[1]}
+    assert made.left_out["reason"].str.startswith("100% of the model's genes have no value").all()
+    assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
+
+
+def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    values = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    counts = Expression(np.exp2(values.values + 10), values.patients, values.ids, values.symbols)
+    with pytest.raises(InputError, match="on another scale than the training matrix"):
+        predict_patients(run, held_back(store, expression=counts), Request(methods=("cox",)))
+
+
+def test_ids_meet_without_their_versions() -> None:
+    here = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG2.1"], ["A", "B"])
+    matched = match_genes(["ENSG1.7", "ENSG2.1", "ENSG3.1"], here)
+    assert matched.missing == ("ENSG3.1",)
+    assert matched.without_version == 1
+    twice = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG1.4"], ["A", "A"])
+    assert match_genes(["ENSG1.7"], twice).missing == ("ENSG1.7",)
+
+
+def test_a_distance_is_told_only_where_a_scaler_was_fitted() -> None:
+    scaler = {"mean": np.zeros(3), "scale": np.ones(3)}
+    assert require_scale(np.full((2, 3), 0.5), scaler) == pytest.approx(0.5)
+    assert require_scale(np.full((2, 3), 50.0), {}) is None
+
+
+def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5) -> None:
+    """A feature file that says how it was made."""
+    rng = np.random.default_rng(abs(hash(path.name)) % 1000)
+    settings = {
+        "encoder": {"model": "timm/x", "name": "uni", "weights": "hub", "precision": "float32"},
+        "patches": {"patch": {"size_px": size, "mpp": 0.5}, "scale": "exact", "segmentation": {"pen": True}},
+    }
+    with h5py.File(path, "w") as file:
+        file["features"] = rng.normal(size=(4, width)).astype(np.float32)
+        file["features"].attrs["weights_digest"] = digest
+        file.attrs["settings"] = json.dumps(settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": 512}, "patches: training had .*256.* the new slides have .*512"),
+        ({"digest": "other"}, "weights: training had abc, the new slides have other"),
+        ({"width": 7}, "width: training had 5, the new slides have 7"),
+    ],
+)
+def test_features_made_otherwise_are_refused(
+    change: dict[str, Any], said: str, ours: tuple[FinishedRun, Store], tmp_path: Path
+) -> None:
+    of_ours(tmp_path / "old.h5")
+    of_ours(tmp_path / "new.h5", **change)
+    index = pd.DataFrame({"path": [str(tmp_path / "old.h5")], "status": ["ok"], "dim": ["5"]})
+    checks = check_features(index, {"new": tmp_path / "new.h5"}, "the run is results/x")
+    with pytest.raises(InputError, match=said):
+        require_same_features(checks)
+    same = check_features(index, {"new": tmp_path / "old.h5"}, "the run is results/x")
+    assert {one.verdict for one in same} == {"same"}
+    require_same_features(same)
+
+
+def test_files_that_do_not_say_how_they_were_made_are_told_apart_by_width_alone(
+    ours: tuple[FinishedRun, Store], predicted: Predicted
+) -> None:
+    verdicts = {one.what: one.verdict for one in predicted.checks if "(" not in one.what}
+    assert verdicts["width"] == "same"
+    assert verdicts["weights"] == verdicts["patches"] == "not known"
+
+
+def test_sets_of_classes_are_promised_only_where_folds_divide_the_patients(
+    predicted: Predicted, ours: tuple[FinishedRun, Store]
+) -> None:
+    assert any("aim at 90%" in note and "no promise for a single patient" in note for note in predicted.notes)
+    sets = predicted.tables["subtyping"].set_index(["method", "patient"])["class_set"]
+    assert sets[("majority", "P20")].split() == ["a", "b", "c"]
+
+
+def test_a_slide_without_patches_or_with_nan_stops_nothing_else(
+    ours: tuple[FinishedRun, Store], tmp_path: Path
+) -> None:
+    run, store = ours
+    shutil.copy(store.folder / "P20-1.h5", tmp_path / "good.h5")
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["features"] = np.zeros((0, 5), np.float32)
+    with h5py.File(tmp_path / "nan.h5", "w") as file:
+        file["features"] = np.full((3, 5), np.nan, np.float32)
+    out = tmp_path / "out"
+    made, files = predict_given(run, Given(out / "work", features=tmp_path), Request(methods=("abmil",)), out, 1)
+    assert made.tables["subtyping"]["patient"].tolist() == ["good"]
+    reasons = made.left_out.set_index("unit")["reason"]
+    assert "no patches" in reasons.loc["empty"].iloc[0]
+    assert "NaN" in reasons.loc["nan"].iloc[0]
+    assert {path.name for path in files} >= {"subtyping.tsv", "survival.tsv", "checks.tsv", "about.md", "left_out.tsv"}
+
+
+def test_a_second_call_removes_the_tables_of_the_first(predicted: Predicted, tmp_path: Path) -> None:
+    write_predicted(predicted, tmp_path)
+    assert (tmp_path / "survival.tsv").exists()
+    fewer = Predicted(predicted.chosen, {"subtyping": predicted.tables["subtyping"]}, left_out=predicted.left_out)
+    write_predicted(fewer, tmp_path)
+    assert not (tmp_path / "survival.tsv").exists()
+
+
+def test_an_expression_sheet_and_a_sheet_are_enough(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    run, store = ours
+    values = read_expression(store.folder / "rna.parquet", patients=["P20", "P21"])
+    table = pd.DataFrame(values.values.T, index=pd.Index(values.ids, name="id"), columns=["N1", "N2"])
+    table.to_csv(tmp_path / "rna.tsv", sep="\t")
+    (tmp_path / "sheet.tsv").write_text("patient\tage\tsite\nN1\t40\ts1\nN2\t70\ts2\n")
+    given = Given(tmp_path / "work", expression=tmp_path / "rna.tsv", sheet=tmp_path / "sheet.tsv")
+    made, _ = predict_given(run, given, Request(), tmp_path / "out", 1)
+    assert set(made.tables["survival"]["method"]) == {"majority", "clinical", "site", "cox"}
+    assert set(made.tables["survival"]["patient"]) == {"N1", "N2"}
+
+
+def test_what_is_no_finished_run_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        open_run(tmp_path / "nothing")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="no results of a run"):
+        open_run(tmp_path / "other")
+    (tmp_path / "begun/cohort").mkdir(parents=True)
+    with pytest.raises(InputError, match="never finished"):
+        open_run(tmp_path / "begun")
+    with pytest.raises(InputError, match=r"no method mirror in this run \(there: abmil, clinical, cox"):
+        predict_patients(ours[0], held_back(ours[1]), Request(methods=("mirror",)))
+    with pytest.raises(InputError, match="no protocol 'paper' in this run"):
+        predict_patients(ours[0], held_back(ours[1]), Request(protocol="paper"))
+    with pytest.raises(InputError, match="days of survival are positive"):
+        Request(days=(0,))
+    with pytest.raises(InputError, match="no new patients"):
+        predict_given(ours[0], Given(tmp_path), Request(), tmp_path, 1)
+
+
+def test_a_model_that_is_gone_is_named(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    copied = tmp_path / "renamed"
+    shutil.copytree(ours[0].folder, copied)
+    run = open_run(copied)
+    place = place_in(run, "abmil")
+    first = run.models(place, "survival")[0]
+    assert str(first.folder).startswith(str(copied))  # a copy has models of its own
+    (first.folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="the model is gone"):
+        run.models(place, "survival")

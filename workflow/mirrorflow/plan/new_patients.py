@@ -1,0 +1,53 @@
+"""Inputs and params of rule predict_patients."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mirrorflow.plan.contract_path import ContractPath
+from mirrorflow.plan.files import file_state
+from mirrorflow.plan.run import Run
+from mirrorflow.plan.wildcards import Wildcards
+
+FILES = ("slides", "features", "expression", "sheet", "weights")
+
+
+@dataclass(frozen=True, order=True)
+class NewPatientsPage(ContractPath):
+    """What was predicted of new patients, in words; the tables lie beside it."""
+
+    patients: str
+    TEMPLATE = "new_patients/{patients}/about.md"
+
+
+def new_patients_pages(run: Run) -> list[str]:
+    """A page an entry of the section."""
+    return [run.at(NewPatientsPage, patients=name) for name in run.config["new_patients"]]
+
+
+@dataclass(frozen=True, eq=False)
+class NewPatientsInputs:
+    """Entries of the section ``new_patients``."""
+
+    run: Run
+
+    def _entry(self, wildcards: Wildcards) -> dict[str, Any]:
+        return self.run.config["new_patients"][wildcards.patients]
+
+    def manifests(self, wildcards: Wildcards) -> list[str]:
+        """Input: manifests of the methods that may be asked."""
+        entry = self._entry(wildcards)
+        return [
+            path
+            for protocol, cohort in self.run.evaluated()
+            if entry.get("protocol", protocol) == protocol and entry.get("cohort", cohort) == cohort
+            for path in self.run.manifests(protocol, cohort)
+        ]
+
+    def entry(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: the entry."""
+        return dict(self._entry(wildcards))
+
+    def given(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: states of the files of the new patients."""
+        entry = self._entry(wildcards)
+        return {key: file_state(entry[key]) for key in FILES if entry.get(key)}

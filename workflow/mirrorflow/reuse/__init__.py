@@ -1,0 +1,1 @@
+"""A finished run, used again: new patients, exports, the Python API."""

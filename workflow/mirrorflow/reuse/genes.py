@@ -1,0 +1,94 @@
+"""Genes of a trained model among those of another matrix, and whether the values are on the scale it learned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mirrorflow.errors import InputError
+from mirrorflow.store.expression import Expression
+
+OTHER_SCALE = 3.0
+"""Median distance of genes from their training mean, in training deviations, beyond which values are of another
+scale: patients of the training's kind stand near 0.7 or below, counts, z-scores or another logarithm far above."""
+
+
+@dataclass(frozen=True)
+class MatchedGenes:
+    """values [patient, gene] unscaled, NaN where the matrix lacks a gene; ids that it lacks; how many ids met only
+    without their version (``ENSG00000141510.17``)."""
+
+    values: np.ndarray
+    missing: tuple[str, ...]
+    without_version: int
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the model's genes that the matrix lacks."""
+        return len(self.missing) / max(self.values.shape[1], 1)
+
+
+def match_genes(wanted: Sequence[str], expression: Expression) -> MatchedGenes:
+    """The genes ``wanted`` by id in ``expression``; an id that is not there as it stands is looked for without its
+    version, where that names a single row."""
+    place = {name: column for column, name in enumerate(expression.ids)}
+    plain = _unversioned(expression.ids)
+    columns, versioned = [], 0
+    for name in wanted:
+        column = place.get(name)
+        if column is None:
+            column = plain.get(_plain(name))
+            versioned += column is not None
+        columns.append(-1 if column is None else column)
+    values = np.full((len(expression.patients), len(wanted)), np.nan, np.float32)
+    found = np.array([column >= 0 for column in columns], bool)
+    values[:, found] = expression.values[:, [column for column in columns if column >= 0]]
+    missing = tuple(name for name, there in zip(wanted, found, strict=True) if not there)
+    return MatchedGenes(values, missing, versioned)
+
+
+def require_genes(matched: MatchedGenes, wanted: int, most: float, expression: Expression) -> None:
+    """Raises InputError where more than the share ``most`` of a model's genes is missing."""
+    if matched.missing_share <= most:
+        return
+    message = (
+        f"{len(matched.missing)} of the model's {wanted} genes are not in the expression sheet (at most {most:.0%} may "
+        f"be missing): {', '.join(matched.missing[:3])}; the sheet has {', '.join(expression.ids[:3])}, ...; bring the "
+        "sheet to the ids of the training matrix"
+    )
+    raise InputError(message)
+
+
+def require_scale(values: np.ndarray, scaler: Mapping[str, np.ndarray]) -> float | None:
+    """How far genes stand from their training mean, in training deviations (the median); None without a scaler.
+
+    Raises InputError beyond :data:`OTHER_SCALE`.
+    """
+    if not scaler or not len(values):
+        return None
+    known = ~np.isnan(values)
+    count = known.sum(0)
+    mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
+    distance = np.abs(mean - scaler["mean"]) / scaler["scale"]
+    middle = float(np.median(distance[count > 0])) if (count > 0).any() else 0.0
+    if middle > OTHER_SCALE:
+        message = (
+            f"the expression sheet is on another scale than the training matrix: genes are {middle:.1f} training "
+            f"deviations from their training mean (median; patients alike stand below {OTHER_SCALE:g}). Its values go "
+            f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}; bring it to the units of the training matrix"
+        )
+        raise InputError(message)
+    return middle
+
+
+def _plain(name: str) -> str:
+    stem, dot, version = name.rpartition(".")
+    return stem if dot and version.isdigit() else name
+
+
+def _unversioned(ids: Sequence[str]) -> dict[str, int]:
+    """Id without version -> its row; ids that several rows share are left out."""
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(ids):
+        found.setdefault(_plain(name), []).append(row)
+    return {name: rows[0] for name, rows in found.items() if len(rows) == 1}

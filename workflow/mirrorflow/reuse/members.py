@@ -1,0 +1,154 @@
+"""One trained model of a run and new units: what it needs of them, whom it can answer, what it predicts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.vectors import RNA_SCALER
+from mirrorflow.learners.saved import RawUnits, SavedModel
+from mirrorflow.probes.task import Prediction
+from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes, require_scale
+from mirrorflow.reuse.patients import KeptArrays, NewPatients
+
+if TYPE_CHECKING:  # classical methods do without torch
+    from mirrorflow.store.models import StoredModel
+
+SLIDES, RNA = "slides", "rna"
+
+
+@dataclass
+class Memory:
+    """What models of one call share: the pretrained networks, and the units' embeddings by each."""
+
+    pretrained: "dict[Path, StoredModel]" = field(default_factory=dict)
+    vectors: dict[tuple[Any, ...], np.ndarray] = field(default_factory=dict)
+    kept: KeptArrays = field(default_factory=KeptArrays)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Prediction of ``units`` (in this order), who was left out and why, and what is worth telling."""
+
+    units: pd.DataFrame
+    prediction: Prediction | None
+    left_out: dict[str, str]
+    genes_missing: tuple[str, ...] = ()
+    gene_distance: float | None = None
+
+
+def needs(saved: SavedModel) -> set[str]:
+    """What a model asks of a unit: of slides and rna."""
+    inputs = saved.config["inputs"]
+    if inputs["kind"] in ("embedded", "adapted"):
+        return {SLIDES, RNA}
+    return set(inputs.get("inputs", ())) & {SLIDES, RNA}
+
+
+def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: float, memory: Memory) -> Answer:
+    """Predict the ``units`` that have what the model needs.
+
+    most: share of the model's genes that may be missing. Raises InputError where nobody could be answered for one
+    reason: genes of another kind, another scale, a column that is not in the sheet.
+    """
+    wanted = needs(saved)
+    has = {SLIDES: patients.has_slides(units), RNA: patients.has_expression(units)}
+    ready = np.logical_and.reduce([np.ones(len(units), bool), *(has[what] for what in wanted)])
+    left_out = {
+        str(unit): f"no {' and no '.join(_NAMES[what] for what in sorted(wanted) if not has[what][row])}"
+        for row, unit in enumerate(units["unit"])
+        if not ready[row]
+    }
+    mine = units[ready].reset_index(drop=True)
+    if mine.empty:
+        return Answer(mine, None, left_out)
+    _require_columns(saved, mine)
+    if saved.config["inputs"]["kind"] in ("embedded", "adapted"):
+        return _of_pretrained(saved, mine, patients, most, memory, left_out)
+    matched = None
+    if saved.genes:
+        matched, mine = _with_genes(saved.genes, mine, patients, most, left_out)
+        if mine.empty:
+            return Answer(mine, None, left_out, matched.missing)
+    distance = require_scale(matched.values, saved.fitted(RNA_SCALER)) if matched else None
+    bags = _bags(mine, patients, memory) if SLIDES in wanted else None
+    raw = RawUnits(mine, bags, matched.values if matched else None)
+    missing = matched.missing if matched else ()
+    return Answer(mine, saved.predict(saved.prepare(raw)), left_out, missing, distance)
+
+
+_NAMES = {SLIDES: "features of slides", RNA: "expression"}
+
+
+def _of_pretrained(
+    saved: SavedModel,
+    units: pd.DataFrame,
+    patients: NewPatients,
+    most: float,
+    memory: Memory,
+    left_out: dict[str, str],
+) -> Answer:
+    from mirrorflow.expression.scaling import RnaScaler
+    from mirrorflow.reuse.embedding import embed_new, pretraining_genes, source_of
+
+    stored = source_of(saved, memory.pretrained)
+    adapted = saved.config["inputs"]["kind"] == "adapted"
+    scaler: Mapping[str, np.ndarray] = saved.fitted(RNA_SCALER) if adapted else stored.rna_scaler
+    ids = saved.genes if adapted else pretraining_genes(saved, stored)
+    matched, units = _with_genes(ids, units, patients, most, left_out)
+    if units.empty:
+        return Answer(units, None, left_out, matched.missing)
+    distance = require_scale(matched.values, scaler if _was_fitted(scaler) else {})
+    key = (saved.source_folder(), adapted, repr(saved.config["inputs"]["embeddings"]), tuple(units["unit"]))
+    if key not in memory.vectors:
+        genes = None if adapted else RnaScaler.from_arrays(stored.rna_scaler).transform(matched.values)
+        bags, names = _bags(units, patients, memory), units["unit"].tolist()
+        memory.vectors[key] = embed_new(saved, stored, bags, genes, names)
+    raw = RawUnits(units, None, matched.values, memory.vectors[key])
+    return Answer(units, saved.predict(saved.prepare(raw)), left_out, matched.missing, distance)
+
+
+def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
+    """Whether a scaler learned anything: under ``rna_scaling: none`` means are 0 and deviations 1."""
+    return bool(scaler) and bool(np.any(scaler["mean"] != 0))
+
+
+def _with_genes(
+    ids: list[str], units: pd.DataFrame, patients: NewPatients, most: float, left_out: dict[str, str]
+) -> tuple[MatchedGenes, pd.DataFrame]:
+    """Expression of the units that have enough of the genes, and these units; the others go to ``left_out``.
+
+    Raises InputError where the sheet lacks too many genes altogether.
+    """
+    expression = patients.expression
+    if expression is None:
+        message = "the model needs expression; give an expression sheet"
+        raise InputError(message)
+    matched = match_genes(ids, expression)
+    require_genes(matched, len(ids), most, expression)
+    row = {name: number for number, name in enumerate(expression.patients)}
+    values = matched.values[[row[name] for name in units["patient"]]]
+    unknown = np.isnan(values).mean(1)
+    for unit, share in zip(units["unit"], unknown, strict=True):
+        if share > most:
+            left_out[str(unit)] = f"{share:.0%} of the model's genes have no value (at most {most:.0%} may be missing)"
+    kept = unknown <= most
+    found = MatchedGenes(values[kept], matched.missing, matched.without_version)
+    return found, units[kept].reset_index(drop=True)
+
+
+def _bags(units: pd.DataFrame, patients: NewPatients, memory: Memory) -> Any:
+    return patients.bags(units, memory.kept)
+
+
+def _require_columns(saved: SavedModel, units: pd.DataFrame) -> None:
+    inputs = saved.config["inputs"]
+    wanted = [*inputs.get("numeric", ()), *inputs.get("categories", ())] if inputs["kind"] == "clinical" else []
+    wanted += ["site"] if inputs["kind"] == "site" else []
+    if lacking := [name for name in wanted if name not in units]:
+        message = f"{saved.config['method']} needs the columns {', '.join(lacking)} of a sheet of the new patients"
+        raise InputError(message)

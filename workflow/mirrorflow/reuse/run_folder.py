@@ -1,0 +1,133 @@
+"""The folder of a finished run: its methods, models, folds and patients, wherever the folder lies now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.adaptation import ADAPTED
+from mirrorflow.errors import InputError
+from mirrorflow.learners.tasks import ALL_DATA
+from mirrorflow.plan.model_paths import LabelledModel
+from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, PredictionsPlan, SplitFile
+from mirrorflow.store.method_predictions import Manifest, read_manifest, read_task
+from mirrorflow.store.predictions import Predictions
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, read_text_sheet
+
+NO_ENCODER = "none"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """``folder`` is ``results/<run>``, or a copy of it under any name."""
+
+    folder: Path
+
+    @cached_property
+    def manifests(self) -> dict[PredictionsManifest, Manifest]:
+        """What every method of the run left, in the order of the paths."""
+        paths = sorted((self.folder / "predictions").glob("*/*/*/*/manifest.json"))
+        return {PredictionsManifest.parse(path): read_manifest(path) for path in paths}
+
+    def unfinished(self) -> list[str]:
+        """Methods that were planned and have no predictions yet, as ``protocol/cohort/encoder/method``."""
+        plans = sorted((self.folder / "predictions").glob("*/*/*/*/plan.json"))
+        there = {place.folder for place in self.manifests}
+        return [
+            path.parent.relative_to(self.folder / "predictions").as_posix()
+            for path in plans
+            if PredictionsPlan.parse(path).folder not in there
+        ]
+
+    def models(self, place: PredictionsManifest, task: str) -> list[LabelledModel]:
+        """Models of all training data of a method and task, by fold and seed, below this very folder.
+
+        Raises InputError naming a model that is gone.
+        """
+        found = [LabelledModel.parse(f"{path}/config.json") for path in self.manifests[place].models]
+        mine = sorted(one for one in found if one.task == task and one.setting == ALL_DATA)
+        for one in mine:
+            if not (one.folder / "model.safetensors").exists():
+                message = f"{one.folder}: the model is gone; run snakemake again, or restore the run's folder"
+                raise InputError(message)
+        return mine
+
+    def out_of_fold(self, place: PredictionsManifest, task: str) -> list[Predictions]:
+        """Predictions of each fold's evaluation units, with the cohort's outcomes, by models of all training data."""
+        frame, _ = self.cohort(place.cohort)
+        folds = read_task(self.manifests[place], task, frame)
+        return [replace(one, rows=one.rows[one.rows["setting"] == ALL_DATA]) for one in folds]
+
+    def cohort(self, name: str) -> tuple[pd.DataFrame, list[str]]:
+        """Patients and classes of a cohort, or of the target of an adapted one (``target--from--source``)."""
+        return read_cohort(self._cohort_file(name))
+
+    def endpoint(self, name: str) -> str:
+        """What a cause-specific outcome of the cohort is called; empty for any other."""
+        return read_endpoint(self._cohort_file(name))
+
+    def fold(self, scope: str, cohort: str, number: int) -> Fold:
+        """A fold of a model scope."""
+        return read_fold(SplitFile(str(self.folder), scope, target_of(cohort), "", number).path)
+
+    def features(self, cohort: str, encoder: str) -> pd.DataFrame | None:
+        """The index of the cohort's features, paths as they can be opened; None for a method without slides."""
+        path = FeatureIndex(str(self.folder), target_of(cohort), encoder).path
+        if encoder == NO_ENCODER or not path.exists():
+            return None
+        table = read_text_sheet(path)
+        return table.assign(path=[str(self.found(one)) for one in table["path"]])
+
+    def found(self, path: str) -> Path:
+        """A file that the run names: as it says, or below a folder above the run (Snakemake's working folder)."""
+        given = Path(path)
+        places = [given, *(above / given for above in self.folder.resolve().parents)]
+        return next((one for one in places if one.exists()), given)
+
+    def _cohort_file(self, name: str) -> Path:
+        return CohortFile(str(self.folder), target_of(name)).path
+
+
+def open_run(folder: str | Path) -> FinishedRun:
+    """The run in ``folder`` (``results/<run>``).
+
+    Raises InputError for a folder that is not there, that is no run's, or whose run was never finished.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        message = f"{path}: no such folder; name the results of a run, such as results/demo"
+        raise InputError(message)
+    run = FinishedRun(path)
+    if run.manifests:
+        return run
+    if (path / "cohort").is_dir() or run.unfinished():
+        message = f"{path}: this run was never finished: no method has predictions; run snakemake to its end first"
+        raise InputError(message)
+    inside = ", ".join(sorted(one.name for one in path.iterdir())[:5]) or "nothing"
+    message = f"{path}: no results of a run (it holds {inside}); name results/<run>, where report.html lies"
+    raise InputError(message)
+
+
+def target_of(cohort: str) -> str:
+    """The cohort whose patients are predicted: ``nsclc`` for ``nsclc--from--brca``."""
+    adapted = ADAPTED.fullmatch(cohort)
+    return adapted["target"] if adapted else cohort
+
+
+def pick(given: str | None, there: Sequence[str], what: str, preferred: str = "") -> str:
+    """``given``, if the run has it; without one the preferred, or the only one there is.
+
+    Raises InputError naming those that there are.
+    """
+    if given is None and preferred in there:
+        return preferred
+    if given is None and len(there) == 1:
+        return there[0]
+    if given in there:
+        return str(given)
+    said = f"no {what} {given!r} in this run" if given is not None else f"the run has several: name a {what}"
+    message = f"{said} (there: {', '.join(there) or 'none'})"
+    raise InputError(message)

@@ -1,0 +1,1 @@
+"""Steps of a finished run that is used again."""

@@ -1,0 +1,152 @@
+"""Raw data of new patients made into what models take: slides to features, an expression sheet to genes by patients."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mirrorflow.errors import InputError
+from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
+from mirrorflow.reuse.request import Chosen
+from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.slides.encoder_settings import HUB, RANDOM
+from mirrorflow.steps.expression.convert_expression import convert_expression
+from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
+from mirrorflow.steps.slides.patch_slides import patch_shard
+from mirrorflow.store.expression import Expression, read_expression
+from mirrorflow.store.features import stored_settings
+from mirrorflow.store.ledger import read_rows
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
+from mirrorflow.store.tables import read_text_sheet
+
+BARCODE = r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}$"
+MATRIX = ("orientation", "sample_ids", "transform")
+"""Settings of an expression source that say how a matrix is read."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user has of new patients; any may be None. ``work``: where features are made, and what is converted.
+
+    matrix: how the expression sheet is read, where that is not as the training's. weights: file of the encoder's
+    weights, where training had them from a file.
+    """
+
+    work: Path
+    slides: Path | None = None
+    features: Path | None = None
+    expression: Path | None = None
+    sheet: Path | None = None
+    matrix: Mapping[str, Any] | None = None
+    weights: Path | None = None
+
+
+def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> tuple[NewPatients, dict[str, str]]:
+    """The new patients, and the slides that cannot be used with the reason.
+
+    Without ``features`` those of the sheet's slides are made in ``work`` as those of training were. Raises InputError
+    for a file that is something else, and where training's way of making features is not known.
+    """
+    rows = read_slide_sheet(given.slides) if given.slides else None
+    slides, folder, failed = None, given.features, dict[str, str]()
+    if rows is not None:
+        slides = pd.DataFrame([(row.slide_id, row.patient) for row in rows], columns=["slide_id", "patient"])
+    if rows is not None and folder is None:
+        folder, failed = make_features(run, asked, rows, given, threads)
+    found = None if folder is None else features_of(folder, slides)
+    patients = new_patients(
+        None if found is None else found.slides,
+        {} if found is None else found.files,
+        _expression(run, asked, given),
+        _sheet(given.sheet),
+    )
+    return patients, ({} if found is None else found.faults) | failed
+
+
+def make_features(
+    run: FinishedRun, asked: Chosen, rows: list[SlideRow], given: Given, threads: int
+) -> tuple[Path, dict[str, str]]:
+    """Patches and features of slides, by the settings in a feature file of training.
+
+    Returns the folder and, by slide, why it has none. Raises InputError where training's features were made elsewhere.
+    """
+    settings = _training_settings(run, asked)
+    patches, features = given.work / "patches", given.work / "features"
+    wanted = {key: settings["patches"][key] for key in ("patch", "segmentation", "scale")}
+    patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
+    files = ShardFiles(patches, features, features / "status.tsv")
+    extract_shard(rows, files, _encoder(settings["encoder"], given.weights), {}, threads=threads)
+    failed = {}
+    for path in (features / "status.tsv", patches / "status.tsv"):
+        for row in read_rows(path, ("slide_id", "status", "reason")):
+            if row["status"] != "ok":
+                failed[row["slide_id"]] = row["reason"]
+    return features, failed
+
+
+def _training_settings(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
+    index = run.features(asked.cohort, asked.encoder)
+    there = [] if index is None else [Path(path) for path in index["path"] if Path(path).exists()]
+    text = next((text for text, _ in map(stored_settings, there[:1]) if text), "")
+    if not text:
+        what = "its features were made elsewhere" if there else "the files of its features are gone"
+        message = (
+            f"{run.folder}: how the features of {asked.encoder} were made is not known ({what}): make those of the new "
+            "slides the same way and give their folder (--features)"
+        )
+        raise InputError(message)
+    return json.loads(text)
+
+
+def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
+    """Settings of training's encoder; a digest of weights is no file, so that one has to be given."""
+    if noted["weights"] in (RANDOM, HUB):
+        return dict(noted)
+    if weights is None:
+        message = (
+            f"encoder {noted['name']}: training had its weights from a file ({noted['weights']}); give it (--weights)"
+        )
+        raise InputError(message)
+    return {**noted, "weights": str(weights)}
+
+
+def _expression(run: FinishedRun, asked: Chosen, given: Given) -> Expression | None:
+    if given.expression is None:
+        return None
+    target = given.work / "expression.parquet"
+    target.unlink(missing_ok=True)
+    settings = {**training_matrix(run, asked), **(given.matrix or {})}
+    convert_expression(given.expression, target, settings)
+    return read_expression(target)
+
+
+def training_matrix(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
+    """How the training matrix was read, from the record beside it.
+
+    Where that is not found, samples are named as the run's patients are: by TCGA's barcodes, or by their names.
+    """
+    index = run.features(asked.cohort, asked.encoder)
+    stores = {"store"} | (set() if index is None else {path.split("/features/")[0] for path in index["path"]})
+    for store in sorted(stores):
+        for above in [Path(), *run.folder.resolve().parents]:
+            for path in sorted((above / store).glob(f"expression/*/{asked.cohort}.parquet.json")):
+                settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+                return {key: settings[key] for key in MATRIX if key in settings}
+    patients = run.cohort(asked.cohort)[0]["patient"]
+    return {"sample_ids": "tcga" if patients.str.match(BARCODE).all() else "patient"}
+
+
+def _sheet(path: Path | None) -> pd.DataFrame | None:
+    if path is None:
+        return None
+    sheet = read_text_sheet(path)
+    if "patient" not in sheet:
+        message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
+        raise InputError(message)
+    if (twice := sheet["patient"][sheet["patient"].duplicated()]).any():
+        message = f"{path}: patient {twice.iloc[0]!r} is there twice; keep one row a patient"
+        raise InputError(message)
+    return sheet
