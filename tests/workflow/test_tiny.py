@@ -333,3 +333,16 @@ def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_pa
     somewhere = {"selection": own["selection"], "encoders": ["resnet50-random"], "cohorts": ["tiny"]}
     jobs = planned(tiny, changed_config(tmp_path, TINY, **{"methods.concat-linear--genes-few": somewhere}))
     assert (jobs["select_genes"], jobs["fit_baseline"], jobs["pretrain_mirror"]) == (4, 2, 0)
+
+
+@pytest.mark.slow
+def test_every_method_with_patches_is_explained_on_request(tiny: Path, tmp_path: Path) -> None:
+    """The target `explained` alone: pretrained heads, networks with RNA, plans, a network without weights."""
+    folder = copy_run(tiny, tmp_path / "copy")
+    config = changed_config(tmp_path, TINY, explain={"most": 1})
+    succeed(folder, config, "explained")
+    for method in ("mirror", "tangle", "abmil", "survpath", "tta", "mmp"):
+        found = folder / "results/tiny/explained/honest/tiny/resnet50-random" / method
+        record = json.loads((found / "figures.json").read_text())
+        assert not record["left_out"], method
+        assert len(record["figures"]) >= 3, method
