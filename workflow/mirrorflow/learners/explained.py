@@ -77,7 +77,7 @@ class NetworkOnUnit:
     @property
     def said(self) -> str:
         """One pass."""
-        return "One pass over all patches. Trained on labels."
+        return f"One pass over {self.patches} patches. Trained on labels."
 
     @cached_property
     def _network(self) -> SupervisedNetwork:
