@@ -10,8 +10,9 @@ a CPU) are beside the wall clock's samples/s: they bear other load on the machin
 as name=value lines.
 
 With the path of another checkout one Nystrom block (forward and backward, published size) and the embedding of a cohort
-(width 384, 64 tokens) are measured on one core in both, in turns, each in processes of its own: `nystrom_block_ratio`
-and `embed_ratio` are of CPU seconds. Their outputs are compared (`*_difference`, the largest).
+(width 384, 64 tokens, bags in memory) are measured on one core in both, in turns, each in processes of its own:
+`nystrom_block_ratio` and `embed_ratio` are of CPU seconds. On the same weights their outputs are compared
+(`*_difference`, the largest).
 """
 
 import argparse
@@ -180,17 +181,20 @@ def parts(outputs: Path) -> dict[str, float]:
     """CPU seconds of a block and of a cohort's embedding in the package that is imported; what they gave is saved."""
     torch.set_num_threads(1)
     block_s, block = block_step()
-    embed_s, embedded = cohort_embedding(outputs.with_name("weights.pt"))
+    embed_s, embedded = cohort_embedding(network_of(outputs.with_name("weights.pt")))
     np.savez(outputs.with_suffix(".npz"), nystrom_block=block, embed=embedded)
     return {"nystrom_block": block_s, "embed": embed_s}
 
 
-def shared_weights(network: nn.Module, path: Path) -> None:
-    """The weights of ``path``, which the first side leaves there: fresh ones differ between checkouts."""
-    if path.exists():
-        network.load_state_dict(torch.load(path, weights_only=True))
+def network_of(weights: Path) -> Mirror:
+    """A network of width 384, with the weights that the first side left: fresh ones differ between checkouts."""
+    settings: dict[str, Any] = {"patch_dim": 384, "gene_count": 500, "width": 384, "tokens": 64, "prototypes": 50}
+    network = build_mirror(MirrorSettings(**settings), seed=0)
+    if weights.exists():
+        network.load_state_dict(torch.load(weights, weights_only=True))
     else:
-        torch.save(network.state_dict(), path)
+        torch.save(network.state_dict(), weights)
+    return network
 
 
 def block_step() -> tuple[float, np.ndarray]:
@@ -210,14 +214,11 @@ def block_step() -> tuple[float, np.ndarray]:
     return best, found.detach().numpy()
 
 
-def cohort_embedding(weights: Path) -> tuple[float, np.ndarray]:
-    """120 units of 64 tokens through a network of width 384."""
+def cohort_embedding(network: Mirror) -> tuple[float, np.ndarray]:
+    """120 units of 64 tokens: the best of three."""
     from mirrorflow.training.embedding import EmbedSettings, embed
 
     rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {"patch_dim": 384, "gene_count": 500, "width": 384, "tokens": 64, "prototypes": 50}
-    network = build_mirror(MirrorSettings(**settings), seed=0)
-    shared_weights(network, weights)
     bags = ArrayBags([rng.normal(size=(100, 384)).astype(np.float32) for _ in range(120)])
     genes, names = rng.normal(size=(120, 500)).astype(np.float32), [f"P{i}" for i in range(120)]
     best, found = float("inf"), np.zeros(0)

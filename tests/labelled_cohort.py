@@ -22,7 +22,7 @@ CLASSES = ["a", "b", "c"]
 WIDTH = 5
 """Of a patch."""
 TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 4, "learning_rate": 5e-3, "min_steps": 0, "precision": "float32"}
-SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4}
+SMALL = {"width": 16, "attention_width": 8, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 4, "landmarks": 4}
 
 
 def people(count: int = 30) -> pd.DataFrame:

@@ -44,6 +44,7 @@ def test_every_stage_is_measured(subject):
             subject, stage, SMALL, batch=2, steps=1, precision="float32", device="cpu", threads=torch.get_num_threads()
         )
         assert found["samples_per_second"] > 0
+        assert found["epoch_seconds"] > 0
         assert 0.01 < found["peak_memory_gb"] < 100
 
 
@@ -94,5 +95,6 @@ def test_the_rule_writes_the_table_three_times(tmp_path):
     table = pd.read_csv(tmp_path / "complexity.csv")
     assert table["stage"].tolist() == ["pretrain", "downstream"]
     assert table["published_parameters_m"].tolist() == [11.41, 11.41]
+    assert "Seconds an epoch" in (tmp_path / "complexity.md").read_text()
     assert "TANGLE" in (tmp_path / "complexity.md").read_text()
     assert "RTX 3090" in (tmp_path / "complexity.tex").read_text()

@@ -89,7 +89,7 @@ def test_a_step_of_pretraining(family, changes, how, bound):
         assert len(seen.out) - given[1] <= bound["out"], seen.out
 
 
-WITHOUT_SOLVER = {"tta": {"transport": "off"}}
+WITHOUT_SOLVER = {"tta": {"transport": "off"}, "otsurv": {"assignment": "softmax"}}
 """A solver looks at numbers to see whether it has converged; fake tensors have none."""
 
 
@@ -97,13 +97,13 @@ WITHOUT_SOLVER = {"tta": {"transport": "off"}}
 def test_a_step_of_a_network_that_is_trained_on_labels(family):
     bags, _ = planted(UNITS)
     genes = np.random.default_rng(0).normal(size=(UNITS, GENES)).astype(np.float32)
+    counts = torch.tensor([12] * UNITS)
     with fake_cuda() as seen:
         with torch.device(GPU):
             sets = tuple(tuple(range(start, GENES, 5)) for start in range(5))
             network = build_supervised(family, Sizes(PATCH_DIM, GENES, 2, sets), WITHOUT_SOLVER.get(family, {}), 0)
         for dtype in (None, torch.bfloat16):
             training = supervised(network, Units(bags, genes), Arithmetic(GPU, dtype))
-            counts = torch.tensor([12] * UNITS, device="cpu")
             batch = Batch(np.arange(UNITS), torch.randn(UNITS, TOKENS, PATCH_DIM, device=GPU), counts)
             given = len(seen.into), len(seen.out)
             training.backward(batch, Progress(0, 0, 0.0), lambda _: None)

@@ -29,6 +29,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.learners import network as supervised
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
+from mirrorflow.learners.inputs.own_fit import own_fit_of
 from mirrorflow.learners.inputs.site import SiteCodes
 from mirrorflow.learners.inputs.vectors import Embedded, NoInputs, PooledInputs, Representation
 from mirrorflow.learners.predict import Plan, predict_method
@@ -52,7 +53,16 @@ PRETRAIN = {
     "width": 48, "tokens": 6, "prototypes": 10, "style_widths": [12, 8, 4], "attention": "exact",
     "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "feature_scaling": "train", "precision": "float32",
 }  # fmt: skip
-SMALL = {"width": 8, "attention_width": 4, "heads": 2, "layers": 1, "latents": 3, "fusion_width": 3}
+SMALL = {
+    "width": 8,
+    "attention_width": 4,
+    "heads": 2,
+    "layers": 1,
+    "latents": 3,
+    "fusion_width": 3,
+    "landmarks": 4,
+    "components": 3,
+}
 TRAIN = {"epochs": 2, "batch_size": 8, "tokens": 6, "learning_rate": 1e-3, "min_steps": 0, "precision": "float32"}
 
 
@@ -232,7 +242,8 @@ class Chain:
             return Embedded({(1, 0): str(self.embeddings(name, prefix))})
         if name in NETWORKS:
             of_train = {key: method["train"][key] for key in ("feature_scaling", "cache_gb")}
-            return BaggedInputs(**rna, **of_train, gene_sets=method.get("gene_sets"))
+            fit = own_fit_of(name, method["network"])
+            return BaggedInputs(**rna, **of_train, gene_sets=method.get("gene_sets"), fit=fit)
         if method["inputs"] == ["clinical"]:
             return ClinicalColumns(self.units, method["columns"])
         if method["inputs"] == ["site"]:

@@ -64,7 +64,7 @@ def test_defaults_are_those_that_stored_predictions_were_made_with():
     frozen = json.loads((Path(__file__).parent / "resolved_methods.json").read_text())
     asked: dict[str, Any] = dict.fromkeys(frozen) | {
         "survpath": {"gene_sets": "random"},
-        "tta": {"gene_sets": "random"},
+        **{name: {"gene_sets": "random"} for name in ("tta", "snn", "snntrans", "mmp")},
         "cox--rna": {"inputs": ["rna"], "components": 20},
         "abmil--small": {"network": {"width": 64}, "train": {"epochs": 3}},
     }

@@ -10,9 +10,11 @@ import torch
 
 from labelled_cohort import Store
 from mirrorflow.learners import network as learner
+from mirrorflow.learners.epochs import FILE, read_epochs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.metrics import c_index
 from mirrorflow.store.model_files import CHECKPOINT
 from mirrorflow.store.predictions import read_predictions
 
@@ -162,3 +164,66 @@ def test_what_a_family_fits_beforehand_sees_training_patients_alone_and_is_repor
     stored = [load_trained(folder).arrays["network.prototype"] for folder in folders]
     assert all(np.abs(one).sum() > 0 for one in stored)
     assert not np.allclose(*stored), "each fold has its own"
+
+
+def epochs_of(store: Store) -> dict[str, pd.DataFrame]:
+    paths = sorted((store.folder / "results").rglob(FILE))
+    return {path.parent.name: read_epochs(path.parent) for path in paths}
+
+
+@pytest.mark.parametrize("survival", ["cox", "hazards"])
+def test_risks_of_every_epoch_lie_beside_the_model_and_change_nothing(store, survival):
+    plan = plan_of(store, "abmil", tasks=["survival"], survival=survival)
+    rows = predicted(store, plan, "plain").set_index("patient")["risk"]
+    assert epochs_of(store) == {}
+    every = plan_of(store, "abmil", tasks=["survival"], survival=survival, every_epoch=True)
+    again = predicted(store, every, "predictions").set_index("patient")["risk"]
+    pd.testing.assert_series_equal(again, rows, check_exact=True)
+    found = epochs_of(store)
+    assert sorted(found) == ["fold0", "fold1"]
+    epochs = found["fold0"]
+    assert sorted(set(epochs["epoch"])) == [1, 2, 3, 4]
+    last = epochs[epochs["epoch"] == 4].set_index("patient")["risk"]
+    np.testing.assert_allclose(last[rows.index], rows, rtol=1e-6)
+
+
+def test_the_best_of_these_epochs_is_what_choosing_on_evaluation_units_gives(store):
+    plan = plan_of(store, "abmil", tasks=["survival"], every_epoch=True)
+    predicted(store, plan, "predictions")
+    epochs = epochs_of(store)["fold0"]
+    best = replace(plan, protocol=plan.protocol | {"epoch": "best_on_evaluation"}, saved=None)
+    rows = predicted(store, best, "best")
+    times, events, ones = rows["time_days"].to_numpy(), rows["event"].to_numpy() == 1, np.ones((1, len(rows)))
+    order = rows["patient"]
+    of_each = {
+        epoch: c_index(part.set_index("patient")["risk"][order].to_numpy(), times, events, ones)[0]
+        for epoch, part in epochs.groupby("epoch")
+    }
+    assert max(of_each.values()) == c_index(rows["risk"].to_numpy(), times, events, ones)[0]
+
+
+def test_a_killed_training_leaves_the_risks_of_its_epochs_and_goes_on(store, monkeypatch):
+    plan = plan_of(store, "abmil", tasks=["survival"], every_epoch=True)
+    elsewhere = replace(plan, saved=replace(plan.saved, results=str(store.folder / "undisturbed/results")))
+    predicted(store, elsewhere, "undisturbed")
+    expected = read_epochs(next(iter(sorted((store.folder / "undisturbed/results").rglob(FILE)))).parent)
+    save, saved = learner.save_checkpoint, []
+
+    def dying(folder, state, made_from):
+        save(folder, state, made_from)
+        saved.append(state.epoch)
+        if len(saved) == 2:
+            raise KilledError
+
+    monkeypatch.setattr(learner, "save_checkpoint", dying)
+    with pytest.raises(KilledError):
+        predicted(store, plan, "predictions")
+    assert sorted(set(epochs_of(store)["fold0"]["epoch"])) == [1, 2]
+    predicted(store, plan, "predictions")
+    pd.testing.assert_frame_equal(epochs_of(store)["fold0"], expected, check_exact=True)
+
+
+def test_another_training_starts_its_own_epochs(store):
+    predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=4), "predictions")
+    predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=2), "predictions")
+    assert sorted(set(epochs_of(store)["fold0"]["epoch"])) == [1, 2]

@@ -47,7 +47,7 @@ def trained(folds, dtype: torch.dtype) -> list[list[torch.nn.Module]]:
         settings = {"width": 16, "attention_width": 8, "dropout": 0.0}
         networks = [build_network("abmil", Sizes(DIM, 0, 4), settings, seed).to(dtype) for seed in range(FOLDS)]
         typed = stacked_folds.Folds(folds.bags.to(dtype), folds.targets, folds.rows, folds.loss)
-        train(networks, typed, 1e-3)
+        train(networks, typed, 1e-2)
         found.append(networks)
     return found
 

@@ -135,6 +135,18 @@ def test_a_ctrl_c_ends_jobs_and_not_the_warm_process(tmp_path: Path):
         assert outcome(address, "say_where", tmp_path)[0] == 0
 
 
+def test_it_ends_without_a_word(tmp_path: Path):
+    code = (
+        "import subprocess, sys\np = subprocess.Popen([sys.executable, '-m', 'mirrorflow.runtime.warm', sys.argv[1], "
+    )
+    code += "'torch._inductor.utils'], stderr=open(sys.argv[2], 'w'))\nprint(p.pid)\nimport time, pathlib\n"
+    code += "while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.05)\n"
+    address = Path(tempfile.mkdtemp(prefix="warm-")) / "jobs"
+    owner = subprocess.run([sys.executable, "-c", code, address, tmp_path / "said"], stdout=-1, text=True, check=True)
+    until(lambda: not psutil.pid_exists(int(owner.stdout)))
+    assert (tmp_path / "said").read_text() == ""
+
+
 def test_it_ends_with_its_owner(tmp_path: Path):
     with owned() as (address, owner):
         (server,) = psutil.Process(owner.pid).children()

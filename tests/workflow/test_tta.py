@@ -22,6 +22,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
     return succeed(tmp_path_factory.mktemp("tta"), TTA, "--dry-run")
 
 
+FIELD = {
+    **dict.fromkeys(("snn", "snntrans"), "none"),
+    **dict.fromkeys(("abmil", "clam", "attnmisl", "transmil", "otsurv", "panther", "survpath", "mmp"), "uni"),
+}
+"""Networks of TTA's Table 1 with the encoder that they see."""
 TTA_METHODS = {name: "uni" for name in yaml.safe_load(TTA.read_text())["methods"] if name.split("--")[0] == "tta"}
 
 
@@ -32,8 +37,7 @@ def test_every_cohort_and_method_is_planned(said: str) -> None:
         "site": "none",
         "cox": "uni",
         "concat-linear": "uni",
-        "abmil": "uni",
-        "survpath": "uni",
+        **FIELD,
         **TTA_METHODS,
     }
     assert len(TTA_METHODS) == 55
@@ -62,7 +66,17 @@ def test_each_of_ttas_tables_is_planned_and_its_rows_are_trained_once(said: str)
     tables = ("presets", "stages", "prototypes", "anchors", "transport", "contrast", "training")
     assert planned_from(said)["make_further_table"] == len(tables)
     assert all(f"results/tta/tables/tta_{name}.md" in said for name in tables)
-    assert planned_from(said)["train_supervised"] == len(COHORTS) * (len(TTA_METHODS) + 2)
+    assert planned_from(said)["train_supervised"] == len(COHORTS) * (len(TTA_METHODS) + len(FIELD))
+
+
+def test_the_field_is_one_table_of_all_cohorts(said: str) -> None:
+    assert planned_from(said)["make_survival_field"] == 1
+    (made,) = re.findall(r"rule make_survival_field:\n +input: (.*)\n +output: (.*)\n", said)
+    for cohort in COHORTS:
+        assert all(f"/{cohort}/{encoder}/{name}/manifest.json" in made[0] for name, encoder in FIELD.items())
+    assert "/tta/manifest.json" in made[0]
+    assert "tta--" not in made[0]
+    assert "results/tta/tables/survival_field.md" in made[1]
 
 
 def test_what_the_dead_of_unknown_cause_could_change_is_a_table(said: str) -> None:
@@ -83,5 +97,6 @@ def test_dss_and_os_of_real_patients_are_entries_of_their_own(tmp_path: Path) ->
     jobs = planned_from(said)
     assert jobs["build_cohort"] == 4
     assert jobs["predict_unknown_causes"] == 2  # DSS has unknown causes, OS has none
-    assert jobs["train_supervised"] == 4 * 13  # abmil, survpath, TTA in four settings and seven variants
+    assert jobs["train_supervised"] == 4 * (len(FIELD) + 11)  # TTA in four settings and seven variants
+    assert jobs["make_survival_field"] == 1
     assert all(f"tables/tta_{name}.md" in said for name in ("presets", "stages", "prototypes", "anchors"))

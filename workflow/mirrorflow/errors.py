@@ -9,6 +9,10 @@ class InputError(MirrorflowError):
     """A file or a sheet does not hold what it should."""
 
 
+class CannotFitError(InputError):
+    """A fold has too few training patients for what a method fits beforehand: it is left out, with the reason."""
+
+
 class ConfigError(MirrorflowError):
     """A setting is unknown, out of range or contradicts another."""
 

@@ -238,3 +238,33 @@ class Train(Settings):
         enum=["by_event", "random"],
         origin="ours",
     )
+    every_epoch: bool = newer(
+        "Survival - risks of evaluation units after each epoch are written beside the model (epochs.parquet): what "
+        "choosing the epoch on them would buy. They choose nothing.",
+        default=False,
+        type="boolean",
+        origin="ours",
+    )
+
+
+@dataclass(frozen=True)
+class FieldTrain(Train):
+    """The training that methods of the field share (``common``): near MMP's comparison, with masked batches.
+
+    Survival by hazards, censored patients at half weight.
+    """
+
+    learning_rate: float = same(Train, "learning_rate", unset=1e-4)
+    tokens: int = same(Train, "tokens", unset=4096)
+    alpha: float = same(Train, "alpha", unset=0.5)
+    feature_scaling: Literal["none", "train"] = same(Train, "feature_scaling", unset="none")
+
+
+@dataclass(frozen=True)
+class FieldCoxTrain(Train):
+    """As :class:`FieldTrain`, by Cox's partial likelihood: that of methods with prototypes."""
+
+    learning_rate: float = same(Train, "learning_rate", unset=1e-4)
+    tokens: int = same(Train, "tokens", unset=4096)
+    feature_scaling: Literal["none", "train"] = same(Train, "feature_scaling", unset="none")
+    survival: Literal["hazards", "cox"] = same(Train, "survival", unset="cox")

@@ -1,6 +1,6 @@
 """A network's answer to one fold task: built, trained on labels, its epoch chosen, units predicted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from mirrorflow.config.modules import optional_part_of
 from mirrorflow.learners.base import Checkpoint, Trained
+from mirrorflow.learners.epochs import EpochRisks
 from mirrorflow.learners.inputs.bagged import FoldBags
 from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.seam import Objective
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.probes.hazards import curve_risk, survival_curve
 from mirrorflow.probes.objective import (
     Cox,
     CrossEntropy,
@@ -100,8 +102,10 @@ def train_and_predict(
     labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
     resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
     last = min(rule.stop_after or settings.epochs, settings.epochs)
+    written = _epoch_risks(checkpoint, fold_task, keys, lambda: predict_units(network, asked, device=device))
     with _keeper(checkpoint, device) as keeper:
-        hooks = Hooks(resumed, _reporter(label, last, resumed, keeper), judge_of(rule, predict), rule.stop_after)
+        told = _reporter(label, last, resumed, keeper, written)
+        hooks = Hooks(resumed, told, judge_of(rule, predict), rule.stop_after)
         trainer = train_supervised(network, labelled, settings, hooks, label=label, device=device)
     weights = {f"{NETWORK}{name}": tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
     fitted = {f"{READOUT}{name}": array for name, array in task.readout(training_logits).arrays().items()}
@@ -136,10 +140,32 @@ def _keeper(checkpoint: Checkpoint | None, device: str) -> Keeper:
     return Keeper(save, beside=checkpoint is not None and kind_of(device) == "cuda")
 
 
-def _reporter(label: str, epochs: int, resumed: TrainingState | None, keeper: Keeper) -> OnEpoch:
+def _epoch_risks(
+    checkpoint: Checkpoint | None, fold_task: FoldTask, keys: TrainKeys, logits: Callable[[], Tensor]
+) -> EpochRisks | None:
+    """Where risks of each epoch are written; None where they are not asked for, or no model is kept."""
+    if not keys.settings.every_epoch or checkpoint is None or fold_task.edges is None:
+        return None
+
+    def risks() -> np.ndarray:
+        found = logits().double()
+        return (
+            found.squeeze(1).numpy() if keys.settings.survival == "cox" else curve_risk(survival_curve(found)).numpy()
+        )
+
+    return EpochRisks(checkpoint.folder, fold_task.evaluation.units, risks)
+
+
+def _reporter(
+    label: str, epochs: int, resumed: TrainingState | None, keeper: Keeper, written: EpochRisks | None
+) -> OnEpoch:
     progress = Progress(label, epochs, "epochs", kept=0 if resumed is None else resumed.epoch)
+    if written is not None:
+        written.go_on_from(0 if resumed is None else resumed.epoch)
 
     def report(state: TrainingState, row: Mapping[str, float]) -> None:
+        if written is not None:  # before the state: a killed training goes on from an epoch whose risks are there
+            written.add(state.epoch)
         if state.epoch < epochs:
             keeper.keep(state)
         progress.step(note=f"loss {row['total']:.3f}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
 from mirrorflow.learners.base import check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
@@ -133,11 +133,11 @@ def _answers(
 ) -> tuple[list[pd.DataFrame], dict[str, Any]]:
     rows, settings, skipped = [], [], {}
     for fold_task in fold_tasks:
-        # Outside of the `try`: vectors that cannot be had stop the job.
-        vectors = _vectors(asked, inputs, fold_task)
+        # Vectors that cannot be had stop the job, but for what a family cannot fit on so few patients.
         try:
+            vectors = _vectors(asked, inputs, fold_task)
             prediction, note = _answer(asked, inputs, fold_task, vectors)
-        except (NoEpochError, CannotAnswerError) as error:
+        except (NoEpochError, CannotAnswerError, CannotFitError) as error:
             skipped[f"{fold_task.setting}, seed {fold_task.seed}"] = str(error)
             continue
         rows.append(rows_of(fold_task, prediction))

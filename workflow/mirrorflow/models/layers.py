@@ -85,6 +85,11 @@ class SelfNormalizing(nn.Sequential):
     def __init__(self, inputs: int, width: int, dropout: float, *, scaled: bool = True) -> None:
         linear = nn.Linear(inputs, width)
         if scaled:
-            nn.init.normal_(linear.weight, std=max(inputs, 1) ** -0.5)
-            nn.init.zeros_(linear.bias)
+            start_self_normalizing(linear)
         super().__init__(linear, nn.ELU(), nn.AlphaDropout(dropout))
+
+
+def start_self_normalizing(linear: nn.Linear) -> None:
+    """Weights from N(0, 1 / inputs), bias 0."""
+    nn.init.normal_(linear.weight, std=max(linear.in_features, 1) ** -0.5)
+    nn.init.zeros_(linear.bias)

@@ -50,13 +50,19 @@ class TargetTensors:
 class Batch:
     """What a network sees: patches [batch, patch, feature] and genes [batch, gene], either of width 0 where unseen.
 
-    ``mask`` [batch, patch] is True at real patches. ``targets`` [batch] are there in training alone.
+    ``mask`` [batch, patch] is True at real patches, which come first. ``targets`` [batch] are there in training alone.
+    ``counts`` [batch], on the CPU: real patches of each bag, where they are known without asking the mask.
     """
 
     patches: Tensor
     mask: Tensor
     genes: Tensor
     targets: TargetTensors | None = None
+    counts: Tensor | None = None
+
+    def real_patches(self) -> list[int]:
+        """Real patches of each bag; from ``counts``, so that a GPU need not be waited for."""
+        return (self.mask.sum(1) if self.counts is None else self.counts).tolist()
 
 
 @dataclass(frozen=True)

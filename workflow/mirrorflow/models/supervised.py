@@ -6,7 +6,7 @@ dataclass of what can be set, and ``build(sizes, **settings)``, which returns a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,11 @@ class Sizes:
 class SupervisedNetwork(nn.Module):
     """Bags and expression, as far as the method sees them, to one row of logits a unit.
 
-    Whatever a padded patch holds, no logit depends on it; the order of the patches means nothing.
+    Whatever a padded patch holds, no logit depends on it; the order of the patches means nothing, unless the class says
+    that it is ``ordered``: then patches come in the order of their files, also where some of them are drawn.
     """
+
+    ordered: ClassVar[bool] = False
 
     patch_mean: Tensor
     patch_sd: Tensor

@@ -1,14 +1,25 @@
-"""Slide encoder: MIRROR's form of TransMIL (Shao et al. 2021), Eq. 1 of MIRROR."""
+"""TransMIL (Shao et al., NeurIPS 2021): the slide encoder, MIRROR's form of which is its Eq. 1, and the method itself.
+
+The method puts a linear head on the class token. Patches are taken in the order of their file, which the convolutions
+over the token grid look at, so it is the one network here that a bag's order means something to.
+"""
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mirrorflow.config.fidelity import Layer
+from mirrorflow.config.fields import Settings, count, number
+from mirrorflow.config.training_settings import FieldTrain
 from mirrorflow.models.attention import make_attention
+from mirrorflow.models.seam import Batch, Output
 from mirrorflow.models.settings import AttentionForm, square_side
+from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
 
 class Ppeg(nn.Module):
@@ -157,3 +168,99 @@ def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | Non
     real = place < squares[:, None]
     mask = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
     return tokens.gather(1, index), mask, sides
+
+
+@dataclass(frozen=True)
+class TransMilSettings(Settings):
+    """Sizes of the network."""
+
+    width: int = count("width of the tokens.", 512, origin="published")
+    heads: int = count("heads of the attention; they divide `width`.", 8, origin="published")
+    landmarks: int = count("landmarks of Nystrom's attention.", 256, origin="published")
+    dropout: float = number("dropout behind the attention.", 0.1, minimum=0, exclusiveMaximum=1, origin="published")
+
+
+class TransMil(SupervisedNetwork):
+    """The slide encoder, and a linear head on its class token.
+
+    Bags of a batch whose grids are of one size go through together, each filled up to its square and without padding:
+    landmarks are means of runs of tokens, and runs of a padded bag would be longer.
+    """
+
+    ordered: ClassVar[bool] = True
+
+    def __init__(self, sizes: Sizes, settings: TransMilSettings) -> None:
+        super().__init__(sizes, settings.width)
+        self.encoder = SlideEncoder(
+            sizes.patch_dim,
+            settings.width,
+            heads=settings.heads,
+            landmarks=settings.landmarks,
+            form="nystrom",
+            dropout=settings.dropout,
+        )
+        self.head = nn.Linear(settings.width, sizes.outputs)
+        start_linear(self.head)
+
+    def output(self, batch: Batch) -> Output:
+        """Logits of the bags; the expression is not looked at."""
+        counts = batch.real_patches()
+        rows: dict[int, list[int]] = {}
+        for row, own in enumerate(counts):
+            rows.setdefault(square_side(own), []).append(row)
+        vectors = [self._vectors(batch.patches, same, counts, side) for side, same in rows.items()]
+        if len(vectors) == 1:
+            return Output(self.head(vectors[0]))
+        order = [row for same in rows.values() for row in same]
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return Output(self.head(torch.cat(vectors)[back]))
+
+    def _vectors(self, patches: Tensor, rows: list[int], counts: list[int], side: int) -> Tensor:
+        """Class tokens [row, width] of bags with a grid of ``side`` x ``side``, first patches repeated to fill it."""
+        own = patches if len(rows) == len(patches) else patches[rows]
+        whole = side * side
+        if all(counts[row] == whole for row in rows):
+            return self.encoder(own[:, :whole])[:, 0]
+        index = torch.stack([torch.arange(whole, device="cpu") % counts[row] for row in rows])
+        index = index.to(own.device, non_blocking=True)[..., None].expand(-1, -1, own.shape[2])
+        return self.encoder(own.gather(1, index))[:, 0]
+
+
+def build(sizes: Sizes, *, width: int, heads: int, landmarks: int, dropout: float) -> TransMil:
+    """A TransMIL network; ``landmarks`` are those of Nystrom's attention."""
+    return TransMil(sizes, TransMilSettings(width=width, heads=heads, landmarks=landmarks, dropout=dropout))
+
+
+SETTINGS, TRAIN = TransMilSettings, FieldTrain
+
+LAYERS = (
+    Layer("patch embedding", "linear to 512, ReLU", "linear to {width}, ReLU"),
+    Layer(
+        "layers",
+        "first tokens repeated up to a square; class token; Nystrom attention (8 heads, 256 landmarks, 6 steps of the "
+        "pseudo-inverse, convolution of 33 over the values, dropout 0.1) around convolutions of 7, 5 and 3; LayerNorm",
+        "the same, {heads} heads, {landmarks} landmarks, dropout {dropout}",
+    ),
+    Layer("class token", "N(0, 1)", "truncated normal, deviation 0.02", "as the slide encoder of MIRROR has it"),
+    Layer("start", "torch's own", "Xavier uniform, biases 0", "as the slide encoder of MIRROR has it"),
+    Layer("head", "linear on the class token"),
+    Layer(
+        "order of patches",
+        "that of the file, all of a bag",
+        "that of the file, of those drawn",
+        "a bag of more than `tokens` patches is drawn from at each step of the training",
+    ),
+    Layer(
+        "survival",
+        "none: classes alone",
+        "hazards in bins",
+        "no survival form is published; the same network with the survival objective",
+    ),
+    Layer(
+        "training",
+        "Lookahead around RAdam at 2e-4, L2 penalty 1e-5, one bag at a time, gradients over 2, at most 200 epochs, "
+        "ended where 10 do not improve the validation loss",
+        "AdamW at 1e-4, batches of 16, 20 epochs",
+        "one training for the field (`common`); `preset: repository` has rate, batch and epochs, the last of them kept",
+    ),
+)

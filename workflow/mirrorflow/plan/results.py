@@ -8,6 +8,7 @@ from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
 from mirrorflow.config.resources import listed_titles
 from mirrorflow.plan.causes import cause_specific
+from mirrorflow.plan.field import field_cohorts
 from mirrorflow.plan.files import marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -95,7 +96,11 @@ class TableInputs:
     def further(self) -> list[str]:
         """Tables beyond the main ones, each in its three forms."""
         config = self.run.config
-        beside = {"optimism": config["evaluation"]["optimism"], "cause_bounds": cause_specific(config)}
+        beside = {
+            "optimism": config["evaluation"]["optimism"],
+            "cause_bounds": cause_specific(config),
+            "survival_field": field_cohorts(config),
+        }
         names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 
@@ -214,8 +219,8 @@ class ReportInputs:
 
     def expressions(self) -> list[str]:
         """Input: expression of the cohorts whose genes these sets are counted in; nothing without sets."""
-        entries = self.run.config["cohorts"].items() if self._sets() else ()
-        return [self.run.at(ExpressionFile, source=entry["expression"], cohort=name) for name, entry in entries]
+        names = self.run.with_rna if self._sets() else ()
+        return [self.run.at(ExpressionFile, source=self.run.cohort(name)["expression"], cohort=name) for name in names]
 
     def history(self) -> list[str]:
         """Input: records of the pretrained models."""

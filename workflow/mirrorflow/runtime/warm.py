@@ -192,3 +192,6 @@ def _status_of(request: Request) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for Snakemake and the jobs
     serve(sys.argv[1], os.getppid(), sys.argv[2:] or PRELOADED)
+    os._exit(
+        0
+    )  # a library complains of what is left in memory when Python takes itself down; nothing else is to be done

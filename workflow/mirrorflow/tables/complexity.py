@@ -15,6 +15,8 @@ MEASURES = {
 }
 """Our measure -> the published ones that say the same, the closest first."""
 RUN = {"pretrain": "pretrain", "downstream": "inference"}
+EPOCH = "epoch_seconds"
+"""Of ours alone."""
 HEADER = {
     "method": "Method",
     "stage": "Stage",
@@ -52,4 +54,6 @@ def shown(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     for measure in MEASURES:
         cells = table[[measure, f"published_{measure}", f"suspect_{measure}"]].to_numpy()
         columns[HEADER[measure]] = [f"{ours:.4g}" + in_brackets(theirs, suspect) for ours, theirs, suspect in cells]
+    if EPOCH in table:
+        columns["Seconds an epoch"] = [f"{seconds:.4g}" for seconds in table[EPOCH]]
     return pd.DataFrame(columns)

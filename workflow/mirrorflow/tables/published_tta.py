@@ -99,6 +99,7 @@ TRAIN: Settings = {
     "evaluation_tokens": _code(4096),
     "decay": _code("matrices"),
     "batches": _code("random"),
+    "every_epoch": Unknown("decides no number"),
 }
 NOT_REPLAYED: Settings = {
     "draws at evaluation": _code("anew at each access"),

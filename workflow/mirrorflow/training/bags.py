@@ -178,17 +178,20 @@ def draw_batch(
     rngs: Sequence[np.random.Generator],
     take: Take = fresh,
     replace: bool = False,
+    in_order: bool = False,
 ) -> Batch:
     """Draw every unit's tokens (one generator a unit), each bag straight into its place of what ``take`` gives.
 
     ``short="mask"`` takes a bag under ``tokens`` whole and pads it with zeros; ``counts`` says how many are
-    real. ``replace``: with replacement, from large bags, too. Raises InputError naming the unit whose bag is empty.
+    real. ``replace``: with replacement, from large bags, too. ``in_order``: in the order of the bags, not that of the
+    draw. Raises InputError naming the unit whose bag is empty.
     """
     if not len(units):
         return Batch(units, torch.zeros(0, 1, 1), None)
     drawn = [
         draw_index(bags, int(unit), tokens, short, rng, replace=replace) for unit, rng in zip(units, rngs, strict=True)
     ]
+    drawn = [np.sort(index) for index in drawn] if in_order else drawn
     # torch's own memory: sums over numpy's, aligned to 16 bytes only, can differ in the last digit.
     patches = take(len(drawn), max(map(len, drawn)), width_of(bags, int(units[0])))
     for row, unit, index in zip(patches, units, drawn, strict=True):

@@ -48,12 +48,14 @@ class ResidentBags:
         tokens: int,
         short: ShortBags,
         rngs: Sequence[np.random.Generator],
+        in_order: bool = False,
     ) -> Batch:
         """As :func:`~mirrorflow.training.bags.draw_batch`, from the device's memory into it.
 
         units: numbers in this collection; names: what the batch calls them.
         """
         drawn = [draw_index(self.bags, int(unit), tokens, short, rng) for unit, rng in zip(units, rngs, strict=True)]
+        drawn = [np.sort(rows) for rows in drawn] if in_order else drawn
         longest, width = max(map(len, drawn)), width_of(self.bags, int(units[0]))
         # All indices in one copy, which a GPU need not be waited for.
         index = torch.from_numpy(np.concatenate(drawn))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +143,8 @@ def outputs_of(network: SupervisedNetwork, units: Units, *, device: str = "auto"
 def _output(network: SupervisedNetwork, bag: Batch, genes: Tensor) -> Output:
     """Of one unit: its bag, wherever it lies, and genes [1, gene] on the network's device."""
     patches = received(bag, genes.device)
-    return network(seam.Batch(patches, torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device), genes))
+    real = torch.ones(patches.shape[:2], dtype=torch.bool, device=genes.device)
+    return network(seam.Batch(patches, real, genes, counts=torch.tensor([patches.shape[1]])))
 
 
 def _without_resident(whole: Callable[[], Output]) -> Output:
@@ -225,11 +227,13 @@ class _Supervised:
     def _draw(self, rows: np.ndarray, rngs: list[np.random.Generator]) -> Batch:
         if self.units.bags is None:
             return Batch(rows, torch.zeros(len(rows), 0, 0), torch.zeros(len(rows), dtype=torch.long))
+        how: dict[str, Any] = {"tokens": self.settings.tokens, "short": "mask", "rngs": rngs}
+        how["in_order"] = self.network.ordered
         if self.resident is not None:
             bags, numbers = self.resident
             if bags.fits(chosen := [numbers[row] for row in rows]):
-                return bags.draw(np.array(chosen), rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
-        return self.loader.draw(self.units.bags, rows, tokens=self.settings.tokens, short="mask", rngs=rngs)
+                return bags.draw(np.array(chosen), rows, **how)
+        return self.loader.draw(self.units.bags, rows, **how)
 
     def backward(self, batch: Batch, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the batch's total."""
@@ -249,7 +253,7 @@ class _Supervised:
         patches = received(batch, self.device)
         places = torch.arange(patches.shape[1], device=self.device)
         mask = places[None, :] < on_device(counts, self.device)[:, None]
-        return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows))
+        return seam.Batch(patches, mask, self.genes[rows], self.targets.of(rows), counts)
 
     def stepped(self, batch: Batch) -> None:
         """Batches that taught nothing of survival are counted."""

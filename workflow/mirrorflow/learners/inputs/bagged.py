@@ -1,7 +1,7 @@
 """Inputs of the supervised methods: a fold's bags and, where a method sees it, scaled expression by gene or pathway."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,21 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import count_sets, genes_of_sets, nothing_matches, parse_gene_sets
 from mirrorflow.learners.base import Recipe
+from mirrorflow.learners.inputs.own_fit import OWN_FIT, Fit, PatchFit, ScaledBags, fits_beside, kept_fit
 from mirrorflow.learners.inputs.paired import moments_beside
 from mirrorflow.learners.inputs.seen import FEATURES, features_digest
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
-from mirrorflow.store.digest import digest, file_digest, patients_digest
+from mirrorflow.store.digest import digest, file_digest, names_digest, patients_digest
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.tables import read_text_sheet
-from mirrorflow.training.bags import SomeBags, patch_moments
+from mirrorflow.training.bags import Bags, SomeBags, patch_moments
 from mirrorflow.training.supervised import Units
 
 logger = logging.getLogger("mirrorflow.predict")
 
 PATCH_SCALER = "patch scaler"
-OWN_FIT = "fitted inputs"
-"""What a family fits by itself, such as prototypes."""
-
-Fit = Callable[[Units, np.random.Generator], Mapping[str, np.ndarray]]
-"""A family's ``fit_inputs``: from all training units of a fold, their bags and scaled genes, without labels."""
 
 RANDOM_SETS = "random"
 RANDOM_SET_COUNT = 50
@@ -92,7 +88,7 @@ class BaggedInputs:
     feature_scaling: str
     cache_gb: float
     gene_sets: str | None = None
-    fit: Fit | None = None
+    fit: Fit | PatchFit | None = None
     """What the family fits on the training patients of a fold, if it does."""
     _bags: FeatureBags | None = None
     _features: list[str] = field(default_factory=list)
@@ -170,10 +166,23 @@ class BaggedInputs:
             return {}, {}
         known = self.units[self.units["patient"].isin(fold.train)]
         if (fold, seed) not in self._own:
-            genes = self._genes(fold, fold_number, seed, known, known)[0].train[0]
-            units = Units(self._side(known) if self.sees_slides else None, genes)
-            self._own = {(fold, seed): self.fit(units, np.random.default_rng([seed, fold_number]))}
+            self._own = {(fold, seed): self._fitted(known, fold, fold_number, seed)}
         return self._own[fold, seed], {OWN_FIT: patients_digest(known["patient"])}
+
+    def _fitted(self, known: pd.DataFrame, fold: Fold, fold_number: int, seed: int) -> Mapping[str, np.ndarray]:
+        """Raises CannotFitError where ``known`` are too few for it."""
+        assert self.fit is not None
+        rng = np.random.default_rng([seed, fold_number])
+        if not isinstance(self.fit, PatchFit):
+            genes = self._genes(fold, fold_number, seed, known, known)[0].train[0]
+            return self.fit(Units(self._side(known) if self.sees_slides else None, genes), rng)
+        bags: Bags = self._side(known)
+        if self.feature_scaling == "train":
+            scale = self._scale(fold)
+            bags = ScaledBags(bags, scale.mean, scale.deviation)
+        drawn = {"seed": [seed, fold_number], "features": features_digest(known, self.index)}
+        of = drawn | {"units": names_digest(known["unit"]), "scaling": self.feature_scaling}
+        return kept_fit(self.fit, bags, rng, fits_beside(Path(self.index)), of)
 
     def _all(self) -> FeatureBags:
         if self._bags is None:

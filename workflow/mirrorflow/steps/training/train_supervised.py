@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mirrorflow.cohorts.patients import to_units
-from mirrorflow.config.modules import optional_part_of
+from mirrorflow.cohorts.patients import to_units, who_has
 from mirrorflow.learners.inputs.bagged import BaggedInputs
+from mirrorflow.learners.inputs.own_fit import own_fit_of
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.paths import GeneManifest, by_inner_fold
 from mirrorflow.plan.records import write_plan
@@ -22,10 +22,12 @@ from mirrorflow.training.devices import kind_of
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(PlanFiles):
-    """The index of the features, expression, and what the epoch is chosen on: of every inner fold and fold."""
+    """The index of the features (of methods that see slides), expression, and what the epoch is chosen on: of every
+    inner fold and fold.
+    """
 
-    index: Path
-    expression: Path
+    index: Path | None
+    expression: Path | None
     inner_splits: list[Path]
     inner_genes: list[Path]
 
@@ -72,15 +74,15 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
     """Bags of patches and genes of the cohort's units, as the method sees them."""
     method = params.settings
     return BaggedInputs(
-        units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
+        units=to_units(who_has(read_cohort(inputs.cohort)[0], method["inputs"]), params.protocol["unit"]),
         inputs=method["inputs"],
-        index=str(inputs.index),
-        expression=str(inputs.expression),
+        index="" if inputs.index is None else str(inputs.index),
+        expression="" if inputs.expression is None else str(inputs.expression),
         genes=texts(inputs.genes),
         rna_scaling=params.protocol["rna_scaling"],
         clip=params.rna.clip,
         feature_scaling=method["train"]["feature_scaling"],
         cache_gb=method["train"]["cache_gb"],
         gene_sets=method.get("gene_sets"),
-        fit=optional_part_of("models", method["family"], "fit_inputs"),
+        fit=own_fit_of(method["family"], method["network"]),
     )

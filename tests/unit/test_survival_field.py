@@ -1,0 +1,223 @@
+"""The table of the field: means over cohorts, differences, ranks, left-out methods, published means, pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mirrorflow.config.resources import RESOURCES
+from mirrorflow.evaluation.field import Drawn, best_and_last, draws_of, gap, over_cohorts, rank_shares, shared_patients
+from mirrorflow.evaluation.field_rows import Predicted, field_rows
+from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
+from mirrorflow.metrics import c_index
+from mirrorflow.steps.results.make_survival_field import draw_pictures
+from mirrorflow.store.tables import read_numbers, read_text_sheet
+from mirrorflow.tables.survival_field import as_table, published_means, shown
+
+HOW = Drawn(300, 0.95, 1)
+NAMES = read_text_sheet(RESOURCES / "names.tsv")
+FIVE = ["brca", "blca", "stad", "coadread", "kirc"]
+
+
+def predicted(noise: float, seed: int = 0, folds: int = 5, each: int = 30, cohort: int = 0) -> Predicted:
+    """Outcomes of a cohort, and risks that know them up to ``noise``."""
+    truth, rng = np.random.default_rng(cohort), np.random.default_rng([seed, cohort])
+    count = folds * each
+    times = truth.exponential(1000, count)
+    rows = pd.DataFrame(
+        {
+            "seed": 42,
+            "fold": np.repeat(np.arange(folds), each),
+            "patient": [f"{cohort}-P{number}" for number in range(count)],
+            "slide_id": "",
+            "risk": -np.log(times) + noise * rng.normal(size=count),
+            "time_days": times,
+            "event": (truth.random(count) < 0.5).astype(float),
+        }
+    )
+    return Predicted(rows, dict.fromkeys(range(folds), count - each))
+
+
+def draws(one: Predicted, place: int = 0):
+    return draws_of(one.rows, shared_patients([one.rows]), one.trained, place, HOW)
+
+
+def field(**noises: float) -> dict[str, dict[str, Predicted]]:
+    return {
+        name: {method: predicted(noise, seed, cohort=c) for seed, (method, noise) in enumerate(noises.items())}
+        for c, name in enumerate(("one", "two"))
+    }
+
+
+def of_fold(one: Predicted, fold: int) -> float:
+    rows = one.rows[one.rows["fold"] == fold]
+    columns = (rows["risk"].to_numpy(), rows["time_days"].to_numpy(), rows["event"].to_numpy() == 1)
+    return float(c_index(*columns, np.ones((1, len(rows))))[0])
+
+
+def test_the_mean_counts_cohorts_alike():
+    small, large = predicted(1.0, folds=3, each=20), predicted(3.0, each=60, cohort=1)
+    expected = np.mean([np.mean([of_fold(one, k) for k in one.folds]) for one in (small, large)])
+    found = over_cohorts([draws(small), draws(large, 1)], 0.95)
+    assert found.value == pytest.approx(expected)
+    assert found.low < found.value < found.high
+
+
+def test_cohorts_are_resampled_independently():
+    """The variance of the mean of two is the sum of both over four, though fold numbers and sizes are the same."""
+    one, other = predicted(2.0), predicted(2.0, cohort=1)
+    many = Drawn(3000, 0.95, 1)
+    sides = [draws_of(p.rows, shared_patients([p.rows]), p.trained, k, many) for k, p in enumerate((one, other))]
+    alone = [over_cohorts([side], 0.95).resampled for side in sides]
+    assert abs(np.corrcoef(*alone)[0, 1]) < 0.06
+    both = over_cohorts(sides, 0.95).resampled
+    assert both.var() == pytest.approx((alone[0].var() + alone[1].var()) / 4, rel=0.15)
+
+
+def test_the_t_test_over_cohorts_is_welchs_with_the_correction():
+    ours = [predicted(1.0, 1), predicted(1.0, 1, cohort=1)]
+    theirs = [predicted(2.0, 2), predicted(2.0, 2, cohort=1)]
+    pairs = [np.array([of_fold(a, k) - of_fold(b, k) for k in range(5)]) for a, b in zip(ours, theirs, strict=True)]
+    variances = np.array([one.var(ddof=1) * (1 / 5 + 30 / 120) / 4 for one in pairs])
+    mean, error = np.mean([one.mean() for one in pairs]), np.sqrt(variances.sum())
+    freedom = variances.sum() ** 2 / (variances**2 / 4).sum()
+    found = gap(*([draws(one, k) for k, one in enumerate(side)] for side in (ours, theirs)), 0.95)
+    assert found.value == pytest.approx(mean)
+    assert found.p_t_test == pytest.approx(2 * stats.t.sf(abs(mean) / error, freedom))
+    half = stats.t.ppf(0.975, freedom) * error
+    assert found.low <= mean - half + 1e-12
+    assert found.high >= mean + half - 1e-12
+    assert found.p_value == max(found.p_bootstrap, found.p_t_test)
+
+
+def test_one_cohort_and_one_fold_have_no_t_test():
+    one, other = predicted(1.0, folds=1), predicted(2.0, 1, folds=1)
+    found = gap([draws(one)], [draws(other)], 0.95)
+    assert np.isnan(found.p_value)
+
+
+def test_shares_of_ranks_add_up_and_leave_undefined_resamples_out():
+    values = [np.array([0.9, 0.6, np.nan]), np.array([0.5, 0.8, 0.9]), np.array([0.1, 0.1, 0.1])]
+    np.testing.assert_array_equal(rank_shares(values), [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]])
+
+
+def test_a_method_that_knows_more_is_better_and_first():
+    rows = {
+        str(row["method"]): row
+        for row in field_rows(field(good=0.2, ref=5.0, same=5.0), ["good", "ref", "same"], "ref", HOW)
+    }
+    assert rows["good"]["verdict"] == BETTER
+    assert rows["same"]["verdict"] == ALIKE
+    assert rows["ref"]["verdict"] == ITSELF
+    assert rows["good"]["comparison"] == "primary"
+    assert rows["good"]["rank_shares"].startswith("1.000")
+    assert rows["good"]["mean_rank"] == pytest.approx(1.0)
+    assert rows["good"]["p_holm"] >= rows["good"]["p_value"]
+    assert rows["good"]["patients"] == 300
+
+
+def test_a_method_without_a_cohort_or_a_fold_is_left_out_with_the_reason():
+    whole = field(ref=2.0, short=2.0, none=2.0)
+    del whole["two"]["none"]
+    part = whole["one"]["short"]
+    whole["one"]["short"] = Predicted(part.rows[part.rows["fold"] != 3], part.trained, "16 components, 3 patches")
+    rows = {str(row["method"]): row for row in field_rows(whole, ["ref", "short", "none", "absent"], "ref", HOW)}
+    assert rows["short"]["note"] == "one: no fold 3: 16 components, 3 patches"
+    assert rows["none"]["note"] == "not on two"
+    assert np.isnan(rows["none"]["mean"])
+    assert rows["ref"]["mean"] > 0.5
+    assert set(rows) == {"ref", "short", "none"}
+
+
+def test_everything_rests_on_the_patients_that_all_have():
+    whole = field(ref=2.0, other=1.0)
+    part = whole["one"]["other"]
+    whole["one"]["other"] = Predicted(part.rows[part.rows["patient"] != "0-P7"], part.trained)
+    rows = list(field_rows(whole, ["ref", "other"], "ref", HOW))
+    assert [row["patients"] for row in rows] == [299, 299]
+
+
+def test_without_the_reference_there_are_means_and_ranks_and_no_verdict():
+    rows = list(field_rows(field(a=1.0, b=2.0), ["a", "b"], "nobody", HOW))
+    assert all("verdict" not in row for row in rows)
+    assert all(row["rank_shares"] for row in rows)
+
+
+def test_without_a_bootstrap_there_are_means_alone():
+    rows = list(field_rows(field(a=1.0, b=2.0), ["a", "b"], "b", Drawn(0, 0.95, 1)))
+    assert all(np.isfinite(row["mean"]) for row in rows)
+    assert all(np.isnan(row["ci_low"]) for row in rows)
+    assert not any(row.get("rank_shares") for row in rows)
+
+
+def table_of(*methods: str, encoder: str = "uni") -> pd.DataFrame:
+    found = field(**{name: 1.0 + number for number, name in enumerate(methods)})
+    rows = field_rows(found, list(methods), methods[0], HOW)
+    named = {"protocol": "honest", "encoder": encoder}
+    return as_table(named | row for row in rows)
+
+
+def test_published_means_stand_beside_the_five_cohorts_alone():
+    known = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+    table = published_means(table_of("otsurv", "cox"), known, NAMES, FIVE)
+    assert table["published_mean"].tolist()[0] == 0.644
+    assert np.isnan(table["published_mean"].tolist()[1])
+    assert table["comparable"].tolist()[0] == "no"
+    assert published_means(table_of("otsurv"), known, NAMES, FIVE[:2])["published_mean"].isna().all()
+    resnet = published_means(table_of("mmp", encoder="resnet50"), known, NAMES, FIVE)
+    assert resnet["published_mean"].notna().all(), "Table 8"
+
+
+def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():
+    table = table_of("otsurv", "cox")
+    cohort = {**table.iloc[0].to_dict(), "cohort": "brca", "mean": 0.61, "sd": 0.02, "note": "", "rank_shares": ""}
+    table = as_table([*table.to_dict("records"), cohort])
+    titles = {"method": {"otsurv": "OTSurv"}, "cohort": {"brca": "TCGA-BRCA"}}
+    wide = shown(table, titles, ["brca"]).set_index("Method")
+    assert wide.loc["OTSurv", "TCGA-BRCA"].startswith("0.610 ± 0.020")
+    assert "first in" in wide.loc["OTSurv", "Rank"]
+    assert wide.loc["cox", "TCGA-BRCA"] == ""
+
+
+def test_a_picture_for_each_protocol_and_encoder_with_two_methods(tmp_path: Path):
+    table = pd.concat([table_of("otsurv", "cox"), table_of("mmp", encoder="resnet50")])
+    draw_pictures(table, "otsurv", {}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["honest-uni.svg"]
+    assert (tmp_path / "honest-uni.svg").read_text().startswith("<?xml")
+
+
+def test_the_best_epoch_and_the_last_are_those_of_one_training():
+    one = predicted(2.0, folds=1)
+    noises = [3.0, 0.1, 2.0]
+    epochs = pd.concat(
+        one.rows[["patient", "slide_id"]].assign(epoch=1 + k, risk=predicted(noise, k, folds=1).rows["risk"])
+        for k, noise in enumerate(noises)
+    )
+    values = [of_fold(predicted(noise, k, folds=1), 0) for k, noise in enumerate(noises)]
+    assert best_and_last(epochs, one.rows) == pytest.approx((max(values), values[-1]))
+    assert np.isnan(best_and_last(epochs.iloc[:0], one.rows)).all()
+
+
+def test_what_the_best_epoch_adds_is_a_column_where_epochs_were_written():
+    found = field(a=1.0, b=2.0)
+    assert np.isnan(next(iter(field_rows(found, ["a"], "a", HOW)))["best_epoch"])
+    with_epochs = {
+        name: {key: replace(one, best=0.7, gain=0.1) for key, one in part.items()} for name, part in found.items()
+    }
+    table = as_table({"protocol": "p", "encoder": "e"} | row for row in field_rows(with_epochs, ["a"], "a", HOW))
+    assert shown(table, {"method": {}, "cohort": {}}, [])["Best epoch"].tolist() == ["0.700 (+0.100)"]
+
+
+def test_what_is_missing_reads_as_nothing():
+    rows = [*field_rows(field(a=1.0, b=2.0), ["a", "b"], "nobody", Drawn(0, 0.95, 1))]
+    part = field(a=1.0, b=2.0)
+    del part["two"]["b"]
+    rows += [row for row in field_rows(part, ["a", "b"], "a", HOW) if row["method"] == "b"]
+    table = as_table({"protocol": str(n), "encoder": "uni"} | row for n, row in enumerate(rows))
+    wide = shown(table, {"method": {}, "cohort": {}}, ["one"])
+    assert not wide.map(lambda cell: "nan" in str(cell)).to_numpy().any()
+    assert wide["Left out"].tolist()[-1] == "not on two"
+    assert list(shown(as_table([]), {"method": {}, "cohort": {}}, [])) == ["Protocol", "Encoder", "Method"]
