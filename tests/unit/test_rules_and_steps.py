@@ -90,10 +90,7 @@ def test_jobs_of_a_cause_specific_outcome_give_their_steps_what_they_declare(tmp
             check(job)
             assert "expression" not in stored_by_others(job) - held(job), job.rule.name
             rules.add(job.rule.name)
-<<<<<<< HEAD
     assert {"predict_unknown_causes", "make_cause_bounds", "make_survival_field"} <= rules
-=======
-    assert {"predict_unknown_causes", "make_cause_bounds"} <= rules
 
 
 def test_new_patients_give_their_step_what_it_declares(tmp_path: Path):
@@ -106,4 +103,3 @@ def test_new_patients_give_their_step_what_it_declares(tmp_path: Path):
     assert job.output.about == "results/tiny/new_patients/spring/about.md"
     assert {Path(path).parts[3] for path in job.input} == {"honest"}
     assert job.params.given == {"features": "absent"}
->>>>>>> own2

@@ -93,7 +93,7 @@ def published_means(
     if {labels.get(cohort, cohort) for cohort in cohorts} != set(known["cohort"]) - {MEAN}:
         return table
     means = as_beside(known[known["cohort"] == MEAN]).set_index(["encoder", "method"])
-    rows = table.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     for row in rows:
         key = (row["encoder"], methods.get(str(row["method"]), row["method"]))
         if row["cohort"] == MEAN and key in means.index:
