@@ -105,8 +105,8 @@ def checks() -> tuple[Check, ...]:
 
 def _is_problem(module: Path, text: str) -> bool:
     """Whether a text that is yielded is a problem, no line of a page and none that says what is right."""
-    if module.parts[:2] == ("commands", "check.py"):
-        return text.startswith(("PROBLEM", "*word*"))
+    if module.parts[:2] in (("commands", "check.py"), ("commands", "checking")):
+        return text.startswith(("PROBLEM", "WARNING", "*word*"))
     return module.parts[0] in PROBLEM_ROOMS and not text.startswith("...")
 
 

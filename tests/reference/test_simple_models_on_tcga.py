@@ -9,6 +9,7 @@ import pytest
 
 from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.cohorts import splits as folding
+from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.metrics import c_index, subtyping_metrics
 from mirrorflow.probes import cox, linear
 from mirrorflow.probes.pooling import pool
@@ -27,7 +28,7 @@ def load() -> tuple[pd.DataFrame, np.ndarray]:
     rna = pd.read_csv(FOLDER / "rna.tsv.gz", sep="\t", index_col=0).clip(-10, 10)
     rna.columns = rna.columns.str[:12]
     patients = cohorts.name_classes(sheet, {}, "column")
-    frame, _ = cohorts.assemble(patients, {"hipt": index.assign(status="ok", reason="")}, list(rna), "coadread")
+    frame, _ = assemble(patients, {"hipt": index.assign(status="ok", reason="")}, list(rna), "coadread")
     pooled = []
     for slides in frame["slide_ids"]:
         bags = []

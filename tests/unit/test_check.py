@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 
@@ -11,12 +13,18 @@ from mirrorflow.errors import ConfigError
 from mirrorflow.store.tables import write_fold
 
 
+def write_features(path: Path, rows: int = 20, width: int = 4, value: float = 0.5):
+    """A feature file as anyone's encoder leaves it."""
+    with h5py.File(path, "w") as file:
+        file["features"] = np.full((rows, width), value, np.float32)
+
+
 def test_data_sets_that_are_not_there_yet_are_no_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "features").mkdir()
-    (tmp_path / "features" / "s1.h5").touch()
+    write_features(tmp_path / "features" / "s1.h5")
     (tmp_path / "slides.tsv").write_text("slide_id\tpatient\ns1\tTCGA-AA-0001\n")
     cohort = {
         "slides": {"sheet": "slides.tsv"},
@@ -108,7 +116,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     source = {"matrix": "rna.tsv", "sample_ids": "patient"}
     (tmp_path / "features").mkdir()
     for name in ("s1", "s2", "s3"):
-        (tmp_path / "features" / f"{name}.h5").touch()
+        write_features(tmp_path / "features" / f"{name}.h5")
     write_fold(tmp_path / "folds" / "splits_0.csv", Fold(("A", "B"), ("C",)))
     write_fold(tmp_path / "folds" / "splits_1.csv", Fold(("A", "C"), ("B",)))
 

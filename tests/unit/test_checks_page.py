@@ -21,7 +21,7 @@ def test_every_kind_of_check_is_found() -> None:
         ("store/text_files", "stops", "*path*: a folder, where a file is needed; name the file in it"),
         ("config/names_in_case", "is a problem", one_way),
         ("store/slide_sheet", "is a problem", slide_twice),
-        ("commands/check", "is a problem", "PROBLEM: classes names labels that nobody has: *…*"),
+        ("commands/checking/cohort", "is a problem", "PROBLEM: classes names labels that nobody has: *…*"),
         ("steps/expression/convert_expression", "says", "*…*: *…* rows are no genes: *…*"),
     ]:
         assert (module, follows, text) in found

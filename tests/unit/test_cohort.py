@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.institutions import institution_names
 from mirrorflow.cohorts.other_samples import without_primary
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
@@ -76,7 +77,7 @@ def test_label_time_event_and_site_may_be_absent():
         ({"patient": ["A", "B", "A"]}, r"p\.tsv: a patient a second time: line 4: 'A'"),
         ({"patient": ["A", " ", "C"]}, r"a patient without a name: line 3: ''"),
         ({"event": ["1", "0", "2"]}, r"event is not 0 or 1: line 4: '2'"),
-        ({"event": ["1:DECEASED", "0", "1"]}, r"event is not a number: line 2: '1:DECEASED'"),
+        ({"event": ["gone", "0", "1"]}, r"event is not a number: line 2: 'gone'; say what it means: event_words"),
         ({"time": ["10", "-1", "3"]}, r"a negative time: line 3: '-1'"),
         ({"time": ["10", "2", "inf"]}, r"time is not a number: line 4: 'inf'"),
         ({"time": ["1O", "2", "3"]}, r"time is not a number: line 2: '1O'"),
@@ -113,7 +114,7 @@ def test_words_for_unknown_are_no_class_no_site_and_are_listed(caplog):
     assert frame["site"].tolist() == ["s", "", "", ""]
     assert """p.tsv: label is unknown of 3: "'--" 1, 'Not Reported' 1, '[Discrepancy]' 1""" in caplog.text
     assert "p.tsv: site is unknown of 3" in caplog.text
-    _, flow = cohorts.assemble(frame, {"uni": index("a1 A", "b1 B", "c1 C", "d1 D")}, list("ABCD"), "p.tsv")
+    _, flow = assemble(frame, {"uni": index("a1 A", "b1 B", "c1 C", "d1 D")}, list("ABCD"), "p.tsv")
     reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "subtyping"}
     assert reasons["A"] == "label 'Not Reported' stands for unknown: kept for pretraining and survival"
     assert set(reasons) == set("ABC")
@@ -266,7 +267,7 @@ def test_samples_of_other_types_alone_are_told_from_patients_who_are_not_there()
     aside = without_primary(samples)
     assert aside == {"TCGA-D3-0002": "06 (metastasis)", "TCGA-D3-0003": "06 (metastasis), 11 (normal tissue)"}
     slides = index("a1 A", "m1 TCGA-D3-0002", "n1 nobody")
-    _, flow = cohorts.assemble(patients(), {"uni": slides}, list("A"), "p.tsv", aside)
+    _, flow = assemble(patients(), {"uni": slides}, list("A"), "p.tsv", aside)
     reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "clinical data"}
     assert reasons == {
         "TCGA-D3-0002": "slide of a patient whose samples are 06 (metastasis) alone: primary tumours (01) are taken",
@@ -323,7 +324,7 @@ def test_sites_come_from_the_barcode_the_sheet_or_nowhere():
 
 def test_the_join_keeps_who_has_everything_and_counts_who_has_not():
     slides = index("a1 A", "a2 A", "b1 B", "d1 D")
-    frame, flow = cohorts.assemble(patients(), {"uni": slides}, ["A", "C"], "p.tsv")
+    frame, flow = assemble(patients(), {"uni": slides}, ["A", "C"], "p.tsv")
     assert frame["patient"].tolist() == ["A"]
     assert frame["slide_ids"].tolist() == [["a1", "a2"]]
     assert flow.dropped == [
@@ -348,7 +349,7 @@ def test_the_join_keeps_who_has_everything_and_counts_who_has_not():
 def test_a_slide_counts_when_every_encoder_has_features_of_it():
     uni = index("a1 A", "a2 A failed cannot be read", "b1 B")
     phikon = index("a1 A", "a2 A", "b1 B no_tissue mask is empty", "c1 C")
-    frame, flow = cohorts.assemble(patients(), {"uni": uni, "phikon": phikon}, list("ABC"), "p.tsv")
+    frame, flow = assemble(patients(), {"uni": uni, "phikon": phikon}, list("ABC"), "p.tsv")
     assert frame["slide_ids"].tolist() == [["a1"]]
     reasons = {(row["step"], row["slide_id"]): row["reason"] for row in flow.dropped if row["slide_id"]}
     assert reasons == {
@@ -359,7 +360,7 @@ def test_a_slide_counts_when_every_encoder_has_features_of_it():
 
 
 def test_every_patient_of_the_sheet_is_kept_or_dropped_with_a_reason():
-    frame, flow = cohorts.assemble(patients(), {"uni": index("a1 A", "b1 B")}, ["A"], "p.tsv")
+    frame, flow = assemble(patients(), {"uni": index("a1 A", "b1 B")}, ["A"], "p.tsv")
     lost = {row["patient"] for row in flow.dropped if row["step"] in ("slides", "expression")}
     assert set(frame["patient"]) | lost == set("ABC")
     assert set(frame["patient"]) & lost == set()
@@ -367,7 +368,7 @@ def test_every_patient_of_the_sheet_is_kept_or_dropped_with_a_reason():
 
 def test_unknown_label_and_outcome_are_kept_for_pretraining_and_counted():
     people = patients(label=["", "x", "y"], time=["", "0", "30"], event=["", "1", "1"])
-    frame, flow = cohorts.assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
+    frame, flow = assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
     assert frame["patient"].tolist() == list("ABC")
     assert frame["time_days"].isna().tolist() == [True, False, False]
     assert cohorts.eligible(frame, "subtyping").tolist() == [False, True, True]
@@ -381,7 +382,7 @@ def test_unknown_label_and_outcome_are_kept_for_pretraining_and_counted():
 
 def test_a_label_outside_the_classes_is_named_as_the_reason():
     people = cohorts.name_classes(cohorts.standard_sheet(sheet(), {}, "p.tsv", "days"), {"x": "ex"}, "none")
-    _, flow = cohorts.assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
+    _, flow = assemble(people, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
     reasons = {row["patient"]: row["reason"] for row in flow.dropped if row["step"] == "subtyping"}
     assert reasons["B"].startswith("label 'y' is not among `classes`")
     assert reasons["C"].startswith("no label")
@@ -390,7 +391,7 @@ def test_a_label_outside_the_classes_is_named_as_the_reason():
 @pytest.mark.parametrize(("slides", "rna"), [(["z1 Z"], ["A"]), (["a1 A"], ["TCGA-1", "TCGA-2"]), (["a1 A"], [])])
 def test_a_join_that_leaves_nobody_shows_names_of_each_side(slides, rna):
     with pytest.raises(InputError, match=r"p\.tsv: nobody has slides, clinical data and expression") as caught:
-        cohorts.assemble(patients(), {"uni": index(*slides)}, rna, "p.tsv")
+        assemble(patients(), {"uni": index(*slides)}, rna, "p.tsv")
     assert "clinical data name A, B, C" in str(caught.value)
     assert slides[0].split()[1] in str(caught.value)
     assert (", ".join(rna) or "nobody") in str(caught.value)
@@ -401,7 +402,7 @@ def test_a_join_that_leaves_nobody_shows_names_of_each_side(slides, rna):
 
 def test_units_are_patients_or_their_slides():
     slides = index("a1 A", "a2 A", "b1 B")
-    frame, _ = cohorts.assemble(patients(), {"uni": slides}, list("ABC"), "p.tsv")
+    frame, _ = assemble(patients(), {"uni": slides}, list("ABC"), "p.tsv")
     by_patient, by_slide = cohorts.to_units(frame, "patient"), cohorts.to_units(frame, "slide")
     assert by_patient["unit"].tolist() == ["A", "B"]
     assert by_patient["slide_id"].tolist() == ["", ""]
@@ -413,7 +414,7 @@ def test_units_are_patients_or_their_slides():
 
 
 def test_units_leave_the_cohort_as_it_was():
-    frame, _ = cohorts.assemble(patients(), {"uni": index("a1 A", "a2 A")}, ["A"], "p.tsv")
+    frame, _ = assemble(patients(), {"uni": index("a1 A", "a2 A")}, ["A"], "p.tsv")
     before = frame.copy(deep=True)
     cohorts.to_units(frame, "slide")
     cohorts.to_units(frame, "patient")

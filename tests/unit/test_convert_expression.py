@@ -11,7 +11,8 @@ import pytest
 
 from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
 from mirrorflow.expression import matrix, no_genes
-from mirrorflow.steps.expression.convert_expression import convert_expression, look_at_matrix
+from mirrorflow.steps.expression.convert_expression import convert_expression
+from mirrorflow.steps.expression.matrix_look import look_at_matrix
 from mirrorflow.store.expression import read_expression, read_record
 
 TCGA = {"orientation": "genes_by_samples", "sample_ids": "tcga"}

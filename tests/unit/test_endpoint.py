@@ -10,6 +10,7 @@ import pytest
 
 from mirrorflow.cohorts import endpoint
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.cohorts.unknown_causes import folds_of_unknown
 from mirrorflow.config.resolve import resolve
@@ -62,7 +63,7 @@ def test_the_flow_counts_deaths_by_cause_and_says_who_is_left_out(tmp_path: Path
     index = pd.DataFrame(
         {"slide_id": list("abcdef"), "patient": list("ABCDEF"), "status": ["ok"] * 6, "reason": [""] * 6}
     )
-    _, flow = cohorts.assemble(frame, {"uni": index}, list("ABCDEF"), "sheet")
+    _, flow = assemble(frame, {"uni": index}, list("ABCDEF"), "sheet")
     left = {row["step"]: row["patients"] for row in flow.steps}
     assert left["of these with a known outcome (survival)"] == 3
     assert left["of these dead, whatever the cause"] == 3

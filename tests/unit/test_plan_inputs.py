@@ -193,7 +193,7 @@ def test_a_sheet_of_ones_own_counts_by_its_rows():
     assert first != second
     assert slides.rows(ask(cohort="own")) not in (None, first)
     assert slides.rows(ask(cohort="listed")) is None
-    assert slides.patients(ask(cohort="listed")) is None
+    assert CohortInputs(slides.run).patients_of_matrix(ask(cohort="listed")) is None
 
 
 def test_split_files_are_read_where_the_protocol_says_so():

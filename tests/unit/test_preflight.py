@@ -56,6 +56,7 @@ def cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "features": {"encoders": {"tiny-random": ENCODER}},
         "expression": {"sources": {"own": {"matrix": "rna.tsv", "sample_ids": "patient"}}},
         "protocols": {"honest": {"splits": "random"}},
+        "splits": {"folds": 2},
         "methods": {"majority": {}},
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))

@@ -83,7 +83,7 @@ def test_an_override_of_the_wrong_type(tmp_path: Path):
     [
         ("", "empty"),
         ("slide_id\tpatient\n", "no slides"),
-        ("slide_id,patient\na,b\n", "is the delimiter a tab"),
+        ("slide_id patient\na b\n", "is the delimiter a tab"),
         ("slide\tpatient\na\tb\n", "no column slide_id; it has slide, patient"),
     ],
 )

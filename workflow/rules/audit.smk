@@ -22,6 +22,7 @@ rule audit:
         indexes=AUDIT.indexes,
         matrix=AUDIT.matrix,
         lists=AUDIT.lists,
+        sheet=AUDIT.sheet,
         # of an adapted cohort: the patients that the encoders have seen
         source_cohort=PAIRS.of_source_cohort,
         source_splits=PAIRS.of_source_splits,
@@ -53,6 +54,8 @@ rule audit:
         encoders=COHORTS.encoders,
         source_encoders=AUDIT.source_encoders,
         columns=AUDIT.columns(),
+        slide_columns=AUDIT.slide_columns,
+        method_inputs=AUDIT.method_inputs,
         given=AUDIT.given_lists,
         scaled_upstream=COHORTS.scaled_upstream,
         planned=PREDICTIONS.planned_tables,

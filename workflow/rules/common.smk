@@ -7,6 +7,7 @@ PACKAGE = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE)
 from mirrorflow.config import versions
 from mirrorflow.config.methods import names_digest
+from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
@@ -21,7 +22,7 @@ from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
 from mirrorflow.plan.results import MAIN_TASKS, ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
-from mirrorflow.plan.session import before_jobs, hold_stored, resolved
+from mirrorflow.plan.session import before_jobs, hold_stored, resolved, say_left_out
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
 from mirrorflow.plan.wildcards import NAME, any_of, growing
@@ -52,6 +53,7 @@ NEW_PATIENTS = NewPatientsInputs(RUN)
 
 STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
 hold_stored(STORED)
+say_left_out(config)
 
 LOGS = RUN.logs
 BENCHMARKS = RUN.benchmarks

@@ -11,6 +11,7 @@ rule convert_expression:
         matrix=COHORTS.matrix,
         probemap=COHORTS.probemap,
         sheet=SLIDES.sheet,
+        clinical=COHORTS.clinical_files_of_matrix,
     output:
         # kept where it is valid: the matrix has gigabytes
         parquet=update(at(store_paths.ExpressionFile)),
@@ -27,8 +28,9 @@ rule convert_expression:
         runtime=growing(120),
     params:
         version=versions.EXPRESSION,
-        patients=SLIDES.patients,
+        patients=COHORTS.patients_of_matrix,
         columns=SLIDES.columns,
+        clinical=COHORTS.clinical_of_matrix,
         settings=COHORTS.expression_settings,
         given=COHORTS.given_expression,
         planned=COHORTS.planned_expression,

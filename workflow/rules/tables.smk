@@ -84,6 +84,7 @@ rule make_main_table:
         title=TABLES.main_title,
         methods=RUN.methods,
         titles=TABLES.main_titles,
+        left_out=left_out_lines(config),
         run=config["run"],
     script:
         "../scripts/make_main_table.py"

@@ -31,7 +31,8 @@ def patients_group(patients: frozenset[str]) -> Group:
 class Fits:
     """Findings and lines of all methods of a protocol on a cohort; methods that agree share a line.
 
-    units: of the cohort; support: the protocol's support sets (columns setting, task, fold, unit), empty without any.
+    units: of the cohort, or of its patients who have what the method sees (``replace(fits, units=...)``: findings and
+    lines are the same); support: the protocol's support sets (columns setting, task, fold, unit), empty without any.
     """
 
     units: pd.DataFrame

@@ -13,13 +13,16 @@ from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import WARNING, Finding
 from mirrorflow.audit.lists import audit_list
 from mirrorflow.audit.tells import Targets, Tells, audit_columns
+from mirrorflow.cohorts.patients import who_has
+from mirrorflow.cohorts.slide_kinds import COLUMNS
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.content import OUTLINES
 from mirrorflow.store.expression import gene_groups
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.store.tables import read_text_sheet, read_users_sheet
 
 SLIDES_FIX = "leave one of each out of the sheet of slides, or give both the patient they are of"
 RNA_FIX = "leave one of each out of the matrix, or give both the patient they are of"
+KINDS_FIX = "slides of the classes were made otherwise: scores may be of that, not of the tumour"
 GENES_FIX = "check where they come from, or take them out of the matrix"
 
 
@@ -35,20 +38,44 @@ class InputFiles:
     """Clinical columns that a method sees."""
     lists: Sequence[str] = ()
     """Files of genes that the user gave."""
+    sheet: str = ""
+    """The sheet of slides."""
+    sheet_columns: Mapping[str, str] = field(default_factory=dict)
+    """Our names of its columns and those of the sheet."""
 
 
 def audit_inputs(files: InputFiles, frame: pd.DataFrame, folds: Sequence[Fold]) -> tuple[list[Finding], list[Seen]]:
     """Findings of all inputs on a cohort (``frame``), and who chose the gene lists."""
     findings = [*_features(files.indexes, frame)]
     if files.matrix:
-        findings += _expression(files.matrix, frame)
+        findings += _expression(files.matrix, who_has(frame, ["rna"]))
     findings += audit_columns(frame, files.columns)
+    if files.sheet:
+        findings += _kinds_of_slides(read_users_sheet(files.sheet)[0], files.sheet_columns, frame)
     seen: list[Seen] = []
     for path in files.lists:
         found, lines = audit_list(path, folds)
         findings += found
         seen += lines
     return findings, seen
+
+
+def _kinds_of_slides(sheet: pd.DataFrame, columns: Mapping[str, str], frame: pd.DataFrame) -> Iterator[Finding]:
+    """Columns of the sheet of slides (preparation, scanner, ...) of which one tells class or outcome: a model may have
+    learned how slides were made.
+    """
+    patient = columns.get("patient", "patient")
+    names = [name for name in COLUMNS if name in sheet and patient in sheet]
+    if not names:
+        return
+    by_patient = sheet[names].groupby(sheet[patient].str.strip())
+    most = by_patient.agg(_most_frequent)
+    joined = frame[["patient", "label", "time_days", "event"]].join(most, on="patient")
+    yield from audit_columns(joined, names, ("columns of the sheet of slides", "slides"), KINDS_FIX)
+
+
+def _most_frequent(cells: pd.Series) -> str:
+    return str(cells.str.strip().mode().iloc[0])
 
 
 def _features(indexes: Mapping[str, str], frame: pd.DataFrame) -> Iterator[Finding]:

@@ -51,19 +51,22 @@ class Contents:
 class Origins:
     """Digests of the features and expression that the methods of a protocol and cohort saw, as their files note."""
 
-    seen: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
-    """(features or expression, encoder) -> digest -> methods. Expression is the same for all encoders."""
+    seen: dict[tuple[str, str, str], dict[str, set[str]]] = field(default_factory=dict)
+    """(features or expression, encoder, patients) -> digest -> methods. Expression is the same for all encoders."""
 
-    def read(self, encoder: str, method: str, notes: Mapping[str, Any]) -> None:
-        """Take note of one file; one that says nothing is passed over."""
+    def read(self, encoder: str, method: str, notes: Mapping[str, Any], whose: str = "") -> None:
+        """Take note of one file; one that says nothing is passed over.
+
+        whose: stands for the patients that the method takes; the digest of features is of theirs.
+        """
         for what, key in DIGESTS.items():
             if digest := notes.get(key):
-                place = (what, encoder if what == "features" else "")
+                place = (what, encoder, whose) if what == "features" else (what, "", "")
                 self.seen.setdefault(place, {}).setdefault(str(digest), set()).add(method)
 
     def findings(self) -> Iterator[Finding]:
         """A table whose methods saw different features of an encoder, or different expression, compares nothing."""
-        for (what, encoder), methods in sorted(self.seen.items()):
+        for (what, encoder, _), methods in sorted(self.seen.items()):
             if len(methods) > 1:
                 groups = sorted(", ".join(sorted(names)) for names in methods.values())
                 of = f" of {encoder}" if encoder and encoder != WITHOUT_SLIDES else ""

@@ -14,7 +14,7 @@ from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_b
 from mirrorflow.audit.fits import Fits, units_group
 from mirrorflow.audit.origins import Contents, Origins
 from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
 from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
@@ -50,6 +50,8 @@ class Records:
     """Split files [inner fold][fold] on which the epoch is chosen."""
     own_genes: Sequence[str] = ()
     """Those of ``genes`` that a method has for itself, in a folder of its name."""
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Method -> what it sees, where methods take the patients who have that; empty: all take the same."""
 
 
 class Folds:
@@ -89,12 +91,12 @@ def gather(records: Records, frame: pd.DataFrame, outer: Sequence[Fold], protoco
     support = _support_of(records.support, protocol) if records.support else pd.DataFrame()
     if len(support):
         found.findings += evidence.audit_support(support, outer)
-    units = to_units(frame, protocol["unit"])
+    paired = to_units(who_has(frame, PAIRED), protocol["unit"]) if records.models else frame
     found.findings += _audit_places(records)
     for path in records.models:
-        read_model(Path(path), folds, units, found)
-    fits = Fits(units, support)
-    _read_predictions(records.manifests, frame, units, folds, protocol, found, fits)
+        read_model(Path(path), folds, paired, found)
+    fits = Fits(to_units(frame, protocol["unit"]), support)
+    _read_predictions(records, frame, folds, protocol, found, fits)
     found.findings += fits.findings
     found.seen += fits.lines()
     return found
@@ -158,9 +160,8 @@ def read_model(
 
 
 def _read_predictions(
-    manifests: Sequence[str],
+    records: Records,
     frame: pd.DataFrame,
-    units: pd.DataFrame,
     folds: Folds,
     protocol: Mapping[str, Any],
     found: Evidence,
@@ -171,8 +172,11 @@ def _read_predictions(
     bins: dict[int, str] = {}
     shared: dict[Finding, None] = {}
     contents, origins = Contents(), Origins()
-    for manifest in map(read_manifest, manifests):
+    for manifest in map(read_manifest, records.manifests):
         place = PredictionsManifest.parse(manifest.path)
+        inputs = set(records.inputs.get(place.method, ())) & set(PAIRED)
+        seen, whose = who_has(frame, inputs), "+".join(sorted(inputs))
+        fits = replace(fits, units=to_units(seen, protocol["unit"]))
         for folder in labelled_models(manifest.path, scope_of(protocol)):
             found.findings += audit_place(folder)
             fits.read_model(place.title, folder, folds.outer)
@@ -180,14 +184,14 @@ def _read_predictions(
             stored, task = _stored(manifest, name), place.file(name).task
             number = int(stored.rows["fold"].iloc[0])
             contents.read(manifest, name, stored)
-            origins.read(place.encoder, place.method, stored.notes)
+            origins.read(place.encoder, place.method, stored.notes, whose)
             fits.read(place.title, task, number, folds.outer[number], stored.notes)
             epochs.add(str(stored.notes.get("protocol", protocol)["epoch"]))
-            shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, units))
+            shared |= dict.fromkeys(_file_findings(stored, task, folds.outer[number], frame, fits.units))
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
                 _read_epochs(f"{place.method}, {task} ({place.encoder}", stored, folds, found)
             if task == "survival":
-                noted, bins[number] = _bins_of(stored, frame, folds.outer[number], number)
+                noted, bins[number] = _bins_of(stored, seen, folds.outer[number], number)
                 found.findings += [one for one in noted if one not in found.findings]
     found.findings += [*contents.findings(), *origins.findings()]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])

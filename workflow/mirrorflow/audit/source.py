@@ -8,7 +8,7 @@ from pathlib import Path
 from mirrorflow.audit import evidence
 from mirrorflow.audit.places import audit_place
 from mirrorflow.audit.records import Evidence, Folds, read_model
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.store.tables import read_cohort, read_fold
 
@@ -33,7 +33,7 @@ def gather_source(source: Source, folds: Sequence[Fold], unit: str) -> Evidence:
     The target's fold k uses the source's models of fold k. Patients are the same where their names are.
     """
     frame, _ = read_cohort(source.cohort)
-    units = to_units(frame, unit)
+    units = to_units(who_has(frame, PAIRED), unit)
     theirs = [read_fold(path) for path in source.splits]
     found = Evidence()
     for path in map(Path, source.models):

@@ -133,10 +133,17 @@ def _where(names: Sequence[str], rows: NDArray[np.bool_]) -> list[str]:
     return [name for name, told in zip(names, rows, strict=True) if told]
 
 
-def audit_columns(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Finding]:
+CLINICAL = ("columns of the patients' sheet", "column")
+CLINICAL_FIX = "check where they come from, or leave them out of `columns`"
+
+
+def audit_columns(
+    frame: pd.DataFrame, columns: Sequence[str], named: tuple[str, str] = CLINICAL, fix: str = CLINICAL_FIX
+) -> Iterator[Finding]:
     """Clinical columns of methods that copy label, event or time: as numbers or categories, or by being known.
 
-    frame: the cohort's; columns: those that a method uses; what the frame lacks is passed over.
+    frame: the cohort's; columns: those that a method uses; what the frame lacks is passed over. named: what they are
+    called, and how the kinds of findings begin.
     """
     targets, tells = Targets.of(frame), Tells()
     for name in [name for name in columns if name in frame]:
@@ -148,9 +155,7 @@ def audit_columns(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Findi
         for what, inside in targets.groups.items():
             if _parted(written.to_numpy(), known & targets.known[what], inside):
                 tells.add(what, [name])
-    yield from tells.findings(
-        "columns of the patients' sheet", "column", "check where they come from, or leave them out of `columns`"
-    )
+    yield from tells.findings(*named, fix)
 
 
 def _parted(values: NDArray, known: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:

@@ -1,21 +1,20 @@
-"""Patients, labels, outcomes and slides joined; what falls out on the way is counted, with the reason.
+"""Patients, labels and outcomes of a cohort, and the units that are evaluated.
 
 A cohort's frame has one row per patient: ``patient``, ``label`` (class name or ""), ``time_days`` and
-``event`` (NaN when unknown: an unknown outcome is not a censored one), ``site``, ``slide_ids`` (list), and
-the sheet's further columns.
+``event`` (NaN when unknown: an unknown outcome is not a censored one), ``site``, ``slide_ids`` (list; empty without
+slides), where not everybody has expression ``has_rna``, and the sheet's further columns.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohorts import endpoint
 from mirrorflow.cohorts.classes import check_classes
-from mirrorflow.cohorts.flow import Flow
-from mirrorflow.cohorts.other_samples import not_listed
 from mirrorflow.cohorts.vials import one_row_each
+from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, with_points
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -23,18 +22,36 @@ from mirrorflow.units import DAYS_PER_MONTH
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
-NO_CAUSE = "dead, cause unknown: kept for pretraining and subtyping, bounded in tables/cause_bounds"
 _BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
 
 logger = logging.getLogger("mirrorflow.cohorts.patients")
 
 
-def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, time_unit: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Written:
+    """How a sheet is written: the unit of times, the order of dates, words for events; the lines of its rows."""
+
+    time_unit: str = "days"
+    dates: str = BY_THEIR_VALUES
+    event_words: Mapping[str, int] = field(default_factory=dict)
+    lines: Sequence[int] | None = None
+
+
+def standard_sheet(
+    sheet: pd.DataFrame,
+    columns: Mapping[str, str],
+    where: str,
+    time_unit: str,
+    written: Written | None = None,
+    said: Said | None = None,
+) -> pd.DataFrame:
     """A user's patients sheet in our columns and units.
 
-    ``sheet`` holds strings; ``columns`` maps our names to the sheet's. Raises InputError naming the line (the
-    header is line 1) of a duplicate patient, a time that is no number or is negative, an event other than 0/1.
+    ``sheet`` holds strings; ``columns`` maps our names to the sheet's. said: is told what was converted
+    (:mod:`.written`). Raises InputError naming the line (the header is line 1) of a duplicate patient, a time that is
+    no number or is negative, an event other than 0/1; and for what can be read in two ways.
     """
+    written, said = written or Written(time_unit), said or Said(where)
     missing = [f"{ours} ({theirs})" for ours, theirs in columns.items() if theirs not in sheet]
     if missing:
         message = f"{where}: no column {', '.join(missing)}; the sheet has {', '.join(sheet.columns)}"
@@ -44,11 +61,47 @@ def standard_sheet(sheet: pd.DataFrame, columns: Mapping[str, str], where: str, 
     if "patient" not in frame:
         message = f"{where}: no column `patient`; name it with `columns: {{patient: ...}}`"
         raise InputError(message)
+    frame = frame.reset_index(drop=True).fillna("")
+    numbers = written.lines or range(2, len(frame) + 2)
+    lines = pd.Series([f"line {number}" for number in numbers], dtype=object)
+    frame, unit = _in_numbers(frame, columns, written, said)
     for name in ("label", "site", "time", "event"):
         if name not in frame:
             frame[name] = ""
-    lines = pd.Series([f"line {number + 2}" for number in range(len(frame))], dtype=object)
-    return _checked(frame.reset_index(drop=True), lines, where, time_unit)
+    return _checked(frame, lines, where, unit)
+
+
+def _in_numbers(
+    frame: pd.DataFrame, columns: Mapping[str, str], written: Written, said: Said
+) -> tuple[pd.DataFrame, str]:
+    """Decimal commas, words for an event and dates as numbers; with the unit of the times."""
+    frame = frame.apply(lambda column: column.str.strip())
+    for name in frame:
+        if name not in ("patient", "label", "site", "event", "start", "end"):
+            frame[name] = with_points(frame[name], str(name), said, needed=name == "time")
+    if "event" in frame:
+        frame["event"] = as_events(frame["event"], written.event_words, said)
+    named = {"start", "end"} & set(columns)
+    if not named:
+        _require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        return frame, written.time_unit
+    if len(named) == 1 or "time" in columns:
+        message = (
+            f"{said.where}: columns: start and end of follow-up go together, without `time`; it names "
+            f"{', '.join(name for name in ('start', 'end', 'time') if name in columns)}"
+        )
+        raise InputError(message)
+    names = columns["start"], columns["end"]
+    days = days_between(frame["start"], frame["end"], names, written.dates, said)
+    return frame.drop(columns=["start", "end"]).assign(time=days), "days"
+
+
+def _require_unit(column: str, unit: str, where: str) -> None:
+    """Raise InputError where the name of the column of times says another unit than the config."""
+    said = next((one for one in TIME_UNITS if one.rstrip("s") in column.casefold()), unit)
+    if said != unit:
+        message = f"{where}: time is the column {column}, and time_unit is {unit}; set time_unit: {said}, or rename it"
+        raise InputError(message)
 
 
 def _checked(
@@ -66,7 +119,8 @@ def _checked(
         frame[name] = _known(frame[name], name, places.get(name, where))
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
-        _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what)
+        fix = "; say what it means: event_words" if what == "event is not a number" else ""
+        _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what, fix)
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
@@ -121,10 +175,10 @@ def _known(column: pd.Series, name: str, where: str) -> pd.Series:
     return column.where(~unknown, "")
 
 
-def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str) -> None:
+def _refuse_lines(where: str, lines: pd.Series, values: pd.Series, what: str, fix: str) -> None:
     if len(lines):
         named = [f"{line}: {value!r}" for line, value in zip(lines.head(5), values, strict=False)]
-        message = f"{where}: {what}: {'; '.join(named)}{' ...' if len(lines) > 5 else ''}"
+        message = f"{where}: {what}: {'; '.join(named)}{' ...' if len(lines) > 5 else ''}{fix}"
         raise InputError(message)
 
 
@@ -158,92 +212,6 @@ def class_names(frame: pd.DataFrame, classes: Mapping[str, str]) -> list[str]:
     return sorted(set(frame["label"]) - {""})
 
 
-def assemble(
-    patients: pd.DataFrame,
-    indexes: Mapping[str, pd.DataFrame],
-    rna_patients: Sequence[str],
-    where: str,
-    left_aside: Mapping[str, str] | None = None,
-) -> tuple[pd.DataFrame, Flow]:
-    """Join patients, slides with features of every encoder, and expression into the cohort's frame.
-
-    ``indexes`` holds one frame per encoder with slide_id, patient, status, reason; a slide counts when all
-    encoders have features of it, so that every encoder is compared on the same patients. ``left_aside``: patients whom
-    the clinical tables know and ``patients`` does not, with the types of their samples. Raises InputError when nobody
-    is left, showing names of each side.
-    """
-    flow = Flow()
-    every = pd.concat([index[["slide_id", "patient"]] for index in indexes.values()]).drop_duplicates("slide_id")
-    flow.count("patients in the sheet", len(patients), int(every["patient"].isin(patients["patient"]).sum()))
-    slides = _with_features(every, indexes, flow)
-    listed = slides["patient"].isin(patients["patient"])
-    unlisted = slides[~listed]
-    reasons = [not_listed((left_aside or {}).get(patient)) for patient in unlisted["patient"]]
-    flow.drop("clinical data", unlisted["patient"], reasons, unlisted["slide_id"])
-    by_patient = {name: sorted(group) for name, group in slides[listed].groupby("patient")["slide_id"]}
-    kept = patients[patients["patient"].isin(list(by_patient))]
-    flow.drop("slides", sorted(set(patients["patient"]) - set(kept["patient"])), "no slide with features")
-    flow.count("with slides", len(kept), sum(len(by_patient[patient]) for patient in kept["patient"]))
-    with_rna = kept[kept["patient"].isin(list(rna_patients))]
-    flow.drop("expression", sorted(set(kept["patient"]) - set(with_rna["patient"])), "no expression")
-    if with_rna.empty:
-        message = (
-            f"{where}: nobody has slides, clinical data and expression: clinical data name "
-            f"{_some(patients['patient'])}, slides {_some(every['patient'])}, expression {_some(rna_patients)}; "
-            "check the ids (`columns:`, `sample_ids:`)"
-        )
-        raise InputError(message)
-    frame = with_rna.sort_values("patient", ignore_index=True)
-    frame["slide_ids"] = [by_patient[patient] for patient in frame["patient"]]
-    flow.count("with slides and expression", len(frame), int(frame["slide_ids"].map(len).sum()))
-    _count_known(frame, flow)
-    return frame, flow
-
-
-def _with_features(slides: pd.DataFrame, indexes: Mapping[str, pd.DataFrame], flow: Flow) -> pd.DataFrame:
-    """The slides that every encoder has features of."""
-    for encoder, index in indexes.items():
-        bad = index[index["status"] != "ok"]
-        reasons = bad["status"] + ": " + bad["reason"]
-        absent = slides[~slides["slide_id"].isin(index["slide_id"])]
-        flow.drop(f"features of {encoder}", bad["patient"], reasons, bad["slide_id"])
-        flow.drop(f"features of {encoder}", absent["patient"], "missing: not in its index", absent["slide_id"])
-    good = [set(index.loc[index["status"] == "ok", "slide_id"]) for index in indexes.values()]
-    return slides[slides["slide_id"].isin(set.intersection(*good))]
-
-
-def _some(names: Iterable[str]) -> str:
-    names = sorted(set(names))
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "nobody"
-
-
-def _count_known(frame: pd.DataFrame, flow: Flow) -> None:
-    slides = frame["slide_ids"].map(len)
-    labelled, followed = has_label(frame), has_outcome(frame)
-    flow.count("of these with a label (subtyping)", int(labelled.sum()), int(slides[labelled].sum()))
-    flow.count("of these with a known outcome (survival)", int(followed.sum()), int(slides[followed].sum()))
-    for what, rows in endpoint.deaths_by_cause(frame).items():
-        flow.count(what, int(rows.sum()), int(slides[rows].sum()))
-    if (frame["site"] != "").any() and (frame["site"] == "").any():
-        known = frame["site"] != ""
-        flow.count("of these with a known site", int(known.sum()), int(slides[known].sum()))
-    unlabelled, unfollowed = frame[~labelled], frame[~followed]
-    flow.drop("subtyping", unlabelled["patient"], unlabelled["sheet_label"].map(_no_class))
-    reasons = unfollowed["time_days"].map(_no_outcome).mask(endpoint.died_of_unknown_cause(unfollowed), NO_CAUSE)
-    flow.drop("survival", unfollowed["patient"], reasons)
-
-
-def _no_class(sheet_label: str) -> str:
-    what = "stands for unknown" if is_unknown(sheet_label) else "is not among `classes`"
-    why = f"label {sheet_label!r} {what}" if sheet_label else "no label"
-    return f"{why}: kept for pretraining and survival"
-
-
-def _no_outcome(time_days: float) -> str:
-    why = "follow-up of 0 days" if time_days == 0 else "outcome unknown"
-    return f"{why}: kept for pretraining and subtyping"
-
-
 def has_label(frame: pd.DataFrame) -> pd.Series:
     """Rows that can take part in subtyping."""
     return frame["label"].fillna("") != ""
@@ -259,17 +227,41 @@ def eligible(frame: pd.DataFrame, task: str) -> pd.Series:
     return has_label(frame) if task == "subtyping" else has_outcome(frame)
 
 
+PAIRED = ("slides", "rna")
+"""What pretrained methods see."""
+HAS_RNA = "has_rna"
+"""Column of a cohort's frame, where not everybody has expression."""
+
+
+def who_has(frame: pd.DataFrame, inputs: Collection[str]) -> pd.DataFrame:
+    """The patients who have what a method sees: slides, expression (``rna``), both or, for other inputs, all."""
+    kept = pd.Series(data=True, index=frame.index)
+    if "slides" in inputs:
+        kept &= frame["slide_ids"].map(len) > 0
+    if "rna" in inputs and HAS_RNA in frame:
+        kept &= frame[HAS_RNA].astype(bool)
+    return frame if kept.all() else frame[kept].reset_index(drop=True)
+
+
+def who_has_all(frame: pd.DataFrame) -> pd.DataFrame:
+    """The patients who have every modality that anyone of the cohort has."""
+    there = [name for name in ("slides", "rna") if len(who_has(frame, [name]))]
+    return who_has(frame, there)
+
+
 def to_units(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
     """One row per evaluated unit: ``unit`` (its name), ``patient``, ``slide_id`` ("" for patients), ...
 
     ``patient``: one bag of all slides of a patient. ``slide``: every slide with its patient's expression,
-    label and outcome (as published).
+    label and outcome (as published); a patient without slides is a unit by himself.
     """
     if unit == "patient":
         return frame.assign(unit=frame["patient"], slide_id="").reset_index(drop=True)
-    slides = frame.explode("slide_ids", ignore_index=True)
-    alone = pd.Series([[slide] for slide in slides["slide_ids"]], index=slides.index, dtype=object)
-    return slides.assign(unit=slides["slide_ids"], slide_id=slides["slide_ids"], slide_ids=alone)
+    whole = frame.assign(slide_ids=frame["slide_ids"].map(lambda ids: list(ids) or [""]))
+    slides = whole.explode("slide_ids", ignore_index=True)
+    alone = pd.Series([[slide] if slide else [] for slide in slides["slide_ids"]], index=slides.index, dtype=object)
+    names = slides["slide_ids"].where(slides["slide_ids"] != "", slides["patient"])
+    return slides.assign(unit=names, slide_id=slides["slide_ids"], slide_ids=alone)
 
 
 def survival_arrays(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -1,48 +1,78 @@
 """``mirrorflow check``: a config and the sheets it names, before anything is computed."""
 
+import logging
+import math
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from mirrorflow.cohorts.folds import scarce_classes
-from mirrorflow.cohorts.patients import barcode_sites
-from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
-from mirrorflow.cohorts.splits import as_evaluated, choose_evaluated, evaluated_part
-from mirrorflow.config.datasets import PART, fold_files
-from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED, repair_hint
+from mirrorflow.commands.checking.cohort import CohortLook
+from mirrorflow.commands.checking.files import file_lines, stored_lines
+from mirrorflow.commands.checking.table import table_lines
+from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
-from mirrorflow.errors import ConfigError, MirrorflowError
-from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
-from mirrorflow.steps.expression.convert_expression import look_at_matrix
-from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
-from mirrorflow.store.tables import read_folds, read_institutions
+from mirrorflow.errors import ConfigError
 
-MOST_VALUES = 5e7
-"""Of a matrix that are looked at: seconds. ``mirrorflow preflight`` looks at all."""
+MOST_VALUES = math.inf
+"""Of a matrix that are looked at: all of them, in blocks."""
 
 
 def check_config(paths: Sequence[Path]) -> int:
-    """Print what fits and what does not; returns 1 when anything does not.
+    """Print what fits and what does not, and what will run on how many patients; returns 1 when anything does not fit.
 
     Raises MirrorflowError when the config itself is not valid.
     """
     config = read_config(paths)
-    problems = 0
+    with progress_shown():
+        return _check(config, paths)
+
+
+@contextmanager
+def progress_shown() -> Iterator[None]:
+    """Progress on the terminal: feature files may be many."""
+    logger, handler = logging.getLogger("mirrorflow.runtime.progress"), logging.StreamHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def _check(config: Mapping[str, Any], paths: Sequence[Path]) -> int:
+    frames: dict[str, pd.DataFrame | None] = {}
+    problems = sum(map(_say, _run_lines(config)))
     for name, entry in config["cohorts"].items():
         if entry["simulated"]:
             sys.stdout.write(f"{name}: simulated, nothing to check\n")
             continue
-        for line in cohort_lines(config, entry, MOST_VALUES):
-            problems += line.startswith("PROBLEM")
-            sys.stdout.write(f"{name}: {line}\n")
+        look = CohortLook(config, entry, MOST_VALUES)
+        problems += sum(_say(line, f"{name}: ") for line in look.lines())
+        frames[name] = look.frame
+    sys.stdout.writelines(f"{line}\n" for line in ("", *table_lines(config, frames), ""))
     sys.stdout.write(f"{named(paths)}: {problems} problems\n")
     return int(problems > 0)
+
+
+def _say(line: str, before: str = "") -> bool:
+    """Print a line; whether it is a problem."""
+    sys.stdout.write(f"{before}{line}\n")
+    return line.startswith("PROBLEM")
+
+
+def _run_lines(config: Mapping[str, Any]) -> Iterator[str]:
+    """What concerns the run as a whole."""
+    yield from left_out_lines(config)
+    yield from file_lines(config)
+    yield from stored_lines(config)
 
 
 def named(paths: Sequence[Path]) -> str:
@@ -70,149 +100,8 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_values: float) -> Iterator[str]:
-    """What fits of a cohort, line by line; what does not begins with PROBLEM. ``most_values`` of a matrix are read.
+    """What fits of a cohort, line by line, feature files unopened; what does not begins with PROBLEM.
 
-    Names are compared across sheets only where all of them could be read.
+    ``most_values`` of a matrix are read.
     """
-    sheet = Path(entry["slides"]["sheet"])
-    if "gdc" in entry["slides"] and not sheet.exists():
-        yield f"slides of {', '.join(entry['slides']['gdc']['projects'])} are listed by GDC at the first run"
-        return
-    rows, patients = None, None
-    try:
-        rows = read_slide_sheet(sheet, entry["slides"]["columns"])
-        yield f"{len(rows)} slides of {len({row.patient for row in rows})} patients in {sheet}"
-    except MirrorflowError as error:
-        yield f"PROBLEM: {error}"
-    if rows is not None:
-        yield from _slide_lines(entry, rows)
-    source = config["expression"]["sources"][entry["expression"]]
-    if pending := list(_pending(config, [*matrices(entry["clinical"]), *entry["clinical"].values(), *source.values()])):
-        yield from pending
-        yield "clinical data and expression are checked once they are there"
-        return
-    try:
-        clinical = clinical_sheet(entry["clinical"])
-        patients = set(clinical["patient"])
-        yield from _clinical_lines(clinical, entry)
-        yield from _site_lines(clinical, entry)
-        yield from _fold_lines(config, entry, clinical, rows)
-    except MirrorflowError as error:
-        yield f"PROBLEM: {error}"
-    yield from _expression_lines(source, rows, patients, most_values)
-    yield from _split_lines(config, entry, patients)
-
-
-def _pending(config: Mapping[str, Any], values: Sequence[Any]) -> Iterator[str]:
-    """Data sets among the config's ``values`` that a run has yet to fetch."""
-    for name, dataset in config["downloads"].items():
-        path = dataset["path"]
-        if path in values and not Path(fold_files(path, 0)[0] if PART in path else path).exists():
-            yield f"{name}: not there yet, a run fetches it from {dataset['url']}"
-
-
-def _slide_lines(entry: Mapping[str, Any], rows: list[SlideRow]) -> Iterator[str]:
-    for encoder in entry["encoders"]:
-        if encoder not in entry["features"] and "gdc" in entry["slides"]:
-            continue
-        if encoder in entry["features"]:
-            folder = Path(entry["features"][encoder])
-            missing = [row.slide_id for row in rows if not (folder / f"{row.slide_id}.h5").exists()]
-            what = f"feature files in {folder}"
-        else:
-            missing = [row.slide_id for row in rows if row.path is None or not row.path.exists()]
-            what = f"slide files (for {encoder})"
-        word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
-        yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
-
-
-def _clinical_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
-    labels = clinical.loc[clinical["label"] != "", "label"].value_counts()
-    followed = clinical["time_days"].notna() & clinical["event"].notna()
-    events = int(clinical.loc[followed, "event"].sum())
-    yield f"{len(clinical)} patients with clinical data; outcome known of {int(followed.sum())}, {events} events"
-    known = set(entry["classes"]) or set(labels.index)
-    yield "labels: " + (", ".join(f"{name} {count}" for name, count in labels.items()) or "none: subtyping is left out")
-    unknown = [name for name in entry["classes"] if name not in labels.index]
-    if unknown:
-        yield f"PROBLEM: classes names labels that nobody has: {', '.join(unknown)}"
-    ignored = [str(name) for name in labels.index if name not in known]
-    if ignored:
-        yield f"labels not in `classes` count as unlabelled: {', '.join(ignored)}"
-
-
-def _site_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Who is left aside for want of a primary tumour, and sites that are not the barcodes'."""
-    if aside := left_aside(entry["clinical"]):
-        types = "; ".join(f"{count} with {name}" for name, count in sorted(Counter(aside.values()).items()))
-        yield f"{len(aside)} patients have no sample of a primary tumour and are left out: {types}"
-    if entry["site"] == "column" and (differ := differing_codes(clinical)):
-        yield differ
-    named = entry.get("institutions")
-    if named and (lost := unnamed_codes(_sites(clinical, entry), read_institutions(named))):
-        yield f"{named}: {lost}"
-
-
-def _sites(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> pd.Series:
-    return barcode_sites(clinical["patient"]) if entry["site"] == "barcode" else clinical["site"]
-
-
-def _fold_lines(
-    config: Mapping[str, Any], entry: Mapping[str, Any], clinical: pd.DataFrame, rows: list[SlideRow] | None
-) -> Iterator[str]:
-    """Classes in fewer sites than the folds that are to keep sites apart, of the patients who have slides."""
-    if rows is None or not any(one["splits"] == "site_preserved" for one in config["protocols"].values()):
-        return
-    names = read_institutions(entry["institutions"]) if entry.get("institutions") else {}
-    label = clinical["label"].map(entry["classes"]).fillna("") if entry["classes"] else clinical["label"]
-    sites = _sites(clinical, entry).map(lambda site: names.get(site, site))
-    frame = clinical.assign(label=label, site=sites)[clinical["patient"].isin({row.patient for row in rows})]
-    if scarce := scarce_classes(frame, config["splits"]["folds"]):
-        yield f"splits site_preserved: {scarce}"
-
-
-def _expression_lines(
-    source: Mapping[str, Any], rows: list[SlideRow] | None, patients: set[str] | None, most_values: float
-) -> Iterator[str]:
-    try:
-        look = look_at_matrix(Path(source["matrix"]), source, most_values)
-    except MirrorflowError as error:
-        yield f"PROBLEM: {error}"
-        return
-    of_all = "" if look.whole else " (the first; preflight looks at all)"
-    yield f"{len(look.patients)} patients in {source['matrix']}, values of {look.genes} genes can be used{of_all}"
-    if rows is None or patients is None:
-        yield "who has slides, clinical data and expression is told once their sheets can be read"
-        return
-    shared = set(look.patients) & patients & {row.patient for row in rows}
-    word = "" if shared else "PROBLEM: "
-    named = f"{len(look.patients)} in {source['matrix']}"
-    yield f"{word}{len(shared)} patients have slides, clinical data and expression ({named})"
-
-
-def _split_lines(config: Mapping[str, Any], entry: Mapping[str, Any], patients: set[str] | None) -> Iterator[str]:
-    read = {name: protocol["splits"] for name, protocol in config["protocols"].items()}
-    for name in sorted({splits.removesuffix(REPAIRED) for splits in read.values()} - set(GENERATED_SPLITS)):
-        try:
-            folder = entry["splits"][name]
-            if pending := list(_pending(config, [folder])):
-                yield from pending
-                continue
-            given = read_folds(folder, config["splits"]["folds"])
-            folds = [as_evaluated(fold) for fold in choose_evaluated(given, config["splits"]["evaluate"], folder)]
-        except MirrorflowError as error:
-            yield f"PROBLEM: {error}"
-            continue
-        listed = {patient for fold in given for part in fold.parts.values() for patient in part}
-        word = "" if patients is None or listed & patients else "PROBLEM: "
-        known = "" if patients is None else f", {len(listed & patients)} of them known"
-        yield f"{word}splits {name}: {len(folds)} folds name {len(listed)} patients{known}"
-        if said := evaluated_part(folds):
-            yield f"splits {name}: {said}"
-        shared = [len(set(fold.train) & set(fold.val)) for fold in folds]
-        stopped = [key for key, splits in read.items() if splits == name and config["protocols"][key]["claims_honest"]]
-        if any(shared) and stopped and config["strict"]:
-            yield (
-                f"PROBLEM: splits {name}: {', '.join(map(str, shared))} patients are in train and val (by fold), so "
-                f"{', '.join(stopped)} would be withheld; {repair_hint(name)}"
-            )
+    return CohortLook(config, entry, most_values, into_features=False).lines()

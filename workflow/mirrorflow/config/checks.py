@@ -9,6 +9,7 @@ from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.fields import Settings, keys_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, method_of
+from mirrorflow.config.modalities import has_rna, modality_problems
 from mirrorflow.config.new_patients import problems as new_patient_problems
 from mirrorflow.config.primary import primary_problems
 from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
@@ -21,6 +22,7 @@ from mirrorflow.errors import ConfigError
 def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Raise ConfigError that lists every contradiction; ``raw``: the config before its defaults were filled in."""
     problems = [*_reference_problems(config, raw), *primary_problems(config), *_compute_problems(config["compute"])]
+    problems += modality_problems(config)
     for name, entry in config["methods"].items():
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
@@ -121,7 +123,7 @@ def _place_problems(config: Mapping[str, Any], name: str, entry: Mapping[str, An
 
 
 def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    if entry["expression"] not in config["expression"]["sources"]:
+    if has_rna(entry) and entry["expression"] not in config["expression"]["sources"]:
         known = ", ".join(config["expression"]["sources"]) or "none"
         yield f"{where}.expression: {entry['expression']!r} is no source in expression.sources (there: {known})"
     yield from _cause_problems(f"{where}.clinical", entry["clinical"])

@@ -13,6 +13,7 @@ from mirrorflow.config.fields import (
     many,
     name,
     named,
+    newer,
     path,
     positive,
     section,
@@ -23,6 +24,7 @@ from mirrorflow.config.fields import (
     text,
     whole,
 )
+from mirrorflow.config.modalities import AVAILABLE, COMMON
 from mirrorflow.config.saw import COLLECTIONS
 
 WEB = "^https?://"
@@ -109,6 +111,15 @@ class CohortSlides(Section):
 
     sheet: str = path()
     columns: dict[str, str] = shared("columns", default={})
+    mixed: list[str] = newer(
+        "Kinds of slides that are meant to stand beside paraffin sections of primary tumours, by TCGA's codes: frozen "
+        "sections (TS, BS, MS), samples (02 recurrent, 06 metastasis, 11 normal). check refuses others that "
+        "it finds in the names.",
+        [],
+        type="array",
+        items={"type": "string", "pattern": "^(TS|BS|MS|[0-9]{2})$"},
+        uniqueItems=True,
+    )
     gdc: Gdc = section(Gdc, unset=True)
 
 
@@ -152,12 +163,26 @@ class Clinical(Section):
     }
 
     sheet: str = path(
-        "patients.tsv: patient; label, time, event, site, further columns. An empty cell, NA, Not Reported, '-- and "
-        "their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in the log, and "
+        "patients.tsv (or CSV, Excel): patient; label, time, event, site, further columns. An empty cell, NA, Not "
+        "Reported, '-- and their like (mirrorflow/config/unknown.py) are unknown, never a class or a site: counted in "
+        "the log, and "
         "listed among the dropped."
     )
     columns: dict[str, str] = shared("columns", default={})
     time_unit: str = choice("Unit of the sheet's `time`.", ["days", "months", "years"], "days")
+    dates: str = newer(
+        "Where `columns` names dates (start and end of follow-up) instead of a time: how 01.02.2020 is meant. "
+        "by_their_values: as dates of these columns tell of which one number is above 12; refused where none does.",
+        "by_their_values",
+        enum=["by_their_values", "day_first", "month_first"],
+    )
+    event_words: dict[str, int] = newer(
+        "Words of the sheet's `event` and what they mean, 1 or 0. Without it yes, no, true, false, alive, living, "
+        "dead, deceased, died and censored are understood, and cBioPortal's 0:LIVING.",
+        {},
+        type="object",
+        additionalProperties={"enum": [0, 1]},
+    )
     survival: str = path("Xena's survival table (sample, _PATIENT, OS, OS.time, ... in days).")
     matrix: str | list[str] = setting(
         "Xena's clinicalMatrix (sampleID, _PATIENT, ...), or several that make one cohort.",
@@ -177,7 +202,7 @@ class Cohort(Section):
     simulated: bool = switch(
         "Simulated data; the report says so at its head and nothing is compared with a paper.", False
     )
-    slides: CohortSlides = section(CohortSlides, required=True)
+    slides: CohortSlides = section(CohortSlides, unset=True)
     clinical: Clinical = section(Clinical, required=True)
     clinical_source: str = choice(
         "Where the clinical tables came from, for comparisons with published tables (MIRROR's outcomes and BRCA's "
@@ -209,7 +234,17 @@ class Cohort(Section):
         "and audits then go by institution, since two codes can be one hospital. A code it does not name stays a site "
         "of its own."
     )
-    expression: str = name("A source of expression.sources.", required=True)
+    expression: str = name(
+        "A source of expression.sources. A cohort without it is one of slides alone, as one without `slides` is one of "
+        "RNA alone: methods that see what is not there are left out, and check, tables and report say so."
+    )
+    train_on: str = newer(
+        "Of a cohort with slides and expression. common: the patients who have both are trained on and evaluated, the "
+        "same for every method. available: each method takes the patients who have what it sees; verdicts are given on "
+        "those that both methods of a comparison have, k-shot sets are drawn of those who have both.",
+        COMMON,
+        enum=[COMMON, AVAILABLE],
+    )
     census: str = path(
         "COSMIC Cancer Gene Census (old CSV or new TSV) or a list of gene symbols; without it the open list in "
         "resources/drivers.tsv is used, and the run says so."
@@ -218,10 +253,9 @@ class Cohort(Section):
         "Tumour types of the census that count for this cohort; empty - all.", {"type": "string"}, []
     )
     encoders: list[str] = many(
-        "Encoders of the cohort's features, from features.encoders or from `features` below.",
+        "Encoders of the cohort's features, from features.encoders or from `features` below; needed with `slides`.",
         NAME,
-        required=True,
-        minItems=1,
+        [],
         uniqueItems=True,
     )
     features: dict[str, str] = setting(

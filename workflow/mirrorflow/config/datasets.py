@@ -155,6 +155,8 @@ def _source(entry: Mapping[str, Any], where: str, path_of: Any, used: Mapping[st
         entry["matrix"] = path_of(name, f"{where}.download")
         if used[name]["probemap"] and "probemap" not in entry:
             entry["probemap"] = path_of(used[name]["probemap"], where)
+    if isinstance(entry.get("probemap"), Mapping):
+        entry["probemap"] = path_of(entry["probemap"]["download"], f"{where}.probemap.download")
     return entry
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mirrorflow.config.fields import (
+    PATH,
     Section,
     Settings,
     choice,
@@ -35,9 +36,20 @@ class Source(Section):
         "tcga_RSEM_isoform_fpkm; its probe map comes along."
     )
     matrix: str = path("TSV, CSV (also .gz) or parquet of genes or transcripts by samples.")
-    probemap: str = path("Xena's probe map (id, gene, ...): transcript -> symbol.")
+    probemap: str | dict[str, str] = setting(
+        "Xena's probe map (id, gene, ...): transcript or Ensembl id (its version is cut) -> symbol; a file, or "
+        "{download: <data set>} such as gencode.v23.annotation.gene.probemap.",
+        anyOf=[PATH, {"$ref": "#/$defs/download"}],
+    )
     orientation: str = choice(
         "What the rows of the matrix are.", ["genes_by_samples", "samples_by_genes"], "genes_by_samples"
+    )
+    transform: str = newer(
+        "What is done to the values, in each sample over all its genes; nothing is done that is not said here. "
+        "log2_cpm: counts to log2(counts per million + 1). log2_plus_1: linear values (TPM, FPKM) to log2(x + 1).",
+        "none",
+        enum=["none", "log2_plus_1", "log2_cpm"],
+        origin="ours",
     )
     scaled_upstream: bool = switch(
         "The matrix was scaled (z-scored) over a whole cohort before it came here: cannot be undone, and the audit "

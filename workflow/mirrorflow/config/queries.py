@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
+from mirrorflow.config.modalities import lacking
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.site_baseline import mixes
 
@@ -110,9 +111,10 @@ def prefixes_of(config: Mapping[str, Any], name: str, method: str) -> list[str]:
 def encoders_of(config: Mapping[str, Any], cohort: str, method: str) -> list[str]:
     """Encoders a method is run with on a cohort; ``none`` for methods without slides, nothing where it is not run."""
     entry = config["methods"][method]
-    if cohort not in entry.get("cohorts", config["cohorts"]):
+    place = config["cohorts"][cohort]
+    if cohort not in entry.get("cohorts", config["cohorts"]) or lacking(place, entry["inputs"]):
         return []
-    own = config["cohorts"][cohort]["encoders"]
+    own = place["encoders"]
     return [name for name in own if name in entry.get("encoders", own)] if "slides" in entry["inputs"] else ["none"]
 
 

@@ -91,5 +91,5 @@ def _fill_pretraining(config: Mapping[str, Any]) -> None:
 def _name_gdc_sheets(config: Mapping[str, Any]) -> None:
     """Where the sheet of slides that GDC lists is written; from there on it is a sheet like any other."""
     for cohort, entry in config["cohorts"].items():
-        if "gdc" in entry["slides"]:
+        if "gdc" in entry.get("slides", ()):
             entry["slides"]["sheet"] = f"{config['store']}/gdc/{cohort}/slides.tsv"

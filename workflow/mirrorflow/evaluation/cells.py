@@ -1,5 +1,6 @@
 """The cells of a method on a cohort: one row a setting, task and metric, with what it rests on."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,9 +83,11 @@ def score_method(
     """Cells with rows setting, task, metric, mean, sd, ci_low, ci_high, n, patients, folds, by_fold, and remarks.
 
     gene_labels: the most labels that chose the genes of a fold; NaN for a method without genes.
-    n counts evaluated units over all folds. Seeds of training are averaged per fold and resample; ``seed_sd`` is
-    the deviation (ddof 1) of the mean over folds between them. ``tau_days``: by fold, how far metrics with
-    censoring weights look; ``unstable``: folds in which they rest on fewer than 10 patients with an event.
+    train_patients: by fold, how many were trained on; patient_set: stands for the evaluated patients of every fold, so
+    that rows with another one are of other patients. n counts evaluated units over all folds. Seeds of training are
+    averaged per fold and resample; ``seed_sd`` is the deviation (ddof 1) of the mean over folds between them.
+    ``tau_days``: by fold, how far metrics with censoring weights look; ``unstable``: folds in which they rest on fewer
+    than 10 patients with an event.
     """
     cells = []
     for setting in dict.fromkeys(setting for fold in folds for setting in fold.rows["setting"]):
@@ -96,6 +99,8 @@ def score_method(
             "setting": setting,
             "task": task,
             "note": _note(setting, parts),
+            "train_patients": _trained_on(setting, parts),
+            "patient_set": patient_set(parts),
             "gene_labels": _gene_labels(setting, parts),
         }
         for metric, one in draws.items():
@@ -148,6 +153,21 @@ def _seed_sd(metric: str, scores: Sequence[FoldScores]) -> float:
     values = np.array([[seed[metric] for seed in one.by_seed] for one in scores])
     defined = values[~np.isnan(values).any(1)]
     return float(defined.mean(0).std(ddof=1)) if len(defined) else np.nan
+
+
+def _trained_on(setting: str, parts: Sequence[FoldRows]) -> str:
+    """Training patients by fold, as the notes say; a dash where a file does not."""
+    counts = [
+        next((note.get("train_patients") for note in part.notes["settings"] if note["setting"] == setting), None)
+        for part in parts
+    ]
+    return " ".join("-" if count is None else str(count) for count in counts)
+
+
+def patient_set(parts: Sequence[FoldRows]) -> str:
+    """A letter and seven digits that stand for who is evaluated in each fold (never read as a number)."""
+    named = sorted((part.number, sorted(set(part.rows["patient"].astype(str)))) for part in parts)
+    return f"p{hashlib.sha256(repr(named).encode()).hexdigest()[:7]}"
 
 
 def _gene_labels(setting: str, parts: Sequence[FoldRows]) -> float:

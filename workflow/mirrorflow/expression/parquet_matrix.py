@@ -11,6 +11,8 @@ from mirrorflow.expression.matrix import GENES_AT_ONCE, Chunk
 from mirrorflow.expression.no_genes import ANNOTATION
 from mirrorflow.expression.parquet_reading import reading_parquet
 
+VALUES_AT_ONCE, LEAST_ROWS = 16_000_000, 64
+"""Values of a batch, and rows of it at least: memory stays bounded with very many samples."""
 FIX = "fetch or write the matrix again"
 
 
@@ -42,8 +44,9 @@ class ParquetTable:
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Columns, some rows at a time. Raises InputError where the file is damaged there."""
+        rows = max(LEAST_ROWS, min(GENES_AT_ONCE, VALUES_AT_ONCE // len(names)))
         with reading_parquet(self.where, FIX):
-            batches = self.file.iter_batches(GENES_AT_ONCE, columns=list(names))
+            batches = self.file.iter_batches(rows, columns=list(names))
         while True:
             with reading_parquet(self.where, FIX):
                 batch = next(batches, None)
@@ -62,7 +65,7 @@ class ParquetGenesBySamples:
         """See :class:`~mirrorflow.expression.matrix.Matrix`."""
         names = [self.samples[position] for position in positions]
         for batch in self.table.batches([self.table.id_column, *names]):
-            values = np.stack([_numbers(batch.column(name)) for name in names], axis=1)
+            values = np.stack([_numbers(column) for column in batch.columns[1:]]).T
             yield batch.column(self.table.id_column).to_pylist(), values
 
 

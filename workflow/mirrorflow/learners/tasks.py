@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts import splits as folding
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.config.queries import has_epochs
 from mirrorflow.errors import InputError
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
@@ -101,7 +101,9 @@ class FoldTasks:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.frame, self.classes = tables.read_cohort(plan.cohort)
+        frame, self.classes = tables.read_cohort(plan.cohort)
+        self.frame = who_has(frame, plan.method.get("inputs", PAIRED))
+        """The patients who have what the method sees."""
         self.units = to_units(self.frame, plan.protocol["unit"])
         self.support = tables.read_text_sheet(plan.support) if plan.support else pd.DataFrame()
         self.folds = [tables.read_fold(path) for path in plan.splits]

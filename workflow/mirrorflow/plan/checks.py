@@ -51,7 +51,7 @@ class StoredChecks:
         """
         arguments = sys.argv[1:] if arguments is None else arguments
         self._hold_slides()
-        for cohort in self.run.cohorts:
+        for cohort in self.run.with_rna:
             self._hold_expression(cohort, arguments)
         if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
             self._hold_results()
@@ -60,11 +60,12 @@ class StoredChecks:
 
     def expression(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: the record of the expression that a job reads; a new date alone is none."""
-        return [self._expression(self.run.home_of(wildcards.cohort))]
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self._expression(cohort)] if cohort in self.run.with_rna else []
 
     def expression_of_all(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: that of every cohort."""
-        return [self._expression(cohort) for cohort in self.run.cohorts]
+        return [self._expression(cohort) for cohort in self.run.with_rna]
 
     def _expression(self, cohort: str) -> dict[str, Any]:
         record = self.cohorts.expression_record(self.run.cohort(cohort)["expression"], cohort)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.config.datasets import fold_files
+from mirrorflow.config.modalities import names_of_slides
 from mirrorflow.config.queries import (
     inner_prefixes,
     selection_of,
@@ -56,7 +57,8 @@ class CohortInputs:
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what of a cohort's entry build_cohort uses, with the digest of a table that comes with mirrorflow."""
         entry = self.run.cohort(wildcards.cohort)
-        settings: dict[str, Any] = {key: entry[key] for key in ("classes", "site", "institutions") if key in entry}
+        named = ("classes", "site", "institutions", "train_on")
+        settings: dict[str, Any] = {key: entry[key] for key in named if key in entry}
         if settings.get("institutions") == OUR_INSTITUTIONS:
             settings["table"] = resource_digest(TCGA_SITES)
         return settings
@@ -90,27 +92,50 @@ class CohortInputs:
 
     def expression_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: how the matrix is to be read."""
-        return {key: self._source(wildcards)[key] for key in ("orientation", "sample_ids")}
+        source = self._source(wildcards)
+        return {key: source[key] for key in ("orientation", "sample_ids", "transform") if key in source}
 
     def expression_record(self, source: str, cohort: str) -> dict[str, Any]:
         """What a cohort's expression is planned with: how the matrix is read, which one it is, for which patients.
 
         Of a sheet or matrix that the workflow makes itself nothing is known before it is there: it has no keys here.
         """
-        entry, slides = self.run.config["expression"]["sources"][source], self.run.cohort(cohort)["slides"]
-        probemap, own_sheet = entry.get("probemap"), is_users(slides["sheet"], self.run.store)
+        entry = self.run.config["expression"]["sources"][source]
+        probemap = entry.get("probemap")
         settings: dict[str, Any] = {
             "orientation": entry["orientation"],
             "sample_ids": entry["sample_ids"],
             "matrix": Path(entry["matrix"]).name,
             "probemap": Path(probemap).name if probemap else None,
+            **({"transform": entry["transform"]} if "transform" in entry else {}),
         }
-        if own_sheet:
-            settings["patients"] = patients_digest(slides["sheet"], slides["columns"])
+        if named := self._names_of(cohort):
+            settings["patients"] = patients_digest(*named)
         if is_users(entry["matrix"], self.run.store):
             size, _, date = file_state(entry["matrix"]).partition("-")
             settings |= {"bytes": size, "date": date}
         return planned(self.run.at(ExpressionPlan, source=source, cohort=cohort), settings)
+
+    def _names_of(self, cohort: str) -> tuple[str, dict[str, str]] | None:
+        """The user's sheet that names the patients of the matrix, and its columns: of slides, or of patients."""
+        entry = self.run.cohort(cohort)
+        found = entry["slides"] if names_of_slides(entry) else entry["clinical"]
+        own = "sheet" in found and is_users(found["sheet"], self.run.store)
+        return (found["sheet"], found["columns"]) if own else None
+
+    def patients_of_matrix(self, wildcards: Wildcards) -> str | None:
+        """Param: the patients that a user's sheet names, whose columns of the matrix are read."""
+        named = self._names_of(wildcards.cohort)
+        return patients_digest(*named) if named else None
+
+    def clinical_of_matrix(self, wildcards: Wildcards) -> dict[str, Any] | None:
+        """Param: the section `clinical` where it, not the sheet of slides, names the patients of the matrix."""
+        entry = self.run.cohort(wildcards.cohort)
+        return None if names_of_slides(entry) else entry["clinical"]
+
+    def clinical_files_of_matrix(self, wildcards: Wildcards) -> list[str]:
+        """Input: its files."""
+        return [] if names_of_slides(self.run.cohort(wildcards.cohort)) else self.clinical_files(wildcards)
 
     def planned_expression(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
         """Param that re-runs nothing: the record that the job leaves."""
@@ -118,8 +143,8 @@ class CohortInputs:
 
     def scaled_upstream(self, wildcards: Wildcards) -> bool:
         """Param: whether the config says that the cohort's matrix was scaled with all its samples."""
-        source = self.run.cohort(wildcards.cohort)["expression"]
-        return self.run.config["expression"]["sources"][source]["scaled_upstream"]
+        source = self.run.cohort(wildcards.cohort).get("expression")
+        return source is not None and self.run.config["expression"]["sources"][source]["scaled_upstream"]
 
     def site_kind(self, wildcards: Wildcards) -> str:
         """Param: where sites come from."""

@@ -27,7 +27,9 @@ class GeneInputs:
     run: Run
 
     def manifests(self, scope: str, cohort: str, method: str | None, prefix: str = "") -> list[str]:
-        """Gene manifests of the folds that a method sees (None: the run's)."""
+        """Gene manifests of the folds that a method sees (None: the run's); none of a cohort without expression."""
+        if self.run.home_of(cohort) not in self.run.with_rna:
+            return []
         variant = gene_variant(self.run.config, method)
         where = {"scope": scope, "cohort": cohort, "variant": variant, "genes": prefix}
         return [self.run.at(GeneManifest, **where, fold=fold) for fold in self.run.folds]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorflow.config import versions
+from mirrorflow.config.modalities import takes_available
 from mirrorflow.config.queries import (
     encoders_of,
     has_epochs,
@@ -109,7 +110,7 @@ class PredictionInputs:
             "tasks": [task for task in config["evaluation"]["tasks"] if task in entry["tasks"]],
             "shots": [] if place.cohort in self.run.adapted else shots_of(config, place.protocol),
             "bins": config["probe"]["survival_bins"],
-            "cohort": {key: cohort[key] for key in ("classes", "site", "expression") if key in cohort},
+            "cohort": {key: cohort[key] for key in ("classes", "site", "expression", "train_on") if key in cohort},
             "clinical": {key: value for key, value in cohort["clinical"].items() if key not in FILES},
             "splits": {key: config["splits"][key] for key in ("folds", "seed", "evaluate")},
             "seeds": config["seeds"][:1] if place.method in self.run.baselines else config["seeds"],
@@ -141,7 +142,9 @@ class PredictionInputs:
     def _of_rna(self, place: PredictionsManifest, cohort: Mapping[str, Any]) -> dict[str, Any]:
         config = self.run.config
         source = config["expression"]["sources"][cohort["expression"]]
-        rna = {key: source[key] for key in ("orientation", "sample_ids")} | {"clip": config["expression"]["clip"]}
+        rna = {key: source[key] for key in ("orientation", "sample_ids", "transform") if key in source} | {
+            "clip": config["expression"]["clip"]
+        }
         if config["methods"][place.method].get("gene_sets", "random") != "random":
             return {"rna": rna}
         genes = {**selection_of(config, place.method), "tumour_types": cohort["tumour_types"]}
@@ -223,12 +226,13 @@ class AuditInputs:
         """Input: gene manifests of methods with a selection of their own."""
         return [] if self._is_pair(wildcards) else self.genes.own(wildcards)
 
-    def expression(self, wildcards: Wildcards) -> str:
-        """Input: record of the converted matrix."""
-        return f"{self.run.expression(wildcards)}.json"
+    def expression(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: record of the converted matrix; nothing without one."""
+        matrix = self.run.expression(wildcards)
+        return f"{matrix}.json" if matrix else []
 
-    def matrix(self, wildcards: Wildcards) -> str:
-        """Input: the converted matrix; of a pair the target's."""
+    def matrix(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the converted matrix; of a pair the target's; nothing without one."""
         return self.run.expression(wildcards)
 
     def indexes(self, wildcards: Wildcards) -> list[str]:
@@ -274,6 +278,20 @@ class AuditInputs:
     def given_lists(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: state of these lists."""
         return given(self._lists(wildcards), self.run.store)
+
+    def sheet(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's sheet of slides, where it has one."""
+        entry = self.run.cohort(wildcards.cohort)
+        return marked(entry["slides"]["sheet"], self.run.store) if "slides" in entry else []
+
+    def slide_columns(self, wildcards: Wildcards) -> dict[str, str]:
+        """Param: our names of its columns and those of the sheet."""
+        return self.run.cohort(wildcards.cohort).get("slides", {}).get("columns", {})
+
+    def method_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """Param: method -> what it sees, where each takes the patients who have that; else nothing."""
+        available = takes_available(self.run.cohort(wildcards.cohort))
+        return {name: entry["inputs"] for name, entry in self.run.config["methods"].items()} if available else {}
 
     def columns(self) -> list[str]:
         """Param: columns of the patients' sheet that a method sees."""

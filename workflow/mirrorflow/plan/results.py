@@ -219,8 +219,8 @@ class ReportInputs:
 
     def expressions(self) -> list[str]:
         """Input: expression of the cohorts whose genes these sets are counted in; nothing without sets."""
-        entries = self.run.config["cohorts"].items() if self._sets() else ()
-        return [self.run.at(ExpressionFile, source=entry["expression"], cohort=name) for name, entry in entries]
+        names = self.run.with_rna if self._sets() else ()
+        return [self.run.at(ExpressionFile, source=self.run.cohort(name)["expression"], cohort=name) for name in names]
 
     def history(self) -> list[str]:
         """Input: records of the pretrained models."""

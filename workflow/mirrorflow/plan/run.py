@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.config.adaptation import adapted_cohorts
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
+from mirrorflow.config.modalities import has_rna
 from mirrorflow.config.protocols import SCOPE_KEYS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.queries import encoders_of, gene_variant, methods_under
 from mirrorflow.plan.contract_path import ContractPath
@@ -175,10 +176,17 @@ class Run:
         """Patch presets that the encoders see whose features are made here."""
         return sorted({self.patching_of(encoder) for encoder in self.own_encoders(cohort)})
 
-    def expression(self, wildcards: Wildcards) -> str:
-        """Input: the cohort's expression matrix in the store."""
-        source, cohort = self.cohort(wildcards.cohort)["expression"], self.home_of(wildcards.cohort)
-        return self.at(ExpressionFile, source=source, cohort=cohort)
+    @cached_property
+    def with_rna(self) -> list[str]:
+        """Cohorts that have expression."""
+        return [name for name in self.cohorts if has_rna(self.config["cohorts"][name])]
+
+    def expression(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's expression matrix in the store; nothing where it has none."""
+        cohort = self.home_of(wildcards.cohort)
+        if cohort not in self.with_rna:
+            return []
+        return self.at(ExpressionFile, source=self.cohort(cohort)["expression"], cohort=cohort)
 
     def manifests(self, protocol: str, cohort: str) -> list[str]:
         """Manifests of every method and encoder under a protocol on a cohort, which may be a pair."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.plan.checks import StoredChecks
+from mirrorflow.plan.checks import JOB, StoredChecks
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
@@ -28,6 +29,12 @@ def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[s
         return resolve(raw)
     except MirrorflowError as error:
         raise _workflow_error(error) from None
+
+
+def say_left_out(config: Mapping[str, Any]) -> None:
+    """Print what cannot be run with what the cohorts have, with the reason: in the plan, before any job starts."""
+    for line in [] if any(argument.startswith(JOB) for argument in sys.argv) else left_out_lines(config):
+        sys.stderr.write(f"{line}\n")
 
 
 def hold_stored(checks: StoredChecks) -> None:

@@ -14,7 +14,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
-from mirrorflow.store.sheet_rows import patients_digest, rows_digest, shard_digest, slide_files, slide_ids
+from mirrorflow.store.sheet_rows import rows_digest, shard_digest, slide_files, slide_ids
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
 
@@ -94,13 +94,16 @@ class SlideInputs:
         """Whether the cohort's sheet of slides is the user's own: then its rows count, not its date."""
         return is_users(self.run.cohort(cohort)["slides"]["sheet"], self.run.store)
 
-    def sheet(self, wildcards: Wildcards) -> str:
-        """Input: the cohort's sheet of slides; one that the workflow itself makes counts by its date."""
-        return marked(self.run.cohort(wildcards.cohort)["slides"]["sheet"], self.run.store)
+    def sheet(self, wildcards: Wildcards) -> str | list[str]:
+        """Input: the cohort's sheet of slides; one that the workflow itself makes counts by its date. None without
+        slides.
+        """
+        slides = self.run.cohort(wildcards.cohort).get("slides")
+        return marked(slides["sheet"], self.run.store) if slides else []
 
     def columns(self, wildcards: Wildcards) -> dict[str, str]:
         """Param: our names of columns and those of the sheet."""
-        return self.run.cohort(wildcards.cohort)["slides"]["columns"]
+        return self.run.cohort(wildcards.cohort).get("slides", {}).get("columns", {})
 
     def rows(self, wildcards: Wildcards) -> str | None:
         """Param: what a user's sheet says, of one shard or all, so that only what its rows change runs again."""
@@ -110,12 +113,6 @@ class SlideInputs:
         if has(wildcards, "shard"):
             return shard_digest(slides["sheet"], slides["columns"], int(wildcards.shard), len(self.run.shards))
         return rows_digest(slides["sheet"], slides["columns"])
-
-    def patients(self, wildcards: Wildcards) -> str | None:
-        """Param: the patients that a user's sheet names."""
-        slides = self.run.cohort(wildcards.cohort)["slides"]
-        own = self._has_own_sheet(wildcards.cohort)
-        return patients_digest(slides["sheet"], slides["columns"]) if own else None
 
     # patches
 

@@ -35,13 +35,21 @@ class CohortTables:
     dropped: pd.DataFrame
     endpoint: str = ""
     """What a cause-specific outcome is called (DSS); empty where the outcome is any other."""
+    converted: Sequence[str] = ()
+    """How the sheets were read where that was not as expected, a line each."""
 
 
 def cohorts_section(cohorts: Mapping[str, CohortTables], pictures: Mapping[str, Sequence[Picture]]) -> Section:
     """One part a cohort. ``pictures``: cohort -> figures of its flow."""
     blocks: list[Block] = []
     for name, tables in cohorts.items():
-        blocks += [Heading(name), *_of_causes(tables), _composition(name, tables), *pictures.get(name, ())]
+        blocks += [
+            Heading(name),
+            *_of_causes(tables),
+            *_converted(tables),
+            _composition(name, tables),
+            *pictures.get(name, ()),
+        ]
         blocks += [_flow(name, tables.flow), _reasons(name, tables.dropped), *_all_units(name, tables.dropped)]
     return Section("cohorts", "Cohorts: who is in, who is not, and why", blocks)
 
@@ -61,6 +69,11 @@ def _of_causes(tables: CohortTables) -> list[Block]:
         "are not missing at random. What the dead of unknown cause could change: tables/cause_bounds."
     )
     return [Text(text, notice=unknown > 0)]
+
+
+def _converted(tables: CohortTables) -> list[Block]:
+    """What was recognised and converted where the sheets were read."""
+    return [Text(f"How the sheets were read: {'; '.join(tables.converted)}.")] if tables.converted else []
 
 
 def _composition(name: str, tables: CohortTables) -> Table:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mirrorflow.config.modalities import left_out_rows
 from mirrorflow.report.blocks import Cell, Section, Table, badge_cells, cells, counted, some
 from mirrorflow.report.protocols import level_counts
 
@@ -60,15 +61,16 @@ def glance_section(
         cells(
             entry.get("title", name),
             *sizes.get(name, ("", "")),
-            ", ".join(entry["encoders"]),
-            entry["expression"],
+            ", ".join(entry["encoders"]) or "none",
+            entry.get("expression", "none"),
             Cell("simulated", badge="warning") if entry["simulated"] else "real",
         )
         for name, entry in config["cohorts"].items()
     ]
     header = ("cohort", "patients", "slides", "encoders", "expression", "data")
     caption = (
-        "Cohorts of this run: patients with slides and expression (rule build_cohort); the same for all protocols."
+        "Cohorts of this run: patients with slides and expression, as far as the cohort has them (rule build_cohort); "
+        "the same for all protocols."
     )
     first = Table(caption, header, cohorts, frozenset({1, 2}))
     found = {name: level_counts([r for r in audits if r["protocol"] == name]) for name in config["protocols"]}
@@ -81,7 +83,17 @@ def glance_section(
         f"seed {', '.join(map(str, config['seeds']))}; methods: {', '.join(config['methods'])}."
     )
     second = Table(caption, ("protocol", "claims to be honest", "audit"), rows)
-    return Section("glance", "At a glance", (first, second))
+    return Section("glance", "At a glance", (first, second, *_left_out(config)))
+
+
+def _left_out(config: Mapping[str, Any]) -> list[Table]:
+    """Methods that a cohort lacks an input of, with the reason; no table without any."""
+    rows = [cells(row["cohort"], row["method"], row["why"]) for row in left_out_rows(config)]
+    caption = (
+        f"Left out, n = {len(rows)}, under every protocol: methods that see what a cohort does not have. Gene steps "
+        "are left out of a cohort without expression, slides and features of one without slides."
+    )
+    return [Table(caption, ("cohort", "method", "why"), rows)] if rows else []
 
 
 def _badges(counts: Mapping[str, int]) -> Cell:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from mirrorflow.config.cells import lines_of, rows_of
 from mirrorflow.errors import InputError
+from mirrorflow.store.sheets import read_sheet
 
 OURS = ("slide_id", "patient", "path", "mpp")
 OVERRIDE = "segmentation."
@@ -99,19 +99,14 @@ def _shard_digests(path: str, date: int, columns: Columns, shards: int) -> tuple
 @lru_cache(maxsize=64)
 def _rows(path: str, _date: int, columns: Columns) -> tuple[Row, ...] | None:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return None
-    delimiter = "," if path.lower().endswith(".csv") else "\t"
-    try:
-        lines = [cells for _, cells in rows_of(lines_of(text), delimiter, path)]
+        sheet = read_sheet(path)
     except InputError:
-        return None
-    header = [cell.strip() for cell in lines[0]] if lines else []
+        return () if Path(path).is_file() and not Path(path).stat().st_size else None
+    header = sheet.header
     theirs = [dict(columns).get(name, name) for name in OURS]
     counting = [name for name in (*theirs, *sorted(h for h in header if h.startswith(OVERRIDE))) if name in header]
     places = [header.index(name) for name in counting]
-    return tuple(_row(counting, places, theirs, cells) for cells in lines[1:] if any(cells))
+    return tuple(_row(counting, places, theirs, cells) for _, cells in sheet.rows)
 
 
 def _row(counting: Sequence[str], places: Sequence[int], theirs: Sequence[str], cells: Sequence[str]) -> Row:

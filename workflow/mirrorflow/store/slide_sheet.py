@@ -1,12 +1,13 @@
 """A user's sheet of slides (``slides.tsv``): slide_id, patient, path, optional mpp and overrides."""
 
 import json
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mirrorflow.config.cells import lines_of, rows_of
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.names_in_case import differ_in_case
 from mirrorflow.config.unknown import is_unknown
@@ -14,11 +15,16 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
-from mirrorflow.store.text_files import read_text_file
+from mirrorflow.store.sheets import read_sheet
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
 
 SHOWN_PROBLEMS = 10
+
+DECIMAL_COMMA = re.compile(r"\d,\d+")
+"""Of a scale, such as 0,2527: no scale has thousands."""
+
+logger = logging.getLogger("mirrorflow.store.slide_sheet")
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,17 @@ class SlideRow:
 
 
 def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None) -> list[SlideRow]:
-    """Read a sheet (TSV, or CSV by its ending); relative slide paths are relative to the sheet's folder.
+    """Read a sheet as people have them (:mod:`mirrorflow.store.sheets`); relative slide paths are relative to its
+    folder.
 
     ``columns`` maps our names to the sheet's where they differ, e.g. ``{"patient": "case_id"}``.
     Raises InputError with the file and every bad line's number (the first ten).
     """
     path = Path(path)
-    header, lines = _read_lines(path)
+    sheet = read_sheet(path, "no such sheet of slides")
+    header, lines = sheet.header, sheet.rows
+    for what in sheet.said:
+        logger.info("%s: %s", path, what)
     names = _column_names(path, header, columns or {})
     rows: dict[str, SlideRow] = {}
     problems: list[str] = []
@@ -60,18 +70,6 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
         message = f"{path}: no slides below the header"
         raise InputError(message)
     return list(rows.values())
-
-
-def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    text = read_text_file(path, "no such sheet of slides")
-    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    rows = rows_of(lines_of(text), delimiter, str(path))
-    lines = [(number, [cell.strip() for cell in cells]) for number, cells in rows]
-    lines = [(number, cells) for number, cells in lines if any(cells)]
-    if not lines:
-        message = f"{path}: the sheet is empty; it needs the columns slide_id, patient and path"
-        raise InputError(message)
-    return lines[0][1], lines[1:]
 
 
 def _column_names(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -114,7 +112,7 @@ def _mpp(where: str, text: str) -> float | None:
     if is_unknown(text):
         return None
     try:
-        mpp = float(text)
+        mpp = float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         mpp = float("nan")
     low, high = PLAUSIBLE_MPP

@@ -17,6 +17,7 @@ from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.sheets import read_sheet
 from mirrorflow.store.text_files import read_text_file
 
 
@@ -42,6 +43,28 @@ def read_text_sheet(path: str | Path) -> pd.DataFrame:
     return sheet
 
 
+def read_users_sheet(path: str | Path) -> tuple[pd.DataFrame, list[int], list[str]]:
+    """A user's sheet with every cell as text, the line of each row, and what was recognised of how it is written.
+
+    Raises InputError as :func:`mirrorflow.store.sheets.read_sheet`, for a single column and for a column named twice.
+    """
+    sheet = read_sheet(path)
+    header = sheet.header
+    if len(header) < 2:
+        message = f"{path}: a single column {header[0]!r}; columns must be separated by tabs, commas or semicolons"
+        raise InputError(message)
+    if long := next((number for number, cells in sheet.rows if any(cells[len(header) :])), None):
+        message = f"{path}, line {long}: its lines have more cells than its header ({len(header)} columns)"
+        raise InputError(message)
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        message = f"{path}: columns named twice: {', '.join(twice)}; rename one of each"
+        raise InputError(message)
+    width = len(header)
+    rows = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in sheet.rows]
+    said = [f"{path}: {what}" for what in sheet.said]
+    return pd.DataFrame(rows, columns=header, dtype=str), [number for number, _ in sheet.rows], said
+
+
 def read_institutions(named: str | Path) -> dict[str, str]:
     """Site code -> institution, from a sheet or, by the word ``tcga``, from the table that comes with mirrorflow."""
     table = institution_table(named)
@@ -60,12 +83,15 @@ def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, sep="," if str(path).endswith(".csv") else "\t", index=False)
 
 
-def write_cohort(path: str | Path, frame: pd.DataFrame, classes: Sequence[str], endpoint: str = "") -> None:
+def write_cohort(
+    path: str | Path, frame: pd.DataFrame, classes: Sequence[str], endpoint: str = "", converted: Sequence[str] = ()
+) -> None:
     """Write a cohort's frame; the list of classes, in order, goes into the metadata, and so does what its outcome is
-    called where that is of one cause of death.
+    called where that is of one cause of death, and what was converted where the sheets were read.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     said = {b"endpoint": endpoint.encode()} if endpoint else {}
+    said |= {b"converted": json.dumps(list(converted)).encode()} if converted else {}
     metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode(), **said}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
@@ -84,6 +110,12 @@ def read_endpoint(path: str | Path) -> str:
     """What a cohort's cause-specific outcome is called (DSS); empty where its outcome is any other."""
     with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
         return (pq.read_schema(path).metadata or {}).get(b"endpoint", b"").decode()
+
+
+def read_converted(path: str | Path) -> list[str]:
+    """What was converted where the sheets of a cohort were read, a line each; empty where they were as expected."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        return json.loads((pq.read_schema(path).metadata or {}).get(b"converted", b"[]"))
 
 
 def read_fold(path: str | Path) -> Fold:

@@ -17,8 +17,15 @@ OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open,
 def read_text_file(path: str | Path, said: str = "check the path in the config") -> str:
     """Text of a file in UTF-8 (with or without a mark), decompressed by its ending.
 
-    said: the fix where it is not there. Raises InputError for a file that is not there, a folder, a damaged one and
-    for other encodings.
+    said: the fix where it is not there. Raises InputError as :func:`read_bytes`, and for other encodings.
+    """
+    return decoded(read_bytes(path, said), str(path))
+
+
+def read_bytes(path: str | Path, said: str) -> bytes:
+    """Bytes of a file, decompressed by its ending.
+
+    said: the fix where it is not there. Raises InputError for a file that is not there, a folder and a damaged one.
     """
     path = Path(path)
     if path.is_dir():
@@ -26,14 +33,13 @@ def read_text_file(path: str | Path, said: str = "check the path in the config")
         raise InputError(message)
     try:
         with OPENERS.get(path.suffix, lambda plain: plain.open("rb"))(path) as stream:
-            data = stream.read()
+            return stream.read()
     except FileNotFoundError:
         message = f"{path}: not there; {said}"
         raise InputError(message) from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         message = f"{path}: not readable as a sheet: {error}"
         raise InputError(message) from error
-    return decoded(data, str(path))
 
 
 def decoded(data: bytes, where: str) -> str:

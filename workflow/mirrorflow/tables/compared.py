@@ -49,23 +49,32 @@ def disease_specific(compared: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    source, clinical = config["expression"]["sources"][entry["expression"]], entry["clinical"]
+    source, clinical = _source(config, entry), entry["clinical"]
     own = "sheet" in clinical
+
+    def named(path: str | None) -> str | None:
+        return None if path is None else names.get(path, path)
+
     return {
         "simulated": entry["simulated"],
         "made elsewhere": sorted(entry["features"]),
         "splits": {name: names.get(folder, folder) for name, folder in entry["splits"].items()},
         "settings": {
-            "expression": names.get(source["matrix"], source["matrix"]),
-            "probe map": names.get(source.get("probemap"), source.get("probemap")),
-            "expression scaled upstream": source["scaled_upstream"],
-            "kind of slides": entry["slides"].get("gdc", {}).get("experimental_strategy", OWN_SHEET),
+            "expression": named(source.get("matrix")),
+            "probe map": named(source.get("probemap")),
+            "expression scaled upstream": source.get("scaled_upstream", False),
+            "kind of slides": entry.get("slides", {}).get("gdc", {}).get("experimental_strategy", OWN_SHEET),
             "clinical source": entry.get("clinical_source", OWN_SHEET if own else "xena"),
             "outcome": endpoint_of(entry) or (OWN_SHEET if own else clinical["outcome"]),
             "number of classes": len(set(entry["classes"].values())) or None,
             "census": GIVEN if "census" in entry else OPEN_LIST,
         },
     }
+
+
+def _source(config: Mapping[str, Any], entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of a cohort's expression; empty where it has none."""
+    return config["expression"]["sources"][entry["expression"]] if "expression" in entry else {}
 
 
 NOT_SAID = ("options", "pooling", "mean", "std")

@@ -54,10 +54,45 @@ def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, 
         f"{titles.get(cohort, cohort)}, {settings[cohort, setting]}, {TITLES[metric]}"
         for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
     ]
-    rows["cell"] = [cell_text({str(key): value for key, value in row.items()}) for row in rows.to_dict("records")]
+    said = patients_texts(rows)
+    rows["cell"] = [
+        cell_text({str(key): value for key, value in row.items()}) + text
+        for row, text in zip(rows.to_dict("records"), said, strict=True)
+    ]
     columns = list(dict.fromkeys(rows["column"]))
     wide = rows.set_index([*KEY, "column"])["cell"].unstack(fill_value="")[columns]  # noqa: PD010
     return wide.reset_index().sort_values(KEY, key=lambda column: _order(column, methods), ignore_index=True)
+
+
+COLUMN = ["protocol", "cohort", "setting", "task"]
+"""Cells that a reader compares at a glance."""
+
+
+def patients_texts(rows: pd.DataFrame) -> list[str]:
+    """``, n = 17 (trained on 33 to 34)`` for each row where rows of a column are of different patients, else empty."""
+    if not {"patient_set", "patients", "train_patients", *COLUMN} <= set(rows):
+        return [""] * len(rows)
+    sizes = rows.groupby(COLUMN)["patients"].transform("nunique")
+    evaluated, trained = rows["patients"].tolist(), rows["train_patients"].astype(str).tolist()
+    return [
+        f", n = {int(patients)}{_trained_text(by_fold)}" if several > 1 else ""
+        for patients, by_fold, several in zip(evaluated, trained, sizes, strict=True)
+    ]
+
+
+def _trained_text(by_fold: str) -> str:
+    counts = sorted({int(count) for count in by_fold.split() if count.isdigit()})
+    return f" (trained on {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))})" if counts else ""
+
+
+def patients_note(rows: pd.DataFrame) -> str:
+    """A sentence for a table's caption where methods of a column are of different patients; else empty."""
+    if not any(patients_texts(rows)):
+        return ""
+    return (
+        "n: patients evaluated, and trained on by fold, where methods of a column do not have the same "
+        "(train_on: available); only verdicts compare such rows, on the patients that both have. "
+    )
 
 
 def _settings_shown(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

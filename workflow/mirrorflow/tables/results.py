@@ -21,7 +21,9 @@ TESTED = ["p_value", "p_t_test", "p_holm", "detectable", "detectable_holm"]
 VERDICT = ["verdict", "comparison", "verdict_note"]
 COMPARED = ["reference", "difference", "difference_low", "difference_high", *TESTED, *VERDICT]
 """Against one method named beforehand, on the same patients (mirrorflow.evaluation.verdicts)."""
-REMARKS = ["by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
+WHOSE = ["train_patients", "patient_set"]
+"""Patients trained on, by fold; what stands for those evaluated in each fold (another one: other patients)."""
+REMARKS = [*WHOSE, "by_fold", "why_undefined", "note", "gene_labels", "tau_days", "unstable", "seeds", "seed_sd"]
 SAW = "encoder_saw_evaluation_slides"
 """yes, no or unknown: whether the encoder was trained on the collection of the evaluated patients, by the audit; empty
 for methods without slides. An encoder is the same beside a published value: that saw what ours did."""
@@ -128,6 +130,7 @@ def beside_published(
     reasons = [why_not({str(key): value for key, value in row.items()}) for row in joined.to_dict("records")]
     there = joined["published_mean"].notna().to_numpy()
     comparable = np.array([not reason for reason in reasons]) & there
+    joined = joined.assign(**{name: "" for name in WHOSE if name not in joined})
     joined["comparable"] = np.where(comparable, "yes", "no")
     joined["why_not"] = [
         "; ".join(reason) if found else "; ".join(["no published value", *reason])

@@ -38,7 +38,8 @@ class Cohort:
 def look_at_cohort(config: Mapping[str, Any], name: str, entry: Mapping[str, Any], cores: int) -> Cohort:
     """Sheets, slides and feature files of a cohort; what does not fit becomes a finding."""
     cohort = Cohort(name)
-    sheet = Path(entry["slides"]["sheet"])
+    named = entry["slides"]["sheet"] if "slides" in entry else entry["clinical"].get("sheet", "")
+    sheet = Path(named)
     if entry["simulated"] and not sheet.exists():
         say(f"{name}: simulated by the run itself, nothing to open")
         return cohort
@@ -46,6 +47,8 @@ def look_at_cohort(config: Mapping[str, Any], name: str, entry: Mapping[str, Any
         say(f"{name}: {line}")
         if line.startswith("PROBLEM") and "none of the" not in line:  # the slides speak for themselves
             cohort.findings.append(Finding(f"cohort {name}", str(sheet), line.removeprefix("PROBLEM: "), stops=True))
+    if "slides" not in entry:
+        return cohort
     _list_slides(cohort, sheet, entry)
     own = made_here(entry)
     for encoder in [encoder for encoder in entry["encoders"] if encoder not in own]:

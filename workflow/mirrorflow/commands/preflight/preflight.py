@@ -177,7 +177,7 @@ def _forecast(config: Mapping[str, Any], cohorts: Sequence[Cohort], loads: Seque
 def _download(config: Mapping[str, Any], cohort: Cohort) -> int:
     """Bytes of slides from GDC that will lie on the disk, less those of which all is made already."""
     entry = config["cohorts"][cohort.name]
-    gdc = entry["slides"].get("gdc")
+    gdc = entry.get("slides", {}).get("gdc")
     if gdc is None:
         return 0
     features = Path(config["store"]) / "features" / cohort.name

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ class Inputs:
     inner_splits: list[str]
     inner_genes: list[str]
     own_genes: list[str]
-    expression: str
+    expression: str | None
     manifests: list[str]
     indexes: list[str]
     """Of the features of every encoder, in the order of the param ``encoders``."""
-    matrix: str
+    matrix: str | None
+    sheet: str | None
+    """The sheet of slides."""
     lists: list[str]
     """Lists of genes that a user gave."""
     source_cohort: Path | None
@@ -77,6 +79,10 @@ class Params:
     encoders: list[str]
     source_encoders: list[str]
     columns: list[str]
+    slide_columns: Mapping[str, str]
+    """Our names of the columns of the sheet of slides, and those of the sheet."""
+    method_inputs: Mapping[str, list[str]]
+    """Method -> what it sees, where methods take the patients who have that."""
     scaled_upstream: bool
     planned: list[Mapping[str, Any]]
     """What the predictions are planned with."""
@@ -113,9 +119,12 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         params.site_kind,
         saw=params.saw,
         collection=params.collection,
+        inputs=params.method_inputs,
     )
     indexes = dict(zip(params.encoders, inputs.indexes, strict=True))
-    given = InputFiles(indexes, inputs.matrix, params.columns, inputs.lists)
+    given = InputFiles(
+        indexes, inputs.matrix or "", params.columns, inputs.lists, inputs.sheet or "", params.slide_columns
+    )
     run_audit(files, settings, stem, source=source, inputs=given)
 
 
@@ -164,6 +173,7 @@ class AuditSettings:
     site_kind: str = "barcode"
     saw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     collection: str = ""
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,7 @@ def run_audit(
     findings = _of_protocol(files, settings, frame, folds, genes)
     inner = by_inner_fold(SplitFile, files.inner_splits)
     records = Records(files.every_gene, files.support, files.models, files.manifests, inner, files.own_genes)
+    records = replace(records, inputs=settings.inputs)
     found = gather(records, frame, folds, settings.protocol)
     of_inputs, lists = audit_inputs(given, frame, folds)
     findings += [*found.findings, *of_inputs]

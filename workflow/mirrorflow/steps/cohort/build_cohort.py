@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
+from mirrorflow.config.modalities import COMMON
 from mirrorflow.config.queries import endpoint_of
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
@@ -21,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Inputs:
-    """Indexes of the features, an encoder each, and the expression file."""
+    """Indexes of the features, an encoder each, and the expression file; none where the cohort has none."""
 
     indexes: list[Path]
-    expression: Path
+    expression: Path | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def build_cohort(
     clinical: Mapping[str, Any],
     settings: Mapping[str, Any],
     indexes: Mapping[str, Path],
-    expression: Path,
+    expression: Path | None,
     outputs: Outputs,
 ) -> None:
     """Join patients, slides and expression into the cohort's frame; write who was dropped and why.
@@ -64,7 +66,8 @@ def build_cohort(
     tcga), whose names take the place of the sites' codes; indexes: encoder -> index of its features.
     """
     where = clinical.get("sheet") or ", ".join(matrices(clinical))
-    sheet = clinical_sheet(clinical)
+    converted: list[str] = []
+    sheet = clinical_sheet(clinical, converted)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if settings["site"] == "column" and (differ := differing_codes(patients)):
         logger.warning("%s: %s", where, differ)
@@ -74,8 +77,10 @@ def build_cohort(
             logger.warning("%s: %s", named, lost)
         patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
-    frame, flow = cohorts.assemble(patients, frames, read_names(expression)[0], where, left_aside(clinical))
+    rna = read_names(expression)[0] if expression else None
+    train_on = settings.get("train_on", COMMON)
+    frame, flow = assemble(patients, frames, rna, where, left_aside(clinical), train_on)
     classes = cohorts.class_names(frame, settings["classes"])
-    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}))
+    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}), converted)
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))

@@ -1,6 +1,8 @@
 """Clinical tables of a cohort: a sheet of one's own, or Xena's."""
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -8,17 +10,21 @@ import pandas as pd
 from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.cohorts.endpoint import with_any_cause
 from mirrorflow.cohorts.other_samples import without_primary
+from mirrorflow.cohorts.written import Said
 from mirrorflow.config.queries import endpoint_of
 from mirrorflow.errors import InputError
 from mirrorflow.store import tables
 
+logger = logging.getLogger(__name__)
 
-def clinical_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
+
+def clinical_sheet(clinical: Mapping[str, Any], converted: list[str] | None = None) -> pd.DataFrame:
     """One row per patient, from the config section `clinical`: a sheet of one's own, or Xena's tables.
 
-    With ``cause_specific`` deaths of any cause stand beside the outcome.
+    With ``cause_specific`` deaths of any cause stand beside the outcome. converted: is told how a sheet of one's own
+    was read where that was not as expected.
     """
-    read = _own_sheet if "sheet" in clinical else _xena_sheet
+    read = partial(_own_sheet, converted=converted) if "sheet" in clinical else _xena_sheet
     frame, said = read(clinical), clinical.get("cause_specific")
     if said is None:
         return frame
@@ -34,9 +40,17 @@ def _of_any_cause(clinical: Mapping[str, Any], said: Mapping[str, Any]) -> dict[
     return {**clinical, "columns": {**clinical["columns"], **{key: said[key] for key in ("time", "event")}}}
 
 
-def _own_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:
-    sheet = tables.read_text_sheet(clinical["sheet"])
-    return cohorts.standard_sheet(sheet, clinical["columns"], clinical["sheet"], clinical["time_unit"])
+def _own_sheet(clinical: Mapping[str, Any], converted: list[str] | None = None) -> pd.DataFrame:
+    where, unit = clinical["sheet"], clinical["time_unit"]
+    sheet, lines, recognised = tables.read_users_sheet(where)
+    said, further = Said(where, recognised), {key: clinical[key] for key in ("dates", "event_words") if key in clinical}
+    written = cohorts.Written(unit, lines=lines, **further)
+    frame = cohorts.standard_sheet(sheet, clinical["columns"], where, unit, written, said)
+    for line in said.lines:
+        logger.warning("%s", line)
+    if converted is not None:
+        converted += [line for line in said.lines if line not in converted]
+    return frame
 
 
 def _xena_sheet(clinical: Mapping[str, Any]) -> pd.DataFrame:

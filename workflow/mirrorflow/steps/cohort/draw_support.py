@@ -64,7 +64,7 @@ def draw_support(
 
     One row a drawn unit: setting, task, fold, replacement, survival_bins, group, patient, unit, k_real.
     """
-    frame, _ = tables.read_cohort(cohort)
+    frame = cohorts.who_has_all(tables.read_cohort(cohort)[0])
     units = cohorts.to_units(frame, unit)
     rows = []
     for k, path in enumerate(splits):

@@ -3,30 +3,28 @@
 import hashlib
 import json
 import logging
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mirrorflow.config.expression_settings import Source
 from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.identifiers import SymbolMap, read_probemap
-from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes, TextTable, damaged, require_no_infinity
+from mirrorflow.expression.identifiers import SymbolMap
+from mirrorflow.expression.matrix import Matrix, require_no_infinity
 from mirrorflow.expression.no_genes import LeftOut, is_no_gene
-from mirrorflow.expression.parquet_matrix import FIX, ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
-from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
+from mirrorflow.expression.transform import LOG2_CPM, NONE, totals_of, transformed
 from mirrorflow.plan.records import write_plan
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.runtime.job import Job
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet
+from mirrorflow.steps.expression.matrix_files import magic_of, opened_matrix, read_probemap_file
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 from mirrorflow.store.expression import ExpressionWriter, read_names, stored_settings, write_sidecar
 from mirrorflow.store.slide_sheet import read_slide_sheet
@@ -38,11 +36,14 @@ ORIENTATIONS = schema_of_field(Source, "orientation")["enum"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The matrix, where it has one its map of ids to symbols, and the sheet of slides, which names the patients."""
+    """The matrix, where it has one its map of ids to symbols, and what names the patients: the sheet of slides, or the
+    clinical tables.
+    """
 
     matrix: Path
     probemap: Path | None
-    sheet: Path
+    sheet: Path | None
+    clinical: list[Path]
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,25 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Params:
-    """The sheet's columns by our names; orientation and kind of ids of the matrix."""
+    """The sheet's columns by our names; the section `clinical` where it names the patients; orientation and kind of ids
+    of the matrix.
+    """
 
     columns: Mapping[str, str]
+    clinical: Mapping[str, Any] | None
     settings: Mapping[str, Any]
     planned: Mapping[str, Any]
     """The record of these settings (``plan.records``)."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Convert the matrix for the patients who have slides."""
-    patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet, params.columns)})
+    """Convert the matrix for the patients who have slides; where those without count too, for all in the clinical
+    tables.
+    """
+    if params.clinical is not None:
+        patients = sorted(clinical_sheet(params.clinical)["patient"])
+    else:
+        patients = sorted({row.patient for row in read_slide_sheet(inputs.sheet or "", params.columns)})
     convert_expression(inputs.matrix, outputs.parquet, params.settings, probemap=inputs.probemap, patients=patients)
     write_plan(params.planned)
 
@@ -79,7 +88,8 @@ def convert_expression(
 ) -> None:
     """Write the expression of ``patients`` (all of the matrix when None) to ``destination``.
 
-    settings: ``orientation`` (genes_by_samples, samples_by_genes) and ``sample_ids`` (tcga, patient). A
+    settings: ``orientation`` (genes_by_samples, samples_by_genes), ``sample_ids`` (tcga, patient) and, where one is
+    asked for, ``transform``. A
     destination made of the same matrix with the same settings is kept; one of other patients or of another
     matrix is made again.
     Raises InputError for what the matrix holds, SettingsMismatchError for a destination of other settings.
@@ -91,8 +101,8 @@ def convert_expression(
         if not Path(f"{destination}.json").exists():
             write_sidecar(destination)
     else:
-        symbols = SymbolMap(_read_probemap(probemap) if probemap else None)
-        with _opened(matrix, orientation, destination.parent) as source:
+        symbols = SymbolMap(read_probemap_file(probemap) if probemap else None)
+        with opened_matrix(matrix, orientation, destination.parent) as source:
             choice = choose_samples(
                 source.samples,
                 sample_ids=settings.get("sample_ids", Source.sample_ids),
@@ -146,11 +156,14 @@ def _write(
     samples = [source.samples[position] for position in choice.positions]
     missing = like_z_scores = 0
     left_out = LeftOut()
+    transform, where = made_with.get("transform", NONE), made_with["matrix"]
+    totals = _totals(source, choice) if transform == LOG2_CPM else None
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
         for rows, read in source.chunks(choice.positions):
             ids, values = left_out.genes_of(rows, read)
-            _require_new(ids, seen, made_with["matrix"])
-            require_no_infinity(ids, values, samples, made_with["matrix"])
+            require_new(ids, seen, where)
+            require_no_infinity(ids, values, samples, where)
+            values = transformed(values, ids, transform, totals, where)
             averaged = choice.average(values)
             missing += int(np.isnan(averaged).sum())
             like_z_scores += int(looks_standardised(averaged).sum())
@@ -172,7 +185,13 @@ def _write(
     logger.info("%s: %s", destination, counts)
 
 
-def _require_new(ids: Sequence[str], seen: set[str], where: str) -> None:
+def _totals(source: Matrix, choice: SampleChoice) -> NDArray[np.float64]:
+    """Sums of the samples over their genes: counters of reads without a gene do not count."""
+    return totals_of(LeftOut().genes_of(rows, read) for rows, read in source.chunks(choice.positions))
+
+
+def require_new(ids: Sequence[str], seen: set[str], where: str) -> None:
+    """Add ``ids`` to those ``seen``. Raises InputError for one that was there already."""
     before = len(seen)
     seen.update(ids)
     if len(seen) - before < len(ids):
@@ -182,47 +201,6 @@ def _require_new(ids: Sequence[str], seen: set[str], where: str) -> None:
             "(genes are told apart by id, several ids may share a symbol through the probe map)"
         )
         raise InputError(message)
-
-
-@contextmanager
-def _opened(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Matrix]:
-    """The matrix in whatever format it is; a scratch file on disk turns samples x genes around."""
-    turned = orientation == "samples_by_genes"
-    if _magic(matrix) == b"PAR1":
-        with reading_parquet(str(matrix), FIX):
-            opened = pq.ParquetFile(matrix)
-        with opened as file:
-            table = ParquetTable(file, str(matrix))
-            yield ParquetSamplesByGenes(table) if turned else ParquetGenesBySamples(table)
-        return
-    text = TextTable(lambda: _stream(matrix), str(matrix))
-    if not turned:
-        yield GenesBySamples(text)
-        return
-    scratch_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=scratch_folder) as scratch:
-        yield SamplesByGenes(text, scratch)
-
-
-def _magic(path: Path) -> bytes:
-    if not path.is_file():
-        what = "a folder; name the matrix in it" if path.is_dir() else "no such file; give the expression matrix"
-        message = f"{path}: {what} in expression.sources.<name>.matrix"
-        raise InputError(message)
-    with path.open("rb") as stream:
-        return stream.read(4)
-
-
-def _stream(path: Path) -> pa.NativeFile:
-    return pa.input_stream(str(path), compression="gzip" if _magic(path)[:2] == b"\x1f\x8b" else None)
-
-
-def _read_probemap(path: Path) -> dict[str, str]:
-    try:
-        with _stream(path) as stream:
-            return read_probemap(stream, str(path))
-    except OSError as error:
-        raise InputError(damaged(str(path), error)) from error
 
 
 def _identity(
@@ -238,33 +216,6 @@ def _identity(
 
 
 def _content(path: Path) -> str:
-    _magic(path)
+    magic_of(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class MatrixLook:
-    """Patients of a matrix, and of how many genes the values were looked at; ``whole``: of all."""
-
-    patients: list[str]
-    genes: int
-    whole: bool
-
-
-def look_at_matrix(matrix: Path, settings: Mapping[str, Any], most_values: float) -> MatrixLook:
-    """What a matrix holds under ``settings`` (orientation, sample_ids): its patients, and values that a run could use.
-
-    Values are read from the start until there are ``most_values``. Raises InputError as :func:`convert_expression`.
-    """
-    with tempfile.TemporaryDirectory() as scratch, _opened(matrix, settings["orientation"], Path(scratch)) as source:
-        choice = choose_samples(source.samples, sample_ids=settings["sample_ids"], patients=None, where=str(matrix))
-        samples, seen = [source.samples[position] for position in choice.positions], set[str]()
-        left_out = LeftOut()
-        for rows, read in source.chunks(choice.positions):
-            ids, values = left_out.genes_of(rows, read)
-            _require_new(ids, seen, str(matrix))
-            require_no_infinity(ids, values, samples, str(matrix))
-            if len(seen) * len(samples) >= most_values:
-                return MatrixLook(choice.patients, len(seen), whole=False)
-        return MatrixLook(choice.patients, len(seen), whole=True)

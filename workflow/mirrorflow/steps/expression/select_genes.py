@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mirrorflow.cohorts.patients import who_has
 from mirrorflow.cohorts.splits import selection_patients
 from mirrorflow.config import versions
 from mirrorflow.config.expression_settings import Selection
@@ -103,11 +104,12 @@ class Seen:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Choose the genes with the labels that the protocol allows."""
-    cohort, _ = read_cohort(inputs.cohort)
+    cohort = who_has(read_cohort(inputs.cohort)[0], ["rna"])
     sites = dict(zip(cohort["patient"], cohort["site"], strict=True))
+    chosen_on = selection_patients(cohort, read_fold(inputs.split), params.scope, params.seed)
     select_genes(
         GeneFiles(inputs.expression, inputs.census, RESOURCES / "drivers.tsv", inputs.first, sites),
-        selection_patients(cohort, read_fold(inputs.split), params.scope, params.seed),
+        [name for name in chosen_on if name in sites],
         dict(zip(cohort["patient"], cohort["label"], strict=True)),
         outputs.manifest,
         params.settings,

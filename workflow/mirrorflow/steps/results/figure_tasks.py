@@ -139,7 +139,7 @@ def rank_tasks(cohort: str, results: Path, titles: Mapping[str, str]) -> Iterato
 def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str]) -> FigureSpec:
     metric = MAIN_METRICS[task][0]
     rows = table[(table["task"] == task) & (table["metric"] == metric)]
-    found = {str(name): fold_ranks(part) for name, part in rows.groupby("protocol", sort=False)}
+    found = {str(name): fold_ranks(of_same_patients(part)) for name, part in rows.groupby("protocol", sort=False)}
     by_protocol = {name: ranks for name, ranks in found.items() if len(ranks) > 1}
     if not by_protocol:
         message = f"{task} of {cohort}: fewer than two methods have a {metric} in every fold"
@@ -156,6 +156,13 @@ def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str
         "see the verdicts in the tables."
     )
     return FigureSpec(draw_ranks(by_protocol, titles), title, f"Rank plot. First by protocol: {best}.", caption)
+
+
+def of_same_patients(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the patients that most rows are of: ranks of others would not compare."""
+    if "patient_set" not in rows or rows["patient_set"].nunique() < 2:
+        return rows
+    return rows[rows["patient_set"] == rows["patient_set"].mode().iloc[0]]
 
 
 def _n_by_protocol(rows: pd.DataFrame) -> str:

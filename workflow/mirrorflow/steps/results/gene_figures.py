@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.patients import who_has
 from mirrorflow.errors import InputError
 from mirrorflow.figures.gene_heatmap import arrange, draw_gene_heatmap, most_variable
 from mirrorflow.plan.paths import GeneManifest
@@ -41,7 +42,8 @@ def gene_tasks(
 def _draw(
     cohort: str, scope: str, frame: Path, expression: Path, manifests: Sequence[Path], clip: float | None
 ) -> FigureSpec:
-    people, classes = read_cohort(frame)
+    everybody, classes = read_cohort(frame)
+    people = who_has(everybody, ["rna"])
     people = people[people["label"].isin(classes)]
     if people["label"].nunique() < 2:
         message = f"{cohort} has no two classes with patients: there is nothing to set side by side"

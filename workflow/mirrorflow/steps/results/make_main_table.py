@@ -10,7 +10,14 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
-from mirrorflow.tables.main import ABSENT_CLASSES, MAIN_METRICS, encoders_that_saw, main_table, shown_rows
+from mirrorflow.tables.main import (
+    ABSENT_CLASSES,
+    MAIN_METRICS,
+    encoders_that_saw,
+    main_table,
+    patients_note,
+    shown_rows,
+)
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 from mirrorflow.tables.verdict_notes import verdict_notes
 
@@ -38,14 +45,31 @@ class Params:
     methods: list[str]
     titles: Mapping[str, str]
     run: str
+    left_out: list[str]
+    """Methods that cohorts lack an input of, in words."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Write the main table of a task."""
     names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
-    make_main_table(
-        inputs.results, names, params.task, stem, params.methods, params.titles, params.run, title=params.title
-    )
+    said = Said(params.title, params.left_out)
+    make_main_table(inputs.results, names, params.task, stem, params.methods, params.titles, params.run, said=said)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a caption says: the table's title, else the task's; lines on methods that cannot be run."""
+
+    title: str = ""
+    left_out: Sequence[str] = ()
+
+    @property
+    def lines(self) -> str:
+        """The lines as sentences, with a space behind."""
+        return "".join(f"{line[:1].upper()}{line[1:]}. " for line in self.left_out)
+
+
+NOTHING = Said()
 
 
 def make_main_table(
@@ -57,12 +81,12 @@ def make_main_table(
     titles: Mapping[str, str],
     run: str,
     *,
-    title: str = "",
+    said: Said = NOTHING,
 ) -> None:
     """Write ``<stem>.csv``, ``.md`` and ``.tex``: methods down, cohorts across.
 
-    title: of the table, else the task's; titles: the config's titles of cohorts; the others are shown by their
-    published labels (``names``). Protocols of single changes stand in the optimism table instead.
+    titles: the config's titles of cohorts; the others are shown by their published labels (``names``). Protocols of
+    single changes stand in the optimism table instead.
     """
     labels = read_text_sheet(names)
     shown = titles_of(labels, "cohort", "method")
@@ -71,11 +95,12 @@ def make_main_table(
     table["method"] = [shown["method"].get(name, name) for name in table["method"]]
     macro_f1 = f"Macro F1: {ABSENT_CLASSES}. " if "f1_macro" in MAIN_METRICS[task] else ""
     verdicts = verdict_notes(shown_rows(numbers, task))
+    whose = patients_note(shown_rows(numbers, task))
     caption = (
-        f"{title or MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap "
+        f"{said.title or MAIN_TITLES[task]}, run {run}: mean ± standard deviation over folds (ddof 1) and bootstrap "
         f"interval over patients of each protocol, encoder and method. {macro_f1}{_of_causes(titles)}{verdicts}"
-        f"{encoders_that_saw(numbers, task)}In brackets: published values, suspect ones marked; whether the two may be "
-        "compared: comparable and why_not in results.csv."
+        f"{whose}{encoders_that_saw(numbers, task)}{said.lines}In brackets: published values, suspect ones marked; "
+        "whether the two may be compared: comparable and why_not in results.csv."
     )
     write_table(stem, table, caption)
 

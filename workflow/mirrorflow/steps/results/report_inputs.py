@@ -22,7 +22,7 @@ from mirrorflow.report.pictures import Drawn, NotDrawn
 from mirrorflow.report.slides import Ledger, slides_to_show
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
-from mirrorflow.store.tables import read_cohort, read_endpoint, read_text_sheet
+from mirrorflow.store.tables import read_cohort, read_converted, read_endpoint, read_text_sheet
 
 PICTURE_BYTES = 4_500_000
 """Thumbnails of all ledgers together: the page stays below about 8 MB."""
@@ -73,7 +73,8 @@ def read_cohorts(paths: Sequence[Path]) -> dict[str, CohortTables]:
         frame, classes = read_cohort(path)
         flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
         dropped = read_text_sheet(path.with_suffix(".dropped.tsv"))
-        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped, read_endpoint(path))
+        said = read_endpoint(path), read_converted(path)
+        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped, *said)
     return cohorts
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.config.protocols import ON_EVALUATION
 from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
@@ -90,7 +90,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 def _genes(inputs: Inputs, params: Params) -> PooledInputs:
     return PooledInputs(
-        units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
+        units=to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.protocol["unit"]),
         inputs=["rna"],
         pooling="mean",
         index=None,

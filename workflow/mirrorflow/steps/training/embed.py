@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
@@ -68,7 +68,7 @@ class EmbedFiles:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Embed all units with the model of every fold."""
-    units = to_units(read_cohort(inputs.cohort)[0], params.unit)
+    units = to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.unit)
     models = [record.parent for record in inputs.models]
     place = EmbeddingsRecord.parse(outputs.record)
     made = [place.file(fold).path for fold in params.folds]

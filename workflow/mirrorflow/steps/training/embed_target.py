@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.paired import slide_files
@@ -54,7 +54,7 @@ class Params:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Embed the target's slides with the source's model of every fold."""
-    units = to_units(read_cohort(inputs.cohort)[0], params.unit)
+    units = to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.unit)
     place, models = EmbeddingsRecord.parse(outputs.record), [ModelRecord.parse(path) for path in inputs.models]
     made, settings = [place.file(model.fold).path for model in models], params.settings
     for path, model in zip(made, models, strict=True):

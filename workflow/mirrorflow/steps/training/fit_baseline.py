@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import to_units, who_has
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.inputs.site import SiteCodes
 from mirrorflow.learners.inputs.vectors import NoInputs, PooledInputs, Representation
@@ -21,7 +21,7 @@ class Inputs(PlanFiles):
     """The index of the features where the method sees slides, and the expression file."""
 
     index: Path | None
-    expression: Path
+    expression: Path | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 def representation(inputs: Inputs, params: Params) -> Representation:
     """What the method sees of the units: nothing, columns of the cohort, sites, or pooled slides and genes."""
     method = params.settings
-    units = to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"])
+    units = to_units(who_has(read_cohort(inputs.cohort)[0], method["inputs"]), params.protocol["unit"])
     if not method["inputs"]:
         return NoInputs()
     if method["inputs"] == ["clinical"]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import to_units, who_has_all
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.cohorts.unknown_causes import folds_of_unknown
 from mirrorflow.errors import InputError
@@ -43,7 +43,7 @@ class Inputs:
     splits: list[Path]
     manifests: list[Path]
     indexes: list[Path]
-    expression: Path
+    expression: Path | None
     embeddings: list[Path]
 
 
@@ -76,7 +76,7 @@ class UnknownUnits:
 
     units: pd.DataFrame
     folds: Sequence[Fold]
-    expression: Path
+    expression: Path | None
     indexes: Mapping[str, Path]
     """Encoder -> index of its features."""
     embeddings: Mapping[tuple[str, str], Embedded]
@@ -86,7 +86,7 @@ class UnknownUnits:
     @classmethod
     def of(cls, inputs: Inputs, protocol: Mapping[str, Any]) -> "UnknownUnits":
         """From a job's inputs; each unit belongs to the fold that predicts its patient."""
-        frame, folds = read_cohort(inputs.cohort)[0], [read_fold(path) for path in inputs.splits]
+        frame, folds = who_has_all(read_cohort(inputs.cohort)[0]), [read_fold(path) for path in inputs.splits]
         home = folds_of_unknown(frame, folds)
         units = to_units(frame[frame["patient"].isin(list(home))], protocol["unit"])
         indexes = {FeatureIndex.parse(path).encoder: path for path in inputs.indexes}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.learners.pretrained import Machine, PairedFiles, PretrainTask, pretrain_fold
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text
@@ -108,7 +108,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 def _task(inputs: Inputs, params: Params, first: FoldFiles) -> PretrainTask:
     """What the folds have in common; number, genes and training units are put in fold by fold."""
     return PretrainTask(
-        to_units(read_cohort(inputs.cohort)[0], params.unit),
+        to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.unit),
         PairedFiles(inputs.index, inputs.expression, first.genes),
         [],
         params.settings,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import to_units, who_has
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.inputs.own_fit import own_fit_of
 from mirrorflow.learners.predict import predict_method
@@ -27,7 +27,7 @@ class Inputs(PlanFiles):
     """
 
     index: Path | None
-    expression: Path
+    expression: Path | None
     inner_splits: list[Path]
     inner_genes: list[Path]
 
@@ -74,10 +74,10 @@ def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
     """Bags of patches and genes of the cohort's units, as the method sees them."""
     method = params.settings
     return BaggedInputs(
-        units=to_units(read_cohort(inputs.cohort)[0], params.protocol["unit"]),
+        units=to_units(who_has(read_cohort(inputs.cohort)[0], method["inputs"]), params.protocol["unit"]),
         inputs=method["inputs"],
         index="" if inputs.index is None else str(inputs.index),
-        expression=str(inputs.expression),
+        expression="" if inputs.expression is None else str(inputs.expression),
         genes=texts(inputs.genes),
         rna_scaling=params.protocol["rna_scaling"],
         clip=params.rna.clip,

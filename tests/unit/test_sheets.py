@@ -1,0 +1,320 @@
+"""Sheets as people have them: what is recognised is said, what can be meant in two ways is refused by name."""
+
+import datetime
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mirrorflow.cohorts.patients import Written, standard_sheet
+from mirrorflow.cohorts.written import Said
+from mirrorflow.errors import InputError
+from mirrorflow.report.cohorts import CohortTables, cohorts_section
+from mirrorflow.steps.cohort.clinical_tables import clinical_sheet
+from mirrorflow.store.excel import as_text, read_excel
+from mirrorflow.store.sheet_rows import patients_digest, slide_ids
+from mirrorflow.store.sheets import read_sheet
+from mirrorflow.store.slide_sheet import read_slide_sheet
+from mirrorflow.store.tables import read_cohort, read_converted, read_users_sheet, write_cohort
+
+
+def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.tsv", "patient\tage\nA\t6\n", []),
+        ("p.csv", "patient,age\nA,6\n", []),
+        ("p.csv", "patient;age\nA;6\n", ["separated by semicolons"]),
+        ("p.csv", "patient\tage\nA\t6\n", ["separated by tabs"]),
+        ("p.tsv", "patient,age\nA,6\n", ["separated by commas"]),
+        ("p.txt", "patient;age\nA;6\n", ["separated by semicolons"]),
+        ("p.csv", "patient;age, years\nA;6\n", ["separated by semicolons"]),
+        ("p.csv", "\ufeffpatient;age\nA;6\n", ["separated by semicolons"]),
+        (
+            "p.txt",
+            "#Patient Id\tAge\n#STRING\tNUMBER\npatient\tage\nA\t6\n",
+            ["2 lines of # above the header left out"],
+        ),
+    ],
+)
+def test_what_separates_the_cells_is_recognised_and_said(tmp_path, name, text, said):
+    sheet = read_sheet(written(tmp_path, name, text))
+    assert (sheet.header[0], [cells for _, cells in sheet.rows]) == ("patient", [["A", "6"]])
+    assert list(sheet.said) == said
+
+
+def test_lines_keep_their_numbers(tmp_path):
+    sheet = read_sheet(written(tmp_path, "p.txt", "#a\n#b\npatient\tage\n\nA\t6\n"))
+    assert sheet.rows == [(5, ["A", "6"])]
+
+
+def test_a_header_that_two_separators_split_is_refused(tmp_path):
+    path = written(tmp_path, "p.txt", "patient;age, years\nA;6,5\n")
+    with pytest.raises(InputError, match=r"can be separated by commas or semicolons; save it with one separator"):
+        read_sheet(path)
+
+
+def test_windows_1252_is_read_and_said(tmp_path):
+    sheet = read_sheet(written(tmp_path, "p.csv", "patient;site\nA;Köln\n", "cp1252"))
+    assert sheet.rows[0][1] == ["A", "Köln"]
+    assert sheet.said[0] == "read as Windows-1252: 1 letters beyond ASCII"
+
+
+@pytest.mark.parametrize("data", ["patient\tsite\nA\tKöln\n".encode("utf-16"), b"patient\tsite\nA\t\x81\n"])
+def test_other_encodings_are_refused(tmp_path, data):
+    (tmp_path / "p.tsv").write_bytes(data)
+    with pytest.raises(InputError, match="save it as UTF-8"):
+        read_sheet(tmp_path / "p.tsv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("patient\nA\n", "a single column 'patient'; columns must be separated by tabs, commas or semicolons"),
+        ("patient\tage\nA\t1\t2\n", "line 2: its lines have more cells than its header"),
+        ("patient\tage\tage\nA\t1\t2\n", "columns named twice: age"),
+        ("", "the sheet is empty"),
+    ],
+)
+def test_what_is_no_sheet_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_users_sheet(written(tmp_path, "p.tsv", text))
+
+
+def people(**columns: list[str]) -> pd.DataFrame:
+    count = len(next(iter(columns.values())))
+    return pd.DataFrame({"patient": [f"P{n}" for n in range(count)], **columns}, dtype=str)
+
+
+def read(sheet: pd.DataFrame, columns=None, **how) -> tuple[pd.DataFrame, list[str]]:
+    said = Said("p.csv")
+    unit = how.get("time_unit", "days")
+    return standard_sheet(sheet, columns or {}, "p.csv", unit, Written(**how), said), said.lines
+
+
+def test_decimal_commas_are_read_and_counted():
+    frame, said = read(people(time=["1,5", "2", "NA"], event=["1", "0", ""], age=["61,25", "70,5", "8"]))
+    assert frame["time_days"].tolist()[:2] == [1.5, 2.0]
+    assert frame["age"].tolist() == ["61.25", "70.5", "8"]
+    assert said == ["p.csv: time: 1 decimal commas read as points", "p.csv: age: 2 decimal commas read as points"]
+
+
+def test_commas_that_may_part_thousands_are_refused():
+    with pytest.raises(InputError, match=r"p.csv: time: '1,234' may be 1.234 or 1234: every comma stands before three"):
+        read(people(time=["1,234", "20"]))
+    frame, _ = read(people(time=["1,234", "2,5"]))
+    assert frame["time_days"].tolist() == [1.234, 2.5]
+
+
+def test_commas_of_other_columns_stay_where_they_are_no_numbers():
+    frame, said = read(people(note=["left, upper", "1,2"], genes=["1,2", "1.5"]))
+    assert frame["note"].tolist() == ["left, upper", "1,2"]
+    assert frame["genes"].tolist() == ["1,2", "1.5"]
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("words", "events"),
+    [
+        (["yes", "no"], [1, 0]),
+        (["Dead", "ALIVE"], [1, 0]),
+        (["deceased", "living"], [1, 0]),
+        (["1:DECEASED", "0:LIVING"], [1, 0]),
+        (["1:Recurred/Progressed", "0:DiseaseFree"], [1, 0]),
+        (["1", "0"], [1, 0]),
+        (["true", "FALSE"], [1, 0]),
+    ],
+)
+def test_words_for_an_event_are_read_by_the_list(words, events):
+    frame, said = read(people(time=["5", "6"], event=words))
+    assert frame["event"].tolist() == events
+    assert bool(said) == (words != ["1", "0"])
+
+
+def test_words_that_were_read_are_counted():
+    _, said = read(people(time=["5", "6", "7"], event=["yes", "yes", "no"]))
+    assert said == ["p.csv: event: 3 words read: yes as 1 (2), no as 0 (1)"]
+
+
+def test_words_of_ones_own_are_declared():
+    with pytest.raises(InputError, match=r"event is not a number: line 2: 'exitus'; say what it means: event_words"):
+        read(people(time=["5"], event=["exitus"]))
+    frame, _ = read(people(time=["5", "6"], event=["Exitus", "2"]), event_words={"exitus": 1, "2": 0})
+    assert frame["event"].tolist() == [1, 0]
+
+
+def test_an_event_whose_halves_contradict_is_refused():
+    with pytest.raises(InputError, match=r"event: '1:LIVING': LIVING is no 1; correct it, or set `event_words`"):
+        read(people(time=["5"], event=["1:LIVING"]))
+
+
+@pytest.mark.parametrize("word", ["[Not Available]", "'--", "Not Reported", "NA", "[Discrepancy]"])
+def test_unknown_words_of_gdc_and_cbioportal_are_no_event(word):
+    frame, _ = read(people(time=["5"], event=[word]))
+    assert frame["event"].isna().all()
+
+
+DATES = {"start": "diagnosis", "end": "last seen"}
+
+
+def dated(starts: list[str], ends: list[str]) -> pd.DataFrame:
+    return people(diagnosis=starts, event=["1"] * len(starts)).assign(**{"last seen": ends})
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "days"),
+    [
+        (["2020-02-01"], ["2020-03-01"], [29]),
+        (["01.02.2020", "13.02.2020"], ["02.02.2020", "14.02.2020"], [1, 1]),
+        (["02/01/2020", "02/13/2020"], ["02/02/2020", "02/14/2020"], [1, 1]),
+        (["2020-02-01 00:00:00"], ["2020-02-11"], [10]),
+    ],
+)
+def test_two_dates_make_a_time(starts, ends, days):
+    frame, said = read(dated(starts, ends), DATES, time_unit="months")
+    assert frame["time_days"].tolist() == days
+    assert f"diagnosis to last seen: {len(days)} times as days between dates" in said[0]
+
+
+def test_a_date_that_is_not_known_makes_no_time():
+    frame, _ = read(dated(["2020-02-01", ""], ["NA", "2020-02-01"]), DATES)
+    assert frame["time_days"].isna().all()
+
+
+def test_a_date_that_can_be_meant_both_ways_is_refused_and_can_be_declared():
+    sheet = dated(["01.02.2020"], ["03.02.2020"])
+    with pytest.raises(InputError, match=r"diagnosis and last seen: '01.02.2020' may have the day or the month first"):
+        read(sheet, DATES)
+    assert read(sheet, DATES, dates="day_first")[0]["time_days"].tolist() == [2]
+    assert read(sheet, DATES, dates="month_first")[0]["time_days"].tolist() == [60]
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "message"),
+    [
+        (["13.02.2020"], ["02.13.2020"], "'13.02.2020' has the day first and '02.13.2020' the month"),
+        (["31.02.2020"], ["01.03.2020"], "'31.02.2020' is no date"),
+        (["Feb 2020"], ["2020-03-01"], "'Feb 2020' is no date; write 2020-02-01"),
+        (["2020-03-01"], ["2020-02-01"], "a negative time: line 2: '-29'"),
+    ],
+)
+def test_what_is_no_date_is_refused_by_name(starts, ends, message):
+    with pytest.raises(InputError, match=message):
+        read(dated(starts, ends), DATES)
+
+
+def test_dates_and_a_time_do_not_go_together():
+    with pytest.raises(InputError, match="start and end of follow-up go together, without `time`; it names start"):
+        read(dated(["2020-01-01"], ["2020-01-02"]), {"start": "diagnosis"})
+
+
+@pytest.mark.parametrize(("column", "unit", "asked"), [("OS_MONTHS", "days", "months"), ("days_to", "months", "days")])
+def test_a_column_named_by_another_unit_is_refused(column, unit, asked):
+    with pytest.raises(InputError, match=f"set time_unit: {asked}"):
+        read(people(**{column: ["5"]}), {"time": column}, time_unit=unit)
+
+
+CBIOPORTAL = (
+    "#Patient Identifier\tOverall Survival Status\tOverall Survival (Months)\tCancer Type Detailed\n"
+    "#Identifier\tStatus\tMonths\tType\n#STRING\tSTRING\tNUMBER\tSTRING\n#1\t1\t1\t1\n"
+    "PATIENT_ID\tOS_STATUS\tOS_MONTHS\tSUBTYPE\n"
+    "TCGA-AA-0001\t0:LIVING\t10.5\tLUAD\nTCGA-AA-0002\t1:DECEASED\t2\tLUSC\nTCGA-AA-0003\t\t[Not Available]\t\n"
+)
+
+
+def test_an_export_of_cbioportal_is_read_as_it_is(tmp_path):
+    columns = {"patient": "PATIENT_ID", "event": "OS_STATUS", "time": "OS_MONTHS", "label": "SUBTYPE"}
+    path = str(written(tmp_path, "data_clinical_patient.txt", CBIOPORTAL))
+    said: list[str] = []
+    frame = clinical_sheet({"sheet": path, "columns": columns, "time_unit": "months"}, said)
+    assert frame["event"].tolist()[:2] == [0, 1]
+    assert frame["time_days"].round(1).tolist()[:2] == [319.6, 60.9]
+    assert frame.loc[2, ["time_days", "event"]].isna().all()
+    assert [line.partition(": ")[2] for line in said] == [
+        "4 lines of # above the header left out",
+        "event: 2 words read: 0:LIVING as 0 (1), 1:DECEASED as 1 (1)",
+    ]
+
+
+def test_what_was_converted_stands_in_the_cohort_and_in_the_report(tmp_path):
+    frame = pd.DataFrame({"patient": ["A"], "label": ["x"], "time_days": [1.0], "event": [1.0], "site": ["s"]})
+    frame["slide_ids"] = [["s1"]]
+    write_cohort(tmp_path / "c.parquet", frame, ["x"], converted=["p.csv: separated by semicolons"])
+    assert read_converted(tmp_path / "c.parquet") == ["p.csv: separated by semicolons"]
+    flow = pd.DataFrame({"step": ["in"], "patients": [1], "slides": [1]})
+    dropped = pd.DataFrame(columns=["step", "reason", "patient", "slide_id"])
+    tables = CohortTables(*read_cohort(tmp_path / "c.parquet"), flow, dropped, "", ["p.csv: separated by semicolons"])
+    section = cohorts_section({"c": tables}, {})
+    assert "How the sheets were read: p.csv: separated by semicolons." in [
+        getattr(block, "text", "") for block in section.blocks
+    ]
+    write_cohort(tmp_path / "plain.parquet", frame, ["x"])
+    assert read_converted(tmp_path / "plain.parquet") == []
+
+
+def test_slides_may_stand_in_such_a_sheet_too(tmp_path):
+    path = written(tmp_path, "slides.csv", "slide_id;patient;mpp\ns1;Müller;0,2527\n", "cp1252")
+    (row,) = read_slide_sheet(path)
+    assert (row.slide_id, row.patient, row.mpp) == ("s1", "Müller", 0.2527)
+    assert slide_ids(str(path), {}) == ["s1"]
+    assert patients_digest(str(path), {}) == patients_digest(
+        str(written(tmp_path, "same.tsv", "slide_id\tpatient\ns1\tMüller\n")), {}
+    )
+
+
+# Excel
+
+
+def test_cells_of_excel_become_text_as_a_sheet_would_have_it():
+    cells = [None, 3.0, 2.5, True, datetime.datetime(2020, 2, 1), datetime.date(2020, 2, 1), "x"]
+    assert [as_text(cell) for cell in cells] == ["", "3", "2.5", "1", "2020-02-01", "2020-02-01", "x"]
+
+
+def test_without_openpyxl_the_fix_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    path = written(tmp_path, "p.xlsx", "x")
+    with pytest.raises(
+        InputError, match=r"needs openpyxl: pip install 'mirrorflow\[excel\]'; or save the sheet as CSV"
+    ):
+        read_excel(path)
+
+
+def test_the_old_format_and_missing_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"Excel's old format; save it as \.xlsx"):
+        read_excel(written(tmp_path, "p.xls", "x"))
+    with pytest.raises(InputError, match="not there"):
+        read_excel(tmp_path / "none.xlsx")
+
+
+def workbook(path: Path, **sheets: list[list[object]]) -> Path:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is installed on request (extra `excel`)")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        one = book.create_sheet(name)
+        for row in rows:
+            one.append(row)
+    book.save(path)
+    return path
+
+
+def test_a_workbook_is_read_like_a_sheet(tmp_path):
+    rows = [["patient", "age", "seen"], ["A", 61.0, datetime.date(2020, 2, 1)], [None, None, None], ["B", 7.5, None]]
+    sheet = read_sheet(workbook(tmp_path / "p.xlsx", people=rows, empty=[]))
+    assert sheet.header == ["patient", "age", "seen"]
+    assert sheet.rows == [(2, ["A", "61", "2020-02-01"]), (4, ["B", "7.5", ""])]
+
+
+def test_several_worksheets_and_other_files_are_refused(tmp_path):
+    path = workbook(tmp_path / "p.xlsx", one=[["a", "b"]], two=[["c", "d"]])
+    with pytest.raises(InputError, match=r"2 worksheets hold something \('one', 'two'\)"):
+        read_sheet(path)
+    path.write_bytes(b"no workbook")
+    with pytest.raises(InputError, match="not readable as an Excel file"):
+        read_sheet(path)

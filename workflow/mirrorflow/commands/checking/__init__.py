@@ -1,0 +1,1 @@
+"""What ``mirrorflow check`` looks at, a module a part of the chain."""

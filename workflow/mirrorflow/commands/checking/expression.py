@@ -1,0 +1,69 @@
+"""A matrix before it is converted: its units, its ids, its samples."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.cohorts.other_samples import TYPES
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.expression.identifiers import SymbolMap
+from mirrorflow.expression.units import ValueLook
+from mirrorflow.steps.expression.matrix_files import read_probemap_file
+from mirrorflow.steps.expression.matrix_look import MatrixLook, look_at_matrix
+
+PROBEMAP = "gencode.v23.annotation.gene.probemap"
+EVERY_S = 5.0
+
+
+def matrix_of(source: Mapping[str, Any], most_values: float) -> MatrixLook:
+    """What the matrix of a source holds, with progress on the terminal. Raises MirrorflowError for what it must not."""
+    return look_at_matrix(Path(source["matrix"]), source, most_values, Counting(source["matrix"]))
+
+
+class Counting:
+    """Says every few seconds how many genes of a matrix were read: how many there are is told at its end alone."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.started = what, time.monotonic()
+        self.said = self.started
+
+    def __call__(self, genes: int) -> None:
+        """``genes``: read so far."""
+        now = time.monotonic()
+        if now - self.said >= EVERY_S:
+            self.said = now
+            sys.stderr.write(f"{self.what}: {genes:,} genes read, {genes / (now - self.started):,.0f}/s\n")
+
+
+def value_lines(name: str, source: Mapping[str, Any], look: MatrixLook) -> Iterator[str]:
+    """Units of the values, kinds of samples, ids without symbols. name: of the source in the config."""
+    yield look.values.line(name, source.get("transform", "none"))
+    if others := {code: count for code, count in look.dropped.items() if code != "not TCGA"}:
+        told = ", ".join(f"{code} ({TYPES.get(code, 'other')}) {count}" for code, count in others.items())
+        yield f"samples that are no primary tumours are left out of {source['matrix']}: {told}"
+    yield from _id_lines(name, source, look.values)
+
+
+def _id_lines(name: str, source: Mapping[str, Any], seen: ValueLook) -> Iterator[str]:
+    if not seen.ensembl * 2 > seen.genes:
+        return
+    versions = f", {seen.versions} of them with a version, which a map does not need" if seen.versions else ""
+    said = f"{seen.ensembl} of {seen.genes} ids are Ensembl's, such as {', '.join(seen.examples)}{versions}"
+    if "probemap" not in source:
+        yield (
+            f"WARNING: {said}: without a map they have no symbols, as census and gene sets have them; name one: "
+            f"expression.sources.{name}.probemap: {{download: {PROBEMAP}}} (genes), or a file with the columns id, gene"
+        )
+        return
+    path = Path(source["probemap"])
+    if not path.exists():
+        return
+    try:
+        mapped = SymbolMap(read_probemap_file(path))
+    except MirrorflowError as error:
+        yield f"PROBLEM: {error}"
+        return
+    if mapped.symbols(seen.examples) == seen.examples:
+        yield f"WARNING: {said}, and {path} has none of these: is it a map of other ids (transcripts, probes)?"

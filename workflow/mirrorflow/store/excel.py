@@ -1,0 +1,69 @@
+"""Sheets of Excel, through openpyxl, which is installed on request."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from mirrorflow.errors import InputError
+
+EXCEL = (".xlsx", ".xlsm", ".xls")
+EXTRA = "pip install 'mirrorflow[excel]'"
+
+
+def read_excel(path: Path) -> list[tuple[int, list[str]]]:
+    """Rows of the one worksheet that holds any, each with its number; dates as 2020-02-01, whole numbers without a
+    point.
+
+    Raises InputError where openpyxl is not installed, for Excel's old format, for a file that is something else, and
+    for several worksheets.
+    """
+    if not path.is_file():
+        message = f"{path}: not there; check the path in the config"
+        raise InputError(message)
+    if path.suffix.lower() == ".xls":
+        message = f"{path}: Excel's old format; save it as .xlsx or as CSV UTF-8"
+        raise InputError(message)
+    book = _opened(path)
+    try:
+        sheets = {one.title: [list(row) for row in one.iter_rows(values_only=True)] for one in book.worksheets}
+    finally:
+        book.close()
+    filled = {name: rows for name, rows in sheets.items() if any(cell is not None for row in rows for cell in row)}
+    if len(filled) != 1:
+        named = ", ".join(map(repr, filled)) or "none"
+        message = (
+            f"{path}: {len(filled)} worksheets hold something ({named}); keep one in the file, or save it as CSV UTF-8"
+        )
+        raise InputError(message)
+    (rows,) = filled.values()
+    return [(number, [as_text(cell) for cell in row]) for number, row in enumerate(rows, start=1)]
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import openpyxl
+    except ImportError:
+        message = f"{path}: an Excel file needs openpyxl: {EXTRA}; or save the sheet as CSV UTF-8"
+        raise InputError(message) from None
+    try:
+        return openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # zipfile, XML and openpyxl's own: whatever makes it no workbook
+        message = (
+            f"{path}: not readable as an Excel file ({type(error).__name__}: {error}); save it again, or as CSV UTF-8"
+        )
+        raise InputError(message) from error
+
+
+def as_text(cell: object) -> str:
+    """A cell as a text sheet would have it."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(int(cell))
+    if isinstance(cell, datetime.datetime):
+        return cell.date().isoformat() if cell.time() == datetime.time() else cell.isoformat(" ")
+    if isinstance(cell, datetime.date):
+        return cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
