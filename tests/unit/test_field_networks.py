@@ -11,7 +11,11 @@ import pytest
 import torch
 
 from mirrorflow.config.methods import METHODS
+from mirrorflow.config.modalities import left_out_lines
+from mirrorflow.config.queries import encoders_of
+from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
+from mirrorflow.learners.inputs.bagged import match_sets
 from mirrorflow.models.attnmisl import clusters_of
 from mirrorflow.models.mmp import Attention, FeedForwards
 from mirrorflow.models.otsurv import costs, curriculum
@@ -21,6 +25,7 @@ from mirrorflow.probes.objective import Cox, Hazards, target_tensors
 from mirrorflow.probes.task import Targets
 from mirrorflow.training.bags import ArrayBags
 from mirrorflow.training.supervised import LabelledUnits, SupervisedSettings, Units, predict_units, train_supervised
+from small_config import minimal
 
 HALLMARKS = Path(__file__).parents[3] / "shared" / "gene_sets" / "hallmarks.csv"
 SIZES = Sizes(patch_dim=5, gene_count=7, outputs=2, gene_sets=((0, 1, 2), (3,), (2, 4, 5, 6)))
@@ -227,3 +232,24 @@ def test_one_event_in_a_fold_is_enough_to_train_on(family, survival):
     train_supervised(one, labelled, how, device="cpu")
     risks = objective.readout(lambda: predict_units(one, units, device="cpu"))
     assert np.isfinite(risks.predict(predict_units(one, units, device="cpu")).risk).all()
+
+
+def test_rna_networks_are_left_out_of_a_cohort_without_rna_and_slide_networks_of_one_without_slides():
+    slides = {"slides": {"sheet": "s.tsv"}, "encoders": ["uni"], "features": {"uni": "somewhere"}}
+    both = {"clinical": {"sheet": "p.tsv"}}
+    names = ["snn", "snntrans", "attnmisl", "transmil", "otsurv", "panther", "mmp"]
+    methods = {name: {"gene_sets": "random"} if "rna" in METHODS[name].inputs else {} for name in names}
+    config = resolve(minimal(cohorts={"a": both | slides, "b": both | {"expression": "own"}}, methods=methods))
+    known = {cohort: {name for name in names if encoders_of(config, cohort, name)} for cohort in ("a", "b")}
+    assert known == {"a": {"attnmisl", "transmil", "otsurv", "panther"}, "b": {"snn", "snntrans"}}
+    said = {line for line in left_out_lines(config) if "left out" in line and "verdicts" not in line}
+    assert {line.partition(":")[0] for line in said} == {"a", "b"}
+    assert any(line.startswith("a: left out snn, snntrans, mmp: sees expression") for line in said)
+
+
+def test_a_pathway_without_a_gene_in_the_matrix_makes_no_token():
+    """The set is left out, and the network has a token less."""
+    _, sets = match_sets({"ONE": ["G1", "G2"], "NONE": ["X"], "TWO": ["G2"]}, ["t1", "t2"], ["G1", "G2"], "sets.csv")
+    one = build_network("snntrans", Sizes(0, 2, 1, sets), {"width": 16}, 0)
+    assert len(sets) == 2
+    assert one.pathways(torch.randn(3, 2)).shape == (3, 2, 16)

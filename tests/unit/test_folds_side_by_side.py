@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.numpy import load_file
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 from labelled_cohort import Store
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.learners import network as learner
+from mirrorflow.learners.inputs import bagged
 from mirrorflow.learners.inputs.bagged import BaggedInputs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.tasks import ModelPlace, Plan
@@ -132,6 +134,13 @@ def test_what_folds_share_is_read_before_they_are_forked(store):
     predicted(store, five_folds(store, plan_of(store, "shared")), TWO, inputs)
     assert len(inputs._bags._layouts) == len(store.frame)
     assert len(list(store.folder.rglob("*.npy"))) == sum(map(len, store.frame["slide_ids"])), "moments of each slide"
+
+
+def test_torchs_compiler_is_imported_once_and_not_by_each_fork(store, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(bagged, "importlib", SimpleNamespace(import_module=asked.append))
+    inputs_of(store).load()
+    assert asked == ["torch._dynamo"]
 
 
 def test_a_slide_that_cannot_be_read_is_left_to_the_folds_that_see_it(store):

@@ -27,9 +27,9 @@ def test_each_cohort_has_the_methods_that_it_can_have(finished: tuple[Path, str]
     results, said = finished
     methods = {cohort: set(rows_of(results, cohort)["method"]) for cohort in ("slides-alone", "rna-alone", "either")}
     assert methods["slides-alone"] == {"majority", "clinical", "linear", "abmil"}
-    assert methods["rna-alone"] == {"majority", "clinical", "rna-linear"}
+    assert methods["rna-alone"] == {"majority", "clinical", "rna-linear", "snn"}
     assert methods["either"] >= methods["slides-alone"] | methods["rna-alone"] | {"mirror", "porpoise"}
-    assert "slides-alone: left out rna-linear, concat-linear, mirror, porpoise: sees expression" in said
+    assert "slides-alone: left out rna-linear, concat-linear, mirror, porpoise, snn: sees expression" in said
     assert not list(results.glob("*/slides-alone/genes"))
     assert not (results.parents[1] / "store/slides/rna-alone").exists()
 

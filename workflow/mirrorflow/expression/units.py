@@ -28,7 +28,8 @@ class ValueLook:
 
     values: int = 0
     missing: int = 0
-    whole: int = 0
+    whole: bool = True
+    """Whether every known value is a whole number."""
     least: float = np.inf
     most: float = -np.inf
     genes: int = 0
@@ -53,9 +54,9 @@ class ValueLook:
         if not count:
             return
         filled = part if count == part.size else np.where(known, part, 0)
-        self.least = min(self.least, float(np.min(part, where=known, initial=np.inf)))
-        self.most = max(self.most, float(np.max(part, where=known, initial=-np.inf)))
-        self.whole += int((filled == np.rint(filled)).sum()) - (part.size - count)
+        least, most = (part.min(), part.max()) if count == part.size else (np.nanmin(part), np.nanmax(part))
+        self.least, self.most = min(self.least, float(least)), max(self.most, float(most))
+        self.whole = self.whole and bool((filled == np.rint(filled)).all())
         self.standardised += int(looks_standardised(part[:, :SAMPLES_LOOKED_AT]).sum())
         sums = filled.sum(axis=0, dtype=np.float64)
         self.totals = sums if self.totals is None else self.totals + sums
@@ -76,12 +77,12 @@ class ValueLook:
             return Z_SCORES
         if self.least < 0:
             return LOG_FLOOR if abs(self.least - FLOOR) < 0.05 and self.most < LARGEST_LOG else UNCLEAR
-        if self.whole == known and self.most > LARGEST_LOG:
+        if self.whole and self.most > LARGEST_LOG:
             return COUNTS
         if self.most > LARGEST_LOG:
             totals = self.totals if self.totals is not None else np.zeros(1)
             return PER_MILLION if np.median(np.abs(totals / 1e6 - 1)) < 0.05 else LINEAR
-        return UNCLEAR if self.whole == known else LOG_PLUS_1
+        return UNCLEAR if self.whole else LOG_PLUS_1
 
     def line(self, source: str, transform: str) -> str:
         """What the values look like, with what to set; begins with WARNING where a run should not take them so.

@@ -15,6 +15,7 @@ from mirrorflow.figures.kaplan_meier import (
     HIGH,
     LOW,
     Curve,
+    HazardRatio,
     estimate_curve,
     hazard_ratio,
     hazard_ratio_text,
@@ -29,12 +30,15 @@ YEARS_FROM_DAYS = 3 * 365.25
 
 
 @styled
-def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "", p_value: str = "") -> Figure:
+def draw_survival_curves(
+    groups: pd.DataFrame, title: str, endpoint: str = "", p_value: str = "", ratio: HazardRatio | None = None
+) -> Figure:
     """Curves of ``groups`` (fold, time_days, event, group; see :func:`kaplan_meier.split_by_risk`).
 
     endpoint: what a cause-specific outcome is called: ``groups`` then have ``cause``
     (:func:`.cumulative_incidence.with_causes`), and the curves are its cumulative incidence, competing deaths dotted.
     p_value: what is said of a test (:func:`.kaplan_meier.beside_published`); nothing where none was published.
+    ratio: the groups' hazard ratio, where it is known already.
     """
     figure = new_figure(5.4, 4.8)
     axes, table = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
@@ -52,7 +56,10 @@ def draw_survival_curves(groups: pd.DataFrame, title: str, endpoint: str = "", p
     _finish_curves(axes, title, longest / unit_days)
     axes.set_ylabel(f"Cumulative incidence, {endpoint}" if endpoint else "Share without event")
     handles, labels = axes.get_legend_handles_labels()
-    handles, labels = [*handles, Line2D([], [], linestyle="")], [*labels, hazard_ratio_text(hazard_ratio(groups))]
+    handles, labels = (
+        [*handles, Line2D([], [], linestyle="")],
+        [*labels, hazard_ratio_text(ratio or hazard_ratio(groups))],
+    )
     figure.legend(handles, labels, loc="outside lower left", title=p_value, alignment="left", title_fontsize=8.5)
     _write_numbers_at_risk(table, groups, axes.get_xticks(), longest, unit_days)
     table.set_xlabel(f"Time ({unit})")

@@ -95,8 +95,8 @@ def _here(path: str | Path, record: Mapping[str, Mapping[str, str]]) -> dict[str
     models, above = dict(record.get("models", {})), Path(path).parents
     if len(above) <= BELOW_RUN or above[BELOW_RUN - 1].name != "predictions":
         return models  # of no run
-    run = above[BELOW_RUN]
-    return {str(run.joinpath(*Path(folder).parts[-MODEL_BELOW_RUN:])): digest for folder, digest in models.items()}
+    here = {folder: above[BELOW_RUN].joinpath(*Path(folder).parts[-MODEL_BELOW_RUN:]) for folder in models}
+    return {str(here[folder]) if here[folder].is_dir() else folder: digest for folder, digest in models.items()}
 
 
 def read_stored(manifest: Manifest, name: str) -> Predictions:

@@ -13,6 +13,7 @@ from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.cohorts.slide_kinds import COLUMNS, column_kinds, mixed_kinds
+from mirrorflow.commands.checking.columns import column_lines
 from mirrorflow.commands.checking.expression import matrix_of, value_lines
 from mirrorflow.commands.checking.features import look_into_files
 from mirrorflow.commands.checking.folds import class_lines, drawn_lines, scarce_line
@@ -122,6 +123,7 @@ class CohortLook:
             yield from converted
             yield from _outcome_lines(self.clinical, self.entry)
             yield from _site_lines(self.clinical, self.entry)
+            yield from column_lines(self.config, self.clinical)
             if self.rows is not None:
                 yield from scarce_line(self.config, self._with_classes({row.patient for row in self.rows}))
         except MirrorflowError as error:

@@ -1,5 +1,6 @@
 """Inputs of the supervised methods: a fold's bags and, where a method sees it, scaled expression by gene or pathway."""
 
+import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,8 +114,10 @@ class BaggedInputs:
     def load(self) -> None:
         """Read what folds share before their processes are forked, which then share the memory, too.
 
-        What is wrong with a slide is left to the folds that see it.
+        What is wrong with a slide is left to the folds that see it. A process's first optimiser imports torch's
+        compiler, 2 CPU seconds: that is shared as well.
         """
+        importlib.import_module("torch._dynamo")
         if self.sees_slides:
             self._features_digest()
             self._all().load(moments=self.feature_scaling == "train")

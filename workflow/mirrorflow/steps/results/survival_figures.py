@@ -59,13 +59,13 @@ def survival_task(
         rows, groups = _rows_and_groups(manifest, frame, name)
         title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
         test = _test(groups, (published or {}).get((cohort, method, name)))
-        ratio = kaplan_meier.hazard_ratio_text(kaplan_meier.hazard_ratio(groups))
+        ratio = kaplan_meier.hazard_ratio(groups)
         curves = f"Cumulative incidence of {name}" if name else "Kaplan-Meier curves"
-        said = "; ".join(filter(None, [test, ratio]))
+        said = "; ".join(filter(None, [test, kaplan_meier.hazard_ratio_text(ratio)]))
         alt = f"{curves} of two groups; {said}. " + " ".join(_group_lines(groups))
         where = f"protocol {protocol}, encoder {encoder}, method {method}, all training data"
         caption = _caption(rows, groups, cohort, where, name) + (TEST if test else "")
-        figure = draw_survival_curves(groups, shorten(title, 70), name, test)
+        figure = draw_survival_curves(groups, shorten(title, 70), name, test, ratio)
         return FigureSpec(figure, title, alt, caption, groups)
 
     return Task(f"survival_{protocol}_{encoder}_{method}", "survival_curves", draw)

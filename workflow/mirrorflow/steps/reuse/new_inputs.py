@@ -20,7 +20,7 @@ from mirrorflow.store.expression import Expression, read_expression
 from mirrorflow.store.features import stored_settings
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.store.tables import read_users_sheet
 
 BARCODE = r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}$"
 MATRIX = ("orientation", "sample_ids", "transform")
@@ -142,7 +142,7 @@ def training_matrix(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
 def _sheet(path: Path | None) -> pd.DataFrame | None:
     if path is None:
         return None
-    sheet = read_text_sheet(path)
+    sheet, _, _ = read_users_sheet(path)
     if "patient" not in sheet:
         message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
         raise InputError(message)
