@@ -62,7 +62,7 @@ methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, 
 adaptation:
   planted: {targets: [elsewhere]}
 new_patients:
-  arrivals: {slides: slides.tsv, features: elsewhere/first}
+  arrivals: {slides: slides.tsv, features: arrived}
 evaluation:
   optimism: {changes: [epoch]}
   reference: linear
@@ -91,6 +91,7 @@ def write_example(folder: Path) -> None:
             (folder / folds / f"splits_{fold}.csv").touch()
     for features in ("first", "second"):
         (folder / "elsewhere" / features).mkdir(parents=True)
+    (folder / "arrived").mkdir()
 
 
 def write_slides(folder: Path, slides: list[tuple[str, str]]) -> None:

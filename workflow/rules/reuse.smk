@@ -21,7 +21,7 @@ rule predict_patients:
         runtime=growing(240),
     params:
         version=versions.NEW_PATIENTS,
-        results=RUN.results,
+        results=NEW_PATIENTS.results,
         entry=NEW_PATIENTS.entry,
         given=NEW_PATIENTS.given,
     script:

@@ -43,6 +43,10 @@ class NewPatientsInputs:
             for path in self.run.manifests(protocol, cohort)
         ]
 
+    def results(self, wildcards: Wildcards) -> str:
+        """Param: folder of the run whose models are asked."""
+        return self.run.results
+
     def entry(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: the entry."""
         return dict(self._entry(wildcards))
