@@ -358,6 +358,8 @@ DECIDE_NOTHING_HERE = (
         "complexity",
         "adaptation",
         "evaluation",
+        "explain",
+        "new_patients",
     ),
     *("slides.shards", "slides.workers", "features.batch_size", "features.workers", "features.max_unreadable"),
     *("features.saw", "cohorts.<name>.collection"),  # what a reader is told, by the audit

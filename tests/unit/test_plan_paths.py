@@ -12,7 +12,8 @@ VALUES = {
     "encoder": "uni_v2.1", "method": "mirror--alignment", "protocol": "honest", "seed": 42, "fold": 10,
     "genes": "inner3-", "inner": "inner1-", "variant": "mirror--own/", "mode": "frozen", "task": "survival",
     "name": "flow", "ending": "md", "source": "toil", "patching": "256px-20x", "shard": 7, "step": "dropped",
-    "dataset": "xena", "file": "a.tsv.gz", "setting": "10-shot", "job": "embed/patient/brca/uni_v2.1/seed42",
+    "dataset": "xena", "file": "a.tsv.gz", "setting": "10-shot",
+    "patients": "spring", "job": "embed/patient/brca/uni_v2.1/seed42",
 }  # fmt: skip
 
 

@@ -63,6 +63,8 @@ def _cohort(config: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[
             "expression": named(source.get("matrix")),
             "probe map": named(source.get("probemap")),
             "expression scaled upstream": source.get("scaled_upstream", False),
+            "expression transform": source.get("transform", "none"),
+            "patients trained on": entry.get("train_on", "common"),
             "kind of slides": entry.get("slides", {}).get("gdc", {}).get("experimental_strategy", OWN_SHEET),
             "clinical source": entry.get("clinical_source", OWN_SHEET if own else "xena"),
             "outcome": endpoint_of(entry) or (OWN_SHEET if own else clinical["outcome"]),

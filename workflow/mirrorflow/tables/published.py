@@ -46,6 +46,8 @@ COHORT: Settings = {
     "expression": Known("tcga_RSEM_isoform_fpkm", "Sec. IV-A (Xena) and code", "rna"),
     "probe map": Known("gencode.v23.annotation.transcript.probemap", "Xena's, of that matrix", "rna"),
     "expression scaled upstream": Known(value=False, source=CODE, where="rna"),
+    "expression transform": Known("none", CODE, "rna"),
+    "patients trained on": Known("common", "Table II: patients have slides and RNA"),
     "kind of slides": Known("Diagnostic Slide", "Table II: its counts are theirs", "slides", (OWN_SHEET,)),
     "clinical source": Known("cbioportal", CODE, "survival"),
     "outcome": Known("OS", "the paper says survival; overall survival is taken for it", "survival", (OWN_SHEET,)),
