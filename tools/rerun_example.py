@@ -62,7 +62,7 @@ methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, 
 adaptation:
   planted: {targets: [elsewhere]}
 new_patients:
-  arrivals: {slides: slides.tsv, features: arrived}
+  arrivals: {slides: arrivals.tsv, features: arrived}
 evaluation:
   optimism: {changes: [epoch]}
   reference: linear
@@ -70,7 +70,7 @@ evaluation:
 explain: {}
 """
 
-SHEETS = ("patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")
+SHEETS = ("arrivals.tsv", "patients.tsv", "census.csv", "expression.tsv", "probes.tsv", "sets.csv")
 SLIDES = [(f"slide-{i}", f"patient-{i // 2}") for i in range(24)]
 HEADER = "slide_id\tpatient\tcase\tpath\n"
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +17,7 @@ from runner import ROOT, planned_from
 
 pytestmark = pytest.mark.workflow
 PAGES = [ROOT / "README.md", ROOT / "docs" / "quick_start.md"]
+SHEETS = ("slides.tsv", "patients.tsv")
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PARSED_ONLY = {
     "make run": "installs 6 GB; .ci/run starts it",
@@ -40,14 +43,26 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features, data = folder / "data" / "features_uni", folder / "data"
     features.mkdir(parents=True)
     shutil.copy(ROOT / "config" / "features.yaml", folder / "my.yaml")
-    for sheet in ("slides.tsv", "patients.tsv"):
-        shutil.copy(ROOT / "config" / "templates" / sheet, data / sheet)
-    for slide in pd.read_csv(data / "slides.tsv", sep="\t")["slide_id"]:
-        (features / f"{slide}.h5").touch()
-    patients = pd.read_csv(data / "patients.tsv", sep="\t")["patient"]
-    pd.DataFrame(1.0, index=pd.Index(["TP53", "MYC"], name="gene"), columns=patients).to_csv(
-        data / "expression.tsv.gz", sep="\t"
+    people, draws = [f"P-{i:04d}" for i in range(30)], np.random.default_rng(0)
+    columns = {sheet: pd.read_csv(ROOT / "config" / "templates" / sheet, sep="\t").columns for sheet in SHEETS}
+    slides = pd.DataFrame({"slide_id": [f"{name}-a" for name in people], "patient": people})
+    patients = pd.DataFrame(
+        {
+            "patient": people,
+            "label": ["luad", "lusc"] * 15,
+            "time": draws.integers(100, 2000, 30),
+            "event": [1, 1, 0] * 10,
+            "site": [f"site-{i // 3}" for i in range(30)],
+            "age": draws.integers(40, 80, 30),
+        }
     )
+    for sheet, table in zip(SHEETS, (slides, patients), strict=True):
+        table.reindex(columns=columns[sheet]).to_csv(data / sheet, sep="\t", index=False)
+    for slide in slides["slide_id"]:
+        with h5py.File(features / f"{slide}.h5", "w") as file:
+            file["features"] = draws.normal(size=(8, 1024)).astype("float32")
+    expression = pd.DataFrame(draws.normal(8, 2, (50, 30)), index=[f"GENE{i}" for i in range(50)], columns=people)
+    expression.rename_axis("gene").to_csv(data / "expression.tsv.gz", sep="\t")
     return folder
 
 

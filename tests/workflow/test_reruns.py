@@ -54,7 +54,7 @@ def test_the_same_number_written_otherwise_starts_nothing(example: Example) -> N
         ("slides.segmentation.pen", {"patch_slides", "make_results"}, {"convert_expression", "simulate_cohort"}),
         (
             "cohorts.<name>.title",
-            {"make_main_table", "make_further_table", "make_optimism", "make_cause_bounds"},
+            {"make_main_table", "make_further_table", "make_optimism", "make_cause_bounds", "make_survival_field"},
             {"make_results", "draw_figures", "evaluate"},
         ),
         ("features.batch_size", set(), {"extract_features", "index_features"}),

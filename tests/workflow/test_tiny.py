@@ -309,7 +309,7 @@ def test_a_nested_epoch_asks_for_inner_folds_of_its_own_and_nothing_else_does(ti
     assert jobs["select_genes"] == 4  # two folds, two inner folds
     assert jobs["pretrain_mirror"] == 2 * 4  # mirror and tangle; none for the k-shot settings
     assert jobs["embed"] == 2 * 2
-    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 3, 1)
+    assert (jobs["probe_mirror"], jobs["train_supervised"], jobs["audit"]) == (2, 5, 1)
     assert not {"make_splits", "draw_support", "extract_features"} & set(jobs)
 
 
