@@ -19,7 +19,7 @@ from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
 from mirrorflow.report.head import glance_section
-from mirrorflow.steps.results.evaluate import Training
+from mirrorflow.steps.results.training_patients import Training
 from mirrorflow.tables.main import patients_note, wide_table
 from small_config import minimal
 

@@ -42,10 +42,8 @@ class KilledError(BaseException):
     """Stands for SIGKILL between two epochs."""
 
 
-def test_a_killed_training_goes_on_and_predicts_as_if_nothing_had_happened(store, monkeypatch):
-    plan = plan_of(store, "abmil", tasks=["subtyping"])
-    elsewhere = replace(plan, saved=replace(plan.saved, results=str(store.folder / "undisturbed")))
-    expected = predicted(store, elsewhere, "undisturbed-predictions")
+def killed_after_two_epochs(monkeypatch) -> list[int]:
+    """Kill the first training once its second checkpoint is written; the epochs that are."""
     save, saved = learner.save_checkpoint, []
 
     def dying(folder, state, made_from):
@@ -55,6 +53,14 @@ def test_a_killed_training_goes_on_and_predicts_as_if_nothing_had_happened(store
             raise KilledError
 
     monkeypatch.setattr(learner, "save_checkpoint", dying)
+    return saved
+
+
+def test_a_killed_training_goes_on_and_predicts_as_if_nothing_had_happened(store, monkeypatch):
+    plan = plan_of(store, "abmil", tasks=["subtyping"])
+    elsewhere = replace(plan, saved=replace(plan.saved, results=str(store.folder / "undisturbed")))
+    expected = predicted(store, elsewhere, "undisturbed-predictions")
+    saved = killed_after_two_epochs(monkeypatch)
     with pytest.raises(KilledError):
         predicted(store, plan, "predictions")
     (left,) = (store.folder / "results").rglob(CHECKPOINT)
@@ -207,15 +213,7 @@ def test_a_killed_training_leaves_the_risks_of_its_epochs_and_goes_on(store, mon
     elsewhere = replace(plan, saved=replace(plan.saved, results=str(store.folder / "undisturbed/results")))
     predicted(store, elsewhere, "undisturbed")
     expected = read_epochs(next(iter(sorted((store.folder / "undisturbed/results").rglob(FILE)))).parent)
-    save, saved = learner.save_checkpoint, []
-
-    def dying(folder, state, made_from):
-        save(folder, state, made_from)
-        saved.append(state.epoch)
-        if len(saved) == 2:
-            raise KilledError
-
-    monkeypatch.setattr(learner, "save_checkpoint", dying)
+    killed_after_two_epochs(monkeypatch)
     with pytest.raises(KilledError):
         predicted(store, plan, "predictions")
     assert sorted(set(epochs_of(store)["fold0"]["epoch"])) == [1, 2]

@@ -7,7 +7,6 @@ to 1 over the whole slide; two linear layers make a risk of them. The problem is
 in the public code.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,11 +18,11 @@ from mirrorflow.config.fields import Settings, choice, count, fraction, number, 
 from mirrorflow.config.training_settings import FieldCoxTrain
 from mirrorflow.errors import ConfigError
 from mirrorflow.models.layers import PatchEmbedding
+from mirrorflow.models.ramp import ramp
 from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 from mirrorflow.models.transport import partial, transport
 
-RAMP = 5.0
 SWEEPS, UNTIL = 1000, 1e-10
 """Of the public code's solver: sweeps at most, and the change of the scalings at which they end."""
 
@@ -67,7 +66,7 @@ class OtSurvSettings(Settings):
 
 def curriculum(base: float, share: float) -> float:
     """Mass of the prototypes when ``share`` of the ramp is done: base + e^(-5 (1 - share)^2), at most 1."""
-    return min(1.0, base + math.exp(-RAMP * (1.0 - min(max(share, 0.0), 1.0)) ** 2))
+    return min(1.0, base + ramp(share))
 
 
 def costs(tokens: Tensor, prototypes: Tensor, mask: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ Oquab et al. 2023, DINOv2; Darcet et al. 2023, Vision transformers need register
 [CLS] beside those of the patches; timm's networks with registers have it in the token itself.
 """
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from mirrorflow.slides.transformers_names import timm_names
 
 RENAMED = (
     (r"embeddings\.cls_token", "cls_token"),
@@ -22,7 +23,6 @@ RENAMED = (
     (r"encoder\.layer\.(\d+)\.mlp\.fc([12])\.", r"blocks.\1.mlp.fc\2."),
     (r"layernorm\.", "norm."),
 )
-JOINED = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(weight|bias)\Z")
 POSITIONS = "embeddings.position_embeddings"
 
 
@@ -32,16 +32,7 @@ def dinov2_state(state: Mapping[str, Tensor], network_positions: torch.Size) -> 
     network_positions: shape [1, token, width] of the network's positions; those of another image size are resized.
     """
     bare = {key.removeprefix("dinov2."): value for key, value in state.items()}
-    mapped: dict[str, Tensor] = {}
-    for key, value in bare.items():
-        if match := JOINED.match(key):
-            layer, part, kind = match.groups()
-            parts = [key.replace(f".{part}.", f".{other}.") for other in ("query", "key", "value")]
-            if all(name in bare for name in parts):
-                mapped[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([bare[name] for name in parts])
-                continue
-        renamed = (re.sub(rf"\A{pattern}", name, key) for pattern, name in RENAMED)
-        mapped[next((new for new in renamed if new != key), key)] = value
+    mapped = timm_names(bare, RENAMED)
     return _placed(mapped, network_positions) if POSITIONS in mapped and "cls_token" in mapped else mapped
 
 

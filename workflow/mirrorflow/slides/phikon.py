@@ -4,14 +4,13 @@ Filiot et al., Scaling self-supervised learning for histopathology with masked i
 checkpoint is of Hugging Face's ``ViTModel``; the feature is the [CLS] token after the last LayerNorm.
 """
 
-import re
 from collections.abc import Mapping
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from mirrorflow.errors import InputError
+from mirrorflow.slides.transformers_names import timm_names
 
 NORM_EPS = 1e-12  # of the checkpoint's config; timm's own default is 1e-6
 
@@ -26,7 +25,6 @@ RENAMED = (
     (r"encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
     (r"layernorm\.", "norm."),
 )
-JOINED = re.compile(r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(weight|bias)\Z")
 
 
 def phikon_network(*, width: int = 768, depth: int = 12, heads: int = 12) -> nn.Module:
@@ -54,14 +52,4 @@ def phikon_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if len(bare) < len(state):
         message = "phikon: these weights hold keys with and without `vit.` before them; keep one of each"
         raise InputError(message)
-    mapped = {}
-    for key, value in bare.items():
-        if match := JOINED.match(key):
-            layer, part, kind = match.groups()
-            parts = [key.replace(f".{part}.", f".{other}.") for other in ("query", "key", "value")]
-            if all(name in bare for name in parts):
-                mapped[f"blocks.{layer}.attn.qkv.{kind}"] = torch.cat([bare[name] for name in parts])
-                continue  # else it keeps its name, and is refused as a weight without a place
-        renamed = (re.sub(rf"\A{pattern}", name, key) for pattern, name in RENAMED)
-        mapped[next((new for new in renamed if new != key), key)] = value
-    return mapped
+    return timm_names(bare, RENAMED)

@@ -62,6 +62,10 @@ class Manifest:
         """Names of the files, ``<task>/fold<k>.parquet``, each task's in the order of the folds."""
         return sorted(self.written, key=lambda name: (len(name), name))  # fold 2 before fold 10
 
+    def why_without(self, task: str) -> str:
+        """Why a task, or a part of it, was left out; empty where nothing was."""
+        return "; ".join(sorted({why for name, why in self.skipped.items() if name.split("/")[0] == task}))
+
     def is_edited(self, name: str, stored: Predictions) -> bool:
         """Whether the file's content is not what was written; False where the manifest has no checksum of it."""
         return name in self.checksums and stored.content != self.checksums[name]

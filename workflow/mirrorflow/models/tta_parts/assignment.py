@@ -13,15 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mirrorflow.models.ramp import ramp
 from mirrorflow.models.transport import Problem, partial, transport
-
-RAMP = 5.0
-"""Of Eq. 9, as printed and as in the released code."""
 
 
 def curriculum(base: float, upper: float, share: float) -> float:
     """Eq. 9: the mass that prototypes get when ``share`` of the ramp is done; from base + (upper - base) e^-5."""
-    return base + (upper - base) * math.exp(-RAMP * (1.0 - min(max(share, 0.0), 1.0)) ** 2)
+    return base + (upper - base) * ramp(share)
 
 
 @dataclass(frozen=True)

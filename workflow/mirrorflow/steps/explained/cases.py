@@ -66,8 +66,8 @@ def evaluated(manifest: Manifest, task: str, cohort: pd.DataFrame, unit: str) ->
     """What was predicted of a task; why nothing was; None where the method was not asked."""
     parts = read_task(manifest, task, cohort)
     if not parts:
-        reasons = sorted({why for name, why in manifest.skipped.items() if name.split("/")[0] == task})
-        return Missing(task, "; ".join(reasons)) if reasons else None
+        why = manifest.why_without(task)
+        return Missing(task, why) if why else None
     rows = pd.concat([one.rows for one in parts], ignore_index=True)
     rows = rows[rows["setting"] == ALL_DATA]
     rows = rows[rows["seed"] == rows["seed"].min()].reset_index(drop=True)

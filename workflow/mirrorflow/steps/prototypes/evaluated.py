@@ -87,8 +87,7 @@ def first_model(manifest: Path) -> tuple[Path, LabelledModel]:
     found = {Path(folder): LabelledModel.parse(Path(folder) / "config.json") for folder in record.models}
     mine = {folder: place for folder, place in found.items() if place.task == TASK and place.setting == ALL_DATA}
     if not mine:
-        why = "; ".join(sorted({why for name, why in record.skipped.items() if name.startswith(f"{TASK}/")}))
-        message = f"{manifest}: names no model of survival ({why or 'none was trained'})"
+        message = f"{manifest}: names no model of survival ({record.why_without(TASK) or 'none was trained'})"
         raise InputError(message)
     folder = min(mine, key=lambda one: (mine[one].seed, mine[one].fold))
     if stored_config(folder).get("digest") != record.models[str(folder)]:

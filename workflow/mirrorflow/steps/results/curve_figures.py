@@ -17,7 +17,7 @@ from mirrorflow.figures.over_time import draw_over_time
 from mirrorflow.figures.style import shorten
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.steps.results.figure_tasks import ALL_DATA, FigureSpec, Task
-from mirrorflow.steps.results.training_patients import training_counts, training_patients
+from mirrorflow.steps.results.training_patients import Training
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_endpoint
 
@@ -48,25 +48,19 @@ class Drawn:
             message = f"no result of {place.protocol} is shown (see its audit)"
             raise InputError(message)
         record = read_manifest(manifest)
-        stored, (outcomes, counts) = read_task(record, task, self._people), self._training
-        parts = [FoldRows(one.rows, one.notes) for one in stored]
-        found = [
-            FoldRows(part.rows, part.notes, outcomes.get(part.number), counts[task].get(part.number)).of(ALL_DATA)
-            for part in parts
-        ]
-        if not any(len(part.rows) for part in found):
-            reasons = {why for name, why in record.skipped.items() if name.startswith(f"{task}/")}
-            raise InputError("; ".join(sorted(reasons)) or f"no {task} predictions in this run")
-        return [part for part in found if len(part.rows)]
+        stored = read_task(record, task, self._people)
+        parts = [self._training.beside(task, one.rows, one.notes).of(ALL_DATA) for one in stored]
+        if not any(len(part.rows) for part in parts):
+            raise InputError(record.why_without(task) or f"no {task} predictions in this run")
+        return [part for part in parts if len(part.rows)]
 
     @cached_property
     def _people(self) -> pd.DataFrame:
         return read_cohort(self.cohort)[0]
 
     @cached_property
-    def _training(self) -> tuple[dict[int, pd.DataFrame], dict[str, dict[int, int]]]:
-        """By fold: outcomes of the training patients; by task and fold: how many there are."""
-        return training_patients(self.cohort, self.splits), training_counts(self.cohort, self.splits)
+    def _training(self) -> Training:
+        return Training.read(self.cohort, self.splits)
 
     @property
     def bands(self) -> str:

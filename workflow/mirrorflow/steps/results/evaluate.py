@@ -11,20 +11,17 @@ import pandas as pd
 
 from mirrorflow.audit.claims import is_withheld
 from mirrorflow.cohorts.endpoint import endpoint_title
-from mirrorflow.cohorts.patients import PAIRED, who_has
 from mirrorflow.cohorts.splits import evaluated_part
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation import Cell, FoldRows, score_method, with_verdicts
+from mirrorflow.evaluation import Cell, score_method, with_verdicts
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.steps.results.training_patients import training_counts, training_patients
+from mirrorflow.steps.results.training_patients import Training
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, write_sheet
 from mirrorflow.tables.results import CELL, ESTIMATE, FURTHER, SAW
-
-ALL_DATA = "all"
 
 logger = logging.getLogger("mirrorflow.evaluation")
 
@@ -55,23 +52,6 @@ class Params:
 
     settings: Mapping[str, Any]
     planned: list[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """By fold: outcomes of the training patients; how many there are, by task."""
-
-    outcomes: Mapping[int, pd.DataFrame]
-    counts: Mapping[str, Mapping[int, int]]
-    alike: bool = True
-    """Whether all methods were trained on the same patients; else each file says on how many."""
-
-    def beside(self, task: str, rows: pd.DataFrame, notes: Mapping[str, Any]) -> FoldRows:
-        """A fold's predictions with what is known of its training patients."""
-        fold = int(rows["fold"].iloc[0])
-        noted = [note.get("train_patients") for note in notes["settings"] if note["setting"] == ALL_DATA]
-        count = self.counts[task].get(fold) if self.alike or not noted else noted[0]
-        return FoldRows(rows, notes, self.outcomes.get(fold), count)
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
@@ -113,8 +93,7 @@ def evaluate(
         write_sheet(destination, pd.DataFrame(columns=CELL_COLUMNS))
         return
     frame, _ = read_cohort(cohort)
-    alike = all(len(who_has(frame, [one])) in (0, len(frame)) for one in PAIRED)
-    train = Training(training_patients(cohort, splits), training_counts(cohort, splits), alike)
+    train = Training.read(cohort, splits)
     progress = Progress("evaluate", len(manifests), "methods")
     cells: list[tuple[dict[str, str], Cell]] = []
     for manifest in manifests:
@@ -143,7 +122,7 @@ def _reasons(manifests: Sequence[Path]) -> list[str]:
 
 
 def score_manifest(
-    manifest: Path, frame: pd.DataFrame, train: "Training", settings: Mapping[str, Any]
+    manifest: Path, frame: pd.DataFrame, train: Training, settings: Mapping[str, Any]
 ) -> list[tuple[dict[str, str], Cell]]:
     """The cells of a method, each with what names it in the long table. frame: the cohort."""
     place = PredictionsManifest.parse(manifest)

@@ -103,7 +103,6 @@ def predicted(place: PredictionsManifest, cohort: pd.DataFrame) -> Predicted | N
     manifest = read_manifest(place.format())
     stored = read_task(manifest, TASK, cohort)
     parts = [one.rows[one.rows["setting"] == ALL_DATA] for one in stored]
-    skipped = "; ".join(sorted({why for name, why in manifest.skipped.items() if name.startswith(f"{TASK}/")}))
     if not any(map(len, parts)):
         return None
     trained: dict[int, int | None] = {}
@@ -112,7 +111,7 @@ def predicted(place: PredictionsManifest, cohort: pd.DataFrame) -> Predicted | N
         if len(part) and notes:
             trained[int(part["fold"].iloc[0])] = notes[0].get("train_patients")
     rows = pd.concat(parts)[PREDICTED]
-    return Predicted(rows, trained, skipped, *_epochs(manifest.models, rows))
+    return Predicted(rows, trained, manifest.why_without(TASK), *_epochs(manifest.models, rows))
 
 
 def _epochs(models: Iterable[str], rows: pd.DataFrame) -> tuple[float, float]:

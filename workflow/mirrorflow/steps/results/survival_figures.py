@@ -100,10 +100,8 @@ def _rows_and_groups(manifest: Path, frame: Path, name: str) -> tuple[pd.DataFra
 def _survival_rows(manifest: Path, cohort: pd.DataFrame) -> pd.DataFrame:
     record = read_manifest(manifest)
     folds = read_task(record, "survival", cohort)
-    reasons = [why for name, why in record.skipped.items() if name.startswith("survival/")]
     if not folds:
-        message = "; ".join(sorted(set(reasons))) or "no survival predictions in this run"
-        raise InputError(message)
+        raise InputError(record.why_without("survival") or "no survival predictions in this run")
     rows = pd.concat([fold.rows for fold in folds], ignore_index=True)
     return rows[rows["setting"] == ALL_DATA]
 
