@@ -44,6 +44,16 @@ class FoldRows:
         return replace(self, rows=self.rows[self.rows["patient"].isin(patients)])
 
     @property
+    def first_seed(self) -> pd.DataFrame:
+        """The rows of the first seed: every seed has the same units."""
+        return self.rows[self.rows["seed"] == self.rows["seed"].min()]
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether the method gives survival functions."""
+        return "surv_0" in self.rows and bool(self.rows["surv_0"].notna().all())
+
+    @property
     def number(self) -> int:
         """The fold's number."""
         return int(self.rows["fold"].iloc[0])
@@ -59,8 +69,8 @@ class FoldScores:
         self._by_seed = [rows for _, rows in part.rows.groupby("seed", sort=True)]
         self.task, self.number, self.part = task, part.number, part
         self.rows = self._by_seed[0]
-        self.curves = "surv_0" in part.rows and bool(part.rows["surv_0"].notna().all())
-        self.followed = _followed(self.rows, part.train) if task == "survival" else None
+        self.curves = part.has_curves
+        self.followed = followed_up(self.rows, part.train) if task == "survival" else None
         self.smoothing = smoothing
 
     @property
@@ -102,9 +112,10 @@ class FoldScores:
         return undefined_reason(metric, len(self.rows), present, self.event_patients(), reason, curves=self.curves)
 
 
-def _followed(rows: pd.DataFrame, train: pd.DataFrame | None) -> FollowUp:
+def followed_up(rows: pd.DataFrame, train: pd.DataFrame | None, times: np.ndarray | None = None) -> FollowUp:
+    """The follow-up of evaluated ``rows`` (of one seed) beside training outcomes; ``times``: days that are the grid."""
     known = pd.DataFrame({"time_days": [], "event": []}) if train is None else train
-    return follow_up(*outcome(known), *outcome(rows))
+    return follow_up(*outcome(known), *outcome(rows), times)
 
 
 def outcome(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

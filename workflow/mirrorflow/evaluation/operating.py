@@ -49,7 +49,7 @@ class Operating:
 def operating(parts: Sequence[FoldRows], how: Resampling) -> Operating:
     """From the folds' rows of one setting (every seed); a fold without a class has no curve of it."""
     parts, classes = with_training(parts), tuple(parts[0].notes["classes"])
-    factor, labels = widening_of(parts), pd.concat([_first(part)["label"] for part in parts])
+    factor, labels = widening_of(parts), pd.concat([part.first_seed["label"] for part in parts])
     told = classes[1:] if len(classes) == 2 else classes  # the first class's ROC is the second's, turned round
     return Operating(
         classes,
@@ -66,18 +66,13 @@ def _over_folds(
 ) -> Band:
     by_fold = []
     for part in parts:
-        weights = how.weights(part, _first(part)["patient"].to_numpy())
+        weights = how.weights(part, part.first_seed["patient"].to_numpy())
         seeds = [
             curve(rows[f"prob_{name}"].to_numpy(float), (rows["label"] == name).to_numpy(), weights, GRID)
             for _, rows in part.rows.groupby("seed", sort=True)
         ]
         by_fold.append(np.mean(seeds, axis=0))
     return band(GRID, by_fold, factor, how.confidence)
-
-
-def _first(part: FoldRows) -> pd.DataFrame:
-    """The rows of the first seed: every seed has the same units."""
-    return part.rows[part.rows["seed"] == part.rows["seed"].min()]
 
 
 def _numbers(rows: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import pandas as pd
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation.bands import Band, Resampling, band, widening_of
 from mirrorflow.evaluation.cells import with_training
-from mirrorflow.evaluation.folds import FoldRows, outcome, predicted_curves
-from mirrorflow.metrics import FollowUp, brier_scores, follow_up
+from mirrorflow.evaluation.folds import FoldRows, followed_up, outcome, predicted_curves
+from mirrorflow.metrics import FollowUp, brier_scores
 from mirrorflow.metrics.survival import time_auc
 
 TIMES = 20
@@ -52,13 +52,15 @@ def over_time(parts: Sequence[FoldRows], how: Resampling) -> OverTime:
     These are evenly spaced from the latest first event of a fold to the earliest tau. Folds that cannot be weighted
     for censoring do not count. Raises InputError where no fold can, or folds share no such days.
     """
-    known = [(part, found) for part in with_training(parts) if not (found := _followed(part)).reason]
+    known = [
+        (part, found) for part in with_training(parts) if not (found := followed_up(part.first_seed, part.train)).reason
+    ]
     if not known:
-        message = f"no fold can be followed: {_followed(parts[0]).reason}"
+        message = f"no fold can be followed: {followed_up(parts[0].first_seed, parts[0].train).reason}"
         raise InputError(message)
     times = _shared_days([found for _, found in known])
     parts = [part for part, _ in known]
-    factor, curves = widening_of(parts), all(_has_curves(part) for part in parts)
+    factor, curves = widening_of(parts), all(part.has_curves for part in parts)
     auc, brier, everyone, promised = zip(*(_of_fold(part, times, how, curves=curves) for part in parts), strict=True)
 
     def averaged(by_fold: Sequence[np.ndarray]) -> Band:
@@ -68,16 +70,6 @@ def over_time(parts: Sequence[FoldRows], how: Resampling) -> OverTime:
         return OverTime(averaged(auc), None, None, None, len(parts))
     said = Promised(float(times[len(times) // 2]), *(np.concatenate(one) for one in zip(*promised, strict=True)))
     return OverTime(averaged(auc), averaged(brier), averaged(everyone), said, len(parts))
-
-
-def _has_curves(part: FoldRows) -> bool:
-    return "surv_0" in part.rows and bool(part.rows["surv_0"].notna().all())
-
-
-def _followed(part: FoldRows, times: np.ndarray | None = None) -> FollowUp:
-    first = part.rows[part.rows["seed"] == part.rows["seed"].min()]
-    train = pd.DataFrame({"time_days": [], "event": []}) if part.train is None else part.train
-    return follow_up(*outcome(train), *outcome(first), times)
 
 
 def _shared_days(found: Sequence[FollowUp]) -> np.ndarray:
@@ -92,7 +84,7 @@ def _shared_days(found: Sequence[FollowUp]) -> np.ndarray:
 
 def _of_fold(part: FoldRows, times: np.ndarray, how: Resampling, *, curves: bool) -> tuple:
     """AUC, Brier score, that of the training patients' curve, each [1 + resample, time]; what was promised."""
-    followed = _followed(part, times)
+    followed = followed_up(part.first_seed, part.train, times)
     seeds = [rows for _, rows in part.rows.groupby("seed", sort=True)]
     days, events = outcome(seeds[0])
     weights = how.weights(part, seeds[0]["patient"].to_numpy())
