@@ -19,9 +19,9 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.report.blocks import Cell, Section, Table, Text, plain
 from mirrorflow.report.genes import mean_jaccard, stability_text
 from mirrorflow.report.head import has_random_weights, notices
+from mirrorflow.report.main_tables import clearly_best
 from mirrorflow.report.page import Page, build_page
 from mirrorflow.report.protocols import protocols_section
-from mirrorflow.report.results import clearly_best
 from mirrorflow.report.retrieval import retrieval_section
 from mirrorflow.report.running import cost_section
 from mirrorflow.report.slides import failures_first, slides_to_show
@@ -32,9 +32,9 @@ from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
 from mirrorflow.steps.results.draw_figures import Params as FigureParams
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_main_table import make_main_table
-from mirrorflow.steps.results.make_report import Inputs as ReportFiles
 from mirrorflow.steps.results.make_report import make_report
 from mirrorflow.steps.results.make_results import make_results
+from mirrorflow.steps.results.report_files import Inputs as ReportFiles
 from mirrorflow.steps.results.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
@@ -312,7 +312,8 @@ def test_page_is_whole(page: str) -> None:
     reader = Reader(page)
     assert reader.stack == []
     assert page.lstrip().startswith("<!DOCTYPE html>")
-    anchors = {attributes["href"] for attributes in reader.all("a") if attributes["href"] != "#content"}
+    addresses = {str(attributes["href"]) for attributes in reader.all("a")}
+    anchors = {one for one in addresses if one.startswith("#") and one != "#content"}
     ids = {f"#{attributes['id']}" for attributes in reader.all("section")}
     assert anchors == ids
     assert {"#tables", "#protocols", "#audits", "#cohorts", "#folds", "#slides", "#genes", "#training"} <= ids
@@ -370,7 +371,7 @@ def test_main_tables_show_the_cells_of_the_csv(run: SmallRun, page: str) -> None
 
 
 def test_failing_slides_come_first_with_their_reason(page: str) -> None:
-    slides = page[page.index('<section id="slides"') : page.index('<section id="genes"')]
+    slides = page[page.index('<section id="slides"') : page.index('<section id="rules"')]
     first = slides.index("not a slide: &lt;script&gt;")
     assert first < slides.index("no tissue found") < slides.index(">S1<")
     assert "no picture of this slide" in slides
@@ -387,7 +388,7 @@ def test_genes_and_audits_are_counted(page: str) -> None:
 
 
 def test_retrieval_stands_beside_chance(page: str) -> None:
-    start = page.index("Was alignment learned?</h2>")
+    start = page.index("Was alignment learned?</h3>")
     text = re.sub(r"<[^>]+>", " ", page[start : page.index("</section>", start)])
     assert "gallery is every unit left out" in text
     # Two of four units share a patient: chance (1 + 1 + 2 + 2) / 16.

@@ -15,6 +15,7 @@ rule make_report:
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
         further_tables=TABLES.further(),
+        predictions=REPORT.predictions(),
         figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all()],
     output:
         page=report(
@@ -37,6 +38,7 @@ rule make_report:
         config=config,
         configfiles=[os.path.relpath(path) for path in workflow.configfiles],
         benchmarks=BENCHMARKS,
+        planned=REPORT.planned,
         stored=STORED.expression_of_all,
     script:
         "../scripts/make_report.py"

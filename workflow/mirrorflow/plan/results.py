@@ -229,3 +229,17 @@ class ReportInputs:
     def figures(self) -> list[str]:
         """Input: figures of cohorts and adapted pairs."""
         return [self.run.at(FiguresFolder, cohort=cohort) for cohort in self.run.every_cohort]
+
+    def predictions(self) -> list[str]:
+        """Input: manifests of the predictions on cohorts with patients of their own, single-setting changes apart."""
+        run = self.run
+        return [
+            path
+            for protocol, cohort in run.evaluated()
+            if protocol in run.whole_protocols and cohort in run.cohorts
+            for path in run.manifests(protocol, cohort)
+        ]
+
+    def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
+        """Param that re-runs nothing: records that the predictions of these manifests should have."""
+        return PredictionInputs(self.run).records_of(self.predictions())

@@ -1,17 +1,35 @@
-"""The figures of rule draw_figures, in their sections."""
+"""The figures of a run, in their sections: those of the methods that are ahead first, all others behind a fold."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from mirrorflow.report.blocks import Block, Gallery, Heading, Listing, Picture, Section, Text, data_uri
+from mirrorflow.report.blocks import (
+    Block,
+    Details,
+    Gallery,
+    Heading,
+    Listing,
+    Picture,
+    Section,
+    Text,
+    counted,
+    data_uri,
+)
 
-SIDE_BY_SIDE = ("survival_curves", "classification")
+SIDE_BY_SIDE = ("survival_curves", "classification", "over_time")
 """Kinds of which there is one a method."""
+EXPLAINED = "explained"
+NONE = "This run has none."
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure: its SVG bytes and its record (kind, title, alt, caption), of one cohort."""
+    """A figure: its SVG bytes and its record (kind, title, alt, caption), of one cohort.
+
+    ``files``: addresses from the page's folder, the drawing first; none where it lies elsewhere. ``folder``: what tells
+    figures of one name apart.
+    """
 
     cohort: str
     kind: str
@@ -19,6 +37,9 @@ class Drawn:
     alt: str
     caption: str
     svg: bytes
+    name: str = ""
+    folder: str = ""
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -34,20 +55,66 @@ class NotDrawn:
 def picture(drawn: Drawn) -> Picture:
     """A figure as a picture of the page, under its title where the drawing itself has none."""
     title = drawn.title if drawn.kind in ("forest", "ranks") else ""
-    return Picture(data_uri(drawn.svg, "image/svg+xml"), drawn.alt, drawn.caption, title=title)
+    return Picture(data_uri(drawn.svg, "image/svg+xml"), drawn.alt, drawn.caption, title=title, files=drawn.files)
 
 
 def figures_section(
-    anchor: str, title: str, kind: str, drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]
+    anchor: str,
+    title: str,
+    kind: str,
+    drawn: Sequence[Drawn],
+    left_out: Sequence[NotDrawn],
+    *,
+    first: Mapping[str, Collection[str]] | None = None,
+    none: str = NONE,
 ) -> Section:
-    """All figures of a kind, cohort by cohort, and those that could not be drawn, with the reason."""
+    """All figures of a kind, cohort by cohort, and those that could not be drawn, with the reason.
+
+    first: cohort -> ends of the names of the figures that are shown; its others are behind a fold. none: what is said
+    of a run without such figures.
+    """
     blocks: list[Block] = []
     mine, missing = [one for one in drawn if one.kind == kind], [one for one in left_out if one.kind == kind]
     cohorts = [one.cohort for one in mine] + [one.cohort for one in missing]
     for cohort in dict.fromkeys(cohorts):
         blocks.append(Heading(cohort))
-        pictures = [picture(one) for one in mine if one.cohort == cohort]
-        blocks += [Gallery("", pictures, wide=True)] if len(pictures) > 1 and kind in SIDE_BY_SIDE else pictures
+        own = [one for one in mine if one.cohort == cohort]
+        blocks += _patients(own) if kind == EXPLAINED else _of_cohort(own, kind, (first or {}).get(cohort, ()))
         lines = [f"{one.name} is not drawn: {one.why}" for one in missing if one.cohort == cohort]
         blocks += [Listing(lines)] if lines else []
-    return Section(anchor, title, blocks or [Text("This run has none.")])
+    return Section(anchor, title, blocks or [Text(none)])
+
+
+def _of_cohort(own: Sequence[Drawn], kind: str, first: Collection[str]) -> list[Block]:
+    if kind not in SIDE_BY_SIDE:
+        return list(map(picture, own))
+    shown = [one for one in own if one.name.endswith(tuple(first))] if first else list(own)
+    others = [one for one in own if one not in shown]
+    if not shown:
+        shown, others = list(own), []
+    blocks = _gallery(shown)
+    return [*blocks, Details(f"{counted(len(others), 'further figure')}", _gallery(others))] if others else blocks
+
+
+def _gallery(own: Iterable[Drawn]) -> list[Block]:
+    pictures = list(map(picture, own))
+    return [Gallery("", pictures, wide=True)] if len(pictures) > 1 else [*pictures]
+
+
+def _patients(own: Sequence[Drawn]) -> list[Block]:
+    """Explained patients: the first of each method and task, the others behind a fold."""
+    blocks: list[Block] = []
+    groups = [list(group) for _, group in groupby(own, key=lambda one: (one.folder, one.name.rpartition("_")[0]))]
+    for _, of_task in groupby(groups, key=lambda group: (group[0].folder, group[0].name.partition("_")[0])):
+        first, *others = of_task
+        blocks += [Heading(" · ".join(first[0].title.split(" · ")[:3])), *_patient(first)]
+        if others:
+            inside = [block for group in others for block in _patient(group)]
+            blocks.append(Details(f"{counted(len(others), 'further patient')} of this method and task", inside))
+    return blocks
+
+
+def _patient(group: Sequence[Drawn]) -> list[Block]:
+    """The maps across the page, what belongs to them side by side below."""
+    wide, others = group[0], group[1:]
+    return [picture(wide), *(_gallery(others) if others else [])]

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.genes import FoldGenes
 from mirrorflow.report.pictures import Drawn, NotDrawn
 from mirrorflow.report.slides import Ledger, slides_to_show
+from mirrorflow.steps.results.report_files import Links
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.tables import read_cohort, read_converted, read_endpoint, read_text_sheet
@@ -134,17 +135,36 @@ def _read_ledger(path: Path, budget: int) -> Ledger:
     return Ledger(place.cohort, place.patching, rows, overlays, sheet.read_bytes() if small else None)
 
 
-def read_figures(folders: Sequence[Path]) -> tuple[list[Drawn], list[NotDrawn]]:
+def overlays_of(ledgers: Sequence[Path]) -> dict[str, Path]:
+    """Slide -> its picture with mask and patches, of every slide that has one."""
+    return {one.stem: one for path in ledgers for one in sorted((path.parent / "overlays").glob("*.jpg"))}
+
+
+def read_figures(folders: Sequence[Path], links: Links) -> tuple[list[Drawn], list[NotDrawn]]:
     """The figures of every cohort, and what could not be drawn, from the folders' figures.json."""
     drawn, left_out = [], []
     for folder in folders:
         record = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
         cohort = record["cohort"]
-        for one in record["figures"]:
-            svg = (folder / f"{one['name']}.svg").read_bytes()
-            drawn.append(Drawn(cohort, one["kind"], one["title"], one["alt"], one["caption"], svg))
+        names = sorted(path.name for path in folder.iterdir())
+        drawn += [_drawn(folder, cohort, one, links.beside(folder, _files_of(one, names))) for one in record["figures"]]
         left_out += [NotDrawn(cohort, one["kind"], one["name"], one["why"]) for one in record["left_out"]]
     return drawn, left_out
+
+
+def _drawn(folder: Path, cohort: str, one: Mapping[str, str], files: list[str]) -> Drawn:
+    svg = (folder / f"{one['name']}.svg").read_bytes()
+    return Drawn(cohort, one["kind"], one["title"], one["alt"], one["caption"], svg, one["name"], str(folder), files)
+
+
+def _files_of(one: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """The drawing, its other forms and its table; below a map also raw values and tiles of the patient."""
+    patient = one["name"].removesuffix("_map")
+    beside = [
+        name for name in names if name.startswith((f"{patient}.parquet", f"{patient}_")) and "_map" in one["name"]
+    ]
+    values = [name for name in beside if name.endswith((".parquet", ".geojson.gz"))]
+    return [*(f"{one['name']}.{ending}" for ending in ("svg", "png", "csv")), *values]
 
 
 def read_benchmarks(folder: Path) -> dict[str, list[pd.DataFrame]]:
