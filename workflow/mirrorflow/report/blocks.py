@@ -143,10 +143,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """Cards side by side; ``dense``: narrower ones, where there are many."""
+    """Cards side by side."""
 
     cards: Sequence[Card]
-    dense: bool = False
     kind: ClassVar[str] = "cards"
 
 

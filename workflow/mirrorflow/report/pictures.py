@@ -1,7 +1,7 @@
 """The figures of a run, in their sections: those of the methods that are ahead first, all others behind a fold."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from mirrorflow.report.blocks import (
@@ -20,6 +20,8 @@ from mirrorflow.report.blocks import (
 SIDE_BY_SIDE = ("survival_curves", "classification", "over_time")
 """Kinds of which there is one a method."""
 EXPLAINED = "explained"
+FIGURE_BYTES = 24_000_000
+"""Drawings of all figures together."""
 NONE = "This run has none."
 
 
@@ -54,8 +56,36 @@ class NotDrawn:
 
 def picture(drawn: Drawn) -> Picture:
     """A figure as a picture of the page, under its title where the drawing itself has none."""
+    if not drawn.svg:
+        return Picture(
+            "",
+            f"Left to its file, as this page would grow too large: {drawn.alt}",
+            drawn.caption,
+            drawn.title,
+            files=drawn.files,
+        )
     title = drawn.title if drawn.kind in ("forest", "ranks") else ""
     return Picture(data_uri(drawn.svg, "image/svg+xml"), drawn.alt, drawn.caption, title=title, files=drawn.files)
+
+
+def within(drawn: Sequence[Drawn], first: Mapping[str, Collection[str]], budget: int = FIGURE_BYTES) -> list[Drawn]:
+    """The figures, those beyond ``budget`` bytes without their drawing: what stands behind folds goes first.
+
+    first: cohort -> ends of the names of the figures that are shown (:func:`figures_section`).
+    """
+    behind = [_is_behind(one, first) for one in drawn]
+    kept = list(drawn)
+    for place in sorted(range(len(drawn)), key=lambda place: behind[place]):
+        budget -= len(drawn[place].svg)
+        if budget < 0:
+            kept[place] = replace(drawn[place], svg=b"")
+    return kept
+
+
+def _is_behind(one: Drawn, first: Mapping[str, Collection[str]]) -> bool:
+    if one.kind == EXPLAINED:
+        return "_1_" not in one.name
+    return one.kind in SIDE_BY_SIDE and not one.name.endswith(tuple(first.get(one.cohort, ())))
 
 
 def figures_section(

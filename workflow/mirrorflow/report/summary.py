@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from mirrorflow.tables.main import MAIN_METRICS, TITLES
 
 ALL_DATA = "all"
 FEW_CARDS = 4
-"""Up to this many cards show several methods each; more of them show the first and the reference."""
+"""Up to this many cohorts and tasks have a card each; more of them share a table."""
 METHODS_SHOWN = 3
 
 
@@ -81,7 +81,8 @@ def _data(run: Run) -> Fact:
     for name, title in list(run.cohorts.items())[:5]:
         patients, slides = run.sizes.get(name, ("?", "?"))
         note = "simulated" if name in run.simulated and "simulated" not in title.lower() else ""
-        answers.append(Cell(title, below=", ".join(filter(None, (f"{patients} patients, {slides} slides", note)))))
+        sizes = ", ".join(filter(None, (f"{patients} patients, {slides} slides", note)))
+        answers.append(Cell(title, below=sizes) if len(run.cohorts) < 3 else Cell(f"{title}: {sizes}"))
     if len(run.cohorts) > len(answers):
         answers.append(Cell(f"and {counted(len(run.cohorts) - len(answers), 'further cohort')}"))
     return Fact("Cohorts" if len(run.cohorts) > 1 else "Cohort", answers)
@@ -99,10 +100,11 @@ def _answer(run: Run, protocol: str) -> Fact:
     total = kinds["better"] + kinds["worse"] + kinds[ALIKE]
     if not total:
         return Fact(asked, (Cell("nothing was compared", below="no reference in this run, or one fold alone"),))
-    better = f"{kinds['better'] or 'Nothing'} is better than {', '.join(references)}"
+    ahead = f"{kinds['better']} of {total} are" if kinds["better"] else "Nothing is"
+    better = f"{ahead} better than {', '.join(references)}"
     below = (
-        f"Of {counted(total, 'comparison')} {kinds['better']} better, {kinds['worse']} worse, {kinds[ALIKE]} not told "
-        f"apart: methods by cohort and task under protocol {protocol}, against the reference named before the run."
+        f"{kinds['worse']} worse, {kinds[ALIKE]} not told apart, of {counted(total, 'comparison')}: methods by cohort "
+        f"and task under protocol {protocol}, against the reference named before the run."
     )
     return Fact(asked, (Cell(better, below=below, strong=True),))
 
@@ -132,15 +134,46 @@ def _cards(run: Run, protocol: str) -> Block:
     parts = list(run.rows(protocol).groupby(["cohort", "task"], sort=False))
     if not parts:
         return Text(f"Protocol {protocol} has no result of a main metric with all training data.")
-    most = METHODS_SHOWN if len(parts) <= FEW_CARDS else 1
-    cards = [_card(run, part, most) for _, part in parts]
-    return Cards(cards, dense=len(parts) > FEW_CARDS)
+    if len(parts) > FEW_CARDS:
+        return _board(run, protocol)
+    return Cards([_card(run, part) for _, part in parts])
 
 
-def _card(run: Run, part: pd.DataFrame, most: int) -> Card:
+def _board(run: Run, protocol: str) -> Table:
+    """A row a cohort: of each task the method ahead, its value and verdict."""
+    rows = run.rows(protocol)
+    tasks = list(dict.fromkeys(rows["task"]))
+    body = []
+    for cohort, part in rows.groupby("cohort", sort=False):
+        line = [Cell(run.cohorts.get(str(cohort), str(cohort)), strong=True)]
+        for task in tasks:
+            line += _ahead(part[part["task"] == task], run.methods)
+        body.append(line)
+    metrics = [TITLES.get(MAIN_METRICS[task][0], task) for task in tasks]
+    heads = [
+        (f"{task}:\nmethod ahead", f"{metric}\n[interval]", "against the\nreference")
+        for task, metric in zip(tasks, metrics, strict=True)
+    ]
+    caption = (
+        "The method of highest mean in each cohort and task (all of them: Main tables, Curves), its interval and "
+        f"whether it can be told from the reference, whose mean stands below; protocol {protocol}. Rule make_results."
+    )
+    return Table(caption, ["cohort", *(head for three in heads for head in three)], body)
+
+
+def _ahead(part: pd.DataFrame, titles: Mapping[str, str]) -> list[Cell]:
+    if part.empty:
+        return [Cell(""), Cell(""), Cell("")]
+    row, *others = _shown(part, 1)
+    reference = f"reference {others[0]['mean']:.3f}" if others and not missing(others[0]["mean"]) else ""
+    method, value, verdict = _method_row(row, titles)
+    return [method, replace(value, bar=None), replace(verdict, below=reference)]
+
+
+def _card(run: Run, part: pd.DataFrame) -> Card:
     row = part.iloc[0]
     metric, cohort = str(row["metric"]), str(row["cohort"])
-    shown = _shown(part, most)
+    shown = _shown(part, METHODS_SHOWN)
     n, folds = (sorted({int(part[name].min()), int(part[name].max())}) for name in ("n", "folds"))
     caption = (
         f"{TITLES.get(metric, metric)}: the first of {counted(len(part), 'method')} by their mean, and the reference; "

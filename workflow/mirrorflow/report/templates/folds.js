@@ -1,4 +1,5 @@
-// Whoever follows a link into a fold finds it open; whoever prints finds them all open.
+// Whoever follows a link into a fold finds it open; whoever prints finds them all open,
+// but for the reasons of verdicts: their numbers stand in the long table.
 const openTo = () => {
   const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
@@ -13,7 +14,7 @@ openTo();
 
 let closed = [];
 addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
+  closed = [...document.querySelectorAll("details:not([open], .tip:has(.badge))")];
   closed.forEach((fold) => (fold.open = true));
 });
 addEventListener("afterprint", () => closed.forEach((fold) => (fold.open = false)));

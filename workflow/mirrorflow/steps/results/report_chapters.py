@@ -15,7 +15,7 @@ from mirrorflow.report.genes import genes_section
 from mirrorflow.report.head import glance_section
 from mirrorflow.report.main_tables import Titles, main_section
 from mirrorflow.report.patients import patients_section
-from mirrorflow.report.pictures import Drawn, NotDrawn, figures_section, picture
+from mirrorflow.report.pictures import Drawn, NotDrawn, figures_section, picture, within
 from mirrorflow.report.protocols import audits_section, level_counts, protocols_section
 from mirrorflow.report.results import results_section
 from mirrorflow.report.retrieval import retrieval_section
@@ -38,8 +38,8 @@ NOTHING_EXPLAINED = (
 )
 SEEN = (
     "Maps of patches of evaluation patients, chosen by a fixed rule. Attention says where the pooling's weight lies, "
-    "not why; MIRROR's was learned without labels. Removal says what the answer loses without a group of patches. A click "
-    "on a figure opens it by itself; .geojson.gz files open in QuPath."
+    "not why; MIRROR's was learned without labels. Removal says what the answer loses without a group of patches. A "
+    "click on a figure opens it by itself; .geojson.gz files open in QuPath."
 )
 
 
@@ -62,7 +62,14 @@ class Chapters:
     @cached_property
     def figures(self) -> tuple[list[Drawn], list[NotDrawn]]:
         """All figures, and what could not be drawn."""
-        return report_inputs.read_figures(self.files.figures, self.links)
+        drawn, left_out = report_inputs.read_figures(self.files.figures, self.links)
+        return within(drawn, self.ahead), left_out
+
+    @cached_property
+    def ahead(self) -> dict[str, list[str]]:
+        """Cohort -> ends of the names of the figures that are shown first."""
+        protocol = next(iter(self.asked.asked), "")
+        return {cohort: [f"_{protocol}_{name}" for name in names] for cohort, names in chosen(self.asked).items()}
 
     @property
     def protocols(self) -> dict[str, Any]:
@@ -137,9 +144,7 @@ class Chapters:
         return Section("seen", "Slides", [Text(SEEN)] if "explained" in kinds else [], parts)
 
     def _curves(self) -> Section:
-        protocol = next(iter(self.asked.asked), "")
-        ahead = {cohort: [f"_{protocol}_{name}" for name in names] for cohort, names in chosen(self.asked).items()}
-        curves = [self._figures(anchor, title, kind, first=ahead) for anchor, (kind, title) in CURVES.items()]
+        curves = [self._figures(anchor, title, kind, first=self.ahead) for anchor, (kind, title) in CURVES.items()]
         known = {*SHOWN, *(kind for kind, _ in CURVES.values())}
         others = dict.fromkeys(one.kind for one in self.figures[0] if one.kind not in known)
         more = [self._figures(f"more-{kind}", kind.replace("_", " ").capitalize(), kind) for kind in others]
