@@ -318,6 +318,9 @@ def test_page_is_whole(page: str) -> None:
     assert anchors == ids
     assert {"#tables", "#protocols", "#audits", "#cohorts", "#folds", "#slides", "#genes", "#training"} <= ids
     assert {"#survival", "#forest", "#results", "#reproduce", "#cost"} <= ids
+    assert {"#glance", "#ranks", "#expression", "#retrieval", "#classification", "#over-time"} <= ids
+    chapters = re.findall(r'<section id="([a-z]+)" class="chapter"', page)
+    assert chapters == ["summary", "seen", "curves", "signatures", "numbers", "people", "rules", "provenance"]
     every_id = [attributes["id"] for _, attributes in reader.tags if attributes.get("id")]
     assert len(every_id) == len(set(every_id))
 

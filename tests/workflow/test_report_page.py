@@ -201,6 +201,7 @@ def test_links_lead_into_folds_and_to_files(chromium: Any, report: Path) -> None
 def test_print_opens_every_fold(chromium: Any, report: Path) -> None:
     with opened(chromium, report, 1280) as one:
         one.page.emulate_media(media="print")
+        one.page.set_viewport_size({"width": 1032, "height": 700})  # A4 across, less its margins
         hidden = (
             "[...document.querySelectorAll('details.fold > :not(summary)')].filter((one) => !one.checkVisibility())"
         )

@@ -1,0 +1,324 @@
+"""Parts of the report: the summary, verdicts in a word, patients, figures within a budget, links, addresses of drawings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mirrorflow.report.blocks import Cell, Details, Facts, Gallery, Heading, Picture, Table, Text, data_uri
+from mirrorflow.report.cohorts import CohortTables
+from mirrorflow.report.page import label_beside
+from mirrorflow.report.patients import PatientTable, patients_section, predicted_classes
+from mirrorflow.report.pictures import Drawn, figures_section, picture, within
+from mirrorflow.report.summary import Run, chosen, summary_blocks
+from mirrorflow.report.verdicts import verdict_cell
+from mirrorflow.steps.results.make_report import make_report
+from mirrorflow.steps.results.report_files import Links
+from mirrorflow.steps.results.report_patients import read_patients
+from mirrorflow.tables.results import COLUMNS
+from simulated_report import SimulatedRun
+
+TITLES = {"mirror": "MIRROR", "linear": "Linear", "cox": "Ridge Cox"}
+
+
+def row(method: str, mean: float, verdict: str = "", **more: Any) -> dict[str, Any]:
+    """A row of results.csv: accuracy of ``method`` on brca, with an interval of 0.1 to both sides."""
+    place = {"protocol": "honest", "cohort": "brca", "encoder": "uni", "setting": "all", "task": "subtyping"}
+    value = {"mean": mean, "ci_low": mean - 0.1, "ci_high": mean + 0.1, "n": 40, "folds": 5, "metric": "accuracy"}
+    reference = {} if verdict in ("", "reference") else {"reference": "linear (uni)", "comparison": "exploratory"}
+    return {
+        **dict.fromkeys(COLUMNS, np.nan),
+        **place,
+        **value,
+        **reference,
+        "method": method,
+        "verdict": verdict,
+        **more,
+    }
+
+
+def frame(*rows: Mapping[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def run_of(results: pd.DataFrame, protocols: Mapping[str, bool] | None = None, **more: Any) -> Run:
+    cohorts = {name: name.upper() for name in dict.fromkeys(results["cohort"])}
+    sizes = dict.fromkeys(cohorts, (40, 50))
+    return Run(results, TITLES, cohorts, protocols or {"honest": True}, sizes, **more)
+
+
+def answers(run: Run, number: int) -> list[str]:
+    facts = summary_blocks(run)[0]
+    assert isinstance(facts, Facts)
+    return [f"{one.text} | {one.below}" for one in facts.facts[number].answers]
+
+
+THREE = frame(
+    row("linear", 0.7, "reference"),
+    row("mirror", 0.8, "not distinguishable", difference=0.1, difference_low=-0.1, difference_high=0.3, p_holm=0.2),
+    row("cox", 0.5, "worse"),
+)
+
+
+def test_card_has_the_methods_ahead_with_interval_and_verdict() -> None:
+    (card,) = summary_blocks(run_of(THREE))[1].cards
+    assert card.title == "Subtyping, BRCA"
+    assert "n = 40 in 5 folds, protocol honest" in card.table.caption
+    assert [line[0].text for line in card.table.rows] == ["MIRROR", "Linear", "Ridge Cox"]
+    assert card.table.rows[0][1] == Cell("0.800", below="[0.700, 0.900]", strong=True, bar=(0.7, 0.8, 0.9))
+    assert [line[2].text for line in card.table.rows] == ["not told apart", "reference", "worse"]
+
+
+def test_answer_counts_verdicts_of_first_metrics_with_all_data() -> None:
+    others = [row("mirror", 0.9, "better", setting="10-shot"), row("mirror", 0.9, "better", metric="f1_macro")]
+    (answer,) = answers(run_of(pd.concat([THREE, frame(*others)], ignore_index=True)), 1)
+    assert answer.startswith("Nothing is better than Linear | 1 worse, 1 not told apart, of 2 comparisons")
+    (answer,) = answers(run_of(frame(row("mirror", 0.9, "better"), row("linear", 0.5, "reference"))), 1)
+    assert answer.startswith("1 of 1 are better than Linear")
+
+
+def test_answer_without_a_comparison() -> None:
+    (answer,) = answers(run_of(frame(row("mirror", 0.9))), 1)
+    assert answer == "nothing was compared | no reference in this run, or one fold alone"
+
+
+def audit(protocol: str, *levels: str) -> dict[str, Any]:
+    return {"protocol": protocol, "findings": [{"level": level} for level in levels]}
+
+
+def test_audits_are_passed_leaking_or_absent() -> None:
+    audits = [audit("honest", "warning"), audit("paper", "leak", "leak", "warning"), audit("strict", "leak")]
+    protocols = {"honest": True, "paper": False, "strict": True, "new": True}
+    assert answers(run_of(THREE, protocols, audits=audits), 2) == [
+        "honest: passed | no leak; 1 warning",
+        "paper: 2 leaks | 1 warning; it does not claim to be honest",
+        "strict: 1 leak | although it claims to be honest",
+        "new: not audited | ",
+    ]
+
+
+def test_honest_protocols_come_first_and_withheld_ones_not_at_all() -> None:
+    results = pd.concat([THREE.assign(protocol="paper"), THREE], ignore_index=True)
+    run = run_of(results, {"paper": False, "withheld": True, "honest": True})
+    assert run.asked == ["honest", "paper"]
+    _, cards, other = summary_blocks(run)
+    assert "protocol honest" in cards.cards[0].table.caption
+    assert isinstance(other, Details)
+    assert other.summary == "The same under protocol paper, which does not claim to be honest"
+
+
+def test_no_result_at_all_is_said() -> None:
+    *_, last = summary_blocks(run_of(THREE.iloc[:0]))
+    assert isinstance(last, Text)
+    assert "No protocol of this run has a result" in last.text
+
+
+def test_undefined_metrics_say_why_in_their_place() -> None:
+    why = "one class only in fold 0"
+    nothing = {"ci_low": np.nan, "ci_high": np.nan, "why_undefined": why}
+    run = run_of(frame(row("linear", np.nan, "reference", **nothing), row("mirror", np.nan, **nothing)))
+    (card,) = summary_blocks(run)[1].cards
+    assert card.table.rows[0][1] == Cell("undefined", below=why)
+
+
+def test_interval_beyond_the_scale_has_no_bar() -> None:
+    (card,) = summary_blocks(run_of(frame(row("mirror", 0.95))))[1].cards
+    assert card.table.rows[0][1].bar is None
+    assert card.table.rows[0][1].below == "[0.850, 1.050]"
+
+
+def test_many_cohorts_share_a_table() -> None:
+    results = pd.concat([THREE.assign(cohort=name) for name in "abcde"], ignore_index=True)
+    table = summary_blocks(run_of(results))[1]
+    assert isinstance(table, Table)
+    assert [cell.text for cell in table.rows[0]] == ["A", "MIRROR", "0.800", "not told apart"]
+    assert table.rows[0][3].below == "reference 0.700"
+    assert len(table.rows) == 5
+
+
+def test_chosen_methods_are_the_one_ahead_and_the_reference() -> None:
+    assert chosen(run_of(THREE)) == {"brca": ["uni_mirror", "uni_linear"]}
+    assert chosen(run_of(THREE.iloc[:0])) == {}
+
+
+def test_adapted_cohorts_are_no_part_of_the_summary() -> None:
+    both = pd.concat([THREE, THREE.assign(cohort="rcc--from--brca")], ignore_index=True)
+    assert list(chosen(run_of(both))) == ["brca"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word", "badge"),
+    [
+        ("better", "better", "better"),
+        ("worse", "worse", "worse"),
+        ("reference", "reference", "reference"),
+        ("not distinguishable", "not told apart", "alike"),
+        ("not distinguishable: too few resamples for 11 comparisons", "not told apart", "alike"),
+        ("no verdict", "no verdict", "alike"),
+    ],
+)
+def test_verdicts_are_short(verdict: str, word: str, badge: str) -> None:
+    cell = verdict_cell(row("mirror", 0.8, verdict), TITLES)
+    assert (cell.text, cell.badge) == (word, badge)
+    assert cell.why
+
+
+def test_reason_of_a_verdict_names_difference_reference_and_p() -> None:
+    why = verdict_cell(THREE.iloc[1].to_dict(), TITLES).why
+    assert why.startswith(
+        "+0.100 [-0.100, +0.300] against Linear (uni), on the patients that both have; p 0.200 after Holm"
+    )
+    assert "does not mean that they are equal" in why
+    few = verdict_cell(row("mirror", 0.8, "not distinguishable: too few resamples for 11 comparisons"), TITLES)
+    assert "too few resamples for 11 comparisons" in few.why
+    primary = verdict_cell(row("mirror", 0.8, "better", comparison="primary", p_holm=0.01), TITLES)
+    assert primary.text == "better (primary)"
+    assert "not adjusted: named before the run" in primary.why
+    assert verdict_cell(row("mirror", 0.8), TITLES) == Cell("")
+
+
+# patients
+
+
+def test_predicted_class_is_that_of_the_mean_over_seeds_and_slides() -> None:
+    rows = pd.DataFrame(
+        {
+            "setting": ["all"] * 4 + ["3-shot"],
+            "fold": [0, 0, 1, 0, 0],
+            "seed": [1, 2, 1, 1, 1],
+            "patient": ["A", "A", "A", "B", "B"],
+            "prob_x": [0.9, 0.3, 0.0, 0.2, 1.0],
+            "prob_y": [0.1, 0.7, 1.0, 0.8, 0.0],
+        }
+    )
+    found = predicted_classes(rows, ["x", "y"])
+    assert found.to_dict("list") == {
+        "patient": ["A", "B"],
+        "fold": [0, 0],
+        "predicted": ["x", "y"],
+        "probability": [0.6, 0.8],
+    }
+
+
+def patients() -> pd.DataFrame:
+    columns = {"patient": ["A", "B"], "label": ["x", None], "time_days": [1200.0, np.nan], "event": [1.0, np.nan]}
+    return pd.DataFrame({**columns, "slide_ids": [["A1"], ["B1"]]})
+
+
+def test_patients_are_a_sortable_table_that_says_what_is_not_known() -> None:
+    predicted = pd.DataFrame({"patient": ["A"], "fold": [3], "predicted": ["y"], "probability": [0.6]})
+    groups = pd.DataFrame({"patient": ["A"], "fold": [3], "group": ["high"]})
+    one = PatientTable("honest", patients(), {"mirror (uni)": predicted}, {"cox": groups}, {"A": b"jpeg"})
+    _, table = patients_section({"brca": one}, TITLES).blocks
+    assert isinstance(table, Table)
+    assert table.filterable
+    assert table.header == [
+        *("patient", "slide", "fold", "class", "predicted by\nMIRROR (uni)", "days", "event", "risk by\nRidge Cox"),
+    ]
+    first, second = ([cell.text for cell in line] for line in table.rows)
+    assert first == ["A", "slide of A", "3", "x", "y", "1,200", "event", "high"]
+    assert table.rows[0][4] == Cell("y", below="p 0.60, wrong", strong=True)
+    assert second == ["B", "no picture", "", "", "", "", "unknown", ""]
+
+
+def test_no_patient_with_a_prediction_is_said() -> None:
+    (text,) = patients_section({"brca": PatientTable("honest", patients())}, TITLES).blocks
+    assert isinstance(text, Text)
+    assert "No prediction" in text.text
+
+
+def test_damaged_or_missing_pictures_are_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "A1.jpg").write_bytes(b"not a picture")
+    cohort = CohortTables(patients(), ["x"], pd.DataFrame(), pd.DataFrame())
+    overlays = {"A1": tmp_path / "A1.jpg", "B1": tmp_path / "gone.jpg"}
+    tables = read_patients({"brca": cohort}, {"brca": ["uni_mirror"], "other": []}, "honest", [], [], overlays)
+    assert list(tables) == ["brca"]
+    assert tables["brca"].pictures == {}
+
+
+# figures, links, addresses
+
+
+def drawn(name: str, kind: str = "classification", size: int = 10) -> Drawn:
+    return Drawn("brca", kind, f"a · {name} · patient · part", "alt", "caption", b"x" * size, name)
+
+
+def test_methods_ahead_are_shown_and_others_behind_a_fold() -> None:
+    own = [
+        drawn("classification_honest_uni_mirror"),
+        drawn("classification_honest_uni_cox"),
+        drawn("classification_paper_uni_mirror"),
+    ]
+    section = figures_section("c", "C", "classification", own, [], first={"brca": ["_honest_uni_mirror"]})
+    heading, shown, fold = section.blocks
+    assert isinstance(heading, Heading)
+    assert isinstance(shown, Picture)
+    assert isinstance(fold, Details)
+    assert fold.summary == "2 further figures"
+    everything = figures_section("c", "C", "classification", own, []).blocks[1]
+    assert isinstance(everything, Gallery)
+    assert len(everything.pictures) == 3
+
+
+def test_first_explained_patient_of_each_task_is_shown() -> None:
+    parts = [
+        f"{task}_{number}_{part}"
+        for task in ("subtyping", "survival")
+        for number in (1, 2)
+        for part in ("map", "patches")
+    ]
+    section = figures_section("e", "E", "explained", [drawn(name, "explained") for name in parts], [])
+    kinds = [block.kind for block in section.blocks]
+    assert kinds == ["heading", *["heading", "picture", "picture", "details"] * 2]
+
+
+def test_figures_behind_folds_are_left_to_their_files_first() -> None:
+    own = [drawn("classification_honest_uni_cox", size=60), drawn("classification_honest_uni_mirror", size=60)]
+    kept = within(own, {"brca": ["_honest_uni_mirror"]}, budget=100)
+    assert [len(one.svg) for one in kept] == [0, 60]
+    assert picture(kept[0]).source == ""
+    assert picture(kept[0]).alt.startswith("Left to its file")
+    assert within(own, {}, budget=200) == own
+
+
+def test_drawing_in_an_address_is_the_same_drawing() -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg">\n<g clip-path="url(#a)" d=\'50% & more\'/>\n</svg>'
+    address = data_uri(svg.encode(), "image/svg+xml")
+    assert unquote(address.partition(",")[2]) == svg.replace("\n", " ")
+    assert not set(address) & set("\"'<>#&\n")
+    assert "://" not in address
+    assert "url(" not in address
+
+
+def test_links_lead_below_the_page_alone(tmp_path: Path) -> None:
+    page = tmp_path / "results"
+    (page / "tables").mkdir(parents=True)
+    for path in (page / "tables" / "a b#1.csv", tmp_path / "store.csv"):
+        path.write_text("x", encoding="utf-8")
+    links = Links(page)
+    assert links.to(page / "tables" / "a b#1.csv") == ["tables/a%20b%231.csv"]
+    assert links.to(tmp_path / "store.csv", page / "tables" / "gone.csv") == []
+
+
+def test_other_forms_of_a_file_are_called_by_their_ending() -> None:
+    assert label_beside("figures/a%20b.png", "figures/a%20b.svg") == "png"
+    assert label_beside("x/one.parquet", "x/one_map.svg") == "one.parquet"
+
+
+def test_figures_of_a_kind_without_a_place_are_shown_too(tmp_path: Path) -> None:
+    run = SimulatedRun(tmp_path, cohorts=1, methods=2, patients=10)
+    record = run.files.figures[0] / "figures.json"
+    said = json.loads(record.read_text(encoding="utf-8"))
+    said["figures"][0]["kind"] = "new_kind"
+    record.write_text(json.dumps(said), encoding="utf-8")
+    page = run.results / "report.html"
+    make_report(run.files, page, run.config, configfiles=[], benchmarks=tmp_path / "none")
+    html = page.read_text(encoding="utf-8")
+    assert '<section id="more-new_kind"' in html
+    assert ">New kind</h3>" in html
+    assert 'href="explained/honest/brca/uni/abmil/subtyping_1_map.svg"' in html
