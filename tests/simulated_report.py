@@ -212,6 +212,7 @@ class SimulatedRun:
         folder, figures = self.results / "figures" / cohort, []
         folder.mkdir(parents=True)
         named = {f"{kind}_{task}": (kind, 90_000) for kind in ("forest", "ranks") for task in METRICS}
+        named["unheard"] = ("unheard_of", 5_000)
         for protocol in self.config["protocols"]:
             for method in self.methods:
                 named |= {f"{kind}_{protocol}_{ENCODER}_{method}": (kind, size) for kind, size in KINDS.items()}

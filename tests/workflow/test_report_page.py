@@ -198,6 +198,11 @@ def test_links_lead_into_folds_and_to_files(chromium: Any, report: Path) -> None
         assert [href for href in set(hrefs) if not (report.parent / href).exists()] == []
 
 
+def test_figures_of_a_kind_without_a_place_are_shown_too(page: Opened) -> None:
+    assert page.page.locator("#more-unheard_of h3").inner_text() == "Unheard of"
+    assert page.page.locator("#more-unheard_of img").count() == 3
+
+
 def test_print_opens_every_fold(chromium: Any, report: Path) -> None:
     with opened(chromium, report, 1280) as one:
         one.page.emulate_media(media="print")
