@@ -11,11 +11,12 @@ import pytest
 
 from mirrorflow.report.blocks import Cell, Details, Facts, Gallery, Heading, Picture, Table, Text, data_uri
 from mirrorflow.report.cohorts import CohortTables
+from mirrorflow.report.main_tables import Titles, main_section
 from mirrorflow.report.page import label_beside
 from mirrorflow.report.patients import PatientTable, patients_section, predicted_classes
 from mirrorflow.report.pictures import Drawn, figures_section, picture, within
 from mirrorflow.report.summary import Run, chosen, summary_blocks
-from mirrorflow.report.verdicts import verdict_cell
+from mirrorflow.report.verdicts import verdict_cell, verdict_of_text
 from mirrorflow.steps.results.report_files import Links
 from mirrorflow.steps.results.report_patients import read_patients
 from mirrorflow.tables.results import COLUMNS
@@ -172,6 +173,12 @@ def test_verdicts_are_short(verdict: str, word: str, badge: str) -> None:
     assert cell.why
 
 
+def test_verdict_without_its_row_is_short_too() -> None:
+    few = verdict_of_text("primary: not distinguishable: too few resamples for 11 comparisons")
+    assert few == Cell("not told apart (primary)", badge="alike", why="too few resamples for 11 comparisons")
+    assert verdict_of_text("better") == Cell("better", badge="better")
+
+
 def test_reason_of_a_verdict_names_difference_reference_and_p() -> None:
     why = verdict_cell(THREE.iloc[1].to_dict(), TITLES).why
     assert why.startswith(
@@ -184,6 +191,29 @@ def test_reason_of_a_verdict_names_difference_reference_and_p() -> None:
     assert primary.text == "better (primary)"
     assert "not adjusted: named before the run" in primary.why
     assert verdict_cell(row("mirror", 0.8), TITLES) == Cell("")
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "verdict"),
+    [
+        ("0.500 ± 0.010 [0.400, 0.600]", "[0.400, 0.600]", ""),
+        ("0.500 [0.4, 0.6], better (published 0.9 ± 0.1, ddof 0)", "[0.4, 0.6]\npublished 0.9 ± 0.1, ddof 0", "better"),
+        ("0.500 [0.4, 0.6], worse, n = 17 (trained on 3 to 4)", "[0.4, 0.6]\nn = 17\ntrained on 3 to 4", "worse"),
+        ("0.500, not distinguishable: too few resamples for 12 comparisons, n = 9", "n = 9", "not told apart"),
+    ],
+)
+def test_cell_of_a_main_table_is_taken_apart(text: str, below: str, verdict: str) -> None:
+    results = frame(row("mirror", 0.5, verdict.replace("not told apart", "not distinguishable") or ""))
+    table = pd.DataFrame(
+        {"protocol": ["honest"], "encoder": ["uni"], "method": ["MIRROR"], "BRCA, all, Accuracy": [text]}
+    )
+    titles = Titles(TITLES, {"brca": "BRCA"})
+    *_, shown = main_section({"subtyping": table}, results, {}, (), titles).blocks
+    assert isinstance(shown, Table)
+    cell = shown.rows[0][1]
+    assert (cell.text.partition(" ")[0], cell.below) == ("0.500", below)
+    assert (cell.mark.text if cell.mark else "") == verdict
+    assert cell.mark is None or cell.mark.why
 
 
 # patients

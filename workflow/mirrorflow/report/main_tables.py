@@ -10,13 +10,13 @@ import pandas as pd
 
 from mirrorflow.report.beside import beside_table
 from mirrorflow.report.blocks import Block, Cell, Heading, Listing, Section, Table, Text, badge_cells
-from mirrorflow.report.verdicts import verdict_cell
+from mirrorflow.report.verdicts import verdict_cell, verdict_of_text
 from mirrorflow.tables.main import ABSENT_CLASSES, TITLES, shown_rows
 from mirrorflow.tables.verdict_notes import detectable_note, rule_note
 
 CELL = re.compile(
     r"(?P<value>[^\[(,]*)(?:\[(?P<interval>[^\]]*)\])?(?:, (?P<verdict>[a-z][a-z0-9: ]*?))?"
-    r"\s*(?:\((?P<published>published .*)\))?\Z"
+    r"\s*(?:\((?P<published>published .*?)\))?(?:, (?P<patients>n = \d+(?: \(trained on [^)]*\))?))?\Z"
 )
 """A cell of a main table (mirrorflow.tables.main.cell_text), taken apart."""
 KEYS = ("protocol", "encoder", "method")
@@ -124,11 +124,15 @@ def _main_cell(text: str, row: Mapping[Hashable, Any] | None, titles: Titles, *,
     if parts is None:
         return Cell(text, strong=strong)
     interval = f"[{parts['interval']}]" if parts["interval"] else ""
-    below = " ".join(filter(None, (interval, parts["published"] or "")))
-    verdict = Cell("")
-    if parts["verdict"]:
-        verdict = verdict_cell(row, titles.methods) if row else Cell(parts["verdict"], badge="alike")
+    below = "\n".join(filter(None, (interval, parts["published"], *_patients(parts["patients"] or ""))))
+    said = parts["verdict"]
+    verdict = (verdict_cell(row, titles.methods) if row else verdict_of_text(said)) if said else Cell("")
     return Cell(parts["value"].strip(), below=below, strong=strong, mark=verdict if verdict.text else None)
+
+
+def _patients(said: str) -> list[str]:
+    """``n = 17 (trained on 33 to 34)`` in two lines."""
+    return said.removesuffix(")").split(" (")
 
 
 def clearly_best(texts: Sequence[str]) -> int | None:

@@ -25,6 +25,13 @@ def verdict_cell(row: Row, titles: Mapping[str, str]) -> Cell:
     return Cell(text, badge=BADGES.get(kind, "alike"), why=_why(row, kind, more, titles))
 
 
+def verdict_of_text(text: str) -> Cell:
+    """The verdict of a main table's cell whose row of results.csv is not known: without numbers behind it."""
+    primary = " (primary)" if text.startswith("primary: ") else ""
+    kind, _, more = text.removeprefix("primary: ").partition(": ")
+    return Cell(WORDS.get(kind, kind) + primary, badge=BADGES.get(kind, "alike"), why=more)
+
+
 def _why(row: Row, kind: str, more: str, titles: Mapping[str, str]) -> str:
     if kind == "reference":
         return "All others are held against this method, named before the run."
