@@ -60,6 +60,12 @@
     return found;
   };
 
+  // Tables that their boxes do not show whole.
+  const wide = () =>
+    visible(".scroll")
+      .filter((box) => box.scrollWidth > box.clientWidth + 1)
+      .map((box) => `${box.scrollWidth} of ${box.clientWidth}: ${box.ariaLabel}`);
+
   const channels = (colour) => colour.match(/[\d.]+/g).map(Number);
   const luminance = (colour) => {
     const [r, g, b] = channels(colour).map((value) => value / 255)
@@ -119,5 +125,5 @@
   // Images that do not draw.
   const broken = () => [...document.images].filter((image) => image.complete && !image.naturalWidth).map((image) => image.alt);
 
-  return { cutOff, spilled, overlapping, hidden, faint, unnamed, broken };
+  return { cutOff, spilled, overlapping, hidden, wide, faint, unnamed, broken };
 })()

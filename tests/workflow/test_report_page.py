@@ -87,6 +87,13 @@ def test_long_table_shows_its_verdicts(chromium: Any, report: Path, width: int) 
         assert one.faults("hidden", RESULTS, "verdict") == []
 
 
+@pytest.mark.parametrize("width", DESKTOPS)
+def test_no_column_of_a_run_of_one_cohort_is_cut(chromium: Any, tiny: Path, width: int) -> None:
+    with opened(chromium, tiny / "results" / "tiny" / "report.html", width) as one:
+        one.open_all()
+        assert one.faults("wide") == []
+
+
 def test_landmarks_headings_and_names(chromium: Any, report: Path) -> None:
     with opened(chromium, report) as one:
         assert one.faults("unnamed") == []
@@ -232,6 +239,7 @@ BROKEN = {
     "cutOff": "<p style='width: 3000px'>a paragraph</p>",
     "spilled": "<table><tr><td style='max-width: 20px; white-space: nowrap'>words that run on<td>x</table>",
     "overlapping": "<figcaption>one caption</figcaption><figcaption style='margin-top: -1em'>another</figcaption>",
+    "wide": "<div class=scroll style='overflow: auto; width: 9px' aria-label=a><table><td>words</table></div>",
     "faint": "<p style='color: #999; background: #fff'>grey</p>",
     "unnamed": "<h1>a</h1><h3>b</h3><img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>",
     "broken": "<img alt='a picture' src='data:image/png;base64,AAAA'>",
