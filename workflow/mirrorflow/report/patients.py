@@ -19,7 +19,7 @@ class PatientTable:
 
     frame: the cohort (patient, label, time_days, event, slide_ids). predicted: method -> a row an evaluated patient
     (patient, fold, predicted, probability of the predicted class). groups: method -> patient, fold and group of risk.
-    pictures: patient -> JPEG bytes of a small picture of the first slide. files: where the predictions lie.
+    pictures: patient -> JPEG bytes of a small picture of the first slide.
     """
 
     protocol: str

@@ -26,7 +26,9 @@ const seen = new IntersectionObserver(
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       links.forEach((link) => link.removeAttribute("aria-current"));
-      links.get(entry.target.id)?.setAttribute("aria-current", "true");
+      const link = links.get(entry.target.id);
+      link?.setAttribute("aria-current", "true");
+      if (link) link.closest(".bar").scrollLeft = link.offsetLeft - 40; // a phone's bar is longer than its screen
     }
   },
   { rootMargin: "-15% 0px -80% 0px" },

@@ -23,7 +23,7 @@ from mirrorflow.report.slides import slides_section
 from mirrorflow.report.summary import Run, chosen, summary_blocks
 from mirrorflow.steps.results import report_inputs
 from mirrorflow.steps.results.report_files import Inputs, Links
-from mirrorflow.steps.results.report_patients import read_patients
+from mirrorflow.steps.results.report_patients import files_of, read_patients
 
 SHOWN = ("forest", "ranks", "cohort_flow", "genes", "explained", "prototypes", "training_curves")
 CURVES = {
@@ -191,20 +191,19 @@ class Chapters:
         folds = folds_section(report_inputs.read_summaries(self.files.summaries), self.used_by)
         ledgers = slides_section(report_inputs.read_ledgers(self.files.ledgers))
         parts = [
-            patients_section(self._patients(), self.titles.methods),
+            self._patients(),
             folded(cohorts_section(self.cohorts, flows), "", self.links.to(*beside)),
             folded(folds, "patients, classes and events of each", self.links.to(*self.files.summaries)),
             folded(replace(ledgers, title="Ledger of slides"), "which were read, which were not, and why"),
         ]
         return Section("people", "Patients", parts=parts)
 
-    def _patients(self) -> dict[str, Any]:
-        asked = self.asked.asked
-        if not asked:
-            return {}
+    def _patients(self) -> Section:
+        protocol = next(iter(self.asked.asked), "")
+        ahead, files = chosen(self.asked), (self.files.predictions, self.files.figures)
         overlays = report_inputs.overlays_of(self.files.ledgers)
-        files = self.files.predictions, self.files.figures
-        return read_patients(self.cohorts, chosen(self.asked), asked[0], *files, overlays)
+        section = patients_section(read_patients(self.cohorts, ahead, protocol, *files, overlays), self.titles.methods)
+        return replace(section, files=self.links.to(*files_of(ahead, protocol, *files)))
 
     def _rules(self) -> Section:
         audits = self.links.to(*(path.with_suffix(end) for path in self.files.audits for end in (".json", ".md")))

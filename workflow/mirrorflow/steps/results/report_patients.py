@@ -44,6 +44,18 @@ def read_patients(
     return tables
 
 
+def files_of(
+    chosen: Mapping[str, Sequence[str]], protocol: str, manifests: Sequence[Path], figures: Sequence[Path]
+) -> list[Path]:
+    """What these tables are made from: a manifest a method, the groups of risk of each."""
+    found = []
+    for cohort, names in chosen.items():
+        found += [one for one in manifests if _is(one, protocol, cohort, names)]
+        folders = [one for one in figures if one.name == cohort]
+        found += [folder / f"survival_{protocol}_{name}.csv" for folder in folders for name in names]
+    return found
+
+
 def _is(manifest: Path, protocol: str, cohort: str, names: Sequence[str]) -> bool:
     place = PredictionsManifest.parse(manifest)
     return (place.protocol, place.cohort) == (protocol, cohort) and f"{place.encoder}_{place.method}" in names
