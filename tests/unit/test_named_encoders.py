@@ -149,7 +149,7 @@ def test_conchs_positions_of_another_image_size_are_resized_and_other_files_refu
     found = conch_state(small, wanted)["trunk.pos_embed"]
     assert found.shape == wanted
     assert found[0, [0, 1, 28], 0].tolist() == pytest.approx([0, 1, 14])
-    with pytest.raises(InputError, match="with and without `visual.`"):
+    with pytest.raises(InputError, match=r"with and without `visual\.`"):
         conch_state(state | {"ln_contrast.bias": torch.zeros(512)}, wanted)
     odd = conch_state(state | {"visual.trunk.pos_embed": torch.zeros(1, 100, 768)}, wanted)
     with pytest.raises(InputError, match=r"trunk.pos_embed\) are of another shape"):
@@ -160,13 +160,13 @@ def test_conchs_positions_of_another_image_size_are_resized_and_other_files_refu
 
 def test_weights_of_a_dinov2_model_that_are_there_twice_are_refused() -> None:
     state = {"layernorm.weight": torch.zeros(4), "dinov2.layernorm.weight": torch.ones(4)}
-    with pytest.raises(InputError, match="with and without `dinov2.` before them; keep one of each"):
+    with pytest.raises(InputError, match=r"with and without `dinov2\.` before them; keep one of each"):
         dinov2_state(state, torch.Size([1, 257, 4]))
 
 
 @pytest.mark.parametrize("entry", [one for one in BUILT if one.layout == "timm"], ids=lambda one: one.name)
 def test_tokens_are_pooled_as_published(entry: NamedEncoder) -> None:
-    """[CLS], or [CLS] and the mean of what follows it and the registers (Virchow: from 1, Virchow2 and H0-mini: from 5)."""
+    """[CLS], or [CLS] and the mean of what follows it and the registers (Virchow: from 1; two with registers: 5)."""
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
     network = named_network(entry, depth=1).network.eval()

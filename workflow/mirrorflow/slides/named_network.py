@@ -1,4 +1,4 @@
-"""Encoders of config/encoders.yaml: built through timm; [CLS], [CLS] beside the mean of the patch tokens, or a query."""
+"""Encoders of config/encoders.yaml, built through timm: [CLS], [CLS] beside the mean patch token, or a query."""
 
 from collections.abc import Mapping
 from typing import Any
