@@ -129,10 +129,10 @@ def _add_feature_formats(commands: Any) -> None:
     taken.add_argument("--table", default="", help="which table of a zarr store, such as uni_tiles")
     taken.set_defaults(command=_import_features)
     given = commands.add_parser(
-        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT"
+        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT, lazyslide"
     )
     given.add_argument("folder", type=Path, help="folder of <slide_id>.h5")
-    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident"])
+    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident", "lazyslide"])
     given.add_argument("--out", type=Path, required=True)
     given.set_defaults(command=_export_features)
 
