@@ -146,7 +146,7 @@ print("CLAM: pt_files, coords in h5_files. TRIDENT: features, coords with patch_
 PYTHON
 
 echo "== slide2vec's presets against config/encoders.yaml"
-there s2v - >presets.json <<'PYTHON'
+HF_HUB_OFFLINE=1 there s2v - >presets.json <<'PYTHON'
 import json
 
 from slide2vec.encoders.registry import encoder_registry
