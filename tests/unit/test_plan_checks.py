@@ -265,6 +265,7 @@ def test_slides_of_kinds_that_nobody_declared_stop_a_run_when_it_is_planned(monk
         hold_stored(checks)
 
     def declare(raw: Raw) -> None:
-        raw["cohorts"]["own"]["slides"]["mixed"] = ["TS", "11"]
+        for name in ("own", "elsewhere"):
+            raw["cohorts"][name]["slides"] |= {"mixed": ["TS", "11"]}
 
     checks_of(declare).slides.hold_kinds()
