@@ -228,6 +228,8 @@ def test_a_table_says_how_many_where_methods_are_of_other_patients():
     assert "on the patients that both have" in patients_note(rows(10, 12))
     assert "n = " not in wide_table(rows(10, 10), ["m0", "m1"], {}).iloc[0, 3]
     assert patients_note(rows(10, 10)) == ""
+    others = rows(10, 10).assign(patient_set=["p1", "p2"])  # as many, but not the same: nothing is bold
+    assert " n = 10 " in wide_table(others, ["m0", "m1"], {}).iloc[0, 3]
 
 
 def test_the_report_lists_what_is_left_out_and_why():
