@@ -48,7 +48,7 @@ def row(method: str, mean: float, verdict: str = "", **more: Any) -> dict[str, A
 
 
 def frame(*rows: Mapping[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"reference": object})
 
 
 def run_of(results: pd.DataFrame, protocols: Mapping[str, bool] | None = None, **more: Any) -> Run:

@@ -61,7 +61,8 @@ def make_report(
     config: as resolved; configfiles: as given to Snakemake, from the working directory (none: the demo's);
     benchmarks: the folder of benchmark files, what is there when the page is made.
     """
-    audits, cohorts = report_inputs.read_audits(files.audits), report_inputs.read_cohorts(files.cohorts)
+    audits = report_inputs.read_audits(files.audits)
+    cohorts = report_inputs.read_cohorts(files.cohorts, config["cohorts"])
     chapters = Chapters(files, config, audits, cohorts, Links(destination.parent), _titles(config))
     provenance = (
         reproduce_section(_origin(config, configfiles)),
