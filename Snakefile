@@ -58,12 +58,14 @@ rule all:
     input:
         all_targets(RUN, SLIDES, TABLES),
         EXPLAINED.of_all(),
+        ATTRIBUTIONS.of_all(),
 
 
-# what models saw on slides, also where the config has no section `explain`
+# what models saw, also where the config has no section `explain`
 rule explained:
     input:
         EXPLAINED.folders(),
+        ATTRIBUTIONS.folders(),
 
 
 onstart:

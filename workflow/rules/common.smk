@@ -10,6 +10,7 @@ from mirrorflow.config.methods import names_digest
 from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
+from mirrorflow.plan.attributions import AttributionInputs, AttributionsFolder
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
@@ -49,6 +50,7 @@ CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
 FIELD = FieldInputs(RUN, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 EXPLAINED = ExplainInputs(RUN, MODELS, PREDICTIONS)
+ATTRIBUTIONS = AttributionInputs(RUN, EXPLAINED)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 NEW_PATIENTS = NewPatientsInputs(RUN)

@@ -16,6 +16,7 @@ rule make_report:
         models=REPORT.history(),
         further_tables=TABLES.further(),
         figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all()],
+        attributions=ATTRIBUTIONS.of_all(),
     output:
         page=report(
             at(paths.ReportPage),

@@ -11,6 +11,7 @@ import yaml
 from mirrorflow.config.protocols import SINGLE_CHANGE, scope_of
 from mirrorflow.config.resources import ROOT
 from mirrorflow.config.schema import load_schema
+from mirrorflow.report.attributions import attributions_sections
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
 from mirrorflow.report.further import further_sections
@@ -56,6 +57,8 @@ class Inputs:
     """Pathways and families that methods take."""
     expressions: list[Path] = field(default_factory=list)
     """Expression of the cohorts, in which the genes of these sets are counted."""
+    attributions: list[Path] = field(default_factory=list)
+    """Folders of explain_genes."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def _sections(
         *sets_sections(report_inputs.read_set_counts(files.gene_sets, files.expressions)),
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         retrieval_section(report_inputs.read_retrieval(files.models)),
+        *attributions_sections(files.attributions, *report_inputs.read_figures(files.attributions)),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]
