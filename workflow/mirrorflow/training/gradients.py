@@ -72,8 +72,12 @@ def _path(answer: Answer, unit: Seen, baseline: Seen, steps: int) -> tuple[np.nd
     """Attributions [gene], the change of the answer, and what attributions of slide and genes miss of it."""
     from captum.attr import IntegratedGradients
 
+    def joined(slides: Tensor, genes: Tensor) -> Tensor:
+        """The answer; captum asks for a gradient of each input, and a model may see one alone."""
+        return answer(slides, genes) + 0 * (slides.flatten(1).sum(1) + genes.sum(1))
+
     ends, starts = ((one.slide[None], one.genes[None]) for one in (unit, baseline))
-    (_, genes), delta = IntegratedGradients(answer).attribute(
+    (_, genes), delta = IntegratedGradients(joined).attribute(
         ends,
         baselines=starts,
         n_steps=steps,
