@@ -49,6 +49,7 @@ include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/explained.smk"
+include: "workflow/rules/modality_maps.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/reuse.smk"
 
@@ -59,6 +60,8 @@ rule all:
         all_targets(RUN, SLIDES, TABLES),
         EXPLAINED.of_all(),
         ATTRIBUTIONS.of_all(),
+        MAPS.of_all(),
+        MAPS.tables_of_all(),
 
 
 # what models saw, also where the config has no section `explain`
@@ -66,6 +69,8 @@ rule explained:
     input:
         EXPLAINED.folders(),
         ATTRIBUTIONS.folders(),
+        MAPS.folders(),
+        MAPS.tables(),
 
 
 onstart:

@@ -127,7 +127,9 @@ def test_the_answer_is_the_log_odds_of_the_predicted_class_or_the_risk() -> None
     unit = seen([1.0])
     found = Differentiable(logits, ClassReadout(), 1, ("a", "b", "c")).answer(unit)
     share = torch.tensor([1.0, 2.0, 0.0]).double().softmax(0)[1]
-    assert float(found(unit.slide[None], unit.genes[None])) == pytest.approx(float(torch.log(share / (1 - share))), abs=1e-6)
+    assert float(found(unit.slide[None], unit.genes[None])) == pytest.approx(
+        float(torch.log(share / (1 - share))), abs=1e-6
+    )
     model = Differentiable(logits, HazardReadout(), 1, ())
     assert float(model.answer(unit)(unit.slide[None], unit.genes[None])) == pytest.approx(model.predict(unit).risk[0])
     with pytest.raises(InputError, match="one class"):
@@ -177,7 +179,10 @@ def fold_of(number: int, values: dict[str, list[float]], left_out: int = 0) -> F
 
 
 def test_a_gene_that_one_fold_lacks_does_not_lose_by_it() -> None:
-    folds = [fold_of(0, {"a": [0.2, -0.2], "b": [0.5, 0.5], "c": [0.3, 0.3]}), fold_of(1, {"a": [0.4, 0.4], "c": [0.6, 0.6]})]
+    folds = [
+        fold_of(0, {"a": [0.2, -0.2], "b": [0.5, 0.5], "c": [0.3, 0.3]}),
+        fold_of(1, {"a": [0.4, 0.4], "c": [0.6, 0.6]}),
+    ]
     table = gene_table(folds, {"a": "A", "b": "B", "c": "C"}, {"a"}, {"cox": [{"a": 3.0, "c": 1.0}, {}]})
     assert table["id"].tolist() == ["b", "c", "a"]
     assert table["share"].tolist() == [0.5, 0.45, 0.3]
@@ -226,7 +231,11 @@ def pooled(store: Store) -> Any:
     from mirrorflow.learners.inputs.vectors import PooledInputs
 
     genes = [str(store.folder / f"genes{fold}.tsv") for fold in range(2)]
-    units, index, rna = to_units(store.frame, "patient"), str(store.folder / "index.tsv"), str(store.folder / "rna.parquet")
+    units, index, rna = (
+        to_units(store.frame, "patient"),
+        str(store.folder / "index.tsv"),
+        str(store.folder / "rna.parquet"),
+    )
     return PooledInputs(units, ["slides", "rna"], "mean", index, rna, genes, "train", None)
 
 
@@ -272,7 +281,12 @@ def test_patients_are_asked_of_the_model_that_was_not_trained_on_them(
         assert set(one.evaluation["patient"]) <= set(fold.val) - set(fold.train)
         assert set(one.training["patient"]) | set(one.drawn()) <= set(fold.train)
     said = captions["survival_census"]
-    for part in ("neither baseline, target, patients nor fold", "not trained on it", "4 evaluation patients", "0 left out"):
+    for part in (
+        "neither baseline, target, patients nor fold",
+        "not trained on it",
+        "4 evaluation patients",
+        "0 left out",
+    ):
         assert part in said
     genes = pd.read_csv(folder / "survival_genes.csv")
     assert set(genes["id"]) == {"t0", "t1", "t3"}
@@ -344,7 +358,9 @@ def test_coefficients_are_those_of_the_genes(whole: tuple[Store, dict[str, Path]
 def test_names_that_are_no_networks_over_genes_are_refused() -> None:
     base = {
         "run": "r",
-        "cohorts": {"c": {"slides": {"sheet": "s"}, "clinical": {"sheet": "p"}, "expression": "e", "encoders": ["resnet50"]}},
+        "cohorts": {
+            "c": {"slides": {"sheet": "s"}, "clinical": {"sheet": "p"}, "expression": "e", "encoders": ["resnet50"]}
+        },
         "features": {"encoders": {"resnet50": {"model": "resnet50", "weights": "hub"}}},
         "expression": {"sources": {"e": {"matrix": "m"}}},
         "methods": {"abmil": {}, "porpoise": {}},

@@ -18,6 +18,8 @@ from mirrorflow.plan.explained import ExplainedFolder, ExplainInputs
 from mirrorflow.plan.field import FieldInputs, FieldPictures
 from mirrorflow.plan.figures import FigureInputs
 from mirrorflow.plan.genes import GeneInputs
+from mirrorflow.plan.modalities import TABLE as GAP_TABLE
+from mirrorflow.plan.modalities import MapInputs, MapsFolder
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.new_patients import NewPatientsInputs, NewPatientsPage
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
@@ -51,6 +53,7 @@ FIELD = FieldInputs(RUN, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 EXPLAINED = ExplainInputs(RUN, MODELS, PREDICTIONS)
 ATTRIBUTIONS = AttributionInputs(RUN, EXPLAINED)
+MAPS = MapInputs(RUN, MODELS, EXPLAINED)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 NEW_PATIENTS = NewPatientsInputs(RUN)

@@ -32,8 +32,9 @@ class ExplainGenes(Section):
         "Evaluation patients of a fold and task, spread evenly over their sorted names; null - all.", 40
     )
     patches: int | None = count_or_none(
-        "Patches of a bag (a draw that follows from its size), for networks trained on labels; null - all that they look "
-        "at.", 512
+        "Patches of a bag (a draw that follows from its size), for networks trained on labels; null - all that they "
+        "look at.",
+        512,
     )
     samples: int = count("Training patients that expected gradients take as baselines.", 4, origin="ours")
     bound: float = positive(

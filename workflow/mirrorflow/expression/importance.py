@@ -59,7 +59,9 @@ def _pair(first: Mapping[str, float], second: Mapping[str, float], top: int) -> 
     both = [name for name in first if name in second]
     if not both:
         return None
-    chosen = [{both[at] for at in np.argsort([-one[name] for name in both], kind="stable")[:top]} for one in (first, second)]
+    chosen = [
+        {both[at] for at in np.argsort([-one[name] for name in both], kind="stable")[:top]} for one in (first, second)
+    ]
     size, shared = len(chosen[0]), len(chosen[0] & chosen[1])
     return shared, size * size / len(both), float(hypergeom.sf(shared - 1, len(both), size, size))
 
@@ -100,7 +102,9 @@ def set_tests(importance: Mapping[str, float], sets: Mapping[str, Sequence[str]]
         tested.append((float(found.pvalue), name, len(inside), len(set(members)), above))
     tested.sort()
     adjusted = benjamini_hochberg([one[0] for one in tested])
-    return [SetTest(name, n, of, above, p, q) for (p, name, n, of, above), q in zip(tested, adjusted, strict=True)], left_out
+    return [
+        SetTest(name, n, of, above, p, q) for (p, name, n, of, above), q in zip(tested, adjusted, strict=True)
+    ], left_out
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:

@@ -99,7 +99,9 @@ def of_head(head: Head, network: PairedNetwork, config: Mapping[str, Any]) -> Di
         return head(torch.cat([slides[:, 0], network.encode_rna(genes)], dim=1))
 
     survival = config["task"] == "survival"
-    return Differentiable(logits, stored_readout({}, survival=survival), config["epoch"], tuple(config.get("classes", ())))
+    return Differentiable(
+        logits, stored_readout({}, survival=survival), config["epoch"], tuple(config.get("classes", ()))
+    )
 
 
 def stored_head(arrays: Mapping[str, np.ndarray]) -> Head:

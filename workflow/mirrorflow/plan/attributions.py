@@ -76,9 +76,7 @@ class AttributionInputs:
     def linear(self, wildcards: Wildcards) -> list[str]:
         """Input: manifests of linear methods that see RNA, whose coefficients stand beside."""
         methods = self.run.config["methods"]
-        wanted = {
-            name for name, entry in methods.items() if entry["family"] in LINEAR and "rna" in entry["inputs"]
-        }
+        wanted = {name for name, entry in methods.items() if entry["family"] in LINEAR and "rna" in entry["inputs"]}
         return [
             path
             for path in self.run.manifests(wildcards.protocol, wildcards.cohort)

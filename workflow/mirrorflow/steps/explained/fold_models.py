@@ -1,4 +1,4 @@
-"""A fold's model with the data of its units, as integrated gradients take them: units, baselines, models of no meaning."""
+"""A fold's model with the data of its units, as integrated gradients take them; baselines, models of no meaning."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -231,7 +231,8 @@ class NetworkFold:
             raise InputError(message)
         bags, width = FeatureBags(own, cache_gb=0, names=units["unit"].tolist()), self.network.patch_mean.shape[0]
         if bags.width(0) != width:
-            message = f"{files.index}: features are {bags.width(0)} wide, the model in {self.asked.saved.folder} takes {width}"
+            where = self.asked.saved.folder
+            message = f"{files.index}: features are {bags.width(0)} wide, the model in {where} takes {width}"
             raise InputError(message)
         return bags
 

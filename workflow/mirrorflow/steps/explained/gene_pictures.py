@@ -37,9 +37,7 @@ def bars_figure(
     if top.empty:
         message = f"none of the {len(genes)} genes of {place.method} is in the census; {task}_genes.csv ranks them all"
         raise InputError(message)
-    nulls = {
-        kind: top[name].to_numpy() for kind, name in NULLS.items() if name in top and top[name].notna().all()
-    }
+    nulls = {kind: top[name].to_numpy() for kind, name in NULLS.items() if name in top and top[name].notna().all()}
     bars = GeneBars(
         _names(top),
         top["rank"].tolist(), len(genes), top["share"].to_numpy(), top["share_least"].to_numpy(),
@@ -48,7 +46,9 @@ def bars_figure(
     title = f"{place.method} · {task} · {place.cohort}"
     first = f"{bars.names[0]} {bars.share[0]:.2%}, rank {bars.ranks[0]} of {bars.all_genes}"
     alt = f"Bars of the {len(top)} {CURATED.get(source, 'census genes').rstrip(',')} of largest share. First: {first}."
-    return FigureSpec(draw_gene_bars(bars, title), title, alt, caption(place, task, genes, folds, settings, source), top)
+    return FigureSpec(
+        draw_gene_bars(bars, title), title, alt, caption(place, task, genes, folds, settings, source), top
+    )
 
 
 def _names(top: pd.DataFrame) -> list[str]:

@@ -39,7 +39,7 @@ def gene_table(
     table.insert(2, "census", table["id"].isin(set(census)))
     table.insert(3, "rank", np.arange(1, len(table) + 1))
     table["folds"] = [sum(name in set(one.ids) for one in folds) for name in table["id"]]
-    table["rank_by_fold"] = _ranks_by_fold(folds, table["id"])
+    table["rank_by_fold"] = _ranks_by_fold(folds, table["id"].tolist())
     for method, by_fold in linear.items():
         values = _mean([pd.Series(one, dtype=float) / (sum(one.values()) or 1.0) for one in by_fold if one])
         table[f"rank_{method}"] = _rank_of(table["id"], values)
@@ -106,7 +106,13 @@ def _of_fold(one: FoldFound, settings: Mapping[str, Any]) -> Iterator[dict[str, 
     for first, second in combinations(BASELINES, 2):
         value = agreement(one.importance(first), one.importance(second))
         named = f"{first}, {second}"
-        yield {"fold": one.fold, "measure": "rank agreement of baselines", "of": named, "value": value, "by_chance": 0.0}
+        yield {
+            "fold": one.fold,
+            "measure": "rank agreement of baselines",
+            "of": named,
+            "value": value,
+            "by_chance": 0.0,
+        }
     for kind, values in one.nulls:
         value = agreement(one.importance(), values)
         yield {"fold": one.fold, "measure": "rank agreement with a null", "of": kind, "value": value, "by_chance": 0.0}
@@ -168,8 +174,9 @@ def census_table(genes: pd.DataFrame, top: int) -> pd.DataFrame:
 
 def for_readers(top: pd.DataFrame) -> pd.DataFrame:
     """The table of census genes with shares in percent."""
+    names = [str(name) for name in top]
     found = pd.DataFrame({"gene": top["symbol"], "id": top["id"], "rank": top["rank"]})
-    for name in (name for name in top if name.startswith("share")):
+    for name in (name for name in names if name.startswith("share")):
         found[f"{name.replace('_', ' ')}, %"] = [f"{value:.3g}" for value in top[name] * 100]
-    others = [name for name in top if name.startswith("rank_")]
+    others = [name for name in names if name.startswith("rank_")]
     return found.assign(**{name.replace("_", " "): top[name] for name in ("folds", *others)})

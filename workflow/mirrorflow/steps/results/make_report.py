@@ -14,6 +14,7 @@ from mirrorflow.config.schema import load_schema
 from mirrorflow.report.attributions import attributions_sections
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
+from mirrorflow.report.embeddings import embeddings_sections
 from mirrorflow.report.further import further_sections
 from mirrorflow.report.gene_sets import sets_sections
 from mirrorflow.report.genes import genes_section
@@ -130,6 +131,7 @@ def _sections(
         *sets_sections(report_inputs.read_set_counts(files.gene_sets, files.expressions)),
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         retrieval_section(report_inputs.read_retrieval(files.models)),
+        *embeddings_sections(drawn, left_out),
         *attributions_sections(files.attributions, *report_inputs.read_figures(files.attributions)),
         *_more_figures(drawn, left_out),
         results_section(results),
