@@ -176,18 +176,22 @@ def _map(
         tables.append(_points(one.method, list(vectors.patients) * 2, panels[-1]))
     title = f"{place.cohort} · {place.encoder} · {place.protocol} · fold {fold}"
     count = len(there[0].spaces[VECTORS][fold].slide)
-    caption = (
-        f"UMAP of slide and RNA vectors of {count} evaluation units of {place.cohort}, fold {fold}, protocol "
-        f"{place.protocol}, encoder {place.encoder}, by models that were not trained on them: a panel a pretrained "
-        f"method, fitted on all its points together (vectors at length 1, n_neighbors {settings['neighbors']} or "
-        f"fewer, seed {settings['seed']}). Colours: {said}; marks: modality. Distances between groups, their sizes and their "
-        "density mean nothing on such a map, and nothing is measured on it; distances of the vectors themselves are in "
-        "tables/modality_gap."
-    )
+    caption = _caption(count, fold, said, settings, place)
     if left := [f"{one.method} ({one.missing[fold]})" for one in found if one not in there]:
         caption += f" Left out: {'; '.join(left)}."
     alt = f"Maps of {len(panels)} methods, {count} points a modality."
     return FigureSpec(draw_modality_maps(panels, title), title, alt, caption, pd.concat(tables, ignore_index=True))
+
+
+def _caption(count: int, fold: int, colours: str, settings: Mapping[str, Any], place: MapsFolder) -> str:
+    return (
+        f"UMAP of slide and RNA vectors of {count} evaluation units of {place.cohort}, fold {fold}, protocol "
+        f"{place.protocol}, encoder {place.encoder}, by models that were not trained on them: a panel a pretrained "
+        f"method, fitted on all its points together (vectors at length 1, n_neighbors {settings['neighbors']} or "
+        f"fewer, seed {settings['seed']}). Colours: {colours}; marks: modality. Distances between groups, their sizes "
+        "and their density mean nothing on such a map, and nothing is measured on it; distances of the vectors "
+        "themselves are in tables/modality_gap."
+    )
 
 
 def _groups(units: pd.DataFrame) -> tuple[str, dict[str, str]]:
