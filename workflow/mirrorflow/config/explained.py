@@ -39,17 +39,17 @@ def _is_network(entry: Mapping[str, Any]) -> bool:
 
 def explain_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Names that are not of this run, or of methods that see no patches, or no RNA."""
-    yield from _method_problems(config, "explain.methods", explainable(config), "sees no patches")
-    yield from _method_problems(config, "explain.genes.methods", gene_methods(config), "is no network that sees RNA")
+    there = ", ".join(config["methods"])
+    for name in explained_settings(config)["methods"]:
+        if name not in config["methods"]:
+            yield f"explain.methods: {name!r} is no method of this run (there: {there})"
+        elif name not in (able := explainable(config)):
+            yield f"explain.methods: {name!r} sees no patches (those that do: {', '.join(able)})"
+    for name in genes_settings(config)["methods"]:
+        if name not in config["methods"]:
+            yield f"explain.genes.methods: {name!r} is no method of this run (there: {there})"
+        elif name not in (able := gene_methods(config)):
+            yield f"explain.genes.methods: {name!r} is no network that sees RNA (those that are: {', '.join(able)})"
     for name in explained_settings(config)["protocols"]:
         if name not in config["protocols"]:
             yield f"explain.protocols: {name!r} is no protocol of this run (there: {', '.join(config['protocols'])})"
-
-
-def _method_problems(config: Mapping[str, Any], key: str, able: list[str], why: str) -> Iterator[str]:
-    settings = genes_settings(config) if "genes" in key else explained_settings(config)
-    for name in settings["methods"]:
-        if name not in config["methods"]:
-            yield f"{key}: {name!r} is no method of this run (there: {', '.join(config['methods'])})"
-        elif name not in able:
-            yield f"{key}: {name!r} {why} (those that do: {', '.join(able)})"
