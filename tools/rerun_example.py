@@ -41,7 +41,7 @@ cohorts:
       survival: "{store}/simulated/planted/clinical/survival.tsv"
       matrix: "{store}/simulated/planted/clinical/clinical_matrix.tsv"
     expression: first
-    encoders: [resnet50, phikon]
+    encoders: [resnet50]
     splits: {published: folds}
 slides: {presets: {256px-20x: {size_px: 256}, 512px-20x: {size_px: 512}}}
 features:
@@ -58,7 +58,7 @@ splits: {folds: 2, inner_folds: 2}
 protocols:
   honest: {epoch: nested}
   paper: {splits: published}
-methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, tangle: {}}
+methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}}
 adaptation:
   planted: {targets: [elsewhere]}
 new_patients:
@@ -87,7 +87,7 @@ def write_example(folder: Path) -> None:
         (folder / name).touch()
     for folds in ("folds", "other-folds"):
         (folder / folds).mkdir()
-        for fold in range(3):
+        for fold in range(2):
             (folder / folds / f"splits_{fold}.csv").touch()
     for features in ("first", "second"):
         (folder / "elsewhere" / features).mkdir(parents=True)

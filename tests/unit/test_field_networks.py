@@ -36,6 +36,8 @@ WEIGHTS = {
     ("transmil", 4): 2_673_172,
     ("otsurv", 1): 266_770,
     ("panther", 1): 32_784,
+    ("clam", 4): 789_765 + 4 * 1026,  # 0.79 M without a head of 2 * 513 an instance class
+    ("survpath", 4): 5_534_020,
     ("mmp", 1): 8_550_496 - 288,  # a LayerNorm that the public code makes and does not use
 }
 """At 1,024 features, 4,241 genes, 50 pathways and so many logits, as TTA.md has counted them in the public code."""

@@ -12,6 +12,7 @@ from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.field import Drawn, best_and_last, draws_of, gap, over_cohorts, rank_shares, shared_patients
 from mirrorflow.evaluation.field_rows import Predicted, field_rows
 from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
+from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.metrics import c_index
 from mirrorflow.steps.results.make_survival_field import draw_pictures
 from mirrorflow.store.tables import read_numbers, read_text_sheet
@@ -19,6 +20,7 @@ from mirrorflow.tables.survival_field import as_table, published_means, shown
 
 HOW = Drawn(300, 0.95, 1)
 NAMES = read_text_sheet(RESOURCES / "names.tsv")
+TITLES: dict[str, dict[str, str]] = {"method": {}, "cohort": {}}
 FIVE = ["brca", "blca", "stad", "coadread", "kirc"]
 
 
@@ -221,3 +223,43 @@ def test_what_is_missing_reads_as_nothing():
     assert not wide.map(lambda cell: "nan" in str(cell)).to_numpy().any()
     assert wide["Left out"].tolist()[-1] == "not on two"
     assert list(shown(as_table([]), {"method": {}, "cohort": {}}, [])) == ["Protocol", "Encoder", "Method"]
+
+
+def by_class(*, flip: bool = False) -> tuple[Predicted, dict[str, str]]:
+    """Risks that tell two classes of unlike prognosis apart; within one they are noise, or with ``flip`` wrong."""
+    one = predicted(0.0)
+    rows, rng = one.rows.copy(), np.random.default_rng(3)
+    bad = np.arange(len(rows)) % 2 == 0
+    rows["time_days"] = np.where(bad, 1.0, 20.0) * rows["time_days"]
+    rows["risk"] = 10.0 * bad + (0.1 * np.log(rows["time_days"]) if flip else rng.normal(size=len(rows)))
+    return Predicted(rows, one.trained), dict(zip(rows["patient"], np.where(bad, "bad", "good"), strict=True))
+
+
+def test_within_classes_a_method_that_knows_the_class_alone_knows_nothing():
+    (one, labels), (wrong, _) = by_class(), by_class(flip=True)
+    whole = np.mean([of_fold(one, fold) for fold in one.folds])
+    found = columns_of(within_classes(one.rows, labels, one.trained, 0, HOW), 0.95)
+    assert whole > 0.7
+    assert found["within_class_low"] < 0.5 < found["within_class_high"]
+    assert abs(found["within_class"] - 0.5) < 0.1
+    assert columns_of(within_classes(wrong.rows, labels, wrong.trained, 0, HOW), 0.95)["within_class"] == 0.0
+
+
+def test_within_classes_counts_the_pairs_of_one_class_by_hand():
+    times, risks = [1.0, 2.0, 3.0, 4.0], [1.0, 4.0, 3.0, 2.0]
+    columns = {"seed": 1, "fold": 0, "patient": list("abcd"), "risk": risks, "time_days": times, "event": 1.0}
+    rows = pd.DataFrame({**columns, "slide_id": ""})
+    labels = {"a": "x", "b": "x", "c": "y", "d": "y"}
+    found = within_classes(rows, labels, {0: 9}, 0, Drawn(0, 0.95, 1))
+    assert found is not None
+    assert found.points == {1000: 0.5}  # a before b is lost, c before d is won; a before c and d is not compared
+    assert within_classes(rows, {**labels, "c": "", "d": ""}, {0: 9}, 0, HOW) is None
+    assert within_classes(rows, dict.fromkeys("abcd", "x"), {0: 9}, 0, HOW) is None
+
+
+def test_within_classes_stands_beside_each_cohort_that_has_classes():
+    base = {"protocol": "honest", "encoder": "uni", "method": "a", "mean": 0.6, "sd": 0.01}
+    within = {"within_class": 0.55, "within_class_low": 0.5, "within_class_high": 0.6}
+    wide = shown(as_table([{**base, "cohort": "one", **within}, {**base, "cohort": "two"}]), TITLES, ["one", "two"])
+    assert wide["one, within classes"].tolist() == ["0.550 [0.500, 0.600]"]
+    assert "two, within classes" not in wide

@@ -60,6 +60,13 @@ class Batch:
     targets: TargetTensors | None = None
     counts: Tensor | None = None
 
+    def of(self, rows: Tensor) -> "Batch":
+        """The units at ``rows`` [part], on the CPU, of this batch."""
+        own = rows.to(self.patches.device)
+        targets = None if self.targets is None else self.targets.of(own)
+        counts = None if self.counts is None else self.counts[rows]
+        return Batch(self.patches[own], self.mask[own], self.genes[own], targets, counts)
+
     def real_patches(self) -> list[int]:
         """Real patches of each bag; from ``counts``, so that a GPU need not be waited for."""
         return (self.mask.sum(1) if self.counts is None else self.counts).tolist()

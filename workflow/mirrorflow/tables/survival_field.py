@@ -19,9 +19,10 @@ COMPARED = [
     *("p_value", "p_t_test", "p_holm", "verdict", "comparison"),
 ]
 COLUMNS = [*NAMED, *VALUES, *PUBLISHED, *COMPARED, "patients", "folds", "mean_rank", "rank_shares"]
-COLUMNS += ["best_epoch", "best_less_last", "note"]
+WITHIN = ["within_class", "within_class_low", "within_class_high"]
+COLUMNS += ["best_epoch", "best_less_last", *WITHIN, "note"]
 NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:7], "patients", "folds", "mean_rank"]
-NUMBERS += ["best_epoch", "best_less_last"]
+NUMBERS += ["best_epoch", "best_less_last", *WITHIN]
 CAPTION = (
     "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings are "
     "not equal tuning: a verdict holds at these settings. Mean of the cohorts: each counts alike, as in TTA's Table 1; "
@@ -30,7 +31,8 @@ CAPTION = (
     "of patients within folds, and on a corrected t-test over folds; both must find a difference after Holm's "
     "adjustment over the methods. Rank: the mean rank by that mean over the resamples, and the share of them in which "
     "the method is first. Best epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would "
-    "have given from the same training, and what that adds to its last. Cohorts: mean ± standard deviation over folds "
+    "have given from the same training, and what that adds to its last. Within classes: the C-index among patients of "
+    "one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: mean ± standard deviation over folds "
     "(ddof 1), interval and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the "
     "paper trained methods other than its own is not published."
 )
@@ -57,6 +59,9 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts:
             line["Best epoch"] = _best(by_cohort.get(MEAN))
         for cohort in cohorts:
             line[titles["cohort"].get(cohort, cohort)] = _cell(by_cohort.get(cohort))
+        for cohort in cohorts:
+            if within := _within(by_cohort.get(cohort)):
+                line[f"{titles['cohort'].get(cohort, cohort)}, within classes"] = within
         line["Left out"] = "; ".join(dict.fromkeys(str(row["note"]) for row in by_cohort.values() if row["note"]))
         rows.append(line)
     return pd.DataFrame(rows, columns=None if rows else ["Protocol", "Encoder", "Method"])
@@ -66,6 +71,15 @@ def _cell(row: Mapping[object, object] | None) -> str:
     if row is None or np.isnan(float(row["mean"])):  # type: ignore[arg-type]
         return ""
     return cell_text({**{str(key): value for key, value in row.items()}, "comparison": ""})
+
+
+def _within(row: Mapping[object, object] | None) -> str:
+    if row is None or np.isnan(float(row["within_class"])):  # type: ignore[arg-type]
+        return ""
+    text = f"{row['within_class']:.3f}"
+    if np.isnan(float(row["within_class_low"])):  # type: ignore[arg-type]
+        return text
+    return f"{text} [{row['within_class_low']:.3f}, {row['within_class_high']:.3f}]"
 
 
 def _best(row: Mapping[object, object] | None) -> str:

@@ -5,6 +5,7 @@ bag at a step, a smaller bag whole, padded and masked; prediction sees all patch
 larger bag, the same ones always), one bag at a time, so that a unit's answer depends on nobody else's bag.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,11 +23,14 @@ from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.training.bags import Bags, Batch, CappedBags, prefetched, unit_name
 from mirrorflow.training.batches import batch_slices, event_batches
 from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device, guarded
+from mirrorflow.training.in_parts import output_of
 from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.resident import free_all, resident
 from mirrorflow.training.seeds import step_seed
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
+
+logger = logging.getLogger("mirrorflow.training")
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ class _Supervised:
         self.scaler = self.arithmetic.scaler()
         self.random_batches = self.by_event and self.event is not None and settings.batches == "random"
         self.without_event = 0
+        self.parts = 1
 
     def groups(self) -> list[Group]:
         """Every weight alike, or those without weight decay apart (``decay``)."""
@@ -241,7 +246,7 @@ class _Supervised:
         seen = self._seen(batch)
         self.network.at(at)
         with self.arithmetic.autocast():
-            out = self.network(seen)
+            out = output_of(self.network, seen, self.parts)
         out = out.in_float32()
         terms = self.objective.terms(out, seen, at) | self.network.terms(out, seen, at)
         values = descend(terms, self.objective.weights(at), check, self.scaler)
@@ -278,11 +283,15 @@ class _Supervised:
     def out_of_memory(self) -> str:
         """What to lower."""
         return (
-            f"the GPU's memory is full at batch_size {self.settings.batch_size} with "
-            f"{self.settings.tokens} tokens; lower the method's train.batch_size or train.tokens"
+            f"the GPU's memory is full at batch_size {self.settings.batch_size} with {self.settings.tokens} tokens, "
+            "and with half a batch at a time; lower the method's train.batch_size or train.tokens"
         )
 
     def need_less(self) -> bool:
-        """Bags leave the GPU's memory, and are read from their files again."""
+        """Bags leave the GPU's memory and are read from their files again; batches go through in halves."""
+        freed, whole = free_all(), self.parts == 1 and self.settings.batch_size > 1
         self.resident = None
-        return free_all()
+        if whole:
+            self.parts = 2
+            logger.warning("half of a batch of %d at a time from now on", self.settings.batch_size)
+        return freed or whole

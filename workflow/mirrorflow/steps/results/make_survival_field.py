@@ -12,6 +12,7 @@ from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.field import Drawn, best_and_last
 from mirrorflow.evaluation.field_rows import Predicted, field_rows
 from mirrorflow.evaluation.verdicts import EXPLORATORY
+from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.figures.field import draw_field
 from mirrorflow.figures.style import to_svg
 from mirrorflow.learners.epochs import read_epochs
@@ -76,6 +77,7 @@ def _rows(inputs: Inputs, params: Params, cells: pd.DataFrame) -> Iterator[dict[
     """Over all cohorts, then cohort by cohort as results.csv has them; nothing of what that withholds."""
     how = Drawn(*(params.settings[key] for key in ("bootstrap", "confidence", "seed")))
     frames = {name: read_cohort(path)[0] for name, path in zip(params.cohorts, inputs.cohorts, strict=True)}
+    labels = {name: dict(zip(frame["patient"], frame["label"], strict=True)) for name, frame in frames.items()}
     allowed = set(zip(cells["protocol"], cells["cohort"], strict=True))
     places = [place for place in map(PredictionsManifest.parse, inputs.manifests) if _key(place) in allowed]
     read = {place: predicted(place, frames[place.cohort]) for place in places}
@@ -91,7 +93,14 @@ def _rows(inputs: Inputs, params: Params, cells: pd.DataFrame) -> Iterator[dict[
             }
             named = {"protocol": protocol, "encoder": encoder}
             yield from (named | row for row in field_rows(field, params.methods, params.settings["reference"], how))
-            yield from (named | row for row in _of_cohorts(cells, part, params.cohorts))
+            within = {
+                (name, method): columns_of(
+                    within_classes(one.rows, labels[name], one.trained, place, how), how.confidence
+                )
+                for place, (name, methods) in enumerate(field.items())
+                for method, one in methods.items()
+            }
+            yield from (named | row for row in _of_cohorts(cells, part, params.cohorts, within))
 
 
 def _key(place: PredictionsManifest) -> tuple[str, str]:
@@ -132,7 +141,10 @@ def _epochs(models: Iterable[str], rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def _of_cohorts(
-    cells: pd.DataFrame, places: Sequence[PredictionsManifest], cohorts: Sequence[str]
+    cells: pd.DataFrame,
+    places: Sequence[PredictionsManifest],
+    cohorts: Sequence[str],
+    within: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> Iterator[dict[str, object]]:
     wanted = cells[(cells["metric"] == "c_index") & (cells["setting"] == ALL_DATA) & cells["cohort"].isin(cohorts)]
     index = {
@@ -142,7 +154,8 @@ def _of_cohorts(
         found = index.get((place.protocol, place.cohort, place.encoder, place.method))
         if found is not None:
             kept = {str(key): value for key, value in found.items() if key in COLUMNS and key != "encoder"}
-            yield {**kept, "comparison": EXPLORATORY if found["verdict"] else "", "note": ""}
+            own = within.get((place.cohort, place.method), {})
+            yield {**kept, **own, "comparison": EXPLORATORY if found["verdict"] else "", "note": ""}
 
 
 def draw_pictures(table: pd.DataFrame, reference: str, titles: Mapping[str, str], folder: Path) -> None:
