@@ -15,8 +15,7 @@ rule make_report:
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
         further_tables=[*TABLES.further(), *MAPS.tables_of_all()],
-        figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all(), *MAPS.of_all()],
-        attributions=ATTRIBUTIONS.of_all(),
+        figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all(), *MAPS.of_all(), *ATTRIBUTIONS.of_all()],
     output:
         page=report(
             at(paths.ReportPage),

@@ -8,6 +8,7 @@ import pandas as pd
 from mirrorflow.report.blocks import Block, Details, Section, Table, cells
 from mirrorflow.report.pictures import Drawn, NotDrawn, figures_section
 
+KIND = "attributions"
 SETS_SHOWN = 10
 MEASURES = (
     "What holds of the shares: how many patients are kept by baseline, and Spearman's rank agreement over genes (0 by "
@@ -25,11 +26,12 @@ SETS = (
 def attributions_sections(
     folders: Sequence[Path], drawn: Sequence[Drawn], left_out: Sequence[NotDrawn]
 ) -> list[Section]:
-    """One section, none without folders of rule explain_genes."""
-    if not folders:
+    """One section, none where no method was asked. folders: those of all figures."""
+    if KIND not in {one.kind for one in drawn} | {one.kind for one in left_out}:
         return []
-    section = figures_section("attributions", "Which genes models look at", "attributions", drawn, left_out)
-    return [Section(section.anchor, section.title, [*section.blocks, *(_details(one) for one in folders)])]
+    section = figures_section(KIND, "Which genes models look at", KIND, drawn, left_out)
+    mine = [one for one in folders if KIND in one.parts[-5:]]
+    return [Section(section.anchor, section.title, [*section.blocks, *map(_details, mine)])]
 
 
 def _details(folder: Path) -> Details:

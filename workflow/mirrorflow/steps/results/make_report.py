@@ -49,7 +49,7 @@ class Inputs:
     genes: list[Path]
     ledgers: list[Path]
     figures: list[Path]
-    """Folders of draw_figures, draw_prototypes and explain_slides."""
+    """Folders of draw_figures, draw_prototypes, explain_slides, map_embeddings and explain_genes."""
     models: list[Path]
     """done.json of every pretrained model; retrieval.json lies beside it."""
     further_tables: list[Path] = field(default_factory=list)
@@ -58,8 +58,6 @@ class Inputs:
     """Pathways and families that methods take."""
     expressions: list[Path] = field(default_factory=list)
     """Expression of the cohorts, in which the genes of these sets are counted."""
-    attributions: list[Path] = field(default_factory=list)
-    """Folders of explain_genes."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def _sections(
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         retrieval_section(report_inputs.read_retrieval(files.models)),
         *embeddings_sections(drawn, left_out),
-        *attributions_sections(files.attributions, *report_inputs.read_figures(files.attributions)),
+        *attributions_sections(files.figures, drawn, left_out),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]
