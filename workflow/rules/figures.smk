@@ -14,6 +14,7 @@ rule draw_figures:
         cohort=COHORTS.file,
         expression=FIGURES.expression,
         genes=FIGURES.gene_manifests,
+        ledgers=FIGURES.ledgers,
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(

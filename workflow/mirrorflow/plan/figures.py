@@ -10,6 +10,7 @@ from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import CohortSheet, PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import Ledger
 from mirrorflow.plan.wildcards import Wildcards
 
 MOST_RESAMPLES = 500
@@ -45,6 +46,11 @@ class FigureInputs:
         """Those that the cohort is evaluated under, single-setting changes apart."""
         own = [protocol for protocol, cohort in self.run.evaluated() if cohort == wildcards.cohort]
         return [protocol for protocol in own if protocol in self.run.whole_protocols]
+
+    def ledgers(self, wildcards: Wildcards) -> list[str]:
+        """Input: ledgers of the slides, beside which pictures lie; none where features were made elsewhere."""
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self.run.at(Ledger, cohort=cohort, patching=name) for name in self.run.patchings(cohort)]
 
     @property
     def by_task(self) -> dict[str, list[str]]:
