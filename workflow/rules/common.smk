@@ -16,7 +16,7 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.explained import ExplainedFolder, ExplainInputs
 from mirrorflow.plan.field import FieldInputs, FieldPictures
-from mirrorflow.plan.figures import FigureInputs
+from mirrorflow.plan.figures import FigureInputs, PermutedRecord
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.modalities import TABLE as GAP_TABLE
 from mirrorflow.plan.modalities import MapInputs, MapsFolder

@@ -15,6 +15,7 @@ rule draw_figures:
         expression=FIGURES.expression,
         genes=FIGURES.gene_manifests,
         ledgers=FIGURES.ledgers,
+        permuted=FIGURES.permuted,
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 STEPS = (50, 200, 400)
 """Steps of a path: the next number where the error is above the bound."""
-AT_ONCE = 4_000_000
+AT_ONCE = 400_000
 """Values of slides in one pass, at most."""
 
 Answer = Callable[[Tensor, Tensor], Tensor]

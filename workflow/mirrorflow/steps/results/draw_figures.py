@@ -23,7 +23,7 @@ from mirrorflow.steps.results.figure_tasks import (
 )
 from mirrorflow.steps.results.gene_figures import gene_tasks
 from mirrorflow.steps.results.patient_sheet import patient_sheet
-from mirrorflow.steps.results.survival_figures import published_tests, survival_task
+from mirrorflow.steps.results.survival_figures import LogRanks, published_tests, read_permuted, survival_task
 from mirrorflow.store.tables import read_text_sheet, write_sheet
 from mirrorflow.tables.results import published_key
 
@@ -52,6 +52,8 @@ class Inputs:
     """Manifests of the folds of every scope."""
     ledgers: list[Path] = field(default_factory=list)
     """Ledgers of slides, beside which their pictures lie."""
+    permuted: list[Path] = field(default_factory=list)
+    """Records of methods whose outcomes were traded."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def draw_figures(
     cores: how many processes draw. What the data do not allow is left out, with the reason.
     """
     cohort, titles = params.cohort, _method_titles(names)
-    tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
+    tests = LogRanks(
+        published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names)), read_permuted(files.permuted)
+    )
     shown = protocols_shown(cohort, files.results)
     drawn = Drawn(cohort, files.cohort, files.splits, Resampling(**params.bands), titles, shown)
     curved = [path for path in files.manifests if PredictionsManifest.parse(path).protocol == params.curves_of]
