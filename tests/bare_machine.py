@@ -14,6 +14,7 @@ MISSING = {
     *("snakemake", "openslide", "lifelines", "sksurv", "pandas", "pyarrow", "scipy", "sklearn", "h5py", "cv2"),
     *("tifffile", "imagecodecs", "wsidicom", "pydicom", "matplotlib", "jsonschema", "psutil", "nystrom_attention"),
     *("einops", "joblib", "numba", "statsmodels", "seaborn", "zarr", "skimage", "pooch", "openpyxl", "jinja2_time"),
+    *("captum", "umap", "pynndescent", "llvmlite", "anndata", "playwright"),
 } - set(os.environ.get("BARE_HAS", "").split(","))
 
 

@@ -1,5 +1,6 @@
 """CLAM: what its instance classifiers learn from, and that the bag's head is untouched by them."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +8,8 @@ from torch import Tensor
 from mirrorflow.models.clam import Clam, objective, smooth_svm
 from mirrorflow.models.seam import Batch, Output, Progress, TargetTensors
 from mirrorflow.models.supervised import Sizes, build_network
-from mirrorflow.probes.objective import CrossEntropy, Hazards
+from mirrorflow.probes.objective import Cox, CrossEntropy, Hazards
+from mirrorflow.probes.task import Targets
 
 START = Progress(0, 0, 0.0)
 
@@ -70,16 +72,37 @@ def test_terms_and_weights_of_subtyping():
     model, seen = network(bag_weight=0.7), batch()
     whole = objective(model, CrossEntropy(3))
     assert list(whole.terms(model(seen), seen, START)) == ["cross_entropy", "instance"]
-    assert whole.weights(START) == pytest.approx({"cross_entropy": 0.7, "instance": 0.3})
+    assert whole.weights(START) == pytest.approx({"cross_entropy": 0.7, "hazards": 0.7, "instance": 0.3})
 
 
-def test_survival_and_no_instances_have_the_tasks_objective_alone():
+def of_survival(events: tuple[bool, bool]) -> Batch:
     seen = batch(classes=False)
-    survival = TargetTensors(event=torch.tensor([True, False]), bins=torch.tensor([0, 2]))
-    seen = Batch(seen.patches, seen.mask, seen.genes, survival)
-    model = network()
-    assert list(objective(model, Hazards(3)).terms(model(seen), seen, START)) == ["hazards"]
+    targets = TargetTensors(time_days=torch.tensor([5.0, 9.0]), event=torch.tensor(events), bins=torch.tensor([0, 2]))
+    return Batch(seen.patches, seen.mask, seen.genes, targets)
+
+
+def test_in_survival_the_bin_of_an_event_is_the_class_and_a_censoring_has_none():
+    model = network(bag_weight=0.7)
+    whole, seen = objective(model, Hazards(3)), of_survival((True, False))
+    out = model(seen)
+    terms = whole.terms(out, seen, START)
+    assert list(terms) == ["hazards", "instance"]
+    alone = model.instance_loss(model(seen), seen.mask[:1], seen.targets.bins[:1])
+    assert float(terms["instance"].detach()) == pytest.approx(float(alone.detach()))
+    assert whole.weights(START) == pytest.approx({"cross_entropy": 0.7, "hazards": 0.7, "instance": 0.3})
+    nobody = of_survival((False, False))
+    none = whole.terms(model(nobody), nobody, START)["instance"]
+    none.backward()
+    assert float(none.detach()) == 0
+
+
+def test_a_cox_loss_and_no_instances_leave_the_tasks_objective_alone():
+    seen = of_survival((True, False))
+    known = Targets(list("ab"), time_days=np.array([5.0, 9.0]), event=np.array([True, False]), bins=np.array([0, 1]))
+    one = build_network("clam", Sizes(5, 0, 1), {"width": 8, "attention_width": 4, "dropout": 0.0}, seed=0)
+    assert list(objective(one, Cox(known, np.array([9.0]))).terms(one(seen), seen, START)) == ["cox"]
     off = network(instances=0)
+    assert list(objective(off, Hazards(3)).terms(off(seen), seen, START)) == ["hazards"]
     whole = objective(off, CrossEntropy(3))
     assert list(whole.terms(off(batch()), batch(), START)) == ["cross_entropy"]
     assert whole.weights(START) == {}

@@ -6,11 +6,14 @@ every other class the ``k`` highest are evidence against. The published reposito
 smooth top-1 SVM loss of Berrada, Zisserman & Kumar 2018 ("Smooth Loss Functions for Deep Top-k Classification", alpha
 and tau 1) and weighs the bag's loss with 0.7.
 
-Survival: no form of it is published. Declared here: the same trunk with the survival objective, the instance loss off.
+Survival: no form of it is published. Declared here: the same trunk with the survival objective. With discrete hazards
+the bin that a patient's event fell into stands for the class, and patients who are censored, whose bin is not known,
+have no instance loss. With a Cox loss there are no bins, and no instance loss: then the network is ABMIL's.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +29,7 @@ from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 class ClamSettings(Settings):
     """Sizes of the network, and how much of the loss is the instances'."""
 
+    VERSION: ClassVar[int] = 2
     width: int = count("width of the tokens.", 512, origin="published")
     attention_width: int = count("hidden width of the gated attention.", 256, origin="published")
     dropout: float = number(
@@ -66,15 +70,20 @@ class Clam(SupervisedNetwork):
         pooled, attention = self.pool(tokens, batch.mask)
         return Output(self.head(pooled), attention, tokens)
 
-    def instance_loss(self, out: Output, mask: Tensor, classes: Tensor) -> Tensor:
-        """Mean over the bags and the classes; a bag of one patch has no highest and lowest and counts as 0."""
+    def instance_loss(self, out: Output, mask: Tensor, classes: Tensor, known: Tensor | None = None) -> Tensor:
+        """Mean over the bags and the classes; a bag of one patch has no highest and lowest and counts as 0.
+
+        ``classes`` [batch]; ``known`` [batch]: bags whose class is, None: all. Without one the loss is 0.
+        """
         assert out.attention is not None
         assert out.tokens is not None
+        told = [True] * len(mask) if known is None else known.tolist()
         losses = [
             self._of_bag(out.attention[row, real], out.tokens[row, real], int(classes[row]))
             for row, real in enumerate(mask)
+            if told[row]
         ]
-        return torch.stack(losses).mean()
+        return torch.stack(losses).mean() if losses else out.tokens.sum() * 0.0
 
     def _of_bag(self, attention: Tensor, tokens: Tensor, own: int) -> Tensor:
         """Of a bag's real patches: attention [patch], tokens [patch, width]."""
@@ -100,24 +109,28 @@ def smooth_svm(scores: Tensor, classes: Tensor) -> Tensor:
 
 
 class ClamObjective:
-    """The task's objective on the bag, and in subtyping the instance loss beside it."""
+    """The task's objective on the bag, and beside it the instance loss: of classes, or of the bins of events."""
 
     def __init__(self, network: Clam, task: Objective) -> None:
         self.network, self.task = network, task
 
     def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
-        """The task's terms, and ``instance`` where there are classes."""
-        terms = self.task.terms(out, batch, at)
-        if batch.targets is None or batch.targets.classes is None or not self.network.instances:
+        """The task's terms, and ``instance`` where there are classes or discrete hazards."""
+        terms, targets = self.task.terms(out, batch, at), batch.targets
+        if targets is None or not self.network.instances:
             return terms
-        return terms | {"instance": self.network.instance_loss(out, batch.mask, batch.targets.classes)}
+        if targets.classes is not None:
+            return terms | {"instance": self.network.instance_loss(out, batch.mask, targets.classes)}
+        if "hazards" not in terms or targets.bins is None:
+            return terms
+        return terms | {"instance": self.network.instance_loss(out, batch.mask, targets.bins, targets.event)}
 
     def weights(self, at: Progress) -> Mapping[str, float]:
-        """``bag_weight`` for the task's term in subtyping, the rest for the instance loss."""
+        """``bag_weight`` for the task's term, the rest for the instance loss; a Cox loss counts whole."""
         bag = self.network.bag_weight
         if not self.network.instances:
             return self.task.weights(at)
-        return {**self.task.weights(at), "cross_entropy": bag, "instance": 1.0 - bag}
+        return {**self.task.weights(at), "cross_entropy": bag, "hazards": bag, "instance": 1.0 - bag}
 
 
 def objective(network: Clam, task: Objective) -> ClamObjective:
@@ -144,7 +157,12 @@ LAYERS = (
         "on {instances} at each end, at most half the bag; the bag weighs {bag_weight}",
         "a bag of fewer than 16 patches has no 8 at each end",
     ),
-    Layer("survival", "none is published", "the same trunk, no instance loss", "the survival objective has no classes"),
+    Layer(
+        "survival",
+        "none is published",
+        "the same trunk; the bin of an event is its class for the instance loss",
+        "without an instance loss it would be ABMIL; of who is censored no bin is known",
+    ),
     Layer(
         "training",
         "one bag at a time, all its patches",
