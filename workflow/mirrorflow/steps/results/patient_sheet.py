@@ -36,7 +36,8 @@ def patient_sheet(
             named = {name: getattr(place, name) for name in PLACE}
             found = _of_method(read_manifest(path), people).to_dict("records")
             rows += [{**named, **row, "thumbnail": pictures.get(str(row["patient"]), "")} for row in found]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.assign(event=table["event"].astype("Int64"))
 
 
 def _of_method(manifest: Manifest, people: pd.DataFrame) -> pd.DataFrame:
