@@ -29,12 +29,12 @@ class ExplainGenes(Section):
         uniqueItems=True,
     )
     patients: int | None = count_or_none(
-        "Evaluation patients of a fold and task, spread evenly over their sorted names; null - all.", 40
+        "Evaluation patients of a fold and task, spread evenly over their sorted names; null - all.", 20
     )
     patches: int | None = count_or_none(
         "Patches of a bag (a draw that follows from its size), for networks trained on labels; null - all that they "
         "look at.",
-        512,
+        256,
     )
     samples: int = count("Training patients that expected gradients take as baselines.", 4, origin="ours")
     bound: float = positive(
