@@ -250,3 +250,33 @@ def test_without_labels_colours_are_events(mapped: Mapped) -> None:
 
 def test_folders_parse() -> None:
     assert MapsFolder.parse("results/r/maps/honest/c/uni").encoder == "uni"
+
+
+def test_a_space_that_only_scales_vectors_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Network:
+        def __init__(self, turned: bool) -> None:  # noqa: FBT001
+            self.turned = turned
+
+        def align(self, slide: torch.Tensor, rna: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return (slide.flip(1) if self.turned else slide * 3), rna / 2
+
+        def tau(self) -> float:
+            return 1.0
+
+    found = {}
+    for turned in (False, True):
+        monkeypatch.setattr(step, "load_model", lambda path, one=turned: types.SimpleNamespace(network=Network(one)))
+        found[turned] = step._aligned(vectors(), Path("model"))
+    assert found[False] is None
+    assert found[True] is not None
+
+
+def test_mirrors_aligned_space_is_held_against_tangles_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {name: {k: vectors(k, seed=number) for k in (0, 1)} for number, name in enumerate(("vectors", "aligned"))}
+    mirror, tangle = step.Found("mirror", both, {}), step.Found("tangle", {**both, "aligned": {}}, {})
+    rows = pd.DataFrame(step._distances(mirror, [mirror, tangle], HOW))
+    less = rows[rows["measure"] == "less than TANGLE's"].set_index("space")["value"]
+    assert less["vectors"] == 0
+    assert less["aligned"] != 0

@@ -121,13 +121,14 @@ def _vectors(path: Path, fold: int, split: Fold, units: pd.DataFrame) -> Vectors
 
 
 def _aligned(of: Vectors, model: Path) -> Vectors | None:
-    """The vectors in the space in which InfoNCE compares them; None without one, or where it is their own."""
+    """The vectors in the space in which InfoNCE compares them; None without one, or where lengths alone differ."""
     network = load_model(model).network
     with torch.inference_mode():
         slide, rna = network.align(torch.from_numpy(of.slide), torch.from_numpy(of.rna))
-    if np.isnan(network.tau()) or np.array_equal(slide.numpy(), of.slide):
-        return None
-    return Vectors(of.fold, slide.numpy(), rna.numpy(), of.patients, of.trained)
+    aligned = Vectors(of.fold, slide.numpy(), rna.numpy(), of.patients, of.trained)
+    both = ((aligned.slide, of.slide), (aligned.rna, of.rna))
+    own = all(np.allclose(length_one(one), length_one(other), atol=1e-5) for one, other in both)
+    return None if own or np.isnan(network.tau()) else aligned
 
 
 def _distances(one: Found, every: Sequence[Found], how: Resampling) -> list[dict[str, Any]]:
@@ -137,8 +138,9 @@ def _distances(one: Found, every: Sequence[Found], how: Resampling) -> list[dict
     for space, by_fold in one.spaces.items():
         folds = list(by_fold.values())
         found = measured(folds, how) if folds else []
-        if folds and reference is not None and set(reference.spaces[space]) == set(by_fold):
-            found.append(less_than(folds, list(reference.spaces[space].values()), how))
+        theirs = (reference.spaces[space] or reference.spaces[VECTORS]) if reference is not None else {}
+        if folds and set(theirs) == set(by_fold):
+            found.append(less_than(folds, list(theirs.values()), how))
         rows += [{"method": one.method, "space": space} | _plain(asdict(row)) for row in found]
     return rows
 
