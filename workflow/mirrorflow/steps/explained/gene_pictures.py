@@ -45,7 +45,8 @@ def bars_figure(
     )  # fmt: skip
     title = f"{place.method} · {task} · {place.cohort}"
     first = f"{bars.names[0]} {bars.share[0]:.2%}, rank {bars.ranks[0]} of {bars.all_genes}"
-    alt = f"Bars of the {len(top)} {'driver' if source == 'drivers' else 'census'} genes of largest share. First: {first}."
+    kind = "driver" if source == "drivers" else "census"
+    alt = f"Bars of the {len(top)} {kind} genes of largest share. First: {first}."
     return FigureSpec(
         draw_gene_bars(bars, title), title, alt, caption(place, task, genes, folds, settings, source), top
     )
