@@ -1,5 +1,6 @@
 """What ``mirrorflow check`` finds before anything is computed, one small input a finding."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ from mirrorflow.audit.inputs import InputFiles, audit_inputs
 from mirrorflow.cohorts.follow_up import follow_up_line, median_follow_up
 from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.commands.check import check_config
+from mirrorflow.commands.checking import features
 from mirrorflow.commands.checking.features import look_into
 from mirrorflow.errors import InputError
 from mirrorflow.expression.units import ValueLook
@@ -311,6 +313,19 @@ def test_drawn_rows_of_a_long_file_are_looked_at(tmp_path):
             file.create_dataset("features", data=values, **options)
         with pytest.raises(InputError, match="NaN or infinity"):
             look_into(tmp_path / f"{name}.h5", 1)
+
+
+def test_many_files_are_looked_into_on_all_cores_with_the_same_findings(tmp_path, monkeypatch):
+    names = [f"s{n:02d}" for n in range(11)]
+    for n, name in enumerate(names):
+        write_features(tmp_path / f"{name}.h5", width=5 + (n == 4), value=np.nan if n in (2, 9) else 0.5)
+    (tmp_path / "s07.h5").write_bytes(b"no h5")
+    alone = features.look_into_files(tmp_path, [*names, "not there"])
+    monkeypatch.setattr(features, "A_CALL", 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert features.look_into_files(tmp_path, names) == alone
+    assert list(alone.bad) == ["s02", "s07", "s09"]
+    assert (alone.count, alone.widths) == (11, {5: 7, 6: 1})
 
 
 def test_features_of_two_encoders_in_a_folder_stop_a_run(own, said):

@@ -1,8 +1,8 @@
 """Features of other tools in and out: a small fixture of each documented layout, round trips, refusals."""
 
-import importlib.util
 import json
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from mirrorflow.cli import main
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.feature_formats import export_features, import_features
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features
-from mirrorflow.store.other_features import corners, layout_of
+from mirrorflow.store.lazyslide import corners, square
+from mirrorflow.store.other_features import layout_of
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.array([[i * 448, 896] for i in range(6)], np.int64)
-WITHOUT_ZARR = importlib.util.find_spec("zarr") is None
 
 
 def clam(folder: Path) -> None:
@@ -53,15 +53,11 @@ def stamp(folder: Path) -> None:
         file.attrs.update(said)
 
 
-def polygon(x: float, y: float, side: float) -> bytes:
-    """A square as well-known binary, as GeoParquet has it."""
-    ring = [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]
-    return struct.pack("<BIII", 1, 3, 1, len(ring)) + b"".join(struct.pack("<dd", *point) for point in ring)
-
-
-def shapes(path: Path) -> None:
+def shapes(path: Path, ids: list[int] | None = None) -> None:
+    """Tiles as GeoParquet, by default without ids."""
     path.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"geometry": [polygon(float(x), float(y), 448.0) for x, y in COORDS]}), path)
+    columns: dict[str, Any] = {"geometry": [square(float(x), float(y), 448.0) for x, y in COORDS]}
+    pq.write_table(pa.table(columns | ({"tile_id": ids} if ids else {})), path)
 
 
 @pytest.mark.parametrize(("make", "encoder"), [(clam, ""), (slide2vec, "virchow2"), (stamp, "uni2")])
@@ -91,7 +87,7 @@ def ours(folder: Path) -> None:
         writer.finish(grid, {}, {})
 
 
-@pytest.mark.parametrize("to", ["clam", "slide2vec", "stamp"])
+@pytest.mark.parametrize("to", ["clam", "slide2vec", "stamp", "lazyslide"])
 def test_what_is_exported_comes_back(to: str, tmp_path: Path) -> None:
     ours(tmp_path / "ours")
     assert main(["export-features", str(tmp_path / "ours"), "--to", to, "--out", str(tmp_path / "theirs")]) == 0
@@ -119,20 +115,34 @@ def test_corners_of_tiles_are_read_from_their_shapes(tmp_path: Path) -> None:
         corners(tmp_path / "points.parquet")
 
 
-@pytest.mark.skipif(not WITHOUT_ZARR, reason="zarr is installed")
-def test_zarr_stores_without_zarr_say_how_to_get_it(tmp_path: Path) -> None:
-    (tmp_path / "s1.zarr").mkdir()
-    with pytest.raises(InputError, match=r"pip install 'mirrorflow\[zarr\]'"):
-        import_features(tmp_path, tmp_path / "ours", {})
+@pytest.mark.parametrize("package", ["zarr", "anndata"])
+def test_zarr_stores_without_the_packages_say_how_to_get_them(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours(tmp_path / "ours")
+    (tmp_path / "theirs/s1.zarr").mkdir(parents=True)
+    monkeypatch.setitem(sys.modules, package, None)
+    said = {"zarr": r"pip install 'mirrorflow\[zarr\]'", "anndata": r"pip install 'mirrorflow\[h5ad\]'"}[package]
+    with pytest.raises(InputError, match=said):
+        export_features(tmp_path / "ours", "lazyslide", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    if package == "zarr":
+        with pytest.raises(InputError, match=said):
+            import_features(tmp_path / "theirs", tmp_path / "again", {})
 
 
-@pytest.mark.skipif(WITHOUT_ZARR, reason="zarr is not installed")
-def test_a_table_of_a_zarr_store_is_read_with_its_tiles(tmp_path: Path) -> None:
+def table_of(store: Path, name: str, ids: list[int] | None = None) -> None:
+    """A table of features, with the ids of its tiles or without."""
     import zarr
 
+    zarr.create_array(str(store / f"tables/{name}/X"), shape=(6, 4), dtype="f4")[:] = FEATURES
+    if ids:
+        zarr.create_array(str(store / f"tables/{name}/obs/tile_id"), shape=(6,), dtype="i8")[:] = np.array(ids)
+
+
+def test_a_table_of_a_zarr_store_is_read_with_its_tiles(tmp_path: Path) -> None:
     for name in ("uni_tiles", "conch_tiles"):
-        array = zarr.create_array(str(tmp_path / f"a/s1.zarr/tables/{name}/X"), shape=(6, 4), dtype="f4")
-        array[:] = FEATURES
+        table_of(tmp_path / "a/s1.zarr", name)
     shapes(tmp_path / "a/s1.zarr/shapes/tiles/shapes.parquet")
     assert import_features(tmp_path / "a", tmp_path / "ours", {}, "uni_tiles") == ("lazyslide", 1, 1)
     features, coords = read_features(tmp_path / "ours/s1.h5")
@@ -140,6 +150,66 @@ def test_a_table_of_a_zarr_store_is_read_with_its_tiles(tmp_path: Path) -> None:
     np.testing.assert_array_equal(coords, COORDS)
     with pytest.raises(InputError, match=r"not one table of features \(there: conch_tiles, uni_tiles\)"):
         import_features(tmp_path / "a", tmp_path / "ours", {})
+
+
+def test_tiles_and_features_of_a_zarr_store_meet_by_their_ids(tmp_path: Path) -> None:
+    table_of(tmp_path / "a/s1.zarr", "uni_tiles", [15, 14, 13, 12, 11, 10])
+    shapes(tmp_path / "a/s1.zarr/shapes/tiles/shapes.parquet", [10, 11, 12, 13, 14, 15])
+    import_features(tmp_path / "a", tmp_path / "ours", {})
+    np.testing.assert_array_equal(read_features(tmp_path / "ours/s1.h5")[1], COORDS[::-1])
+    table_of(tmp_path / "b/s1.zarr", "uni_tiles", [15, 14, 13, 12, 11, 99])
+    shapes(tmp_path / "b/s1.zarr/shapes/tiles/shapes.parquet", [10, 11, 12, 13, 14, 15])
+    with pytest.raises(InputError, match=r"no tile 99 \(1 such\): the features belong to other tiles"):
+        import_features(tmp_path / "b", tmp_path / "ours", {})
+
+
+def test_a_store_for_lazyslide_has_its_layout(tmp_path: Path) -> None:
+    """What wsidata 0.12 and SpatialData 0.7 write: names, attributes, encodings (see benchmarks/readers.sh)."""
+    import anndata
+
+    ours(tmp_path / "ours")
+    export_features(tmp_path / "ours", "lazyslide", tmp_path / "theirs")
+    store = tmp_path / "theirs/s1.zarr"
+    root, table, tiles = (
+        json.loads((store / part / "zarr.json").read_text())["attributes"]
+        for part in ("", "tables/uni_tiles", "shapes/tiles")
+    )
+    assert root["spatialdata_attrs"] == {"version": "0.2"}
+    assert root["tile_spec"]["tiles"] | {"mpp": 0.5, "width": 224, "base_downsample": 2.0} == root["tile_spec"]["tiles"]
+    assert (table["region"], table["region_key"], table["instance_key"]) == ("tiles", "library_id", "tile_id")
+    assert (table["encoding-type"], table["spatialdata-encoding-type"]) == ("anndata", "ngff:regions_table")
+    assert tiles["encoding-type"] == "ngff:shapes"
+    found = anndata.io.read_zarr(store / "tables/uni_tiles")
+    np.testing.assert_array_equal(found.X, FEATURES)
+    assert found.obs["library_id"].tolist() == ["tiles"] * 6
+    np.testing.assert_array_equal(corners(store / "shapes/tiles/shapes.parquet"), COORDS)
+    assert b'"encoding": "WKB"' in pq.read_schema(store / "shapes/tiles/shapes.parquet").metadata[b"geo"]
+    import_features(tmp_path / "theirs", tmp_path / "again", {})
+    with h5py.File(tmp_path / "again/s1.h5") as file:
+        said = dict(file["coords"].attrs)
+    assert (said["patch_size"], said["patch_size_level0"], said["patch_mpp"]) == (224, 448, 0.5)
+
+
+def test_a_zarr_store_is_never_written_over_and_places_are_needed(tmp_path: Path) -> None:
+    ours(tmp_path / "ours")
+    (tmp_path / "theirs/s1.zarr").mkdir(parents=True)
+    (tmp_path / "theirs/s1.zarr/mine.txt").touch()
+    with pytest.raises(InputError, match="is there already, and may hold more than features"):
+        export_features(tmp_path / "ours", "lazyslide", tmp_path / "theirs")
+    assert (tmp_path / "theirs/s1.zarr/mine.txt").exists()
+    with h5py.File(tmp_path / "ours/s1.h5", "r+") as file:
+        del file["coords"]
+    with pytest.raises(InputError, match=r"the file says no places \(coords\)"):
+        export_features(tmp_path / "ours", "lazyslide", tmp_path / "out")
+
+
+def test_a_zarr_store_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a/s1.zarr/tables/uni_tiles/X").mkdir(parents=True)
+    with pytest.raises(InputError, match="not a table of numbers that zarr reads"):
+        import_features(tmp_path / "a", tmp_path / "ours", {})
+    (tmp_path / "b/s1.zarr").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"not one table of features \(there: none\)"):
+        import_features(tmp_path / "b", tmp_path / "ours", {})
 
 
 class Executes:

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -331,3 +332,15 @@ def test_the_query_is_what_gdc_documents(gdc, tmp_path):
     assert sent[0]["fields"].split(",") == ["file_id", "file_name", "file_size", "md5sum", "cases.submitter_id"]
     assert json.dumps(sent[0]["filters"]).count('"op": "in"') == 4
     assert jobs.STATUS_COLUMNS[0] == "slide_id"
+
+
+@pytest.mark.parametrize(("code", "said"), [("06Z-00-DX1", "06 (metastasis) 1"), ("01A-01-TS1", "TS (frozen, top")])
+def test_other_kinds_of_slides_are_refused_unless_declared(gdc, tmp_path, code, said):
+    gdc.add("TCGA-AA-0001-01Z-00-DX1.svs", b"a", "TCGA-AA-0001")
+    gdc.add(f"TCGA-AA-0002-{code}.svs", b"b", "TCGA-AA-0002")
+    with pytest.raises(InputError, match=f"GDC's slides of TCGA-X: .*{re.escape(said)}") as caught:
+        listed(gdc, tmp_path)
+    assert not (tmp_path / "gdc/slides.tsv").exists()
+    kind = "06" if code.startswith("06") else "TS"
+    assert f'slides: {{mixed: ["{kind}"]}}' in str(caught.value)
+    assert len(read_slide_sheet(listed(gdc, tmp_path, mixed=[kind]))) == 2

@@ -6,7 +6,7 @@ import pytest
 from mirrorflow.audit.origins import Origins
 from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.patients import to_units, who_has, who_has_all
-from mirrorflow.config.modalities import left_out_lines
+from mirrorflow.config.modalities import left_out_lines, reference_of
 from mirrorflow.config.queries import encoders_of
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
@@ -15,6 +15,7 @@ from mirrorflow.evaluation.cells import patient_set
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
+from mirrorflow.plan.results import TableInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
@@ -227,6 +228,8 @@ def test_a_table_says_how_many_where_methods_are_of_other_patients():
     assert "on the patients that both have" in patients_note(rows(10, 12))
     assert "n = " not in wide_table(rows(10, 10), ["m0", "m1"], {}).iloc[0, 3]
     assert patients_note(rows(10, 10)) == ""
+    others = rows(10, 10).assign(patient_set=["p1", "p2"])  # as many, but not the same: nothing is bold
+    assert " n = 10 " in wide_table(others, ["m0", "m1"], {}).iloc[0, 3]
 
 
 def test_the_report_lists_what_is_left_out_and_why():
@@ -237,12 +240,30 @@ def test_the_report_lists_what_is_left_out_and_why():
     assert len(glance_section(config_of(SLIDES | RNA), {"a": (2, 2)}, []).blocks) == 2
 
 
-def test_a_cohort_whose_reference_is_left_out_has_no_verdicts():
-    config = config_of(SLIDES, evaluation={"reference": "mirror"})
-    assert left_out_lines(config)[-1] == "a: no verdicts: evaluation.reference, mirror, is left out there"
-    assert not any(
-        "no verdicts" in line for line in left_out_lines(config_of(SLIDES, evaluation={"reference": "linear"}))
+@pytest.mark.parametrize(("cohort", "instead"), [(SLIDES, "linear"), (RNA, "rna-linear")])
+def test_a_cohort_whose_reference_is_left_out_is_held_against_the_linear_method_of_what_it_has(cohort, instead):
+    config = config_of(cohort)
+    assert left_out_lines(config)[-1] == (
+        f"a: verdicts are against {instead}: evaluation.reference, concat-linear, is left out there"
     )
+    assert reference_of(config, "a") == instead
+    settings = TableInputs(Run(config)).evaluate_settings(Ask(cohort="a"))
+    assert (settings["reference"], settings["primary"]) == (instead, {})
+    both = config_of(SLIDES | RNA)
+    assert reference_of(both, "a") == "concat-linear"
+    assert TableInputs(Run(both)).evaluate_settings(Ask(cohort="a"))["reference"] == "concat-linear"
+    assert not any("verdicts" in line for line in left_out_lines(both))
+
+
+def test_a_cohort_with_neither_reference_has_no_verdicts_and_check_warns():
+    methods = {name: {} for name in ("majority", "cox", "mirror")}
+    config = resolve(minimal(cohorts={"a": CLINICAL | SLIDES}, methods=methods, evaluation={"reference": "mirror"}))
+    assert left_out_lines(config)[-1] == (
+        "WARNING: a: no verdicts: evaluation.reference, mirror, is left out there; add `linear: {}` to methods, or "
+        "name another reference"
+    )
+    assert reference_of(config, "a") == ""
+    assert not any("verdicts" in line for line in left_out_lines(config_of(SLIDES, evaluation={"reference": "linear"})))
 
 
 @pytest.mark.parametrize(("alike", "counted"), [(True, 9), (False, 4)])

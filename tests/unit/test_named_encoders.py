@@ -11,15 +11,18 @@ from safetensors.torch import load_file, save_file
 from mirrorflow.config.encoder_table import NATIVE, NamedEncoder, buildable, encoder_table, named_encoder
 from mirrorflow.config.saw import SEEN
 from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.slides.conch import conch_state
 from mirrorflow.slides.dinov2_state import dinov2_state
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.encoders import Encoder, ResNetStage3, build_encoder
 from mirrorflow.slides.named_network import named_network
 from mirrorflow.slides.phikon import phikon_network
+from mirrorflow.slides.weights_fit import load_weights
 from mirrorflow.store.weights import encoder_weights
 
 TABLE = encoder_table()
 BUILT = [TABLE[name] for name in buildable() if name not in NATIVE]
+PLAIN = [entry for entry in BUILT if entry.layout != "conch"]
 IDS = [entry.name for entry in BUILT]
 
 SHAPES = {
@@ -40,6 +43,8 @@ SHAPES = {
     "kaiko-vitb8": (12, 768, 3072, 8, 0, False, False, 785),
     "kaiko-vitl14": (24, 1024, 4096, 14, 4, True, False, 1369),
     "midnight-12k": (40, 1536, 4096, 14, 0, True, True, 257),
+    "h0-mini": (12, 768, 2048, 14, 4, True, True, 256),
+    "conch": (12, 768, 3072, 16, 0, False, False, 785),
 }
 """What the sources of the table say of each transformer, apart from timm's names for it."""
 
@@ -56,7 +61,7 @@ def state_keys(name: str) -> set[str]:
     return keys
 
 
-@pytest.mark.parametrize("entry", BUILT, ids=IDS)
+@pytest.mark.parametrize("entry", PLAIN, ids=lambda one: one.name)
 def test_width_weights_and_their_names_are_the_published_ones(entry: NamedEncoder) -> None:
     with torch.device("meta"):
         built = named_network(entry)
@@ -79,12 +84,89 @@ def test_the_number_of_weights_follows_from_the_published_sizes(name: str) -> No
     mlp = first * (width + 1) + width * (hidden + 1)
     block = attention + mlp + 4 * width + (2 * width if scaled else 0)
     outside = width * (1 + positions + registers + 3 * patch**2 + 1 + 2)
-    assert depth * block + outside == TABLE[name].parameters
+    assert depth * block + outside + beyond(name, width) == TABLE[name].parameters
+
+
+def beyond(name: str, context: int) -> int:
+    """Weights of CONCH's pooler of 512 values: query, projections and their biases, three norms."""
+    inside = 512 + 512 * (2 * 512 + 2 * context) + 4 * 512
+    return inside + 2 * (512 + context + 512) if name == "conch" else 0
+
+
+def conch_keys() -> set[str]:
+    """Names of the weights of CONCH's image tower: of the ViT below `trunk.`, of the pooler, of its norm."""
+    pooler = {"query", "attn.q_proj_weight", "attn.k_proj_weight", "attn.v_proj_weight", "attn.in_proj_bias"}
+    pooler |= {f"{layer}.{part}" for layer in ("attn.out_proj", "ln_q", "ln_k") for part in ("weight", "bias")}
+    keys = {f"trunk.{key}" for key in state_keys("conch")} | {f"attn_pool_contrast.{key}" for key in pooler}
+    return keys | {"ln_contrast.weight", "ln_contrast.bias"}
+
+
+def published_conch(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """As the published file has it: the image tower below `visual.`, what captions and text need beside it."""
+    state = {f"visual.{key}": value.clone() for key, value in network.state_dict().items()}
+    others = ("text.positional_embedding", "text_decoder.ln_final.weight", "logit_scale", "visual.proj_contrast")
+    others += ("visual.attn_pool_caption.query", "visual.ln_caption.weight")
+    return state | {key: torch.zeros(2) for key in others}
+
+
+def test_conchs_image_tower_has_the_published_weights_and_nothing_else() -> None:
+    entry = TABLE["conch"]
+    with torch.device("meta"):
+        state = named_network(entry).network.state_dict()
+    assert set(state) == conch_keys()
+    assert sum(value.numel() for value in state.values()) == entry.parameters
+    assert state["ln_contrast.weight"].shape == (entry.width,)
+
+
+def test_conchs_query_attends_to_all_tokens_as_published() -> None:
+    """Softmax of (W_q LN(q)) (W_k LN(x))^T / sqrt(d), head by head; then the output's projection and LayerNorm."""
+    torch.manual_seed(0)
+    tower: Any = named_network(TABLE["conch"], depth=1).network.eval()
+    again: Any = named_network(TABLE["conch"], depth=1).network.eval()
+    with torch.no_grad():
+        for parameter in tower.parameters():
+            parameter.normal_(0, 0.1)
+        state = conch_state(published_conch(tower), again.state_dict()["trunk.pos_embed"].shape)
+        load_weights(again, state, "conch", "conch")
+        images = torch.randn(1, 3, 448, 448, generator=torch.Generator().manual_seed(1))
+        tokens, pooler = tower.trunk.forward_features(images), tower.attn_pool_contrast
+        x, attn = pooler.ln_k(tokens)[0], pooler.attn
+        q_bias, k_bias, v_bias = attn.in_proj_bias.chunk(3)
+        query = (pooler.ln_q(pooler.query) @ attn.q_proj_weight.T + q_bias).view(8, 64)
+        key = (x @ attn.k_proj_weight.T + k_bias).view(-1, 8, 64)
+        value = (x @ attn.v_proj_weight.T + v_bias).view(-1, 8, 64)
+        weights = (torch.einsum("hd,nhd->hn", query, key) / 8).softmax(1)
+        wanted = tower.ln_contrast(attn.out_proj(torch.einsum("hn,nhd->hd", weights, value).reshape(1, 512)))
+        torch.testing.assert_close(again(images), wanted, atol=1e-4, rtol=1e-4)
+    assert tokens.shape == (1, 28 * 28 + 1, 768)
+
+
+def test_conchs_positions_of_another_image_size_are_resized_and_other_files_refused() -> None:
+    network = named_network(TABLE["conch"], depth=1).network
+    wanted = network.state_dict()["trunk.pos_embed"].shape
+    state = published_conch(network)
+    small = state | {"visual.trunk.pos_embed": torch.arange(197.0).view(1, 197, 1).expand(1, 197, 768)}
+    found = conch_state(small, wanted)["trunk.pos_embed"]
+    assert found.shape == wanted
+    assert found[0, [0, 1, 28], 0].tolist() == pytest.approx([0, 1, 14])
+    with pytest.raises(InputError, match=r"with and without `visual\.`"):
+        conch_state(state | {"ln_contrast.bias": torch.zeros(512)}, wanted)
+    odd = conch_state(state | {"visual.trunk.pos_embed": torch.zeros(1, 100, 768)}, wanted)
+    with pytest.raises(InputError, match=r"trunk.pos_embed\) are of another shape"):
+        load_weights(network, odd, "conch", "conch")
+    with pytest.raises(InputError, match="these weights are of another model"):
+        load_weights(network, conch_state({"trunk.norm.weight": torch.zeros(768)}, wanted), "conch", "conch")
+
+
+def test_weights_of_a_dinov2_model_that_are_there_twice_are_refused() -> None:
+    state = {"layernorm.weight": torch.zeros(4), "dinov2.layernorm.weight": torch.ones(4)}
+    with pytest.raises(InputError, match=r"with and without `dinov2\.` before them; keep one of each"):
+        dinov2_state(state, torch.Size([1, 257, 4]))
 
 
 @pytest.mark.parametrize("entry", [one for one in BUILT if one.layout == "timm"], ids=lambda one: one.name)
 def test_tokens_are_pooled_as_published(entry: NamedEncoder) -> None:
-    """[CLS], or [CLS] and the mean of what follows it and the registers (Virchow: from 1, Virchow2: from 5)."""
+    """[CLS], or [CLS] and the mean of what follows it and the registers (Virchow: from 1; two with registers: 5)."""
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
     network = named_network(entry, depth=1).network.eval()
@@ -93,7 +175,7 @@ def test_tokens_are_pooled_as_published(entry: NamedEncoder) -> None:
         if getattr(transformer, "reg_token", None) is not None:
             transformer.reg_token.normal_()
         tokens, found = transformer.forward_features(images), network(images)
-    first = {"virchow": 1, "virchow2": 5}.get(entry.name)
+    first = {"virchow": 1, "virchow2": 5, "h0-mini": 5}.get(entry.name)
     assert tokens.shape[1] == (224 // SHAPES[entry.name][3]) ** 2 + 1 + SHAPES[entry.name][4]
     wanted = tokens[:, 0] if first is None else torch.cat([tokens[:, 0], tokens[:, first:].mean(1)], 1)
     torch.testing.assert_close(found, wanted)
@@ -184,8 +266,7 @@ def test_weights_of_a_file_need_no_options(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model": "h0-mini"}, "H0-mini cannot be built by its name: how many registers"),
-        ({"model": "conch"}, "CONCH cannot be built by its name"),
+        ({"model": "hipt"}, "HIPT cannot be built by its name: features of HIPT are made elsewhere"),
         ({"options": {"depth": 3}}, "uni is as it is; options and pooling"),
         ({"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}, "uni is normalised as its makers do"),
         ({"image_size": 256}, "uni sees 224 px, image_size is 256"),

@@ -177,3 +177,18 @@ def test_patients_and_labels_of_a_sheet_that_differ_in_case_only():
     with pytest.raises(InputError, match=r"label 'X' and 'x' differ in case only; .*name both under `classes`"):
         name_classes(frame, {}, "none")
     assert name_classes(frame, {"x": "ex", "X": "ex"}, "none")["label"].tolist() == ["ex", "ex"]
+
+
+def test_an_h5ad_or_a_workbook_in_the_place_of_a_matrix_says_what_to_do(tmp_path: Path):
+    import anndata
+    import openpyxl
+
+    anndata.AnnData(np.ones((3, 2), np.float32)).write_h5ad(tmp_path / "a.h5ad")
+    openpyxl.Workbook().save(tmp_path / "a.xlsx")
+    for name, said in (
+        ("a.h5ad", r"a\.h5ad: an HDF5 file.*to_parquet"),
+        ("a.xlsx", r"a\.xlsx: an Excel.*tab-separated"),
+    ):
+        with pytest.raises(InputError, match=said):
+            convert_expression(tmp_path / name, tmp_path / "out.parquet", OWN)
+    assert not (tmp_path / "out.parquet").exists()

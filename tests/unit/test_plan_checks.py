@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import SettingsMismatchError
@@ -18,6 +19,7 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.records import content_digest, hold_predictions, is_noted, read_plan, write_plan
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.session import hold_stored
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.store_paths import ExpressionFile
 from rerun_example import EXAMPLE, write_example
@@ -246,3 +248,24 @@ def test_a_setting_that_a_version_added_or_dropped_is_no_difference():
     checks_of(lambda raw: None).hold([])
     with pytest.raises(SettingsMismatchError, match=r"splits\.folds"):
         checks_of(of_section("splits", folds=3, inner_folds=2)).hold([])
+
+
+def test_slides_of_kinds_that_nobody_declared_stop_a_run_when_it_is_planned(monkeypatch):
+    """Counted, with the fix; a job of a run on a cluster, whose planning has looked, does not look again."""
+    checks = checks_of(lambda raw: None)
+    (cohort,) = [name for name in checks.run.cohorts if name == "own"]
+    sheet = Path(checks.run.cohort(cohort)["slides"]["sheet"])
+    kinds = ["01Z-00-DX1", "01Z-00-DX1", "11A-01-TS1"]
+    names = [f"TCGA-AA-000{n}-{kind}" for n, kind in enumerate(kinds)]
+    sheet.write_text("slide_id\tpatient\n" + "".join(f"{name}\t{name[:12]}\n" for name in names))
+    with pytest.raises(WorkflowError, match=r"cohorts.own: .*samples 01 \(primary tumour\) 2, 11 \(normal tissue\) 1"):
+        hold_stored(checks)
+    monkeypatch.setattr("sys.argv", ["snakemake", "--target-jobs", "x"])
+    with pytest.raises(WorkflowError, match="made with other settings"):  # of the matrix: other patients
+        hold_stored(checks)
+
+    def declare(raw: Raw) -> None:
+        for name in ("own", "elsewhere"):
+            raw["cohorts"][name]["slides"] |= {"mixed": ["TS", "11"]}
+
+    checks_of(declare).slides.hold_kinds()

@@ -12,6 +12,7 @@ import pytest
 
 from finished_run import ALL, finished_run
 from labelled_cohort import Store, people
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.metrics.follow_up import survival_at
@@ -20,6 +21,7 @@ from mirrorflow.reuse.feature_checks import check_features, require_same_feature
 from mirrorflow.reuse.files import write_predicted
 from mirrorflow.reuse.folds import collected, models_that_never_saw
 from mirrorflow.reuse.genes import match_genes, require_scale
+from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.predict import Predicted, predict_patients
 from mirrorflow.reuse.request import Request
@@ -27,7 +29,9 @@ from mirrorflow.reuse.run_folder import FinishedRun, open_run
 from mirrorflow.reuse.survival import percentiles
 from mirrorflow.steps.reuse.new_inputs import Given
 from mirrorflow.steps.reuse.predict_patients import predict_given
+from mirrorflow.store.content import describe_content
 from mirrorflow.store.expression import Expression, read_expression
+from mirrorflow.store.tables import write_cohort, write_sheet
 
 HELD_BACK = {"P20", "P21", "P24", "P27"}
 
@@ -148,6 +152,58 @@ def test_a_patient_whom_nobody_evaluated_is_asked_of_models_that_did_not_train_o
     assert found is not None
     assert [saved.config["fold"] for saved in models_that_never_saw(found, "P00")] == [1]
     assert [saved.config["fold"] for saved in models_that_never_saw(found, "nobody")] == [0, 1]
+
+
+def test_patients_of_an_adapted_pairs_source_are_patients_of_the_run(
+    ours: tuple[FinishedRun, Store], tmp_path: Path
+) -> None:
+    """They are asked of the folds whose encoders were not pretrained on them."""
+    run, store = ours
+    copy = FinishedRun(shutil.copytree(run.folder, tmp_path / "run"))
+    source = pd.DataFrame({"patient": ["S1", "S2", "S3"], "label": "", "time_days": np.nan, "event": np.nan})
+    source = source.assign(site="", slide_ids=[["x"], ["y"], ["z"]])
+    write_cohort(copy.folder / "cohort/other.parquet", source, [])
+    row = {"slide_id": "x", "patient": "S1", "path": "gone.h5", "status": "ok", "dim": "5"}
+    content = describe_content(store.folder / "P20-1.h5").digest
+    write_sheet(copy.folder / "features/other/uni.tsv", pd.DataFrame([row | {"content": content}]))
+    place = place_in(copy, "linear")
+    scope = load_trained(copy.models(place, "subtyping")[0].folder).config["model_scope"]
+    for number, train in enumerate((["S1"], ["S2"])):
+        sheet = pd.DataFrame({"train": train, "val": ["S3"]})
+        write_sheet(copy.folder / scope / f"other/splits/splits_{number}.csv", sheet)
+    pair = "brca--from--other"
+    slides = pd.DataFrame({"slide_id": ["P20-1"], "patient": ["new"]})
+    asked = new_patients(slides, {"P20-1": store.folder / "P20-1.h5"}, None, None)
+    known = known_patients(asked, copy.everyone(pair), copy.all_features(pair, "uni"))
+    assert known == {"new": "S1"}  # by the content of its slide
+    assert copy.source_fold(scope, pair, 1) == Fold(("S2",), ("S3",))
+    assert copy.source_fold(scope, "brca", 1) is None
+    found = collected(copy, place, "subtyping")
+    assert found is not None
+    found.sources = {k: Fold(("S1",) if k == 0 else ("S2",), ("S3",)) for k in (0, 1)}
+    folds = {
+        name: [saved.config["fold"] for saved in models_that_never_saw(found, name)] for name in ("S1", "S2", "S3")
+    }
+    assert folds == {"S1": [1], "S2": [0], "S3": [0, 1]}
+
+
+def test_who_is_at_risk_are_the_patients_that_a_method_was_trained_on(
+    ours: tuple[FinishedRun, Store], tmp_path: Path
+) -> None:
+    """Under `train_on: available` these are those who have what it sees."""
+    run, _ = ours
+    copy = FinishedRun(shutil.copytree(run.folder, tmp_path / "run"))
+    frame, classes = copy.cohort("brca")
+    before = collected(copy, place_in(copy, "cox"), "survival")
+    write_cohort(
+        copy.folder / "cohort/brca.parquet", frame.assign(has_rna=~frame["patient"].isin(["P02", "P04"])), classes
+    )
+    after, whole = (collected(copy, place_in(copy, name), "survival") for name in ("cox", "abmil"))
+    assert before is not None
+    assert after is not None
+    assert whole is not None
+    assert len(after.horizons[0].times) == len(before.horizons[0].times) - 2
+    assert len(whole.horizons[0].times) == len(before.horizons[0].times)
 
 
 def test_what_a_patient_lacks_leaves_out_the_methods_that_need_it(ours: tuple[FinishedRun, Store]) -> None:

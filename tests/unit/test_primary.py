@@ -1,5 +1,6 @@
 """The primary comparison: named before the run, exactly one."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,7 @@ def test_without_one_every_comparison_is_exploratory():
 
 
 def test_the_rule_gets_its_place():
-    settings = TableInputs(Run(resolve(config(MIRROR)))).evaluate_settings()
+    settings = TableInputs(Run(resolve(config(MIRROR)))).evaluate_settings(SimpleNamespace(cohort="a"))
     assert settings["primary"] == primary_place(resolve(config(MIRROR)))
 
 
@@ -88,6 +89,11 @@ def test_a_table_says_which_comparison_was_named():
     assert "All others are exploratory." in said
     assert "Every comparison here is exploratory." in verdict_notes(rows("exploratory"))
     assert rule_note(rows("exploratory").assign(reference="")) == ""
+
+
+def test_a_table_says_which_cohorts_have_another_reference():
+    both = pd.concat([rows("exploratory"), rows("exploratory").assign(reference="linear (uni)", cohort="own")])
+    assert rule_note(both).startswith("Better, worse: than cox (brca) or linear (own) on the patients that both have")
 
 
 def test_a_table_says_what_it_could_have_found():

@@ -481,6 +481,7 @@ def test_random_weights_by_settings() -> None:
         (["0.900 ± 0.010", "0.700 ± 0.010 [0.600, 0.800]"], None),
         (["undefined", "0.700 [0.600, 0.800]"], None),
         (["0.700 [0.600, 0.800]"], None),
+        (["0.900 ± 0.010 [0.850, 0.950], n = 10 (trained on 9)", "0.700 [0.600, 0.800], n = 10"], None),
     ],
 )
 def test_best_is_marked_only_when_intervals_say_so(column: list[str], best: int | None) -> None:

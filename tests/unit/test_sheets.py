@@ -293,7 +293,8 @@ def test_the_old_format_and_missing_files_are_refused(tmp_path):
 
 
 def workbook(path: Path, **sheets: list[list[object]]) -> Path:
-    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is installed on request (extra `excel`)")
+    import openpyxl
+
     book = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, shard_of
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, shard_of, slide_sheet_said
 
 
 def sheet(folder: Path, text: str, name: str = "slides.tsv") -> Path:
@@ -111,3 +111,15 @@ def test_shards_are_stable_and_even():
     for i in range(400):
         counts[shard_of(f"TCGA-{i:04d}", 4)] += 1
     assert min(counts) > 60
+
+
+def test_what_was_converted_is_counted(tmp_path: Path):
+    path = sheet(tmp_path, "slide_id;patient;scale\na;P1;0,25\nb;P2;0.5\nc;P3;\nd;P4;0,499\n", "slides.csv")
+    columns = {"mpp": "scale"}
+    assert [row.mpp for row in read_slide_sheet(path, columns)] == [0.25, 0.5, None, 0.499]
+    assert slide_sheet_said(path, columns) == [
+        f"{path}: separated by semicolons",
+        f"{path}: scale: 2 decimal commas read as points",
+    ]
+    assert slide_sheet_said(sheet(tmp_path, "slide_id\tpatient\na\tP1\n")) == []
+    assert slide_sheet_said(tmp_path / "none.tsv") == []

@@ -1,5 +1,6 @@
 """Encoders pretrained on the tiny cohort, taken through Snakemake to a second one with other patients and genes."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from safetensors import safe_open
 
 from mirrorflow.learners.saved import RawUnits, load_trained
+from mirrorflow.reuse.patients import new_patients
+from mirrorflow.reuse.predict import predict_patients
+from mirrorflow.reuse.request import Request
+from mirrorflow.reuse.run_folder import open_run
 from mirrorflow.store.digest import file_digest
 from mirrorflow.store.embeddings import RECORD, read_embeddings
 from mirrorflow.store.expression import read_expression
@@ -146,6 +151,25 @@ def test_the_pairs_models_from_their_files_give_their_stored_predictions(adapted
         prediction = saved.predict(saved.prepare(raw))
         found_values = prediction.probabilities if config["task"] == "subtyping" else prediction.survival
         np.testing.assert_array_equal(found_values, rows.filter(regex="^(prob|surv)_"))
+
+
+def test_a_patient_of_the_source_is_asked_of_the_fold_that_did_not_pretrain_on_it(adapted: Adapted) -> None:
+    run = open_run(adapted.results)
+    index = run.features("tiny", "resnet50-random")
+    assert index is not None
+    cohort, _ = run.cohort("tiny")
+    scope = next(iter(sorted(path.parts[-4] for path in adapted.results.glob("*/tiny/splits/splits_0.csv"))))
+    folds = [run.source_fold(scope, PAIR, k) for k in range(FOLDS)]
+    name = next(one for one in cohort["patient"] if folds[0] and one in folds[0].train)
+    mine = index[index["patient"] == name]
+    files = {row.slide_id: Path(row.path) for row in mine.itertuples()}
+    expression = read_expression(adapted.results.parents[1] / "store/expression/second/second.parquet")
+    values = dataclasses.replace(expression, patients=[name], values=expression.values[:1])
+    asked = new_patients(mine[["slide_id", "patient"]].assign(patient=name), files, values, None)
+    made = predict_patients(run, asked, Request(protocol="honest", cohort=PAIR))
+    rows = made.tables["subtyping_folds"]
+    assert set(rows["of_run"]) == {name}
+    assert 0 not in set(rows["fold"])
 
 
 def made_with(embeddings: Path) -> dict[str, Any]:

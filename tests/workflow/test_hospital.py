@@ -140,6 +140,7 @@ def test_a_hospitals_export_runs_from_nothing_to_the_report(
         "Diagnose to Zuletzt: 8 times as days between dates, days before months",
         "event: 8 words read: yes as 1 (4), no as 0 (4)",
         "Alter: 8 decimal commas read as points",
+        "schnitte.csv: mpp: 8 decimal commas read as points",
     ):
         assert line in said
     succeed(tmp_path, config)
@@ -155,6 +156,7 @@ def test_a_hospitals_export_runs_from_nothing_to_the_report(
     assert cohort.loc["Müller-1", ["time_days", "event", "Alter"]].tolist() == [793.0, 1.0, "61.5"]
     page = (tmp_path / "results/hospital/report.html").read_text(encoding="utf-8")
     assert "days between dates, days before months" in page
+    assert "schnitte.csv: separated by semicolons; schnitte.csv: mpp: 8 decimal commas read as points" in page
     stored = pd.read_parquet(tmp_path / "store/expression/counts/hospital.parquet")
     assert stored["gene"].tolist()[:2] == ["GENE0", "GENE1"]
     assert stored[PATIENTS[0]].between(0, 20).all()

@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_configfiles(check)
     check.set_defaults(command=_check)
     _add_preflight(commands)
+    _add_clean(commands)
     audit = commands.add_parser("audit", help="audit anyone's split files and predictions")
     audit.add_argument("--splits", type=Path, help="folder of splits_<k>.csv (columns train, val, or test)")
     audit.add_argument("--predictions", type=Path, help="folder with fold<k>.parquet files at any depth")
@@ -84,6 +85,19 @@ def _add_preflight(commands: Any) -> None:
     preflight.set_defaults(command=_preflight)
 
 
+def _add_clean(commands: Any) -> None:
+    clean = commands.add_parser(
+        "clean",
+        help="list what the store holds of other settings than the config's, and delete it with --yes",
+        description="Only files that mirrorflow wrote, in folders whose record says other settings; nothing without "
+        "--yes. Slides, sheets and features of one's own are never touched.",
+    )
+    _add_configfiles(clean)
+    clean.add_argument("--what", choices=["masks", "features"], required=True, help="masks: with features made of them")
+    clean.add_argument("--yes", action="store_true", help="delete what is listed")
+    clean.set_defaults(command=_clean)
+
+
 def _add_predict(commands: Any) -> None:
     predict = commands.add_parser(
         "predict",
@@ -129,10 +143,10 @@ def _add_feature_formats(commands: Any) -> None:
     taken.add_argument("--table", default="", help="which table of a zarr store, such as uni_tiles")
     taken.set_defaults(command=_import_features)
     given = commands.add_parser(
-        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT"
+        "export-features", help="<slide_id>.h5 to the layout of CLAM, slide2vec, STAMP, TRIDENT, lazyslide"
     )
     given.add_argument("folder", type=Path, help="folder of <slide_id>.h5")
-    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident"])
+    given.add_argument("--to", required=True, choices=["clam", "slide2vec", "stamp", "trident", "lazyslide"])
     given.add_argument("--out", type=Path, required=True)
     given.set_defaults(command=_export_features)
 
@@ -204,6 +218,12 @@ def _preflight(options: argparse.Namespace) -> int:
         strict=options.strict,
         table=options.table,
     )
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from mirrorflow.commands.clean import clean
+
+    return clean(options.configfiles, options.what, yes=options.yes)
 
 
 def _check(options: argparse.Namespace) -> int:

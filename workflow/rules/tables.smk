@@ -25,7 +25,7 @@ rule evaluate:
         runtime=growing(60),
     params:
         version=versions.METRICS,
-        settings=TABLES.evaluate_settings(),
+        settings=TABLES.evaluate_settings,
         planned=PREDICTIONS.planned_tables,
     script:
         "../scripts/evaluate.py"

@@ -14,8 +14,8 @@ from mirrorflow.audit.findings import WARNING, Finding
 from mirrorflow.audit.lists import audit_list
 from mirrorflow.audit.tells import Targets, Tells, audit_columns
 from mirrorflow.cohorts.patients import who_has
-from mirrorflow.cohorts.slide_kinds import COLUMNS
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.slide_kinds import COLUMNS
 from mirrorflow.store.content import OUTLINES
 from mirrorflow.store.expression import gene_groups
 from mirrorflow.store.tables import read_text_sheet, read_users_sheet

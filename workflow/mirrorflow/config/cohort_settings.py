@@ -113,8 +113,8 @@ class CohortSlides(Section):
     columns: dict[str, str] = shared("columns", default={})
     mixed: list[str] = newer(
         "Kinds of slides that are meant to stand beside paraffin sections of primary tumours, by TCGA's codes: frozen "
-        "sections (TS, BS, MS), samples (02 recurrent, 06 metastasis, 11 normal). check refuses others that "
-        "it finds in the names.",
+        "sections (TS, BS, MS), samples (02 recurrent, 06 metastasis, 11 normal). check and run refuse others "
+        "that they find in the names.",
         [],
         type="array",
         items={"type": "string", "pattern": "^(TS|BS|MS|[0-9]{2})$"},

@@ -15,6 +15,8 @@ NATIVE = ("resnet50", "phikon")
 """Built by modules of their own."""
 TOKEN_PATCH_MEAN = "token_patch_mean"
 """Pooling of [CLS] beside the mean of the patch tokens, without registers."""
+QUERY = "query"
+"""Pooling by a learned query that attends to all tokens: CONCH's."""
 MOVES = ("network", "options", "layout", "pooling", "mean", "std")
 """What of an entry moves features: a feature file carries it."""
 

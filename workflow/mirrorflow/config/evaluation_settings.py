@@ -72,7 +72,8 @@ class Evaluation(Section):
     optimism: Optimism | None = setting("", None, section=Optimism, type=["object", "null"])
     reference: str = name(
         "The method of this run that every other is held against (paired bootstrap and corrected resampled t-test, "
-        "Holm), named before the results are seen; a run without the default one has no verdicts.",
+        "Holm), named before the results are seen; a run without the default one has no verdicts. A cohort that lacks "
+        "what it sees is held against linear (slides alone) or rna-linear (RNA alone).",
         "concat-linear",
     )
     primary: Primary | None = setting("", None, section=Primary, type=["object", "null"])

@@ -14,6 +14,8 @@ KEYS = {SLIDES: "slides", RNA: "expression"}
 NOUNS = {SLIDES: "slides and features", RNA: "expression"}
 COMMON, AVAILABLE = "common", "available"
 """``train_on`` of a cohort: the patients who have all of its modalities, or each method those who have what it sees."""
+FALLBACKS = {SLIDES: "linear", RNA: "rna-linear"}
+"""Modality of a cohort that has no other -> the reference there, where `evaluation.reference` is left out."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,33 @@ def left_out_lines(config: Mapping[str, Any]) -> list[str]:
     for one in left_out(config):
         methods.setdefault((one.cohort, one.why), []).append(one.method)
     lines = [f"{cohort}: left out {', '.join(names)}: {why}" for (cohort, why), names in methods.items()]
-    reference = config["evaluation"]["reference"]
-    lost = [cohort for (cohort, _), names in methods.items() if reference in names]
-    return lines + [f"{cohort}: no verdicts: evaluation.reference, {reference}, is left out there" for cohort in lost]
+    named = config["evaluation"]["reference"]
+    return lines + [_reference_line(config, cohort) for (cohort, _), names in methods.items() if named in names]
+
+
+def _reference_line(config: Mapping[str, Any], cohort: str) -> str:
+    named, found = config["evaluation"]["reference"], reference_of(config, cohort)
+    lost = f"evaluation.reference, {named}, is left out there"
+    if found:
+        return f"{cohort}: verdicts are against {found}: {lost}"
+    instead = _fallback(config["cohorts"][cohort])
+    return f"WARNING: {cohort}: no verdicts: {lost}; add `{instead}: {{}}` to methods, or name another reference"
+
+
+def reference_of(config: Mapping[str, Any], cohort: str) -> str:
+    """The method that others are held against on a cohort: `evaluation.reference`, or where the cohort lacks what that
+    sees the linear method of what it has (:data:`FALLBACKS`); empty where the run has neither.
+    """
+    named = str(config["evaluation"]["reference"])
+    if not any((one.cohort, one.method) == (cohort, named) for one in left_out(config)):
+        return named
+    instead = _fallback(config["cohorts"][cohort])
+    entry = config["methods"].get(instead)
+    return instead if entry is not None and cohort in entry.get("cohorts", config["cohorts"]) else ""
+
+
+def _fallback(cohort: Mapping[str, Any]) -> str:
+    return FALLBACKS[modalities_of(cohort)[0]]
 
 
 def left_out_rows(config: Mapping[str, Any]) -> list[dict[str, str]]:

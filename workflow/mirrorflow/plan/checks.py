@@ -24,6 +24,7 @@ JOB = "--target-jobs"
 """What Snakemake asks the process of one job for (on a cluster): the process that planned it has decided already."""
 CONVERT = "convert_expression"
 FORCED = ("-R", "--forcerun", "-F", "--forceall")
+CLEAN = "`mirrorflow clean --what masks` (or features) with this config lists them; with --yes it deletes them."
 RESULTS_FIX = (
     "Snakemake has no notes of these results here (.snakemake), so it would remake tables from them as they are: run "
     "once with `--forceall` (finished work that is still valid is kept), or give the run another name (`run:`)."
@@ -91,15 +92,32 @@ class StoredChecks:
 
     def _hold_slides(self) -> None:
         """All that differs at once, with every folder that depends on it."""
-        refused, folders = [], []
+        refused = self._refused_slides()
+        if refused:
+            folders = [folder for one in refused for folder in made_from_slides(one)]
+            raise SettingsMismatchError("\n".join([*refused.values(), delete_hint(folders), CLEAN, STORE_FIX]))
+
+    def _refused_slides(self) -> dict[Path, str]:
+        """Folder -> why what lies there is of other settings."""
+        refused = {}
         for record in self._slides():
             try:
                 hold(record)
             except SettingsMismatchError as error:
-                refused.append(str(error))
-                folders += made_from_slides(Path(record["path"]).parent)
-        if refused:
-            raise SettingsMismatchError("\n".join([*refused, delete_hint(folders), STORE_FIX]))
+                refused[Path(record["path"]).parent] = str(error)
+        return refused
+
+    def outdated_slides(self) -> dict[Path, str]:
+        """Folder of patches or features that is to be made again -> the settings that differ, in a line.
+
+        Features made of outdated patches are among them.
+        """
+        found: dict[Path, str] = {}
+        for folder, error in self._refused_slides().items():
+            why = "; ".join(line.strip() for line in error.splitlines()[1:] if ": made with" in line)
+            for one in made_from_slides(folder):
+                found.setdefault(one, why if one == folder else f"made of {folder}")
+        return found
 
     def _slides(self) -> Iterator[dict[str, Any]]:
         """Records of patches and features: their jobs refuse other settings, too, where they start."""

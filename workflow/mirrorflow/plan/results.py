@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mirrorflow.config.modalities import reference_of
 from mirrorflow.config.primary import primary_place
 from mirrorflow.config.protocols import SINGLE_CHANGE
 from mirrorflow.config.queries import CAUSE_SPECIFIC, encoders_of, endpoint_of, selection_of
@@ -60,13 +61,16 @@ class TableInputs:
     def _bootstrap(self, *more: str) -> dict[str, Any]:
         return {key: self.run.config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", *more)}
 
-    def evaluate_settings(self) -> dict[str, Any]:
-        """Param: how predictions are scored."""
+    def evaluate_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: how predictions are scored. No comparison with another reference than the named one is primary."""
         config, run = self.run.config, self.run
+        reference = reference_of(config, run.home_of(wildcards.cohort))
+        named = reference == config["evaluation"]["reference"]
         trained = {name: config["methods"][name]["train"]["label_smoothing"] for name in run.supervised}
         return {
-            **self._bootstrap("reference"),
-            "primary": primary_place(config),
+            **self._bootstrap(),
+            "reference": reference,
+            "primary": primary_place(config) if named else {},
             "strict": config["strict"],
             "label_smoothing": {
                 **dict.fromkeys(run.pretrained, config["probe"]["label_smoothing"]),

@@ -38,8 +38,11 @@ def say_left_out(config: Mapping[str, Any]) -> None:
 
 
 def hold_stored(checks: StoredChecks) -> None:
-    """Raise WorkflowError where the store or the results were made with other settings (:class:`StoredChecks`)."""
+    """Raise WorkflowError where the store or the results were made with other settings (:class:`StoredChecks`), and
+    where slides are of kinds that nobody declared."""
     try:
+        if not any(argument.startswith(JOB) for argument in sys.argv):
+            checks.slides.hold_kinds()
         checks.hold()
     except MirrorflowError as error:
         raise _workflow_error(error) from None

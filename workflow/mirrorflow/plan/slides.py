@@ -8,6 +8,7 @@ from typing import Any
 from mirrorflow.config.datasets import address_of
 from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.mask_settings import segmentation_from
+from mirrorflow.config.slide_kinds import declared_kinds, require_declared
 from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
 from mirrorflow.plan.records import planned
@@ -50,8 +51,17 @@ class SlideInputs:
         return given(filter(None, [self._gdc(wildcards)["overrides"]]), self.run.store)
 
     def gdc_settings(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Param: what is asked of GDC."""
-        return {key: self._gdc(wildcards)[key] for key in GDC_KEYS}
+        """Param: what is asked of GDC, and the kinds of slides that are meant, where others than the strategy's are."""
+        asked = {key: self._gdc(wildcards)[key] for key in GDC_KEYS}
+        mixed = self.run.cohort(wildcards.cohort)["slides"].get("mixed")
+        return asked | ({"mixed": list(mixed)} if mixed else {})
+
+    def hold_kinds(self) -> None:
+        """Raise InputError where a sheet that is there mixes kinds of slides that its cohort does not declare."""
+        for cohort in self.run.cohorts:
+            slides = self.run.cohort(cohort).get("slides")
+            if slides and (names := slide_ids(slides["sheet"], slides["columns"])):
+                require_declared(names, declared_kinds(slides), f"cohorts.{cohort}: {slides['sheet']}")
 
     def files(self, wildcards: Wildcards) -> str | list[str]:
         """Input: record of the shard's downloads; nothing for slides that are there already."""

@@ -14,6 +14,7 @@ from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.plan.paths import EmbeddingsFile, SplitFile
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.runtime.files import written_whole
+from mirrorflow.store.anndata_package import anndata
 from mirrorflow.store.method_predictions import read_task
 from mirrorflow.store.model_files import read_model
 from mirrorflow.store.tables import read_cohort, read_fold
@@ -45,16 +46,6 @@ def export(run: FinishedRun, what: str, to: str, out: Path) -> list[Path]:
         message = f"{run.folder}: no {what} in this run"
         raise InputError(message)
     return written + (copy_models(run, out) if what == "models" else [])
-
-
-def anndata() -> Any:
-    """The package. Raises InputError with the way to get it where it is not installed."""
-    try:
-        import anndata as package
-    except ImportError as error:
-        message = "h5ad files need the package anndata, which is not installed: pip install 'mirrorflow[h5ad]'"
-        raise InputError(message) from error
-    return package
 
 
 def embeddings(run: FinishedRun) -> Iterator[Table]:

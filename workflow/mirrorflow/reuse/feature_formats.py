@@ -15,6 +15,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import check_file_name, write_text, written_whole
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features
 from mirrorflow.store.h5 import created, opened
+from mirrorflow.store.lazyslide import write_store
 from mirrorflow.store.other_features import layout_of, read_others
 
 logger = logging.getLogger("mirrorflow.features")
@@ -52,8 +53,8 @@ def _drop_coords(path: Path) -> None:
 def export_features(folder: Path, to: str, out: Path) -> int:
     """Write the ``<slide_id>.h5`` of a folder in another tool's layout; returns how many slides.
 
-    to: clam, slide2vec, stamp or trident. Raises InputError for another word, a folder without such files, and where
-    STAMP's micrometres need a scale that a file does not say.
+    to: clam, slide2vec, stamp, trident or lazyslide. Raises InputError for another word, a folder without such files,
+    and where STAMP's micrometres need a scale, or lazyslide's tiles places, that a file does not say.
     """
     if to not in WRITERS:
         message = f"--to {to}: there are {', '.join(WRITERS)}"
@@ -132,10 +133,20 @@ def _to_trident(path: Path, out: Path) -> None:
         shutil.copyfile(path, temporary)
 
 
+def _to_lazyslide(path: Path, out: Path) -> None:
+    features, coords, encoder, grid = _read(path)
+    if coords is None:
+        message = f"{path}: lazyslide's features are of tiles, and the file says no places (coords)"
+        raise InputError(message)
+    out.mkdir(parents=True, exist_ok=True)
+    write_store(out / f"{path.stem}.zarr", features, coords, encoder, grid)
+
+
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "clam": _to_clam,
     "slide2vec": _to_slide2vec,
     "stamp": _to_stamp,
     "trident": _to_trident,
+    "lazyslide": _to_lazyslide,
 }
 """How each layout is written; TRIDENT's is that of our own files."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.patients import who_has
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.probes.task import SubtypePrediction, SurvivalPrediction
-from mirrorflow.reuse.members import Answer, Memory, answer
+from mirrorflow.reuse.members import Answer, Memory, answer, needs
 from mirrorflow.reuse.patients import NewPatients
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.reuse.survival import Horizon, horizon_of, percentiles, survival_on
@@ -29,6 +30,8 @@ class Collected:
     saved: list[SavedModel]
     folds: dict[int, Fold]
     stored: dict[int, Predictions]
+    sources: dict[int, Fold] = field(default_factory=dict)
+    """Folds of an adapted cohort's source, whose models pretrained its encoders."""
     horizons: dict[int, Horizon] = field(default_factory=dict)
     rows: list[pd.DataFrame] = field(default_factory=list)
     survival: list[tuple[pd.DataFrame, SurvivalPrediction, SavedModel]] = field(default_factory=list)
@@ -50,10 +53,11 @@ def collected(run: FinishedRun, place: PredictionsManifest, task: str) -> Collec
         return None
     scope, folds = saved[0].config["model_scope"], sorted({one.config["fold"] for one in saved})
     found = {k: run.fold(scope, place.cohort, k) for k in folds}
+    sources = {k: fold for k in folds if (fold := run.source_fold(scope, place.cohort, k)) is not None}
     stored = {int(one.rows["fold"].iloc[0]): one for one in run.out_of_fold(place, task) if len(one.rows)}
-    made = Collected(place, task, saved, found, stored)
+    made = Collected(place, task, saved, found, stored, sources)
     if task == "survival":
-        cohort, _ = run.cohort(place.cohort)
+        cohort = who_has(run.cohort(place.cohort)[0], needs(saved[0]))
         unit = next(iter(stored.values())).notes["protocol"]["unit"]
         made.horizons = {k: horizon_of(cohort, fold, unit) for k, fold in found.items()}
     return made
@@ -153,8 +157,10 @@ def _stored_rows(found: Collected, saved: SavedModel, patient: str) -> pd.DataFr
 
 
 def models_that_never_saw(found: Collected, patient: str) -> list[SavedModel]:
-    """Models of folds that neither trained on a patient of the run nor chose an epoch on it."""
+    """Models of folds that neither trained on a patient of the run nor chose an epoch on it, nor did their source's."""
     seen = {fold: {*one.train, *(one.choice or ())} for fold, one in found.folds.items()}
+    for fold, one in found.sources.items():
+        seen[fold] |= {*one.train, *(one.choice or ())}
     return [saved for saved in found.saved if patient not in seen[saved.config["fold"]]]
 
 

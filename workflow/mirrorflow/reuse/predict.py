@@ -47,11 +47,10 @@ def predict_patients(run: FinishedRun, patients: NewPatients, request: Request) 
     InputError where features are not those of training, or where no model could say anything of anyone.
     """
     asked = chosen(run, request)
-    cohort, _ = run.cohort(asked.cohort)
     index = run.features(asked.cohort, asked.encoder)
     made = Predicted(asked)
     made.checks = _check_features(patients, index, run)
-    known = known_patients(patients, cohort, index)
+    known = known_patients(patients, run.everyone(asked.cohort), run.all_features(asked.cohort, asked.encoder))
     terms, found = Terms(request.days, request.missing_genes), list[Collected]()
     for place, task in ((place, task) for place in asked.places for task in TASKS):
         one = collected(run, place, task)

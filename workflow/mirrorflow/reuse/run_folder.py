@@ -73,6 +73,22 @@ class FinishedRun:
         """A fold of a model scope."""
         return read_fold(SplitFile(str(self.folder), scope, target_of(cohort), "", number).path)
 
+    def source_fold(self, scope: str, cohort: str, number: int) -> Fold | None:
+        """The source's fold whose model an adapted cohort's fold took; None for any other cohort."""
+        source = source_of(cohort)
+        return read_fold(SplitFile(str(self.folder), scope, source, "", number).path) if source else None
+
+    def everyone(self, name: str) -> pd.DataFrame:
+        """Patients of a cohort and, of an adapted one, of its source, whom its encoders may have been trained on."""
+        frames = [self.cohort(one)[0] for one in filter(None, (target_of(name), source_of(name)))]
+        return pd.concat(frames, ignore_index=True).drop_duplicates("patient")
+
+    def all_features(self, name: str, encoder: str) -> pd.DataFrame | None:
+        """Indexes of :meth:`everyone`'s features; None for a method without slides."""
+        found = [self.features(one, encoder) for one in filter(None, (target_of(name), source_of(name)))]
+        there = [one for one in found if one is not None]
+        return pd.concat(there, ignore_index=True) if there else None
+
     def features(self, cohort: str, encoder: str) -> pd.DataFrame | None:
         """The index of the cohort's features, paths as they can be opened; None for a method without slides."""
         path = FeatureIndex(str(self.folder), target_of(cohort), encoder).path
@@ -115,6 +131,12 @@ def target_of(cohort: str) -> str:
     """The cohort whose patients are predicted: ``nsclc`` for ``nsclc--from--brca``."""
     adapted = ADAPTED.fullmatch(cohort)
     return adapted["target"] if adapted else cohort
+
+
+def source_of(cohort: str) -> str:
+    """The cohort whose encoders an adapted one took: ``brca`` for ``nsclc--from--brca``; empty for any other."""
+    adapted = ADAPTED.fullmatch(cohort)
+    return adapted["source"] if adapted else ""
 
 
 def pick(given: str | None, there: Sequence[str], what: str, preferred: str = "") -> str:

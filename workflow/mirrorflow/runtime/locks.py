@@ -72,6 +72,14 @@ def clear_dead_lock(folder: Path) -> int:
     return 0
 
 
+def require_unlocked(folder: Path) -> None:
+    """Raise MirrorflowError where a Snakemake holds ``folder``, or a dead one did."""
+    locks = folder / LOCKS
+    if locks.exists() and any(locks.iterdir()):
+        message = f"{folder}: a run holds this folder; wait for it, or if it is dead say `mirrorflow unlock`"
+        raise MirrorflowError(message)
+
+
 QUIET = ("--unlock", "--nolock", "--target-jobs")
 """Arguments of a Snakemake that takes no lock, or clears it."""
 

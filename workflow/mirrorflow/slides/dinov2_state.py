@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from mirrorflow.errors import InputError
+from mirrorflow.slides.positions import resized
 from mirrorflow.slides.transformers_names import timm_names
 
 RENAMED = (
@@ -29,9 +31,13 @@ POSITIONS = "embeddings.position_embeddings"
 def dinov2_state(state: Mapping[str, Tensor], network_positions: torch.Size) -> dict[str, Tensor]:
     """timm's names for the weights of a Dinov2Model; what has no name there keeps its own, so that it is refused.
 
-    network_positions: shape [1, token, width] of the network's positions; those of another image size are resized.
+    network_positions: shape [1, token, width] of the network's positions; those of another image size are resized,
+    bicubic without antialiasing, as transformers does. Raises InputError for weights that are there twice.
     """
     bare = {key.removeprefix("dinov2."): value for key, value in state.items()}
+    if len(bare) < len(state):
+        message = "these weights hold keys with and without `dinov2.` before them; keep one of each"
+        raise InputError(message)
     mapped = timm_names(bare, RENAMED)
     return _placed(mapped, network_positions) if POSITIONS in mapped and "cls_token" in mapped else mapped
 
@@ -45,13 +51,3 @@ def _placed(mapped: dict[str, Tensor], wanted: torch.Size) -> dict[str, Tensor]:
         mapped["cls_token"] = mapped["cls_token"] + positions[:, :1]
         return mapped | {"pos_embed": patches}
     return mapped | {"pos_embed": torch.cat([positions[:, :1], patches], dim=1)}
-
-
-def resized(positions: Tensor, count: int) -> Tensor:
-    """Square positions [1, patch, width] for ``count`` patches, bicubic without antialiasing, as transformers does."""
-    if positions.shape[1] == count:
-        return positions
-    side, new = int(positions.shape[1] ** 0.5), int(count**0.5)
-    grid = positions.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
-    grid = torch.nn.functional.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
-    return grid.permute(0, 2, 3, 1).reshape(1, count, -1).to(positions.dtype)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.errors import ConfigError
 from mirrorflow.runtime.tf32 import set_tf32
+from mirrorflow.slides.conch import conch_state
 from mirrorflow.slides.dinov2_state import dinov2_state
 from mirrorflow.slides.encoder_settings import TIMM, EncoderSettings
 from mirrorflow.slides.named_network import named_network, pooled
@@ -164,6 +165,9 @@ def _load(built: Architecture, state: Mapping[str, Tensor], settings: EncoderSet
     if entry is not None and entry.layout == "dinov2":
         kind = "dinov2"
         mapped = dinov2_state(state, built.network.state_dict()["pos_embed"].shape)
+    elif entry is not None and entry.layout == "conch":
+        kind = "conch"
+        mapped = conch_state(state, built.network.state_dict()["trunk.pos_embed"].shape)
     load_weights(built.network, mapped, settings.name, kind, built.heads)
 
 

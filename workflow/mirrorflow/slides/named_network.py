@@ -1,4 +1,4 @@
-"""Encoders of config/encoders.yaml: built through timm, [CLS] or [CLS] beside the mean of the patch tokens."""
+"""Encoders of config/encoders.yaml, built through timm: [CLS], [CLS] beside the mean patch token, or a query."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mirrorflow.config.encoder_table import TOKEN_PATCH_MEAN, NamedEncoder
+from mirrorflow.config.encoder_table import QUERY, TOKEN_PATCH_MEAN, NamedEncoder
+from mirrorflow.slides.conch import ImageTower
 from mirrorflow.slides.timm_network import Architecture, layer_option
 
 
@@ -36,7 +37,9 @@ class TokenAndPatchMean(nn.Module):
 
 
 def pooled(transformer: Any, pooling: str) -> nn.Module:
-    """The transformer as it pools itself, or with :class:`TokenAndPatchMean` around it."""
+    """The transformer as it pools itself, or with :class:`TokenAndPatchMean` or CONCH's query around it."""
+    if pooling == QUERY:
+        return ImageTower(transformer)
     return TokenAndPatchMean(transformer) if pooling == TOKEN_PATCH_MEAN else transformer
 
 

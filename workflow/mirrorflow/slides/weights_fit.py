@@ -13,6 +13,7 @@ SPARE = {
     "resnet50": r"layer4\.|fc\.",  # cut off after the third stage
     "phikon": r"pooler\.|classifier\.|decoder\.|lm_head\.|head\.|embeddings\.mask_token$|mask_token$",
     "timm": r"head\.(weight|bias)$|head\.(fc|l)\.|head_dist\.|fc\.|classifier\.|last_linear\.|mask_token$",
+    "conch": r"text\.|text_decoder\.|logit_scale$|attn_pool_caption\.|ln_caption\.|proj_contrast$",
     "dinov2": r"embeddings\.mask_token$|head\.|classifier\.",
 }
 """What weights may hold beyond a kind's network: classification heads, poolers, what a pretext task predicted with."""
@@ -65,7 +66,7 @@ def _some(keys: Sequence[str]) -> str:
 
 def _mend(keys: Sequence[str], name: str, kind: str) -> str:
     where = f"features.encoders.{name}"
-    if kind not in ("timm", "dinov2"):
+    if kind not in ("timm", "dinov2"):  # what options would build
         return f"{where}.model says {kind}: name the file of its weights, or the model these are of"
     said = [text for pattern, text in FIXES if any(re.search(pattern, key) for key in keys)]
     build = "; ".join(said) if len(keys) < 200 and said else "`model`, or `options` as their authors build it"

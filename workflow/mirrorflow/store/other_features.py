@@ -7,7 +7,6 @@ in SpatialData, tiles as shapes); STAMP 2's h5 with coordinates in micrometres.
 
 import json
 import pickle
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
 from mirrorflow.store.h5 import opened
+from mirrorflow.store.lazyslide import read_store
 
 
 @dataclass(frozen=True)
@@ -182,42 +182,9 @@ def _unit(file: h5py.File) -> str:
 
 
 def _lazyslide(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[OtherFeatures]:
-    try:
-        import zarr
-    except ImportError as error:
-        message = f"{folder}: zarr stores need the package zarr, which is not installed: pip install 'mirrorflow[zarr]'"
-        raise InputError(message) from error
     for path in sorted(folder.glob("*.zarr")):
-        tables = sorted(one.name for one in (path / "tables").glob("*") if (one / "X").is_dir())
-        if table not in tables and (table or len(tables) != 1):
-            what = f"no table {table!r}" if table else "not one table of features"
-            message = f"{path}: {what} (there: {', '.join(tables) or 'none'}); name one by --table"
-            raise InputError(message)
-        name = table or tables[0]
-        features = _matrix(path, np.asarray(zarr.open_array(str(path / "tables" / name / "X"), mode="r")[:]))
-        encoder, _, tiles = name.rpartition("_")
-        shapes = path / "shapes" / tiles / "shapes.parquet"
-        coords = _of_count(shapes, corners(shapes), len(features)) if shapes.exists() else None
-        yield OtherFeatures(path.stem, features, coords, encoder)
-
-
-def corners(shapes: Path) -> NDArray[np.int64]:
-    """Upper left corners [tile, 2] of the polygons of a GeoParquet file (well-known binary), in its units.
-
-    Raises InputError for geometries that are no polygons.
-    """
-    import pyarrow.parquet as pq
-
-    found = []
-    for binary in pq.read_table(shapes, columns=["geometry"]).column(0).to_pylist():
-        order = "<" if binary[0] else ">"
-        kind, _, points = struct.unpack_from(f"{order}III", binary, 1)
-        if kind != 3:
-            message = f"{shapes}: a geometry of type {kind}, not a polygon (3); tiles are polygons"
-            raise InputError(message)
-        ring = np.array(struct.unpack_from(f"{order}{2 * points}d", binary, 13)).reshape(-1, 2)
-        found.append(ring.min(0))
-    return np.rint(np.array(found).reshape(-1, 2)).astype(np.int64)
+        values, coords, encoder, grid = read_store(path, table)
+        yield OtherFeatures(path.stem, _matrix(path, values), coords, encoder, grid)
 
 
 READERS: dict[str, Reader] = {"clam": _clam, "slide2vec": _slide2vec, "lazyslide": _lazyslide, "stamp": _stamp}

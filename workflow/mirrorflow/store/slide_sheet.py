@@ -17,7 +17,7 @@ from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
 from mirrorflow.store.sheets import read_sheet
 
-__all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of"]
+__all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of", "slide_sheet_said"]
 
 SHOWN_PROBLEMS = 10
 
@@ -48,8 +48,8 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
     path = Path(path)
     sheet = read_sheet(path, "no such sheet of slides")
     header, lines = sheet.header, sheet.rows
-    for what in sheet.said:
-        logger.info("%s: %s", path, what)
+    for what in slide_sheet_said(path, columns):
+        logger.info("%s", what)
     names = _column_names(path, header, columns or {})
     rows: dict[str, SlideRow] = {}
     problems: list[str] = []
@@ -70,6 +70,20 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
         message = f"{path}: no slides below the header"
         raise InputError(message)
     return list(rows.values())
+
+
+def slide_sheet_said(path: str | Path, columns: Mapping[str, str] | None = None) -> list[str]:
+    """How a sheet is read where that is not as expected, counted, a line each; nothing where there is no sheet."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    sheet = read_sheet(path)
+    name = (columns or {}).get("mpp", "mpp")
+    at = sheet.header.index(name) if name in sheet.header else None
+    cells = [] if at is None else [cells[at] for _, cells in sheet.rows if at < len(cells)]
+    commas = sum(DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells)
+    told = [f"{name}: {commas} decimal commas read as points"] if commas else []
+    return [f"{path}: {what}" for what in (*sheet.said, *told)]
 
 
 def _column_names(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:

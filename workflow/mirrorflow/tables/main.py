@@ -72,11 +72,11 @@ def patients_texts(rows: pd.DataFrame) -> list[str]:
     """``, n = 17 (trained on 33 to 34)`` for each row where rows of a column are of different patients, else empty."""
     if not {"patient_set", "patients", "train_patients", *COLUMN} <= set(rows):
         return [""] * len(rows)
-    sizes = rows.groupby(COLUMN)["patients"].transform("nunique")
+    sets = rows.groupby(COLUMN)["patient_set"].transform("nunique")
     evaluated, trained = rows["patients"].tolist(), rows["train_patients"].astype(str).tolist()
     return [
         f", n = {int(patients)}{_trained_text(by_fold)}" if several > 1 else ""
-        for patients, by_fold, several in zip(evaluated, trained, sizes, strict=True)
+        for patients, by_fold, several in zip(evaluated, trained, sets, strict=True)
     ]
 
 

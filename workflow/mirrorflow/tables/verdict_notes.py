@@ -1,6 +1,6 @@
 """What a table says of its verdicts, in a few sentences: the rule, the primary comparison, what it could have found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -17,8 +17,18 @@ def verdict_notes(rows: pd.DataFrame) -> str:
 
 def rule_note(rows: pd.DataFrame) -> str:
     """The rule of the verdicts and the primary comparison among them."""
-    names = sorted({name.split(" ")[0] for name in rows["reference"].fillna("") if name})
-    return " ".join(filter(None, (_rule(", ".join(names)), primary_note(rows)))) if names else ""
+    named = rows[rows["reference"].fillna("") != ""]
+    cohorts: dict[str, list[str]] = {}
+    for name, part in named.groupby(named["reference"].str.split(" ").str[0]):
+        cohorts[str(name)] = sorted(set(part["cohort"]))
+    return " ".join(filter(None, (_rule(_references(cohorts)), primary_note(rows)))) if cohorts else ""
+
+
+def _references(cohorts: Mapping[str, Sequence[str]]) -> str:
+    """The reference; where a cohort lacks what it sees and has another, each with its cohorts."""
+    if len(cohorts) == 1:
+        return next(iter(cohorts))
+    return " or ".join(f"{name} ({', '.join(of)})" for name, of in cohorts.items())
 
 
 def _rule(reference: str) -> str:

@@ -12,7 +12,6 @@ from mirrorflow.cohorts.follow_up import follow_up_line
 from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
-from mirrorflow.cohorts.slide_kinds import COLUMNS, column_kinds, mixed_kinds
 from mirrorflow.commands.checking.columns import column_lines
 from mirrorflow.commands.checking.expression import matrix_of, value_lines
 from mirrorflow.commands.checking.features import look_into_files
@@ -20,11 +19,12 @@ from mirrorflow.commands.checking.folds import class_lines, drawn_lines, scarce_
 from mirrorflow.commands.checking.pending import pending
 from mirrorflow.commands.checking.splits import split_lines
 from mirrorflow.config.modalities import COMMON, has_rna
+from mirrorflow.config.slide_kinds import COLUMNS, column_kinds, declared_kinds, mixed_kinds
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.samples import choose_samples
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.matrix_look import MatrixLook
-from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
+from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, slide_sheet_said
 from mirrorflow.store.tables import read_institutions, read_users_sheet
 
 
@@ -79,9 +79,10 @@ class CohortLook:
             yield f"PROBLEM: {error}"
             return
         yield f"{len(self.rows)} slides of {len({row.patient for row in self.rows})} patients in {slides['sheet']}"
-        yield from (f"PROBLEM: {said}" for said in mixed_kinds([row.slide_id for row in self.rows], _declared(slides)))
-        sheet, _, recognised = read_users_sheet(slides["sheet"])
-        yield from recognised
+        names = [row.slide_id for row in self.rows]
+        yield from (f"PROBLEM: {said}" for said in mixed_kinds(names, declared_kinds(slides)))
+        sheet, _, _ = read_users_sheet(slides["sheet"])
+        yield from slide_sheet_said(slides["sheet"], slides["columns"])
         yield from column_kinds({name: sheet[name].tolist() for name in COLUMNS if name in sheet})
         yield from self._files(self.rows)
 
@@ -219,12 +220,6 @@ class CohortLook:
             )
             for encoder, there in self._there.items()
         }
-
-
-def _declared(slides: Mapping[str, Any]) -> list[str]:
-    """Kinds of slides that a cohort says are meant; frozen slides of GDC are asked for by their strategy."""
-    frozen = slides.get("gdc", {}).get("experimental_strategy") == "Tissue Slide"
-    return [*slides.get("mixed", ()), *(("TS", "BS", "MS") if frozen else ())]
 
 
 def _meeting_line(ours: Any, theirs: Any, sides: tuple[str, str]) -> Iterator[str]:

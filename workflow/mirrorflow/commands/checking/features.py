@@ -1,13 +1,16 @@
 """A look into every feature file: its first rows and some others, enough to find what would stop a run hours later."""
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.features import feature_dataset
 from mirrorflow.store.h5 import opened
@@ -16,6 +19,8 @@ from mirrorflow.store.rows import row_layout
 FIRST, DRAWN = 4, 8
 """Rows at the start of a file that are looked at, and rows drawn from all of it."""
 SHOWN = 3
+A_CALL = 500
+"""Files that one process looks into before it takes others."""
 SEED = 7
 
 
@@ -33,6 +38,12 @@ class FeaturesSeen:
     def left_out(self) -> set[str]:
         """Slides that a run would leave out."""
         return {*self.bad, *self.empty}
+
+    def add(self, other: "FeaturesSeen") -> None:
+        """What another look saw of further files of the folder."""
+        self.bad |= other.bad
+        self.empty += other.empty
+        self.widths.update(other.widths)
 
     def lines(self) -> Iterator[str]:
         """What was seen, in words; a folder of which nothing can be used, or of several encoders, stops a run."""
@@ -53,19 +64,29 @@ class FeaturesSeen:
 
 
 def look_into_files(folder: Path, slides: Iterable[str]) -> FeaturesSeen:
-    """The files of ``slides`` in a folder, as far as they are there."""
-    there = {slide: path for slide in slides if (path := folder / f"{slide}.h5").exists()}
+    """The files of ``slides`` in a folder, as far as they are there; many of them on all cores."""
+    there = [(slide, path) for slide in slides if (path := folder / f"{slide}.h5").exists()]
     seen, progress = FeaturesSeen(folder, len(there)), Progress(f"look into {folder}", len(there), "files")
-    for number, (slide, path) in enumerate(there.items()):
+    starts = range(0, len(there), A_CALL)
+    calls = [Call(_look_into_some, (there[start : start + A_CALL], SEED + start), {}, str(start)) for start in starts]
+    cores = Cores(min(len(os.sched_getaffinity(0)), len(calls))) if calls else ONE_BY_ONE
+    for part in run_each(calls, cores, lambda start: progress.step(min(A_CALL, len(there) - int(start)))):
+        seen.add(part)
+    return seen
+
+
+def _look_into_some(there: Sequence[tuple[str, Path]], seed: int) -> FeaturesSeen:
+    """These files; the n-th draws its rows with ``seed`` + n."""
+    seen = FeaturesSeen(Path(), len(there))
+    for number, (slide, path) in enumerate(there):
         try:
-            rows, width = look_into(path, SEED + number)
+            rows, width = look_into(path, seed + number)
             seen.empty += [] if rows else [slide]
             seen.widths.update([width] if rows else [])
         except MirrorflowError as error:
             seen.bad[slide] = str(error)
         except OSError as error:
             seen.bad[slide] = f"{path}: {error}"
-        progress.step()
     return seen
 
 

@@ -14,12 +14,24 @@ from mirrorflow.expression.matrix import GenesBySamples, Matrix, SamplesByGenes,
 from mirrorflow.expression.parquet_matrix import FIX, ParquetGenesBySamples, ParquetSamplesByGenes, ParquetTable
 from mirrorflow.expression.parquet_reading import reading_parquet
 
+OTHERS = {
+    b"\x89HDF": "an HDF5 file (h5ad?), not a matrix; save it as parquet: adata.to_df().T.to_parquet('matrix.parquet')",
+    b"PK\x03\x04": "an Excel or zip file, not a matrix; save the sheet as tab-separated text, or unpack the archive",
+}
+"""First bytes of files that people have expression in and that are not read, and what to do with them."""
+
 
 @contextmanager
 def opened_matrix(matrix: Path, orientation: str, scratch_folder: Path) -> Iterator[Matrix]:
-    """The matrix in whatever format it is; a scratch file on disk turns samples x genes around."""
-    turned = orientation == "samples_by_genes"
-    if magic_of(matrix) == b"PAR1":
+    """The matrix in whatever format it is; a scratch file on disk turns samples x genes around.
+
+    Raises InputError for what is no matrix, with the way to make one of it.
+    """
+    turned, magic = orientation == "samples_by_genes", magic_of(matrix)
+    if magic in OTHERS:
+        message = f"{matrix}: {OTHERS[magic]}"
+        raise InputError(message)
+    if magic == b"PAR1":
         with reading_parquet(str(matrix), FIX):
             opened = pq.ParquetFile(matrix)
         with opened as file:

@@ -90,7 +90,7 @@ def make_report(
     benchmarks: the folder of benchmark files, what is there when the page is made.
     """
     audits = report_inputs.read_audits(files.audits)
-    cohorts = report_inputs.read_cohorts(files.cohorts)
+    cohorts = report_inputs.read_cohorts(files.cohorts, config["cohorts"])
     sections = _sections(files, config, audits, cohorts)
     sections.append(reproduce_section(_origin(config, configfiles)))
     sections.append(_cost(files, benchmarks, config, cohorts))

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mirrorflow.report.pictures import Drawn, NotDrawn
 from mirrorflow.report.slides import Ledger, slides_to_show
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
+from mirrorflow.store.slide_sheet import slide_sheet_said
 from mirrorflow.store.tables import read_cohort, read_converted, read_endpoint, read_text_sheet
 
 PICTURE_BYTES = 4_500_000
@@ -66,15 +67,21 @@ def read_audits(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def read_cohorts(paths: Sequence[Path]) -> dict[str, CohortTables]:
-    """Cohorts by name, with the flow and the dropped beside them."""
+def read_cohorts(paths: Sequence[Path], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, CohortTables]:
+    """Cohorts by name, with the flow and the dropped beside them.
+
+    entries: the config's section ``cohorts``, which names sheets of slides.
+    """
     cohorts = {}
     for path in paths:
         frame, classes = read_cohort(path)
         flow = pd.read_csv(path.with_suffix(".flow.tsv"), sep="\t")
         dropped = read_text_sheet(path.with_suffix(".dropped.tsv"))
-        said = read_endpoint(path), read_converted(path)
-        cohorts[CohortFile.parse(path).cohort] = CohortTables(frame, classes, flow, dropped, *said)
+        name = CohortFile.parse(path).cohort
+        slides = entries.get(name, {}).get("slides") or {}
+        converted = slide_sheet_said(slides["sheet"], slides["columns"]) if "sheet" in slides else []
+        said = read_endpoint(path), [*converted, *read_converted(path)]
+        cohorts[name] = CohortTables(frame, classes, flow, dropped, *said)
     return cohorts
 
 

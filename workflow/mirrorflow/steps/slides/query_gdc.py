@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirrorflow.config.slide_kinds import declared_kinds, require_declared
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.gdc import GdcSlide, query_slides, write_gdc_sheet
@@ -37,10 +38,12 @@ def run(inputs: None, outputs: Outputs, params: Params, job: Job) -> None:
 def gdc_sheet(sheet: Path, settings: Mapping[str, Any]) -> None:
     """Ask GDC which slides there are, and write ``sheet``.
 
-    ``settings`` is the config's ``slides.gdc``. Raises InputError where GDC's answer, ``exclude`` or
-    ``overrides`` does not fit.
+    ``settings`` is the config's ``slides.gdc``, with ``mixed`` of ``slides`` where it is set. Raises InputError where
+    GDC's answer, ``exclude`` or ``overrides`` does not fit, and for kinds of slides that are mixed and not declared.
     """
     slides = wanted_slides(settings)
+    kinds = declared_kinds({"gdc": settings, "mixed": settings.get("mixed", ())})
+    require_declared([slide.slide_id for slide in slides], kinds, f"GDC's slides of {', '.join(settings['projects'])}")
     write_gdc_sheet(sheet, slides, _overrides(settings.get("overrides"), slides))
     total = sum(slide.size for slide in slides)
     logger.info("%d slides of %d patients, %.1f GB", len(slides), len({s.patient for s in slides}), total / 1e9)

@@ -6,6 +6,9 @@ TCGA's barcodes say both; a sheet of one's own may have the columns :data:`COLUM
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mirrorflow.errors import InputError
 
 COLUMNS = ("preparation", "scanner", "stain", "specimen")
 BARCODE = re.compile(
@@ -36,6 +39,18 @@ def mixed_kinds(slide_ids: Iterable[str], declared: Iterable[str]) -> Iterator[s
     other = set(samples) - {"01"}
     if other - said:
         yield f"slides are of samples {_counted(samples, SAMPLES)}; {_fix(other - said)}"
+
+
+def declared_kinds(slides: Mapping[str, Any]) -> list[str]:
+    """Kinds that a cohort's section ``slides`` says are meant; frozen slides of GDC are asked for by their strategy."""
+    frozen = slides.get("gdc", {}).get("experimental_strategy") == "Tissue Slide"
+    return [*slides.get("mixed", ()), *(("TS", "BS", "MS") if frozen else ())]
+
+
+def require_declared(slide_ids: Iterable[str], declared: Iterable[str], where: str) -> None:
+    """Raise InputError where kinds of slides are mixed that are not ``declared``, with their counts and the fix."""
+    if problems := list(mixed_kinds(list(slide_ids), declared)):
+        raise InputError("\n".join(f"{where}: {problem}" for problem in problems))
 
 
 def column_kinds(values: Mapping[str, Iterable[str]]) -> Iterator[str]:
