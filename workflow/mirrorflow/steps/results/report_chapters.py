@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.config.protocols import SINGLE_CHANGE, scope_of
 from mirrorflow.config.schema import load_schema
+from mirrorflow.report import attributions, embeddings
 from mirrorflow.report.blocks import Section, Text
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
 from mirrorflow.report.further import further_sections
@@ -25,7 +26,10 @@ from mirrorflow.steps.results import report_inputs
 from mirrorflow.steps.results.report_files import Inputs, Links
 from mirrorflow.steps.results.report_patients import files_of, read_patients
 
-SHOWN = ("forest", "ranks", "cohort_flow", "genes", "explained", "prototypes", "training_curves")
+SHOWN = (
+    *("forest", "ranks", "cohort_flow", "genes", "explained", "prototypes", "training_curves"),
+    *(attributions.KIND, embeddings.KIND),
+)
 CURVES = {
     "classification": ("classification", "Classifiers at every threshold"),
     "survival": ("survival_curves", "Survival of predicted risk groups"),
@@ -166,12 +170,14 @@ class Chapters:
         counts = report_inputs.read_set_counts(self.files.gene_sets, self.files.expressions)
         checks = retrieval_section(report_inputs.read_retrieval(self.files.models))
         parts = [
+            *attributions.attributions_sections(self.files.figures, *self.figures),
+            *embeddings.embeddings_sections(*self.figures),
             replace(table, title="How genes were chosen", files=self.links.to(*self.files.genes)),
             *map(folded, sets_sections(counts)),
             self._figures("expression", "Expression of the selected genes", "genes"),
             folded(checks, "retrieval across modalities, beside chance"),
         ]
-        return Section("signatures", "Genes", parts=parts)
+        return Section("signatures", "Genes and maps", parts=parts)
 
     def _tables(self) -> Section:
         tables = report_inputs.read_main_tables(self.files.main_tables)

@@ -20,7 +20,7 @@ class Inputs:
     genes: list[Path]
     ledgers: list[Path]
     figures: list[Path]
-    """Folders of draw_figures, draw_prototypes and explain_slides."""
+    """Folders of draw_figures, draw_prototypes, explain_slides, map_embeddings and explain_genes."""
     models: list[Path]
     """done.json of every pretrained model; retrieval.json lies beside it."""
     further_tables: list[Path] = field(default_factory=list)

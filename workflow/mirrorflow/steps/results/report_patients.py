@@ -52,6 +52,7 @@ def files_of(
     for cohort, names in chosen.items():
         found += [one for one in manifests if _is(one, protocol, cohort, names)]
         folders = [one for one in figures if one.name == cohort]
+        found += [folder / "patients.csv" for folder in folders]
         found += [folder / f"survival_{protocol}_{name}.csv" for folder in folders for name in names]
     return found
 
