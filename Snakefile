@@ -49,6 +49,7 @@ include: "workflow/rules/training_folds.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/prototypes.smk"
 include: "workflow/rules/explained.smk"
+include: "workflow/rules/modality_maps.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/reuse.smk"
 
@@ -58,12 +59,18 @@ rule all:
     input:
         all_targets(RUN, SLIDES, TABLES),
         EXPLAINED.of_all(),
+        ATTRIBUTIONS.of_all(),
+        MAPS.of_all(),
+        MAPS.tables_of_all(),
 
 
-# what models saw on slides, also where the config has no section `explain`
+# what models saw, also where the config has no section `explain`
 rule explained:
     input:
         EXPLAINED.folders(),
+        ATTRIBUTIONS.folders(),
+        MAPS.folders(),
+        MAPS.tables(),
 
 
 onstart:

@@ -49,6 +49,7 @@ OTHER_VALUES: dict[str, Any] = {
     "evaluation.primary.metric": "accuracy",
     "evaluation.primary.protocol": "paper",
     "evaluation.primary.setting": "10-shot",
+    "explain.genes.methods": ["mirror"],
     "explain.methods": ["mirror"],
     "explain.patients": ["patient-1"],
     "explain.protocols": ["paper"],

@@ -41,7 +41,7 @@ cohorts:
       survival: "{store}/simulated/planted/clinical/survival.tsv"
       matrix: "{store}/simulated/planted/clinical/clinical_matrix.tsv"
     expression: first
-    encoders: [resnet50]
+    encoders: [resnet50, phikon]
     splits: {published: folds}
 slides: {presets: {256px-20x: {size_px: 256}, 512px-20x: {size_px: 512}}}
 features:
@@ -58,7 +58,7 @@ splits: {folds: 2, inner_folds: 2}
 protocols:
   honest: {epoch: nested}
   paper: {splits: published}
-methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}}
+methods: {linear: {}, cox: {}, clinical: {}, survpath: {}, tta: {}, mirror: {}, tangle: {}}
 adaptation:
   planted: {targets: [elsewhere]}
 new_patients:

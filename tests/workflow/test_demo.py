@@ -109,6 +109,34 @@ def test_every_explained_patient_has_pictures_values_and_tiles(demo: Path) -> No
     assert page.count("Learned without labels") >= 4
 
 
+def test_genes_and_vectors_have_pictures_and_tables(demo: Path) -> None:
+    genes, maps = (
+        demo / name for name in ("attributions/honest/demo/resnet50-random/mirror", "maps/honest/demo/resnet50-random")
+    )
+    drawn = [json.loads((folder / "figures.json").read_text()) for folder in (genes, maps)]
+    assert [sorted(one["name"] for one in record["figures"]) for record in drawn] == [
+        ["subtyping_census", "survival_census"],
+        ["map_fold0"],
+    ]
+    assert not any(record["left_out"] for record in drawn)
+    for task in ("subtyping", "survival"):
+        patients = pd.read_csv(genes / f"{task}_patients.csv")
+        assert (patients["error"] < 0.001).all()  # MIRROR's RNA encoder is smooth: 50 steps are plenty
+    gap = pd.read_csv(demo / "tables/modality_gap.csv")
+    assert set(gap["space"]) == {"vectors", "aligned"}
+    page = (demo / "report.html").read_text()
+    assert "neither baseline, target, patients nor fold" in page
+    assert "nothing is measured on it" in page
+
+
+def test_every_patient_has_a_line_with_a_picture(demo: Path) -> None:
+    sheet = pd.read_csv(demo / "figures/demo/patients.csv")
+    mine = sheet[(sheet["protocol"] == "honest") & (sheet["method"] == "mirror")]
+    assert not mine["patient"].duplicated().any()
+    assert set(mine["risk_group"].dropna()) == {"high", "low"}
+    assert mine["thumbnail"].str.endswith(".jpg").all()
+
+
 def planted_plans() -> tuple[dict[str, SlidePlan], dict]:
     """How the demo's slides were drawn, by name, and the settings of its simulation."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -339,8 +339,16 @@ def test_a_method_with_genes_of_its_own_has_them_chosen_apart(tiny: Path, tmp_pa
 def test_every_method_with_patches_is_explained_on_request(tiny: Path, tmp_path: Path) -> None:
     """The target `explained` alone: pretrained heads, networks with RNA, plans, a network without weights."""
     folder = copy_run(tiny, tmp_path / "copy")
-    config = changed_config(tmp_path, TINY, explain={"most": 1})
+    genes = {"patients": 2, "samples": 1, "nulls": 1}
+    config = changed_config(tmp_path, TINY, explain={"most": 1, "genes": genes})
     succeed(folder, config, "explained")
+    results = folder / "results/tiny"
+    for method in ("mirror", "tangle", "survpath", "tta", "mmp"):
+        record = json.loads((results / f"attributions/honest/tiny/resnet50-random/{method}/figures.json").read_text())
+        assert not record["left_out"], method
+    gap = pd.read_csv(results / "tables/modality_gap.csv", dtype={"fold": str}).fillna({"fold": ""})
+    assert set(gap["fold"]) == {"", "0", "1"}
+    assert gap.loc[gap["measure"] == "less than TANGLE's", "method"].unique().tolist() == ["mirror"]
     for method in ("mirror", "tangle", "abmil", "survpath", "tta", "mmp"):
         found = folder / "results/tiny/explained/honest/tiny/resnet50-random" / method
         record = json.loads((found / "figures.json").read_text())

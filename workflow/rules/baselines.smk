@@ -38,3 +38,42 @@ rule fit_baseline:
         stored=STORED.both,
     script:
         "../scripts/fit_baseline.py"
+
+
+# a valid p for survival curves; on `evaluation.permutations` alone
+rule permute_outcomes:
+    input:
+        cohort=at(paths.CohortFile),
+        splits=SPLITS.of_protocol,
+        support=PREDICTIONS.support,
+        index=PREDICTIONS.index,
+        expression=RUN.expression,
+        genes=GENES.seen,
+        few_shot_genes=GENES.few_shot_seen,
+    output:
+        record=at(PermutedRecord),
+    log:
+        f"{LOGS}/permute_outcomes/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+    benchmark:
+        f"{BENCHMARKS}/permute_outcomes/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+    wildcard_constraints:
+        method=any_of(RUN.baselines),
+    conda:
+        "../../envs/mirrorflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(600),
+    params:
+        version=PREDICTIONS.classical_version,
+        protocol=RUN.protocol,
+        tasks=["survival"],
+        shots=[],
+        seeds=config["seeds"][:1],
+        bins=config["probe"]["survival_bins"],
+        settings=PREDICTIONS.settings,
+        rna={"clip": config["expression"]["clip"]},
+        permutations=FIGURES.permutations,
+        stored=STORED.both,
+    script:
+        "../scripts/permute_outcomes.py"

@@ -10,13 +10,16 @@ from mirrorflow.config.methods import names_digest
 from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
+from mirrorflow.plan.attributions import AttributionInputs, AttributionsFolder
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
 from mirrorflow.plan.explained import ExplainedFolder, ExplainInputs
 from mirrorflow.plan.field import FieldInputs, FieldPictures
-from mirrorflow.plan.figures import FigureInputs
+from mirrorflow.plan.figures import FigureInputs, PermutedRecord
 from mirrorflow.plan.genes import GeneInputs
+from mirrorflow.plan.modalities import TABLE as GAP_TABLE
+from mirrorflow.plan.modalities import MapInputs, MapsFolder
 from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.new_patients import NewPatientsInputs, NewPatientsPage
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
@@ -49,6 +52,8 @@ CAUSES = CauseInputs(RUN, MODELS, PREDICTIONS)
 FIELD = FieldInputs(RUN, PREDICTIONS)
 PROTOTYPES = PrototypeInputs(RUN, PREDICTIONS)
 EXPLAINED = ExplainInputs(RUN, MODELS, PREDICTIONS)
+ATTRIBUTIONS = AttributionInputs(RUN, EXPLAINED)
+MAPS = MapInputs(RUN, MODELS, EXPLAINED)
 FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 NEW_PATIENTS = NewPatientsInputs(RUN)

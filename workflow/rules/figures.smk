@@ -14,6 +14,8 @@ rule draw_figures:
         cohort=COHORTS.file,
         expression=FIGURES.expression,
         genes=FIGURES.gene_manifests,
+        ledgers=FIGURES.ledgers,
+        permuted=FIGURES.permuted,
     output:
         # a folder: which figures there are depends on the cohort's encoders
         folder=report(

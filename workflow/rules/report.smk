@@ -14,8 +14,8 @@ rule make_report:
         expressions=REPORT.expressions(),
         ledgers=SLIDES.ledgers(),
         models=REPORT.history(),
-        further_tables=TABLES.further(),
-        figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all()],
+        further_tables=[*TABLES.further(), *MAPS.tables_of_all()],
+        figures=[*REPORT.figures(), *PROTOTYPES.folders(), *EXPLAINED.of_all(), *MAPS.of_all(), *ATTRIBUTIONS.of_all()],
     output:
         page=report(
             at(paths.ReportPage),

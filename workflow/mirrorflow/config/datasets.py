@@ -130,7 +130,15 @@ def with_downloads(config: Mapping[str, Any]) -> dict[str, Any]:
     selection = _gene_sets(config["expression"]["selection"], "expression.selection", path_of)
     expression = config["expression"] | {"sources": sources, "selection": selection}
     methods = {name: _of_method(entry, f"methods.{name}", path_of) for name, entry in config["methods"].items()}
-    return dict(config) | {"cohorts": cohorts, "expression": expression, "methods": methods, "downloads": used}
+    found = dict(config) | {"cohorts": cohorts, "expression": expression, "methods": methods}
+    return found | _explained(config, path_of) | {"downloads": used}
+
+
+def _explained(config: Mapping[str, Any], path_of: Any) -> dict[str, Any]:
+    """The section ``explain``, where there is one, with its gene sets."""
+    if not (named := config.get("explain")) or "genes" not in named:
+        return {}
+    return {"explain": {**named, "genes": _gene_sets(named["genes"], "explain.genes", path_of)}}
 
 
 def _of_method(entry: Mapping[str, Any] | None, where: str, path_of: Any) -> dict[str, Any]:

@@ -77,6 +77,14 @@ class Evaluation(Section):
         "concat-linear",
     )
     primary: Primary | None = setting("", None, section=Primary, type=["object", "null"])
+    permutations: int = newer(
+        "How often the whole cross-validation of classical methods that predict survival is repeated with outcomes "
+        "traded among patients (rule permute_outcomes): a valid p beside their survival curves. A repeat costs what "
+        "fit_baseline does less the reading; 0 - none.",
+        0,
+        type="integer",
+        minimum=0,
+    )
     site_baseline: bool = newer(
         "Whether the method `site` (the event rate or class share of a patient's site alone) stands in the tables "
         "without being named, under protocols whose folds may have a site on both sides and on cohorts whose `site` "

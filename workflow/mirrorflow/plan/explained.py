@@ -38,13 +38,18 @@ class ExplainInputs:
         """Methods that can be explained."""
         return explainable(self.run.config)
 
+    @property
+    def protocols(self) -> list[str]:
+        """Protocols whose models are explained."""
+        return explained_settings(self.run.config)["protocols"] or self.run.whole_protocols[:1]
+
     def folders(self) -> list[str]:
         """Folders of all that the section names, of its defaults where there is none."""
-        run, named = self.run, explained_settings(self.run.config)
-        chosen = named["methods"] or self.methods
+        run = self.run
+        chosen = explained_settings(run.config)["methods"] or self.methods
         return [
             run.at(ExplainedFolder, protocol=protocol, cohort=cohort, encoder=encoder, method=method)
-            for protocol in named["protocols"] or run.whole_protocols[:1]
+            for protocol in self.protocols
             for cohort in run.cohorts
             for method in methods_under(run.config, protocol)
             if method in chosen

@@ -5,15 +5,28 @@ from typing import Any
 
 from mirrorflow.config.protocols import scope_of
 from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import CohortSheet, PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.store_paths import Ledger
 from mirrorflow.plan.wildcards import Wildcards
 
 MOST_RESAMPLES = 500
 """For the bands of curves: more are not seen in a picture."""
+
+
+@dataclass(frozen=True, order=True)
+class PermutedRecord(ContractPath):
+    """How a method does where outcomes were traded."""
+
+    protocol: str
+    cohort: str
+    encoder: str
+    method: str
+    TEMPLATE = "permuted/{protocol}/{cohort}/{encoder}/{method}.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +58,27 @@ class FigureInputs:
         """Those that the cohort is evaluated under, single-setting changes apart."""
         own = [protocol for protocol, cohort in self.run.evaluated() if cohort == wildcards.cohort]
         return [protocol for protocol in own if protocol in self.run.whole_protocols]
+
+    @property
+    def permutations(self) -> int:
+        """Param: how often outcomes are traded."""
+        return self.run.config["evaluation"].get("permutations", 0)
+
+    def permuted(self, wildcards: Wildcards) -> list[str]:
+        """Input: records of classical methods that predict survival; nothing where no outcome is traded."""
+        cheap = set(self.by_task.get("survival", ())) & set(self.run.baselines)
+        places = [PredictionsManifest.parse(path) for path in self.manifests(wildcards)]
+        names = ("protocol", "cohort", "encoder", "method")
+        return [
+            self.run.at(PermutedRecord, **{name: getattr(place, name) for name in names})
+            for place in places
+            if self.permutations and place.method in cheap and self.run.config["methods"][place.method]["inputs"]
+        ]
+
+    def ledgers(self, wildcards: Wildcards) -> list[str]:
+        """Input: ledgers of the slides, beside which pictures lie; none where features were made elsewhere."""
+        cohort = self.run.home_of(wildcards.cohort)
+        return [self.run.at(Ledger, cohort=cohort, patching=name) for name in self.run.patchings(cohort)]
 
     @property
     def by_task(self) -> dict[str, list[str]]:

@@ -22,10 +22,13 @@ from mirrorflow.steps.results.figure_tasks import (
     training_tasks,
 )
 from mirrorflow.steps.results.gene_figures import gene_tasks
-from mirrorflow.steps.results.survival_figures import published_tests, survival_task
-from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.steps.results.patient_sheet import patient_sheet
+from mirrorflow.steps.results.survival_figures import LogRanks, published_tests, read_permuted, survival_task
+from mirrorflow.store.tables import read_text_sheet, write_sheet
 from mirrorflow.tables.results import published_key
 
+PATIENTS = "patients.csv"
+"""Every patient's predictions, in the folder of the figures."""
 PUBLISHED_TESTS = "published_log_rank.csv"
 """Log-rank tests of published risk groups, in ``resources/``."""
 
@@ -47,6 +50,10 @@ class Inputs:
     expression: Path | None = None
     genes: list[Path] = field(default_factory=list)
     """Manifests of the folds of every scope."""
+    ledgers: list[Path] = field(default_factory=list)
+    """Ledgers of slides, beside which their pictures lie."""
+    permuted: list[Path] = field(default_factory=list)
+    """Records of methods whose outcomes were traded."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,14 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 def draw_figures(
     files: Inputs, names: Path, folder: Path, params: Params, cores: Cores = ONE_BY_ONE
 ) -> list[Drawing | LeftOut]:
-    """Draw all figures of the cohort into ``folder`` and list them in ``figures.json`` there.
+    """Draw all figures of the cohort into ``folder`` and list them in ``figures.json`` there; beside them PATIENTS.
 
     cores: how many processes draw. What the data do not allow is left out, with the reason.
     """
     cohort, titles = params.cohort, _method_titles(names)
-    tests = published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names))
+    tests = LogRanks(
+        published_tests(RESOURCES / PUBLISHED_TESTS, read_text_sheet(names)), read_permuted(files.permuted)
+    )
     shown = protocols_shown(cohort, files.results)
     drawn = Drawn(cohort, files.cohort, files.splits, Resampling(**params.bands), titles, shown)
     curved = [path for path in files.manifests if PredictionsManifest.parse(path).protocol == params.curves_of]
@@ -101,6 +110,7 @@ def draw_figures(
         *training_tasks(files.models, titles),
         *_gene_tasks(cohort, files, params.rna_clip),
     ]
+    write_sheet(folder / PATIENTS, patient_sheet(files.manifests, files.cohort, shown, files.ledgers))
     return draw_all(tasks, cohort, folder, "draw_figures", cores)
 
 

@@ -11,8 +11,10 @@ import yaml
 from mirrorflow.config.protocols import SINGLE_CHANGE, scope_of
 from mirrorflow.config.resources import ROOT
 from mirrorflow.config.schema import load_schema
+from mirrorflow.report.attributions import attributions_sections
 from mirrorflow.report.blocks import Section
 from mirrorflow.report.cohorts import CohortTables, cohorts_section, folds_section
+from mirrorflow.report.embeddings import embeddings_sections
 from mirrorflow.report.further import further_sections
 from mirrorflow.report.gene_sets import sets_sections
 from mirrorflow.report.genes import genes_section
@@ -47,7 +49,7 @@ class Inputs:
     genes: list[Path]
     ledgers: list[Path]
     figures: list[Path]
-    """Folders of draw_figures, draw_prototypes and explain_slides."""
+    """Folders of draw_figures, draw_prototypes, explain_slides, map_embeddings and explain_genes."""
     models: list[Path]
     """done.json of every pretrained model; retrieval.json lies beside it."""
     further_tables: list[Path] = field(default_factory=list)
@@ -127,6 +129,8 @@ def _sections(
         *sets_sections(report_inputs.read_set_counts(files.gene_sets, files.expressions)),
         figures_section("expression", "Expression of the selected genes", "genes", drawn, left_out),
         retrieval_section(report_inputs.read_retrieval(files.models)),
+        *embeddings_sections(drawn, left_out),
+        *attributions_sections(files.figures, drawn, left_out),
         *_more_figures(drawn, left_out),
         results_section(results),
     ]

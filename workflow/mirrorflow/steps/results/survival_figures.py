@@ -1,7 +1,10 @@
 """Survival of predicted risk groups: whose curves are drawn, what their captions say, which test stands beside them."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +14,7 @@ from mirrorflow.figures import kaplan_meier
 from mirrorflow.figures.cumulative_incidence import OTHER, with_causes
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.survival_curves import draw_survival_curves
+from mirrorflow.plan.figures import PermutedRecord
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.steps.results.figure_tasks import ALL_DATA, FigureSpec, Task
 from mirrorflow.store.method_predictions import read_manifest, read_task
@@ -36,12 +40,36 @@ def _called(labels: Mapping[str, str], label: str) -> list[str]:
     return [name for name, published in labels.items() if published == label]
 
 
+Place = tuple[str, str, str, str]
+"""protocol, cohort, encoder, method"""
+
+
+@dataclass(frozen=True)
+class LogRanks:
+    """What stands beside curves: published log-rank tests; by place what whole cross-validations found where outcomes
+    were traded.
+    """
+
+    published: PublishedTests = field(default_factory=dict)
+    permuted: Mapping[Place, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def read_permuted(paths: Sequence[Path]) -> dict[Place, dict[str, Any]]:
+    """Records of rule permute_outcomes by place; those without a p apart."""
+    found = {}
+    for path in paths:
+        place, record = PermutedRecord.parse(path), json.loads(path.read_text(encoding="utf-8"))
+        if record["permutations"]:
+            found[place.protocol, place.cohort, place.encoder, place.method] = record
+    return found
+
+
 def survival_task(
     manifest: Path,
     frame: Path,
     titles: Mapping[str, str],
     shown: Collection[str],
-    published: PublishedTests | None = None,
+    tests: LogRanks | None = None,
 ) -> Task:
     """Survival of the risk groups of one protocol, cohort, encoder and method, from its predictions.
 
@@ -58,14 +86,19 @@ def survival_task(
         name = read_endpoint(frame)
         rows, groups = _rows_and_groups(manifest, frame, name)
         title = " · ".join(part for part in (titles.get(method, method), encoder, protocol) if part != "none")
-        test = _test(groups, (published or {}).get((cohort, method, name)))
+        known = tests or LogRanks()
+        test = _test(groups, known.published.get((cohort, method, name)))
+        record = known.permuted.get((protocol, cohort, encoder, method))
+        permuted = _permuted(record)
         ratio = kaplan_meier.hazard_ratio(groups)
         curves = f"Cumulative incidence of {name}" if name else "Kaplan-Meier curves"
-        said = "; ".join(filter(None, [test, kaplan_meier.hazard_ratio_text(ratio)]))
+        said = "; ".join(filter(None, [test, permuted, kaplan_meier.hazard_ratio_text(ratio)]))
         alt = f"{curves} of two groups; {said}. " + " ".join(_group_lines(groups))
         where = f"protocol {protocol}, encoder {encoder}, method {method}, all training data"
-        caption = _caption(rows, groups, cohort, where, name) + (TEST if test else "")
-        figure = draw_survival_curves(groups, shorten(title, 70), name, test, ratio)
+        caption = _caption(rows, groups, cohort, where, name) + (TEST if test else "") + _said_of(record)
+        figure = draw_survival_curves(
+            groups, shorten(title, 70), name, "\n".join(filter(None, [test, permuted])), ratio
+        )
         return FigureSpec(figure, title, alt, caption, groups)
 
     return Task(f"survival_{protocol}_{encoder}_{method}", "survival_curves", draw)
@@ -76,6 +109,22 @@ TEST = (
     "patient's group follows from the outcomes of the others, and where nothing is to be found such groups differ at a "
     "nominal 5% in more than 10% of runs."
 )
+
+
+def _permuted(record: Mapping[str, Any] | None) -> str:
+    """``permutation p = 0.010``; empty without a record."""
+    return "" if record is None else f"permutation p = {record['p_log_rank']:.3f}"
+
+
+def _said_of(record: Mapping[str, Any] | None) -> str:
+    if record is None:
+        return ""
+    undefined = f", {record['undefined']} of them undefined and counted as doing as well" * bool(record["undefined"])
+    return (
+        f" Permutation p: share of {record['permutations']} whole cross-validations with outcomes traded among "
+        f"patients (and the true one) whose groups differ as much by a log-rank test{undefined}; by C-index "
+        f"{record['p_c_index']:.3f}."
+    )
 
 
 def _test(groups: pd.DataFrame, published: float | None) -> str:

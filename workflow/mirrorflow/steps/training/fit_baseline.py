@@ -32,11 +32,17 @@ class Outputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(PlanParams):
+class Settings(PlanParams):
     """The method's settings, and where expression is cut."""
 
     settings: Mapping[str, Any]
     rna: Rna
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Settings):
+    """These, and their record."""
+
     planned: Mapping[str, Any]
     """The record of these settings (``plan.records``)."""
 
@@ -52,7 +58,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     write_plan(params.planned)
 
 
-def representation(inputs: Inputs, params: Params) -> Representation:
+def representation(inputs: Inputs, params: Settings) -> Representation:
     """What the method sees of the units: nothing, columns of the cohort, sites, or pooled slides and genes."""
     method = params.settings
     units = to_units(who_has(read_cohort(inputs.cohort)[0], method["inputs"]), params.protocol["unit"])
