@@ -38,11 +38,11 @@ def averaged(found: Collected) -> pd.DataFrame:
     values = [str(name) for name in rows if name not in KEYS]
     groups = rows.groupby(UNIT, sort=False)
     table = groups.agg(models=("seed", "size"), folds=("fold", "nunique")).reset_index()
+    missing = rows[values].isna().groupby([rows[name] for name in UNIT], sort=False).any()
     for name in values:
-        whole: Any = groups[name].agg(lambda part: bool(part.isna().any()))
         mean, spread = groups[name].mean(), groups[name].std(ddof=1)
-        table[name] = mean.mask(whole).to_numpy()
-        table[f"{name}{SPREAD}"] = spread.mask(whole).to_numpy()
+        table[name] = mean.mask(missing[name]).to_numpy()
+        table[f"{name}{SPREAD}"] = spread.mask(missing[name]).to_numpy()
     return _labelled(found, table)
 
 
@@ -108,7 +108,7 @@ def average_curves(found: Collected) -> pd.DataFrame:
     if not parts or len(days) < 2:
         return pd.DataFrame()
     groups = pd.concat(parts, ignore_index=True).groupby([*UNIT, "day"], sort=False)["survival"]
-    table = groups.agg(survival="mean", survival_spread=lambda part: part.std(ddof=1)).reset_index()
+    table = groups.agg(survival="mean", survival_spread="std").reset_index()
     return _labelled(found, table)
 
 
