@@ -87,7 +87,7 @@ def write_example(folder: Path) -> None:
         (folder / name).touch()
     for folds in ("folds", "other-folds"):
         (folder / folds).mkdir()
-        for fold in range(2):
+        for fold in range(3):
             (folder / folds / f"splits_{fold}.csv").touch()
     for features in ("first", "second"):
         (folder / "elsewhere" / features).mkdir(parents=True)

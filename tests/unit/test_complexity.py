@@ -13,7 +13,7 @@ from mirrorflow.training.complexity import SUBJECTS, Dimensions, count, measure,
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 PUBLISHED = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
-SMALL = Dimensions(patch_dim=6, genes=10, tokens=9, width=48)
+SMALL = Dimensions(patch_dim=6, gene_count=10, tokens=9, width=48)
 
 
 @pytest.mark.parametrize(

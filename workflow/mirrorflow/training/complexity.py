@@ -36,7 +36,7 @@ class Dimensions:
     """Published: the defaults, with 2 classes."""
 
     patch_dim: int = 768
-    genes: int = 10_234
+    gene_count: int = 10_234
     tokens: int = PairedShape.tokens
     width: int = PairedShape.width
 
@@ -61,7 +61,7 @@ Builder = Callable[[Dimensions], dict[str, Stage]]
 def pretrained(family: str, sizes: Dimensions, **settings: Any) -> dict[str, Stage]:
     """A self-supervised family: the network it is pretrained as, and its encoders with a linear head."""
     made = family_of(family)
-    shape = {"patch_dim": sizes.patch_dim, "gene_count": sizes.genes, "width": sizes.width, "tokens": sizes.tokens}
+    shape = {"patch_dim": sizes.patch_dim, "gene_count": sizes.gene_count, "width": sizes.width, "tokens": sizes.tokens}
     network = made.network(made.settings(**shape, **settings))
     downstream = DownstreamModel(network)
     return {
@@ -76,8 +76,8 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     Pathways (survpath): 50 groups of equal size that share no gene.
     """
     family, defaults = METHODS[method].family, METHODS[method].defaults
-    gene_sets = tuple(tuple(range(start, sizes.genes, PATHWAYS)) for start in range(min(PATHWAYS, sizes.genes)))
-    genes = sizes.genes if "rna" in defaults["inputs"] else 0
+    gene_sets = tuple(tuple(range(start, sizes.gene_count, PATHWAYS)) for start in range(min(PATHWAYS, sizes.gene_count)))
+    genes = sizes.gene_count if "rna" in defaults["inputs"] else 0
     counting = torch.get_default_device().type == "meta"
     settings = {**defaults["network"], **(NOT_COUNTED.get(family, {}) if counting else {})}
     made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), settings, seed=0)
@@ -167,11 +167,11 @@ def _cost(rate: float, trained: float, where: torch.device) -> dict[str, float]:
 def stages_of(subject: str) -> list[str]:
     """Stages of a subject, built of nothing."""
     with torch.device("meta"):
-        return list(SUBJECTS[subject](dataclasses.replace(Dimensions(), genes=8)))
+        return list(SUBJECTS[subject](dataclasses.replace(Dimensions(), gene_count=8)))
 
 
 def _inputs(sizes: Dimensions, batch: int) -> tuple[Tensor, Tensor]:
-    return torch.randn(batch, sizes.tokens, sizes.patch_dim), torch.randn(batch, sizes.genes)
+    return torch.randn(batch, sizes.tokens, sizes.patch_dim), torch.randn(batch, sizes.gene_count)
 
 
 def _pretraining_loss(network: PairedNetwork, patches: Tensor, genes: Tensor) -> Tensor:

@@ -177,7 +177,9 @@ def _whole_bags(units: Units, device: torch.device) -> Iterator[Batch]:
 
 
 class _Supervised:
-    """One training under way."""
+    """One training under way; ``parts`` of a batch go through the network by themselves."""
+
+    parts = 1
 
     def __init__(
         self, network: SupervisedNetwork, labelled: LabelledUnits, settings: SupervisedSettings, device: torch.device
@@ -194,7 +196,6 @@ class _Supervised:
         self.scaler = self.arithmetic.scaler()
         self.random_batches = self.by_event and self.event is not None and settings.batches == "random"
         self.without_event = 0
-        self.parts = 1
 
     def groups(self) -> list[Group]:
         """Every weight alike, or those without weight decay apart (``decay``)."""

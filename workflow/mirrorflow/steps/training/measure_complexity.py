@@ -82,7 +82,7 @@ def machine(device: str, *, on_gpu: bool) -> str:
 def caption(row: Mapping[str, Any], sizes: Dimensions) -> str:
     """What the table's numbers are."""
     return (
-        f"Cost of each network: patch features {sizes.patch_dim}, {sizes.genes} genes, width {sizes.width}, "
+        f"Cost of each network: patch features {sizes.patch_dim}, {sizes.gene_count} genes, width {sizes.width}, "
         f"{sizes.tokens} patches a slide; measured on {row['machine']} ({row['threads']} threads, batch {row['batch']}"
         f", precision {row['precision']}, best of {row['steps']}). Operations count 2 a multiply-add. pretrain: "
         "optimisation steps; downstream: encoders and a linear head, samples/s of inference, memory of a step in which "
