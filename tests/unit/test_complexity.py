@@ -51,8 +51,8 @@ def test_every_stage_is_measured(subject):
 @pytest.mark.parametrize("family", NETWORKS)
 def test_supervised_methods_are_counted_at_their_default_size(family):
     assert stages_of(family) == ["downstream"]
-    genes = SMALL.genes if "rna" in METHODS[family].inputs else 0
-    sets = tuple((gene,) for gene in range(SMALL.genes))
+    genes = SMALL.gene_count if "rna" in METHODS[family].inputs else 0
+    sets = tuple((gene,) for gene in range(SMALL.gene_count))
     network = build_network(family, Sizes(SMALL.patch_dim, genes, 2, sets), METHODS[family].settings["network"], seed=0)
     found = count(family, "downstream", SMALL)
     assert found["parameters_m"] * 1e6 == sum(parameter.numel() for parameter in network.parameters())

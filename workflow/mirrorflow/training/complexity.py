@@ -76,7 +76,9 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     Pathways (survpath): 50 groups of equal size that share no gene.
     """
     family, defaults = METHODS[method].family, METHODS[method].defaults
-    gene_sets = tuple(tuple(range(start, sizes.gene_count, PATHWAYS)) for start in range(min(PATHWAYS, sizes.gene_count)))
+    gene_sets = tuple(
+        tuple(range(start, sizes.gene_count, PATHWAYS)) for start in range(min(PATHWAYS, sizes.gene_count))
+    )
     genes = sizes.gene_count if "rna" in defaults["inputs"] else 0
     counting = torch.get_default_device().type == "meta"
     settings = {**defaults["network"], **(NOT_COUNTED.get(family, {}) if counting else {})}
