@@ -12,7 +12,8 @@ from runner import ROOT
 
 pytestmark = pytest.mark.workflow
 ON_REQUEST = {
-    "measure_complexity", "probe_sensitivity", "make_sensitivity", "score_training_folds", "make_training_folds",
+    "measure_complexity", "permute_outcomes", "probe_sensitivity", "make_sensitivity", "score_training_folds",
+    "make_training_folds",
 }  # fmt: skip
 """Rules that `rule all` does not ask for."""
 TABLE = ROOT / "config" / "reruns.md"
@@ -54,7 +55,14 @@ def test_the_same_number_written_otherwise_starts_nothing(example: Example) -> N
         ("slides.segmentation.pen", {"patch_slides", "make_results"}, {"convert_expression", "simulate_cohort"}),
         (
             "cohorts.<name>.title",
-            {"make_main_table", "make_further_table", "make_optimism", "make_cause_bounds", "make_survival_field"},
+            {
+                "make_main_table",
+                "make_further_table",
+                "make_optimism",
+                "make_cause_bounds",
+                "make_survival_field",
+                "make_modality_gap",
+            },
             {"make_results", "draw_figures", "evaluate"},
         ),
         ("features.batch_size", set(), {"extract_features", "index_features"}),

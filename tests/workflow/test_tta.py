@@ -12,7 +12,7 @@ from runner import CONFIGS, ROOT, planned_from, succeed
 
 pytestmark = pytest.mark.workflow
 TTA = ROOT / "config" / "tta.yaml"
-REGIONS = CONFIGS / "tta_regions.yaml"
+REGIONS = ("tta_regions.yaml", "tta_regions_os.yaml")
 SHARED = ROOT.parent / "shared"
 COHORTS = ("brca", "blca", "stad", "coadread", "kirc")
 
@@ -92,11 +92,13 @@ def test_a_run_without_a_cause_specific_outcome_has_no_bounds() -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="../shared, the data of the regions, is not there")
 def test_dss_and_os_of_real_patients_are_entries_of_their_own(tmp_path: Path) -> None:
+    """TTA in four settings and seven variants, beside its field on DSS and beside SurvPath on OS."""
     (tmp_path / "shared").symlink_to(SHARED)
-    said = succeed(tmp_path / "run", REGIONS, "--dry-run")
-    jobs = planned_from(said)
-    assert jobs["build_cohort"] == 4
-    assert jobs["predict_unknown_causes"] == 2  # DSS has unknown causes, OS has none
-    assert jobs["train_supervised"] == 4 * (len(FIELD) + 11)  # TTA in four settings and seven variants
-    assert jobs["make_survival_field"] == 1
-    assert all(f"tables/tta_{name}.md" in said for name in ("presets", "stages", "prototypes", "anchors"))
+    said = {name: succeed(tmp_path / "run", CONFIGS / name, "--dry-run") for name in REGIONS}
+    dss, os_ = (planned_from(one) for one in said.values())
+    assert dss["build_cohort"] == os_["build_cohort"] == 2
+    assert (dss["predict_unknown_causes"], os_["predict_unknown_causes"]) == (2, 0)  # OS has no unknown causes
+    assert (dss["train_supervised"], os_["train_supervised"]) == (2 * (len(FIELD) + 11), 2 * (1 + 11))
+    assert (dss["make_survival_field"], os_["make_survival_field"]) == (1, 0)
+    tables = [f"tables/tta_{name}.md" for name in ("presets", "stages", "prototypes", "anchors")]
+    assert all(table in one for table in tables for one in said.values())
