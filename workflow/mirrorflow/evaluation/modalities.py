@@ -13,7 +13,8 @@ from mirrorflow.errors import InputError
 from mirrorflow.evaluation.bands import Resampling
 from mirrorflow.metrics.inference import resample_weights
 from mirrorflow.metrics.resampled_t import evaluation_to_training, widening
-from mirrorflow.training.retrieval import chance_at
+from mirrorflow.metrics.weighted import ratio
+from mirrorflow.training.retrieval import ahead_of_own, chance_at, of_length_one
 
 FEWEST = 4
 """Evaluation units of a fold; fewer say nothing, and have no map."""
@@ -56,8 +57,7 @@ class Measured:
 
 def length_one(vectors: np.ndarray) -> np.ndarray:
     """Vectors [unit, width] scaled to length 1, in float64."""
-    values = np.asarray(vectors, np.float64)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return of_length_one(np.asarray(vectors, np.float64))
 
 
 def scores(of: Vectors, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -68,9 +68,9 @@ def scores(of: Vectors, weights: np.ndarray) -> dict[str, np.ndarray]:
     other = patients[:, None] != patients[None, :]
     spread = (_within(slide, other, weights) + _within(rna, other, weights)) / 2
     gap = _of_pairs((slide - rna) @ (slide - rna).T, other, weights)
-    found = {PAIRS: pairs, SPREAD: spread, RELATIVE: _ratio(pairs, spread), GAP: np.sqrt(np.maximum(gap, 0))}
+    found = {PAIRS: pairs, SPREAD: spread, RELATIVE: ratio(pairs, spread), GAP: np.sqrt(np.maximum(gap, 0))}
     for name, queries, gallery in ((TO_RNA, slide, rna), (TO_SLIDE, rna, slide)):
-        ahead = _ahead(queries, gallery, ~other)
+        ahead = ahead_of_own(queries, gallery, ~other)
         found |= {name.format(k=k): weights @ (ahead < k) / total for k in KS}
     return found
 
@@ -87,18 +87,7 @@ def _of_pairs(values: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.
     to that, which grows in resamples.
     """
     both = ((weights @ other) * weights).sum(1)
-    return _ratio(((weights @ (values * other)) * weights).sum(1), both)
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-
-
-def _ahead(queries: np.ndarray, gallery: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """How many of other patients lie at least as near as the nearest of the query's own [query]."""
-    similarity = queries @ gallery.T
-    best = np.where(own, similarity, -np.inf).max(axis=1)
-    return ((similarity >= best[:, None]) & ~own).sum(axis=1)
+    return ratio(((weights @ (values * other)) * weights).sum(1), both)
 
 
 def measured(folds: Sequence[Vectors], how: Resampling) -> list[Measured]:

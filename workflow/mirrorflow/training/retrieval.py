@@ -15,11 +15,19 @@ def recall_at(
     Both are L2-normalised and compared by cosine; all units of one patient count as positives; a tie goes
     against the query. The gallery is every unit given; for chance see :func:`chance_at`.
     """
-    similarity = _unit(queries) @ _unit(gallery).T
     own = np.asarray(patients)[:, None] == np.asarray(patients)[None, :]
-    best = np.where(own, similarity, -np.inf).max(axis=1)
-    ahead = ((similarity >= best[:, None]) & ~own).sum(axis=1)
+    ahead = ahead_of_own(of_length_one(queries), of_length_one(gallery), own)
     return {k: float((ahead < k).mean()) for k in ks}
+
+
+def ahead_of_own(queries: np.ndarray, gallery: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """How many of others lie at least as near as the nearest of the query's own [query], vectors of length 1.
+
+    own [query, unit]: which of the gallery are the query's own patient's.
+    """
+    similarity = queries @ gallery.T
+    best = np.where(own, similarity, -np.inf).max(axis=1)
+    return ((similarity >= best[:, None]) & ~own).sum(axis=1)
 
 
 def chance_at(patients: Sequence[str], ks: Sequence[int] = (1, 5, 10)) -> dict[int, float]:
@@ -55,9 +63,10 @@ def retrieval_report(slide: np.ndarray, rna: np.ndarray, patients: Sequence[str]
     return report | {
         "gallery": float(len(slide)),
         "modality_gap": modality_gap(slide, rna),
-        "modality_gap_unit": modality_gap(_unit(slide), _unit(rna)),
+        "modality_gap_unit": modality_gap(of_length_one(slide), of_length_one(rna)),
     }
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def of_length_one(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [unit, width] scaled to length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
