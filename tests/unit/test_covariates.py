@@ -25,6 +25,15 @@ def test_values_that_training_never_saw_are_missing_ones():
     np.testing.assert_array_equal(encoded, [[60, 0, 0], [50, 0, 1]])
 
 
+def test_what_a_frame_says_otherwise_than_training_is_named_by_row():
+    encoder = CovariateEncoder.fit(TRAIN, ["age", "stage"])
+    others = pd.DataFrame({"age": ["61,5", "50", "NA"], "stage": ["IV", "II ", ""]})
+    assert {name: found.to_dict() for name, found in encoder.no_numbers(others).items()} == {"age": {0: "61,5"}}
+    assert {name: found.to_dict() for name, found in encoder.never_seen(others).items()} == {"stage": {0: "IV"}}
+    assert encoder.not_known(others) == {"age": 1, "stage": 1}
+    assert (encoder.no_numbers(TRAIN), encoder.never_seen(TRAIN)) == ({}, {})
+
+
 def test_columns_that_are_absent_or_unknown_are_left_out():
     encoder = CovariateEncoder.fit(TRAIN, ["sex", "grade", "age"])
     assert encoder.columns == ["age"]

@@ -353,6 +353,33 @@ def test_an_expression_sheet_and_a_sheet_are_enough(ours: tuple[FinishedRun, Sto
     assert set(made.tables["survival"]["patient"]) == {"N1", "N2"}
 
 
+def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
+    ours: tuple[FinishedRun, Store], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = Request(methods=("clinical",))
+
+    def said(rows: str) -> Predicted:
+        (tmp_path / "sheet.csv").write_text(rows)
+        return predict_given(ours[0], Given(tmp_path / "work", sheet=tmp_path / "sheet.csv"), asked, tmp_path / "o", 1)[
+            0
+        ]
+
+    points = said("patient;age;site\nN1;41.5;s1\nN2;70;s2\n")
+    commas = said("patient;age;site\nN1;41,5;s1\nN2;70;s2\n")
+    assert "sheet.csv: age: 1 decimal commas read as points" in caplog.text
+    pd.testing.assert_frame_equal(points.tables["subtyping"], commas.tables["subtyping"])
+    assert points.checks[-1].new == "site: never seen in training: 's1' 1 (1 of 2 models)"  # folds keep sites apart
+
+    others = said("patient;age;site\nN1;forty;s1\nN2;70;s2\nN3;;s9\n")
+    assert set(others.tables["subtyping"]["patient"]) == {"N2", "N3"}
+    reasons = others.left_out.drop_duplicates("unit").set_index("unit")["reason"].to_dict()
+    assert reasons == {"N1": "age: 'forty' is no number, as training's are; correct it, or leave it empty"}
+    check = {one.what: one for one in others.checks}["columns (clinical, subtyping)"]
+    assert check.verdict == "differs"
+    assert "age: 1 not known, training median 55" in check.new
+    assert "site: never seen in training: 's9' 1" in check.new
+
+
 def test_what_is_no_finished_run_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         open_run(tmp_path / "nothing")

@@ -2,6 +2,7 @@
 Excel exports it, a featureCounts table; from nothing to the report.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import tifffile
 import yaml
 from PIL import Image
 
+import mirrorflow
 from mirrorflow.cli import main
 from runner import succeed
 from slide_factory import REAL_SLIDE
@@ -21,21 +23,27 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not REAL_SLIDE.exists(), reason="../shared/slides is not there"),
 ]
-COLUMNS, ROWS = 2, 4
-"""The slide is cut into so many pieces, one a patient."""
-PATIENTS = [f"Müller-{n}" for n in range(COLUMNS * ROWS)]
+GRID = (2, 4)
+"""The slide is cut into so many columns and rows of pieces, one a patient."""
+PATIENTS = [f"Müller-{n}" for n in range(GRID[0] * GRID[1])]
+FINER = (2, 6)
+WITH_TISSUE = [3, 5, 8, 6, 7, 9]
+"""Pieces of the finer grid that are not all glass, beside those of the patients held back."""
+HELD_BACK = [10, 11]
+"""Patients who come when the run is finished."""
 MPP = 0.499
 GENES = 40
 
 
-def cut(folder: Path) -> list[str]:
+def cut(folder: Path, grid: tuple[int, int] = GRID) -> list[str]:
     """Pieces of the real slide, exported in turn as OME-TIFF, BigTIFF and JPEG; their file names."""
+    columns, rows = grid
     with openslide.OpenSlide(str(REAL_SLIDE)) as slide:
-        width, height = slide.dimensions[0] // COLUMNS, slide.dimensions[1] // ROWS
+        width, height = slide.dimensions[0] // columns, slide.dimensions[1] // rows
         pieces = [
             np.asarray(slide.read_region((column * width, row * height), 0, (width, height)).convert("RGB"))
-            for row in range(ROWS)
-            for column in range(COLUMNS)
+            for row in range(rows)
+            for column in range(columns)
         ]
     names = []
     for number, piece in enumerate(pieces):
@@ -52,27 +60,30 @@ def cut(folder: Path) -> list[str]:
     return names
 
 
-def sheets(folder: Path, slides: list[str]) -> None:
+def sheet_of_slides(path: Path, slides: dict[int, str], header: str) -> None:
+    lines = [header]
+    lines += [f"S{n};Müller-{n};{name};{str(MPP).replace('.', ',')}" for n, name in slides.items()]
+    path.write_bytes("\r\n".join(lines).encode("cp1252"))
+
+
+def sheets(folder: Path, slides: dict[int, str]) -> None:
     """Sheets of slides and patients with semicolons, decimal commas, dates, yes and no, in Windows-1252."""
-    lines = ["Schnitt;Fall;Datei;mpp"]
-    lines += [f"S{n};{PATIENTS[n]};{name};{str(MPP).replace('.', ',')}" for n, name in enumerate(slides)]
-    (folder / "schnitte.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+    sheet_of_slides(folder / "schnitte.csv", slides, "Schnitt;Fall;Datei;mpp")
     lines = ["Fall;Entität;Diagnose;Zuletzt;Verstorben;Alter;Standort"]
-    for n, name in enumerate(PATIENTS):
-        died = "yes" if n % 4 < 2 else "no"
-        lines.append(
-            f"{name};{'AC' if n % 2 else 'SCC'};{n + 10:02d}.03.2019;{n + 11:02d}.0{n % 3 + 4}.2021;{died};6{n},5;A"
-        )
+    for n in slides:
+        kind, died = "AC" if n % 2 else "SCC", "yes" if n % 4 < 2 else "no"
+        seen = f"{n + 10:02d}.03.2019;{n + 11:02d}.0{n % 3 + 4}.2021;{died}"
+        lines.append(f"Müller-{n};{kind};{seen};{60 + n},5;A")
     (folder / "faelle.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
 
 
-def counts(folder: Path) -> None:
+def counts(folder: Path, patients: list[int]) -> None:
     """featureCounts' table: a line of its command, annotation columns, Ensembl ids with versions."""
-    rng = np.random.default_rng(0)
     ids = [f"ENSG{n:011d}.{n % 7 + 1}" for n in range(GENES)]
     table = pd.DataFrame({"Geneid": ids, "Chr": "chr1", "Start": 1, "End": 900, "Strand": "+", "Length": 900})
-    for name in PATIENTS:
-        table[name] = rng.poisson(rng.gamma(1.0, 200.0, GENES))
+    for n in patients:
+        rng = np.random.default_rng(n)
+        table[f"Müller-{n}"] = rng.poisson(rng.gamma(1.0, 200.0, GENES))
     text = table.to_csv(sep="\t", index=False)
     (folder / "counts.txt").write_text("# Program:featureCounts v2.0.3; Command:featureCounts -a g.gtf\n" + text)
     symbols = "".join(f"{name.partition('.')[0]}\tGENE{n}\n" for n, name in enumerate(ids))
@@ -122,8 +133,8 @@ def test_a_hospitals_export_runs_from_nothing_to_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sheets(tmp_path, cut(tmp_path))
-    counts(tmp_path)
+    sheets(tmp_path, dict(enumerate(cut(tmp_path))))
+    counts(tmp_path, list(range(len(PATIENTS))))
     config = tmp_path / "hospital.yaml"
     config.write_text(yaml.safe_dump(CONFIG, allow_unicode=True))
     status, said = checked(config, capsys)
@@ -160,3 +171,66 @@ def test_a_hospitals_export_runs_from_nothing_to_the_report(
     stored = pd.read_parquet(tmp_path / "store/expression/counts/hospital.parquet")
     assert stored["gene"].tolist()[:2] == ["GENE0", "GENE1"]
     assert stored[PATIENTS[0]].between(0, 20).all()
+
+
+def finished(
+    folder: Path, patients: list[int], grid: tuple[int, int], folds: list[tuple[list[int], list[int]]]
+) -> Path:
+    """The run of these patients on given folds (training, evaluation), in a folder of its own: its results."""
+    folder.mkdir()
+    names = cut(folder, grid)
+    sheets(folder, {n: names[n] for n in patients})
+    counts(folder, patients)
+    (folder / "folds").mkdir()
+    for number, (train, held) in enumerate(folds):
+        columns = {"train": pd.Series(train), "val": pd.Series(held)}
+        split = pd.DataFrame({key: "Müller-" + one.astype(str) for key, one in columns.items()})
+        split.to_csv(folder / f"folds/splits_{number}.csv")
+    config = copy.deepcopy(CONFIG)
+    config["cohorts"]["hospital"]["splits"] = {"given": "folds"}
+    config["protocols"]["honest"]["splits"] = "given"
+    config["expression"]["sources"]["counts"]["transform"] = "log2_cpm"
+    path = folder / "hospital.yaml"
+    path.write_text(yaml.safe_dump(config, allow_unicode=True))
+    succeed(folder, path)
+    return folder / "results/hospital"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("threads_of_a_small_job")
+def test_patients_held_back_get_what_a_run_that_had_them_says(tmp_path: Path) -> None:
+    """Two patients come with slides, counts and a sheet after the run: fold 0's models say of them, to 1e-6, what the
+    same models say in a second run whose fold 0 evaluates them.
+    """
+    before, (one, two) = WITH_TISSUE, (WITH_TISSUE[:3], WITH_TISSUE[3:])
+    run = finished(tmp_path / "before", before, FINER, [(one, two), (two, one)])
+    other = finished(tmp_path / "with", before + HELD_BACK, FINER, [(one, two + HELD_BACK), (two, one)])
+    new = tmp_path / "new"
+    new.mkdir()
+    names = cut(new, FINER)
+    sheet_of_slides(new / "slides.csv", {n: names[n] for n in HELD_BACK}, "slide_id;patient;path;mpp")
+    counts(new, HELD_BACK)
+    ages = ["patient;Alter", *(f"Müller-{n};{60 + n},5" for n in HELD_BACK)]
+    (new / "ages.csv").write_bytes("\r\n".join(ages).encode("cp1252"))
+    given = ["--slides", new / "slides.csv", "--expression", new / "counts.txt", "--sheet", new / "ages.csv"]
+    assert main(["predict", str(run), "--out", str(new / "out"), *map(str, given)]) == 0
+    compared = set()
+    for task in ("subtyping", "survival"):
+        said = pd.read_csv(new / f"out/{task}_folds.tsv", sep="\t").query("fold == 0")
+        stored = mirrorflow.load_run(other).predictions(task).query("fold == 0 and setting == 'all'")
+        for method, rows in stored.groupby("method"):
+            theirs = rows.set_index("patient")
+            mine = said[said["method"] == method].set_index("patient").loc[[f"Müller-{n}" for n in HELD_BACK]]
+            if task == "subtyping":
+                columns = ["prob_ac", "prob_scc"]
+                np.testing.assert_allclose(mine[columns], theirs.loc[mine.index, columns], atol=1e-6, rtol=0)
+            else:
+                beside = theirs["risk"].drop(mine.index).to_numpy()
+                risk = theirs.loc[mine.index, "risk"].to_numpy()[:, None]
+                rank = 100 * ((beside < risk).mean(axis=1) + (beside == risk).mean(axis=1) / 2)
+                np.testing.assert_allclose(mine["risk_percentile"], rank, atol=1e-6)
+            compared.add((task, method))
+    methods = ("clinical", "linear", "rna-linear", "abmil")
+    assert compared >= {(task, name) for task in ("subtyping", "survival") for name in methods}
+    left_out = pd.read_csv(new / "out/left_out.tsv", sep="\t")
+    assert left_out.empty, left_out.to_string()

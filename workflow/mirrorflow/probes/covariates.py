@@ -44,13 +44,12 @@ class CovariateEncoder:
         categories: dict[str, list[str]] = {}
         for name in columns:
             known = _known(train, name)
-            numbers = pd.to_numeric(known, errors="coerce")
             if known.empty:
                 continue
-            finite = np.isfinite(numbers)
+            finite = _are_finite(known)
             if finite.mean() >= NUMERIC_SHARE:
-                medians[name] = float(numbers[finite].median())
-                _log_stray(name, known[~finite])
+                medians[name] = float(pd.to_numeric(known[finite]).median())
+                log_stray(name, known[~finite], "training")
             else:
                 categories[name] = sorted(set(known))
         return cls(medians, categories)
@@ -71,6 +70,23 @@ class CovariateEncoder:
         """Columns in use."""
         return [*self.medians, *self.categories]
 
+    def no_numbers(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        """Numeric column -> its known values that are no numbers, by row of ``frame``; none without any."""
+        found = {name: _known(frame, name) for name in self.medians}
+        stray = {name: known[~_are_finite(known)] for name, known in found.items()}
+        return {name: values for name, values in stray.items() if len(values)}
+
+    def never_seen(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        """Other column -> its known values that no training patient has, by row; columns without any are left out."""
+        found = {name: _known(frame, name) for name in self.categories}
+        new = {name: known[~known.isin(self.categories[name])] for name, known in found.items()}
+        return {name: values for name, values in new.items() if len(values)}
+
+    def not_known(self, frame: pd.DataFrame) -> dict[str, int]:
+        """Column -> how many rows say nothing of it; columns without any are left out."""
+        counts = {name: len(frame) - len(_known(frame, name)) for name in self.columns}
+        return {name: count for name, count in counts.items() if count}
+
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Covariates [row, value] float64 of the rows of ``frame``; without NaN, unscaled."""
         parts: list[np.ndarray] = [np.zeros((len(frame), 0))]
@@ -90,7 +106,12 @@ def _known(frame: pd.DataFrame, name: str) -> pd.Series:
     return values[~values.map(is_unknown).astype(bool)]
 
 
-def _log_stray(name: str, stray: pd.Series) -> None:
+def _are_finite(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").astype(float).map(np.isfinite).astype(bool)
+
+
+def log_stray(name: str, stray: pd.Series, whose: str) -> None:
+    """Say that a column of numbers has values that are none; nothing where it has only numbers."""
     if len(stray):
-        message = "column %s holds numbers; %d of its training values are none and count as unknown: %s"
-        logger.warning(message, name, len(stray), counted(stray))
+        message = "column %s holds numbers; %d of its %s values are none and count as unknown: %s"
+        logger.warning(message, name, len(stray), whose, counted(stray))

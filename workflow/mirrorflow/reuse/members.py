@@ -12,6 +12,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import Prediction
+from mirrorflow.reuse.columns import require_columns, without_numbers
 from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes, require_scale
 from mirrorflow.reuse.patients import KeptArrays, NewPatients
 
@@ -66,7 +67,11 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
     mine = units[ready].reset_index(drop=True)
     if mine.empty:
         return Answer(mine, None, left_out)
-    _require_columns(saved, mine)
+    require_columns(saved, mine)
+    left_out |= without_numbers(saved, mine)
+    mine = mine[~mine["unit"].astype(str).isin(left_out)].reset_index(drop=True)
+    if mine.empty:
+        return Answer(mine, None, left_out)
     if saved.config["inputs"]["kind"] in ("embedded", "adapted"):
         return _of_pretrained(saved, mine, patients, most, memory, left_out)
     matched = None
@@ -143,12 +148,3 @@ def _with_genes(
 
 def _bags(units: pd.DataFrame, patients: NewPatients, memory: Memory) -> Any:
     return patients.bags(units, memory.kept)
-
-
-def _require_columns(saved: SavedModel, units: pd.DataFrame) -> None:
-    inputs = saved.config["inputs"]
-    wanted = [*inputs.get("numeric", ()), *inputs.get("categories", ())] if inputs["kind"] == "clinical" else []
-    wanted += ["site"] if inputs["kind"] == "site" else []
-    if lacking := [name for name in wanted if name not in units]:
-        message = f"{saved.config['method']} needs the columns {', '.join(lacking)} of a sheet of the new patients"
-        raise InputError(message)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
+from mirrorflow.reuse.columns import check_columns
 from mirrorflow.reuse.feature_checks import NOT_KNOWN, SAME, Check, check_features, require_same_features
 from mirrorflow.reuse.folds import Collected, Terms, add_out_of_fold, ask_models, collected, models_that_never_saw
 from mirrorflow.reuse.known import known_patients
@@ -59,6 +60,8 @@ def predict_patients(run: FinishedRun, patients: NewPatients, request: Request) 
             found.append(one)
     _require_any(found, run)
     made.checks += _gene_checks(found)
+    for one in found:
+        made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.frame)
     _write_tables(made, found, request)
     _write_notes(made, run, asked, known, found)
     return made

@@ -9,7 +9,7 @@ import pandas as pd
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.learners.base import Recipe
 from mirrorflow.learners.inputs.vectors import FoldVectors
-from mirrorflow.probes.covariates import CovariateEncoder
+from mirrorflow.probes.covariates import CovariateEncoder, log_stray
 from mirrorflow.store.digest import digest, patients_digest
 
 COVARIATES = "covariate encoder"
@@ -36,6 +36,8 @@ class ClinicalColumns:
         encoder = CovariateEncoder.fit(fitted_on, self.columns)
         if lacking := [name for name in self.columns if name not in encoder.columns]:
             logger.warning("clinical: nothing is known of %s in fold %d", ", ".join(lacking), fold_number)
+        for name, stray in encoder.no_numbers(evaluation.drop_duplicates("patient")).items():
+            log_stray(name, stray, f"evaluation (fold {fold_number})")
         fitted = {COVARIATES: patients_digest(fitted_on["patient"])}
         settings, arrays = encoder.stored()
         recipe = Recipe({"kind": "clinical", **settings}, {COVARIATES: arrays})

@@ -1,6 +1,7 @@
 """Raw data of new patients made into what models take: slides to features, an expression sheet to genes by patients."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.written import Said, with_points
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
@@ -21,6 +23,8 @@ from mirrorflow.store.features import stored_settings
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
+
+logger = logging.getLogger(__name__)
 
 BARCODE = r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}$"
 MATRIX = ("orientation", "sample_ids", "transform")
@@ -140,13 +144,19 @@ def training_matrix(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
 
 
 def _sheet(path: Path | None) -> pd.DataFrame | None:
+    """The sheet of new patients, its numbers read as those of a cohort's sheet."""
     if path is None:
         return None
-    sheet, _, _ = read_users_sheet(path)
+    sheet, _, recognised = read_users_sheet(path)
     if "patient" not in sheet:
         message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
         raise InputError(message)
     if (twice := sheet["patient"][sheet["patient"].duplicated()]).any():
         message = f"{path}: patient {twice.iloc[0]!r} is there twice; keep one row a patient"
         raise InputError(message)
+    said = Said(str(path), recognised)
+    for name in sheet.columns.drop(["patient", "site"], errors="ignore"):
+        sheet[name] = with_points(sheet[name].str.strip(), str(name), said, needed=False)
+    for line in said.lines:
+        logger.warning("%s", line)
     return sheet

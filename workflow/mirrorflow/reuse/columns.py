@@ -1,0 +1,63 @@
+"""Columns of the new patients' sheet, held against what the model of clinical columns learned of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from mirrorflow.config.unknown import counted
+from mirrorflow.errors import InputError
+from mirrorflow.learners.inputs.clinical import COVARIATES
+from mirrorflow.learners.saved import SavedModel
+from mirrorflow.probes.covariates import CovariateEncoder
+from mirrorflow.reuse.feature_checks import DIFFERS, SAME, Check
+
+CLINICAL = "clinical"
+
+
+def require_columns(saved: SavedModel, units: pd.DataFrame) -> None:
+    """Raise InputError where the sheet lacks a column that the model asks for."""
+    inputs = saved.config["inputs"]
+    wanted = encoder_of(saved).columns if inputs["kind"] == CLINICAL else []
+    wanted += ["site"] if inputs["kind"] == "site" else []
+    if lacking := [name for name in wanted if name not in units]:
+        message = f"{saved.config['method']} needs the columns {', '.join(lacking)} of a sheet of the new patients"
+        raise InputError(message)
+
+
+def encoder_of(saved: SavedModel) -> CovariateEncoder:
+    """What the model's training patients said of its columns."""
+    return CovariateEncoder.of_stored(saved.config["inputs"], saved.fitted(COVARIATES))
+
+
+def without_numbers(saved: SavedModel, units: pd.DataFrame) -> dict[str, str]:
+    """Unit -> why it is left out: it has a word where the training patients have numbers."""
+    if saved.config["inputs"]["kind"] != CLINICAL:
+        return {}
+    unit = units["unit"].astype(str).to_dict()
+    return {
+        unit[row]: f"{name}: {value!r} is no number, as training's are; correct it, or leave it empty"
+        for name, values in encoder_of(saved).no_numbers(units).items()
+        for row, value in values.items()
+    }
+
+
+def check_columns(where: str, models: Sequence[SavedModel], frame: pd.DataFrame) -> list[Check]:
+    """What columns of the new patients (``frame``, a row each) lack or say otherwise; none of other methods."""
+    if models[0].config["inputs"]["kind"] != CLINICAL:
+        return []
+    encoders = [encoder for encoder in map(encoder_of, models) if set(encoder.columns) <= set(frame.columns)]
+    if not encoders:
+        return []
+    counts = Counter(line for encoder in encoders for line in _said(encoder, frame))
+    told = [line + (f" ({n} of {len(encoders)} models)" if n < len(encoders) else "") for line, n in counts.items()]
+    return [Check(f"columns ({where})", DIFFERS if told else SAME, ", ".join(encoders[0].columns), "; ".join(told))]
+
+
+def _said(encoder: CovariateEncoder, frame: pd.DataFrame) -> Iterator[str]:
+    for name, count in encoder.not_known(frame).items():
+        is_number = name in encoder.medians
+        instead = f"training median {encoder.medians[name]:g}" if is_number else "counted as no category"
+        yield f"{name}: {count} not known, {instead}"
+    for name, new in encoder.never_seen(frame).items():
+        yield f"{name}: never seen in training: {counted(new)}"
