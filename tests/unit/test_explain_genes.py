@@ -24,13 +24,16 @@ from mirrorflow.expression.importance import (
     set_tests,
     shares,
 )
+from mirrorflow.figures.gene_bars import GeneBars, draw_gene_bars
+from mirrorflow.learners import permuted
 from mirrorflow.learners.coefficients import gene_coefficients
-from mirrorflow.learners.differentiable import Differentiable, of_network, random_network
+from mirrorflow.learners.differentiable import Differentiable, of_network, random_network, stored_network
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.learners.tasks import ModelPlace
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.probes.objective import ClassReadout, HazardReadout
-from mirrorflow.steps.explained import gene_attributions
+from mirrorflow.probes.task import Targets
+from mirrorflow.steps.explained import fold_models, gene_attributions
 from mirrorflow.steps.explained.explain_genes import Inputs, Params, explain_genes
 from mirrorflow.steps.explained.fold_models import MEAN, RANDOM, SAMPLES, ZERO
 from mirrorflow.steps.explained.gene_attributions import FoldFound, spread
@@ -40,7 +43,7 @@ from mirrorflow.store.tables import read_fold
 from mirrorflow.training.gradients import Attributed, Seen, attributed
 
 SETTINGS: dict[str, Any] = {
-    "patients": 2, "patches": 4, "samples": 2, "bound": 0.05, "top": 2, "compared": 2, "nulls": 1,
+    "patients": 2, "patches": 4, "samples": 2, "bound": 0.05, "top": 2, "compared": 2, "nulls": 1, "retrained": 0,
 }  # fmt: skip
 ONE = {"patients": 1, "samples": 1}
 UNIT = {"unit": "patient"}
@@ -315,6 +318,61 @@ def test_patients_whose_attributions_miss_are_left_out_and_counted(
     assert set(left_out) == {"subtyping_census", "survival_census"}
     assert "all 4 patients miss the change of the answer by more than 0.05" in left_out["survival_census"]
     assert pd.read_csv(folder / "survival_patients.csv")["left_out"].all()
+
+
+def test_a_network_is_trained_again_on_permuted_labels_as_it_was(
+    whole: tuple[Store, dict[str, Path]], explained: Explained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the outcomes as they are it comes out as the saved model itself; dealt anew it does not."""
+    made: list[Differentiable] = []
+    original = fold_models.permuted_network
+
+    def kept(*given: Any) -> Differentiable:
+        made.append(original(*given))
+        return made[-1]
+
+    monkeypatch.setattr(fold_models, "permuted_network", kept)
+    captions, _, folder = explained(settings=ONE | {"nulls": 0, "retrained": 1})
+    assert len(made) == 4
+    assert "Marks: models of no meaning (labels permuted)" in captions["subtyping_census"]
+    assert "share_permuted_labels" in pd.read_csv(folder / "survival_genes.csv")
+    dealt_anew = list(made)
+    made.clear()
+    monkeypatch.setattr(permuted, "dealt", lambda targets, seed: targets)
+    explained(settings=ONE | {"nulls": 0, "retrained": 1})
+    _, manifests = whole
+    folders = json.loads(manifests["porpoise"].read_text())["models"]
+    saved = [load_trained(Path(one)) for one in sorted(folders)]
+    unit = Seen(torch.ones(3, int(saved[0].config["sizes"]["patch_dim"])), torch.zeros(3))
+    for again, anew in zip(made, dealt_anew, strict=True):
+        said = again.logits(unit.slide[None], unit.genes[None])
+        stored = [of_network(stored_network(one.arrays, one.config), one.arrays, one.config) for one in saved]
+        same = [model.logits(unit.slide[None], unit.genes[None]) for model in stored]
+        assert any(one.shape == said.shape and torch.allclose(one, said, atol=1e-5) for one in same)
+        assert not torch.allclose(anew.logits(unit.slide[None], unit.genes[None]), said, atol=1e-5)
+
+
+def test_marks_of_nulls_and_ranks_stand_inside_the_axes_and_apart() -> None:
+    share, null = np.array([0.02, 0.01]), np.array([0.05, 0.0])
+    bars = GeneBars(["A", "B"], [3, 9], 50, share, share / 2, share * 1.5, {RANDOM: null})
+    axes = draw_gene_bars(bars, "Genes").axes[0]
+    high = axes.get_xlim()[1]
+    ranks = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    assert set(ranks) == {"rank 3 of 50", "rank 9 of 50"}
+    assert 5 < ranks["rank 3 of 50"] < high
+    assert 1.5 < ranks["rank 9 of 50"] < 5
+
+
+def test_what_is_dealt_out_anew_stays_together() -> None:
+    rng = np.random.default_rng(0)
+    times, events = rng.random(30), rng.integers(0, 2, 30)
+    found = permuted.dealt(Targets(pd.DataFrame({"unit": range(30)}), None, times, events, events + 2), seed=1)
+    assert found.time_days is not None
+    assert not np.array_equal(found.time_days, times)
+    order = [list(times).index(time) for time in found.time_days]
+    assert sorted(order) == list(range(30))
+    np.testing.assert_array_equal(found.event, events[order])
+    np.testing.assert_array_equal(found.bins, events[order] + 2)
 
 
 def test_what_cannot_be_attributed_is_said(explained: Explained, tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ class ExplainGenes(Section):
         2,
         origin="ours",
     )
+    retrained: int = whole(
+        "Networks trained on labels that are trained again on permuted labels, so many a fold and task beside `nulls`: "
+        "each costs a whole training of the fold on processors.",
+        0,
+        origin="ours",
+    )
     gene_sets: Any = shared(
         "gene_sets",
         "Gene sets that are tested among the model's own genes (CSV, one column a set; or {download: <data set>}); "

@@ -36,9 +36,10 @@ def draw_gene_bars(found: GeneBars, title: str) -> Figure:
     for (marker, colour), (kind, values) in zip(MARKS, found.nulls.items(), strict=False):
         axes.plot(values * 100, places, marker, color=colour, markersize=5, linestyle="none", label=kind)
     axes.axvline(100 / found.all_genes, color=GREY, linewidth=0.9, linestyle=":", label="an equal share")
-    most = float(max(share.max(), found.most.max() * 100))
-    for place, rank, high in zip(places, found.ranks, np.maximum(share, found.most * 100), strict=True):
-        axes.text(high + 0.015 * most, place, f"rank {rank} of {found.all_genes}", va="center", fontsize=7.5)
+    ends = np.max([share, found.most * 100, *(values * 100 for values in found.nulls.values())], axis=0)
+    most = float(ends.max())
+    for place, rank, end in zip(places, found.ranks, ends, strict=True):
+        axes.text(end + 0.025 * most, place, f"rank {rank} of {found.all_genes}", va="center", fontsize=7.5)
     axes.set_xlim(0, most * 1.3)
     axes.set_yticks(places, [shorten(name, 28) for name in found.names])
     axes.set_xlabel("Share of the absolute attributions of all genes, % (line: folds)")

@@ -18,9 +18,8 @@ from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
 from mirrorflow.probes.hazards import curve_risk, survival_curve
-from mirrorflow.probes.linear_head import HeadSettings, fit_head
 from mirrorflow.probes.objective import CoxReadout, Readout, stored_readout
-from mirrorflow.probes.task import Prediction, Targets
+from mirrorflow.probes.task import Prediction
 from mirrorflow.store.model_files import part_of_arrays
 from mirrorflow.training.gradients import Answer, Seen
 
@@ -154,18 +153,3 @@ def _with_weights_of(network: N, drawn: nn.Module) -> N:
         for name, parameter in made.named_parameters():
             parameter.copy_(drawn.get_parameter(name))
     return made
-
-
-def permuted_head(train: np.ndarray, targets: Targets, config: Mapping[str, Any], seed: int) -> Head:
-    """A head trained on the vectors [draw, unit, feature] with the units' outcomes dealt out anew."""
-    order = np.random.default_rng(seed).permutation(len(targets))
-    dealt = {
-        name: values[order]
-        for name in ("classes", "time_days", "event", "bins")
-        if (values := getattr(targets, name)) is not None
-    }
-    probe = config["settings"]["probe"]
-    settings = HeadSettings.of_probe(probe, config["task"], config["seed"])
-    outputs = probe["survival_bins"] if config["task"] == "survival" else len(config["classes"])
-    made = fit_head(train, train[:, :1], replace(targets, **dealt), outputs, settings)
-    return Head.of_arrays({name: np.asarray(array) for name, array in made.arrays.items()})

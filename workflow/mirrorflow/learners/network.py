@@ -98,7 +98,7 @@ def train_and_predict(
         return readout.predict(predict_units(network, asked, device=device), epoch)
 
     label = f"{method['family']} {fold_task.task} fold {fold_task.fold} {fold_task.setting}"
-    objective = _objective(method["family"], network, task)
+    objective = objective_of(method["family"], network, task)
     labelled = LabelledUnits(inputs.train, target_tensors(fold_task.train), objective, by_event=task.by_event)
     resumed = load_own_checkpoint(checkpoint.folder, checkpoint.made_from) if checkpoint else None
     last = min(rule.stop_after or settings.epochs, settings.epochs)
@@ -124,7 +124,7 @@ def task_objective(
     return Cox(fold_task.train, np.asarray(fold_task.bin_ends, float), ties)  # type: ignore[arg-type]
 
 
-def _objective(family: str, network: SupervisedNetwork, task: TaskObjective) -> Objective:
+def objective_of(family: str, network: SupervisedNetwork, task: TaskObjective) -> Objective:
     """The task's objective, or what the family's module makes of it."""
     own = optional_part_of("models", family, "objective")
     return task if own is None else own(network, task)

@@ -108,7 +108,7 @@ class AttributionInputs:
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: section ``explain.genes`` less what names methods and files."""
         named = genes_settings(self.run.config)
-        return {key: named[key] for key in ("patients", "patches", "samples", "bound", "top", "compared", "nulls")}
+        return {key: value for key, value in named.items() if key not in ("methods", "gene_sets")}
 
     def curated(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: which genes of the census count."""

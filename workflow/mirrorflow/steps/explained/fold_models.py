@@ -17,7 +17,6 @@ from mirrorflow.learners.differentiable import (
     Differentiable,
     of_head,
     of_network,
-    permuted_head,
     random_head,
     random_network,
     random_pretrained,
@@ -27,6 +26,7 @@ from mirrorflow.learners.differentiable import (
 from mirrorflow.learners.explained import hold_prediction
 from mirrorflow.learners.inputs.bagged import PATCH_SCALER, bag_files
 from mirrorflow.learners.network import evaluation_tokens
+from mirrorflow.learners.permuted import permuted_head, permuted_network
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.plan.paths import EmbeddingsRecord
 from mirrorflow.probes.task import Targets, subtype_targets, survival_targets
@@ -35,7 +35,9 @@ from mirrorflow.steps.prototypes.slide_tiles import tokens_of
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.embeddings import Embeddings, read_embeddings
 from mirrorflow.store.expression import read_expression
+from mirrorflow.training.bags import SomeBags
 from mirrorflow.training.gradients import Seen
+from mirrorflow.training.supervised import Units
 
 RANDOM, PERMUTED = "weights drawn anew", "labels permuted"
 MEAN, ZERO, SAMPLES = "training mean", "zero", "training patients"
@@ -69,8 +71,16 @@ class Asked:
 
     @property
     def seeds(self) -> Iterator[int]:
-        """A seed for each model of no meaning."""
+        """A seed for each model of no meaning that costs little."""
         return iter(range(1, self.settings["nulls"] + 1))
+
+    @property
+    def targets(self) -> Targets:
+        """Outcomes of the training units, as the model was asked for them."""
+        config, units = self.saved.config, self.training.reset_index(drop=True)
+        if config["task"] == "subtyping":
+            return subtype_targets(units, list(config["classes"]))
+        return survival_targets(units, np.array([*config["bin_edges_days"], np.inf]))
 
     def drawn(self) -> list[str]:
         """Training units whose data are baselines, drawn by the fold's number."""
@@ -185,14 +195,7 @@ class HeadFold:
         rows = [self.row[name] for name in self.asked.training["unit"]]
         train = np.concatenate([self.stored.slide[:, rows], self.stored.rna[:, rows]], axis=2)
         for seed in self.asked.seeds:
-            yield PERMUTED, of_head(permuted_head(train, self._targets, config, seed), self.network, config)
-
-    @cached_property
-    def _targets(self) -> Targets:
-        config, units = self.asked.saved.config, self.asked.training.reset_index(drop=True)
-        if config["task"] == "subtyping":
-            return subtype_targets(units, list(config["classes"]))
-        return survival_targets(units, np.array([*config["bin_edges_days"], np.inf]))
+            yield PERMUTED, of_head(permuted_head(train, self.asked.targets, config, seed), self.network, config)
 
     def hold(self, unit: str, stored: Mapping[str, Any]) -> None:
         """Stored vectors give the prediction, and the encoder gives the RNA vector among them."""
@@ -274,10 +277,14 @@ class NetworkFold:
         return torch.stack([one.slide.mean(0) for one in self._samples]).mean(0)
 
     def nulls(self) -> Iterator[tuple[str, Differentiable]]:
-        """Weights drawn anew; such a network is not trained again."""
-        saved = self.asked.saved
+        """Weights drawn anew; where that was asked for, trained again on permuted labels."""
+        saved, training = self.asked.saved, self.asked.training["unit"].tolist()
         for seed in self.asked.seeds:
             yield RANDOM, of_network(random_network(self.network, saved.config, seed), saved.arrays, saved.config)
+        for seed in range(1, self.asked.settings["retrained"] + 1):
+            bags = None if self.bags is None else SomeBags(self.bags, [self.row[name] for name in training])
+            units = Units(bags, np.stack([self.genes[name].numpy() for name in training]))
+            yield PERMUTED, permuted_network(self.network, units, self.asked.targets, saved.config, seed)
 
     def hold(self, unit: str, stored: Mapping[str, Any]) -> None:
         """From all patches that the network looks at."""
