@@ -1,10 +1,12 @@
 """Columns of the new patients' sheet, held against what the model of clinical columns learned of them."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from mirrorflow.cohorts.written import Said, with_points
 from mirrorflow.config.unknown import counted
 from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.clinical import COVARIATES
@@ -13,6 +15,43 @@ from mirrorflow.probes.covariates import CovariateEncoder
 from mirrorflow.reuse.feature_checks import DIFFERS, SAME, Check
 
 CLINICAL = "clinical"
+
+logger = logging.getLogger(__name__)
+
+
+def columns_of(names: Sequence[str], table: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """The columns ``wanted`` of a table from Python, those that it has, one row a unit of ``names``.
+
+    Its text is read as that of a cohort's sheet. Raises InputError for a unit that the table lacks or has twice.
+    """
+    if lacking := [name for name in names if name not in table.index]:
+        message = f"columns has no row for {', '.join(map(str, lacking[:3]))}; its index names units"
+        raise InputError(message)
+    twice = table.index[table.index.duplicated()]
+    if several := [name for name in names if name in twice]:
+        message = f"columns has several rows for {several[0]}; keep one row a unit"
+        raise InputError(message)
+    found = table.loc[list(names), [name for name in wanted if name in table]].reset_index(drop=True)
+    said = Said("columns")
+    for name in found.columns.drop("site", errors="ignore"):
+        if found[name].map(lambda cell: isinstance(cell, str)).any():
+            found[name] = with_points(found[name].astype(str).str.strip(), str(name), said, needed=False)
+    for line in said.lines:
+        logger.warning("%s", line)
+    return found
+
+
+def require_numbers(saved: SavedModel, units: pd.DataFrame) -> None:
+    """Raise InputError naming units that have a word where the training patients have numbers; say what is unknown."""
+    wrong = without_numbers(saved, units)
+    if wrong:
+        unit, why = next(iter(wrong.items()))
+        more = f" ({len(wrong)} units have such values)" if len(wrong) > 1 else ""
+        message = f"columns of {unit}: {why}{more}"
+        raise InputError(message)
+    for check in check_columns(str(saved.config["method"]), [saved], units):
+        if check.verdict == DIFFERS:
+            logger.warning("%s: %s", check.what, check.new)
 
 
 def require_columns(saved: SavedModel, units: pd.DataFrame) -> None:

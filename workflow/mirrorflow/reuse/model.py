@@ -12,6 +12,7 @@ from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import SubtypePrediction
+from mirrorflow.reuse.columns import columns_of, require_numbers
 from mirrorflow.reuse.genes import match_genes, require_genes, require_scale
 from mirrorflow.reuse.members import RNA, SLIDES, needs
 from mirrorflow.store.expression import Expression
@@ -100,13 +101,15 @@ class RunModel:
         units, bags, expression: as those of :meth:`embed`. columns: of the sheet, units as index. missing_genes: share
         of the genes that expression may lack; their training mean stands for them. Subtyping: prob_<class>. Survival:
         risk, higher is earlier, comparable among units of this very model alone, and survival_<day>d at the ends of the
-        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width.
+        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width, and
+        for a word where training has numbers.
         """
         names = list(units)
         frame = pd.DataFrame({"unit": names, "patient": names, "slide_id": "", "slide_ids": [[] for _ in names]})
         if columns is not None:
-            frame = frame.join(columns.reindex(names).reset_index(drop=True))
+            frame = frame.join(columns_of(names, columns, self.needs))
         self._require(bags, expression, frame)
+        require_numbers(self.saved, frame)
         if self._pretrained:
             values = self._expression(names, expression, missing_genes, {}) if self.saved.genes else None
             vectors = self._vectors(names, self._bags(names, bags or ()), expression, missing_genes)
