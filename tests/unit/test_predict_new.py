@@ -20,12 +20,13 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.reuse.feature_checks import check_features, require_same_features
 from mirrorflow.reuse.files import write_predicted
 from mirrorflow.reuse.folds import collected, models_that_never_saw
-from mirrorflow.reuse.genes import match_genes, require_scale
+from mirrorflow.reuse.genes import match_genes
 from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.predict import Predicted, predict_patients
 from mirrorflow.reuse.request import Request
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
+from mirrorflow.reuse.scale import judged
 from mirrorflow.reuse.survival import percentiles
 from mirrorflow.steps.reuse.new_inputs import Given
 from mirrorflow.steps.reuse.predict_patients import predict_given
@@ -249,6 +250,21 @@ def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) ->
         predict_patients(run, held_back(store, expression=counts), Request(methods=("cox",)))
 
 
+def test_a_patient_on_another_scale_is_left_out_alone(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1] = np.exp2(values[1] + 10)
+    mixed = Expression(values, found.patients, found.ids, found.symbols)
+    made = predict_patients(run, held_back(store, expression=mixed), Request(methods=("cox", "survpath")))
+    assert set(made.left_out["unit"]) == {found.patients[1]}
+    assert made.left_out["reason"].str.startswith("expression on another scale: genes are").all()
+    assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
+    checks = {one.what: one for one in made.checks}
+    assert checks["scale (cox, survival)"].verdict == "differs"
+    assert "1 left out: on another scale" in checks["scale (cox, survival)"].new
+
+
 def test_ids_meet_without_their_versions() -> None:
     here = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG2.1"], ["A", "B"])
     matched = match_genes(["ENSG1.7", "ENSG2.1", "ENSG3.1"], here)
@@ -260,8 +276,10 @@ def test_ids_meet_without_their_versions() -> None:
 
 def test_a_distance_is_told_only_where_a_scaler_was_fitted() -> None:
     scaler = {"mean": np.zeros(3), "scale": np.ones(3)}
-    assert require_scale(np.full((2, 3), 0.5), scaler) == pytest.approx(0.5)
-    assert require_scale(np.full((2, 3), 50.0), {}) is None
+    found = judged(np.full((2, 3), 0.5), scaler)
+    assert found is not None
+    assert found.distance == pytest.approx([0.5, 0.5])
+    assert judged(np.full((2, 3), 50.0), {}) is None
 
 
 def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5) -> None:

@@ -38,7 +38,8 @@ class Collected:
     """Units, what was predicted of them, and by which model: for curves."""
     left_out: dict[str, str] = field(default_factory=dict)
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    distances: list[float] = field(default_factory=list)
+    distances: dict[str, float] = field(default_factory=dict)
+    """Unit -> the largest distance of its expression from training, over models."""
 
     @property
     def classes(self) -> list[str]:
@@ -90,7 +91,8 @@ def ask_models(
             continue
         found.left_out |= said.left_out
         found.missing[fold] = said.genes_missing
-        found.distances += [] if said.gene_distance is None else [said.gene_distance]
+        for unit, distance in said.distances.items():
+            found.distances[unit] = max(distance, found.distances.get(unit, 0.0))
         if said.prediction is not None:
             keys = said.units[["patient", "slide_id"]].assign(of_run=of_run, fold=fold, seed=seed)
             _add(found, saved, keys, said, terms.days)

@@ -1,7 +1,7 @@
 """One trained model of a run and new units: what it needs of them, whom it can answer, what it predicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import Prediction
 from mirrorflow.reuse.columns import require_columns, without_numbers
-from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes, require_scale
+from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes
 from mirrorflow.reuse.patients import KeptArrays, NewPatients
+from mirrorflow.reuse.scale import judged
 
 if TYPE_CHECKING:  # classical methods do without torch
     from mirrorflow.store.models import StoredModel
@@ -39,7 +40,8 @@ class Answer:
     prediction: Prediction | None
     left_out: dict[str, str]
     genes_missing: tuple[str, ...] = ()
-    gene_distance: float | None = None
+    distances: Mapping[str, float] = field(default_factory=dict)
+    """Unit -> how far its median gene stands from the training mean, in training deviations; empty without a scaler."""
 
 
 def needs(saved: SavedModel) -> set[str]:
@@ -74,16 +76,16 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
         return Answer(mine, None, left_out)
     if saved.config["inputs"]["kind"] in ("embedded", "adapted"):
         return _of_pretrained(saved, mine, patients, most, memory, left_out)
-    matched = None
+    seen = None
     if saved.genes:
-        matched, mine = _with_genes(saved.genes, mine, patients, most, left_out)
+        seen = _expression_of(saved.genes, saved.fitted(RNA_SCALER), mine, patients, most, left_out)
+        mine = seen.units
         if mine.empty:
-            return Answer(mine, None, left_out, matched.missing)
-    distance = require_scale(matched.values, saved.fitted(RNA_SCALER)) if matched else None
+            return Answer(mine, None, left_out, seen.missing)
     bags = _bags(mine, patients, memory) if SLIDES in wanted else None
-    raw = RawUnits(mine, bags, matched.values if matched else None)
-    missing = matched.missing if matched else ()
-    return Answer(mine, saved.predict(saved.prepare(raw)), left_out, missing, distance)
+    raw = RawUnits(mine, bags, seen.values if seen else None)
+    made = Answer(mine, saved.predict(saved.prepare(raw)), left_out)
+    return made if seen is None else replace(made, genes_missing=seen.missing, distances=seen.distances)
 
 
 _NAMES = {SLIDES: "features of slides", RNA: "expression"}
@@ -104,22 +106,58 @@ def _of_pretrained(
     adapted = saved.config["inputs"]["kind"] == "adapted"
     scaler: Mapping[str, np.ndarray] = saved.fitted(RNA_SCALER) if adapted else stored.rna_scaler
     ids = saved.genes if adapted else pretraining_genes(saved, stored)
-    matched, units = _with_genes(ids, units, patients, most, left_out)
+    seen = _expression_of(ids, scaler if _was_fitted(scaler) else {}, units, patients, most, left_out)
+    units = seen.units
     if units.empty:
-        return Answer(units, None, left_out, matched.missing)
-    distance = require_scale(matched.values, scaler if _was_fitted(scaler) else {})
+        return Answer(units, None, left_out, seen.missing)
     key = (saved.source_folder(), adapted, repr(saved.config["inputs"]["embeddings"]), tuple(units["unit"]))
     if key not in memory.vectors:
-        genes = None if adapted else RnaScaler.from_arrays(stored.rna_scaler).transform(matched.values)
+        genes = None if adapted else RnaScaler.from_arrays(stored.rna_scaler).transform(seen.values)
         bags, names = _bags(units, patients, memory), units["unit"].tolist()
         memory.vectors[key] = embed_new(saved, stored, bags, genes, names)
-    raw = RawUnits(units, None, matched.values, memory.vectors[key])
-    return Answer(units, saved.predict(saved.prepare(raw)), left_out, matched.missing, distance)
+    raw = RawUnits(units, None, seen.values, memory.vectors[key])
+    return Answer(units, saved.predict(saved.prepare(raw)), left_out, seen.missing, seen.distances)
 
 
 def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
     """Whether a scaler learned anything: under ``rna_scaling: none`` means are 0 and deviations 1."""
     return bool(scaler) and bool(np.any(scaler["mean"] != 0))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model sees of the units that it can answer: values [unit, gene] unscaled, genes that the matrix lacks.
+
+    distances: as those of :class:`Answer`.
+    """
+
+    units: pd.DataFrame
+    values: np.ndarray
+    missing: tuple[str, ...]
+    distances: Mapping[str, float]
+
+
+def _expression_of(
+    ids: list[str],
+    scaler: Mapping[str, np.ndarray],
+    units: pd.DataFrame,
+    patients: NewPatients,
+    most: float,
+    left_out: dict[str, str],
+) -> Seen:
+    """Units that have enough of the genes, on training's scale; the others go to ``left_out``.
+
+    Raises InputError where the sheet lacks too many genes altogether, or is on another scale.
+    """
+    matched, units = _with_genes(ids, units, patients, most, left_out)
+    scale = judged(matched.values, scaler)
+    if scale is None:
+        return Seen(units, matched.values, matched.missing, {})
+    names, faults = units["unit"].astype(str), scale.faults()
+    left_out |= {names.iloc[row]: f"expression on another scale: {why}" for row, why in faults.items()}
+    kept = ~np.isin(np.arange(len(units)), list(faults))
+    distances = dict(zip(names[kept], map(float, scale.distance[kept]), strict=True))
+    return Seen(units[kept].reset_index(drop=True), matched.values[kept], matched.missing, distances)
 
 
 def _with_genes(

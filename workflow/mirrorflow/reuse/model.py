@@ -13,8 +13,9 @@ from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import SubtypePrediction
 from mirrorflow.reuse.columns import columns_of, require_numbers
-from mirrorflow.reuse.genes import match_genes, require_genes, require_scale
+from mirrorflow.reuse.genes import match_genes, require_genes
 from mirrorflow.reuse.members import RNA, SLIDES, needs
+from mirrorflow.reuse.scale import judged
 from mirrorflow.store.expression import Expression
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ class RunModel:
         units, bags, expression: as those of :meth:`embed`. columns: of the sheet, units as index. missing_genes: share
         of the genes that expression may lack; their training mean stands for them. Subtyping: prob_<class>. Survival:
         risk, higher is earlier, comparable among units of this very model alone, and survival_<day>d at the ends of the
-        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width, and
-        for a word where training has numbers.
+        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width,
+        and for a word where training has numbers.
         """
         names = list(units)
         frame = pd.DataFrame({"unit": names, "patient": names, "slide_id": "", "slide_ids": [[] for _ in names]})
@@ -192,5 +193,8 @@ def _matched(ids: list[str], names: list[str], table: pd.DataFrame | None, most:
     given = Expression(table.loc[names].to_numpy(np.float32), names, columns, columns)
     matched = match_genes(ids, given)
     require_genes(matched, len(ids), most, given)
-    require_scale(matched.values, scaler)
+    scale = judged(matched.values, scaler)
+    for row, why in (scale.faults() if scale else {}).items():
+        message = f"expression of {names[row]} is on another scale than the training matrix: {why}"
+        raise InputError(message)
     return matched.values

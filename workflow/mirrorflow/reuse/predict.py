@@ -8,7 +8,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.columns import check_columns
-from mirrorflow.reuse.feature_checks import NOT_KNOWN, SAME, Check, check_features, require_same_features
+from mirrorflow.reuse.feature_checks import DIFFERS, NOT_KNOWN, SAME, Check, check_features, require_same_features
 from mirrorflow.reuse.folds import Collected, Terms, add_out_of_fold, ask_models, collected, models_that_never_saw
 from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.over_folds import average_curves, averaged, horizons, per_fold, risk_groups, with_classes
@@ -25,6 +25,7 @@ PERCENTILE_SAID = (
     "averaged over models. Raw risks of different models share no scale and are not given. risk_group: high above 50."
 )
 CAUSE_SAID = "Survival is cause-specific ({name}): the chance not to have died of it while other causes are censored."
+OFF = "on another scale"
 OWN_SAID = "Rows with of_run are patients of the run: values of the models that were not trained on them, alone."
 
 
@@ -105,11 +106,18 @@ def _gene_checks(found: Sequence[Collected]) -> list[Check]:
         where, lost = f"{one.place.method}, {one.task}", max(map(len, one.missing.values()))
         verdict = SAME if not lost else f"{lost} missing"
         checks.append(Check(f"genes ({where})", verdict, "of each fold's model", "by id"))
-        told = (
-            f"{max(one.distances):.2f} training deviations (median gene)" if one.distances else "no scaler was fitted"
-        )
-        checks.append(Check(f"scale ({where})", SAME if one.distances else NOT_KNOWN, "its RNA scaler", told))
+        checks.append(_scale_check(where, one))
     return checks
+
+
+def _scale_check(where: str, one: Collected) -> Check:
+    """How far the farthest patient's expression stands from training; who is on another scale is left out."""
+    what, off = f"scale ({where})", sum("on another scale" in reason for reason in one.left_out.values())
+    if not one.distances:
+        return Check(what, DIFFERS if off else NOT_KNOWN, "its RNA scaler", "no scaler was fitted" if not off else OFF)
+    farthest = max(one.distances, key=one.distances.__getitem__)
+    told = f"{one.distances[farthest]:.2f} training deviations (median gene) at most, {farthest}"
+    return Check(what, DIFFERS if off else SAME, "its RNA scaler", told + (f"; {off} left out: {OFF}" if off else ""))
 
 
 def _sees_genes(saved: Any) -> bool:
