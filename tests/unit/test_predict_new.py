@@ -19,11 +19,11 @@ from mirrorflow.metrics.follow_up import survival_at
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.reuse.feature_checks import check_features, require_same_features
 from mirrorflow.reuse.files import write_predicted
-from mirrorflow.reuse.folds import collected, models_that_never_saw
+from mirrorflow.reuse.folds import Terms, ask_models, collected, models_that_never_saw
 from mirrorflow.reuse.genes import match_genes
 from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
-from mirrorflow.reuse.predict import Predicted, predict_patients
+from mirrorflow.reuse.predict import Predicted, gene_checks, predict_patients
 from mirrorflow.reuse.request import Request
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
 from mirrorflow.reuse.scale import judged
@@ -265,13 +265,36 @@ def test_a_patient_on_another_scale_is_left_out_alone(ours: tuple[FinishedRun, S
     assert "1 left out: on another scale" in checks["scale (cox, survival)"].new
 
 
+def of_ids(ids: list[str]) -> Expression:
+    return Expression(np.ones((1, len(ids)), np.float32), ["p"], ids, ids)
+
+
 def test_ids_meet_without_their_versions() -> None:
-    here = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG2.1"], ["A", "B"])
-    matched = match_genes(["ENSG1.7", "ENSG2.1", "ENSG3.1"], here)
-    assert matched.missing == ("ENSG3.1",)
+    first, second, third = (f"ENSG0000000000{number}" for number in (1, 2, 3))
+    matched = match_genes([f"{first}.7", f"{second}.1", f"{third}.1"], of_ids([f"{first}.3", f"{second}.1"]))
+    assert matched.missing == (f"{third}.1",)
     assert matched.without_version == 1
-    twice = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG1.4"], ["A", "A"])
-    assert match_genes(["ENSG1.7"], twice).missing == ("ENSG1.7",)
+    assert match_genes([f"{first}.7"], of_ids([f"{first}.3", f"{first}.4"])).missing == (f"{first}.7",)
+
+
+def test_a_number_behind_the_dot_of_another_name_is_no_version() -> None:
+    wanted = ["AC004556.1", "RP11-34P13.7", "HLA-A"]
+    matched = match_genes(wanted, of_ids(["AC004556.3", "RP11-34P13.13", "HLA-A"]))
+    assert matched.missing == ("AC004556.1", "RP11-34P13.7")
+    assert matched.without_version == 0
+
+
+def test_genes_that_met_without_their_version_are_counted(ours: tuple[FinishedRun, Store]) -> None:
+    ids = [f"ENSG0000000000{number}.7" for number in range(3)]
+    found = collected(ours[0], place_in(ours[0], "cox"), "survival")
+    assert found is not None
+    for saved in found.saved:
+        saved.config["inputs"]["genes"] = ids
+    values = read_expression(ours[1].folder / "rna.parquet", patients=sorted(HELD_BACK))
+    others = Expression(values.values, values.patients, [name.replace(".7", ".9") for name in ids], values.symbols)
+    new = held_back(ours[1], expression=others)
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.1))
+    assert gene_checks([found])[0].new == "by id; 3 without their version"
 
 
 def test_a_distance_is_told_only_where_a_scaler_was_fitted() -> None:

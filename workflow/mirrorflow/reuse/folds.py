@@ -38,6 +38,8 @@ class Collected:
     """Units, what was predicted of them, and by which model: for curves."""
     left_out: dict[str, str] = field(default_factory=dict)
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    without_version: int = 0
+    """Genes of a model that met only without their version, at most."""
     distances: dict[str, float] = field(default_factory=dict)
     """Unit -> the largest distance of its expression from training, over models."""
 
@@ -91,6 +93,7 @@ def ask_models(
             continue
         found.left_out |= said.left_out
         found.missing[fold] = said.genes_missing
+        found.without_version = max(found.without_version, said.without_version)
         for unit, distance in said.distances.items():
             found.distances[unit] = max(distance, found.distances.get(unit, 0.0))
         if said.prediction is not None:

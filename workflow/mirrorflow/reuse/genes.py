@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirrorflow.errors import InputError
+from mirrorflow.expression.identifiers import without_version
 from mirrorflow.store.expression import Expression
 
 
@@ -25,15 +26,16 @@ class MatchedGenes:
 
 
 def match_genes(wanted: Sequence[str], expression: Expression) -> MatchedGenes:
-    """The genes ``wanted`` by id in ``expression``; an id that is not there as it stands is looked for without its
-    version, where that names a single row."""
+    """The genes ``wanted`` by id in ``expression``; an Ensembl id that is not there as it stands is looked for
+    without its version, where that names a single row. Other ids meet as they stand: AC004556.1 and AC004556.3 are two
+    genes."""
     place = {name: column for column, name in enumerate(expression.ids)}
     plain = _unversioned(expression.ids)
     columns, versioned = [], 0
     for name in wanted:
         column = place.get(name)
         if column is None:
-            column = plain.get(_plain(name))
+            column = plain.get(without_version(name))
             versioned += column is not None
         columns.append(-1 if column is None else column)
     values = np.full((len(expression.patients), len(wanted)), np.nan, np.float32)
@@ -55,14 +57,9 @@ def require_genes(matched: MatchedGenes, wanted: int, most: float, expression: E
     raise InputError(message)
 
 
-def _plain(name: str) -> str:
-    stem, dot, version = name.rpartition(".")
-    return stem if dot and version.isdigit() else name
-
-
 def _unversioned(ids: Sequence[str]) -> dict[str, int]:
     """Id without version -> its row; ids that several rows share are left out."""
     found: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
-        found.setdefault(_plain(name), []).append(row)
+        found.setdefault(without_version(name), []).append(row)
     return {name: rows[0] for name, rows in found.items() if len(rows) == 1}

@@ -40,6 +40,8 @@ class Answer:
     prediction: Prediction | None
     left_out: dict[str, str]
     genes_missing: tuple[str, ...] = ()
+    without_version: int = 0
+    """Genes that met only without their version."""
     distances: Mapping[str, float] = field(default_factory=dict)
     """Unit -> how far its median gene stands from the training mean, in training deviations; empty without a scaler."""
 
@@ -81,11 +83,11 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
         seen = _expression_of(saved.genes, saved.fitted(RNA_SCALER), mine, patients, most, left_out)
         mine = seen.units
         if mine.empty:
-            return Answer(mine, None, left_out, seen.missing)
+            return seen.answer(None, left_out)
     bags = _bags(mine, patients, memory) if SLIDES in wanted else None
     raw = RawUnits(mine, bags, seen.values if seen else None)
-    made = Answer(mine, saved.predict(saved.prepare(raw)), left_out)
-    return made if seen is None else replace(made, genes_missing=seen.missing, distances=seen.distances)
+    prediction = saved.predict(saved.prepare(raw))
+    return seen.answer(prediction, left_out) if seen else Answer(mine, prediction, left_out)
 
 
 _NAMES = {SLIDES: "features of slides", RNA: "expression"}
@@ -109,14 +111,14 @@ def _of_pretrained(
     seen = _expression_of(ids, scaler if _was_fitted(scaler) else {}, units, patients, most, left_out)
     units = seen.units
     if units.empty:
-        return Answer(units, None, left_out, seen.missing)
+        return seen.answer(None, left_out)
     key = (saved.source_folder(), adapted, repr(saved.config["inputs"]["embeddings"]), tuple(units["unit"]))
     if key not in memory.vectors:
         genes = None if adapted else RnaScaler.from_arrays(stored.rna_scaler).transform(seen.values)
         bags, names = _bags(units, patients, memory), units["unit"].tolist()
         memory.vectors[key] = embed_new(saved, stored, bags, genes, names)
     raw = RawUnits(units, None, seen.values, memory.vectors[key])
-    return Answer(units, saved.predict(saved.prepare(raw)), left_out, seen.missing, seen.distances)
+    return seen.answer(saved.predict(saved.prepare(raw)), left_out)
 
 
 def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
@@ -126,15 +128,24 @@ def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model sees of the units that it can answer: values [unit, gene] unscaled, genes that the matrix lacks.
+    """What a model sees of the units that it can answer: its genes [unit, gene] unscaled.
 
     distances: as those of :class:`Answer`.
     """
 
     units: pd.DataFrame
-    values: np.ndarray
-    missing: tuple[str, ...]
-    distances: Mapping[str, float]
+    genes: MatchedGenes
+    distances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def values(self) -> np.ndarray:
+        """[unit, gene] unscaled, NaN where unknown."""
+        return self.genes.values
+
+    def answer(self, prediction: Prediction | None, left_out: dict[str, str]) -> Answer:
+        """The answer of a model that sees genes."""
+        genes = self.genes
+        return Answer(self.units, prediction, left_out, genes.missing, genes.without_version, self.distances)
 
 
 def _expression_of(
@@ -152,12 +163,13 @@ def _expression_of(
     matched, units = _with_genes(ids, units, patients, most, left_out)
     scale = judged(matched.values, scaler)
     if scale is None:
-        return Seen(units, matched.values, matched.missing, {})
+        return Seen(units, matched)
     names, faults = units["unit"].astype(str), scale.faults()
     left_out |= {names.iloc[row]: f"expression on another scale: {why}" for row, why in faults.items()}
     kept = ~np.isin(np.arange(len(units)), list(faults))
     distances = dict(zip(names[kept], map(float, scale.distance[kept]), strict=True))
-    return Seen(units[kept].reset_index(drop=True), matched.values[kept], matched.missing, distances)
+    found = replace(matched, values=matched.values[kept])
+    return Seen(units[kept].reset_index(drop=True), found, distances)
 
 
 def _with_genes(
@@ -180,8 +192,7 @@ def _with_genes(
         if share > most:
             left_out[str(unit)] = f"{share:.0%} of the model's genes have no value (at most {most:.0%} may be missing)"
     kept = unknown <= most
-    found = MatchedGenes(values[kept], matched.missing, matched.without_version)
-    return found, units[kept].reset_index(drop=True)
+    return replace(matched, values=values[kept]), units[kept].reset_index(drop=True)
 
 
 def _bags(units: pd.DataFrame, patients: NewPatients, memory: Memory) -> Any:

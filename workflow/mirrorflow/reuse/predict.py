@@ -60,7 +60,7 @@ def predict_patients(run: FinishedRun, patients: NewPatients, request: Request) 
             _fill(one, patients, known, terms)
             found.append(one)
     _require_any(found, run)
-    made.checks += _gene_checks(found)
+    made.checks += gene_checks(found)
     for one in found:
         made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.frame)
     _write_tables(made, found, request)
@@ -98,14 +98,16 @@ def _require_any(found: Sequence[Collected], run: FinishedRun) -> None:
     raise InputError(message)
 
 
-def _gene_checks(found: Sequence[Collected]) -> list[Check]:
+def gene_checks(found: Sequence[Collected]) -> list[Check]:
+    """Genes and scale of the new patients' expression, held against each method that sees genes."""
     checks = []
     for one in found:
         if not one.missing or not any(_sees_genes(saved) for saved in one.saved):
             continue
         where, lost = f"{one.place.method}, {one.task}", max(map(len, one.missing.values()))
         verdict = SAME if not lost else f"{lost} missing"
-        checks.append(Check(f"genes ({where})", verdict, "of each fold's model", "by id"))
+        told = "by id" + (f"; {one.without_version} without their version" if one.without_version else "")
+        checks.append(Check(f"genes ({where})", verdict, "of each fold's model", told))
         checks.append(_scale_check(where, one))
     return checks
 
