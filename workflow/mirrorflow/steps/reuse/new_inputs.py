@@ -14,6 +14,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
 from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
@@ -25,10 +26,6 @@ from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
 
 logger = logging.getLogger(__name__)
-
-BARCODE = r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}$"
-MATRIX = ("orientation", "sample_ids", "transform")
-"""Settings of an expression source that say how a matrix is read."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,17 @@ class Given:
     weights: Path | None = None
 
 
-def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> tuple[NewPatients, dict[str, str]]:
-    """The new patients, and the slides that cannot be used with the reason.
+@dataclass(frozen=True)
+class Gathered:
+    """The new patients; slides that cannot be used, with the reason; what is worth telling of how files were read."""
+
+    patients: NewPatients
+    faults: dict[str, str]
+    notes: list[str]
+
+
+def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> Gathered:
+    """The new patients and what became of their files.
 
     Without ``features`` those of the sheet's slides are made in ``work`` as those of training were. Raises InputError
     for a file that is something else, and where training's way of making features is not known.
@@ -61,13 +67,15 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> t
     if rows is not None and folder is None:
         folder, failed = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
+    matrix = training_matrix(run, asked) if given.expression else None
     patients = new_patients(
         None if found is None else found.slides,
         {} if found is None else found.files,
-        _expression(run, asked, given),
+        _expression(matrix, given),
         _sheet(given.sheet),
     )
-    return patients, ({} if found is None else found.faults) | failed
+    notes = [matrix.note] if matrix and matrix.note else []
+    return Gathered(patients, ({} if found is None else found.faults) | failed, notes)
 
 
 def make_features(
@@ -117,30 +125,14 @@ def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
     return {**noted, "weights": str(weights)}
 
 
-def _expression(run: FinishedRun, asked: Chosen, given: Given) -> Expression | None:
-    if given.expression is None:
+def _expression(training: TrainingMatrix | None, given: Given) -> Expression | None:
+    if given.expression is None or training is None:
         return None
     target = given.work / "expression.parquet"
     target.unlink(missing_ok=True)
-    settings = {**training_matrix(run, asked), **(given.matrix or {})}
+    settings = {**training.settings, **(given.matrix or {})}
     convert_expression(given.expression, target, settings)
     return read_expression(target)
-
-
-def training_matrix(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
-    """How the training matrix was read, from the record beside it.
-
-    Where that is not found, samples are named as the run's patients are: by TCGA's barcodes, or by their names.
-    """
-    index = run.features(asked.cohort, asked.encoder)
-    stores = {"store"} | (set() if index is None else {path.split("/features/")[0] for path in index["path"]})
-    for store in sorted(stores):
-        for above in [Path(), *run.folder.resolve().parents]:
-            for path in sorted((above / store).glob(f"expression/*/{asked.cohort}.parquet.json")):
-                settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-                return {key: settings[key] for key in MATRIX if key in settings}
-    patients = run.cohort(asked.cohort)[0]["patient"]
-    return {"sample_ids": "tcga" if patients.str.match(BARCODE).all() else "patient"}
 
 
 def _sheet(path: Path | None) -> pd.DataFrame | None:
