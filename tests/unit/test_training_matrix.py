@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,6 +13,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.reuse.request import Request, chosen
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
+from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.reuse.new_inputs import Given
 from mirrorflow.steps.reuse.predict_patients import predict_given
 from mirrorflow.store.expression import read_expression
@@ -25,6 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(made: Path, tmp_path: Path) -> FinishedRun:
+    shutil.copy(made.parent / "rna.parquet", tmp_path)
     return FinishedRun(Path(shutil.copytree(made, tmp_path / "results/mine")))
 
 
@@ -78,3 +81,38 @@ def test_what_nobody_says_is_in_about(run: FinishedRun, made: Path, tmp_path: Pa
     given = Given(tmp_path / "work", expression=tmp_path / "rna.tsv")
     predict_given(run, given, Request(methods=("cox",)), tmp_path / "out", 1)
     assert "How the training matrix was read is not known" in (tmp_path / "out/about.md").read_text()
+
+
+def test_scale_is_judged_by_the_whole_matrix_where_the_store_has_it(run: FinishedRun, tmp_path: Path) -> None:
+    """Three genes of a model tell little; the others of its training matrix tell the rest."""
+    rng = np.random.default_rng(0)
+    known = read_expression(run.folder.parents[1] / "rna.parquet")
+    patients, ids = known.patients, [*known.ids, *(f"g{i}" for i in range(600))]
+    others = rng.uniform(-9, 8, 600) + rng.normal(size=(len(patients), 600))
+    values = np.concatenate([known.values, others], axis=1).T
+    settings = {"orientation": "genes_by_samples", "sample_ids": "patient"}
+    target = run.folder.parents[1] / "store/expression/counts/brca.parquet"
+    table = pd.DataFrame(values, index=pd.Index(ids, name="id"), columns=patients)
+    table.to_csv(tmp_path / "all.tsv", sep="\t")
+    target.parent.mkdir(parents=True)
+    convert_expression(tmp_path / "all.tsv", target, settings)
+    plan(run, "counts", **settings)
+
+    new = table[["P20", "P21", "P22"]].set_axis(["N1", "N2", "N3"], axis=1)
+    of_model = np.arange(len(ids)) < len(known.ids)
+    new = new.assign(N2=np.where(of_model, new["N1"], np.exp2(new["N1"])))
+    new.to_csv(tmp_path / "rna.tsv", sep="\t")
+    asked = Given(tmp_path / "work", expression=tmp_path / "rna.tsv")
+    made, _ = predict_given(run, asked, Request(methods=("cox",)), tmp_path / "out", 1)
+    assert set(made.tables["survival"]["patient"]) == {"N1", "N3"}
+    (row,) = made.left_out.to_dict("records")
+    assert row["unit"] == "N2"
+    assert row["reason"].startswith("expression on another scale: genes")
+    (check,) = [one for one in made.checks if one.what == "scale (whole matrix)"]
+    assert check.verdict == "differs"
+    assert "on another scale: N2 (1)" in check.new
+
+    everyone = np.exp2(table[["P20", "P21", "P22"]].set_axis(["N1", "N2", "N3"], axis=1))
+    everyone.to_csv(tmp_path / "rna.tsv", sep="\t")
+    with pytest.raises(InputError, match="nothing could be predicted of anyone: expression on another scale"):
+        predict_given(run, asked, Request(methods=("cox",)), tmp_path / "out", 1)

@@ -63,11 +63,8 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
     wanted = needs(saved)
     has = {SLIDES: patients.has_slides(units), RNA: patients.has_expression(units)}
     ready = np.logical_and.reduce([np.ones(len(units), bool), *(has[what] for what in wanted)])
-    left_out = {
-        str(unit): f"no {' and no '.join(_NAMES[what] for what in sorted(wanted) if not has[what][row])}"
-        for row, unit in enumerate(units["unit"])
-        if not ready[row]
-    }
+    lacks = {row: [what for what in sorted(wanted) if not has[what][row]] for row in np.flatnonzero(~ready)}
+    left_out = {str(units["unit"].iloc[row]): _why(what, units.iloc[row], patients) for row, what in lacks.items()}
     mine = units[ready].reset_index(drop=True)
     if mine.empty:
         return Answer(mine, None, left_out)
@@ -91,6 +88,13 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
 
 
 _NAMES = {SLIDES: "features of slides", RNA: "expression"}
+
+
+def _why(lacks: list[str], unit: pd.Series, patients: NewPatients) -> str:
+    other = patients.other_scale.get(unit["patient"]) if lacks == [RNA] else None
+    if other:
+        return f"expression on another scale: {other}"
+    return f"no {' and no '.join(_NAMES[what] for what in lacks)}"
 
 
 def _of_pretrained(

@@ -1,7 +1,7 @@
 """Patients whom a finished run has not seen: their slides' features, their expression, columns of a sheet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,13 @@ class NewPatients:
     """frame: ``patient``, ``slide_ids`` (a list, empty without slides) and columns of a sheet, one row a patient.
 
     files: slide -> its feature file. expression: unscaled, ids as in its source; None where nobody has any.
+    other_scale: patient -> why its expression is on another scale than the training matrix, and is not used.
     """
 
     frame: pd.DataFrame
     files: Mapping[str, Path] = field(default_factory=dict)
     expression: Expression | None = None
+    other_scale: Mapping[str, str] = field(default_factory=dict)
 
     def units(self, unit: str) -> pd.DataFrame:
         """One row a unit as the run has them: a patient, or a slide. Patients without slides count as one unit."""
@@ -38,8 +40,8 @@ class NewPatients:
         return np.array([any(slide in self.files for slide in ids) for ids in units["slide_ids"]], bool)
 
     def has_expression(self, units: pd.DataFrame) -> np.ndarray:
-        """Which units [unit] have expression."""
-        known = set(self.expression.patients if self.expression else ())
+        """Which units [unit] have expression that can be used."""
+        known = set(self.expression.patients if self.expression else ()) - set(self.other_scale)
         return units["patient"].isin(known).to_numpy(bool)
 
     def bags(self, units: pd.DataFrame, kept: "KeptArrays | None" = None) -> "KeptBags":
@@ -50,7 +52,7 @@ class NewPatients:
     def only(self, patients: set[str]) -> "NewPatients":
         """These patients alone."""
         kept = self.frame[self.frame["patient"].isin(patients)].reset_index(drop=True)
-        return NewPatients(kept, self.files, self.expression)
+        return replace(self, frame=kept)
 
 
 @dataclass

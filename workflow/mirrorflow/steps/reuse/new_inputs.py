@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pandas as pd
 
 from mirrorflow.cohorts.written import Said, with_points
 from mirrorflow.errors import InputError
+from mirrorflow.reuse.feature_checks import Check
+from mirrorflow.reuse.matrix_scale import against_training
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
@@ -52,6 +54,7 @@ class Gathered:
     patients: NewPatients
     faults: dict[str, str]
     notes: list[str]
+    checks: list[Check]
 
 
 def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> Gathered:
@@ -74,8 +77,13 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         _expression(matrix, given),
         _sheet(given.sheet),
     )
+    checks = []
+    if matrix and patients.expression:
+        cohort = set(run.cohort(asked.cohort)[0]["patient"])
+        scale = against_training(patients.expression, matrix.file, cohort)
+        patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
     notes = [matrix.note] if matrix and matrix.note else []
-    return Gathered(patients, ({} if found is None else found.faults) | failed, notes)
+    return Gathered(patients, ({} if found is None else found.faults) | failed, notes, checks)
 
 
 def make_features(

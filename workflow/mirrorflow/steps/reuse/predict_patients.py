@@ -79,6 +79,7 @@ def predict_given(
     found = gather(run, chosen(run, request), given, threads)
     made = predict_patients(run, found.patients, request)
     made.notes += found.notes
+    made.checks += found.checks
     rows = [("all that see slides", "all", slide, reason) for slide, reason in found.faults.items()]
     faulty = pd.DataFrame(rows, columns=made.left_out.columns)
     made.left_out = pd.concat([faulty, made.left_out], ignore_index=True) if rows else made.left_out
