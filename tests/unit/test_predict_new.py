@@ -421,6 +421,48 @@ def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
     assert "site: never seen in training: 's9' 1" in check.new
 
 
+def test_who_is_a_patient_is_asked_of_names_in_any_case(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    """A name of the run in other case may be the same patient or another: neither value is given."""
+    asked, sheet = Request(methods=("clinical",)), tmp_path / "sheet.tsv"
+
+    def said(rows: str) -> Predicted:
+        sheet.write_text("patient\tage\tsite\n" + rows)
+        return predict_given(ours[0], Given(tmp_path / "work", sheet=sheet), asked, tmp_path / "out", 1)[0]
+
+    made = said("p00\t60\ts1\nN1\t50\ts1\nP02\t50\ts1\n")
+    assert set(made.tables["subtyping"]["patient"]) == {"N1", "P02"}
+    assert made.left_out["unit"].tolist() == ["p00"]
+    assert "the run has a patient 'P00': write the same name if it is the same" in made.left_out["reason"].iloc[0]
+    with pytest.raises(InputError, match="nothing could be predicted of anyone: p00: the run has a patient 'P00'"):
+        said("p00\t60\ts1\n")
+    with pytest.raises(InputError, match="new patients 'N1' and 'n1' differ by case alone"):
+        said("N1\t60\ts1\nn1\t60\ts1\n")
+    for name in ("", "NA", "unknown"):
+        with pytest.raises(InputError, match=f"a new patient is named '{name}', which says that nothing is known"):
+            said(f"N1\t60\ts1\n{name}\t60\ts1\n")
+
+
+def test_a_patient_without_a_row_in_the_sheet_has_no_clinical_value(ours: tuple[FinishedRun, Store]) -> None:
+    frame = people()
+    sheet = frame[frame["patient"].isin({"P20", "P21"})][["patient", "age", "site"]]
+    made = predict_patients(ours[0], held_back(ours[1], sheet=sheet), Request(methods=("clinical", "site", "cox")))
+    rows = made.tables["survival"].groupby("method")["patient"].agg(set).to_dict()
+    assert rows == {"clinical": {"P20", "P21"}, "site": {"P20", "P21"}, "cox": HELD_BACK}
+    assert set(made.left_out["reason"]) == {"no row in the sheet of patients"}
+    (check,) = {one.new for one in made.checks if one.what.startswith("columns (clinical")}
+    assert "not known" not in check
+
+
+def test_a_column_that_describes_genes_is_no_patient(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    values = read_expression(ours[1].folder / "rna.parquet", patients=["P20"])
+    table = pd.DataFrame(values.values.T, index=pd.Index(values.ids, name="id"), columns=["N1"])
+    table.assign(entrez=1.0, gene_length=2.0).to_csv(tmp_path / "rna.tsv", sep="\t")
+    given = Given(tmp_path / "work", expression=tmp_path / "rna.tsv")
+    made, _ = predict_given(ours[0], given, Request(methods=("cox",)), tmp_path / "out", 1)
+    assert made.tables["survival"]["patient"].tolist() == ["N1"]
+    assert any("are no patients: entrez, gene_length" in note for note in made.notes)
+
+
 def test_what_is_no_finished_run_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         open_run(tmp_path / "nothing")

@@ -54,6 +54,11 @@ def require_numbers(saved: SavedModel, units: pd.DataFrame) -> None:
             logger.warning("%s: %s", check.what, check.new)
 
 
+def asks_sheet(saved: SavedModel) -> bool:
+    """Whether a model asks for columns of the sheet of patients."""
+    return saved.config["inputs"]["kind"] in (CLINICAL, "site")
+
+
 def require_columns(saved: SavedModel, units: pd.DataFrame) -> None:
     """Raise InputError where the sheet lacks a column that the model asks for."""
     inputs = saved.config["inputs"]

@@ -12,7 +12,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import Prediction
-from mirrorflow.reuse.columns import require_columns, without_numbers
+from mirrorflow.reuse.columns import asks_sheet, require_columns, without_numbers
 from mirrorflow.reuse.genes import MatchedGenes, match_genes, require_genes
 from mirrorflow.reuse.patients import KeptArrays, NewPatients
 from mirrorflow.reuse.scale import judged
@@ -69,6 +69,10 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
     if mine.empty:
         return Answer(mine, None, left_out)
     require_columns(saved, mine)
+    if asks_sheet(saved):
+        unlisted = mine.loc[mine["patient"].isin(patients.unlisted), "unit"]
+        left_out |= dict.fromkeys(unlisted.astype(str), "no row in the sheet of patients")
+        mine = mine[~mine["unit"].isin(unlisted)].reset_index(drop=True)
     left_out |= without_numbers(saved, mine)
     mine = mine[~mine["unit"].astype(str).isin(left_out)].reset_index(drop=True)
     if mine.empty:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.patients import to_units
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.expression import Expression
@@ -26,6 +27,13 @@ class NewPatients:
     files: Mapping[str, Path] = field(default_factory=dict)
     expression: Expression | None = None
     other_scale: Mapping[str, str] = field(default_factory=dict)
+    unlisted: frozenset[str] = frozenset()
+    """Patients without a row in the sheet of patients, where there is one."""
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """Rows of the patients whom the sheet has."""
+        return self.frame[~self.frame["patient"].isin(self.unlisted)]
 
     def units(self, unit: str) -> pd.DataFrame:
         """One row a unit as the run has them: a patient, or a slide. Patients without slides count as one unit."""
@@ -99,15 +107,16 @@ def new_patients(
 ) -> NewPatients:
     """Everyone whom slides (columns slide_id, patient), expression or sheet (column patient) names.
 
-    Raises InputError where that is nobody.
+    Raises InputError where that is nobody, and for a name that is unknown, or there in other case.
     """
     named = [] if slides is None else slides["patient"].tolist()
     named += expression.patients if expression else []
-    named += [] if sheet is None else sheet["patient"].tolist()
-    patients = list(dict.fromkeys(named))
+    listed = [] if sheet is None else sheet["patient"].tolist()
+    patients = list(dict.fromkeys([*named, *listed]))
     if not patients:
         message = "no new patients: give a sheet of slides, a folder of features, an expression sheet or a sheet"
         raise InputError(message)
+    _require_names(patients, [*(expression.patients if expression else []), *listed])
     of: dict[str, list[str]] = {name: [] for name in patients}
     for row in () if slides is None else slides.itertuples(index=False):
         of[str(row.patient)].append(str(row.slide_id))
@@ -115,7 +124,21 @@ def new_patients(
     frame["slide_ids"] = frame["slide_ids"].astype(object)
     if sheet is not None:
         frame = frame.merge(sheet.drop(columns="slide_ids", errors="ignore"), on="patient", how="left")
-    return NewPatients(frame, files, expression)
+    unlisted = frozenset() if sheet is None else frozenset(named) - set(listed)
+    return NewPatients(frame, files, expression, unlisted=unlisted)
+
+
+def _require_names(patients: list[str], written: list[str]) -> None:
+    """written: those that a sheet or a matrix names, not a file alone."""
+    if unknown := [name for name in written if is_unknown(name)]:
+        message = f"a new patient is named {unknown[0]!r}, which says that nothing is known; give everyone a name"
+        raise InputError(message)
+    seen: dict[str, str] = {}
+    for name in patients:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            message = f"new patients {other!r} and {name!r} differ by case alone; write one patient's name one way"
+            raise InputError(message)
 
 
 @dataclass(frozen=True)

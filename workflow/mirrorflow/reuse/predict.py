@@ -10,7 +10,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.reuse.columns import check_columns
 from mirrorflow.reuse.feature_checks import DIFFERS, NOT_KNOWN, SAME, Check, check_features, require_same_features
 from mirrorflow.reuse.folds import Collected, Terms, add_out_of_fold, ask_models, collected, models_that_never_saw
-from mirrorflow.reuse.known import known_patients
+from mirrorflow.reuse.known import in_other_case, known_patients
 from mirrorflow.reuse.over_folds import average_curves, averaged, horizons, per_fold, risk_groups, with_classes
 from mirrorflow.reuse.patients import NewPatients
 from mirrorflow.reuse.request import TASKS, Chosen, Request, chosen
@@ -53,17 +53,21 @@ def predict_patients(run: FinishedRun, patients: NewPatients, request: Request) 
     made = Predicted(asked)
     made.checks = _check_features(patients, index, run)
     known = known_patients(patients, run.everyone(asked.cohort), run.all_features(asked.cohort, asked.encoder))
+    unclear = in_other_case(patients, run.everyone(asked.cohort), known)
+    patients = patients.only(set(patients.frame["patient"]) - set(unclear))
     terms, found = Terms(request.days, request.missing_genes), list[Collected]()
     for place, task in ((place, task) for place in asked.places for task in TASKS):
         one = collected(run, place, task)
         if one is not None:
             _fill(one, patients, known, terms)
             found.append(one)
-    _require_any(found, run)
+    _require_any(found, run, unclear)
     made.checks += gene_checks(found)
     for one in found:
-        made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.frame)
+        made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.listed)
     _write_tables(made, found, request)
+    rows = [("all", "all", name, why) for name, why in unclear.items()]
+    made.left_out = pd.concat([pd.DataFrame(rows, columns=made.left_out.columns), made.left_out], ignore_index=True)
     _write_notes(made, run, asked, known, found)
     return made
 
@@ -89,10 +93,11 @@ def _check_features(patients: NewPatients, index: pd.DataFrame | None, run: Fini
     return checks
 
 
-def _require_any(found: Sequence[Collected], run: FinishedRun) -> None:
+def _require_any(found: Sequence[Collected], run: FinishedRun, unclear: Mapping[str, str]) -> None:
     if any(one.rows for one in found):
         return
     reasons = list(dict.fromkeys(reason for one in found for reason in one.left_out.values()))
+    reasons += [f"{name}: {why}" for name, why in unclear.items()]
     said = "; ".join(reasons[:3]) or "the run kept no trained model of these methods"
     message = f"{run.folder}: nothing could be predicted of anyone: {said}"
     raise InputError(message)

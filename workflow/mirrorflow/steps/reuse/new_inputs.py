@@ -27,6 +27,15 @@ from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
 
+ANNOTATION = frozenset(
+    {
+        "chr", "chromosome", "description", "end", "entrez", "entrezgene", "entrezgeneid", "entrezid", "genebiotype",
+        "geneid", "genelength", "genename", "genesymbol", "genetype", "hugosymbol", "length", "start", "strand",
+        "symbol",
+    }
+)  # fmt: skip
+"""What columns that describe genes are called, letters alone: without a list of patients they look like some."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -71,10 +80,11 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         folder, failed = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
+    expression, dropped = _of_patients(_expression(matrix, given))
     patients = new_patients(
         None if found is None else found.slides,
         {} if found is None else found.files,
-        _expression(matrix, given),
+        expression,
         _sheet(given.sheet),
     )
     checks = []
@@ -82,7 +92,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [matrix.note] if matrix and matrix.note else []
+    notes = [note for note in (matrix.note if matrix else "", _said_of(dropped)) if note]
     return Gathered(patients, ({} if found is None else found.faults) | failed, notes, checks)
 
 
@@ -143,6 +153,23 @@ def _expression(training: TrainingMatrix | None, given: Given) -> Expression | N
     return read_expression(target)
 
 
+def _of_patients(expression: Expression | None) -> tuple[Expression | None, list[str]]:
+    """Expression of the columns that are patients, and the names of those that describe genes."""
+    if expression is None:
+        return None, []
+    plain = ["".join(filter(str.isalpha, name.casefold())) for name in expression.patients]
+    kept = [row for row, name in enumerate(plain) if name not in ANNOTATION]
+    dropped = [expression.patients[row] for row, name in enumerate(plain) if name in ANNOTATION]
+    names = [expression.patients[row] for row in kept]
+    return replace(expression, values=expression.values[kept], patients=names), dropped
+
+
+def _said_of(dropped: list[str]) -> str:
+    return (
+        f"Columns of the expression sheet that describe genes are no patients: {', '.join(dropped)}." if dropped else ""
+    )
+
+
 def _sheet(path: Path | None) -> pd.DataFrame | None:
     """The sheet of new patients, its numbers read as those of a cohort's sheet."""
     if path is None:
@@ -151,6 +178,7 @@ def _sheet(path: Path | None) -> pd.DataFrame | None:
     if "patient" not in sheet:
         message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
         raise InputError(message)
+    sheet["patient"] = sheet["patient"].str.strip()
     if (twice := sheet["patient"][sheet["patient"].duplicated()]).any():
         message = f"{path}: patient {twice.iloc[0]!r} is there twice; keep one row a patient"
         raise InputError(message)
