@@ -242,6 +242,37 @@ def test_a_patient_without_enough_values_is_left_out_alone(ours: tuple[FinishedR
     assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
 
 
+def test_genes_without_a_value_are_counted_patient_by_patient(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1, found.ids.index("t0")] = np.nan
+    holes = Expression(values, found.patients, found.ids, found.symbols)
+    asked = Request(methods=("cox", "linear"), missing_genes=0.4)
+    made = predict_patients(run, held_back(store, expression=holes), asked)
+    checks = {one.what: one for one in made.checks}
+    assert checks["genes (cox, survival)"].verdict == "differs"
+    assert f"1 have no value of some genes (at most 1, {found.patients[1]})" in checks["genes (cox, survival)"].new
+    none = predict_patients(run, held_back(store, expression=None), Request())
+    checks = {one.what: one for one in none.checks}
+    assert checks["genes (linear, subtyping)"].verdict == "not known"
+    assert checks["genes (linear, subtyping)"].new == "nobody's expression was used"
+
+
+def test_missing_genes_stay_listed_where_a_patient_of_the_run_has_no_expression(
+    ours: tuple[FinishedRun, Store],
+) -> None:
+    found = collected(ours[0], place_in(ours[0], "cox"), "survival")
+    assert found is not None
+    values = read_expression(ours[1].folder / "rna.parquet", patients=sorted(HELD_BACK))
+    fewer = Expression(values.values[:, 1:], values.patients, values.ids[1:], values.symbols[1:])
+    new = held_back(ours[1], expression=fewer)
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.4))
+    bare = held_back(ours[1], expression=None)
+    ask_models(found, bare.units("patient"), bare, Terms((365.0,), 0.4))
+    assert found.missing == {0: ("t0",), 1: ("t0",)}
+
+
 def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) -> None:
     run, store = ours
     values = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))

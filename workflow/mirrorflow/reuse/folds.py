@@ -38,6 +38,9 @@ class Collected:
     """Units, what was predicted of them, and by which model: for curves."""
     left_out: dict[str, str] = field(default_factory=dict)
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Folds whose models saw someone's genes."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Unit -> genes of a model that the matrix has without a value for it, at most."""
     without_version: int = 0
     """Genes of a model that met only without their version, at most."""
     distances: dict[str, float] = field(default_factory=dict)
@@ -92,7 +95,10 @@ def ask_models(
             found.left_out |= {str(unit): str(error) for unit in units["unit"]}
             continue
         found.left_out |= said.left_out
-        found.missing[fold] = said.genes_missing
+        if said.prediction is not None and said.genes_missing is not None:
+            found.missing[fold] = tuple(dict.fromkeys([*found.missing.get(fold, ()), *said.genes_missing]))
+        for unit, count in said.unknown.items():
+            found.unknown[unit] = max(count, found.unknown.get(unit, 0))
         found.without_version = max(found.without_version, said.without_version)
         for unit, distance in said.distances.items():
             found.distances[unit] = max(distance, found.distances.get(unit, 0.0))

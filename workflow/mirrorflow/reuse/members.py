@@ -39,7 +39,10 @@ class Answer:
     units: pd.DataFrame
     prediction: Prediction | None
     left_out: dict[str, str]
-    genes_missing: tuple[str, ...] = ()
+    genes_missing: tuple[str, ...] | None = None
+    """Genes that the matrix lacks; None where nobody's genes were looked at."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Unit -> genes of the model without a value for it, where the matrix has them; units without any are left out."""
     without_version: int = 0
     """Genes that met only without their version."""
     distances: Mapping[str, float] = field(default_factory=dict)
@@ -153,7 +156,9 @@ class Seen:
     def answer(self, prediction: Prediction | None, left_out: dict[str, str]) -> Answer:
         """The answer of a model that sees genes."""
         genes = self.genes
-        return Answer(self.units, prediction, left_out, genes.missing, genes.without_version, self.distances)
+        lost = np.isnan(genes.values).sum(1) - len(genes.missing)
+        unknown = {str(unit): int(count) for unit, count in zip(self.units["unit"], lost, strict=True) if count}
+        return Answer(self.units, prediction, left_out, genes.missing, unknown, genes.without_version, self.distances)
 
 
 def _expression_of(

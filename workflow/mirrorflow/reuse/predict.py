@@ -105,16 +105,24 @@ def _require_any(found: Sequence[Collected], run: FinishedRun, unclear: Mapping[
 
 def gene_checks(found: Sequence[Collected]) -> list[Check]:
     """Genes and scale of the new patients' expression, held against each method that sees genes."""
-    checks = []
-    for one in found:
-        if not one.missing or not any(_sees_genes(saved) for saved in one.saved):
-            continue
-        where, lost = f"{one.place.method}, {one.task}", max(map(len, one.missing.values()))
-        verdict = SAME if not lost else f"{lost} missing"
-        told = "by id" + (f"; {one.without_version} without their version" if one.without_version else "")
-        checks.append(Check(f"genes ({where})", verdict, "of each fold's model", told))
-        checks.append(_scale_check(where, one))
-    return checks
+    seeing = [one for one in found if any(_sees_genes(saved) for saved in one.saved)]
+    where = {f"{one.place.method}, {one.task}": one for one in seeing}
+    return [check for name, one in where.items() for check in (_genes_check(name, one), _scale_check(name, one))]
+
+
+def _genes_check(where: str, one: Collected) -> Check:
+    """Genes that the matrix lacks, and patients without a value of some; what is missing is filled as in training."""
+    what, training = f"genes ({where})", "of each fold's model"
+    if not one.missing:
+        return Check(what, NOT_KNOWN, training, "nobody's expression was used")
+    lost, told = max(map(len, one.missing.values())), "by id"
+    if one.without_version:
+        told += f"; {one.without_version} without their version"
+    if one.unknown:
+        most = max(one.unknown, key=one.unknown.__getitem__)
+        told += f"; {len(one.unknown)} have no value of some genes (at most {one.unknown[most]}, {most})"
+    verdict = f"{lost} missing" if lost else DIFFERS if one.unknown else SAME
+    return Check(what, verdict, training, told)
 
 
 def _scale_check(where: str, one: Collected) -> Check:
