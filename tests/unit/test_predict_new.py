@@ -28,6 +28,7 @@ from mirrorflow.reuse.request import Request
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
 from mirrorflow.reuse.scale import judged
 from mirrorflow.reuse.survival import percentiles
+from mirrorflow.reuse.training_slides import training_slides
 from mirrorflow.steps.reuse.new_inputs import Given
 from mirrorflow.steps.reuse.predict_patients import predict_given
 from mirrorflow.store.content import describe_content
@@ -336,12 +337,12 @@ def test_a_distance_is_told_only_where_a_scaler_was_fitted() -> None:
     assert judged(np.full((2, 3), 50.0), {}) is None
 
 
-def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5) -> None:
+def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5, *, pen: bool = True) -> None:
     """A feature file that says how it was made."""
     rng = np.random.default_rng(abs(hash(path.name)) % 1000)
     settings = {
         "encoder": {"model": "timm/x", "name": "uni", "weights": "hub", "precision": "float32"},
-        "patches": {"patch": {"size_px": size, "mpp": 0.5}, "scale": "exact", "segmentation": {"pen": True}},
+        "patches": {"patch": {"size_px": size, "mpp": 0.5}, "scale": "exact", "segmentation": {"pen": pen}},
     }
     with h5py.File(path, "w") as file:
         file["features"] = rng.normal(size=(4, width)).astype(np.float32)
@@ -369,6 +370,23 @@ def test_features_made_otherwise_are_refused(
     same = check_features(index, {"new": tmp_path / "old.h5"}, "the run is results/x")
     assert {one.verdict for one in same} == {"same"}
     require_same_features(same)
+
+
+def test_new_slides_are_made_as_most_training_slides_not_as_the_first(tmp_path: Path) -> None:
+    """The first has settings of its own."""
+    for number in range(5):
+        of_ours(tmp_path / f"old{number}.h5", pen=number > 0)
+    paths = [str(tmp_path / f"old{number}.h5") for number in (0, 1, 2, 3, 4)]
+    index = pd.DataFrame({"path": [str(tmp_path / "gone.h5"), *paths], "status": "ok", "dim": "5"})
+    found = training_slides(index)
+    assert found.settings["patches"]["segmentation"] == {"pen": True}
+    assert found.index["path"].iloc[0] == paths[1]
+    assert sorted(found.index["path"]) == sorted(index["path"])
+    assert "as on 4 of 5 training slides" in found.note
+    checks = {one.what: one.verdict for one in check_features(found.index, {"n": tmp_path / "old0.h5"}, "the run")}
+    assert checks["tissue mask"] == "differs"
+    assert training_slides(index.iloc[2:]).note == ""
+    assert training_slides(index.iloc[:1]).settings == {}
 
 
 def test_files_that_do_not_say_how_they_were_made_are_told_apart_by_width_alone(

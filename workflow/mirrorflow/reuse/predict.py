@@ -15,6 +15,7 @@ from mirrorflow.reuse.over_folds import average_curves, averaged, horizons, per_
 from mirrorflow.reuse.patients import NewPatients
 from mirrorflow.reuse.request import TASKS, Chosen, Request, chosen
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.reuse.training_slides import training_slides
 
 SPREAD_SAID = (
     "Columns ending in _spread are the standard deviation over the models of folds and seeds. It is the spread of "
@@ -88,7 +89,8 @@ def _fill(one: Collected, patients: NewPatients, known: Mapping[str, str], terms
 def _check_features(patients: NewPatients, index: pd.DataFrame | None, run: FinishedRun) -> list[Check]:
     if not patients.files or index is None:
         return []
-    checks = check_features(index, patients.files, f"the run is {run.folder}")
+    typical = training_slides(index).index
+    checks = check_features(typical, patients.files, f"the run is {run.folder}")
     require_same_features(checks)
     return checks
 

@@ -1,6 +1,5 @@
 """Raw data of new patients made into what models take: slides to features, an expression sheet to genes by patients."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +16,12 @@ from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
+from mirrorflow.reuse.training_slides import SHARED, TrainingSlides, training_slides
 from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.expression import Expression, read_expression
-from mirrorflow.store.features import stored_settings
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
@@ -73,11 +72,11 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
     for a file that is something else, and where training's way of making features is not known.
     """
     rows = read_slide_sheet(given.slides) if given.slides else None
-    slides, folder, failed = None, given.features, dict[str, str]()
+    slides, folder, failed, said = None, given.features, dict[str, str](), ""
     if rows is not None:
         slides = pd.DataFrame([(row.slide_id, row.patient) for row in rows], columns=["slide_id", "patient"])
     if rows is not None and folder is None:
-        folder, failed = make_features(run, asked, rows, given, threads)
+        folder, failed, said = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
     expression, dropped = _of_patients(_expression(matrix, given))
@@ -92,20 +91,22 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [note for note in (matrix.note if matrix else "", _said_of(dropped)) if note]
+    notes = [note for note in (said, matrix.note if matrix else "", _said_of(dropped)) if note]
     return Gathered(patients, ({} if found is None else found.faults) | failed, notes, checks)
 
 
 def make_features(
     run: FinishedRun, asked: Chosen, rows: list[SlideRow], given: Given, threads: int
-) -> tuple[Path, dict[str, str]]:
-    """Patches and features of slides, by the settings in a feature file of training.
+) -> tuple[Path, dict[str, str], str]:
+    """Patches and features of slides, by the settings that most feature files of training have.
 
-    Returns the folder and, by slide, why it has none. Raises InputError where training's features were made elsewhere.
+    Returns the folder, by slide why it has none, and what is worth telling. Raises InputError where training's features
+    were made elsewhere.
     """
-    settings = _training_settings(run, asked)
+    training = _training_slides(run, asked)
+    settings = training.settings
     patches, features = given.work / "patches", given.work / "features"
-    wanted = {key: settings["patches"][key] for key in ("patch", "segmentation", "scale")}
+    wanted = {key: settings["patches"][key] for key in SHARED}
     patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
     files = ShardFiles(patches, features, features / "status.tsv")
     extract_shard(rows, files, _encoder(settings["encoder"], given.weights), {}, threads=threads)
@@ -114,21 +115,20 @@ def make_features(
         for row in read_rows(path, ("slide_id", "status", "reason")):
             if row["status"] != "ok":
                 failed[row["slide_id"]] = row["reason"]
-    return features, failed
+    return features, failed, training.note
 
 
-def _training_settings(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
+def _training_slides(run: FinishedRun, asked: Chosen) -> TrainingSlides:
     index = run.features(asked.cohort, asked.encoder)
-    there = [] if index is None else [Path(path) for path in index["path"] if Path(path).exists()]
-    text = next((text for text, _ in map(stored_settings, there[:1]) if text), "")
-    if not text:
-        what = "its features were made elsewhere" if there else "the files of its features are gone"
+    found = TrainingSlides(pd.DataFrame(), {}, 0, 0) if index is None else training_slides(index)
+    if not found.settings:
+        what = "its features were made elsewhere" if found.of else "the files of its features are gone"
         message = (
             f"{run.folder}: how the features of {asked.encoder} were made is not known ({what}): make those of the new "
             "slides the same way and give their folder (--features)"
         )
         raise InputError(message)
-    return json.loads(text)
+    return found
 
 
 def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
