@@ -27,6 +27,7 @@ from mirrorflow.reuse.predict import Predicted, gene_checks, predict_patients
 from mirrorflow.reuse.request import Request
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
 from mirrorflow.reuse.scale import judged
+from mirrorflow.reuse.site_names import named_as_in_run
 from mirrorflow.reuse.survival import percentiles
 from mirrorflow.reuse.training_slides import training_slides
 from mirrorflow.steps.reuse.new_inputs import Given
@@ -468,6 +469,25 @@ def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
     assert check.verdict == "differs"
     assert "age: 1 not known, training median 55" in check.new
     assert "site: never seen in training: 's9' 1" in check.new
+
+
+def test_sites_that_training_never_saw_are_told(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    (tmp_path / "sheet.tsv").write_text("patient\tsite\nN1\tCharite\nN2\t\nN3\tnot reported\nN4\ts0\n")
+    given = Given(tmp_path / "work", sheet=tmp_path / "sheet.tsv")
+    made, _ = predict_given(ours[0], given, Request(methods=("site",)), tmp_path / "out", 1)
+    check = {one.what: one for one in made.checks}["columns (site, survival)"]
+    assert check.verdict == "differs"
+    assert "site: 2 not known, the overall rate stands in" in check.new
+    assert "site: never seen in training: 'Charite' 1, the overall rate stands in" in check.new
+
+
+def test_codes_are_named_as_the_runs_institutions() -> None:
+    names = ["TCGA-A1-0001", "TCGA-A1-0002", "TCGA-B2-0001", "TCGA-C3-0001", "TCGA-C3-0002", "own"]
+    cohort = pd.DataFrame({"patient": names, "site": ["Mayo", "Mayo", "B2", "Mayo", "Yale", "Yale"]})
+    sites, said = named_as_in_run(pd.Series(["A1", " A1", "B2", "C3", "Yale", "", None]), cohort)
+    assert sites.tolist() == ["Mayo", "Mayo", "B2", "C3", "Yale", "", ""]  # C3 is two institutions here
+    assert said == "Sites are named as the run's institutions: A1 is Mayo (2)."
+    assert named_as_in_run(pd.Series(["A1"]), cohort.assign(site=["A1", "A1", "B2", "C3", "C3", "x"]))[1] == ""
 
 
 def test_who_is_a_patient_is_asked_of_names_in_any_case(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:

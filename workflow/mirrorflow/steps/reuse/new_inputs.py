@@ -15,6 +15,7 @@ from mirrorflow.reuse.matrix_scale import against_training
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.reuse.site_names import named_as_in_run
 from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
 from mirrorflow.reuse.training_slides import SHARED, TrainingSlides, training_slides
 from mirrorflow.slides.encoder_settings import HUB, RANDOM
@@ -80,18 +81,21 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
     expression, dropped = _of_patients(_expression(matrix, given))
+    sheet, named = _sheet(given.sheet), ""
+    if sheet is not None and "site" in sheet:
+        sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0])
     patients = new_patients(
         None if found is None else found.slides,
         {} if found is None else found.files,
         expression,
-        _sheet(given.sheet),
+        sheet,
     )
     checks = []
     if matrix and patients.expression:
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [note for note in (said, matrix.note if matrix else "", _said_of(dropped)) if note]
+    notes = [note for note in (said, matrix.note if matrix else "", named, _said_of(dropped)) if note]
     return Gathered(patients, ({} if found is None else found.faults) | failed, notes, checks)
 
 
