@@ -22,6 +22,7 @@ from mirrorflow.reuse.files import write_predicted
 from mirrorflow.reuse.folds import Terms, ask_models, collected, models_that_never_saw
 from mirrorflow.reuse.genes import match_genes
 from mirrorflow.reuse.known import known_patients
+from mirrorflow.reuse.over_folds import averaged, with_classes
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.predict import Predicted, gene_checks, predict_patients
 from mirrorflow.reuse.request import Request
@@ -404,6 +405,20 @@ def test_sets_of_classes_are_promised_only_where_folds_divide_the_patients(
     assert any("aim at 90%" in note and "no promise for a single patient" in note for note in predicted.notes)
     sets = predicted.tables["subtyping"].set_index(["method", "patient"])["class_set"]
     assert sets[("majority", "P20")].split() == ["a", "b", "c"]
+
+
+def test_one_patient_whom_a_fold_cannot_answer_takes_no_ones_set(ours: tuple[FinishedRun, Store]) -> None:
+    found = collected(ours[0], place_in(ours[0], "abmil"), "subtyping")
+    assert found is not None
+    new = held_back(ours[1])
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.1))
+    whole, promise = with_classes(found, averaged(found), 0.9)
+    assert whole["class_set"].ne("").all()
+    found.rows[0] = found.rows[0][found.rows[0]["patient"] != "P21"]
+    table, said = with_classes(found, averaged(found), 0.9)
+    sets = table.set_index("patient")["class_set"]
+    assert sets.to_dict() == whole.set_index("patient")["class_set"].to_dict() | {"P21": ""}
+    assert said == promise + " 1 have no set, since not every fold's model could answer: P21."
 
 
 def test_a_slide_without_patches_or_with_nan_stops_nothing_else(
