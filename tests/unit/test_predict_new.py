@@ -473,6 +473,9 @@ def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
     points = said("patient;age;site\nN1;41.5;s1\nN2;70;s2\n")
     commas = said("patient;age;site\nN1;41,5;s1\nN2;70;s2\n")
     assert "sheet.csv: age: 1 decimal commas read as points" in caplog.text
+    about = (tmp_path / "o/about.md").read_text()
+    assert "sheet.csv: age: 1 decimal commas read as points." in about
+    assert "semicolon" in about
     pd.testing.assert_frame_equal(points.tables["subtyping"], commas.tables["subtyping"])
     assert points.checks[-1].new == "site: never seen in training: 's1' 1 (1 of 2 models)"  # folds keep sites apart
 

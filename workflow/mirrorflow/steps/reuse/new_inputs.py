@@ -81,7 +81,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
     expression, dropped = _of_patients(_expression(matrix, given))
-    sheet, named = _sheet(given.sheet), ""
+    (sheet, converted), named = _sheet(given.sheet), ""
     if sheet is not None and "site" in sheet:
         sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0])
     patients = new_patients(
@@ -95,8 +95,8 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [note for note in (said, matrix.note if matrix else "", named, _said_of(dropped)) if note]
-    return Gathered(patients, ({} if found is None else found.faults) | failed, notes, checks)
+    notes = [said, matrix.note if matrix else "", *converted, named, _said_of(dropped)]
+    return Gathered(patients, ({} if found is None else found.faults) | failed, list(filter(None, notes)), checks)
 
 
 def make_features(
@@ -174,10 +174,10 @@ def _said_of(dropped: list[str]) -> str:
     )
 
 
-def _sheet(path: Path | None) -> pd.DataFrame | None:
-    """The sheet of new patients, its numbers read as those of a cohort's sheet."""
+def _sheet(path: Path | None) -> tuple[pd.DataFrame | None, list[str]]:
+    """The sheet of new patients, its numbers read as those of a cohort's sheet, and what was converted."""
     if path is None:
-        return None
+        return None, []
     sheet, _, recognised = read_users_sheet(path)
     if "patient" not in sheet:
         message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
@@ -191,4 +191,4 @@ def _sheet(path: Path | None) -> pd.DataFrame | None:
         sheet[name] = with_points(sheet[name].str.strip(), str(name), said, needed=False)
     for line in said.lines:
         logger.warning("%s", line)
-    return sheet
+    return sheet, [f"{line}." for line in said.lines]
