@@ -119,7 +119,7 @@ def _of_pretrained(
     adapted = saved.config["inputs"]["kind"] == "adapted"
     scaler: Mapping[str, np.ndarray] = saved.fitted(RNA_SCALER) if adapted else stored.rna_scaler
     ids = saved.genes if adapted else pretraining_genes(saved, stored)
-    seen = _expression_of(ids, scaler if _was_fitted(scaler) else {}, units, patients, most, left_out)
+    seen = _expression_of(ids, scaler if was_fitted(scaler) else {}, units, patients, most, left_out)
     units = seen.units
     if units.empty:
         return seen.answer(None, left_out)
@@ -132,7 +132,7 @@ def _of_pretrained(
     return seen.answer(saved.predict(saved.prepare(raw)), left_out)
 
 
-def _was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
+def was_fitted(scaler: Mapping[str, np.ndarray]) -> bool:
     """Whether a scaler learned anything: under ``rna_scaling: none`` means are 0 and deviations 1."""
     return bool(scaler) and bool(np.any(scaler["mean"] != 0))
 
