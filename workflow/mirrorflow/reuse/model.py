@@ -192,12 +192,13 @@ def _matched(ids: list[str], names: list[str], table: pd.DataFrame | None, most:
     matched = match_genes(ids, given)
     require_genes(matched, len(ids), most, given)
     unknown = np.isnan(matched.values).mean(1)
-    for row in np.flatnonzero(unknown > most):
-        message = (
-            f"expression of {names[row]}: {unknown[row]:.0%} of the model's genes have no value (at most {most:.0%} "
-            "may be missing): give them, or leave the unit out"
-        )
-        raise InputError(message)
+    for unit, share in zip(names, unknown, strict=True):
+        if share > most:
+            message = (
+                f"expression of {unit}: {share:.0%} of the model's genes have no value (at most {most:.0%} may be "
+                "missing): give them, or leave the unit out"
+            )
+            raise InputError(message)
     scale = judged(matched.values, scaler)
     for row, why in (scale.faults() if scale else {}).items():
         message = f"expression of {names[row]} is on another scale than the training matrix: {why}"
