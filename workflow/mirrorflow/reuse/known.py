@@ -30,12 +30,13 @@ def in_other_case(patients: NewPatients, cohort: pd.DataFrame, known: Mapping[st
 
     known: those that :func:`known_patients` found: they are told by name or content.
     """
-    theirs = {name.casefold(): name for name in cohort["patient"]}
+    names = set(cohort["patient"])
+    theirs = {name.casefold(): name for name in names}
     return {
         name: f"the run has a patient {theirs[name.casefold()]!r}: write the same name if it is the same patient, else "
         "one that differs by more than case"
         for name in patients.frame["patient"]
-        if name not in known and name.casefold() in theirs
+        if name not in known and name not in names and name.casefold() in theirs
     }
 
 
