@@ -34,6 +34,7 @@ SCALER = RnaScaler.fit(VALUES[:20], scaling="train").to_arrays()
         (lambda row: (row - row.mean()) / row.std(), "genes rise by 0."),
         (lambda row: (row - SCALER["mean"]) / SCALER["scale"], "genes"),
         (lambda row: row + 10, "training deviations"),
+        (lambda row: np.exp2(row) * 500, "training deviations"),  # far enough to move the means of all
     ],
 )
 def test_one_patient_on_another_scale_is_told_among_others(change, said):

@@ -65,14 +65,15 @@ class Scale:
 def judged(values: NDArray, scaler: Mapping[str, NDArray]) -> Scale | None:
     """How ``values`` [unit, gene] compare with training; None without a scaler or units.
 
-    Raises InputError where all units, or the means of several, are on another scale.
+    Raises InputError where all units are on another scale, or the means of several of the others are.
     """
     if not scaler or not len(values):
         return None
     found = scale_of(values, scaler)
     faults = found.faults()
     why = next(iter(faults.values())) if len(faults) == len(values) else ""
-    middle = _of_means(values, scaler) if len(values) >= SEVERAL else 0.0
+    others = values[[row not in faults for row in range(len(values))]]
+    middle = _of_means(others, scaler) if len(others) >= SEVERAL else 0.0
     if not why and middle > SHEET:
         why = f"means of genes are {middle:.1f} training deviations from their training mean (median)"
     if why:
