@@ -393,3 +393,26 @@ def test_given_folds_with_one_class_and_other_names_are_said(own, said):
     text = said(1)
     assert "PROBLEM: splits mine: 2 folds name 3 patients, 0 of them known" in text
     assert "with one case 2 more would meet" in text
+
+
+def test_a_gene_that_tells_the_label_is_a_problem_whatever_its_name(own, said):
+    own.people = own.people.rename(columns={"label": "LUMINAL"})
+    own.cohort["clinical"]["columns"] = {"label": "LUMINAL"}
+    own.rna.loc["LUMINAL"] = [3.0 if LABELS[name] == "x" else 1.0 for name in NAMES]
+    text = said(1)
+    assert "PROBLEM: rna.tsv: 'LUMINAL' (label) among the genes" in text
+    assert "take it out of the matrix" in text
+
+
+def test_a_gene_that_shares_its_name_with_a_column_of_the_sheet_is_a_gene(own, said):
+    own.people = own.people.rename(columns={"label": "TP53"}).assign(KRAS=[0, 1, 1] * 4)
+    own.cohort["clinical"]["columns"] = {"label": "TP53"}
+    own.rna = own.rna.rename({"g0": "TP53", "g1": "KRAS"})
+    text = said(0)
+    assert "among the genes" not in text
+
+
+def test_a_further_column_among_the_genes_is_a_warning(own, said):
+    own.people["PSA"] = [n % 7 + 0.25 for n in range(12)]
+    own.rna.loc["PSA"] = np.log2(own.people["PSA"].to_numpy() + 1)
+    assert "WARNING: rna.tsv: 'PSA' among the genes: the clinical data has the same column" in said(0)

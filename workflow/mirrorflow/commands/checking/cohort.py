@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.among_genes import clinical_columns
 from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.follow_up import follow_up_line
 from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.commands.checking.columns import column_lines
-from mirrorflow.commands.checking.expression import matrix_of, value_lines
+from mirrorflow.commands.checking.expression import clinical_lines, matrix_of, value_lines
 from mirrorflow.commands.checking.features import look_into_files
 from mirrorflow.commands.checking.folds import class_lines, drawn_lines, scarce_line
 from mirrorflow.commands.checking.pending import pending
@@ -154,14 +155,17 @@ class CohortLook:
         source = self._source
         if not source:
             return
+        columns = self.entry["clinical"].get("columns", {})
+        names = () if self.clinical is None else clinical_columns(self.clinical, columns)
         try:
-            look = matrix_of(source, self.most_values)
+            look = matrix_of(source, self.most_values, names)
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             return
         of_all = "" if look.whole else " (the first; preflight looks at all)"
         yield f"{len(look.patients)} patients in {source['matrix']}, values of {look.genes} genes can be used{of_all}"
         yield from value_lines(self.entry["expression"], source, look)
+        yield from clinical_lines(self.clinical, columns, look, source["matrix"])
         yield from self._shared(look)
 
     def _shared(self, look: MatrixLook) -> Iterator[str]:
