@@ -38,7 +38,7 @@ def told_by(frame: pd.DataFrame, columns: Mapping[str, str], values: pd.DataFram
     return {
         str(name): named[str(name)][0]
         for name in values
-        if same_answers(there.loc[shared, named[str(name)][1]], values.loc[shared, name].to_numpy(float))
+        if same_answers(there.loc[shared, named[str(name)][1]], values[name].loc[shared].to_numpy(float))
     }
 
 
