@@ -17,6 +17,7 @@ from mirrorflow.store.sheet_rows import patients_digest, slide_ids
 from mirrorflow.store.sheets import read_sheet
 from mirrorflow.store.slide_sheet import read_slide_sheet
 from mirrorflow.store.tables import read_cohort, read_converted, read_users_sheet, write_cohort
+from mirrorflow.units import DAYS_PER_MONTH
 
 
 def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -110,6 +111,24 @@ def test_commas_that_may_part_thousands_are_refused():
         read(people(time=["1,234", "20"]))
     frame, _ = read(people(time=["1,234", "2,5"]))
     assert frame["time_days"].tolist() == [1.234, 2.5]
+
+
+@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"]])
+def test_points_that_may_part_thousands_of_days_are_refused(time):
+    with pytest.raises(InputError, match=r"p\.csv: time: '1\.234' may be 1\.234 or 1234 days: every point"):
+        read(people(time=time))
+    frame, _ = read(people(time=time), time_unit="months")
+    assert frame["time_days"].iloc[0] == pytest.approx(1.234 * DAYS_PER_MONTH)
+
+
+@pytest.mark.parametrize(
+    "time", [["1.5", "2.25"], ["1.234", "987"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
+             ["1.234", "2.001", "987.0"]],
+)  # fmt: skip
+def test_decimals_of_days_are_read(time):
+    frame, said = read(people(time=time))
+    assert frame["time_days"].tolist() == [float(cell) for cell in time]
+    assert said == []
 
 
 def test_commas_of_other_columns_stay_where_they_are_no_numbers():

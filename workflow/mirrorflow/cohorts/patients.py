@@ -14,7 +14,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.vials import one_row_each
-from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, with_points
+from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, require_no_thousands, with_points
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -84,6 +84,8 @@ def _in_numbers(
     named = {"start", "end"} & set(columns)
     if not named:
         _require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        if "time" in frame and written.time_unit == "days":
+            require_no_thousands(frame["time"], said)
         return frame, written.time_unit
     if len(named) == 1 or "time" in columns:
         message = (

@@ -16,6 +16,9 @@ from mirrorflow.errors import InputError
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 GROUPS_OF_THREE = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+POINT_OF_THREE = re.compile(r"[1-9]\d?\.\d{3}")
+LONGEST_DAYS = 40_000
+"""No follow-up is longer: 243.500 are no 243,500 days."""
 WHOLE = re.compile(r"[+-]?\d+")
 CODED = re.compile(r"([01])\s*:\s*(.*)")
 """cBioPortal's ``0:LIVING``, ``1:Recurred/Progressed``."""
@@ -64,6 +67,25 @@ def with_points(column: pd.Series, name: str, said: Said, *, needed: bool) -> pd
         return column
     said.add(name, "decimal commas read as points", len(commas))
     return column.where(~column.index.isin(commas.index), column.str.replace(",", "."))
+
+
+def require_no_thousands(days: pd.Series, said: Said) -> None:
+    """Raise InputError where points in times of days may part thousands: 1.234 beside 987.
+
+    That is where every point, of at least two, stands before exactly three digits, and all others are whole.
+    """
+    known = days[~days.map(is_unknown).astype(bool)]
+    points = known[known.str.contains(".", regex=False)]
+    others = known.drop(points.index)
+    grouped = points.map(lambda cell: POINT_OF_THREE.fullmatch(cell) is not None and float(cell) * 1000 < LONGEST_DAYS)
+    if len(points) < 2 or not grouped.all() or not others.map(lambda cell: WHOLE.fullmatch(cell) is not None).all():
+        return
+    first = points.iloc[0]
+    message = (
+        f"{said.where}: time: {first!r} may be {first} or {first.replace('.', '')} days: every point stands before "
+        "three digits; write nothing between thousands, and other than three decimals"
+    )
+    raise InputError(message)
 
 
 def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Series:
