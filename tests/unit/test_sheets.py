@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mirrorflow.cohorts.patients import Written, standard_sheet
+from mirrorflow.cohorts.patients import TIME_UNITS, Written, standard_sheet
 from mirrorflow.cohorts.written import Said
 from mirrorflow.errors import InputError
 from mirrorflow.report.cohorts import CohortTables, cohorts_section
@@ -166,6 +166,60 @@ def test_words_of_ones_own_are_declared():
         read(people(time=["5"], event=["exitus"]))
     frame, _ = read(people(time=["5", "6"], event=["Exitus", "2"]), event_words={"exitus": 1, "2": 0})
     assert frame["event"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("os_censorship", ["1", "0"]),
+        ("censored", ["1.0", "0.0"]),
+        ("alive", ["yes", "no"]),
+        ("Is living", ["TRUE", "FALSE"]),
+        ("zensiert", ["1", ""]),
+    ],
+)
+def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared(column, cells):
+    sheet = people(time=["5", "6"]).assign(**{column: cells})
+    with pytest.raises(InputError, match=rf"event is the column {column}, in which '{cells[0]}' may mean that no"):
+        read(sheet, {"event": column})
+    words = {"yes": 0, "no": 1, "true": 0, "false": 1, "1": 0, "0": 1}
+    frame, _ = read(sheet, {"event": column}, event_words=words)
+    assert frame["event"].fillna(9).tolist() == [0, 1 if cells[1] else 9]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("os_event", ["1", "0"]),
+        ("OS_STATUS", ["1:DECEASED", "0:LIVING"]),
+        ("alive or dead", ["dead", "alive"]),
+        ("uncensored", ["1", "0"]),
+        ("survival_status", ["1", "0"]),
+        ("censored", ["died", "censored"]),
+    ],
+)
+def test_events_that_say_what_they_mean_are_read(column, cells):
+    frame, _ = read(people(time=["5", "6"]).assign(**{column: cells}), {"event": column})
+    assert frame["event"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [("OS_Monate", "months"), ("survival_mo", "months"), ("os_yrs", "years"), ("Jahre", "years"), ("Tage", "days")],
+)
+def test_a_unit_in_the_name_of_the_times_column_is_held_against_the_config(column, unit):
+    sheet = people(event=["1"]).assign(**{column: ["5"]})
+    assert read(sheet, {"time": column}, time_unit=unit)[0]["time_days"].tolist() == [5 * TIME_UNITS[unit]]
+    other = "months" if unit == "days" else "days"
+    with pytest.raises(InputError, match=f"the column {column}, and time_unit is {other}; set time_unit: {unit}"):
+        read(sheet, {"time": column}, time_unit=other)
+
+
+def test_weeks_are_refused_and_names_without_a_unit_are_not():
+    with pytest.raises(InputError, match="time is the column os_weeks; give days, months or years"):
+        read(people(event=["1"], os_weeks=["5"]), {"time": "os_weeks"})
+    for name in ("time", "moment", "stage_time", "amount", "Vortag_x"):
+        assert read(people(event=["1"]).assign(**{name: ["5"]}), {"time": name})[0]["time_days"].tolist() == [5]
 
 
 def test_an_event_whose_halves_contradict_is_refused():

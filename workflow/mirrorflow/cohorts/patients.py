@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.classes import check_classes
+from mirrorflow.cohorts.column_names import require_event, require_unit
 from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, require_no_thousands, with_points
 from mirrorflow.config.unknown import counted, is_unknown
@@ -80,10 +81,11 @@ def _in_numbers(
         if name not in ("patient", "label", "site", "event", "start", "end"):
             frame[name] = with_points(frame[name], str(name), said, needed=name == "time")
     if "event" in frame:
+        require_event(columns.get("event", "event"), frame["event"], written.event_words, said.where)
         frame["event"] = as_events(frame["event"], written.event_words, said)
     named = {"start", "end"} & set(columns)
     if not named:
-        _require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        require_unit(columns.get("time", "time"), written.time_unit, said.where)
         if "time" in frame and written.time_unit == "days":
             require_no_thousands(frame["time"], said)
         return frame, written.time_unit
@@ -96,14 +98,6 @@ def _in_numbers(
     names = columns["start"], columns["end"]
     days = days_between(frame["start"], frame["end"], names, written.dates, said)
     return frame.drop(columns=["start", "end"]).assign(time=days), "days"
-
-
-def _require_unit(column: str, unit: str, where: str) -> None:
-    """Raise InputError where the name of the column of times says another unit than the config."""
-    said = next((one for one in TIME_UNITS if one.rstrip("s") in column.casefold()), unit)
-    if said != unit:
-        message = f"{where}: time is the column {column}, and time_unit is {unit}; set time_unit: {said}, or rename it"
-        raise InputError(message)
 
 
 def _checked(

@@ -11,6 +11,7 @@ from datetime import date
 
 import pandas as pd
 
+from mirrorflow.cohorts.column_names import plain
 from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 
@@ -98,7 +99,7 @@ def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Ser
 
     def read(cell: str) -> str:
         coded = CODED.fullmatch(cell)
-        value: int | None = known.get(cell.casefold())
+        value: int | None = known.get(plain(cell).casefold())
         if coded and value is None:
             value = int(coded[1])
             meant = known.get(coded[2].casefold())
