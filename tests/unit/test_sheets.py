@@ -168,6 +168,20 @@ def test_words_of_ones_own_are_declared():
     assert frame["event"].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("word", ["none", "None", "-", "NA"])
+def test_a_declared_word_counts_although_it_stands_for_unknown_elsewhere(word):
+    sheet = people(time=["5", "6", "7"], event=[word, "relapse", ""])
+    frame, said = read(sheet, event_words={word.lower(): 0, "relapse": 1})
+    assert frame["event"].fillna(9).tolist() == [0, 1, 9]
+    assert said == [f"p.csv: event: 2 words read: {word} as 0 (1), relapse as 1 (1)"]
+
+
+def test_a_word_for_unknown_that_may_mean_no_event_is_said():
+    frame, said = read(people(time=["5", "6", "7"], event=["none", "NA", "1"]))
+    assert frame["event"].fillna(9).tolist() == [9, 9, 1]
+    assert said == ["p.csv: event: 1 unknown: 'none' 1; where that means no event: event_words"]
+
+
 @pytest.mark.parametrize(
     ("column", "cells"),
     [

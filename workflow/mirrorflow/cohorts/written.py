@@ -12,7 +12,7 @@ from datetime import date
 import pandas as pd
 
 from mirrorflow.cohorts.column_names import plain
-from mirrorflow.config.unknown import is_unknown
+from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -28,6 +28,8 @@ EVENT_WORDS: Mapping[str, int] = {
     **dict.fromkeys(("yes", "y", "true", "dead", "deceased", "died"), 1),
 }
 """Words that mean one thing in every sheet, in any case."""
+MAYBE_NONE = frozenset({"none", "nil", "null", "-", "--", "–", "—"})
+"""Words for unknown that may as well say that no event came."""
 ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
 NUMERIC = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
 DAY_FIRST, MONTH_FIRST, BY_THEIR_VALUES = "day_first", "month_first", "by_their_values"
@@ -92,9 +94,11 @@ def require_no_thousands(days: pd.Series, said: Said) -> None:
 def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Series:
     """Words for an event as "1" and "0"; numbers and what no list has stay as they are.
 
-    words: the sheet's own, beside :data:`EVENT_WORDS`. Raises InputError for ``1:LIVING``, whose halves contradict.
+    words: the sheet's own, beside :data:`EVENT_WORDS`; one that stands for unknown elsewhere means what it says here.
+    Raises InputError for ``1:LIVING``, whose halves contradict.
     """
-    known = {**EVENT_WORDS, **{word.casefold(): value for word, value in words.items()}}
+    declared = {word.strip().casefold(): value for word, value in words.items()}
+    known = {**EVENT_WORDS, **declared}
     changed: Counter[str] = Counter()
 
     def read(cell: str) -> str:
@@ -106,7 +110,7 @@ def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Ser
             if meant not in (None, value):
                 message = f"{said.where}: event: {cell!r}: {coded[2]} is no {value}; correct it, or set `event_words`"
                 raise InputError(message)
-        if value is None or is_unknown(cell):
+        if value is None or (is_unknown(cell) and cell.casefold() not in declared):
             return cell
         if cell != str(value):
             changed[f"{cell} as {value}"] += 1
@@ -115,6 +119,8 @@ def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Ser
     found = column.map(read)
     told = ", ".join(f"{what} ({count})" for what, count in changed.most_common(8))
     said.add("event", f"words read: {told}", sum(changed.values()))
+    left = found[found.map(lambda cell: cell.casefold() in MAYBE_NONE)]
+    said.add("event", f"unknown: {counted(left)}; where that means no event: event_words", len(left))
     return found
 
 
