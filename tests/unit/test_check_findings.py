@@ -210,6 +210,16 @@ def test_a_transform_of_other_values_is_said(own, said):
     assert "WARNING: values of 30 genes" in said(0)
 
 
+@pytest.mark.parametrize("transform", ["log2_cpm", "log2_plus_1"])
+def test_values_below_zero_under_a_transform_are_a_problem_as_a_run_refuses_them(own, said, transform):
+    own.rna = own.rna - 5
+    assert "PROBLEM" not in said(0)
+    own.config["expression"]["sources"]["own"]["transform"] = transform
+    text = said(1)
+    assert f"PROBLEM: values of 30 genes from {own.rna.to_numpy().min():g}" in text
+    assert f"expression.sources.own.transform: {transform} takes values from 0 on; leave it out" in text
+
+
 def test_ensembl_ids_without_a_map_are_said(own, said):
     own.rna.index = pd.Index([f"ENSG{n:011d}.{n % 5}" for n in range(30)], name="id")
     text = said(0)
