@@ -138,6 +138,7 @@ def _slide2vec(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[O
             found = _npz(beside, ["x", "y"])
             coords = _of_count(beside, np.stack([found["x"], found["y"]], 1).astype(np.int64), len(features))
         known = {"patch_size": "requested_tile_size_px", "patch_size_level0": "tile_size_lv0"}
+        known |= {"patch_mpp": "requested_spacing_um"}
         grid = {ours: meta[theirs] for ours, theirs in known.items() if meta.get(theirs)}
         yield OtherFeatures(path.stem, features, coords, str(meta.get("encoder_name", "")), grid)
 
@@ -171,6 +172,8 @@ def _stamp(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[Other
             encoder = str(file.attrs.get("extractor", ""))
         coords = None if scale is None else np.rint(where / scale).astype(np.int64)
         grid: dict[str, Any] = {"patch_size": int(said["tile_size_px"])} if "tile_size_px" in said else {}
+        if {"tile_size_px", "tile_size_um"} <= set(said):
+            grid["patch_mpp"] = float(said["tile_size_um"]) / float(said["tile_size_px"])
         if scale is not None and "tile_size_um" in said:
             grid |= {"patch_size_level0": round(float(said["tile_size_um"]) / scale), "level0_mpp": scale}
         yield OtherFeatures(path.stem, features, coords, encoder, grid)
