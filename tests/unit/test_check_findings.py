@@ -305,6 +305,16 @@ def test_files_that_are_not_there_are_named_by_their_key(own, said, key, change)
     assert f"PROBLEM: {key}: nowhere.csv is not there" in said(1)
 
 
+def test_files_of_new_patients_that_are_not_there_are_named_by_their_key(own, said):
+    own.config["new_patients"] = {"spring": {"slides": "slides.tsv", "features": "features", "sheet": "patients.tsv"}}
+    assert "new_patients.spring" not in said(0)
+    own.config["new_patients"]["spring"] |= {"expression": "later.tsv", "sheet": "people.csv"}
+    text = said(1)
+    for key, path in (("expression", "later.tsv"), ("sheet", "people.csv")):
+        assert f"PROBLEM: new_patients.spring.{key}: {path} is not there; correct the path" in text
+    assert "new_patients.spring.slides" not in text
+
+
 def test_features_that_are_not_finite_are_named(own, said):
     write_features(own.folder / "features" / "sP00.h5", value=np.nan)
     text = said(0)
