@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -397,6 +398,36 @@ def test_a_workbook_is_read_like_a_sheet(tmp_path):
     sheet = read_sheet(workbook(tmp_path / "p.xlsx", people=rows, empty=[]))
     assert sheet.header == ["patient", "age", "seen"]
     assert sheet.rows == [(2, ["A", "61", "2020-02-01"]), (4, ["B", "7.5", ""])]
+
+
+FORMULA = '<c r="B2"><f>100+20</f><v></v></c>'
+
+
+def test_formulas_without_a_value_are_refused_by_address(tmp_path):
+    rows = [["patient", "time", "event"], ["A", "=100+20", 1], ["B", 5, "=1-1"], ["C", None, 0]]
+    with pytest.raises(InputError, match=r"p\.xlsx: 2 formulas without a value \(B2, C3\), which would be empty; open"):
+        read_sheet(workbook(tmp_path / "p.xlsx", people=rows))
+
+
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ('<c r="B2"><f>100+20</f><v>120</v></c>', "120"),
+        ('<c r="B2" t="str"><f>IF(A2="","x","")</f><v></v></c>', ""),
+        ('<c r="B2" t="inlineStr"><is><t>=no formula</t></is></c>', "=no formula"),
+    ],
+)
+def test_formulas_with_a_value_are_read(tmp_path, cell, read):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], ["A", "=100+20"]])
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name).decode() for name in book.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    assert FORMULA.replace("<v></v>", "<v />") in parts[name] or FORMULA in parts[name]
+    parts[name] = parts[name].replace(FORMULA.replace("<v></v>", "<v />"), cell).replace(FORMULA, cell)
+    with zipfile.ZipFile(path, "w") as book:
+        for part, text in parts.items():
+            book.writestr(part, text)
+    assert read_sheet(path).rows == [(2, ["A", read])]
 
 
 def test_several_worksheets_and_other_files_are_refused(tmp_path):
