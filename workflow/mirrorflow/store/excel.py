@@ -1,6 +1,8 @@
 """Sheets of Excel, through openpyxl, which is installed on request."""
 
 import datetime
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from mirrorflow.errors import InputError
 EXCEL = (".xlsx", ".xlsm", ".xls")
 EXTRA = "pip install 'mirrorflow[excel]'"
 SHOWN = 5
+FORMULA = re.compile(rb"<(\w+:)?f[\s/>]")
+"""The element of a formula in a worksheet's XML."""
 EMPTY_TEXT = "str"
 """Type of a cell without a value whose formula gave a text: the empty one."""
 
@@ -39,8 +43,16 @@ def read_excel(path: Path) -> list[tuple[int, list[str]]]:
         )
         raise InputError(message)
     ((name, rows),) = filled.items()
-    _require_values(path, name)
+    if _has_formulas(path):
+        _require_values(path, name)
     return [(number, [as_text(cell) for cell in row]) for number, row in enumerate(rows, start=1)]
+
+
+def _has_formulas(path: Path) -> bool:
+    """Whether any part of the workbook has a formula: most have none, and reading cells twice takes seconds."""
+    with zipfile.ZipFile(path) as book:
+        names = [name for name in book.namelist() if "worksheets/" in name and name.endswith(".xml")]
+        return any(FORMULA.search(book.read(name)) for name in names)
 
 
 def _require_values(path: Path, name: str) -> None:
