@@ -436,3 +436,11 @@ def test_a_further_column_among_the_genes_is_a_warning(own, said):
     own.people["PSA"] = [n % 7 + 0.25 for n in range(12)]
     own.rna.loc["PSA"] = np.log2(own.people["PSA"].to_numpy() + 1)
     assert "WARNING: rna.tsv: 'PSA' among the genes: the clinical data has the same column" in said(0)
+
+
+def test_a_folder_of_another_tool_is_said_with_the_command_that_brings_it_in(own, said):
+    (own.folder / "clam" / "pt_files").mkdir(parents=True)
+    own.cohort["features"] = {"uni": "clam"}
+    text = said(1)
+    assert "PROBLEM: none of the 12 feature files in clam; missing e.g. sP00, sP01, sP02; clam has the layout" in text
+    assert "mirrorflow import-features clam --out FOLDER" in text

@@ -25,6 +25,7 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.samples import choose_samples
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.matrix_look import MatrixLook
+from mirrorflow.store.other_features import import_hint
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, slide_sheet_said
 from mirrorflow.store.tables import read_institutions, read_users_sheet
 
@@ -101,7 +102,8 @@ class CohortLook:
                 what = f"slide files (for {encoder})"
             self._there[encoder] = {row.slide_id for row in rows} - set(missing)
             word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
-            yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
+            hint = import_hint(folder) if encoder in self.entry["features"] and len(missing) == len(rows) else ""
+            yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}{hint}" if missing else "")
             if encoder in self.entry["features"] and missing:
                 stems = [path.stem for path in folder.glob("*.h5")] if folder.is_dir() else []
                 yield from _meeting_line(missing, stems, ("the sheet of slides", "the feature files")) if stems else ()
