@@ -365,3 +365,25 @@ def test_genes_with_short_and_plain_names_are_genes(tmp_path: Path):
     names = ["AGER", "TIMELESS", "CS", "MET", "AR", "T", "SET", "OS9", "STAT1", "GRADE1A", "SEX1", "REST", "DEAD1"]
     rows = "".join(f"{name}\t1\t2\n" for name in names)
     assert read_expression(converted(tmp_path, f"id\tP1\tP2\n{rows}", OWN)).ids == names
+
+
+UMLAUT = "id;Müller;P2\ng1;1.5;2\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"id;P1;P2\ng1;1,5;2,25\n", r"column 'P1' holds '1,5', which is no number; write the matrix with"),
+        (b'id,P1,P2\ng1,"1,500",2\n', "holds '1,500', which is no number; write the matrix with decimal points"),
+        (b"id,P1,P2\ng1,one,2\n", "holds 'one', which is no number; correct it or leave it empty"),
+        (UMLAUT.encode("cp1252"), r"its header is not in UTF-8 \(is it Windows-1252\?\); save it as UTF-8"),
+        ("id;P1;P2\nÄ;1;2\n".encode("cp1252"), r"invalid UTF8 data; save it as UTF-8 \(in Excel: CSV UTF-8\)"),
+        (UMLAUT.encode("utf-16"), "text in UTF-16; save it as UTF-8"),
+        (UMLAUT.encode("utf-16-le"), "text in UTF-16; save it as UTF-8"),
+        (bytes(range(1, 10)) + b"\xff\xfe\n", r"not a text table \(nor gzip, nor parquet\)"),
+    ],
+)
+def test_a_matrix_that_is_not_written_so_says_how_to_write_it(tmp_path: Path, data: bytes, message: str):
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(InputError, match=rf"m\.csv.*{message}"):
+        convert_expression(tmp_path / "m.csv", tmp_path / "out.parquet", OWN)
