@@ -121,6 +121,7 @@ def test_parts_of_mirror_are_judged_against_the_whole(monkeypatch):
     assert found.figures.keys() == {"oracle", "true_c_whole", "true_without-alignment", "true_linear-on-means"}
 
 
+@pytest.mark.slow
 def test_parts_of_tta_are_trained_on_outcomes_and_judged_against_the_whole(monkeypatch):
     few = {name: tta_parts.VARIANTS[name] for name in ("whole", "apart")}
     monkeypatch.setattr(tta_parts, "VARIANTS", few)

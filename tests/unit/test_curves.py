@@ -1,5 +1,9 @@
 """Curves over folds: they are the tables' metrics, point by point; what cannot be drawn says why."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +11,13 @@ import pytest
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import FoldRows, score_method
 from mirrorflow.evaluation.bands import Resampling, band, widening_of
-from mirrorflow.evaluation.operating import operating, wilson
+from mirrorflow.evaluation.operating import _reliability, operating, wilson
 from mirrorflow.evaluation.over_time import over_time
 from mirrorflow.figures.operating import draw_operating
 from mirrorflow.figures.over_time import draw_over_time
 from mirrorflow.figures.style import to_svg
 from mirrorflow.metrics import brier_scores, follow_up
+from mirrorflow.steps.results.curve_figures import _operating_table, operating_spec
 from mirrorflow.store.predictions import subtype_rows, survival_rows
 
 HOW = Resampling(100, 0, 0.95)
@@ -104,6 +109,31 @@ def test_reliability_counts_every_unit_with_wilsons_interval():
     assert ((found.low <= found.right) & (found.right <= found.high)).all()
     middle, half = wilson(np.array([8.0]), np.array([10.0]))
     assert (middle - half, middle + half) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
+
+
+def test_a_unit_of_several_seeds_is_one_unit():
+    (part,) = classified(["a", "b"])[:1]
+    copies = [replace(part, rows=pd.concat([part.rows.assign(seed=seed) for seed in range(n)])) for n in (1, 5)]
+    one, five = (_reliability([copy], ("a", "b")) for copy in copies)
+    for name in ("said", "right", "low", "high", "units"):
+        np.testing.assert_allclose(getattr(one, name), getattr(five, name))
+
+
+def test_evaluation_units_of_one_class_are_said_and_not_drawn(monkeypatch):
+    parts = [replace(part, rows=part.rows.assign(label="a")) for part in classified(["a", "b"])]
+    drawn = SimpleNamespace(folds=lambda manifest, task: parts, how=HOW, words=lambda manifest: ("t", "w"))
+    with pytest.raises(InputError, match="two classes: nothing is told apart"):
+        operating_spec(Path("m"), drawn)
+
+
+def test_the_table_has_the_matrix_and_the_reliability():
+    found = operating(classified(["a", "b"], seeds=2), HOW)
+    table = _operating_table(found)
+    matrix = table[table["curve"] == "confusion"].pivot_table(index="of", columns="predicted", values="mean")
+    np.testing.assert_allclose(matrix.to_numpy(), found.confusion)
+    tenths = table[table["curve"] == "reliability"]
+    np.testing.assert_allclose(tenths[["at", "mean", "low", "units"]].to_numpy()[:, 1], found.reliability.right)
+    assert tenths["units"].sum() == pytest.approx(found.confusion.sum())
 
 
 def test_auc_by_day_tells_a_signal_from_none():

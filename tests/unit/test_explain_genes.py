@@ -28,15 +28,16 @@ from mirrorflow.figures.gene_bars import GeneBars, draw_gene_bars
 from mirrorflow.learners import permuted
 from mirrorflow.learners.coefficients import gene_coefficients
 from mirrorflow.learners.differentiable import Differentiable, of_network, random_network, stored_network
-from mirrorflow.learners.saved import load_trained
+from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.learners.tasks import ModelPlace
 from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.probes.objective import ClassReadout, HazardReadout
 from mirrorflow.probes.task import Targets
-from mirrorflow.steps.explained import fold_models, gene_attributions
+from mirrorflow.steps.explained import fold_models, gene_attributions, network_fold
 from mirrorflow.steps.explained.explain_genes import Inputs, Params, explain_genes
 from mirrorflow.steps.explained.fold_models import MEAN, RANDOM, SAMPLES, ZERO
 from mirrorflow.steps.explained.gene_attributions import FoldFound, spread
+from mirrorflow.steps.explained.gene_pictures import equal_share
 from mirrorflow.steps.explained.gene_tables import census_table, gene_table, measures, set_table
 from mirrorflow.steps.results import figure_files
 from mirrorflow.store.tables import read_fold
@@ -325,16 +326,17 @@ def test_a_network_is_trained_again_on_permuted_labels_as_it_was(
 ) -> None:
     """With the outcomes as they are it comes out as the saved model itself; dealt anew it does not."""
     made: list[Differentiable] = []
-    original = fold_models.permuted_network
+    original = network_fold.permuted_network
 
     def kept(*given: Any) -> Differentiable:
         made.append(original(*given))
         return made[-1]
 
-    monkeypatch.setattr(fold_models, "permuted_network", kept)
+    monkeypatch.setattr(network_fold, "permuted_network", kept)
     captions, _, folder = explained(settings=ONE | {"nulls": 0, "retrained": 1})
     assert len(made) == 4
     assert "Marks: models of no meaning (labels permuted)" in captions["subtyping_census"]
+    assert "A path has a draw of at most 4 patches of a bag; at the mean each of them is" in captions["survival_census"]
     assert "share_permuted_labels" in pd.read_csv(folder / "survival_genes.csv")
     dealt_anew = list(made)
     made.clear()
@@ -354,13 +356,30 @@ def test_a_network_is_trained_again_on_permuted_labels_as_it_was(
 
 def test_marks_of_nulls_and_ranks_stand_inside_the_axes_and_apart() -> None:
     share, null = np.array([0.02, 0.01]), np.array([0.05, 0.0])
-    bars = GeneBars(["A", "B"], [3, 9], 50, share, share / 2, share * 1.5, {RANDOM: null})
+    bars = GeneBars(["A", "B"], [3, 9], 50, share, share / 2, share * 1.5, {RANDOM: null}, 0.03)
     axes = draw_gene_bars(bars, "Genes").axes[0]
     high = axes.get_xlim()[1]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [pytest.approx(3.0)]
     ranks = {text.get_text(): text.get_position()[0] for text in axes.texts}
     assert set(ranks) == {"rank 3 of 50", "rank 9 of 50"}
     assert 5 < ranks["rank 3 of 50"] < high
     assert 1.5 < ranks["rank 9 of 50"] < 5
+
+
+def test_models_of_no_meaning_are_others_in_each_fold() -> None:
+    def seeds(fold: int) -> list[int]:
+        saved = SavedModel(Path("m"), {}, {"fold": fold})
+        return list(fold_models.Asked(saved, pd.DataFrame(), pd.DataFrame(), {"nulls": 2, "retrained": 1}).seeds())
+
+    assert len({*seeds(0), *seeds(1), *seeds(2)}) == 6
+    assert seeds(1) == seeds(1)
+
+
+def test_an_equal_share_is_one_of_a_folds_genes() -> None:
+    """Folds of two genes each, three genes in all: each has a half of its fold, not a third."""
+    row = {"unit": "u", "baseline": MEAN, "left_out": False, "steps": 50}
+    folds = [FoldFound(k, 1, ids, {MEAN: np.ones((1, 2)) / 2}, [row]) for k, ids in enumerate((["a", "b"], ["b", "c"]))]
+    assert equal_share(folds) == pytest.approx(0.5)
 
 
 def test_what_is_dealt_out_anew_stays_together() -> None:

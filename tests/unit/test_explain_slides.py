@@ -2,9 +2,10 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -45,11 +46,13 @@ from mirrorflow.steps.explained.cases import Evaluated, cases_of
 from mirrorflow.steps.explained.explain_slides import Data, explain_slides, slide_files
 from mirrorflow.steps.explained.files import rank_of
 from mirrorflow.steps.explained.on_unit import Files
-from mirrorflow.steps.explained.slides import SlideFile
+from mirrorflow.steps.explained.pictures import layers_of
+from mirrorflow.steps.explained.slides import SlideFile, cut, opened
+from mirrorflow.steps.prototypes.slide_tiles import SlidePart
 from mirrorflow.steps.results import figure_files
 from mirrorflow.store.images import write_jpeg
 from mirrorflow.store.tables import read_fold
-from slide_factory import simple, write_svs
+from slide_factory import corrupt_tile, simple, write_svs
 
 TINY = Path(__file__).parents[1] / "workflow" / "configs" / "tiny.yaml"
 SETTINGS: dict[str, Any] = {"patients": [], "most": None, "groups": 3, "covers": 2}
@@ -101,15 +104,25 @@ def test_quartiles_are_those_of_each_fold_and_errors_are_wrong_pairs_within_it()
     assert chosen.worst_of_risks(risks().assign(event=0.0)) == []
 
 
+def test_an_early_death_with_many_wrong_pairs_is_worse_than_a_late_one_with_a_single_pair() -> None:
+    """Day 1 has 8 of 9 pairs wrong, the last death but one its only pair."""
+    risk = [2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 0.5, 9.0]
+    rows = pd.DataFrame({"unit": list("abcdefghij"), "fold": 0, "risk": risk, "time_days": range(1, 11), "event": 0.0})
+    rows.loc[[0, 8], "event"] = 1.0
+    assert [one.row for one in chosen.worst_of_risks(rows)] == [0, 8]
+
+
 def test_a_unit_chosen_twice_has_both_reasons_and_most_cuts() -> None:
     choices = [chosen.Choice(3, "one"), chosen.Choice(1, "two"), chosen.Choice(3, "three")]
     assert chosen.merged(choices) == [chosen.Choice(3, "one; three"), chosen.Choice(1, "two")]
     assert chosen.merged(choices, 1) == [chosen.Choice(3, "one; three")]
 
 
-def missing(task: str, rows: pd.DataFrame, classes: tuple[str, ...] = ()) -> dict[str, str]:
+def missing(
+    task: str, rows: pd.DataFrame, classes: tuple[str, ...] = (), most: int | None = None, patients: Sequence[str] = ()
+) -> dict[str, str]:
     of = Evaluated(task, rows, rows, classes)
-    return {one.name: one.why for one in cases_of(of, [], None)[1]}
+    return {one.name: one.why for one in cases_of(of, patients, most)[1]}
 
 
 def test_one_class_only_and_no_event_are_said() -> None:
@@ -119,6 +132,19 @@ def test_one_class_only_and_no_event_are_said() -> None:
     }
     said = missing("survival", risks().assign(event=0.0))
     assert said == {"survival errors": "no event among the evaluation units: an error has no meaning"}
+
+
+def test_what_cannot_be_told_is_said_of_the_first_few_too() -> None:
+    assert set(missing("subtyping", subtypes().iloc[:1], ("x", "y"), 1)) == {"subtyping classes"}
+    assert set(missing("survival", risks().assign(event=0.0), most=1)) == {"survival errors"}
+    named = subtypes().assign(patient=list("fedcba"), seed=1)
+    assert set(missing("subtyping", named, ("x", "y"), 1, ["a", "nobody"])) == {"subtyping nobody"}
+
+
+def test_a_named_patient_is_shown_by_all_of_its_slides() -> None:
+    rows = subtypes().assign(patient=["p", "q", "p", "r", "s", "p"])
+    cases, _ = cases_of(Evaluated("subtyping", rows, rows, ("x", "y")), ["p"], None)
+    assert [one.unit_name for one in cases] == ["f", "d", "a"]
 
 
 # tiles for QuPath
@@ -240,6 +266,34 @@ def test_a_pixel_of_the_tissue_is_one_of_the_png() -> None:
     assert (tissue.width * across, tissue.height * down) == pytest.approx((width, height))
     assert len(figure.axes) == 3  # tissue, map, colour bar
     assert len(figure.axes[0].lines) == 1  # the scale bar
+
+
+def test_maps_of_any_size_are_as_large_as_the_tissue() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(31523, 93206, 0.2277), *((*rng.integers(5000, 120_000, 2).tolist(), 0.25) for _ in range(300))]
+    for width, height, mpp in sizes:
+        tiles = Tiles(np.array([[0, 0], [width - 512, height - 512]]), 512, float(width), float(height), mpp)
+        down, across, spans = canvas_of(tiles)
+        covering = tiles.covering_in((down, across))
+        assert covering.shape == (down, across)
+        assert covering[0, 0] == 0
+        assert covering[-1, -1] == 1
+    draw_layers(tiles, Backdrop(np.zeros((down, across, 3), np.uint8), spans), [Layer("a", "b", np.ones(2))], "t")
+
+
+def test_a_patch_that_cannot_be_read_is_said_with_its_place(tmp_path: Path) -> None:
+    path = write_svs(tmp_path / "c.svs", simple(512, 512), downsamples=(1,))
+    for tile in range(4):
+        corrupt_tile(path, tile)
+    part = SlidePart("c", Tiles(np.array([[256, 0]]), 256.0, 512.0, 512.0, 0.5), np.arange(1))
+    with opened(SlideFile(path)) as slide, pytest.raises(InputError, match=r"c: patches .* \(256, 0\) cannot be read"):
+        cut(slide, part, [0], {0: ""})
+
+
+def test_small_values_keep_their_digits_in_tiles() -> None:
+    values = {"weight": np.array([1.23456789e-8])}
+    (feature,) = tile_features("s", np.array([[0, 0]]), 10, values)["features"]
+    assert feature["properties"]["measurements"] == {"weight": 1.23457e-08}
 
 
 def test_the_strip_is_one_picture_of_all_patches_and_their_numbers() -> None:
@@ -484,6 +538,12 @@ def test_a_method_without_weights_shows_removal_alone(
     assert "no weights of patches: only removal is shown" in captions["subtyping_1_map"]
     assert "those of largest effect of removal first" in captions["subtyping_1_deletion"]
     assert "removal_effect" in pd.read_parquet(folder / "subtyping_1.parquet")
+
+
+def test_what_leaving_out_lowers_is_called_a_loss() -> None:
+    found = SimpleNamespace(weights=[], effect=np.array([5.0]), asked=SimpleNamespace(name="risk"))
+    (layer,) = layers_of(SimpleNamespace(found=found))  # type: ignore[arg-type]
+    assert layer.label == "loss of risk by removal"
 
 
 def test_a_sheet_that_is_gone_leaves_the_slides_to_the_store(tmp_path: Path) -> None:

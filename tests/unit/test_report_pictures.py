@@ -1,5 +1,6 @@
 """Sections of the report that list what models saw: maps of vectors, genes."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,8 @@ from mirrorflow.report.attributions import attributions_sections
 from mirrorflow.report.blocks import Details, Table
 from mirrorflow.report.embeddings import embeddings_sections
 from mirrorflow.report.pictures import Drawn, NotDrawn
+from mirrorflow.steps.results.report_files import Links
+from mirrorflow.steps.results.report_inputs import read_figures
 
 
 def drawn(kind: str) -> Drawn:
@@ -23,6 +26,18 @@ def test_maps_stand_behind_what_they_do_not_say() -> None:
     (section,) = embeddings_sections([drawn("embeddings")], [NotDrawn("c", "embeddings", "mirror_fold1", "NaN")])
     assert "distances and sizes mean nothing" in section.blocks[0].text  # type: ignore[union-attr]
     assert "mirror_fold1 is not drawn: NaN" in str(section.blocks)
+
+
+def test_what_is_missing_says_of_whose_folder_it_is(tmp_path: Path) -> None:
+    folders = [tmp_path / "figures/c", tmp_path / "explained/honest/c/uni/abmil"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        left_out = [{"kind": "embeddings", "name": "subtyping errors", "why": "none"}]
+        (folder / "figures.json").write_text(json.dumps({"cohort": "c", "figures": [], "left_out": left_out}))
+    _, missing = read_figures(folders, Links(tmp_path))
+    (section,) = embeddings_sections([drawn("embeddings")], missing)
+    assert "'subtyping errors is not drawn: none'" in str(section.blocks)
+    assert "'honest, c, uni, abmil: subtyping errors is not drawn: none'" in str(section.blocks)
 
 
 def test_genes_have_their_measures_and_sets(tmp_path: Path) -> None:

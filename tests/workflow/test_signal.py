@@ -136,7 +136,7 @@ def shuffle_scores(tiny: Path, folder: Path, family: str) -> np.ndarray:
     return np.array(scores)
 
 
-@pytest.mark.parametrize("family", ["concat-linear", "mirror"])
+@pytest.mark.parametrize("family", ["concat-linear", pytest.param("mirror", marks=pytest.mark.slow)])
 def test_shuffled_labels_are_not_found(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:

@@ -60,16 +60,15 @@ def typical_of_risks(rows: pd.DataFrame) -> list[Choice]:
 
 
 def worst_of_risks(rows: pd.DataFrame) -> list[Choice]:
-    """Of those who died the units with the largest share of wrongly ordered pairs: others of the fold who are known to
-    have lived longer and have a higher risk. ``rows``: unit, fold, risk, time_days, event. None without an event.
+    """Of those who died the units with most wrongly ordered pairs: others of the fold who are known to have lived
+    longer and have a higher risk. ``rows``: unit, fold, risk, time_days, event. None without an event.
     """
     wrong = np.full(len(rows), -1.0)
     for _, part in rows.reset_index(drop=True).groupby("fold"):
         time, risk = part["time_days"].to_numpy(float), part["risk"].to_numpy(float)
         longer = time[None] > time[:, None]
-        pairs = longer.sum(1)
-        share = (longer & (risk[None] > risk[:, None])).sum(1) / np.maximum(pairs, 1)
-        wrong[part.index] = np.where((part["event"].to_numpy(float) == 1) & (pairs > 0), share, -1.0)
+        pairs = (longer & (risk[None] > risk[:, None])).sum(1)
+        wrong[part.index] = np.where(part["event"].to_numpy(float) == 1, pairs, -1.0)
     order = np.lexsort((rows["unit"].to_numpy(str), -wrong))[:ERRORS]
     return [Choice(int(at), _worst(place)) for place, at in enumerate(order) if wrong[at] > 0]
 

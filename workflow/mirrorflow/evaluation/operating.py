@@ -22,7 +22,7 @@ Z = 1.959964
 @dataclass(frozen=True)
 class Reliability:
     """Units by tenth of the predicted class's probability, empty tenths left out: mean probability, share that is
-    right with its Wilson interval, units (of all seeds together).
+    right with its Wilson interval, units (seeds averaged).
     """
 
     said: np.ndarray
@@ -87,15 +87,17 @@ def _confusion(parts: Sequence[FoldRows], classes: Sequence[str]) -> np.ndarray:
 
 
 def _reliability(parts: Sequence[FoldRows], classes: Sequence[str]) -> Reliability:
-    probabilities, numbers = _numbers(pd.concat([part.rows for part in parts]), classes)
+    rows = pd.concat([part.rows for part in parts])
+    probabilities, numbers = _numbers(rows, classes)
     said, right = probabilities.max(1), probabilities.argmax(1) == numbers
     place = np.digitize(said, np.linspace(0, 1, BINS + 1)[1:-1], right=True)  # as the calibration error's bins
-    units = np.bincount(place, minlength=BINS).astype(float)
-    hits = np.bincount(place, right, BINS)
+    seeds = rows["seed"].nunique()  # a unit's rows of several seeds are one unit
+    units = np.bincount(place, minlength=BINS) / seeds
+    hits = np.bincount(place, right, BINS) / seeds
     share = ratio(hits, units)
     middle, half = wilson(hits, units)
     kept = units > 0
-    means = ratio(np.bincount(place, said, BINS), units)
+    means = ratio(np.bincount(place, said, BINS) / seeds, units)
     return Reliability(*(one[kept] for one in (means, share, middle - half, middle + half, units)))
 
 

@@ -78,7 +78,7 @@ def painted(backdrop: np.ndarray, covering: np.ndarray, layer: Layer) -> np.ndar
 def draw_layers(tiles: Tiles, backdrop: Backdrop, layers: Sequence[Layer], title: str) -> Figure:
     """The tissue, then a map a layer, side by side: a pixel of the tissue's picture is one of the PNG at DPI."""
     height, width = backdrop.picture.shape[:2]
-    covering = tiles.covering(max(height, width))[:height, :width]
+    covering = tiles.covering_in((height, width))
     each = width + BAR + LABELS + MARGIN
     across, down = width + 2 * MARGIN + len(layers) * each, height + HEAD + 2 * MARGIN
     figure = Figure(figsize=(across / DPI, down / DPI), facecolor="white")

@@ -22,11 +22,13 @@ class GeneBars:
     least: np.ndarray
     most: np.ndarray
     nulls: Mapping[str, np.ndarray]
+    equal: float
+    """What each gene of a fold would have, were all the same."""
 
 
 @styled
 def draw_gene_bars(found: GeneBars, title: str) -> Figure:
-    """The first gene on top. Dotted: an equal share of all genes."""
+    """The first gene on top. Dotted: an equal share of a fold's genes."""
     figure = new_figure(6.4, 1.5 + 0.3 * len(found.names))
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     axes, places = figure.subplots(), -np.arange(len(found.names), dtype=float)
@@ -35,7 +37,7 @@ def draw_gene_bars(found: GeneBars, title: str) -> Figure:
     axes.hlines(places, found.least * 100, found.most * 100, color="black", linewidth=1)
     for (marker, colour), (kind, values) in zip(MARKS, found.nulls.items(), strict=False):
         axes.plot(values * 100, places, marker, color=colour, markersize=5, linestyle="none", label=kind)
-    axes.axvline(100 / found.all_genes, color=GREY, linewidth=0.9, linestyle=":", label="an equal share")
+    axes.axvline(100 * found.equal, color=GREY, linewidth=0.9, linestyle=":", label="an equal share")
     ends = np.max([share, found.most * 100, *(values * 100 for values in found.nulls.values())], axis=0)
     most = float(ends.max())
     for place, rank, end in zip(places, found.ranks, ends, strict=True):

@@ -50,7 +50,12 @@ class Tiles:
         """
         left, right, bottom, top = self.extent
         scale = longest / max(right - left, bottom - top)
-        shape = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
+        return self.covering_in((max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))))
+
+    def covering_in(self, shape: tuple[int, int]) -> np.ndarray:
+        """As :meth:`covering`, of a picture of this shape (h, w), which spans :attr:`extent`."""
+        left, right, bottom, top = self.extent
+        scale = np.array([shape[1] / (right - left), shape[0] / (bottom - top)])
         found = np.full(shape, -1)
         first = (self.corners - (left, top)) * scale
         from_, to = np.ceil(first - 0.5).astype(int), np.ceil(first + self.side * scale - 0.5).astype(int)

@@ -52,6 +52,8 @@ class NotDrawn:
     kind: str
     name: str
     why: str
+    where: str = ""
+    """Of which protocol, cohort, encoder and method, where its name does not say."""
 
 
 def picture(drawn: Drawn) -> Picture:
@@ -110,9 +112,13 @@ def figures_section(
         blocks.append(Heading(cohort))
         own = [one for one in mine if one.cohort == cohort]
         blocks += _patients(own) if kind == EXPLAINED else _of_cohort(own, kind, (first or {}).get(cohort, ()))
-        lines = [f"{one.name} is not drawn: {one.why}" for one in missing if one.cohort == cohort]
+        lines = [_missing(one) for one in missing if one.cohort == cohort]
         blocks += [Listing(lines)] if lines else []
     return Section(anchor, title, blocks or [Text(none)])
+
+
+def _missing(one: NotDrawn) -> str:
+    return f"{one.where}: {one.name} is not drawn: {one.why}" if one.where else f"{one.name} is not drawn: {one.why}"
 
 
 def _of_cohort(own: Sequence[Drawn], kind: str, first: Collection[str]) -> list[Block]:

@@ -50,6 +50,6 @@ def _tile(
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "properties": {
             "objectType": "tile",
-            "measurements": {name: round(float(value), 6) for name, value in measured.items() if np.isfinite(value)},
+            "measurements": {name: float(f"{value:.6g}") for name, value in measured.items() if np.isfinite(value)},
         },
     }

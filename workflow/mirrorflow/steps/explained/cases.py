@@ -82,7 +82,7 @@ def cases_of(of: Evaluated, patients: Sequence[str], most: int | None) -> tuple[
     if patients:
         choices, missing = _named(of, patients)
     else:
-        choices, missing = _by_rule(of)
+        choices, missing = _by_rule(of, all_of_them=most is None)
     kept = chosen.merged(choices, most)
     return [_case(of, number, one) for number, one in enumerate(kept, 1)], missing
 
@@ -96,16 +96,19 @@ def _plain(row: pd.Series) -> dict[str, Any]:
 
 
 def _named(of: Evaluated, patients: Sequence[str]) -> tuple[list[Choice], list[Missing]]:
-    place = {name: row for row, name in reversed(list(enumerate(of.rows["patient"])))}
+    place = of.rows.groupby("patient", sort=False).indices  # of slides as units all of a patient's
     missing = [
         Missing(f"{of.task} {name}", "no evaluation patient of this task; correct explain.patients")
         for name in patients
         if name not in place
     ]
-    return [Choice(place[name], "named in explain.patients") for name in patients if name in place], missing
+    rows = [int(row) for name in patients if name in place for row in place[name]]
+    return [Choice(row, "named in explain.patients") for row in rows], missing
 
 
-def _by_rule(of: Evaluated) -> tuple[list[Choice], list[Missing]]:
+def _by_rule(of: Evaluated, *, all_of_them: bool) -> tuple[list[Choice], list[Missing]]:
+    """all_of_them: whether it is worth saying that there is no error; that one cannot be told always is."""
+    tellable = True
     if of.task == "subtyping":
         typical, worst = chosen.typical_of_classes(of.rows, of.classes), chosen.worst_of_classes(of.rows, of.classes)
         none = "every evaluation unit's class is predicted rightly"
@@ -115,8 +118,10 @@ def _by_rule(of: Evaluated) -> tuple[list[Choice], list[Missing]]:
     else:
         typical, worst, missing = chosen.typical_of_risks(of.rows), chosen.worst_of_risks(of.rows), []
         dead = (of.rows["event"] == 1).any()
+        tellable = bool(dead)
         none = "no pair is ordered wrongly" if dead else "no event among the evaluation units: an error has no meaning"
-    return [*typical, *worst], [*missing, *([] if worst else [Missing(f"{of.task} errors", none)])]
+    tell = not worst and (all_of_them or not tellable)
+    return [*typical, *worst], [*missing, *([Missing(f"{of.task} errors", none)] if tell else [])]
 
 
 def model_of_case(manifest: Manifest, case: Case) -> Path:

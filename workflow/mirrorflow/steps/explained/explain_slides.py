@@ -108,7 +108,7 @@ def explain_slides(data: Data, settings: Mapping[str, Any], folder: Path) -> lis
             tasks.append(_left_out(of))
         elif of is not None:
             cases, missing = cases_of(of, settings["patients"], settings["most"])
-            tasks += map(_left_out, missing if settings["most"] is None else [])
+            tasks += map(_left_out, missing)
             found = [_subject(case, manifest, data, settings, place) for case in cases]
             tasks += [task for one in found for task in _written(one, folder)]
             rows += [_row(one) for one in found if isinstance(one, Subject)]

@@ -15,7 +15,8 @@ from mirrorflow.expression.importance import shares
 from mirrorflow.learners.differentiable import Differentiable
 from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.steps.explained.cases import Case, Evaluated, model_of_case
-from mirrorflow.steps.explained.fold_models import BASELINES, MEAN, Asked, FoldModel, GeneFiles, fold_model
+from mirrorflow.steps.explained.fold_models import BASELINES, MEAN, Asked, FoldModel, GeneFiles, HeadFold
+from mirrorflow.steps.explained.network_fold import NetworkFold
 from mirrorflow.store.method_predictions import Manifest
 from mirrorflow.store.tables import read_fold
 from mirrorflow.training.gradients import Attributed, attributed
@@ -38,11 +39,24 @@ class FoldFound:
     signed: Mapping[str, np.ndarray]
     patients: list[dict[str, Any]]
     nulls: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    said: str = ""
+    """How bags are looked at, in words."""
 
     def importance(self, kind: str = MEAN) -> np.ndarray:
         """Mean absolute share [gene]; NaN where no unit is kept."""
         values = self.signed[kind]
         return np.abs(values).mean(0) if len(values) else np.full(len(self.ids), np.nan)
+
+
+def fold_model(asked: Asked, files: GeneFiles) -> FoldModel:
+    """By the kind of the saved model. Raises InputError for a kind without a network, or without genes."""
+    kind = asked.saved.config["kind"]
+    if kind == "head":
+        return HeadFold(asked, files)
+    if kind == "network" and asked.saved.genes:
+        return NetworkFold(asked, files)
+    message = f"{asked.saved.folder}: a model of kind {kind} has no network over genes"
+    raise InputError(message)
 
 
 def spread(names: Sequence[str], most: int | None) -> list[str]:
@@ -92,8 +106,7 @@ def _found(model: FoldModel, asked: Asked, fold: int) -> FoldFound:
     own, patients = model.model, []
     kept: dict[str, list[np.ndarray]] = {kind: [] for kind in BASELINES}
     for name in names:
-        unit = model.seen(name)
-        answer = own.answer(unit)
+        unit, answer = model.seen(name), own.answer(model.whole(name))
         for kind, baselines in model.baselines(unit).items():
             found = attributed(answer, unit, baselines, bound)
             patients.append({"fold": fold, "unit": name, "baseline": kind} | _row(found, bound))
@@ -101,7 +114,7 @@ def _found(model: FoldModel, asked: Asked, fold: int) -> FoldFound:
                 kept[kind].append(found.values)
     signed = {kind: shares(_stacked(values, len(model.ids))) for kind, values in kept.items()}
     nulls = [(kind, _null(one, model, names[:NULL_PATIENTS], bound)) for kind, one in model.nulls()]
-    return FoldFound(fold, asked.saved.config["seed"], model.ids, signed, patients, nulls)
+    return FoldFound(fold, asked.saved.config["seed"], model.ids, signed, patients, nulls, model.said)
 
 
 def _row(found: Attributed, bound: float) -> dict[str, Any]:
@@ -117,7 +130,7 @@ def _null(one: Differentiable, model: FoldModel, names: Sequence[str], bound: fl
     kept = []
     for name in names:
         unit = model.seen(name)
-        found = attributed(one.answer(unit), unit, model.baselines(unit)[MEAN], bound)
+        found = attributed(one.answer(model.whole(name)), unit, model.baselines(unit)[MEAN], bound)
         if found.error <= bound:
             kept.append(found.values)
     values = shares(_stacked(kept, len(model.ids)))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mirrorflow.errors import InputError
@@ -41,15 +42,19 @@ def bars_figure(
     bars = GeneBars(
         _names(top),
         top["rank"].tolist(), len(genes), top["share"].to_numpy(), top["share_least"].to_numpy(),
-        top["share_most"].to_numpy(), nulls,
+        top["share_most"].to_numpy(), nulls, equal_share(folds),
     )  # fmt: skip
     title = f"{place.method} · {task} · {place.cohort}"
     first = f"{bars.names[0]} {bars.share[0]:.2%}, rank {bars.ranks[0]} of {bars.all_genes}"
     kind = "driver" if source == "drivers" else "census"
     alt = f"Bars of the {len(top)} {kind} genes of largest share. First: {first}."
-    return FigureSpec(
-        draw_gene_bars(bars, title), title, alt, caption(place, task, genes, folds, settings, source), top
-    )
+    said = caption(place, task, genes, folds, {**settings, "top": len(top)}, source)
+    return FigureSpec(draw_gene_bars(bars, title), title, alt, said, top)
+
+
+def equal_share(folds: Sequence[FoldFound]) -> float:
+    """What each gene would have if all genes of a fold had the same share: a mean over the folds that count."""
+    return float(np.mean([1 / len(one.ids) for one in folds if len(one.signed[MEAN])]))
 
 
 def _names(top: pd.DataFrame) -> list[str]:
@@ -82,6 +87,7 @@ def caption(
     nulls = {kind for one in folds for kind, _ in one.nulls}
     marks = [RANDOM] * (RANDOM in nulls) + [PERMUTED] * (PERMUTED in nulls)
     beside = f" Marks: models of no meaning ({'; '.join(marks)})." if marks else ""
+    bags = "".join(f" {said}" for said in dict.fromkeys(one.said for one in folds if one.said))
     return (
         f"The {settings['top']} {CURATED.get(source, 'census genes')} of largest share for {place.method} on "
         f"{place.cohort}, protocol {place.protocol}, encoder {place.encoder}, with their ranks among all {len(genes)} "
@@ -89,5 +95,6 @@ def caption(
         f"the fold's training patients; n = {len(mine) - left} evaluation patients in {len(folds)} folds, each by the "
         f"model that was not trained on it; {left} left out, whose attributions miss more than "
         f"{settings['bound']:g} of the change of the answer (at most {steps} steps). Bars: mean absolute share, a mean "
-        f"over the folds that have the gene; lines: folds.{beside} {OPEN}"
+        f"over the folds that have the gene; lines: folds; dotted: an equal share of a fold's genes.{beside}{bags} "
+        f"{OPEN}"
     )

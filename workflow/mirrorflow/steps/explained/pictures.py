@@ -107,7 +107,7 @@ def layers_of(of: Subject) -> list[Layer]:
         if main.deviation is not None and np.isfinite(main.deviation).any():
             most = float(np.nanmax(main.deviation)) or 1.0
             layers.append(Layer("deviation over draws", "x equal share", main.deviation, "magma", (0.0, most)))
-    return [*layers, Layer.signed("removal", f"change of {found.asked.name}", found.effect)]
+    return [*layers, Layer.signed("removal", f"loss of {found.asked.name} by removal", found.effect)]
 
 
 def map_caption(of: Subject, place: Placed, scale: str, tissue: str) -> str:
@@ -143,7 +143,7 @@ def strip_figure(of: Subject) -> FigureSpec:
     """Patches of highest and of lowest weight (of effect, where there are no weights) of the slide shown."""
     part, found = of.shown.part, of.found
     values = (found.weights[0].values if found.weights else found.effect)[part.rows]
-    by = found.weights[0].name if found.weights else f"change of {found.asked.name} by removal"
+    by = found.weights[0].name if found.weights else f"loss of {found.asked.name} by removal"
     what = f"{by}, times an equal share" if found.weights else by
     order = np.argsort(-values, kind="stable")
     count = min(TOP, max(1, len(order) // 2))

@@ -13,6 +13,7 @@ from mirrorflow.figures.slide_maps import Tiles
 from mirrorflow.slides.qupath import origin_of
 from mirrorflow.slides.reader import Slide, best_level, open_slide, resample
 from mirrorflow.slides.scale import find_scale
+from mirrorflow.slides.sources import RegionError
 from mirrorflow.slides.view import read_view
 from mirrorflow.steps.prototypes.slide_tiles import SlidePart
 
@@ -102,5 +103,10 @@ def cut(slide: Slide | str, part: SlidePart, chosen: Iterable[int], labels: Mapp
     shown = []
     for one in chosen:
         x, y = (int(value) for value in part.tiles.corners[one])
-        shown.append(Shown(slide.read_patch(x, y, side, level, SIDE), labels[one]))
+        try:
+            picture = slide.read_patch(x, y, side, level, SIDE)
+        except RegionError as error:
+            message = f"{part.slide}: patches cannot be cut, the one at ({x}, {y}) cannot be read ({error})"
+            raise InputError(message) from error
+        shown.append(Shown(picture, labels[one]))
     return shown

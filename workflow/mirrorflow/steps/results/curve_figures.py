@@ -4,7 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mirrorflow.errors import InputError
@@ -96,6 +98,9 @@ def operating_spec(manifest: Path, drawn: Drawn) -> FigureSpec:
     """ROC, precision by recall, confusion matrix and reliability of a method."""
     parts = drawn.folds(manifest, "subtyping")
     found, (title, where) = operating(parts, drawn.how), drawn.words(manifest)
+    if not any(np.isfinite(one.mean).any() for one in found.roc.values()):
+        message = "no fold has evaluation units of two classes: nothing is told apart"
+        raise InputError(message)
     units = sum(len(part.rows) / part.rows["seed"].nunique() for part in parts)
     right = found.confusion.trace() / found.confusion.sum()
     alt = f"ROC, precision-recall, confusion matrix and reliability; {right:.0%} of {units:.0f} units are right."
@@ -124,7 +129,20 @@ def _operating_table(found: Operating) -> pd.DataFrame:
         for curve, bands in (("roc", found.roc), ("precision", found.precision))
         for name, one in bands.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([*parts, _confusion_table(found), _reliability_table(found)], ignore_index=True)
+
+
+def _confusion_table(found: Operating) -> pd.DataFrame:
+    """``of``: the true class, ``predicted``: the other; ``mean``: units, seeds averaged."""
+    pairs = [(true, said) for true in found.classes for said in found.classes]
+    columns: dict[str, Any] = {"curve": "confusion", "of": [true for true, _ in pairs]}
+    return pd.DataFrame({**columns, "predicted": [said for _, said in pairs], "mean": found.confusion.ravel()})
+
+
+def _reliability_table(found: Operating) -> pd.DataFrame:
+    one = found.reliability
+    values = {"at": one.said, "mean": one.right, "low": one.low, "high": one.high, "units": one.units}
+    return pd.DataFrame({"curve": "reliability", "of": "predicted class", **values})
 
 
 def _band_table(one: Band, **labels: str) -> pd.DataFrame:

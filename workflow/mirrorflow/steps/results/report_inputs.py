@@ -155,8 +155,15 @@ def read_figures(folders: Sequence[Path], links: Links) -> tuple[list[Drawn], li
         cohort = record["cohort"]
         names = sorted(path.name for path in folder.iterdir())
         drawn += [_drawn(folder, cohort, one, links.beside(folder, _files_of(one, names))) for one in record["figures"]]
-        left_out += [NotDrawn(cohort, one["kind"], one["name"], one["why"]) for one in record["left_out"]]
+        where = _where(folder)
+        left_out += [NotDrawn(cohort, one["kind"], one["name"], one["why"], where) for one in record["left_out"]]
     return drawn, left_out
+
+
+def _where(folder: Path) -> str:
+    """What a folder of explained/, attributions/ or maps/ is of; names in figures/ say it themselves."""
+    kinds = [at for at, part in enumerate(folder.parts) if part in ("explained", "attributions", "maps")]
+    return ", ".join(folder.parts[kinds[-1] + 1 :]) if kinds else ""
 
 
 def _drawn(folder: Path, cohort: str, one: Mapping[str, str], files: list[str]) -> Drawn:
