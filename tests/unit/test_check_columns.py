@@ -30,6 +30,7 @@ AGES = {"columns": ["age"]}
         ["1.234,5", "2.001,0", "987", "45"],
         ["61,5", "70,2", "50,25", "48", "n. d."],
         ["1,234,567", "", "12", "13"],
+        [f"{year},5" if year % 2 else f"{year}.5" for year in range(50, 70)],
     ],
 )
 def test_numbers_with_commas_that_nobody_read_are_a_problem(ages):

@@ -114,6 +114,11 @@ def test_commas_that_may_part_thousands_are_refused():
     assert frame["time_days"].tolist() == [1.234, 2.5]
 
 
+def test_a_time_with_points_and_commas_says_how_to_write_it():
+    with pytest.raises(InputError, match=r"time is not a number: line 2: '1\.234,5'; write points for decimals"):
+        read(people(time=["1.234,5", "20"]))
+
+
 @pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"]])
 def test_points_that_may_part_thousands_of_days_are_refused(time):
     with pytest.raises(InputError, match=r"p\.csv: time: '1\.234' may be 1\.234 or 1234 days: every point"):

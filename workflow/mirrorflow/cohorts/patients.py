@@ -116,6 +116,8 @@ def _checked(
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
         fix = "; say what it means: event_words" if what == "event is not a number" else ""
+        if column == "time" and frame.loc[wrong, column].str.contains(",", regex=False).any():
+            fix = "; write points for decimals and nothing between thousands"
         _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what, fix)
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")

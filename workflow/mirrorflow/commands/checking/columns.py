@@ -24,5 +24,5 @@ def column_lines(config: Mapping[str, Any], clinical: pd.DataFrame) -> Iterator[
             known = known_values(clinical, name)
             if said := commas_left(name, known):
                 yield f"PROBLEM: methods.{method}.columns: {said}"
-            if said := units_left(name, known):
+            elif said := units_left(name, known):
                 yield f"WARNING: methods.{method}.columns: {said}"
