@@ -210,6 +210,16 @@ def test_a_transform_of_other_values_is_said(own, said):
     assert "WARNING: values of 30 genes" in said(0)
 
 
+@pytest.mark.parametrize("transform", ["log2_cpm", "log2_plus_1"])
+def test_values_below_zero_under_a_transform_are_a_problem_as_a_run_refuses_them(own, said, transform):
+    own.rna = own.rna - 5
+    assert "PROBLEM" not in said(0)
+    own.config["expression"]["sources"]["own"]["transform"] = transform
+    text = said(1)
+    assert f"PROBLEM: values of 30 genes from {own.rna.to_numpy().min():g}" in text
+    assert f"expression.sources.own.transform: {transform} takes values from 0 on; leave it out" in text
+
+
 def test_ensembl_ids_without_a_map_are_said(own, said):
     own.rna.index = pd.Index([f"ENSG{n:011d}.{n % 5}" for n in range(30)], name="id")
     text = said(0)
@@ -293,6 +303,16 @@ def test_follow_up_is_told_by_site():
 def test_files_that_are_not_there_are_named_by_their_key(own, said, key, change):
     change(own)
     assert f"PROBLEM: {key}: nowhere.csv is not there" in said(1)
+
+
+def test_files_of_new_patients_that_are_not_there_are_named_by_their_key(own, said):
+    own.config["new_patients"] = {"spring": {"slides": "slides.tsv", "features": "features", "sheet": "patients.tsv"}}
+    assert "new_patients.spring" not in said(0)
+    own.config["new_patients"]["spring"] |= {"expression": "later.tsv", "sheet": "people.csv"}
+    text = said(1)
+    for key, path in (("expression", "later.tsv"), ("sheet", "people.csv")):
+        assert f"PROBLEM: new_patients.spring.{key}: {path} is not there; correct the path" in text
+    assert "new_patients.spring.slides" not in text
 
 
 def test_features_that_are_not_finite_are_named(own, said):
@@ -393,3 +413,34 @@ def test_given_folds_with_one_class_and_other_names_are_said(own, said):
     text = said(1)
     assert "PROBLEM: splits mine: 2 folds name 3 patients, 0 of them known" in text
     assert "with one case 2 more would meet" in text
+
+
+def test_a_gene_that_tells_the_label_is_a_problem_whatever_its_name(own, said):
+    own.people = own.people.rename(columns={"label": "LUMINAL"})
+    own.cohort["clinical"]["columns"] = {"label": "LUMINAL"}
+    own.rna.loc["LUMINAL"] = [3.0 if LABELS[name] == "x" else 1.0 for name in NAMES]
+    text = said(1)
+    assert "PROBLEM: rna.tsv: 'LUMINAL' (label) among the genes" in text
+    assert "take it out of the matrix" in text
+
+
+def test_a_gene_that_shares_its_name_with_a_column_of_the_sheet_is_a_gene(own, said):
+    own.people = own.people.rename(columns={"label": "TP53"}).assign(KRAS=[0, 1, 1] * 4)
+    own.cohort["clinical"]["columns"] = {"label": "TP53"}
+    own.rna = own.rna.rename({"g0": "TP53", "g1": "KRAS"})
+    text = said(0)
+    assert "among the genes" not in text
+
+
+def test_a_further_column_among_the_genes_is_a_warning(own, said):
+    own.people["PSA"] = [n % 7 + 0.25 for n in range(12)]
+    own.rna.loc["PSA"] = np.log2(own.people["PSA"].to_numpy() + 1)
+    assert "WARNING: rna.tsv: 'PSA' among the genes: the clinical data has the same column" in said(0)
+
+
+def test_a_folder_of_another_tool_is_said_with_the_command_that_brings_it_in(own, said):
+    (own.folder / "clam" / "pt_files").mkdir(parents=True)
+    own.cohort["features"] = {"uni": "clam"}
+    text = said(1)
+    assert "PROBLEM: none of the 12 feature files in clam; missing e.g. sP00, sP01, sP02; clam has the layout" in text
+    assert "mirrorflow import-features clam --out FOLDER" in text

@@ -140,6 +140,22 @@ def test_a_bad_sheet_names_the_file_and_the_line(tmp_path):
         build(tmp_path, "patient\tlabel\nA\tx\nA\ty\n", {"classes": {}, "site": "none"}, ["A"])
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.0] * 3, [0.2, 1.4] * 3])
+def test_a_gene_that_codes_the_label_is_refused_whatever_its_name(tmp_path, values):
+    names = list("ABCDEF")
+    rows = "".join(f"{name}\t{'xy'[n % 2]}\t{n}\n" for n, name in enumerate(names))
+    (tmp_path / "patients.tsv").write_text(f"patient\tluminal\tdose\n{rows}")
+    with ExpressionWriter(tmp_path / "rna.parquet", names) as writer:
+        writer.add(["TP53", "luminal"], ["TP53", ""], np.asarray([[1, 2, 3, 4, 5, 6], values], np.float32))
+        writer.finish({}, {})
+    clinical = CLINICAL | {"sheet": str(tmp_path / "patients.tsv"), "columns": {"label": "luminal"}}
+    outputs = Outputs(*(tmp_path / name for name in ("cohort.parquet", "dropped.tsv", "flow.tsv")))
+    arguments = {"classes": {}, "site": "none"}, {}, tmp_path / "rna.parquet", outputs
+    with pytest.raises(InputError, match=r"rna\.parquet: 'luminal' \(label\) among the genes.*take it out"):
+        build_cohort(clinical, *arguments)
+    build_cohort({**clinical, "columns": {}}, *arguments)
+
+
 def test_xenas_tables_are_understood(tmp_path):
     (tmp_path / "survival.tsv").write_text("sample\tOS\tOS.time\nTCGA-A1-0001-01\t1\t5\nTCGA-Z9-0009-01\t0\t7\n")
     (tmp_path / "matrix.tsv").write_text("sampleID\thistological_type\nTCGA-A1-0001-01\tIDC\n")

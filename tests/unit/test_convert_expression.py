@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -335,3 +336,54 @@ def test_a_parquet_matrix_of_more_columns_than_arrow_reads_is_named(tmp_path: Pa
     settings = {"orientation": "samples_by_genes", "sample_ids": "patient"}
     with pytest.raises(InputError, match=r"m\.parquet: more columns than Arrow reads.*genes as rows"):
         convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", settings)
+
+
+@pytest.mark.parametrize("word", ["label", "Age", "OS_MONTHS", "dss.time", "days_to_death", "vital_status"])
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_columns_of_a_clinical_sheet_among_the_genes_are_refused(tmp_path: Path, word: str, orientation: str):
+    genes = pd.DataFrame({"P1": [1.0, 5.5], "P2": [0.0, 6.5]}, index=pd.Index([word, "TP53"], name="id"))
+    turned = genes if orientation == "genes_by_samples" else genes.T.rename_axis("id")
+    settings = OWN | {"orientation": orientation}
+    with pytest.raises(InputError, match=rf"m\.tsv: '{word}' among the genes.*take them out"):
+        converted(tmp_path, turned.to_csv(sep="\t"), settings)
+    with pytest.raises(InputError, match="among the genes"):
+        look_at_matrix(tmp_path / "m.tsv", settings, 1e9)
+
+
+def test_a_stored_file_with_clinical_columns_among_its_genes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = "id\tP1\tP2\nTP53\t1\t2\nlabel\t0\t1\n"
+    with monkeypatch.context() as before:
+        before.setattr(no_genes, "CLINICAL", re.compile("nothing"))
+        converted(tmp_path, text, OWN)
+    with pytest.raises(InputError, match="'label' among the genes"):
+        converted(tmp_path, text, OWN)
+
+
+def test_genes_with_short_and_plain_names_are_genes(tmp_path: Path):
+    names = ["AGER", "TIMELESS", "CS", "MET", "AR", "T", "SET", "OS9", "STAT1", "GRADE1A", "SEX1", "REST", "DEAD1"]
+    rows = "".join(f"{name}\t1\t2\n" for name in names)
+    assert read_expression(converted(tmp_path, f"id\tP1\tP2\n{rows}", OWN)).ids == names
+
+
+UMLAUT = "id;Müller;P2\ng1;1.5;2\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"id;P1;P2\ng1;1,5;2,25\n", r"column 'P1' holds '1,5', which is no number; write the matrix with"),
+        (b'id,P1,P2\ng1,"1,500",2\n', "holds '1,500', which is no number; write the matrix with decimal points"),
+        (b"id,P1,P2\ng1,one,2\n", "holds 'one', which is no number; correct it or leave it empty"),
+        (UMLAUT.encode("cp1252"), r"its header is not in UTF-8 \(is it Windows-1252\?\); save it as UTF-8"),
+        ("id;P1;P2\nÄ;1;2\n".encode("cp1252"), r"invalid UTF8 data; save it as UTF-8 \(in Excel: CSV UTF-8\)"),
+        (UMLAUT.encode("utf-16"), "text in UTF-16; save it as UTF-8"),
+        (UMLAUT.encode("utf-16-le"), "text in UTF-16; save it as UTF-8"),
+        (bytes(range(1, 10)) + b"\xff\xfe\n", r"not a text table \(nor gzip, nor parquet\)"),
+    ],
+)
+def test_a_matrix_that_is_not_written_so_says_how_to_write_it(tmp_path: Path, data: bytes, message: str):
+    (tmp_path / "m.csv").write_bytes(data)
+    with pytest.raises(InputError, match=rf"m\.csv.*{message}"):
+        convert_expression(tmp_path / "m.csv", tmp_path / "out.parquet", OWN)

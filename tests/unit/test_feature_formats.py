@@ -1,6 +1,7 @@
 """Features of other tools in and out: a small fixture of each documented layout, round trips, refusals."""
 
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ import torch
 from mirrorflow.cli import main
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.feature_formats import export_features, import_features
+from mirrorflow.steps.slides.index_features import index_features
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features
 from mirrorflow.store.lazyslide import corners, square
-from mirrorflow.store.other_features import layout_of
+from mirrorflow.store.other_features import import_hint, layout_of
+from mirrorflow.store.slide_sheet import SlideRow
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 COORDS = np.array([[i * 448, 896] for i in range(6)], np.int64)
@@ -71,6 +74,31 @@ def test_each_layout_gives_features_corners_and_the_encoder(make: Any, encoder: 
     assert describe_features(tmp_path / "ours/s1.h5").encoder == encoder
     with h5py.File(tmp_path / "ours/s1.h5") as file:
         assert file["coords"].attrs["patch_size"] in (224, 448)
+
+
+def test_slides_of_clam_without_a_tensor_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clam(tmp_path / "theirs")
+    (tmp_path / "theirs/h5_files/s2.h5").write_bytes((tmp_path / "theirs/h5_files/s1.h5").read_bytes())
+    assert import_features(tmp_path / "theirs", tmp_path / "ours", {}) == ("clam", 1, 1)
+    assert "h5_files: 1 slides are left out, which have no file in pt_files: s2; was CLAM stopped?" in caplog.text
+
+
+def test_features_of_one_slide_in_two_files_are_refused(tmp_path: Path) -> None:
+    slide2vec(tmp_path / "theirs")
+    np.savez(tmp_path / "theirs/tile_embeddings/s1.npz", features=FEATURES * 0)
+    with pytest.raises(InputError, match=r"s1\.npz and s1\.pt: features of one slide twice; keep one of the two"):
+        import_features(tmp_path / "theirs", tmp_path / "ours", {})
+    assert not (tmp_path / "ours").exists()
+
+
+@pytest.mark.parametrize(("make", "inner"), [(clam, "."), (clam, "pt_files"), (slide2vec, "tile_embeddings")])
+def test_a_folder_of_another_tool_says_how_to_bring_it_in(make: Any, inner: str, tmp_path: Path) -> None:
+    make(tmp_path / "theirs")
+    folder, hint = tmp_path / "theirs" / inner, f"mirrorflow import-features {tmp_path / 'theirs'} --out"
+    with pytest.raises(InputError, match=re.escape(hint)):
+        index_features([SlideRow("s1", "p1", None, None, {})], folder, tmp_path / "index.tsv")
+    stamp(tmp_path / "read")
+    assert import_hint(tmp_path / "read") == import_hint(tmp_path / "nowhere") == ""
 
 
 def test_micrometres_without_a_scale_leave_no_places(tmp_path: Path) -> None:

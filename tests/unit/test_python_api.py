@@ -190,3 +190,26 @@ def test_genes_are_chosen_by_variance_or_by_labels() -> None:
         mirrorflow.select_genes(values, 1, {"other": "x"})
     with pytest.raises(InputError, match="fold 0: has val; a fold has train"):
         mirrorflow.audit_splits([{"val": ["a"]}])
+
+
+@pytest.mark.parametrize("unknown", [np.nan, "", "NA", "not reported", None])
+def test_patients_whose_label_is_unknown_take_no_part_in_choosing_genes(unknown: Any) -> None:
+    rng = np.random.default_rng(0)
+    values = pd.DataFrame(rng.normal(size=(30, 5)), index=[f"p{i}" for i in range(30)], columns=list("abcde"))
+    values.loc["p20":, "c"] += 50
+    known = {f"p{number}": number % 2 for number in range(20)}
+    labels = known | {f"p{number}": unknown for number in range(20, 30)}
+    chosen = mirrorflow.select_genes(values, 2, labels)
+    pd.testing.assert_frame_equal(chosen, mirrorflow.select_genes(values.loc[:"p19"], 2, known))
+    assert chosen["id"].iloc[0] != "c"
+
+
+@pytest.mark.parametrize("unknown", [np.nan, "NA", None])
+def test_sites_and_labels_that_are_unknown_are_none_to_the_auditor(unknown: Any) -> None:
+    folds = [{"train": ["a", "b"], "val": ["c", "d"]}]
+    sites = {"a": unknown, "b": "X", "c": unknown, "d": "Y"}
+    labels = {"a": "x", "b": unknown, "c": "x", "d": unknown}
+    found = mirrorflow.audit_splits(folds, sites, labels)
+    bare = mirrorflow.audit_splits(folds, {"b": "X", "d": "Y"}, pd.Series({"a": "x", "c": "x"}))
+    pd.testing.assert_frame_equal(found, bare)
+    assert "sites" not in " ".join(found["kind"])

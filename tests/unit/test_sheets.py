@@ -2,12 +2,13 @@
 
 import datetime
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from mirrorflow.cohorts.patients import Written, standard_sheet
+from mirrorflow.cohorts.patients import TIME_UNITS, Written, standard_sheet
 from mirrorflow.cohorts.written import Said
 from mirrorflow.errors import InputError
 from mirrorflow.report.cohorts import CohortTables, cohorts_section
@@ -17,6 +18,7 @@ from mirrorflow.store.sheet_rows import patients_digest, slide_ids
 from mirrorflow.store.sheets import read_sheet
 from mirrorflow.store.slide_sheet import read_slide_sheet
 from mirrorflow.store.tables import read_cohort, read_converted, read_users_sheet, write_cohort
+from mirrorflow.units import DAYS_PER_MONTH
 
 
 def written(tmp_path: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -112,6 +114,29 @@ def test_commas_that_may_part_thousands_are_refused():
     assert frame["time_days"].tolist() == [1.234, 2.5]
 
 
+def test_a_time_with_points_and_commas_says_how_to_write_it():
+    with pytest.raises(InputError, match=r"time is not a number: line 2: '1\.234,5'; write points for decimals"):
+        read(people(time=["1.234,5", "20"]))
+
+
+@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"]])
+def test_points_that_may_part_thousands_of_days_are_refused(time):
+    with pytest.raises(InputError, match=r"p\.csv: time: '1\.234' may be 1\.234 or 1234 days: every point"):
+        read(people(time=time))
+    frame, _ = read(people(time=time), time_unit="months")
+    assert frame["time_days"].iloc[0] == pytest.approx(1.234 * DAYS_PER_MONTH)
+
+
+@pytest.mark.parametrize(
+    "time", [["1.5", "2.25"], ["1.234", "987"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
+             ["1.234", "2.001", "987.0"]],
+)  # fmt: skip
+def test_decimals_of_days_are_read(time):
+    frame, said = read(people(time=time))
+    assert frame["time_days"].tolist() == [float(cell) for cell in time]
+    assert said == []
+
+
 def test_commas_of_other_columns_stay_where_they_are_no_numbers():
     frame, said = read(people(note=["left, upper", "1,2"], genes=["1,2", "1.5"]))
     assert frame["note"].tolist() == ["left, upper", "1,2"]
@@ -147,6 +172,74 @@ def test_words_of_ones_own_are_declared():
         read(people(time=["5"], event=["exitus"]))
     frame, _ = read(people(time=["5", "6"], event=["Exitus", "2"]), event_words={"exitus": 1, "2": 0})
     assert frame["event"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("word", ["none", "None", "-", "NA"])
+def test_a_declared_word_counts_although_it_stands_for_unknown_elsewhere(word):
+    sheet = people(time=["5", "6", "7"], event=[word, "relapse", ""])
+    frame, said = read(sheet, event_words={word.lower(): 0, "relapse": 1})
+    assert frame["event"].fillna(9).tolist() == [0, 1, 9]
+    assert said == [f"p.csv: event: 2 words read: {word} as 0 (1), relapse as 1 (1)"]
+
+
+def test_a_word_for_unknown_that_may_mean_no_event_is_said():
+    frame, said = read(people(time=["5", "6", "7"], event=["none", "NA", "1"]))
+    assert frame["event"].fillna(9).tolist() == [9, 9, 1]
+    assert said == ["p.csv: event: 1 unknown: 'none' 1; where that means no event: event_words"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("os_censorship", ["1", "0"]),
+        ("censored", ["1.0", "0.0"]),
+        ("alive", ["yes", "no"]),
+        ("Is living", ["TRUE", "FALSE"]),
+        ("zensiert", ["1", ""]),
+    ],
+)
+def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared(column, cells):
+    sheet = people(time=["5", "6"]).assign(**{column: cells})
+    with pytest.raises(InputError, match=rf"event is the column {column}, in which '{cells[0]}' may mean that no"):
+        read(sheet, {"event": column})
+    words = {"yes": 0, "no": 1, "true": 0, "false": 1, "1": 0, "0": 1}
+    frame, _ = read(sheet, {"event": column}, event_words=words)
+    assert frame["event"].fillna(9).tolist() == [0, 1 if cells[1] else 9]
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("os_event", ["1", "0"]),
+        ("OS_STATUS", ["1:DECEASED", "0:LIVING"]),
+        ("alive or dead", ["dead", "alive"]),
+        ("uncensored", ["1", "0"]),
+        ("survival_status", ["1", "0"]),
+        ("censored", ["died", "censored"]),
+    ],
+)
+def test_events_that_say_what_they_mean_are_read(column, cells):
+    frame, _ = read(people(time=["5", "6"]).assign(**{column: cells}), {"event": column})
+    assert frame["event"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [("OS_Monate", "months"), ("survival_mo", "months"), ("os_yrs", "years"), ("Jahre", "years"), ("Tage", "days")],
+)
+def test_a_unit_in_the_name_of_the_times_column_is_held_against_the_config(column, unit):
+    sheet = people(event=["1"]).assign(**{column: ["5"]})
+    assert read(sheet, {"time": column}, time_unit=unit)[0]["time_days"].tolist() == [5 * TIME_UNITS[unit]]
+    other = "months" if unit == "days" else "days"
+    with pytest.raises(InputError, match=f"the column {column}, and time_unit is {other}; set time_unit: {unit}"):
+        read(sheet, {"time": column}, time_unit=other)
+
+
+def test_weeks_are_refused_and_names_without_a_unit_are_not():
+    with pytest.raises(InputError, match="time is the column os_weeks; give days, months or years"):
+        read(people(event=["1"], os_weeks=["5"]), {"time": "os_weeks"})
+    for name in ("time", "moment", "stage_time", "amount", "Vortag_x"):
+        assert read(people(event=["1"]).assign(**{name: ["5"]}), {"time": name})[0]["time_days"].tolist() == [5]
 
 
 def test_an_event_whose_halves_contradict_is_refused():
@@ -310,6 +403,36 @@ def test_a_workbook_is_read_like_a_sheet(tmp_path):
     sheet = read_sheet(workbook(tmp_path / "p.xlsx", people=rows, empty=[]))
     assert sheet.header == ["patient", "age", "seen"]
     assert sheet.rows == [(2, ["A", "61", "2020-02-01"]), (4, ["B", "7.5", ""])]
+
+
+FORMULA = '<c r="B2"><f>100+20</f><v></v></c>'
+
+
+def test_formulas_without_a_value_are_refused_by_address(tmp_path):
+    rows = [["patient", "time", "event"], ["A", "=100+20", 1], ["B", 5, "=1-1"], ["C", None, 0]]
+    with pytest.raises(InputError, match=r"p\.xlsx: 2 formulas without a value \(B2, C3\), which would be empty; open"):
+        read_sheet(workbook(tmp_path / "p.xlsx", people=rows))
+
+
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ('<c r="B2"><f>100+20</f><v>120</v></c>', "120"),
+        ('<c r="B2" t="str"><f>IF(A2="","x","")</f><v></v></c>', ""),
+        ('<c r="B2" t="inlineStr"><is><t>=no formula</t></is></c>', "=no formula"),
+    ],
+)
+def test_formulas_with_a_value_are_read(tmp_path, cell, read):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], ["A", "=100+20"]])
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name).decode() for name in book.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    assert FORMULA.replace("<v></v>", "<v />") in parts[name] or FORMULA in parts[name]
+    parts[name] = parts[name].replace(FORMULA.replace("<v></v>", "<v />"), cell).replace(FORMULA, cell)
+    with zipfile.ZipFile(path, "w") as book:
+        for part, text in parts.items():
+            book.writestr(part, text)
+    assert read_sheet(path).rows == [(2, ["A", read])]
 
 
 def test_several_worksheets_and_other_files_are_refused(tmp_path):

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.classes import check_classes
+from mirrorflow.cohorts.column_names import require_event, require_unit
 from mirrorflow.cohorts.vials import one_row_each
-from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, with_points
+from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, require_no_thousands, with_points
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -80,10 +81,13 @@ def _in_numbers(
         if name not in ("patient", "label", "site", "event", "start", "end"):
             frame[name] = with_points(frame[name], str(name), said, needed=name == "time")
     if "event" in frame:
+        require_event(columns.get("event", "event"), frame["event"], written.event_words, said.where)
         frame["event"] = as_events(frame["event"], written.event_words, said)
     named = {"start", "end"} & set(columns)
     if not named:
-        _require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        require_unit(columns.get("time", "time"), written.time_unit, said.where)
+        if "time" in frame and written.time_unit == "days":
+            require_no_thousands(frame["time"], said)
         return frame, written.time_unit
     if len(named) == 1 or "time" in columns:
         message = (
@@ -94,14 +98,6 @@ def _in_numbers(
     names = columns["start"], columns["end"]
     days = days_between(frame["start"], frame["end"], names, written.dates, said)
     return frame.drop(columns=["start", "end"]).assign(time=days), "days"
-
-
-def _require_unit(column: str, unit: str, where: str) -> None:
-    """Raise InputError where the name of the column of times says another unit than the config."""
-    said = next((one for one in TIME_UNITS if one.rstrip("s") in column.casefold()), unit)
-    if said != unit:
-        message = f"{where}: time is the column {column}, and time_unit is {unit}; set time_unit: {said}, or rename it"
-        raise InputError(message)
 
 
 def _checked(
@@ -120,6 +116,8 @@ def _checked(
 
     def refuse(wrong: pd.Series, column: str, what: str) -> None:
         fix = "; say what it means: event_words" if what == "event is not a number" else ""
+        if column == "time" and frame.loc[wrong, column].str.contains(",", regex=False).any():
+            fix = "; write points for decimals and nothing between thousands"
         _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what, fix)
 
     refuse(frame["patient"].map(is_unknown), "patient", "a patient without a name")

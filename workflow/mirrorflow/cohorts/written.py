@@ -11,11 +11,15 @@ from datetime import date
 
 import pandas as pd
 
-from mirrorflow.config.unknown import is_unknown
+from mirrorflow.cohorts.column_names import plain
+from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 GROUPS_OF_THREE = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+POINT_OF_THREE = re.compile(r"[1-9]\d?\.\d{3}")
+LONGEST_DAYS = 40_000
+"""No follow-up is longer: 243.500 are no 243,500 days."""
 WHOLE = re.compile(r"[+-]?\d+")
 CODED = re.compile(r"([01])\s*:\s*(.*)")
 """cBioPortal's ``0:LIVING``, ``1:Recurred/Progressed``."""
@@ -24,6 +28,8 @@ EVENT_WORDS: Mapping[str, int] = {
     **dict.fromkeys(("yes", "y", "true", "dead", "deceased", "died"), 1),
 }
 """Words that mean one thing in every sheet, in any case."""
+MAYBE_NONE = frozenset({"none", "nil", "null", "-", "--", "–", "—"})
+"""Words for unknown that may as well say that no event came."""
 ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
 NUMERIC = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
 DAY_FIRST, MONTH_FIRST, BY_THEIR_VALUES = "day_first", "month_first", "by_their_values"
@@ -66,24 +72,45 @@ def with_points(column: pd.Series, name: str, said: Said, *, needed: bool) -> pd
     return column.where(~column.index.isin(commas.index), column.str.replace(",", "."))
 
 
+def require_no_thousands(days: pd.Series, said: Said) -> None:
+    """Raise InputError where points in times of days may part thousands: 1.234 beside 987.
+
+    That is where every point, of at least two, stands before exactly three digits, and all others are whole.
+    """
+    known = days[~days.map(is_unknown).astype(bool)]
+    points = known[known.str.contains(".", regex=False)]
+    others = known.drop(points.index)
+    grouped = points.map(lambda cell: POINT_OF_THREE.fullmatch(cell) is not None and float(cell) * 1000 < LONGEST_DAYS)
+    if len(points) < 2 or not grouped.all() or not others.map(lambda cell: WHOLE.fullmatch(cell) is not None).all():
+        return
+    first = points.iloc[0]
+    message = (
+        f"{said.where}: time: {first!r} may be {first} or {first.replace('.', '')} days: every point stands before "
+        "three digits; write nothing between thousands, and other than three decimals"
+    )
+    raise InputError(message)
+
+
 def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Series:
     """Words for an event as "1" and "0"; numbers and what no list has stay as they are.
 
-    words: the sheet's own, beside :data:`EVENT_WORDS`. Raises InputError for ``1:LIVING``, whose halves contradict.
+    words: the sheet's own, beside :data:`EVENT_WORDS`; one that stands for unknown elsewhere means what it says here.
+    Raises InputError for ``1:LIVING``, whose halves contradict.
     """
-    known = {**EVENT_WORDS, **{word.casefold(): value for word, value in words.items()}}
+    declared = {word.strip().casefold(): value for word, value in words.items()}
+    known = {**EVENT_WORDS, **declared}
     changed: Counter[str] = Counter()
 
     def read(cell: str) -> str:
         coded = CODED.fullmatch(cell)
-        value: int | None = known.get(cell.casefold())
+        value: int | None = known.get(plain(cell).casefold())
         if coded and value is None:
             value = int(coded[1])
             meant = known.get(coded[2].casefold())
             if meant not in (None, value):
                 message = f"{said.where}: event: {cell!r}: {coded[2]} is no {value}; correct it, or set `event_words`"
                 raise InputError(message)
-        if value is None or is_unknown(cell):
+        if value is None or (is_unknown(cell) and cell.casefold() not in declared):
             return cell
         if cell != str(value):
             changed[f"{cell} as {value}"] += 1
@@ -92,6 +119,8 @@ def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Ser
     found = column.map(read)
     told = ", ".join(f"{what} ({count})" for what, count in changed.most_common(8))
     said.add("event", f"words read: {told}", sum(changed.values()))
+    left = found[found.map(lambda cell: cell.casefold() in MAYBE_NONE)]
+    said.add("event", f"unknown: {counted(left)}; where that means no event: event_words", len(left))
     return found
 
 

@@ -178,7 +178,8 @@ class Clinical(Section):
     )
     event_words: dict[str, int] = newer(
         "Words of the sheet's `event` and what they mean, 1 or 0. Without it yes, no, true, false, alive, living, "
-        "dead, deceased, died and censored are understood, and cBioPortal's 0:LIVING.",
+        "dead, deceased, died and censored are understood, and cBioPortal's 0:LIVING. A column named after censoring "
+        "or life (os_censorship, alive) needs it for 0, 1, yes and no; none or - count where it names them.",
         {},
         type="object",
         additionalProperties={"enum": [0, 1]},

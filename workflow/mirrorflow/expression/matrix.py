@@ -4,6 +4,7 @@ Either orientation, tabs, commas or semicolons. A matrix is asked for its sample
 of genes: pairs of ids [gene] and values [gene, sample asked for] float32, NaN where a cell is empty or says so.
 """
 
+import codecs
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ WIDE = 20_000
 CHUNK_BYTES = 32 << 20
 GENES_AT_ONCE = 4096
 FIELDS = re.compile(r"Expected (\d+) columns, got (\d+)")
+AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 COMMENT = "# "
 """How featureCounts' first line begins, above its header."""
 
@@ -92,7 +94,7 @@ class TextTable:
                     lines, positions, done
                 )
         except UnicodeDecodeError as error:
-            message = f"{self.where}: invalid UTF8 in it ({error}); save it as UTF-8"
+            message = f"{self.where}: invalid UTF8 in it ({error}); {AS_UTF8}"
             raise InputError(message) from error
         except OSError as error:
             raise InputError(damaged(self.where, error)) from error
@@ -142,12 +144,15 @@ class TextTable:
         except OSError as error:
             raise InputError(damaged(self.where, error)) from error
         except UnicodeDecodeError as error:
-            message = f"{self.where}: not a text table (nor gzip, nor parquet)"
-            raise InputError(message) from error
+            raise InputError(no_utf8(self.where, error.object)) from error
+        if "\0" in text:
+            raise InputError(no_utf8(self.where, text.encode()))
         return text
 
     def _explained(self, error: str) -> str:
         """Arrow's message in the terms of the matrix."""
+        if "UTF8" in error:
+            return f"{self.where}: {error.strip()[:200]}; {AS_UTF8}"
         return (
             f"{self.where}: {error.strip()[:200]}. The header has {len(self.columns) + 1} columns "
             f"(delimiter {self.delimiter!r}): every row needs as many{_one_short(error)}"
@@ -189,6 +194,15 @@ class SamplesByGenes:
 
 def _decoded(line: bytes) -> str:
     return line.decode("utf-8-sig").rstrip("\r\n")
+
+
+def no_utf8(where: str, line: bytes) -> str:
+    """What to tell of a header that is not in UTF-8: of text in another encoding, or of no text at all."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 2 * line.count(0) > len(line) - 2:
+        return f"{where}: text in UTF-16; {AS_UTF8}"
+    if any(byte < 32 and byte not in b"\t\r\n" for byte in line):
+        return f"{where}: not a text table (nor gzip, nor parquet)"
+    return f"{where}: its header is not in UTF-8 (is it Windows-1252?); {AS_UTF8}"
 
 
 def sniff_delimiter(header: str, where: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.config.unknown import is_unknown
+from mirrorflow.errors import InputError
 
 SPECIAL = re.compile(
     r"__(no_feature|ambiguous|too_low_a?qual|not_aligned|alignment_not_unique)"  # htseq-count
@@ -25,6 +26,14 @@ ANNOTATION = frozenset(
 )  # fmt: skip
 """Columns that describe a gene."""
 
+CLINICAL = re.compile(
+    r"label|subtype|outcome|event|time|time_days|vital_status|status|site|stage|grade|age|sex|gender|race|ethnicity"
+    r"|age_at_\w+|days_to_\w+|censor(ed|ing|ship)|alive|dead"
+    r"|(os|dss|pfs|pfi|dfs|dfi|rfs|efs)[._ ]?(time|event|status|days|months|years|censor\w*)",
+    re.IGNORECASE,
+)
+"""Columns of a clinical sheet, in a matrix that was joined with it; no gene has such a symbol."""
+
 SHOWN = 20
 
 
@@ -32,6 +41,17 @@ def is_no_gene(identifier: object) -> bool:
     """Whether the id of a row is empty or unknown, a counter of reads without a gene, a spike-in or an annotation."""
     text = str(identifier).strip()
     return is_unknown(identifier) or text in ANNOTATION or SPECIAL.fullmatch(text) is not None
+
+
+def require_genes(ids: Sequence[str], where: str) -> None:
+    """Raise InputError where clinical columns stand among the genes: models would see the outcome as expression."""
+    wrong = [name for name in ids if CLINICAL.fullmatch(str(name).strip())]
+    if wrong:
+        message = (
+            f"{where}: {', '.join(map(repr, wrong[:5]))} among the genes: columns of a clinical sheet, which models "
+            "would see as expression; take them out of the matrix, or rename what is a gene"
+        )
+        raise InputError(message)
 
 
 @dataclass

@@ -85,13 +85,19 @@ class ValueLook:
         return UNCLEAR if self.whole else LOG_PLUS_1
 
     def line(self, source: str, transform: str) -> str:
-        """What the values look like, with what to set; begins with WARNING where a run should not take them so.
+        """What the values look like, with what to set; begins with WARNING where a run should not take them so, with
+        PROBLEM where it refuses them.
 
         source: name of the matrix in the config; transform: what its entry says.
         """
         seen = f"values of {self.genes} genes from {self.least:g} to {self.most:g}, {self.missing} missing"
         offered = TRANSFORMS.get(self.kind)
         key = f"expression.sources.{source}.transform"
+        if transform != "none" and self.least < 0:
+            return (
+                f"PROBLEM: {seen}: they look like {self.kind}, and {key}: {transform} takes values from 0 on; leave it "
+                "out for a matrix of logarithms or z-scores"
+            )
         if transform != "none":
             fits = offered == transform
             word = "" if fits else "WARNING: "

@@ -3,6 +3,7 @@
 Arrow keeps its words for unknown once for each column: with all of them some 0.4 MB, so that 20,000 columns took 8 GB.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -15,6 +16,7 @@ from mirrorflow.errors import InputError
 
 CELLS_AT_ONCE = 4_000_000
 """Values of a chunk: 16 MB."""
+COMMA_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*,\d+([.,]\d+)*(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class WideRows:
@@ -77,6 +79,12 @@ class WideRows:
             pass
         message = (
             f"{self.where}, line {number}: row {cells[0]!r}, column {self.columns[place]!r} holds {cell!r}, "
-            "which is no number; correct it or leave it empty (NaN)"
+            f"which is no number; {_fix(cell)}"
         )
         raise InputError(message)
+
+
+def _fix(cell: str) -> str:
+    if COMMA_NUMBER.fullmatch(cell.strip()):
+        return "write the matrix with decimal points, and nothing between thousands"
+    return "correct it or leave it empty (NaN)"

@@ -1,6 +1,7 @@
 """Columns of the patients' sheet (age, sex, stage, ...) as numbers; fitted on training patients only."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.config.unknown import counted, is_unknown
-from mirrorflow.errors import ConfigError
+from mirrorflow.errors import ConfigError, InputError
 
 logger = logging.getLogger("mirrorflow.predict")
 
@@ -17,6 +18,10 @@ TARGETS = ("patient", "label", "sheet_label", "time", "time_days", "event", "uni
 """Columns of a cohort that name a patient or say what is to be predicted."""
 NUMERIC_SHARE = 0.8
 """A column is numeric where at least this share of its known training values are numbers."""
+MANY_CATEGORIES = 10
+"""Values of a column above which words that begin with digits look like numbers with a unit: 61 y, 62 y, ..."""
+COMMA_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*,\d+([.,]\d+)*")
+LEADING_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?\s*([^\d\s.,+=/-].*)?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class CovariateEncoder:
         """Learn from ``train``; a column is numeric if :data:`NUMERIC_SHARE` of its known training values are numbers.
 
         What else stands in a numeric column counts as unknown and is named in the log. Columns that ``train`` lacks, or
-        of which no value is known, are left out. Raises ConfigError for a column that is a target or a name.
+        of which no value is known, are left out. Raises ConfigError for a column that is a target or a name, InputError
+        for one whose numbers have commas that nobody read (:func:`commas_left`).
         """
         if wrong := [name for name in columns if name in TARGETS]:
             message = f"columns: {', '.join(wrong)} cannot be a covariate (what is to be predicted, or a name)"
@@ -43,9 +49,11 @@ class CovariateEncoder:
         medians: dict[str, float] = {}
         categories: dict[str, list[str]] = {}
         for name in columns:
-            known = _known(train, name)
+            known = known_values(train, name)
             if known.empty:
                 continue
+            if said := commas_left(name, known):
+                raise InputError(said)
             finite = _are_finite(known)
             if finite.mean() >= NUMERIC_SHARE:
                 medians[name] = float(pd.to_numeric(known[finite]).median())
@@ -72,19 +80,19 @@ class CovariateEncoder:
 
     def no_numbers(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
         """Numeric column -> its known values that are no numbers, by row of ``frame``; none without any."""
-        found = {name: _known(frame, name) for name in self.medians}
+        found = {name: known_values(frame, name) for name in self.medians}
         stray = {name: known[~_are_finite(known)] for name, known in found.items()}
         return {name: values for name, values in stray.items() if len(values)}
 
     def never_seen(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
         """Other column -> its known values that no training patient has, by row; columns without any are left out."""
-        found = {name: _known(frame, name) for name in self.categories}
+        found = {name: known_values(frame, name) for name in self.categories}
         new = {name: known[~known.isin(self.categories[name])] for name, known in found.items()}
         return {name: values for name, values in new.items() if len(values)}
 
     def not_known(self, frame: pd.DataFrame) -> dict[str, int]:
         """Column -> how many rows say nothing of it; columns without any are left out."""
-        counts = {name: len(frame) - len(_known(frame, name)) for name in self.columns}
+        counts = {name: len(frame) - len(known_values(frame, name)) for name in self.columns}
         return {name: count for name, count in counts.items() if count}
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
@@ -99,7 +107,37 @@ class CovariateEncoder:
         return np.concatenate(parts, axis=1)
 
 
-def _known(frame: pd.DataFrame, name: str) -> pd.Series:
+def commas_left(name: str, known: pd.Series) -> str:
+    """What is wrong with a column of numbers of which some still have commas, so that nobody read them; "" else.
+
+    known: its known values as text. Without a word each such number would be a category, or unknown.
+    """
+    commas = known.map(lambda cell: COMMA_NUMBER.fullmatch(cell) is not None).astype(bool)
+    if not commas.any() or (commas | _are_finite(known)).mean() < NUMERIC_SHARE:
+        return ""
+    others = known[~commas]
+    beside = f" beside {others.iloc[0]!r}" if len(others) else ""
+    return (
+        f"column {name}: {int(commas.sum())} of {len(known)} values have commas and could not be read as numbers, such "
+        f"as {known[commas].iloc[0]!r}{beside}; write points for decimals and nothing between thousands"
+    )
+
+
+def units_left(name: str, known: pd.Series) -> str:
+    """What looks wrong with a column whose many values begin with digits and are no numbers, such as 61 y; "" else."""
+    categories = known.nunique()
+    if categories <= MANY_CATEGORIES or _are_finite(known).mean() >= NUMERIC_SHARE:
+        return ""
+    if known.map(lambda cell: LEADING_NUMBER.fullmatch(cell) is not None).mean() < NUMERIC_SHARE:
+        return ""
+    return (
+        f"column {name}: each of {categories} values such as {known.iloc[0]!r} counts as a category of its own; write "
+        "the numbers alone if they are numbers"
+    )
+
+
+def known_values(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The known values of a column as text; none where the frame lacks it."""
     if name not in frame:
         return pd.Series([], dtype=object)
     values = frame[name].dropna().astype(str).str.strip()

@@ -16,6 +16,7 @@ import pandas as pd
 from mirrorflow.audit import findings as audit
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import scope_of
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.expression.selection import by_univariate_f, by_variance, gene_table
 from mirrorflow.learners.saved import load_trained
@@ -142,8 +143,9 @@ def audit_splits(
 ) -> pd.DataFrame:
     """Leaks and warnings of anyone's folds: level (leak, warning), kind, fold (None: all), text, count, examples.
 
-    folds: for each, patients by ``train`` and ``val`` (and ``test``). sites, labels: by patient. Raises InputError for
-    a fold without ``train``, or with neither ``val`` nor ``test``.
+    folds: for each, patients by ``train`` and ``val`` (and ``test``). sites, labels: by patient; NaN, "" and words
+    for unknown (NA, not reported) are none. Raises InputError for a fold without ``train``, or with neither ``val`` nor
+    ``test``.
     """
     made = []
     for number, fold in enumerate(folds):
@@ -151,16 +153,23 @@ def audit_splits(
             message = f"fold {number}: has {', '.join(fold) or 'nothing'}; a fold has train, and val or test"
             raise InputError(message)
         made.append(Fold(*(tuple(fold.get(side, ())) for side in ("train", "val", "test"))))
-    found = audit.audit_splits(made, sites or {}, labels or {}, site_kind="column")
+    found = audit.audit_splits(made, _known(sites), _known(labels), site_kind="column")
     return pd.DataFrame(audit.to_records(found), columns=["level", "kind", "text", "fold", "count", "examples"])
+
+
+def _known(answers: Mapping[str, Any] | None) -> dict[str, str]:
+    """Those that are known, as text: a class may be the number 0."""
+    there = {} if answers is None else answers
+    return {name: str(answer) for name, answer in there.items() if not is_unknown(answer)}
 
 
 def select_genes(expression: pd.DataFrame, n_genes: int, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """The ``n_genes`` of largest variance, or with ``labels`` of largest F between their classes.
 
     expression: training patients alone [patient, gene], ids as columns; missing values count as the gene's mean.
-    labels: class by patient; patients without one take no part. Returns id, gene, reason, rank and coefficient, the
-    strongest first. Raises InputError for fewer genes than asked, or labels of one class.
+    labels: class by patient; patients without one, or with NaN or a word for unknown, take no part. Returns id, gene,
+    reason, rank and coefficient, the strongest first. Raises InputError for fewer genes than asked, or labels of one
+    class.
     """
     if not 0 < n_genes <= expression.shape[1]:
         message = f"n_genes: {n_genes}; the table has {expression.shape[1]} genes"
@@ -168,7 +177,7 @@ def select_genes(expression: pd.DataFrame, n_genes: int, labels: Mapping[str, st
     if len(set(expression.columns)) < expression.shape[1]:
         message = "expression: a gene is there twice; make the columns unique"
         raise InputError(message)
-    used = expression if labels is None else expression[[bool(labels.get(name)) for name in expression.index]]
+    used = expression if labels is None else expression[[not is_unknown(labels.get(name)) for name in expression.index]]
     if used.empty:
         message = "labels: none of the patients has one; the index of expression names patients"
         raise InputError(message)
@@ -177,5 +186,5 @@ def select_genes(expression: pd.DataFrame, n_genes: int, labels: Mapping[str, st
     if labels is None:
         choice = by_variance(filled, ids=ids, n_genes=n_genes)
     else:
-        choice = by_univariate_f(filled, [labels[name] for name in used.index], ids=ids, n_genes=n_genes)
+        choice = by_univariate_f(filled, [str(labels[name]) for name in used.index], ids=ids, n_genes=n_genes)
     return gene_table(choice, ids=ids, symbols=ids, curated=(), curated_reason="")

@@ -1,11 +1,14 @@
 """Features of new slides held against those that a run was trained on: encoder, weights, patches, width."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pandas as pd
 
 from mirrorflow.errors import InputError
@@ -13,8 +16,12 @@ from mirrorflow.store.features import describe_features, feature_dataset, stored
 from mirrorflow.store.h5 import opened, own_dataset
 
 SAME, DIFFERS, NOT_KNOWN = "same", "differs", "not known"
-GRID = ("patch_size", "target_magnification", "overlap")
-"""Attributes of coordinates, as TRIDENT and we write them."""
+GRID = ("patch_size", "patch_level", "target_magnification", "overlap")
+"""Attributes of coordinates, as TRIDENT, CLAM and we write them."""
+MPP = "patch_mpp"
+"""Um/px of a patch: what tells 224 px of 112 um from 224 px of 256 um."""
+NEAR = 0.02
+"""Relative difference of two scales that count as one: sides in level-0 pixels are rounded."""
 MASK = "tissue mask"
 """What may differ without a refusal: a slide may have settings of its own."""
 
@@ -74,8 +81,7 @@ def described(path: Path) -> dict[str, str]:
     found = {"width": str(file.dim)} if file.n else {}
     with opened(path) as stream:
         attributes = dict(feature_dataset(path, stream).attrs)
-        coords = own_dataset(path, stream, "coords")
-        grid = {} if coords is None else {key: coords.attrs[key] for key in GRID if key in coords.attrs}
+        grid = _grid(path, stream, attributes)
     if settings:
         encoder = {key: value for key, value in settings["encoder"].items() if key not in ("name", "weights", "seed")}
         found["encoder"] = _text(encoder)
@@ -85,27 +91,66 @@ def described(path: Path) -> dict[str, str]:
         found[MASK] = _text(patches.get("segmentation"))
     else:
         found |= {"encoder": file.encoder} if file.encoder else {}
-        found |= {"patches": _text({key: str(value) for key, value in grid.items()})} if grid else {}
+        found |= {"patches": _text(grid)} if grid else {}
     return {key: value for key, value in found.items() if value}
+
+
+def _grid(path: Path, stream: h5py.File, attributes: Mapping[str, Any]) -> dict[str, str]:
+    """What a file says of its patches; of STAMP's with micrometres, and where no places are known, too."""
+    coords = own_dataset(path, stream, "coords")
+    said = {**attributes, **({} if coords is None else coords.attrs)}
+    if {"tile_size_px", "tile_size_um"} <= set(stream.attrs):
+        size = float(stream.attrs["tile_size_px"])
+        said |= {"patch_size": size, MPP: float(stream.attrs["tile_size_um"]) / size}
+    elif MPP not in said and {"patch_size", "patch_size_level0", "level0_mpp"} <= set(said):
+        said[MPP] = float(said["patch_size_level0"]) * float(said["level0_mpp"]) / float(said["patch_size"])
+    return {key: _number(said[key]) for key in (*GRID, MPP) if key in said}
+
+
+def _number(value: Any) -> str:
+    """A number in one way, whatever its type: 256.0 is 256."""
+    try:
+        return f"{float(value):.4g}" if np.ndim(value) == 0 else str(value)
+    except ValueError:
+        return str(value)
 
 
 def _compared(what: str, training: str | None, new: Sequence[str | None], where: str) -> Check:
     said = sorted({one for one in new if one is not None})
-    if training is None or not said or not all(_comparable(training, one) for one in said):
+    verdicts = {one: NOT_KNOWN if training is None else _verdict(training, one) for one in said}
+    other = [one for one, verdict in verdicts.items() if verdict == DIFFERS]
+    if training is not None and other:
+        return Check(what, DIFFERS, training, "; ".join(other[:3]), f"{_FIXES[what]} ({where})")
+    if training is None or not said or NOT_KNOWN in verdicts.values():
         return Check(what, NOT_KNOWN, training or "not known", "; ".join(said) or "the files do not say")
-    if said == [training]:
-        return Check(what, SAME, training, training)
-    other = [one for one in said if one != training]
-    return Check(what, DIFFERS, training, "; ".join(other[:3]), f"{_FIXES[what]} ({where})")
+    return Check(what, SAME, training, "; ".join(said))
 
 
-def _comparable(one: str, other: str) -> bool:
-    """Whether two texts are of one maker: settings as we write them, or a name."""
-    return _keys(one) == _keys(other)
+def _verdict(training: str, new: str) -> str:
+    """Of two texts of one maker: settings as we write them, what a grid says, or a name."""
+    was, now = _parsed(training), _parsed(new)
+    if was is None or now is None:
+        return NOT_KNOWN if was is not now else SAME if training == new else DIFFERS
+    if "patch_size" in was or "patch_size" in now:
+        return _grid_verdict(was, now)
+    if set(was) != set(now):
+        return NOT_KNOWN
+    return SAME if was == now else DIFFERS
 
 
-def _keys(text: str) -> tuple[str, ...] | None:
-    return tuple(sorted(json.loads(text))) if text.startswith("{") else None
+def _grid_verdict(was: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Of two grids; not known where both do not say the same things, or nothing of the resolution."""
+    if set(was) - {MPP} != set(now) - {MPP}:
+        return NOT_KNOWN
+    if any(was[key] != now[key] for key in was if key != MPP):
+        return DIFFERS
+    if MPP in was and MPP in now:
+        return SAME if math.isclose(float(was[MPP]), float(now[MPP]), rel_tol=NEAR) else DIFFERS
+    return SAME if "target_magnification" in was else NOT_KNOWN
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    return json.loads(text) if text.startswith("{") else None
 
 
 def _text(value: Any) -> str:

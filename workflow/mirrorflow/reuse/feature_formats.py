@@ -31,6 +31,7 @@ def import_features(folder: Path, out: Path, mpp: Mapping[str, float], table: st
     for slide in read_others(folder, mpp, table):
         name = check_file_name(slide.slide_id, what="slide", where=str(folder))
         attributes = {"name": name, "encoder": slide.encoder, "imported_from": layout}
+        attributes |= dict(slide.grid) if slide.coords is None else {}  # beside the features, where no places are kept
         with FeatureWriter(out / f"{name}.h5", slide.features.shape[1], "float32", attributes) as writer:
             known, nowhere = slide.coords is not None, np.zeros((len(slide.features), 2), np.int64)
             writer.append(slide.features, nowhere if slide.coords is None else slide.coords)

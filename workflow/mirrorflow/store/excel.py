@@ -1,6 +1,8 @@
 """Sheets of Excel, through openpyxl, which is installed on request."""
 
 import datetime
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,19 @@ from mirrorflow.errors import InputError
 
 EXCEL = (".xlsx", ".xlsm", ".xls")
 EXTRA = "pip install 'mirrorflow[excel]'"
+SHOWN = 5
+FORMULA = re.compile(rb"<(\w+:)?f[\s/>]")
+"""The element of a formula in a worksheet's XML."""
+EMPTY_TEXT = "str"
+"""Type of a cell without a value whose formula gave a text: the empty one."""
 
 
 def read_excel(path: Path) -> list[tuple[int, list[str]]]:
     """Rows of the one worksheet that holds any, each with its number; dates as 2020-02-01, whole numbers without a
     point.
 
-    Raises InputError where openpyxl is not installed, for Excel's old format, for a file that is something else, and
-    for several worksheets.
+    Raises InputError where openpyxl is not installed, for Excel's old format, for a file that is something else, for
+    several worksheets, and for formulas whose value the file does not hold.
     """
     if not path.is_file():
         message = f"{path}: not there; check the path in the config"
@@ -35,18 +42,53 @@ def read_excel(path: Path) -> list[tuple[int, list[str]]]:
             f"{path}: {len(filled)} worksheets hold something ({named}); keep one in the file, or save it as CSV UTF-8"
         )
         raise InputError(message)
-    (rows,) = filled.values()
+    ((name, rows),) = filled.items()
+    if _has_formulas(path):
+        _require_values(path, name)
     return [(number, [as_text(cell) for cell in row]) for number, row in enumerate(rows, start=1)]
 
 
-def _opened(path: Path) -> Any:
+def _has_formulas(path: Path) -> bool:
+    """Whether any part of the workbook has a formula: most have none, and reading cells twice takes seconds."""
+    with zipfile.ZipFile(path) as book:
+        names = [name for name in book.namelist() if "worksheets/" in name and name.endswith(".xml")]
+        return any(FORMULA.search(book.read(name)) for name in names)
+
+
+def _require_values(path: Path, name: str) -> None:
+    """Raise InputError naming formulas without a value: a program wrote them, and none that computes saved them since.
+
+    A formula whose value is an empty text is known to be empty.
+    """
+    values, formulas = _opened(path), _opened(path, values=False)
+    try:
+        pairs = zip(values[name].iter_rows(), formulas[name].iter_rows(), strict=True)
+        cells = (both for rows in pairs for both in zip(*rows, strict=True))
+        bare = [
+            formula.coordinate
+            for value, formula in cells
+            if formula.data_type == "f" and value.value is None and value.data_type != EMPTY_TEXT
+        ]
+    finally:
+        values.close()
+        formulas.close()
+    if bare:
+        message = (
+            f"{path}: {len(bare)} formulas without a value ({', '.join(bare[:SHOWN])}), which would be empty; open the "
+            "file in Excel or LibreOffice and save it, or save it as CSV UTF-8"
+        )
+        raise InputError(message)
+
+
+def _opened(path: Path, *, values: bool = True) -> Any:
+    """The workbook with the values of its formulas, or with the formulas."""
     try:
         import openpyxl
     except ImportError:
         message = f"{path}: an Excel file needs openpyxl: {EXTRA}; or save the sheet as CSV UTF-8"
         raise InputError(message) from None
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=True)
+        return openpyxl.load_workbook(path, read_only=True, data_only=values)
     except Exception as error:  # zipfile, XML and openpyxl's own: whatever makes it no workbook
         message = (
             f"{path}: not readable as an Excel file ({type(error).__name__}: {error}); save it again, or as CSV UTF-8"

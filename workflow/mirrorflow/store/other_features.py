@@ -6,9 +6,11 @@ in SpatialData, tiles as shapes); STAMP 2's h5 with coordinates in micrometres.
 """
 
 import json
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
 from mirrorflow.store.h5 import opened
 from mirrorflow.store.lazyslide import read_store
+
+logger = logging.getLogger("mirrorflow.features")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class OtherFeatures:
     grid: Mapping[str, Any] = field(default_factory=dict)
 
 
+INNER = ("pt_files", "tile_embeddings")
+"""Folders inside those of CLAM and slide2vec that hold the features."""
+SHOWN = 3
 Reader = Callable[[Path, Mapping[str, float], str], Iterator[OtherFeatures]]
 
 
@@ -63,6 +70,18 @@ def layout_of(folder: Path) -> str:
     raise InputError(message)
 
 
+def import_hint(folder: Path) -> str:
+    """What to do with a folder that another tool made, where ``<slide_id>.h5`` are looked for; "" for any other."""
+    place = folder.parent if folder.name in INNER else folder
+    try:
+        layout = layout_of(place)
+    except InputError:
+        return ""
+    if layout == "stamp":  # read where they lie
+        return ""
+    return f"; {place} has the layout of {layout}: mirrorflow import-features {place} --out FOLDER makes such files"
+
+
 def read_others(folder: Path, mpp: Mapping[str, float], table: str = "") -> Iterator[OtherFeatures]:
     """The slides of a folder, in the order of their names, whichever of these tools made it.
 
@@ -73,7 +92,15 @@ def read_others(folder: Path, mpp: Mapping[str, float], table: str = "") -> Iter
 
 
 def _clam(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[OtherFeatures]:
-    for path in sorted((folder / "pt_files").glob("*.pt")):
+    files = sorted((folder / "pt_files").glob("*.pt"))
+    alone = sorted({path.stem for path in (folder / "h5_files").glob("*.h5")} - {path.stem for path in files})
+    if alone:
+        logger.warning(
+            "%s: %d slides are left out, which have no file in pt_files: %s; was CLAM stopped? Where they are whole, "
+            "name the folder h5_files under `features:` of the cohort",
+            folder / "h5_files", len(alone), ", ".join(alone[:SHOWN]),
+        )  # fmt: skip
+    for path in files:
         features = tensor_of(path)
         coords, grid = None, dict[str, Any]()
         for beside in (folder / "h5_files", folder / "patches"):
@@ -127,6 +154,10 @@ def _matrix(path: Path, values: NDArray[Any]) -> NDArray[np.float32]:
 
 def _slide2vec(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[OtherFeatures]:
     files = sorted([*(folder / "tile_embeddings").glob("*.pt"), *(folder / "tile_embeddings").glob("*.npz")])
+    for path, other in pairwise(sorted(files, key=lambda one: one.stem)):
+        if path.stem == other.stem:
+            message = f"{path} and {other.name}: features of one slide twice; keep one of the two files"
+            raise InputError(message)
     for path in files:
         meta = _json(path.with_suffix(".meta.json"))
         if meta.get("artifact_type", "tile_embeddings") != "tile_embeddings":
@@ -138,6 +169,7 @@ def _slide2vec(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[O
             found = _npz(beside, ["x", "y"])
             coords = _of_count(beside, np.stack([found["x"], found["y"]], 1).astype(np.int64), len(features))
         known = {"patch_size": "requested_tile_size_px", "patch_size_level0": "tile_size_lv0"}
+        known |= {"patch_mpp": "requested_spacing_um"}
         grid = {ours: meta[theirs] for ours, theirs in known.items() if meta.get(theirs)}
         yield OtherFeatures(path.stem, features, coords, str(meta.get("encoder_name", "")), grid)
 
@@ -171,6 +203,8 @@ def _stamp(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[Other
             encoder = str(file.attrs.get("extractor", ""))
         coords = None if scale is None else np.rint(where / scale).astype(np.int64)
         grid: dict[str, Any] = {"patch_size": int(said["tile_size_px"])} if "tile_size_px" in said else {}
+        if {"tile_size_px", "tile_size_um"} <= set(said):
+            grid["patch_mpp"] = float(said["tile_size_um"]) / float(said["tile_size_px"])
         if scale is not None and "tile_size_um" in said:
             grid |= {"patch_size_level0": round(float(said["tile_size_um"]) / scale), "level0_mpp": scale}
         yield OtherFeatures(path.stem, features, coords, encoder, grid)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.among_genes import clinical_columns
 from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.follow_up import follow_up_line
 from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.commands.checking.columns import column_lines
-from mirrorflow.commands.checking.expression import matrix_of, value_lines
+from mirrorflow.commands.checking.expression import clinical_lines, matrix_of, value_lines
 from mirrorflow.commands.checking.features import look_into_files
 from mirrorflow.commands.checking.folds import class_lines, drawn_lines, scarce_line
 from mirrorflow.commands.checking.pending import pending
@@ -24,6 +25,7 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.samples import choose_samples
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.steps.expression.matrix_look import MatrixLook
+from mirrorflow.store.other_features import import_hint
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet, slide_sheet_said
 from mirrorflow.store.tables import read_institutions, read_users_sheet
 
@@ -100,7 +102,8 @@ class CohortLook:
                 what = f"slide files (for {encoder})"
             self._there[encoder] = {row.slide_id for row in rows} - set(missing)
             word = "PROBLEM: none of the" if rows and len(missing) == len(rows) else f"{len(rows) - len(missing)} of"
-            yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}" if missing else "")
+            hint = import_hint(folder) if encoder in self.entry["features"] and len(missing) == len(rows) else ""
+            yield f"{word} {len(rows)} {what}" + (f"; missing e.g. {', '.join(missing[:3])}{hint}" if missing else "")
             if encoder in self.entry["features"] and missing:
                 stems = [path.stem for path in folder.glob("*.h5")] if folder.is_dir() else []
                 yield from _meeting_line(missing, stems, ("the sheet of slides", "the feature files")) if stems else ()
@@ -154,14 +157,17 @@ class CohortLook:
         source = self._source
         if not source:
             return
+        columns = self.entry["clinical"].get("columns", {})
+        names = () if self.clinical is None else clinical_columns(self.clinical, columns)
         try:
-            look = matrix_of(source, self.most_values)
+            look = matrix_of(source, self.most_values, names)
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             return
         of_all = "" if look.whole else " (the first; preflight looks at all)"
         yield f"{len(look.patients)} patients in {source['matrix']}, values of {look.genes} genes can be used{of_all}"
         yield from value_lines(self.entry["expression"], source, look)
+        yield from clinical_lines(self.clinical, columns, look, source["matrix"])
         yield from self._shared(look)
 
     def _shared(self, look: MatrixLook) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from mirrorflow.cohorts.among_genes import refusal, told_by, warning
 from mirrorflow.cohorts.other_samples import TYPES
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.identifiers import SymbolMap
@@ -17,9 +20,23 @@ PROBEMAP = "gencode.v23.annotation.gene.probemap"
 EVERY_S = 5.0
 
 
-def matrix_of(source: Mapping[str, Any], most_values: float) -> MatrixLook:
-    """What the matrix of a source holds, with progress on the terminal. Raises MirrorflowError for what it must not."""
-    return look_at_matrix(Path(source["matrix"]), source, most_values, Counting(source["matrix"]))
+def matrix_of(source: Mapping[str, Any], most_values: float, names: Collection[str] = ()) -> MatrixLook:
+    """What the matrix of a source holds, with progress on the terminal. names: ids whose values are kept.
+
+    Raises MirrorflowError for what it must not hold.
+    """
+    return look_at_matrix(Path(source["matrix"]), source, most_values, Counting(source["matrix"]), names)
+
+
+def clinical_lines(
+    clinical: pd.DataFrame | None, columns: Mapping[str, str], look: MatrixLook, matrix: str
+) -> Iterator[str]:
+    """Columns of the clinical data among the genes; a problem where they tell label, outcome or site."""
+    told = {} if clinical is None else told_by(clinical, columns, look.named)
+    if said := refusal(told, matrix):
+        yield f"PROBLEM: {said}"
+    if said := warning(told, matrix):
+        yield f"WARNING: {said}"
 
 
 class Counting:

@@ -14,6 +14,8 @@ from mirrorflow.plan.slides import SlideInputs
 
 TABLES = ("tcga",)
 """Words that stand for a table that comes with mirrorflow."""
+NEW_PATIENTS = ("slides", "features", "expression", "sheet", "weights")
+"""Files of new patients: read once all models are there."""
 
 
 def file_lines(config: Mapping[str, Any]) -> Iterator[str]:
@@ -41,6 +43,8 @@ def named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sets = [("expression.selection.gene_sets", config["expression"]["selection"].get("gene_sets"))]
     sets += [(f"methods.{name}.gene_sets", entry.get("gene_sets")) for name, entry in config["methods"].items()]
     yield from ((key, path) for key, path in sets if path and path != "random")
+    for name, entry in config["new_patients"].items():
+        yield from ((f"new_patients.{name}.{key}", entry[key]) for key in NEW_PATIENTS if entry.get(key))
 
 
 def stored_lines(config: Mapping[str, Any]) -> Iterator[str]:

@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts import patients as cohorts
+from mirrorflow.cohorts.among_genes import clinical_columns, refusal, told_by, warning
 from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.config.modalities import COMMON
 from mirrorflow.config.queries import endpoint_of
+from mirrorflow.errors import InputError
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.cohort.clinical_tables import clinical_sheet, left_aside, matrices
 from mirrorflow.store import tables
-from mirrorflow.store.expression import read_names
+from mirrorflow.store.expression import read_expression, read_names
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,8 @@ def build_cohort(
     where = clinical.get("sheet") or ", ".join(matrices(clinical))
     converted: list[str] = []
     sheet = clinical_sheet(clinical, converted)
+    if expression:
+        _require_no_answers(sheet, clinical.get("columns", {}), expression)
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if settings["site"] == "column" and (differ := differing_codes(patients)):
         logger.warning("%s: %s", where, differ)
@@ -84,3 +88,15 @@ def build_cohort(
     tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}), converted)
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))
+
+
+def _require_no_answers(sheet: pd.DataFrame, columns: Mapping[str, str], expression: Path) -> None:
+    """Raise InputError where genes tell label, outcome or site; further columns among the genes are logged."""
+    everyone, ids, _ = read_names(expression)
+    known = clinical_columns(sheet, columns)
+    found = read_expression(expression, everyone, [name for name in ids if name in known])
+    told = told_by(sheet, columns, pd.DataFrame(found.values, found.patients, found.ids))
+    if said := refusal(told, str(expression)):
+        raise InputError(said)
+    if said := warning(told, str(expression)):
+        logger.warning("%s", said)

@@ -16,7 +16,7 @@ from mirrorflow.config.fields import schema_of_field
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.identifiers import SymbolMap
 from mirrorflow.expression.matrix import Matrix, require_no_infinity
-from mirrorflow.expression.no_genes import LeftOut, is_no_gene
+from mirrorflow.expression.no_genes import LeftOut, is_no_gene, require_genes
 from mirrorflow.expression.samples import SampleChoice, choose_samples
 from mirrorflow.expression.scaling import looks_standardised
 from mirrorflow.expression.transform import LOG2_CPM, NONE, totals_of, transformed
@@ -131,10 +131,13 @@ def _is_kept(destination: Path, made_with: Mapping[str, Any]) -> bool:
     changed = [key for key in CONTENT if stored.get(key) != made_with.get(key)]
     if changed:
         logger.info("%s: made again, other %s", destination, ", ".join(changed))
-    elif any(map(is_no_gene, read_names(destination)[1])):
+        return False
+    ids = read_names(destination)[1]
+    require_genes(ids, str(destination))
+    if any(map(is_no_gene, ids)):
         logger.info("%s: made again, some of its rows are no genes", destination)
         return False
-    return not changed
+    return True
 
 
 def _orientation(settings: Mapping[str, Any]) -> str:
@@ -161,6 +164,7 @@ def _write(
     with written_whole(destination) as temporary, ExpressionWriter(temporary, choice.patients) as writer:
         for rows, read in source.chunks(choice.positions):
             ids, values = left_out.genes_of(rows, read)
+            require_genes(ids, where)
             require_new(ids, seen, where)
             require_no_infinity(ids, values, samples, where)
             values = transformed(values, ids, transform, totals, where)

@@ -10,6 +10,7 @@ from mirrorflow.runtime.job import Job
 from mirrorflow.store.content import content_of
 from mirrorflow.store.features import check_values, describe_features
 from mirrorflow.store.ledger import INDEX_COLUMNS, read_rows, write_rows
+from mirrorflow.store.other_features import import_hint
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 
 
@@ -99,7 +100,7 @@ def _check_any(found: Sequence[dict[str, Any]], folder: Path) -> None:
     first = found[0]["path"] if found else folder
     message = (
         f"{folder}: none of the {len(found)} slides has features there, e.g. {first}: {'; '.join(reasons)}; "
-        "files are named <slide_id>.h5 after the sheet of slides"
+        f"files are named <slide_id>.h5 after the sheet of slides{import_hint(folder)}"
     )
     raise InputError(message)
 
