@@ -109,6 +109,15 @@ def test_clusters_are_told_apart_whatever_the_order_and_the_padding():
     assert (clusters_of(padded, longer, 3, 10)[:, 40:] == -1).all()
 
 
+def test_training_in_half_precision_clusters_as_prediction_does():
+    source = torch.Generator().manual_seed(5)
+    patches = 30 + torch.randn(2, 200, 32, generator=source)  # far from the origin, where bfloat16 has steps of 0.25
+    mask = torch.ones(2, 200, dtype=torch.bool)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        own = clusters_of(patches, mask, 8, 10)
+    assert torch.equal(own, clusters_of(patches, mask, 8, 10))
+
+
 def test_a_bag_has_no_more_clusters_than_distinct_patches_and_empty_ones_weigh_nothing():
     patches = torch.tensor([[[0.0] * 5, [0.0] * 5, [4.0] * 5]])
     own = clusters_of(patches, torch.ones(1, 3, dtype=torch.bool), 10, 5)

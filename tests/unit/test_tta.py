@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mirrorflow.models.tta_parts.assignment import (
     curriculum,
     plans,
     pseudo_label_loss,
+    tokens_of_plans,
     weights_of,
 )
 from mirrorflow.models.tta_parts.tokens import SharedSpace
@@ -116,8 +118,8 @@ def test_released_has_no_plan_for_a_slide_with_padding_and_weighs_it_by_the_soft
     one, seen = preset("released"), batch()
     out = one(seen)
     assert all(bool((plan == 0).all()) for plan in out.plans)
-    for part, plan in zip(out.parts, out.plans, strict=True):
-        torch.testing.assert_close(weights_of(part, plan, 0.5, "rows"), part.logits.softmax(-1))
+    for part, plan, count in zip(out.parts, out.plans, tokens_of_plans(out.parts, joint=True), strict=True):
+        torch.testing.assert_close(weights_of(part, plan, 0.5, "rows", count), part.logits.softmax(-1))
     found = terms_of(one, seen)
     assert float(found["pseudo_label_slides"].detach()) == 0
     assert bool(preset("released-masked")(seen).plans[0].any())
@@ -129,12 +131,64 @@ def test_eq_12_as_printed_times_tokens_and_with_rows_of_one():
     part = Tokens(logits, logits, torch.tensor([[True, True, False]]))
     plan = torch.tensor([[[0.6, 0.2], [0.1, 0.3], [0.0, 0.0]]])
     softmax = logits.softmax(-1)
-    printed, tokens, rows = (weights_of(part, plan, 0.25, kind) for kind in ("none", "tokens", "rows"))
+    printed, tokens, rows = (
+        weights_of(part, plan, 0.25, kind, torch.tensor([2])) for kind in ("none", "tokens", "rows")
+    )
     torch.testing.assert_close(printed[0, 0], 0.75 * softmax[0, 0] + 0.25 * plan[0, 0] / 2)
     torch.testing.assert_close(tokens[0, 1], 0.75 * softmax[0, 1] + 0.25 * plan[0, 1])
     torch.testing.assert_close(rows[0, :2].sum(-1), torch.ones(2))
     torch.testing.assert_close(rows[0, 0] / rows[0, 0].sum(), tokens[0, 0] / tokens[0, 0].sum())
     assert all(bool((one[0, 2] == 0).all()) for one in (printed, tokens, rows))
+
+
+def test_rows_of_a_plan_of_both_modalities_are_of_all_tokens_as_printed():
+    """Eqs. 8, 12, 14: 6 patches and 3 pathways in one plan: no row above 1/9, all rows together rho."""
+    one = preset("equations", mixing=1.0, rho_base=1.0, rho_upper=1.0)
+    out = one(batch())
+    rows = [weight.sum(-1) for weight in out.weights]
+    assert max(float(each.detach().max()) for each in rows) <= 1 / 9 + 1e-6
+    torch.testing.assert_close(sum(each.sum(1) for each in rows), torch.ones(3), rtol=1e-4, atol=1e-4)
+    one.assigning = replace(one.assigning, joint=False)
+    assert [count.tolist() for count in tokens_of_plans(out.parts, joint=False)] == [[6, 6, 6], [3, 3, 3]]
+    assert [count.tolist() for count in tokens_of_plans(out.parts, joint=True)] == [[9, 9, 9], [9, 9, 9]]
+
+
+def test_pathways_have_a_plan_of_their_own_whatever_makes_a_full_bag():
+    one = preset("released", joint=False, full_bag=6)
+    slides, rna = one(batch()).plans
+    assert bool(slides.any())
+    assert bool(rna.any())
+    padded = preset("released", joint=False, full_bag=6)(batch(padded=1)).plans
+    assert not bool(padded[0][0].any())
+    assert bool(padded[1][0].any())
+
+
+@pytest.mark.parametrize("rescaling", ["tokens", "rows"])
+def test_a_slide_without_a_plan_has_the_softmax_where_the_plan_alone_was_asked_for(rescaling):
+    one = preset("released", mixing=1.0, rescaling=rescaling)
+    out = one(batch())
+    assert bool(out.logits.isfinite().all())
+    assert bool(out.attention.isfinite().all())
+    torch.testing.assert_close(out.weights[0], out.parts[0].logits.softmax(-1))
+
+
+@pytest.mark.parametrize("name", ["sound", "equations", "released", "released-masked"])
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_every_loss_is_computed_in_float32_after_autocast(name, precision):
+    one = network() if name == "sound" else preset(name, full_bag=0)
+    one.train()
+    one.at(Progress(0, 0, 0.0))
+    seen, task = batch(), objective(one, OnlyCox())
+    with torch.autocast("cpu", dtype=precision):
+        out = one(seen)
+    found = task.terms(out.in_float32(), seen, Progress(0, 0, 0.0))
+    expected = task.terms(one(seen), seen, Progress(0, 0, 0.0))
+    for term in found:
+        assert found[term].dtype == torch.float32, term
+        if not term.startswith("views"):  # those draw parts
+            torch.testing.assert_close(found[term], expected[term], rtol=0.05, atol=0.02)
+    sum(found.values()).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in one.parameters() if p.grad is not None)
 
 
 def test_pseudo_labels_by_hand():
@@ -143,9 +197,10 @@ def test_pseudo_labels_by_hand():
     plan = torch.tensor([[[0.6, 0.2], [0.1, 0.3], [0.0, 0.0]]])
     log = logits.log_softmax(-1)
     by_token = [-(plan[0, i] * log[0, i]).sum() for i in range(2)]
-    torch.testing.assert_close(pseudo_label_loss(part, plan, "mass"), (by_token[0] + by_token[1]) / 2)
-    torch.testing.assert_close(pseudo_label_loss(part, plan, "plan"), (by_token[0] + by_token[1]) / 4)
-    torch.testing.assert_close(pseudo_label_loss(part, plan, "rows"), (by_token[0] / 0.8 + by_token[1] / 0.4) / 2)
+    own = torch.tensor([2])
+    torch.testing.assert_close(pseudo_label_loss(part, plan, "mass", own), (by_token[0] + by_token[1]) / 2)
+    torch.testing.assert_close(pseudo_label_loss(part, plan, "plan", own), (by_token[0] + by_token[1]) / 4)
+    torch.testing.assert_close(pseudo_label_loss(part, plan, "rows", own), (by_token[0] / 0.8 + by_token[1] / 0.4) / 2)
 
 
 def test_the_logged_loss_is_that_of_mass_at_fresh_weights():
@@ -154,7 +209,8 @@ def test_the_logged_loss_is_that_of_mass_at_fresh_weights():
     part = Tokens(logits, torch.zeros(2, 64, 4), torch.ones(2, 64, dtype=torch.bool))
     how = assigning(gamma=1.0)
     (plan,) = plans([part], how, 0.10606)
-    assert 0.5 * float(pseudo_label_loss(part, plan, "mass")) == pytest.approx(0.10606 * 0.5 * math.log(32), rel=1e-4)
+    loss = pseudo_label_loss(part, plan, "mass", torch.tensor([64, 64]))
+    assert 0.5 * float(loss) == pytest.approx(0.10606 * 0.5 * math.log(32), rel=1e-4)
 
 
 def test_plans_of_one_kind_and_another():

@@ -15,6 +15,7 @@ from mirrorflow.config.fields import default_of, keys_of
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.config.queries import methods_under
 from mirrorflow.config.resolve import resolve
+from mirrorflow.errors import ConfigError
 from mirrorflow.evaluation.verdicts import NOTHING
 from mirrorflow.models.seam import Batch, Progress, TargetTensors
 from mirrorflow.models.supervised import Sizes, build_network
@@ -282,6 +283,7 @@ NOT_REPLAYED = [
     "draws at evaluation: once, by the bag's size (released code: anew at each access)",
     "transport of a batch with a slide under 4,096 patches: each slide solved by itself "
     "(released code: one sweep for all of it)",
+    "transport of the views: without the tokens' similarity (released code: with the tokens' similarity)",
 ]
 LABELS_OF_THE_LOG = "network labels: rows (released log: mass, inferred)"
 
@@ -469,3 +471,13 @@ def test_from_metrics_to_the_table_of_a_simulated_cohort(tmp_path):
     assert "| TTA (neither stage) | 0.600 ± 0.020 [0.500, 0.700] (published 0.682 ± 0.082) |" in text
     assert "no cell is comparable" in text
     assert "Macro F1" not in text
+
+
+def test_fewer_tokens_than_a_full_bag_are_refused_at_start():
+    """Under `released` no training step would have a plan, without a word."""
+    text = yaml.safe_load((ROOT / "config/tta.yaml").read_text())
+    text["methods"]["tta--released"]["train"] = {"tokens": 2048}
+    with pytest.raises(ConfigError, match=r"tta--released.network.full_bag: 4096 tokens .* draws 2048, .*; set full_bag"):
+        resolve(text)
+    text["methods"]["tta--released"]["network"] = {"full_bag": 2048}
+    resolve(text)

@@ -75,6 +75,12 @@ def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
     method, entry = method_of(name), config["methods"][name]
     if method.kind == "network":
         yield from _impossible(f"methods.{name}.network", method.parts["SETTINGS"], entry["network"])
+        full, tokens = entry["network"].get("full_bag", 0), entry["train"]["tokens"]
+        if full > tokens:
+            yield (
+                f"methods.{name}.network.full_bag: {full} tokens make a full bag and train.tokens draws {tokens}, so "
+                f"that no training step would have a plan; set full_bag to {tokens}, or to 0"
+            )
     if method.kind == "pretrained":
         shape, settings = method.parts["SETTINGS"], entry["pretrain"]
         keys = {one.name for one in keys_of(shape)}

@@ -43,7 +43,11 @@ def clusters_of(patches: Tensor, mask: Tensor, clusters: int, steps: int) -> Ten
 
     A cluster whose centre another one has, or that loses all its patches, stays empty. Ties go to the first.
     """
-    patches = patches.float()
+    with torch.autocast(patches.device.type, enabled=False):  # as prediction has it: distances lose their digits
+        return _lloyd(patches.float(), mask, clusters, steps)
+
+
+def _lloyd(patches: Tensor, mask: Tensor, clusters: int, steps: int) -> Tensor:
     squares = patches.square().sum(-1)
     centres = _farthest_first(patches, squares, mask, clusters)
     own = _nearest(patches, squares, centres)

@@ -5,8 +5,8 @@ in :mod:`mirrorflow.probes.objective`, a method's own beside its network.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -83,9 +83,23 @@ class Output:
     tokens: Tensor | None = None
 
     def in_float32(self) -> Self:
-        """The same with logits and tokens in float32, whatever a forward pass under autocast left."""
-        tokens = None if self.tokens is None else self.tokens.float()
-        return replace(self, logits=self.logits.float(), tokens=tokens)
+        """The same in float32, whatever a forward pass under autocast left: losses may be computed of any part."""
+        return _in_float32(self)
+
+
+V = TypeVar("V")
+
+
+def _in_float32(value: V) -> V:
+    """Tensors of floating point numbers in float32, alone, in tuples and in dataclasses; all else as it is."""
+    found: Any = value
+    if isinstance(value, Tensor):
+        found = value.float() if value.is_floating_point() else value
+    elif isinstance(value, tuple):
+        found = tuple(map(_in_float32, value))
+    elif is_dataclass(value) and not isinstance(value, type):
+        found = replace(value, **{one.name: _in_float32(getattr(value, one.name)) for one in fields(value)})
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mirrorflow.models.tta_parts.assignment import (
     curriculum,
     plans,
     pseudo_label_loss,
+    tokens_of_plans,
     weights_of,
 )
 from mirrorflow.models.tta_parts.layers import LAYERS
@@ -122,7 +123,11 @@ class Tta(SupervisedNetwork):
         found = tuple(plans(parts, self.assigning, self._mass()))
         settings = self.settings
         mixing = settings.mixing if settings.transport != "off" else 0.0
-        weights = [weights_of(part, plan, mixing, settings.rescaling) for part, plan in zip(parts, found, strict=True)]
+        counts = tokens_of_plans(parts, joint=settings.joint)
+        weights = [
+            weights_of(part, plan, mixing, settings.rescaling, count)
+            for part, plan, count in zip(parts, found, counts, strict=True)
+        ]
         pooled = [weight.transpose(1, 2) @ tokens for weight, tokens in zip(weights, embedded, strict=True)]
         refined = None if self.apart is None else tuple(self.apart.refined(one, m) for m, one in enumerate(pooled))
         fused = refined if refined is not None and settings.anchors else pooled
@@ -183,8 +188,9 @@ class TtaObjective:
         network, settings = self.network, self.network.settings
         found = dict(self.task.terms(out, batch, at))
         if settings.label_weight and network.assigning.transports:
-            for name, part, plan in zip(MODALITIES, out.parts, out.plans, strict=True):
-                found[f"pseudo_label_{name}"] = pseudo_label_loss(part, plan, settings.labels)
+            counts = tokens_of_plans(out.parts, joint=settings.joint)
+            for name, part, plan, count in zip(MODALITIES, out.parts, out.plans, counts, strict=True):
+                found[f"pseudo_label_{name}"] = pseudo_label_loss(part, plan, settings.labels, count)
         if network.apart is not None and settings.contrast_weight:
             assert out.refined is not None
             found["contrast"] = network.apart.contrast(out.refined, settings.contrast_temperature)

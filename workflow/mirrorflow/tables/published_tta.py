@@ -104,6 +104,7 @@ TRAIN: Settings = {
 NOT_REPLAYED: Settings = {
     "draws at evaluation": _code("anew at each access"),
     "transport of a batch with a slide under 4,096 patches": _code("one sweep for all of it"),
+    "transport of the views": _code("with the tokens' similarity"),
 }
 """What the released code does and no setting replays."""
 

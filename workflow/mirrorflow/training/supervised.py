@@ -263,12 +263,12 @@ class _Supervised:
 
     def stepped(self, batch: Batch) -> None:
         """Batches that taught nothing of survival are counted."""
-        if self.random_batches and self.event is not None:
+        if self.by_event and self.event is not None:
             self.without_event += not self.event[batch.units].any()
 
     def measures(self) -> dict[str, float]:
-        """``batches_without_event`` of the epoch, where batches are drawn at random for a Cox loss."""
-        return {"batches_without_event": float(self.without_event)} if self.random_batches else {}
+        """``batches_without_event`` of the epoch, for a Cox loss: of random batches, and where events are too few."""
+        return {"batches_without_event": float(self.without_event)} if self.by_event and self.event is not None else {}
 
     def not_finite(self, batch: Batch, at: Progress, values: Mapping[str, float]) -> str:
         """The units whose features are to blame, or what to lower."""

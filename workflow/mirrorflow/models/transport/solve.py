@@ -230,6 +230,7 @@ def _check_found(found: Transport, cost: Tensor, mask: Tensor | None) -> None:
     missed, passes = float(found.column_error[slide]), int(found.passes[slide])
     message = (
         f"transport: slide {slide} of the batch misses a marginal that is held by {missed:.1e} of it after {passes} "
-        f"passes; {HELD:.0e} is allowed. Raise epsilon, or set `sweeps` to go on with an unconverged plan"
+        f"passes; {HELD:.0e} is allowed. Raise network.epsilon, or give the solver `sweeps` to go on with an "
+        "unconverged plan"
     )
     raise MirrorflowError(message)

@@ -7,7 +7,7 @@ mass that prototypes get (1 at most), not to that share over N.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -63,14 +63,30 @@ class Tokens:
 
 @torch.no_grad()
 def plans(parts: Sequence[Tokens], how: Assigning, rho: float) -> list[Tensor]:
-    """The plan of each modality [batch, token, prototype], 0 at padded tokens; 0 throughout for slides without one."""
+    """The plan of each modality [batch, token, prototype], 0 at padded tokens; 0 throughout for slides without one.
+
+    The first of ``parts`` is the slide's, which alone may be padded: pathways have a plan of their own whatever its
+    size. Without autocast: the tokens' similarity would lose its digits.
+    """
+    with torch.autocast(parts[0].logits.device.type, enabled=False):
+        return _plans([Tokens(part.logits.float(), part.vectors.float(), part.mask) for part in parts], how, rho)
+
+
+def _plans(parts: Sequence[Tokens], how: Assigning, rho: float) -> list[Tensor]:
     if how.kind == "off":
         return [torch.zeros_like(part.logits) for part in parts]
     if how.kind == "kmeans":
         return [_hard(part) for part in parts]
     if how.joint:
         return list(_plan(parts, how, rho).split([part.logits.shape[1] for part in parts], dim=1))
-    return [_plan([part], how, rho) for part in parts]
+    slide, *others = parts
+    return [_plan([slide], how, rho), *(_plan([part], replace(how, full_bag=0), rho) for part in others)]
+
+
+def tokens_of_plans(parts: Sequence[Tokens], *, joint: bool) -> list[Tensor]:
+    """How many tokens [batch] the plan of each modality has: those of both where one plan serves both."""
+    own = [part.mask.sum(1) for part in parts]
+    return [torch.stack(own).sum(0)] * len(own) if joint else own
 
 
 def _plan(parts: Sequence[Tokens], how: Assigning, rho: float) -> Tensor:
@@ -133,19 +149,22 @@ def _hard(part: Tokens) -> Tensor:
     return found
 
 
-def weights_of(part: Tokens, plan: Tensor, mixing: float, rescaling: str) -> Tensor:
+def weights_of(part: Tokens, plan: Tensor, mixing: float, rescaling: str, tokens: Tensor) -> Tensor:
     """Eq. 12: (1 - mixing) softmax + mixing plan [batch, token, prototype], 0 at padded tokens.
 
-    rescaling: ``none`` takes the plan as printed (a row adds up to 1/N at most); ``tokens`` times the number of tokens;
-    ``rows`` the same, rows then made to add up to 1 (released code).
+    rescaling: ``none`` takes the plan as printed (a row adds up to 1/N at most, N the plan's ``tokens`` [batch], those
+    of both modalities where they share it); ``tokens`` times N; ``rows`` the same, rows then made to add up to 1
+    (released code). A slide without a plan has the softmax where nothing else is asked for (mixing 1).
     """
-    real = part.mask[..., None]
+    shares = part.logits.softmax(-1)
     if rescaling == "none":
-        plan = plan / part.mask.sum(1).to(plan.dtype)[:, None, None]
-    mixed = (1.0 - mixing) * part.logits.softmax(-1) + mixing * plan
+        plan = plan / tokens.to(plan.dtype)[:, None, None]
+    mixed = (1.0 - mixing) * shares + mixing * plan
+    if mixing == 1.0:
+        mixed = torch.where(plan.sum((1, 2), keepdim=True) > 0, mixed, shares)
     if rescaling == "rows":
-        mixed = mixed / mixed.sum(-1, keepdim=True)
-    return mixed.masked_fill(~real, 0.0)
+        mixed = with_rows_of_one(mixed)
+    return mixed.masked_fill(~part.mask[..., None], 0.0)
 
 
 def with_rows_of_one(plan: Tensor) -> Tensor:
@@ -153,15 +172,15 @@ def with_rows_of_one(plan: Tensor) -> Tensor:
     return plan / plan.sum(-1, keepdim=True).clamp(min=1e-12)
 
 
-def pseudo_label_loss(part: Tokens, plan: Tensor, labels: str) -> Tensor:
+def pseudo_label_loss(part: Tokens, plan: Tensor, labels: str, tokens: Tensor) -> Tensor:
     """Eq. 14, a mean over the real tokens of a slide, then over the batch: a scalar.
 
-    labels: ``plan`` as printed (rows add up to 1/N at most), ``mass`` times the number of tokens, ``rows`` with rows
-    that add up to 1 (released code; its log has ``mass``). A token without mass teaches nothing.
+    labels: ``plan`` as printed (rows add up to 1/N at most, N as in :func:`weights_of`), ``mass`` times N, ``rows``
+    with rows that add up to 1 (released code; its log has ``mass``). A token without mass teaches nothing.
     """
     counts = part.mask.sum(1).to(plan.dtype)
     if labels == "plan":
-        plan = plan / counts[:, None, None]
+        plan = plan / tokens.to(plan.dtype)[:, None, None]
     elif labels == "rows":
         plan = with_rows_of_one(plan)
     loss = -(plan * part.logits.log_softmax(-1)).sum(-1).masked_fill(~part.mask, 0.0)

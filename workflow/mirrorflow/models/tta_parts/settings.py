@@ -1,7 +1,7 @@
 """What can be set of TTA: the network, its transport, the weights of its losses; how it is trained; its pathways."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mirrorflow.config.fields import Settings, choice, count, fraction, number, positive, same, switch, whole
 from mirrorflow.config.training_settings import Train
@@ -11,6 +11,8 @@ from mirrorflow.errors import ConfigError
 @dataclass(frozen=True)
 class TtaSettings(Settings):
     """The network, its transport, and the weights of its losses."""
+
+    VERSION: ClassVar[int] = 2
 
     width: int = count("width D of tokens and of the shared space.", 256, origin="published")
     dropout: float = number("dropout.", 0.3, minimum=0, exclusiveMaximum=1, origin="published")
