@@ -477,7 +477,7 @@ def test_fewer_tokens_than_a_full_bag_are_refused_at_start():
     """Under `released` no training step would have a plan, without a word."""
     text = yaml.safe_load((ROOT / "config/tta.yaml").read_text())
     text["methods"]["tta--released"]["train"] = {"tokens": 2048}
-    with pytest.raises(ConfigError, match=r"tta--released.network.full_bag: 4096 tokens .* draws 2048, .*; set full_bag"):
+    with pytest.raises(ConfigError, match=r"released.network.full_bag: 4096 tokens .* draws 2048, .*; set full_bag"):
         resolve(text)
     text["methods"]["tta--released"]["network"] = {"full_bag": 2048}
     resolve(text)
