@@ -173,6 +173,13 @@ def test_published_means_stand_beside_the_five_cohorts_alone():
     assert resnet["published_mean"].notna().all(), "Table 8"
 
 
+def test_the_published_mean_of_a_method_without_slides_stands_with_every_encoder():
+    known = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+    for encoder in ("uni", "resnet50", "none"):
+        table = published_means(table_of("snn", "snntrans", encoder=encoder), known, NAMES, FIVE)
+        assert table["published_mean"].tolist() == [0.611, 0.616]
+
+
 def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():
     table = table_of("otsurv", "cox")
     cohort = {**table.iloc[0].to_dict(), "cohort": "brca", "mean": 0.61, "sd": 0.02, "note": "", "rank_shares": ""}

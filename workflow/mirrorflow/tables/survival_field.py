@@ -11,6 +11,8 @@ from mirrorflow.tables.results import as_beside, published_key
 
 TABLES = ("1", "8")
 """TTA's tables of whole methods, by encoder."""
+NO_SLIDES = "none"
+"""The encoder of methods without slides."""
 NAMED = ["protocol", "encoder", "method", "cohort"]
 VALUES = ["mean", "sd", "ci_low", "ci_high"]
 PUBLISHED = ["published_mean", "published_sd", "suspect", "published_ddof", "comparable", "why_not"]
@@ -100,7 +102,8 @@ def published_means(
 ) -> pd.DataFrame:
     """The published mean over cohorts beside ours, where the run has the cohorts that it is of, and no other.
 
-    published: resources/published_results.csv; names: resources/names.tsv.
+    published: resources/published_results.csv; names: resources/names.tsv. A method without slides stands with every
+    encoder, its published value with none.
     """
     known = published[(published["paper"] == "tta") & published["table"].isin(TABLES)]
     labels, methods = (published_key(names, kind) for kind in ("cohort", "method"))
@@ -109,8 +112,9 @@ def published_means(
     means = as_beside(known[known["cohort"] == MEAN]).set_index(["encoder", "method"])
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     for row in rows:
-        key = (row["encoder"], methods.get(str(row["method"]), row["method"]))
-        if row["cohort"] == MEAN and key in means.index:
+        method = methods.get(str(row["method"]), row["method"])
+        key = next((key for key in ((row["encoder"], method), (NO_SLIDES, method)) if key in means.index), None)
+        if row["cohort"] == MEAN and key is not None:
             found = means.loc[key]
             row |= {name: found[name] for name in ("published_mean", "published_sd", "suspect", "published_ddof")}
             row |= {"comparable": "no", "why_not": "as its cohorts"}

@@ -24,9 +24,9 @@ from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_numbers, read_text_sheet
 from mirrorflow.tables.results import NUMBERS, titles_of
-from mirrorflow.tables.survival_field import CAPTION, COLUMNS, MEAN, as_table, published_means, shown
+from mirrorflow.tables.survival_field import CAPTION, COLUMNS, MEAN, NO_SLIDES, as_table, published_means, shown
 
-ALL_DATA, NO_SLIDES, TASK = "all", "none", "survival"
+ALL_DATA, TASK = "all", "survival"
 PREDICTED = ["seed", "fold", "patient", "slide_id", "risk", "time_days", "event"]
 
 
