@@ -106,6 +106,26 @@ def test_shares_of_ranks_add_up_and_leave_undefined_resamples_out():
     np.testing.assert_array_equal(rank_shares(values), [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]])
 
 
+def test_methods_that_tie_share_their_ranks_in_any_order():
+    """Constant risks (the majority, a site that stands in one fold) have C 0.5 in every resample."""
+    above, same = np.array([0.6, 0.6, 0.4, 0.7]), np.full(4, 0.5)
+    np.testing.assert_allclose(
+        rank_shares([above, same, same + 1e-16]), [[0.75, 0, 0.25], [0.125, 0.5, 0.375], [0.125, 0.5, 0.375]]
+    )
+    np.testing.assert_allclose(rank_shares([same, above, same]), rank_shares([above, same, same])[[1, 0, 2]])
+    np.testing.assert_allclose(rank_shares([same] * 3), np.full((3, 3), 1 / 3))
+
+
+def test_two_methods_that_know_nothing_have_the_same_mean_rank():
+    known = {name: predicted(1.0, cohort=c) for c, name in enumerate(("one", "two"))}
+    flat = {name: replace(one, rows=one.rows.assign(risk=0.0)) for name, one in known.items()}
+    whole = {name: {"majority": flat[name], "site": flat[name], "good": known[name]} for name in known}
+    rows = {str(row["method"]): row for row in field_rows(whole, ["majority", "site", "good"], "good", HOW)}
+    assert rows["good"]["mean_rank"] == pytest.approx(1.0)
+    assert rows["majority"]["mean_rank"] == rows["site"]["mean_rank"] == pytest.approx(2.5)
+    assert rows["site"]["rank_shares"] == "0.000 0.500 0.500"
+
+
 def test_a_method_that_knows_more_is_better_and_first():
     rows = {
         str(row["method"]): row

@@ -21,6 +21,8 @@ from mirrorflow.metrics.resampled_t import NO_SPREAD, widening
 
 APART = 1000
 """What cohorts' folds are numbered apart by, so that each has resamples of its own."""
+TIED = 12
+"""Digits to which means that tie agree: those of equal C-indices differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +123,17 @@ def gap(one: Sequence[Draws], other: Sequence[Draws], confidence: float) -> Gap:
 def rank_shares(resampled: Sequence[np.ndarray]) -> np.ndarray:
     """[method, rank] share of resamples in which a method's mean over cohorts is at each rank (1 first).
 
-    resampled: means [resample] of each method; resamples that are undefined for one are left out. Ties go to the method
-    that stands first.
+    resampled: means [resample] of each method; resamples that are undefined for one are left out. Methods that tie share
+    the ranks that they hold together, so that their order decides nothing; values that differ by rounding tie.
     """
     values = np.stack(resampled)
-    values = values[:, ~np.isnan(values).any(axis=0)]
-    order = np.argsort(-values, axis=0, kind="stable")
-    ranks = np.argsort(order, axis=0, kind="stable")
+    values = np.round(values[:, ~np.isnan(values).any(axis=0)], TIED)
     if not values.shape[1]:
         return np.full((len(values), len(values)), np.nan)
-    return np.stack([(ranks == rank).mean(axis=1) for rank in range(len(values))], axis=1)
+    ahead = np.stack([(values > own).sum(axis=0) for own in values])
+    alike = np.stack([(values == own).sum(axis=0) for own in values])
+    held = [((ahead <= rank) & (rank < ahead + alike)) / alike for rank in range(len(values))]
+    return np.stack([one.mean(axis=1) for one in held], axis=1)
 
 
 def best_and_last(epochs: pd.DataFrame, rows: pd.DataFrame) -> tuple[float, float]:

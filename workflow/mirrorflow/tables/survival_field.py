@@ -32,7 +32,7 @@ CAPTION = (
     "all methods of a protocol and encoder predict (methods without slides stand with every encoder), on one bootstrap "
     "of patients within folds, and on a corrected t-test over folds; both must find a difference after Holm's "
     "adjustment over the methods. Rank: the mean rank by that mean over the resamples, and the share of them in which "
-    "the method is first. Best epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would "
+    "the method is first; methods that tie share their ranks. Best epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would "
     "have given from the same training, and what that adds to its last. Within classes: the C-index among patients of "
     "one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: mean ± standard deviation over folds "
     "(ddof 1), interval and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the "
