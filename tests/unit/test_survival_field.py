@@ -14,9 +14,11 @@ from mirrorflow.evaluation.field_rows import Predicted, field_rows
 from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
 from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.metrics import c_index
+from mirrorflow.metrics.inference import paired_difference
+from mirrorflow.metrics.resampled_t import detectable
 from mirrorflow.steps.results.make_survival_field import draw_pictures
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.survival_field import as_table, published_means, shown
+from mirrorflow.tables.survival_field import as_table, caption, published_means, shown
 
 HOW = Drawn(300, 0.95, 1)
 NAMES = read_text_sheet(RESOURCES / "names.tsv")
@@ -99,6 +101,32 @@ def test_one_cohort_and_one_fold_have_no_t_test():
     one, other = predicted(1.0, folds=1), predicted(2.0, 1, folds=1)
     found = gap([draws(one)], [draws(other)], 0.95)
     assert np.isnan(found.p_value)
+    assert np.isnan(found.detectable(0.05))
+
+
+def test_the_smallest_difference_is_that_of_one_cohort_where_there_is_one():
+    """As results.csv has it, where Welch's freedom is that of one cohort's folds; fewer with a second cohort."""
+    one, other = draws(predicted(1.0, 1)), draws(predicted(2.0, 2))
+    alone, theirs = gap([one], [other], 0.95), paired_difference(one, other, 0.95)
+    assert theirs.t_test is not None
+    expected = detectable(theirs.t_test, theirs.bootstrap_error, theirs.widened_by, 0.01)
+    assert alone.detectable(0.01) == pytest.approx(expected)
+    more = [draws(predicted(noise, seed, cohort=1), 1) for noise, seed in ((1.0, 1), (2.0, 2))]
+    assert 0 < gap([one, more[0]], [other, more[1]], 0.95).detectable(0.01) < alone.detectable(0.01)
+
+
+def test_rows_and_caption_say_the_smallest_difference_that_could_have_been_found():
+    table = table_of("otsurv", "mmp", "cox")
+    assert table["detectable"].notna().tolist() == [False, True, True]
+    assert (table["detectable_holm"] > table["detectable"])[1:].all()
+    cohort = {**table.iloc[1].to_dict(), "cohort": "brca", "detectable": 0.2, "detectable_holm": 0.3}
+    sizes = [f"{table[name].median():.2f}" for name in ("detectable", "detectable_holm")]
+    assert caption(as_table([*table.to_dict("records"), cohort])).endswith(
+        f"Smallest difference detectable with 80 % power: C-index, mean of the cohorts, {sizes[0]} ({sizes[1]} after "
+        "Holm); C-index of a cohort 0.20 (0.30 after Holm)."
+    )
+    without = as_table(row for row in field_rows(field(a=1.0), ["a"], "a", HOW))
+    assert "Smallest difference" not in caption(without)
 
 
 def test_shares_of_ranks_add_up_and_leave_undefined_resamples_out():

@@ -8,6 +8,7 @@ import pandas as pd
 from mirrorflow.evaluation.field_rows import MEAN
 from mirrorflow.tables.main import cell_text
 from mirrorflow.tables.results import as_beside, published_key
+from mirrorflow.tables.verdict_notes import detectable_note
 
 TABLES = ("1", "8")
 """TTA's tables of whole methods, by encoder."""
@@ -18,12 +19,13 @@ VALUES = ["mean", "sd", "ci_low", "ci_high"]
 PUBLISHED = ["published_mean", "published_sd", "suspect", "published_ddof", "comparable", "why_not"]
 COMPARED = [
     *("reference", "difference", "difference_low", "difference_high"),
-    *("p_value", "p_t_test", "p_holm", "verdict", "comparison"),
+    *("p_value", "p_t_test", "p_holm", "detectable", "detectable_holm"),
+    *("verdict", "comparison"),
 ]
 COLUMNS = [*NAMED, *VALUES, *PUBLISHED, *COMPARED, "patients", "folds", "mean_rank", "rank_shares"]
 WITHIN = ["within_class", "within_class_low", "within_class_high"]
 COLUMNS += ["best_epoch", "best_less_last", *WITHIN, "note"]
-NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:7], "patients", "folds", "mean_rank"]
+NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:-2], "patients", "folds", "mean_rank"]
 NUMBERS += ["best_epoch", "best_less_last", *WITHIN]
 CAPTION = (
     "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings are "
@@ -32,11 +34,11 @@ CAPTION = (
     "all methods of a protocol and encoder predict (methods without slides stand with every encoder), on one bootstrap "
     "of patients within folds, and on a corrected t-test over folds; both must find a difference after Holm's "
     "adjustment over the methods. Rank: the mean rank by that mean over the resamples, and the share of them in which "
-    "the method is first; methods that tie share their ranks. Best epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would "
-    "have given from the same training, and what that adds to its last. Within classes: the C-index among patients of "
-    "one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: mean ± standard deviation over folds "
-    "(ddof 1), interval and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the "
-    "paper trained methods other than its own is not published."
+    "the method is first; methods that tie share their ranks. Best epoch: what reporting each fold's best epoch on the "
+    "evaluated patients, a leak, would have given from the same training, and what that adds to its last. Within "
+    "classes: the C-index among patients of one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: "
+    "mean ± standard deviation over folds (ddof 1), interval and verdict, as in results.csv. Published values in "
+    "brackets, suspect ones marked; how the paper trained methods other than its own is not published."
 )
 
 
@@ -46,6 +48,12 @@ def as_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     for name in COLUMNS:
         table[name] = table[name].astype(float) if name in NUMBERS else table[name].fillna("").astype(object)
     return table
+
+
+def caption(table: pd.DataFrame) -> str:
+    """CAPTION, and the smallest difference that the mean and a cohort could have shown."""
+    what = np.where(table["cohort"] == MEAN, "C-index, mean of the cohorts,", "C-index of a cohort")
+    return f"{CAPTION} {detectable_note(table.assign(metric=what, setting='all'))}".strip()
 
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts: Sequence[str]) -> pd.DataFrame:
