@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 
 from finished_run import finished_run
+from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import load_trained
+from mirrorflow.plan.paths import SplitFile
 from mirrorflow.reuse.export import export
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.store.embeddings import write_embeddings
+from mirrorflow.store.tables import write_cohort, write_fold
 from mirrorflow.training.embedding import Embeddings
 
 METHODS = ("majority", "linear", "cox")
@@ -45,6 +48,29 @@ def test_embeddings_have_the_units_patient_label_and_side_of_the_fold(run: Finis
     assert table.loc["P01", ["patient", "label", "side", "method"]].tolist() == ["P01", "b", "val", "mirror"]
     assert table.loc["P00", "side"] == "train"
     assert table.loc["P01", ["slide_0", "rna_2"]].tolist() == [(3 + 93) / 2, (5 + 95) / 2]  # the mean of two draws
+
+
+@pytest.mark.parametrize(
+    ("unit", "owners"),
+    [("patient", {"P1": "P1", "P2": "P2", "P3": "P3"}), ("slide", {"P1": "P1", "P2": "P3", "P3": "P3"})],
+)
+def test_slides_may_be_named_as_patients_and_patients_have_none(
+    unit: str, owners: dict[str, str], tmp_path: Path
+) -> None:
+    slides = {"P1": ["P1"], "P2": [], "P3": ["P2"], "P4": []}
+    frame = pd.DataFrame({"patient": list(slides), "label": ["a", "b", "a", "b"], "slide_ids": list(slides.values())})
+    frame = frame.assign(time_days=1.0, event=1.0, site="")
+    write_cohort(tmp_path / "cohort/brca.parquet", frame, ["a", "b"])
+    scope = f"{unit}-random-fold-train"
+    split = SplitFile(str(tmp_path), scope, "brca", "", 0).path
+    write_fold(split, Fold(("P1", "P4"), ("P2", "P3")))
+    vectors = np.zeros((1, 3, 2), np.float32)
+    place = tmp_path / scope / "brca/embeddings/uni/mirror/seed42/frozen/fold0.safetensors"
+    write_embeddings(place, Embeddings(tuple(owners), vectors, vectors, vectors, vectors), {})
+    (path,) = export(FinishedRun(tmp_path), "embeddings", "csv", tmp_path / "out")
+    table = pd.read_csv(path).set_index("unit")
+    assert table["patient"].to_dict() == owners
+    assert table["side"].to_dict() == {name: "train" if owner == "P1" else "val" for name, owner in owners.items()}
 
 
 def test_exported_models_are_listed_array_by_array_and_load_there(run: FinishedRun, tmp_path: Path) -> None:

@@ -19,14 +19,18 @@ from mirrorflow.metrics.follow_up import survival_at
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.reuse.feature_checks import check_features, require_same_features
 from mirrorflow.reuse.files import write_predicted
-from mirrorflow.reuse.folds import collected, models_that_never_saw
-from mirrorflow.reuse.genes import match_genes, require_scale
+from mirrorflow.reuse.folds import Terms, ask_models, collected, models_that_never_saw
+from mirrorflow.reuse.genes import match_genes
 from mirrorflow.reuse.known import known_patients
+from mirrorflow.reuse.over_folds import averaged, with_classes
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
-from mirrorflow.reuse.predict import Predicted, predict_patients
+from mirrorflow.reuse.predict import Predicted, gene_checks, predict_patients
 from mirrorflow.reuse.request import Request
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
+from mirrorflow.reuse.scale import judged
+from mirrorflow.reuse.site_names import named_as_in_run
 from mirrorflow.reuse.survival import percentiles
+from mirrorflow.reuse.training_slides import training_slides
 from mirrorflow.steps.reuse.new_inputs import Given
 from mirrorflow.steps.reuse.predict_patients import predict_given
 from mirrorflow.store.content import describe_content
@@ -241,6 +245,37 @@ def test_a_patient_without_enough_values_is_left_out_alone(ours: tuple[FinishedR
     assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
 
 
+def test_genes_without_a_value_are_counted_patient_by_patient(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1, found.ids.index("t0")] = np.nan
+    holes = Expression(values, found.patients, found.ids, found.symbols)
+    asked = Request(methods=("cox", "linear"), missing_genes=0.4)
+    made = predict_patients(run, held_back(store, expression=holes), asked)
+    checks = {one.what: one for one in made.checks}
+    assert checks["genes (cox, survival)"].verdict == "differs"
+    assert f"1 have no value of some genes (at most 1, {found.patients[1]})" in checks["genes (cox, survival)"].new
+    none = predict_patients(run, held_back(store, expression=None), Request())
+    checks = {one.what: one for one in none.checks}
+    assert checks["genes (linear, subtyping)"].verdict == "not known"
+    assert checks["genes (linear, subtyping)"].new == "nobody's expression was used"
+
+
+def test_missing_genes_stay_listed_where_a_patient_of_the_run_has_no_expression(
+    ours: tuple[FinishedRun, Store],
+) -> None:
+    found = collected(ours[0], place_in(ours[0], "cox"), "survival")
+    assert found is not None
+    values = read_expression(ours[1].folder / "rna.parquet", patients=sorted(HELD_BACK))
+    fewer = Expression(values.values[:, 1:], values.patients, values.ids[1:], values.symbols[1:])
+    new = held_back(ours[1], expression=fewer)
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.4))
+    bare = held_back(ours[1], expression=None)
+    ask_models(found, bare.units("patient"), bare, Terms((365.0,), 0.4))
+    assert found.missing == {0: ("t0",), 1: ("t0",)}
+
+
 def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) -> None:
     run, store = ours
     values = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
@@ -249,27 +284,67 @@ def test_values_on_another_scale_are_refused(ours: tuple[FinishedRun, Store]) ->
         predict_patients(run, held_back(store, expression=counts), Request(methods=("cox",)))
 
 
+def test_a_patient_on_another_scale_is_left_out_alone(ours: tuple[FinishedRun, Store]) -> None:
+    run, store = ours
+    found = read_expression(store.folder / "rna.parquet", patients=sorted(HELD_BACK))
+    values = found.values.copy()
+    values[1] = np.exp2(values[1] + 10)
+    mixed = Expression(values, found.patients, found.ids, found.symbols)
+    made = predict_patients(run, held_back(store, expression=mixed), Request(methods=("cox", "survpath")))
+    assert set(made.left_out["unit"]) == {found.patients[1]}
+    assert made.left_out["reason"].str.startswith("expression on another scale: genes are").all()
+    assert set(made.tables["survival"]["patient"]) == HELD_BACK - {found.patients[1]}
+    checks = {one.what: one for one in made.checks}
+    assert checks["scale (cox, survival)"].verdict == "differs"
+    assert "1 left out: on another scale" in checks["scale (cox, survival)"].new
+
+
+def of_ids(ids: list[str]) -> Expression:
+    return Expression(np.ones((1, len(ids)), np.float32), ["p"], ids, ids)
+
+
 def test_ids_meet_without_their_versions() -> None:
-    here = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG2.1"], ["A", "B"])
-    matched = match_genes(["ENSG1.7", "ENSG2.1", "ENSG3.1"], here)
-    assert matched.missing == ("ENSG3.1",)
+    first, second, third = (f"ENSG0000000000{number}" for number in (1, 2, 3))
+    matched = match_genes([f"{first}.7", f"{second}.1", f"{third}.1"], of_ids([f"{first}.3", f"{second}.1"]))
+    assert matched.missing == (f"{third}.1",)
     assert matched.without_version == 1
-    twice = Expression(np.ones((1, 2), np.float32), ["p"], ["ENSG1.3", "ENSG1.4"], ["A", "A"])
-    assert match_genes(["ENSG1.7"], twice).missing == ("ENSG1.7",)
+    assert match_genes([f"{first}.7"], of_ids([f"{first}.3", f"{first}.4"])).missing == (f"{first}.7",)
+
+
+def test_a_number_behind_the_dot_of_another_name_is_no_version() -> None:
+    wanted = ["AC004556.1", "RP11-34P13.7", "HLA-A"]
+    matched = match_genes(wanted, of_ids(["AC004556.3", "RP11-34P13.13", "HLA-A"]))
+    assert matched.missing == ("AC004556.1", "RP11-34P13.7")
+    assert matched.without_version == 0
+
+
+def test_genes_that_met_without_their_version_are_counted(ours: tuple[FinishedRun, Store]) -> None:
+    ids = [f"ENSG0000000000{number}.7" for number in range(3)]
+    found = collected(ours[0], place_in(ours[0], "cox"), "survival")
+    assert found is not None
+    for saved in found.saved:
+        saved.config["inputs"]["genes"] = ids
+    values = read_expression(ours[1].folder / "rna.parquet", patients=sorted(HELD_BACK))
+    others = Expression(values.values, values.patients, [name.replace(".7", ".9") for name in ids], values.symbols)
+    new = held_back(ours[1], expression=others)
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.1))
+    assert gene_checks([found])[0].new == "by id; 3 without their version"
 
 
 def test_a_distance_is_told_only_where_a_scaler_was_fitted() -> None:
     scaler = {"mean": np.zeros(3), "scale": np.ones(3)}
-    assert require_scale(np.full((2, 3), 0.5), scaler) == pytest.approx(0.5)
-    assert require_scale(np.full((2, 3), 50.0), {}) is None
+    found = judged(np.full((2, 3), 0.5), scaler)
+    assert found is not None
+    assert found.distance == pytest.approx([0.5, 0.5])
+    assert judged(np.full((2, 3), 50.0), {}) is None
 
 
-def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5) -> None:
+def of_ours(path: Path, size: int = 256, digest: str = "abc", width: int = 5, *, pen: bool = True) -> None:
     """A feature file that says how it was made."""
     rng = np.random.default_rng(abs(hash(path.name)) % 1000)
     settings = {
         "encoder": {"model": "timm/x", "name": "uni", "weights": "hub", "precision": "float32"},
-        "patches": {"patch": {"size_px": size, "mpp": 0.5}, "scale": "exact", "segmentation": {"pen": True}},
+        "patches": {"patch": {"size_px": size, "mpp": 0.5}, "scale": "exact", "segmentation": {"pen": pen}},
     }
     with h5py.File(path, "w") as file:
         file["features"] = rng.normal(size=(4, width)).astype(np.float32)
@@ -299,6 +374,23 @@ def test_features_made_otherwise_are_refused(
     require_same_features(same)
 
 
+def test_new_slides_are_made_as_most_training_slides_not_as_the_first(tmp_path: Path) -> None:
+    """The first has settings of its own."""
+    for number in range(5):
+        of_ours(tmp_path / f"old{number}.h5", pen=number > 0)
+    paths = [str(tmp_path / f"old{number}.h5") for number in (0, 1, 2, 3, 4)]
+    index = pd.DataFrame({"path": [str(tmp_path / "gone.h5"), *paths], "status": "ok", "dim": "5"})
+    found = training_slides(index)
+    assert found.settings["patches"]["segmentation"] == {"pen": True}
+    assert found.index["path"].iloc[0] == paths[1]
+    assert sorted(found.index["path"]) == sorted(index["path"])
+    assert "as on 4 of 5 training slides" in found.note
+    checks = {one.what: one.verdict for one in check_features(found.index, {"n": tmp_path / "old0.h5"}, "the run")}
+    assert checks["tissue mask"] == "differs"
+    assert training_slides(index.iloc[2:]).note == ""
+    assert training_slides(index.iloc[:1]).settings == {}
+
+
 def test_files_that_do_not_say_how_they_were_made_are_told_apart_by_width_alone(
     ours: tuple[FinishedRun, Store], predicted: Predicted
 ) -> None:
@@ -313,6 +405,20 @@ def test_sets_of_classes_are_promised_only_where_folds_divide_the_patients(
     assert any("aim at 90%" in note and "no promise for a single patient" in note for note in predicted.notes)
     sets = predicted.tables["subtyping"].set_index(["method", "patient"])["class_set"]
     assert sets[("majority", "P20")].split() == ["a", "b", "c"]
+
+
+def test_one_patient_whom_a_fold_cannot_answer_takes_no_ones_set(ours: tuple[FinishedRun, Store]) -> None:
+    found = collected(ours[0], place_in(ours[0], "abmil"), "subtyping")
+    assert found is not None
+    new = held_back(ours[1])
+    ask_models(found, new.units("patient"), new, Terms((365.0,), 0.1))
+    whole, promise = with_classes(found, averaged(found), 0.9)
+    assert whole["class_set"].ne("").all()
+    found.rows[0] = found.rows[0][found.rows[0]["patient"] != "P21"]
+    table, said = with_classes(found, averaged(found), 0.9)
+    sets = table.set_index("patient")["class_set"]
+    assert sets.to_dict() == whole.set_index("patient")["class_set"].to_dict() | {"P21": ""}
+    assert said == promise + " 1 have no set, since not every fold's model could answer: P21."
 
 
 def test_a_slide_without_patches_or_with_nan_stops_nothing_else(
@@ -367,6 +473,9 @@ def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
     points = said("patient;age;site\nN1;41.5;s1\nN2;70;s2\n")
     commas = said("patient;age;site\nN1;41,5;s1\nN2;70;s2\n")
     assert "sheet.csv: age: 1 decimal commas read as points" in caplog.text
+    about = (tmp_path / "o/about.md").read_text()
+    assert "sheet.csv: age: 1 decimal commas read as points." in about
+    assert "semicolon" in about
     pd.testing.assert_frame_equal(points.tables["subtyping"], commas.tables["subtyping"])
     assert points.checks[-1].new == "site: never seen in training: 's1' 1 (1 of 2 models)"  # folds keep sites apart
 
@@ -378,6 +487,67 @@ def test_numbers_of_a_sheet_are_read_as_a_cohorts_and_what_is_none_is_left_out(
     assert check.verdict == "differs"
     assert "age: 1 not known, training median 55" in check.new
     assert "site: never seen in training: 's9' 1" in check.new
+
+
+def test_sites_that_training_never_saw_are_told(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    (tmp_path / "sheet.tsv").write_text("patient\tsite\nN1\tCharite\nN2\t\nN3\tnot reported\nN4\ts0\n")
+    given = Given(tmp_path / "work", sheet=tmp_path / "sheet.tsv")
+    made, _ = predict_given(ours[0], given, Request(methods=("site",)), tmp_path / "out", 1)
+    check = {one.what: one for one in made.checks}["columns (site, survival)"]
+    assert check.verdict == "differs"
+    assert "site: 2 not known, the overall rate stands in" in check.new
+    assert "site: never seen in training: 'Charite' 1, the overall rate stands in" in check.new
+
+
+def test_codes_are_named_as_the_runs_institutions() -> None:
+    names = ["TCGA-A1-0001", "TCGA-A1-0002", "TCGA-B2-0001", "TCGA-C3-0001", "TCGA-C3-0002", "own"]
+    cohort = pd.DataFrame({"patient": names, "site": ["Mayo", "Mayo", "B2", "Mayo", "Yale", "Yale"]})
+    sites, said = named_as_in_run(pd.Series(["A1", " A1", "B2", "C3", "Yale", "", None]), cohort)
+    assert sites.tolist() == ["Mayo", "Mayo", "B2", "C3", "Yale", "", ""]  # C3 is two institutions here
+    assert said == "Sites are named as the run's institutions: A1 is Mayo (2)."
+    assert named_as_in_run(pd.Series(["A1"]), cohort.assign(site=["A1", "A1", "B2", "C3", "C3", "x"]))[1] == ""
+
+
+def test_who_is_a_patient_is_asked_of_names_in_any_case(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    """A name of the run in other case may be the same patient or another: neither value is given."""
+    asked, sheet = Request(methods=("clinical",)), tmp_path / "sheet.tsv"
+
+    def said(rows: str) -> Predicted:
+        sheet.write_text("patient\tage\tsite\n" + rows)
+        return predict_given(ours[0], Given(tmp_path / "work", sheet=sheet), asked, tmp_path / "out", 1)[0]
+
+    made = said("p00\t60\ts1\nN1\t50\ts1\nP02\t50\ts1\n")
+    assert set(made.tables["subtyping"]["patient"]) == {"N1", "P02"}
+    assert made.left_out["unit"].tolist() == ["p00"]
+    assert "the run has a patient 'P00': write the same name if it is the same" in made.left_out["reason"].iloc[0]
+    with pytest.raises(InputError, match="nothing could be predicted of anyone: p00: the run has a patient 'P00'"):
+        said("p00\t60\ts1\n")
+    with pytest.raises(InputError, match="new patients 'N1' and 'n1' differ by case alone"):
+        said("N1\t60\ts1\nn1\t60\ts1\n")
+    for name in ("", "NA", "unknown"):
+        with pytest.raises(InputError, match=f"a new patient is named '{name}', which says that nothing is known"):
+            said(f"N1\t60\ts1\n{name}\t60\ts1\n")
+
+
+def test_a_patient_without_a_row_in_the_sheet_has_no_clinical_value(ours: tuple[FinishedRun, Store]) -> None:
+    frame = people()
+    sheet = frame[frame["patient"].isin({"P20", "P21"})][["patient", "age", "site"]]
+    made = predict_patients(ours[0], held_back(ours[1], sheet=sheet), Request(methods=("clinical", "site", "cox")))
+    rows = made.tables["survival"].groupby("method")["patient"].agg(set).to_dict()
+    assert rows == {"clinical": {"P20", "P21"}, "site": {"P20", "P21"}, "cox": HELD_BACK}
+    assert set(made.left_out["reason"]) == {"no row in the sheet of patients"}
+    (check,) = {one.new for one in made.checks if one.what.startswith("columns (clinical")}
+    assert "not known" not in check
+
+
+def test_a_column_that_describes_genes_is_no_patient(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    values = read_expression(ours[1].folder / "rna.parquet", patients=["P20"])
+    table = pd.DataFrame(values.values.T, index=pd.Index(values.ids, name="id"), columns=["N1"])
+    table.assign(entrez=1.0, gene_length=2.0).to_csv(tmp_path / "rna.tsv", sep="\t")
+    given = Given(tmp_path / "work", expression=tmp_path / "rna.tsv")
+    made, _ = predict_given(ours[0], given, Request(methods=("cox",)), tmp_path / "out", 1)
+    assert made.tables["survival"]["patient"].tolist() == ["N1"]
+    assert any("are no patients: entrez, gene_length" in note for note in made.notes)
 
 
 def test_what_is_no_finished_run_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:

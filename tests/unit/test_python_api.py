@@ -137,6 +137,45 @@ def test_wrong_input_is_refused_with_the_value_and_the_fix(call: Any, said: str,
         call(run)
 
 
+def test_expression_of_another_form_is_refused_by_unit_and_gene(run: Any, made: tuple[FinishedRun, Store]) -> None:
+    model, names = run.model("cox", 0), ["P20", "P21"]
+    found = read_expression(made[1].folder / "rna.parquet", patients=names)
+    table, gene = pd.DataFrame(found.values, index=names, columns=found.ids), model.genes[0]
+    model.predict(names, expression=table)
+    for changed, said in (
+        (table.assign(**{gene: [np.inf, 1.0]}), f"expression of P20: gene {gene} is infinite"),
+        (table.assign(**{gene: ["high", "1"]}), "expression holds what is no number"),
+        (pd.concat([table, table[[gene]] * 0 + 99], axis=1), f"gene {gene} is there twice; make the columns unique"),
+        (pd.concat([table, table.loc[["P20"]]]), "expression has several rows for P20; keep one row a unit"),
+        (table.mul([np.nan, 1.0], axis=0), "expression of P20: 100% of the model's genes have no value"),
+        (table.mul([1.0, 1e6], axis=0), "expression of P21 is on another scale than the training matrix: genes are"),
+    ):
+        with pytest.raises(InputError, match=said):
+            model.predict(names, expression=changed)
+    others = table.assign(other=np.nan).rename(index={"P21": "x"})
+    model.predict(["P20"], expression=others)  # what is not asked for does not matter
+
+
+def test_columns_are_read_as_a_cohorts_sheet_and_a_word_for_a_number_is_refused(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, names = run.model("clinical", 0), ["N1", "N2"]
+
+    def table(age: list[Any]) -> pd.DataFrame:
+        return pd.DataFrame({"age": age, "site": "s9", "patient": "?"}, index=names)
+
+    numbers = model.predict(names, columns=table([61.5, 30]))
+    assert "site: never seen in training: 's9' 2" in caplog.text
+    pd.testing.assert_frame_equal(model.predict(names, columns=table(["61,5", "30"])), numbers)
+    assert "columns: age: 1 decimal commas read as points" in caplog.text
+    with pytest.raises(InputError, match=r"columns of N2: age: 'old' is no number, as training's are; correct it"):
+        model.predict(names, columns=table(["61.5", "old"]))
+    with pytest.raises(InputError, match="columns has no row for N3; its index names units"):
+        model.predict([*names, "N3"], columns=table([61.5, 30]))
+    with pytest.raises(InputError, match="columns has several rows for N1; keep one row a unit"):
+        model.predict(names, columns=pd.concat([table([61.5, 30]), table([50, 50])]))
+
+
 def test_genes_are_chosen_by_variance_or_by_labels() -> None:
     rng = np.random.default_rng(0)
     values = pd.DataFrame(rng.normal(size=(30, 5)), index=[f"p{i}" for i in range(30)], columns=list("abcde"))

@@ -69,15 +69,20 @@ def embeddings(run: FinishedRun) -> Iterator[Table]:
 
 
 def _owners(run: FinishedRun, place: EmbeddingsFile) -> pd.DataFrame:
-    """unit, patient, label, and ``side``: train, val or empty; a unit is a patient or a slide."""
+    """unit, patient, label, and ``side``: train, val or empty.
+
+    A unit is a patient or a slide, as the scope says; a slide may be named as its patient, or as another.
+    """
     home = place.cohort.split("--from--")[0]
     frame, _ = read_cohort(run.folder / f"cohort/{home}.parquet")
     split = SplitFile(str(run.folder), place.scope, home, "", place.fold).path
     fold = read_fold(split) if split.exists() else None
     sides = {} if fold is None else {name: side for side in ("train", "val") for name in getattr(fold, side)}
-    slides = frame.explode("slide_ids").rename(columns={"slide_ids": "unit"})
-    both = pd.concat([frame.assign(unit=frame["patient"]), slides])[["unit", "patient", "label"]]
-    return both.drop_duplicates("unit").assign(side=both["patient"].map(sides).fillna(""))
+    people = frame.assign(unit=frame["patient"])
+    slides = frame.explode("slide_ids").rename(columns={"slide_ids": "unit"}).dropna(subset="unit")
+    parts = [slides, people] if place.scope.startswith("slide-") else [people, slides]
+    kept = pd.concat(parts, ignore_index=True)[["unit", "patient", "label"]].drop_duplicates("unit")
+    return kept.assign(side=kept["patient"].map(sides).fillna(""))
 
 
 def predictions(run: FinishedRun) -> Iterator[Table]:

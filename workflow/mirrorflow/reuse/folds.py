@@ -38,7 +38,13 @@ class Collected:
     """Units, what was predicted of them, and by which model: for curves."""
     left_out: dict[str, str] = field(default_factory=dict)
     missing: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    distances: list[float] = field(default_factory=list)
+    """Folds whose models saw someone's genes."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Unit -> genes of a model that the matrix has without a value for it, at most."""
+    without_version: int = 0
+    """Genes of a model that met only without their version, at most."""
+    distances: dict[str, float] = field(default_factory=dict)
+    """Unit -> the largest distance of its expression from training, over models."""
 
     @property
     def classes(self) -> list[str]:
@@ -89,8 +95,13 @@ def ask_models(
             found.left_out |= {str(unit): str(error) for unit in units["unit"]}
             continue
         found.left_out |= said.left_out
-        found.missing[fold] = said.genes_missing
-        found.distances += [] if said.gene_distance is None else [said.gene_distance]
+        if said.prediction is not None and said.genes_missing is not None:
+            found.missing[fold] = tuple(dict.fromkeys([*found.missing.get(fold, ()), *said.genes_missing]))
+        for unit, count in said.unknown.items():
+            found.unknown[unit] = max(count, found.unknown.get(unit, 0))
+        found.without_version = max(found.without_version, said.without_version)
+        for unit, distance in said.distances.items():
+            found.distances[unit] = max(distance, found.distances.get(unit, 0.0))
         if said.prediction is not None:
             keys = said.units[["patient", "slide_id"]].assign(of_run=of_run, fold=fold, seed=seed)
             _add(found, saved, keys, said, terms.days)

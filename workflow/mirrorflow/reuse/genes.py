@@ -1,16 +1,13 @@
-"""Genes of a trained model among those of another matrix, and whether the values are on the scale it learned."""
+"""Genes of a trained model among those of another matrix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mirrorflow.errors import InputError
+from mirrorflow.expression.identifiers import without_version
 from mirrorflow.store.expression import Expression
-
-OTHER_SCALE = 3.0
-"""Median distance of genes from their training mean, in training deviations, beyond which values are of another
-scale: patients of the training's kind stand near 0.7 or below, counts, z-scores or another logarithm far above."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +26,16 @@ class MatchedGenes:
 
 
 def match_genes(wanted: Sequence[str], expression: Expression) -> MatchedGenes:
-    """The genes ``wanted`` by id in ``expression``; an id that is not there as it stands is looked for without its
-    version, where that names a single row."""
+    """The genes ``wanted`` by id in ``expression``; an Ensembl id that is not there as it stands is looked for
+    without its version, where that names a single row. Other ids meet as they stand: AC004556.1 and AC004556.3 are two
+    genes."""
     place = {name: column for column, name in enumerate(expression.ids)}
     plain = _unversioned(expression.ids)
     columns, versioned = [], 0
     for name in wanted:
         column = place.get(name)
         if column is None:
-            column = plain.get(_plain(name))
+            column = plain.get(without_version(name))
             versioned += column is not None
         columns.append(-1 if column is None else column)
     values = np.full((len(expression.patients), len(wanted)), np.nan, np.float32)
@@ -59,36 +57,9 @@ def require_genes(matched: MatchedGenes, wanted: int, most: float, expression: E
     raise InputError(message)
 
 
-def require_scale(values: np.ndarray, scaler: Mapping[str, np.ndarray]) -> float | None:
-    """How far genes stand from their training mean, in training deviations (the median); None without a scaler.
-
-    Raises InputError beyond :data:`OTHER_SCALE`.
-    """
-    if not scaler or not len(values):
-        return None
-    known = ~np.isnan(values)
-    count = known.sum(0)
-    mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
-    distance = np.abs(mean - scaler["mean"]) / scaler["scale"]
-    middle = float(np.median(distance[count > 0])) if (count > 0).any() else 0.0
-    if middle > OTHER_SCALE:
-        message = (
-            f"the expression sheet is on another scale than the training matrix: genes are {middle:.1f} training "
-            f"deviations from their training mean (median; patients alike stand below {OTHER_SCALE:g}). Its values go "
-            f"from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}; bring it to the units of the training matrix"
-        )
-        raise InputError(message)
-    return middle
-
-
-def _plain(name: str) -> str:
-    stem, dot, version = name.rpartition(".")
-    return stem if dot and version.isdigit() else name
-
-
 def _unversioned(ids: Sequence[str]) -> dict[str, int]:
     """Id without version -> its row; ids that several rows share are left out."""
     found: dict[str, list[int]] = {}
     for row, name in enumerate(ids):
-        found.setdefault(_plain(name), []).append(row)
+        found.setdefault(without_version(name), []).append(row)
     return {name: rows[0] for name, rows in found.items() if len(rows) == 1}

@@ -25,6 +25,21 @@ def known_patients(patients: NewPatients, cohort: pd.DataFrame, index: pd.DataFr
     return found
 
 
+def in_other_case(patients: NewPatients, cohort: pd.DataFrame, known: Mapping[str, str]) -> dict[str, str]:
+    """New patient -> why nothing is said of it: the run has its name in other case, so that it may be the same or not.
+
+    known: those that :func:`known_patients` found: they are told by name or content.
+    """
+    names = set(cohort["patient"])
+    theirs = {name.casefold(): name for name in names}
+    return {
+        name: f"the run has a patient {theirs[name.casefold()]!r}: write the same name if it is the same patient, else "
+        "one that differs by more than case"
+        for name in patients.frame["patient"]
+        if name not in known and name not in names and name.casefold() in theirs
+    }
+
+
 def _owners(index: pd.DataFrame | None) -> dict[str, str]:
     """Digest of a slide's features -> its patient; none for an index of a time before it had digests."""
     if index is None or "content" not in index:

@@ -12,8 +12,10 @@ from mirrorflow.expression.scaling import RnaScaler
 from mirrorflow.learners.inputs.vectors import RNA_SCALER
 from mirrorflow.learners.saved import RawUnits, SavedModel
 from mirrorflow.probes.task import SubtypePrediction
-from mirrorflow.reuse.genes import match_genes, require_genes, require_scale
-from mirrorflow.reuse.members import RNA, SLIDES, needs
+from mirrorflow.reuse.columns import columns_of, require_numbers
+from mirrorflow.reuse.genes import match_genes, require_genes
+from mirrorflow.reuse.members import RNA, SLIDES, needs, was_fitted
+from mirrorflow.reuse.scale import judged
 from mirrorflow.store.expression import Expression
 
 if TYPE_CHECKING:
@@ -100,15 +102,19 @@ class RunModel:
         units, bags, expression: as those of :meth:`embed`. columns: of the sheet, units as index. missing_genes: share
         of the genes that expression may lack; their training mean stands for them. Subtyping: prob_<class>. Survival:
         risk, higher is earlier, comparable among units of this very model alone, and survival_<day>d at the ends of the
-        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width.
+        bins where the method has curves. Raises InputError for what is missing, other genes, another scale or width,
+        and for a word where training has numbers.
         """
         names = list(units)
         frame = pd.DataFrame({"unit": names, "patient": names, "slide_id": "", "slide_ids": [[] for _ in names]})
         if columns is not None:
-            frame = frame.join(columns.reindex(names).reset_index(drop=True))
+            frame = frame.join(columns_of(names, columns, self.needs))
         self._require(bags, expression, frame)
+        require_numbers(self.saved, frame)
         if self._pretrained:
-            values = self._expression(names, expression, missing_genes, {}) if self.saved.genes else None
+            fitted = self.saved.fitted(RNA_SCALER)
+            known = fitted if was_fitted(fitted) else {}
+            values = self._expression(names, expression, missing_genes, known) if self.saved.genes else None
             vectors = self._vectors(names, self._bags(names, bags or ()), expression, missing_genes)
             raw = RawUnits(frame, None, values, vectors)
         else:
@@ -159,7 +165,7 @@ class RunModel:
         stored = self.saved.source_model()
         genes = None
         if expression is not None and self.saved.config["inputs"]["kind"] == "embedded":
-            fitted = stored.rna_scaler if np.any(stored.rna_scaler["mean"] != 0) else {}
+            fitted = stored.rna_scaler if was_fitted(stored.rna_scaler) else {}
             values = _matched(self.genes, names, expression, most, fitted)
             genes = RnaScaler.from_arrays(stored.rna_scaler).transform(values)
         return embed_new(self.saved, stored, bags, genes, names)
@@ -182,12 +188,45 @@ def _matched(ids: list[str], names: list[str], table: pd.DataFrame | None, most:
     if table is None:
         message = "the model needs expression: a table [unit, gene] with ids as columns"
         raise InputError(message)
+    given = _given(names, table)
+    matched = match_genes(ids, given)
+    require_genes(matched, len(ids), most, given)
+    unknown = np.isnan(matched.values).mean(1)
+    for unit, share in zip(names, unknown, strict=True):
+        if share > most:
+            message = (
+                f"expression of {unit}: {share:.0%} of the model's genes have no value (at most {most:.0%} may be "
+                "missing): give them, or leave the unit out"
+            )
+            raise InputError(message)
+    scale = judged(matched.values, scaler)
+    for row, why in (scale.faults() if scale else {}).items():
+        message = f"expression of {names[row]} is on another scale than the training matrix: {why}"
+        raise InputError(message)
+    return matched.values
+
+
+def _given(names: list[str], table: pd.DataFrame) -> Expression:
+    """Rows of the units. Raises InputError for one that is not there or twice, a gene twice, and for no numbers."""
     if lacking := [name for name in names if name not in table.index]:
         message = f"expression has no row for {', '.join(lacking[:3])}; its index names units"
         raise InputError(message)
+    repeated = set(table.index[table.index.duplicated()])
+    if twice := [name for name in names if name in repeated]:
+        message = f"expression has several rows for {twice[0]}; keep one row a unit"
+        raise InputError(message)
     columns = [str(name) for name in table.columns]
-    given = Expression(table.loc[names].to_numpy(np.float32), names, columns, columns)
-    matched = match_genes(ids, given)
-    require_genes(matched, len(ids), most, given)
-    require_scale(matched.values, scaler)
-    return matched.values
+    if len(set(columns)) < len(columns):
+        first = next(name for name in columns if columns.count(name) > 1)
+        message = f"expression: gene {first} is there twice; make the columns unique"
+        raise InputError(message)
+    try:
+        values = table.loc[names].to_numpy(np.float32)
+    except (TypeError, ValueError) as error:
+        message = f"expression holds what is no number ({error}); give numbers, NaN where a gene was not measured"
+        raise InputError(message) from error
+    if (infinite := np.argwhere(np.isinf(values))).size:
+        row, column = infinite[0]
+        message = f"expression of {names[row]}: gene {columns[column]} is infinite; give a number, or NaN if unknown"
+        raise InputError(message)
+    return Expression(values, names, columns, columns)

@@ -67,7 +67,14 @@ def with_classes(found: Collected, table: pd.DataFrame, coverage: float) -> tupl
     new = rows[rows["of_run"] == ""]
     sets = _sets(new, calibration, names, coverage) if len(new) else {}
     keys = list(zip(table["patient"], table["slide_id"], strict=True))
-    return table.assign(class_set=[" ".join(sets.get(key, [])) for key in keys]), calibration.promise
+    without = [key for key, of_run in zip(keys, table["of_run"], strict=True) if of_run == "" and key not in sets]
+    table = table.assign(class_set=[" ".join(sets.get(key, [])) for key in keys])
+    return table, calibration.promise + _said_of(without)
+
+
+def _said_of(without: Sequence[tuple[str, str]]) -> str:
+    names = ", ".join(patient for patient, _ in without[:3]) + (", ..." if len(without) > 3 else "")
+    return f" {len(without)} have no set, since not every fold's model could answer: {names}." if without else ""
 
 
 def _calibration(found: Collected, coverage: float) -> Calibration:
@@ -84,12 +91,16 @@ def _calibration(found: Collected, coverage: float) -> Calibration:
 def _sets(
     new: pd.DataFrame, calibration: Calibration, names: Sequence[str], coverage: float
 ) -> dict[tuple[str, str], list[str]]:
+    """Unit -> its set; units that the model of some fold could not answer have none."""
     columns = [f"prob_{name}" for name in names]
     by_fold = {
         int(str(fold)): part.groupby(["patient", "slide_id"])[columns].mean() for fold, part in new.groupby("fold")
     }
-    everyone = list(next(iter(by_fold.values())).index)
-    if set(by_fold) != set(calibration.scores) or any(len(part) != len(everyone) for part in by_fold.values()):
+    if set(by_fold) != set(calibration.scores):
+        return {}
+    answered = set.intersection(*(set(part.index) for part in by_fold.values()))
+    everyone = [unit for unit in next(iter(by_fold.values())).index if unit in answered]
+    if not everyone:
         return {}
     values = {fold: part.loc[everyone].to_numpy(float) for fold, part in by_fold.items()}
     return dict(zip(everyone, class_sets(values, calibration, names, coverage), strict=True))

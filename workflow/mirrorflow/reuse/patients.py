@@ -1,13 +1,14 @@
 """Patients whom a finished run has not seen: their slides' features, their expression, columns of a sheet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mirrorflow.cohorts.patients import to_units
+from mirrorflow.config.unknown import is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.expression import Expression
@@ -19,11 +20,20 @@ class NewPatients:
     """frame: ``patient``, ``slide_ids`` (a list, empty without slides) and columns of a sheet, one row a patient.
 
     files: slide -> its feature file. expression: unscaled, ids as in its source; None where nobody has any.
+    other_scale: patient -> why its expression is on another scale than the training matrix, and is not used.
     """
 
     frame: pd.DataFrame
     files: Mapping[str, Path] = field(default_factory=dict)
     expression: Expression | None = None
+    other_scale: Mapping[str, str] = field(default_factory=dict)
+    unlisted: frozenset[str] = frozenset()
+    """Patients without a row in the sheet of patients, where there is one."""
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """Rows of the patients whom the sheet has."""
+        return self.frame[~self.frame["patient"].isin(self.unlisted)]
 
     def units(self, unit: str) -> pd.DataFrame:
         """One row a unit as the run has them: a patient, or a slide. Patients without slides count as one unit."""
@@ -38,8 +48,8 @@ class NewPatients:
         return np.array([any(slide in self.files for slide in ids) for ids in units["slide_ids"]], bool)
 
     def has_expression(self, units: pd.DataFrame) -> np.ndarray:
-        """Which units [unit] have expression."""
-        known = set(self.expression.patients if self.expression else ())
+        """Which units [unit] have expression that can be used."""
+        known = set(self.expression.patients if self.expression else ()) - set(self.other_scale)
         return units["patient"].isin(known).to_numpy(bool)
 
     def bags(self, units: pd.DataFrame, kept: "KeptArrays | None" = None) -> "KeptBags":
@@ -50,7 +60,7 @@ class NewPatients:
     def only(self, patients: set[str]) -> "NewPatients":
         """These patients alone."""
         kept = self.frame[self.frame["patient"].isin(patients)].reset_index(drop=True)
-        return NewPatients(kept, self.files, self.expression)
+        return replace(self, frame=kept)
 
 
 @dataclass
@@ -97,15 +107,16 @@ def new_patients(
 ) -> NewPatients:
     """Everyone whom slides (columns slide_id, patient), expression or sheet (column patient) names.
 
-    Raises InputError where that is nobody.
+    Raises InputError where that is nobody, and for a name that is unknown, or there in other case.
     """
     named = [] if slides is None else slides["patient"].tolist()
     named += expression.patients if expression else []
-    named += [] if sheet is None else sheet["patient"].tolist()
-    patients = list(dict.fromkeys(named))
+    listed = [] if sheet is None else sheet["patient"].tolist()
+    patients = list(dict.fromkeys([*named, *listed]))
     if not patients:
         message = "no new patients: give a sheet of slides, a folder of features, an expression sheet or a sheet"
         raise InputError(message)
+    _require_names(patients, [*(expression.patients if expression else []), *listed])
     of: dict[str, list[str]] = {name: [] for name in patients}
     for row in () if slides is None else slides.itertuples(index=False):
         of[str(row.patient)].append(str(row.slide_id))
@@ -113,7 +124,21 @@ def new_patients(
     frame["slide_ids"] = frame["slide_ids"].astype(object)
     if sheet is not None:
         frame = frame.merge(sheet.drop(columns="slide_ids", errors="ignore"), on="patient", how="left")
-    return NewPatients(frame, files, expression)
+    unlisted = frozenset() if sheet is None else frozenset(named) - set(listed)
+    return NewPatients(frame, files, expression, unlisted=unlisted)
+
+
+def _require_names(patients: list[str], written: list[str]) -> None:
+    """written: those that a sheet or a matrix names, not a file alone."""
+    if unknown := [name for name in written if is_unknown(name)]:
+        message = f"a new patient is named {unknown[0]!r}, which says that nothing is known; give everyone a name"
+        raise InputError(message)
+    seen: dict[str, str] = {}
+    for name in patients:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            message = f"new patients {other!r} and {name!r} differ by case alone; write one patient's name one way"
+            raise InputError(message)
 
 
 @dataclass(frozen=True)

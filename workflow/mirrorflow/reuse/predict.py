@@ -8,13 +8,14 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.columns import check_columns
-from mirrorflow.reuse.feature_checks import NOT_KNOWN, SAME, Check, check_features, require_same_features
+from mirrorflow.reuse.feature_checks import DIFFERS, NOT_KNOWN, SAME, Check, check_features, require_same_features
 from mirrorflow.reuse.folds import Collected, Terms, add_out_of_fold, ask_models, collected, models_that_never_saw
-from mirrorflow.reuse.known import known_patients
+from mirrorflow.reuse.known import in_other_case, known_patients
 from mirrorflow.reuse.over_folds import average_curves, averaged, horizons, per_fold, risk_groups, with_classes
 from mirrorflow.reuse.patients import NewPatients
 from mirrorflow.reuse.request import TASKS, Chosen, Request, chosen
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.reuse.training_slides import training_slides
 
 SPREAD_SAID = (
     "Columns ending in _spread are the standard deviation over the models of folds and seeds. It is the spread of "
@@ -25,6 +26,7 @@ PERCENTILE_SAID = (
     "averaged over models. Raw risks of different models share no scale and are not given. risk_group: high above 50."
 )
 CAUSE_SAID = "Survival is cause-specific ({name}): the chance not to have died of it while other causes are censored."
+OFF = "on another scale"
 OWN_SAID = "Rows with of_run are patients of the run: values of the models that were not trained on them, alone."
 
 
@@ -52,17 +54,21 @@ def predict_patients(run: FinishedRun, patients: NewPatients, request: Request) 
     made = Predicted(asked)
     made.checks = _check_features(patients, index, run)
     known = known_patients(patients, run.everyone(asked.cohort), run.all_features(asked.cohort, asked.encoder))
+    unclear = in_other_case(patients, run.everyone(asked.cohort), known)
+    patients = patients.only(set(patients.frame["patient"]) - set(unclear))
     terms, found = Terms(request.days, request.missing_genes), list[Collected]()
     for place, task in ((place, task) for place in asked.places for task in TASKS):
         one = collected(run, place, task)
         if one is not None:
             _fill(one, patients, known, terms)
             found.append(one)
-    _require_any(found, run)
-    made.checks += _gene_checks(found)
+    _require_any(found, run, unclear)
+    made.checks += gene_checks(found)
     for one in found:
-        made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.frame)
+        made.checks += check_columns(f"{one.place.method}, {one.task}", one.saved, patients.listed)
     _write_tables(made, found, request)
+    rows = [("all", "all", name, why) for name, why in unclear.items()]
+    made.left_out = pd.concat([pd.DataFrame(rows, columns=made.left_out.columns), made.left_out], ignore_index=True)
     _write_notes(made, run, asked, known, found)
     return made
 
@@ -83,33 +89,52 @@ def _fill(one: Collected, patients: NewPatients, known: Mapping[str, str], terms
 def _check_features(patients: NewPatients, index: pd.DataFrame | None, run: FinishedRun) -> list[Check]:
     if not patients.files or index is None:
         return []
-    checks = check_features(index, patients.files, f"the run is {run.folder}")
+    typical = training_slides(index).index
+    checks = check_features(typical, patients.files, f"the run is {run.folder}")
     require_same_features(checks)
     return checks
 
 
-def _require_any(found: Sequence[Collected], run: FinishedRun) -> None:
+def _require_any(found: Sequence[Collected], run: FinishedRun, unclear: Mapping[str, str]) -> None:
     if any(one.rows for one in found):
         return
     reasons = list(dict.fromkeys(reason for one in found for reason in one.left_out.values()))
+    reasons += [f"{name}: {why}" for name, why in unclear.items()]
     said = "; ".join(reasons[:3]) or "the run kept no trained model of these methods"
     message = f"{run.folder}: nothing could be predicted of anyone: {said}"
     raise InputError(message)
 
 
-def _gene_checks(found: Sequence[Collected]) -> list[Check]:
-    checks = []
-    for one in found:
-        if not one.missing or not any(_sees_genes(saved) for saved in one.saved):
-            continue
-        where, lost = f"{one.place.method}, {one.task}", max(map(len, one.missing.values()))
-        verdict = SAME if not lost else f"{lost} missing"
-        checks.append(Check(f"genes ({where})", verdict, "of each fold's model", "by id"))
-        told = (
-            f"{max(one.distances):.2f} training deviations (median gene)" if one.distances else "no scaler was fitted"
-        )
-        checks.append(Check(f"scale ({where})", SAME if one.distances else NOT_KNOWN, "its RNA scaler", told))
-    return checks
+def gene_checks(found: Sequence[Collected]) -> list[Check]:
+    """Genes and scale of the new patients' expression, held against each method that sees genes."""
+    seeing = [one for one in found if any(_sees_genes(saved) for saved in one.saved)]
+    where = {f"{one.place.method}, {one.task}": one for one in seeing}
+    return [check for name, one in where.items() for check in (_genes_check(name, one), _scale_check(name, one))]
+
+
+def _genes_check(where: str, one: Collected) -> Check:
+    """Genes that the matrix lacks, and patients without a value of some; what is missing is filled as in training."""
+    what, training = f"genes ({where})", "of each fold's model"
+    if not one.missing:
+        return Check(what, NOT_KNOWN, training, "nobody's expression was used")
+    lost, told = max(map(len, one.missing.values())), "by id"
+    if one.without_version:
+        told += f"; {one.without_version} without their version"
+    if one.unknown:
+        most = max(one.unknown, key=one.unknown.__getitem__)
+        told += f"; {len(one.unknown)} have no value of some genes (at most {one.unknown[most]}, {most})"
+    verdict = f"{lost} missing" if lost else DIFFERS if one.unknown else SAME
+    return Check(what, verdict, training, told)
+
+
+def _scale_check(where: str, one: Collected) -> Check:
+    """How far the farthest patient's expression stands from training; who is on another scale is left out."""
+    what, off = f"scale ({where})", sum("on another scale" in reason for reason in one.left_out.values())
+    if not one.distances:
+        return Check(what, DIFFERS if off else NOT_KNOWN, "its RNA scaler", "no scaler was fitted" if not off else OFF)
+    farthest = max(one.distances, key=one.distances.__getitem__)
+    told = f"{one.distances[farthest]:.2f} training deviations (median gene) at most, {farthest}"
+    return Check(what, DIFFERS if off else SAME, "its RNA scaler", told + (f"; {off} left out: {OFF}" if off else ""))
 
 
 def _sees_genes(saved: Any) -> bool:

@@ -1,9 +1,8 @@
 """Raw data of new patients made into what models take: slides to features, an expression sheet to genes by patients."""
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,33 @@ import pandas as pd
 
 from mirrorflow.cohorts.written import Said, with_points
 from mirrorflow.errors import InputError
+from mirrorflow.reuse.feature_checks import Check
+from mirrorflow.reuse.matrix_scale import against_training
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.reuse.site_names import named_as_in_run
+from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
+from mirrorflow.reuse.training_slides import SHARED, TrainingSlides, training_slides
 from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.expression import Expression, read_expression
-from mirrorflow.store.features import stored_settings
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
 
-logger = logging.getLogger(__name__)
+ANNOTATION = frozenset(
+    {
+        "chr", "chromosome", "description", "end", "entrez", "entrezgene", "entrezgeneid", "entrezid", "genebiotype",
+        "geneid", "genelength", "genename", "genesymbol", "genetype", "hugosymbol", "length", "start", "strand",
+        "symbol",
+    }
+)  # fmt: skip
+"""What columns that describe genes are called, letters alone: without a list of patients they look like some."""
 
-BARCODE = r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}$"
-MATRIX = ("orientation", "sample_ids", "transform")
-"""Settings of an expression source that say how a matrix is read."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,38 +56,61 @@ class Given:
     weights: Path | None = None
 
 
-def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> tuple[NewPatients, dict[str, str]]:
-    """The new patients, and the slides that cannot be used with the reason.
+@dataclass(frozen=True)
+class Gathered:
+    """The new patients; slides that cannot be used, with the reason; what is worth telling of how files were read."""
+
+    patients: NewPatients
+    faults: dict[str, str]
+    notes: list[str]
+    checks: list[Check]
+
+
+def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> Gathered:
+    """The new patients and what became of their files.
 
     Without ``features`` those of the sheet's slides are made in ``work`` as those of training were. Raises InputError
     for a file that is something else, and where training's way of making features is not known.
     """
     rows = read_slide_sheet(given.slides) if given.slides else None
-    slides, folder, failed = None, given.features, dict[str, str]()
+    slides, folder, failed, said = None, given.features, dict[str, str](), ""
     if rows is not None:
         slides = pd.DataFrame([(row.slide_id, row.patient) for row in rows], columns=["slide_id", "patient"])
     if rows is not None and folder is None:
-        folder, failed = make_features(run, asked, rows, given, threads)
+        folder, failed, said = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
+    matrix = training_matrix(run, asked) if given.expression else None
+    expression, dropped = _of_patients(_expression(matrix, given))
+    (sheet, converted), named = _sheet(given.sheet), ""
+    if sheet is not None and "site" in sheet:
+        sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0])
     patients = new_patients(
         None if found is None else found.slides,
         {} if found is None else found.files,
-        _expression(run, asked, given),
-        _sheet(given.sheet),
+        expression,
+        sheet,
     )
-    return patients, ({} if found is None else found.faults) | failed
+    checks = []
+    if matrix and patients.expression:
+        cohort = set(run.cohort(asked.cohort)[0]["patient"])
+        scale = against_training(patients.expression, matrix.file, cohort)
+        patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
+    notes = [said, matrix.note if matrix else "", *converted, named, _said_of(dropped)]
+    return Gathered(patients, ({} if found is None else found.faults) | failed, list(filter(None, notes)), checks)
 
 
 def make_features(
     run: FinishedRun, asked: Chosen, rows: list[SlideRow], given: Given, threads: int
-) -> tuple[Path, dict[str, str]]:
-    """Patches and features of slides, by the settings in a feature file of training.
+) -> tuple[Path, dict[str, str], str]:
+    """Patches and features of slides, by the settings that most feature files of training have.
 
-    Returns the folder and, by slide, why it has none. Raises InputError where training's features were made elsewhere.
+    Returns the folder, by slide why it has none, and what is worth telling. Raises InputError where training's features
+    were made elsewhere.
     """
-    settings = _training_settings(run, asked)
+    training = _training_slides(run, asked)
+    settings = training.settings
     patches, features = given.work / "patches", given.work / "features"
-    wanted = {key: settings["patches"][key] for key in ("patch", "segmentation", "scale")}
+    wanted = {key: settings["patches"][key] for key in SHARED}
     patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
     files = ShardFiles(patches, features, features / "status.tsv")
     extract_shard(rows, files, _encoder(settings["encoder"], given.weights), {}, threads=threads)
@@ -88,21 +119,20 @@ def make_features(
         for row in read_rows(path, ("slide_id", "status", "reason")):
             if row["status"] != "ok":
                 failed[row["slide_id"]] = row["reason"]
-    return features, failed
+    return features, failed, training.note
 
 
-def _training_settings(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
+def _training_slides(run: FinishedRun, asked: Chosen) -> TrainingSlides:
     index = run.features(asked.cohort, asked.encoder)
-    there = [] if index is None else [Path(path) for path in index["path"] if Path(path).exists()]
-    text = next((text for text, _ in map(stored_settings, there[:1]) if text), "")
-    if not text:
-        what = "its features were made elsewhere" if there else "the files of its features are gone"
+    found = TrainingSlides(pd.DataFrame(), {}, 0, 0) if index is None else training_slides(index)
+    if not found.settings:
+        what = "its features were made elsewhere" if found.of else "the files of its features are gone"
         message = (
             f"{run.folder}: how the features of {asked.encoder} were made is not known ({what}): make those of the new "
             "slides the same way and give their folder (--features)"
         )
         raise InputError(message)
-    return json.loads(text)
+    return found
 
 
 def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
@@ -117,40 +147,42 @@ def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
     return {**noted, "weights": str(weights)}
 
 
-def _expression(run: FinishedRun, asked: Chosen, given: Given) -> Expression | None:
-    if given.expression is None:
+def _expression(training: TrainingMatrix | None, given: Given) -> Expression | None:
+    if given.expression is None or training is None:
         return None
     target = given.work / "expression.parquet"
     target.unlink(missing_ok=True)
-    settings = {**training_matrix(run, asked), **(given.matrix or {})}
+    settings = {**training.settings, **(given.matrix or {})}
     convert_expression(given.expression, target, settings)
     return read_expression(target)
 
 
-def training_matrix(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
-    """How the training matrix was read, from the record beside it.
-
-    Where that is not found, samples are named as the run's patients are: by TCGA's barcodes, or by their names.
-    """
-    index = run.features(asked.cohort, asked.encoder)
-    stores = {"store"} | (set() if index is None else {path.split("/features/")[0] for path in index["path"]})
-    for store in sorted(stores):
-        for above in [Path(), *run.folder.resolve().parents]:
-            for path in sorted((above / store).glob(f"expression/*/{asked.cohort}.parquet.json")):
-                settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-                return {key: settings[key] for key in MATRIX if key in settings}
-    patients = run.cohort(asked.cohort)[0]["patient"]
-    return {"sample_ids": "tcga" if patients.str.match(BARCODE).all() else "patient"}
+def _of_patients(expression: Expression | None) -> tuple[Expression | None, list[str]]:
+    """Expression of the columns that are patients, and the names of those that describe genes."""
+    if expression is None:
+        return None, []
+    plain = ["".join(filter(str.isalpha, name.casefold())) for name in expression.patients]
+    kept = [row for row, name in enumerate(plain) if name not in ANNOTATION]
+    dropped = [expression.patients[row] for row, name in enumerate(plain) if name in ANNOTATION]
+    names = [expression.patients[row] for row in kept]
+    return replace(expression, values=expression.values[kept], patients=names), dropped
 
 
-def _sheet(path: Path | None) -> pd.DataFrame | None:
-    """The sheet of new patients, its numbers read as those of a cohort's sheet."""
+def _said_of(dropped: list[str]) -> str:
+    return (
+        f"Columns of the expression sheet that describe genes are no patients: {', '.join(dropped)}." if dropped else ""
+    )
+
+
+def _sheet(path: Path | None) -> tuple[pd.DataFrame | None, list[str]]:
+    """The sheet of new patients, its numbers read as those of a cohort's sheet, and what was converted."""
     if path is None:
-        return None
+        return None, []
     sheet, _, recognised = read_users_sheet(path)
     if "patient" not in sheet:
         message = f"{path}: no column patient (it has {', '.join(sheet.columns[:8])}); rename the column of names"
         raise InputError(message)
+    sheet["patient"] = sheet["patient"].str.strip()
     if (twice := sheet["patient"][sheet["patient"].duplicated()]).any():
         message = f"{path}: patient {twice.iloc[0]!r} is there twice; keep one row a patient"
         raise InputError(message)
@@ -159,4 +191,4 @@ def _sheet(path: Path | None) -> pd.DataFrame | None:
         sheet[name] = with_points(sheet[name].str.strip(), str(name), said, needed=False)
     for line in said.lines:
         logger.warning("%s", line)
-    return sheet
+    return sheet, [f"{line}." for line in said.lines]

@@ -76,9 +76,11 @@ def predict_given(
         message = "no new patients: give slides, features, an expression sheet or a sheet of patients"
         raise InputError(message)
     _use_threads(threads)
-    patients, faults = gather(run, chosen(run, request), given, threads)
-    made = predict_patients(run, patients, request)
-    rows = [("all that see slides", "all", slide, reason) for slide, reason in faults.items()]
+    found = gather(run, chosen(run, request), given, threads)
+    made = predict_patients(run, found.patients, request)
+    made.notes += found.notes
+    made.checks += found.checks
+    rows = [("all that see slides", "all", slide, reason) for slide, reason in found.faults.items()]
     faulty = pd.DataFrame(rows, columns=made.left_out.columns)
     made.left_out = pd.concat([faulty, made.left_out], ignore_index=True) if rows else made.left_out
     return made, write_predicted(made, out)
