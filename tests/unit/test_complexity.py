@@ -59,6 +59,30 @@ def test_supervised_methods_are_counted_at_their_default_size(family):
     assert found["gflops"] > 0
 
 
+@pytest.mark.parametrize("family", NETWORKS)
+def test_a_timed_step_trains_every_weight_as_a_training_does(family):
+    """By the whole objective: heads of CLAM's instance loss, TTA's space of views and contrast have gradients, too."""
+    part = SUBJECTS[family](SMALL)["downstream"]
+    part.module.train()
+    part.loss(torch.randn(2, SMALL.tokens, SMALL.patch_dim), torch.randn(2, SMALL.gene_count), 0).backward()
+    assert [name for name, weight in part.module.named_parameters() if weight.grad is None] == []
+
+
+def test_steps_that_differ_are_timed_as_a_cycle(monkeypatch):
+    """TTA draws views of slides in every third step."""
+    done = []
+
+    def loss(network, objective, patches, genes, step):
+        done.append(step)
+        return next(network.parameters()).sum()
+
+    monkeypatch.setattr("mirrorflow.training.complexity._supervised_loss", loss)
+    how = {"batch": 2, "steps": 1, "precision": "float32", "device": "cpu", "threads": torch.get_num_threads()}
+    measure("tta", "downstream", SMALL, **how)
+    measure("clam", "downstream", SMALL, **how)
+    assert done == [0, 1, 2, 0, 1, 2, 0, 0], "two rounds of a cycle, two of a step"
+
+
 def test_published_costs_stand_beside_ours():
     rows = [
         {"method": name, "stage": stage} | dict.fromkeys(MEASURES, 1.0)

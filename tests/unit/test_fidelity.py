@@ -53,6 +53,34 @@ def numbers(text: str) -> set[float]:
     return found
 
 
+@pytest.mark.parametrize("method", [one for one in TRAINED if "repository" in one.presets], ids=lambda one: one.name)
+def test_a_preset_of_a_repository_says_in_its_entry_where_it_differs(method):
+    """What its deviations name of the public optimiser, batches and dropout is what the preset cannot set."""
+    assert method.deviations
+    for said in DECLARED.get(method.name, ()):
+        assert said in " ".join(method.deviations.split()), said
+
+
+DECLARED = {
+    "abmil": ["dropout of 0.1 of the features"],
+    "snn": ["apart from the gradient", "RAdam"],
+    "transmil": ["apart from the gradient", "RAdam", "Lookahead"],
+    "attnmisl": ["L2 penalty", "AdamW", "without an event"],
+}
+
+
+def test_presets_of_repositories_have_what_can_be_set():
+    """AttnMISL draws plain batches and Breslow's risk sets; TransMIL has one rate, and no decay of biases."""
+    attnmisl, transmil = (METHODS[name].resolved(name, {"preset": "repository"})["train"] for name in PLAIN)
+    assert (attnmisl["batches"], attnmisl["ties"], attnmisl["weight_decay"]) == ("random", "breslow", 0.0005)
+    assert (transmil["schedule"], transmil["decay"], transmil["weight_decay"]) == ("constant", "matrices", 0.00001)
+    of_attnmisl = {layer.part: layer for layer in layers_of(METHODS["attnmisl"])}["training"]
+    assert "L2 as a decay apart from the gradient" in of_attnmisl.why
+
+
+PLAIN = ("attnmisl", "transmil")
+
+
 def test_a_setting_that_a_method_does_not_have_is_no_silent_gap(monkeypatch):
     monkeypatch.setattr("mirrorflow.models.tangle.LAYERS", (Layer("a", "b", "{no_such_setting}"),))
     with pytest.raises(KeyError, match="no_such_setting"):

@@ -14,9 +14,11 @@ from mirrorflow.evaluation.field_rows import Predicted, field_rows
 from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
 from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.metrics import c_index
+from mirrorflow.metrics.inference import paired_difference
+from mirrorflow.metrics.resampled_t import detectable
 from mirrorflow.steps.results.make_survival_field import draw_pictures
 from mirrorflow.store.tables import read_numbers, read_text_sheet
-from mirrorflow.tables.survival_field import as_table, published_means, shown
+from mirrorflow.tables.survival_field import as_table, caption, published_means, shown
 
 HOW = Drawn(300, 0.95, 1)
 NAMES = read_text_sheet(RESOURCES / "names.tsv")
@@ -99,11 +101,57 @@ def test_one_cohort_and_one_fold_have_no_t_test():
     one, other = predicted(1.0, folds=1), predicted(2.0, 1, folds=1)
     found = gap([draws(one)], [draws(other)], 0.95)
     assert np.isnan(found.p_value)
+    assert np.isnan(found.detectable(0.05))
+
+
+def test_the_smallest_difference_is_that_of_one_cohort_where_there_is_one():
+    """As results.csv has it, where Welch's freedom is that of one cohort's folds; fewer with a second cohort."""
+    one, other = draws(predicted(1.0, 1)), draws(predicted(2.0, 2))
+    alone, theirs = gap([one], [other], 0.95), paired_difference(one, other, 0.95)
+    assert theirs.t_test is not None
+    expected = detectable(theirs.t_test, theirs.bootstrap_error, theirs.widened_by, 0.01)
+    assert alone.detectable(0.01) == pytest.approx(expected)
+    more = [draws(predicted(noise, seed, cohort=1), 1) for noise, seed in ((1.0, 1), (2.0, 2))]
+    assert 0 < gap([one, more[0]], [other, more[1]], 0.95).detectable(0.01) < alone.detectable(0.01)
+
+
+def test_rows_and_caption_say_the_smallest_difference_that_could_have_been_found():
+    table = table_of("otsurv", "mmp", "cox")
+    assert table["detectable"].notna().tolist() == [False, True, True]
+    assert (table["detectable_holm"] > table["detectable"])[1:].all()
+    cohort = {**table.iloc[1].to_dict(), "cohort": "brca", "detectable": 0.2, "detectable_holm": 0.3}
+    sizes = [f"{table[name].median():.2f}" for name in ("detectable", "detectable_holm")]
+    assert caption(as_table([*table.to_dict("records"), cohort])).endswith(
+        f"Smallest difference detectable with 80 % power: C-index, mean of the cohorts, {sizes[0]} ({sizes[1]} after "
+        "Holm); C-index of a cohort 0.20 (0.30 after Holm)."
+    )
+    without = as_table(row for row in field_rows(field(a=1.0), ["a"], "a", HOW))
+    assert "Smallest difference" not in caption(without)
 
 
 def test_shares_of_ranks_add_up_and_leave_undefined_resamples_out():
     values = [np.array([0.9, 0.6, np.nan]), np.array([0.5, 0.8, 0.9]), np.array([0.1, 0.1, 0.1])]
     np.testing.assert_array_equal(rank_shares(values), [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]])
+
+
+def test_methods_that_tie_share_their_ranks_in_any_order():
+    """Constant risks (the majority, a site that stands in one fold) have C 0.5 in every resample."""
+    above, same = np.array([0.6, 0.6, 0.4, 0.7]), np.full(4, 0.5)
+    np.testing.assert_allclose(
+        rank_shares([above, same, same + 1e-16]), [[0.75, 0, 0.25], [0.125, 0.5, 0.375], [0.125, 0.5, 0.375]]
+    )
+    np.testing.assert_allclose(rank_shares([same, above, same]), rank_shares([above, same, same])[[1, 0, 2]])
+    np.testing.assert_allclose(rank_shares([same] * 3), np.full((3, 3), 1 / 3))
+
+
+def test_two_methods_that_know_nothing_have_the_same_mean_rank():
+    known = {name: predicted(1.0, cohort=c) for c, name in enumerate(("one", "two"))}
+    flat = {name: replace(one, rows=one.rows.assign(risk=0.0)) for name, one in known.items()}
+    whole = {name: {"majority": flat[name], "site": flat[name], "good": known[name]} for name in known}
+    rows = {str(row["method"]): row for row in field_rows(whole, ["majority", "site", "good"], "good", HOW)}
+    assert rows["good"]["mean_rank"] == pytest.approx(1.0)
+    assert rows["majority"]["mean_rank"] == rows["site"]["mean_rank"] == pytest.approx(2.5)
+    assert rows["site"]["rank_shares"] == "0.000 0.500 0.500"
 
 
 def test_a_method_that_knows_more_is_better_and_first():
@@ -171,6 +219,13 @@ def test_published_means_stand_beside_the_five_cohorts_alone():
     assert published_means(table_of("otsurv"), known, NAMES, FIVE[:2])["published_mean"].isna().all()
     resnet = published_means(table_of("mmp", encoder="resnet50"), known, NAMES, FIVE)
     assert resnet["published_mean"].notna().all(), "Table 8"
+
+
+def test_the_published_mean_of_a_method_without_slides_stands_with_every_encoder():
+    known = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+    for encoder in ("uni", "resnet50", "none"):
+        table = published_means(table_of("snn", "snntrans", encoder=encoder), known, NAMES, FIVE)
+        assert table["published_mean"].tolist() == [0.611, 0.616]
 
 
 def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():

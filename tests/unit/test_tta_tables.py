@@ -443,6 +443,24 @@ def test_a_cohort_of_another_outcome_has_no_published_value_in_them():
     assert not table["blca, all, C-index"].str.contains("published").any()
 
 
+def test_every_published_cell_of_whole_methods_stands_beside_ours_with_or_without_slides():
+    """Tables 1 and 8: a method that sees no slide has the encoder ``none``, ours and the published one."""
+    names = {label: name for name, label in LABELS.items() if name in CONFIG["methods"] and "--" not in name}
+    cohorts = {label: name for name, label in published_key(NAMES, "cohort").items() if name in COHORTS}
+    wanted = OF_TTA[OF_TTA["table"].isin(["1", "8"]) & OF_TTA["method"].isin(names) & OF_TTA["cohort"].isin(cohorts)]
+    cells = pd.DataFrame(
+        cell(
+            method=names[row["method"]],
+            cohort=cohorts[row["cohort"]],
+            encoder=row["encoder"] if "slides" in CONFIG["methods"][names[row["method"]]]["inputs"] else "none",
+        )
+        for row in wanted.to_dict("records")
+    )
+    found = beside_published(cells, PUBLISHED, NAMES, lambda _: [], disease_specific(COMPARED))
+    assert {"snn", "snntrans", "abmil", "tta"} <= set(found["method"])
+    assert found["published_mean"].tolist() == wanted["mean"].tolist()
+
+
 def test_the_mean_stands_where_all_five_cohorts_are_there_and_a_cut_one_is_marked():
     rows = [cell(cohort=name, mean=0.5 + at / 100, method="tta--respective") for at, name in enumerate(COHORTS)]
     text = shown("tta_prototypes", *rows)[f"{OVERALL}, all, C-index"].iloc[0]

@@ -17,10 +17,12 @@ import pandas as pd
 
 from mirrorflow.metrics import c_index
 from mirrorflow.metrics.inference import Draws, FoldSample, bootstrap, interval, two_sided_p, widened
-from mirrorflow.metrics.resampled_t import NO_SPREAD, widening
+from mirrorflow.metrics.resampled_t import NO_SPREAD, TTest, detectable, widening
 
 APART = 1000
 """What cohorts' folds are numbered apart by, so that each has resamples of its own."""
+TIED = 12
+"""Digits to which means that tie agree: those of equal C-indices differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,35 @@ class Mean:
 
 @dataclass(frozen=True)
 class Gap:
-    """One method's mean over cohorts less another's: interval, p of the bootstrap and of the t-test (NaN without)."""
+    """One method's mean over cohorts less another's: interval, p of the bootstrap (NaN without one), t-test."""
 
     value: float
     low: float
     high: float
     p_bootstrap: float
-    p_t_test: float
+    test: TTest | None
+    """None where a cohort has fewer than two folds."""
+    bootstrap_error: float
+    """Deviation of the resampled differences; NaN without any."""
+    widened_by: float
+
+    @property
+    def p_t_test(self) -> float:
+        """NaN without a t-test."""
+        return np.nan if self.test is None else self.test.p_value
 
     @property
     def p_value(self) -> float:
         """The larger of the two; NaN where one is missing."""
         return max(self.p_bootstrap, self.p_t_test) if not np.isnan(self.p_t_test) else np.nan
+
+    def detectable(self, level: float) -> float:
+        """The smallest true difference that both tests find in 80 % of studies like this one; NaN where one is
+        missing.
+        """
+        if self.test is None or np.isnan(self.bootstrap_error):
+            return np.nan
+        return detectable(self.test, self.bootstrap_error, self.widened_by, level)
 
 
 def shared_patients(methods: Sequence[pd.DataFrame]) -> dict[int, frozenset[str]]:
@@ -112,25 +131,27 @@ def gap(one: Sequence[Draws], other: Sequence[Draws], confidence: float) -> Gap:
     resampled = np.mean([_means(pair) for pair in pairs], axis=0)
     known = resampled[~np.isnan(resampled)]
     low, high = interval(known, confidence)
-    p_t_test, half = _t_test(pairs, value, confidence)
-    if not np.isnan(half) and len(known):
-        low, high = min(low, value - half), max(high, value + half)
-    return Gap(value, low, high, two_sided_p(known), p_t_test)
+    test = _t_test(pairs, value, confidence)
+    if test is not None and len(known):
+        low, high = min(low, test.ci_low), max(high, test.ci_high)
+    error = float(known.std(ddof=1)) if len(known) > 1 else np.nan
+    return Gap(value, low, high, two_sided_p(known), test, error, _factor(pairs))
 
 
 def rank_shares(resampled: Sequence[np.ndarray]) -> np.ndarray:
     """[method, rank] share of resamples in which a method's mean over cohorts is at each rank (1 first).
 
-    resampled: means [resample] of each method; resamples that are undefined for one are left out. Ties go to the method
-    that stands first.
+    resampled: means [resample] of each method; resamples that are undefined for one are left out. Methods that tie
+    share the ranks that they hold together, so that their order decides nothing; values that differ by rounding tie.
     """
     values = np.stack(resampled)
-    values = values[:, ~np.isnan(values).any(axis=0)]
-    order = np.argsort(-values, axis=0, kind="stable")
-    ranks = np.argsort(order, axis=0, kind="stable")
+    values = np.round(values[:, ~np.isnan(values).any(axis=0)], TIED)
     if not values.shape[1]:
         return np.full((len(values), len(values)), np.nan)
-    return np.stack([(ranks == rank).mean(axis=1) for rank in range(len(values))], axis=1)
+    ahead = np.stack([(values > own).sum(axis=0) for own in values])
+    alike = np.stack([(values == own).sum(axis=0) for own in values])
+    held = [((ahead <= rank) & (rank < ahead + alike)) / alike for rank in range(len(values))]
+    return np.stack([one.mean(axis=1) for one in held], axis=1)
 
 
 def best_and_last(epochs: pd.DataFrame, rows: pd.DataFrame) -> tuple[float, float]:
@@ -170,20 +191,20 @@ def _factor(draws: Sequence[Draws]) -> float:
     return float(np.sqrt(np.mean(squares))) if squares else 1.0
 
 
-def _t_test(pairs: Sequence[Draws], value: float, confidence: float) -> tuple[float, float]:
-    """p, and half the interval; NaN where a cohort has fewer than two folds."""
+def _t_test(pairs: Sequence[Draws], value: float, confidence: float) -> TTest | None:
+    """Of the mean over cohorts, with Welch's freedom; None where a cohort has fewer than two folds."""
     from scipy import stats  # not needed by most
 
     variances, freedoms = [], []
     for pair in pairs:
         values = np.array(list(pair.values().values()))
         if len(values) < 2:
-            return np.nan, np.nan
+            return None
         variances.append(values.var(ddof=1) * (1 / len(values) + pair.ratio(list(pair.values()))) / len(pairs) ** 2)
         freedoms.append(len(values) - 1)
     error = float(np.sqrt(np.sum(variances)))
     if error < NO_SPREAD:
-        return float(abs(value) < NO_SPREAD), 0.0
-    freedom = np.sum(variances) ** 2 / np.sum(np.square(variances) / np.array(freedoms))
+        return TTest(float(abs(value) < NO_SPREAD), 0.0, float(sum(freedoms)), value, value)
+    freedom = float(np.sum(variances) ** 2 / np.sum(np.square(variances) / np.array(freedoms)))
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return float(2 * stats.t.sf(abs(value) / error, freedom)), half
+    return TTest(float(2 * stats.t.sf(abs(value) / error, freedom)), error, freedom, value - half, value + half)

@@ -62,7 +62,8 @@ def field_rows(field: Field, methods: Sequence[str], reference: str, how: Drawn)
         for name in whole
         if reference in held and name != reference
     }
-    adjusted = dict(zip(gaps, holm(np.array([one.p_value for one in gaps.values()])), strict=True))
+    p_values = np.array([one.p_value for one in gaps.values()])
+    adjusted, family = dict(zip(gaps, holm(p_values), strict=True)), int((~np.isnan(p_values)).sum())
     shares = rank_shares([held[name].mean.resampled for name in whole]) if whole else np.zeros((0, 0))
     for name in methods:
         if name in held:
@@ -74,6 +75,7 @@ def field_rows(field: Field, methods: Sequence[str], reference: str, how: Drawn)
                 "folds": sum(len(one.points) for one in held[name].draws),
                 **_of_mean(held[name].mean),
                 **_of_gap(name, reference, gaps.get(name), adjusted.get(name, np.nan), how, known=reference in held),
+                **_detectable(gaps.get(name), 1 - how.confidence, family),
                 **_of_ranks(ranks),
                 "best_epoch": float(np.mean([one[name].best for one in field.values()])),
                 "best_less_last": float(np.mean([one[name].gain for one in field.values()])),
@@ -132,6 +134,13 @@ def _of_gap(
         "verdict": verdict,
         "comparison": PRIMARY,
     }
+
+
+def _detectable(found: Gap | None, level: float, family: int) -> dict[str, object]:
+    """Of the rule before Holm, and at Holm's first step over ``family`` comparisons; nothing without a verdict."""
+    if found is None or np.isnan(found.p_value):
+        return {}
+    return {"detectable": found.detectable(level), "detectable_holm": found.detectable(level / family)}
 
 
 def _of_ranks(shares: np.ndarray) -> dict[str, object]:

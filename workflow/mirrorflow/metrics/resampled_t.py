@@ -27,7 +27,8 @@ class TTest:
 
     p_value: float
     error: float
-    freedom: int
+    freedom: float
+    """Not whole where variances of several cohorts are added (Welch)."""
     ci_low: float
     ci_high: float
 
@@ -82,7 +83,7 @@ def detectable(test: TTest, bootstrap_error: float, widened_by: float, level: fl
 
 
 @cache
-def _noncentrality(freedom: int, level: float) -> float:
+def _noncentrality(freedom: float, level: float) -> float:
     """True difference in standard errors that a two-sided t-test finds with 80 % power."""
     from scipy import stats
     from scipy.optimize import brentq

@@ -162,10 +162,11 @@ LAYERS = (
     Layer("features", "4,096 of a VGG", "those of the run's encoder"),
     Layer(
         "training",
-        "Cox's loss over 16 patients, Adam at 1e-4, penalties 5e-4 (L2) and 1e-5 (L1), 100 epochs, rate halved on a "
-        "plateau of the validation loss, best epoch of 10 % of the training patients",
+        "Cox's loss over 16 patients, batches without a death skipped, Adam at 1e-4, penalties 5e-4 (L2, in its "
+        "gradient) and 1e-5 (L1, of the first and last weights), 100 epochs, rate halved on a plateau of the "
+        "validation loss, best epoch of 10 % of the training patients",
         "hazards, AdamW at 1e-4, batches of 16, 20 epochs",
-        "one training for the field (`common`); `preset: repository` has loss, penalties and epochs, with a cosine and "
-        "the last epoch",
+        "one training for the field (`common`); `preset: repository` has loss, random batches, both penalties (L2 as a "
+        "decay apart from the gradient, L1 of all weights) and epochs, with a cosine and the last epoch",
     ),
 )

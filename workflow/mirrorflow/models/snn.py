@@ -65,8 +65,9 @@ LAYERS = (
     ),
     Layer(
         "training",
-        "RAdam at 5e-4, L2 penalty 1e-4, one patient at a time, 5 epochs, patients drawn by their bins",
+        "RAdam at 5e-4, decay of weights 1e-4 apart from the gradient, one patient at a time, 5 epochs, patients drawn "
+        "by their bins",
         "AdamW at 1e-4, batches of 16, 20 epochs",
-        "one training for the field (`common`); `preset: repository` has rate, penalty, batch and epochs",
+        "one training for the field (`common`); `preset: repository` has rate, decay, batch and epochs",
     ),
 )

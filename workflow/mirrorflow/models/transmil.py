@@ -271,9 +271,10 @@ LAYERS = (
     ),
     Layer(
         "training",
-        "Lookahead around RAdam at 2e-4, L2 penalty 1e-5, one bag at a time, gradients over 2, at most 200 epochs, "
-        "ended where 10 do not improve the validation loss",
+        "Lookahead around RAdam at 2e-4, constant, decay of matrices 1e-5 apart from the gradient, one bag at a time, "
+        "gradients over 2, at most 200 epochs, ended where 10 do not improve the validation loss",
         "AdamW at 1e-4, batches of 16, 20 epochs",
-        "one training for the field (`common`); `preset: repository` has rate, batch and epochs, the last of them kept",
+        "one training for the field (`common`); `preset: repository` has rate, decay, batch and epochs, the last of "
+        "them kept",
     ),
 )

@@ -8,20 +8,24 @@ import pandas as pd
 from mirrorflow.evaluation.field_rows import MEAN
 from mirrorflow.tables.main import cell_text
 from mirrorflow.tables.results import as_beside, published_key
+from mirrorflow.tables.verdict_notes import detectable_note
 
 TABLES = ("1", "8")
 """TTA's tables of whole methods, by encoder."""
+NO_SLIDES = "none"
+"""The encoder of methods without slides."""
 NAMED = ["protocol", "encoder", "method", "cohort"]
 VALUES = ["mean", "sd", "ci_low", "ci_high"]
 PUBLISHED = ["published_mean", "published_sd", "suspect", "published_ddof", "comparable", "why_not"]
 COMPARED = [
     *("reference", "difference", "difference_low", "difference_high"),
-    *("p_value", "p_t_test", "p_holm", "verdict", "comparison"),
+    *("p_value", "p_t_test", "p_holm", "detectable", "detectable_holm"),
+    *("verdict", "comparison"),
 ]
 COLUMNS = [*NAMED, *VALUES, *PUBLISHED, *COMPARED, "patients", "folds", "mean_rank", "rank_shares"]
 WITHIN = ["within_class", "within_class_low", "within_class_high"]
 COLUMNS += ["best_epoch", "best_less_last", *WITHIN, "note"]
-NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:7], "patients", "folds", "mean_rank"]
+NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:-2], "patients", "folds", "mean_rank"]
 NUMBERS += ["best_epoch", "best_less_last", *WITHIN]
 CAPTION = (
     "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings are "
@@ -30,11 +34,11 @@ CAPTION = (
     "all methods of a protocol and encoder predict (methods without slides stand with every encoder), on one bootstrap "
     "of patients within folds, and on a corrected t-test over folds; both must find a difference after Holm's "
     "adjustment over the methods. Rank: the mean rank by that mean over the resamples, and the share of them in which "
-    "the method is first. Best epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would "
-    "have given from the same training, and what that adds to its last. Within classes: the C-index among patients of "
-    "one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: mean ± standard deviation over folds "
-    "(ddof 1), interval and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the "
-    "paper trained methods other than its own is not published."
+    "the method is first; methods that tie share their ranks. Best epoch: what reporting each fold's best epoch on the "
+    "evaluated patients, a leak, would have given from the same training, and what that adds to its last. Within "
+    "classes: the C-index among patients of one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: "
+    "mean ± standard deviation over folds (ddof 1), interval and verdict, as in results.csv. Published values in "
+    "brackets, suspect ones marked; how the paper trained methods other than its own is not published."
 )
 
 
@@ -44,6 +48,12 @@ def as_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     for name in COLUMNS:
         table[name] = table[name].astype(float) if name in NUMBERS else table[name].fillna("").astype(object)
     return table
+
+
+def caption(table: pd.DataFrame) -> str:
+    """CAPTION, and the smallest difference that the mean and a cohort could have shown."""
+    what = np.where(table["cohort"] == MEAN, "C-index, mean of the cohorts,", "C-index of a cohort")
+    return f"{CAPTION} {detectable_note(table.assign(metric=what, setting='all'))}".strip()
 
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts: Sequence[str]) -> pd.DataFrame:
@@ -100,7 +110,8 @@ def published_means(
 ) -> pd.DataFrame:
     """The published mean over cohorts beside ours, where the run has the cohorts that it is of, and no other.
 
-    published: resources/published_results.csv; names: resources/names.tsv.
+    published: resources/published_results.csv; names: resources/names.tsv. A method without slides stands with every
+    encoder, its published value with none.
     """
     known = published[(published["paper"] == "tta") & published["table"].isin(TABLES)]
     labels, methods = (published_key(names, kind) for kind in ("cohort", "method"))
@@ -109,8 +120,9 @@ def published_means(
     means = as_beside(known[known["cohort"] == MEAN]).set_index(["encoder", "method"])
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     for row in rows:
-        key = (row["encoder"], methods.get(str(row["method"]), row["method"]))
-        if row["cohort"] == MEAN and key in means.index:
+        method = methods.get(str(row["method"]), row["method"])
+        key = next((key for key in ((row["encoder"], method), (NO_SLIDES, method)) if key in means.index), None)
+        if row["cohort"] == MEAN and key is not None:
             found = means.loc[key]
             row |= {name: found[name] for name in ("published_mean", "published_sd", "suspect", "published_ddof")}
             row |= {"comparable": "no", "why_not": "as its cohorts"}

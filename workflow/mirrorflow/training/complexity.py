@@ -5,10 +5,11 @@ Every network of config/methods.yaml is measured at its default size.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from math import lcm
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mirrorflow.config.methods import METHODS, NETWORKS, PRETRAINED_FAMILIES
+from mirrorflow.config.modules import optional_part_of
 from mirrorflow.config.training_settings import PairedShape
 from mirrorflow.models.families import family_of
 from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
-from mirrorflow.models.seam import Batch
+from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors, weighted
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
+from mirrorflow.models.tta_parts.views import EVERY
 from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, guarded, wait_for
 from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
@@ -42,15 +45,20 @@ class Dimensions:
 
 
 class Stage(NamedTuple):
-    """A network in use: what is trained or run, and the loss of one step over patches and genes."""
+    """A network in use: what is trained or run, and the loss of a step, by its number, over patches and genes."""
 
     module: nn.Module
     run: Callable[[Tensor, Tensor], Any]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[[Tensor, Tensor, int], Tensor]
+    cycle: int = 1
+    """Steps after which the same is done again."""
 
 
 NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}, "otsurv": {"assignment": "softmax"}}
 """Parts that look at numbers and so cannot be counted without any: transport, which has no parameters."""
+
+CYCLES = {"tta": lcm(*EVERY)}
+"""Families whose steps differ, and after how many they are the same again: views are not drawn in every step."""
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 
@@ -83,21 +91,49 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     counting = torch.get_default_device().type == "meta"
     settings = {**defaults["network"], **(NOT_COUNTED.get(family, {}) if counting else {})}
     made = build_network(family, Sizes(sizes.patch_dim, genes, 2, gene_sets), settings, seed=0)
-    network = _WholeBags(made)
-    return {"downstream": Stage(network, network, partial(_head_loss, network))}
+    own = optional_part_of("models", family, "objective")
+    objective = _FirstClass() if own is None else own(made, _FirstClass())
+    loss = partial(_supervised_loss, made, objective)
+    return {"downstream": Stage(made, partial(_output, made), loss, CYCLES.get(family, 1))}
 
 
-class _WholeBags(nn.Module):
-    """A supervised network on bags without padding."""
+def _output(network: SupervisedNetwork, patches: Tensor, genes: Tensor) -> Output:
+    """Of bags without padding."""
+    return network(_whole_bags(patches, genes))
 
-    def __init__(self, network: SupervisedNetwork) -> None:
-        super().__init__()
-        self.network = network
 
-    def forward(self, patches: Tensor, genes: Tensor) -> Tensor:
-        mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
-        counts = torch.full((len(patches),), patches.shape[1], device="cpu")
-        return self.network(Batch(patches, mask, genes, counts=counts)).logits
+def _whole_bags(patches: Tensor, genes: Tensor) -> Batch:
+    """Of units of the first class."""
+    mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device)
+    counts = torch.full((len(patches),), patches.shape[1], device="cpu")
+    return Batch(patches, mask, genes, TargetTensors(classes=_first_class(patches)), counts)
+
+
+def _first_class(units: Tensor) -> Tensor:
+    return torch.zeros(len(units), dtype=torch.long, device=units.device)
+
+
+class _FirstClass:
+    """Cross-entropy of logits, all of the first class: what a family's own objective is beside."""
+
+    def terms(self, out: Output, batch: Batch, at: Progress) -> dict[str, Tensor]:
+        """A mean over the batch."""
+        return {"cross_entropy": nn.functional.cross_entropy(out.logits, _first_class(out.logits))}
+
+    def weights(self, at: Progress) -> Mapping[str, float]:
+        """One term, weight 1."""
+        return {}
+
+
+def _supervised_loss(
+    network: SupervisedNetwork, objective: Objective, patches: Tensor, genes: Tensor, step: int
+) -> Tensor:
+    """What a training descends: the family's objective and the network's own terms, in float32."""
+    at, batch = Progress(0, step, 0.0), _whole_bags(patches, genes)
+    network.at(at)
+    out = network(batch).in_float32()
+    with torch.autocast(patches.device.type, enabled=False):
+        return weighted(objective.terms(out, batch, at) | network.terms(out, batch, at), objective.weights(at))
 
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"mirror": {"mirror": {}, "mirror--exact": {"attention": "exact"}}}
@@ -135,7 +171,8 @@ def measure(
     """Samples a second, seconds an epoch of 694 patients and peak memory (GB) on this machine, in a process of its own.
 
     ``pretrain``: optimisation steps. ``downstream``: forward passes without gradients; epochs and memory are those of
-    optimisation steps of encoders and head. The best of ``steps`` counts, after one to warm up.
+    optimisation steps of the whole objective. The best of ``steps`` counts, after one to warm up; where steps differ,
+    the best mean over a cycle of them.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -158,7 +195,8 @@ def _measured(
         rate = batch / _best_seconds(_training(part, inputs, autocast), steps, where)
         return _cost(rate, rate, where)
     rate = batch / _best_seconds(partial(_infer, part, inputs, autocast), steps, where)
-    return _cost(rate, batch / _best_seconds(_training(part, inputs, autocast), steps, where), where)
+    trained = batch * part.cycle / _best_seconds(_training(part, inputs, autocast), steps, where)
+    return _cost(rate, trained, where)
 
 
 def _cost(rate: float, trained: float, where: torch.device) -> dict[str, float]:
@@ -176,27 +214,28 @@ def _inputs(sizes: Dimensions, batch: int) -> tuple[Tensor, Tensor]:
     return torch.randn(batch, sizes.tokens, sizes.patch_dim), torch.randn(batch, sizes.gene_count)
 
 
-def _pretraining_loss(network: PairedNetwork, patches: Tensor, genes: Tensor) -> Tensor:
+def _pretraining_loss(network: PairedNetwork, patches: Tensor, genes: Tensor, step: int) -> Tensor:
     return total_loss(network.loss_terms(network(patches, genes)), network.loss_weights())
 
 
-def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor) -> Tensor:
+def _head_loss(network: nn.Module, patches: Tensor, genes: Tensor, step: int) -> Tensor:
     logits = network(patches, genes)
-    return nn.functional.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+    return nn.functional.cross_entropy(logits.float(), _first_class(logits))
 
 
 def _training(part: Stage, inputs: tuple[Tensor, Tensor], autocast: Autocast) -> Callable[[], None]:
     optimizer = Course(1, 1).optimizer_of([Group(list(part.module.parameters()), 1e-5)])
     part.module.train()
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with autocast():
-            loss = part.loss(*inputs)
-        loss.backward()
-        optimizer.step()
+    def cycle() -> None:
+        for step in range(part.cycle):
+            optimizer.zero_grad(set_to_none=True)
+            with autocast():
+                loss = part.loss(*inputs, step)
+            loss.backward()
+            optimizer.step()
 
-    return step
+    return cycle
 
 
 @torch.inference_mode()

@@ -24,9 +24,9 @@ from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.tables import read_cohort, read_numbers, read_text_sheet
 from mirrorflow.tables.results import NUMBERS, titles_of
-from mirrorflow.tables.survival_field import CAPTION, COLUMNS, MEAN, as_table, published_means, shown
+from mirrorflow.tables.survival_field import COLUMNS, MEAN, NO_SLIDES, as_table, caption, published_means, shown
 
-ALL_DATA, NO_SLIDES, TASK = "all", "none", "survival"
+ALL_DATA, TASK = "all", "survival"
 PREDICTED = ["seed", "fold", "patient", "slide_id", "risk", "time_days", "event"]
 
 
@@ -69,7 +69,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     table = published_means(table, read_numbers(published, ["mean", "sd"]), names, params.cohorts)
     titles = titles_of(names, "cohort", "method")
     titles["cohort"] = {**titles["cohort"], **params.titles}
-    write_table(outputs.csv.with_suffix(""), table, CAPTION, shown(table, titles, params.cohorts))
+    write_table(outputs.csv.with_suffix(""), table, caption(table), shown(table, titles, params.cohorts))
     draw_pictures(table, str(params.settings["reference"]), titles["method"], outputs.pictures)
 
 

@@ -86,10 +86,12 @@ def caption(row: Mapping[str, Any], sizes: Dimensions) -> str:
         f"{sizes.tokens} patches a slide; measured on {row['machine']} ({row['threads']} threads, batch {row['batch']}"
         f", precision {row['precision']}, best of {row['steps']}). Operations count 2 a multiply-add. pretrain: "
         "optimisation steps; downstream: encoders and a linear head, samples/s of inference, memory of a step in which "
-        "all is trained, seconds of an epoch of 694 patients (four fifths of TTA's BRCA) by such steps. Transport is "
-        "measured, its operations are not counted; what is fitted beforehand is neither. On a CPU memory is the whole "
-        "process, libraries included. In brackets: MIRROR, section V-D, on an RTX 3090 at batch 16; suspect: see the "
-        "columns of that name in the CSV file."
+        "all is trained, seconds of an epoch of 694 patients (four fifths of TTA's BRCA) by such steps, the mean of "
+        "those that differ. A step has the whole objective of a method: CLAM's instance loss, TTA's pseudo-labels, "
+        "contrast and views (of 4 patients of a batch, so of a larger share of the patients in small batches). "
+        "Transport is measured, its operations are not counted; what is fitted beforehand is neither. On a CPU memory "
+        "is the whole process, libraries included. In brackets: MIRROR, section V-D, on an RTX 3090 at batch 16; "
+        "suspect: see the columns of that name in the CSV file."
     )
 
 
