@@ -5,10 +5,11 @@ CVPR 2024 (PANTHER), after Kim 2022, "Differentiable Expectation-Maximization fo
 """
 
 import math
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+
+from mirrorflow.models.autocast import without_autocast
 
 TAU = 1.0
 """Weight of the prior: as much as so many patches of each component."""
@@ -34,8 +35,7 @@ class PrototypeTokens(nn.Module):
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
         """``mask`` [batch, patch] is True at real patches."""
-        counted = patches.is_meta  # where operations are counted there is no autocast
-        with nullcontext() if counted else torch.autocast(patches.device.type, enabled=False):
+        with without_autocast(patches):
             return self._read(patches.float(), mask)
 
     def _read(self, patches: Tensor, mask: Tensor) -> Tensor:
