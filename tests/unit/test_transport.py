@@ -386,7 +386,7 @@ def test_a_missed_marginal_is_an_error_unless_sweeps_were_asked_for(monkeypatch)
     cost, problem = costs(2, 40, 5), PROBLEMS["Eq. 37"]
     monkeypatch.setattr(solve, "ROUNDS", 1)
     monkeypatch.setattr(solve, "_again", lambda found, *_: found)
-    with pytest.raises(MirrorflowError, match=r"slide 0 of the batch misses .* held by \S+ of it .* give the solver `sweeps`"):
+    with pytest.raises(MirrorflowError, match=r"slide 0 of the batch misses .* by \S+ of it .* the solver `sweeps`"):
         transport(cost, problem, start_at=torch.full((2, 6), -3.0).double() * torch.arange(6))
     assert transport(cost, problem, sweeps=1).row_error.max() > 1e-4
 
