@@ -125,7 +125,7 @@ def test_parts_of_mirror_are_judged_against_the_whole(monkeypatch):
 def test_parts_of_tta_are_trained_on_outcomes_and_judged_against_the_whole(monkeypatch):
     few = {name: tta_parts.VARIANTS[name] for name in ("whole", "apart")}
     monkeypatch.setattr(tta_parts, "VARIANTS", few)
-    monkeypatch.setattr(tta_parts, "TRAINING", replace(tta_parts.TRAINING, epochs=2))
+    monkeypatch.setattr(tta_parts, "TRAINING", replace(tta_parts.TRAINING, epochs=4, min_steps=0))
     monkeypatch.setattr(tta_parts, "WORLD", replace(tta_parts.WORLD, fresh=100, shared=2.0))
     found = tta_parts.run(Request(patients=120, events=80, resamples=60, datasets=2))
     assert found.table["method"].tolist() == 2 * ["whole", "apart", "linear-on-means"]
