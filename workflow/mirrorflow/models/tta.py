@@ -7,6 +7,7 @@ from): the presets ``equations`` and ``released``, and the default, which takes 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ from mirrorflow.models.tta_parts.tokens import PatchTokens, PathwayTokens, Share
 from mirrorflow.models.tta_parts.views import EVERY, views_loss
 
 MODALITIES = ("slides", "rna")
+CYCLE = lcm(*EVERY)
+"""Steps after which the same is done again: views are not drawn in every step."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,6 @@ def build(sizes: Sizes, **settings: Any) -> Tta:
     return Tta(sizes, TtaSettings(**settings))
 
 
-__all__ = ["INPUTS", "LAYERS", "SETTINGS", "TRAIN", "build", "objective"]
+__all__ = ["CYCLE", "INPUTS", "LAYERS", "SETTINGS", "TRAIN", "build", "objective"]
 
 SETTINGS, TRAIN, INPUTS = TtaSettings, TtaTrain, Pathways

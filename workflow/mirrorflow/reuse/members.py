@@ -75,7 +75,6 @@ def answer(saved: SavedModel, units: pd.DataFrame, patients: NewPatients, most: 
     if asks_sheet(saved):
         unlisted = mine.loc[mine["patient"].isin(patients.unlisted), "unit"]
         left_out |= dict.fromkeys(unlisted.astype(str), "no row in the sheet of patients")
-        mine = mine[~mine["unit"].isin(unlisted)].reset_index(drop=True)
     left_out |= without_numbers(saved, mine)
     mine = mine[~mine["unit"].astype(str).isin(left_out)].reset_index(drop=True)
     if mine.empty:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from math import lcm
 from typing import Any, NamedTuple
 
 import torch
@@ -24,7 +23,6 @@ from mirrorflow.models.mirror import DownstreamModel
 from mirrorflow.models.paired import PairedNetwork, total_loss
 from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors, weighted
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.models.tta_parts.views import EVERY
 from mirrorflow.training.devices import Precision, arithmetic_of, choose_device, guarded, wait_for
 from mirrorflow.training.trainer import Course, Group, peak_memory_mb
 
@@ -57,8 +55,6 @@ class Stage(NamedTuple):
 NOT_COUNTED: dict[str, dict[str, Any]] = {"tta": {"transport": "off"}, "otsurv": {"assignment": "softmax"}}
 """Parts that look at numbers and so cannot be counted without any: transport, which has no parameters."""
 
-CYCLES = {"tta": lcm(*EVERY)}
-"""Families whose steps differ, and after how many they are the same again: views are not drawn in every step."""
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 
@@ -94,7 +90,7 @@ def supervised(method: str, sizes: Dimensions) -> dict[str, Stage]:
     own = optional_part_of("models", family, "objective")
     objective = _FirstClass() if own is None else own(made, _FirstClass())
     loss = partial(_supervised_loss, made, objective)
-    return {"downstream": Stage(made, partial(_output, made), loss, CYCLES.get(family, 1))}
+    return {"downstream": Stage(made, partial(_output, made), loss, optional_part_of("models", family, "CYCLE") or 1)}
 
 
 def _output(network: SupervisedNetwork, patches: Tensor, genes: Tensor) -> Output:

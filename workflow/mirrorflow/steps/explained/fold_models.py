@@ -127,6 +127,8 @@ def tensor_of(values: np.ndarray) -> Tensor:
 class HeadFold:
     """A head on stored vectors: the slide is its vector, the RNA goes through the pretrained encoder."""
 
+    said = ""
+
     def __init__(self, asked: Asked, files: GeneFiles) -> None:
         self.asked, saved = asked, asked.saved
         source = saved.source_model()
@@ -157,8 +159,6 @@ class HeadFold:
 
     def _slide(self, unit: str) -> Tensor:
         return tensor_of(self.stored.slide_eval[self.draw, self.row[unit]])[None]
-
-    said = ""
 
     def seen(self, unit: str) -> Seen:
         """Its slide vector, its genes."""
