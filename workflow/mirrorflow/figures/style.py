@@ -31,6 +31,7 @@ SETTINGS: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # no ticks are on top, so that nobody has to measure them at every draw
     "axes.labelsize": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
