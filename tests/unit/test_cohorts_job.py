@@ -18,7 +18,7 @@ from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.slides.index_features import index_features
 from mirrorflow.store.expression import ExpressionWriter
 from mirrorflow.store.slide_sheet import SlideRow
-from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_cohort, write_fold
+from mirrorflow.store.tables import read_cohort, read_fold, read_site_codes, read_text_sheet, write_cohort, write_fold
 
 CLINICAL = {"sheet": "", "columns": {}, "time_unit": "days"}
 
@@ -129,10 +129,15 @@ def test_a_table_of_institutions_names_the_sites_it_knows(tmp_path):
     settings = {"classes": {}, "site": "column"}
     frame = build(tmp_path, sheet, settings | {"institutions": str(table)}, ["A", "B", "C"])
     assert frame["site"].tolist() == ["General", "General", "CC"]
+    assert read_site_codes(tmp_path / "cohort.parquet") == {"AA": "General", "BB": "General"}
     assert build(tmp_path, sheet, settings, ["A", "B", "C"])["site"].tolist() == ["AA", "BB", "CC"]
+    assert read_site_codes(tmp_path / "cohort.parquet") == {}
     ours = "patient\tsite\nA\tA6\nB\tAF\nC\t??\n"
     frame = build(tmp_path, ours, settings | {"institutions": "tcga", "table": "digest"}, ["A", "B", "C"])
     assert frame["site"].tolist() == ["Christiana Healthcare", "Christiana Healthcare", "??"]
+    codes = read_site_codes(tmp_path / "cohort.parquet")  # of its own institutions, not of all that there are
+    assert {"A6", "AF"} <= set(codes)
+    assert set(codes.values()) == {"Christiana Healthcare"}
 
 
 def test_a_bad_sheet_names_the_file_and_the_line(tmp_path):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finished_run import ALL, finished_run
-from labelled_cohort import Store, people
+from labelled_cohort import CLASSES, Store, people
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import load_trained
@@ -506,6 +506,24 @@ def test_codes_are_named_as_the_runs_institutions() -> None:
     assert sites.tolist() == ["Mayo", "Mayo", "B2", "C3", "Yale", "", ""]  # C3 is two institutions here
     assert said == "Sites are named as the run's institutions: A1 is Mayo (2)."
     assert named_as_in_run(pd.Series(["A1"]), cohort.assign(site=["A1", "A1", "B2", "C3", "C3", "x"]))[1] == ""
+
+
+def test_a_table_of_institutions_serves_new_patients_too(tmp_path: Path) -> None:
+    """Sites from a sheet's column: no barcode tells their codes, the cohort's file does."""
+    run, store = finished_run(tmp_path / "run", methods=("site",))
+    assert "s0" in set(store.frame["site"])
+    (tmp_path / "sheet.tsv").write_text("patient\tsite\nN1\tH07\nN2\ts0\nN3\tH99\n")
+    asked, given = Request(methods=("site",)), Given(tmp_path / "work", sheet=tmp_path / "sheet.tsv")
+    before, _ = predict_given(run, given, asked, tmp_path / "before", 1)
+    codes = {"H07": "s0", "H08": "s1"}
+    write_cohort(run.folder / "cohort/brca.parquet", store.frame, CLASSES, institutions=codes)
+    made, _ = predict_given(run, given, asked, tmp_path / "after", 1)
+    assert "Sites are named as the run's institutions: H07 is s0 (1)." in made.notes
+    checks = [{one.what: one for one in found.checks}["columns (site, survival)"].new for found in (before, made)]
+    assert "never seen in training: 'H07' 1, 'H99' 1" in checks[0]
+    assert "never seen in training: 'H99' 1" in checks[1]
+    values = made.tables["survival"].set_index("patient")["risk_percentile"]
+    assert values["N1"] == values["N2"] != values["N3"]
 
 
 def test_who_is_a_patient_is_asked_of_names_in_any_case(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:

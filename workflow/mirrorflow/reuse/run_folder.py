@@ -15,7 +15,7 @@ from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, PredictionsPlan, SplitFile
 from mirrorflow.store.method_predictions import Manifest, read_manifest, read_task
 from mirrorflow.store.predictions import Predictions
-from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, read_text_sheet
+from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, read_site_codes, read_text_sheet
 
 NO_ENCODER = "none"
 
@@ -68,6 +68,10 @@ class FinishedRun:
     def endpoint(self, name: str) -> str:
         """What a cause-specific outcome of the cohort is called; empty for any other."""
         return read_endpoint(self._cohort_file(name))
+
+    def site_codes(self, name: str) -> dict[str, str]:
+        """Site code -> institution, where the cohort's sites were named by a table."""
+        return read_site_codes(self._cohort_file(name))
 
     def fold(self, scope: str, cohort: str, number: int) -> Fold:
         """A fold of a model scope."""

@@ -1,6 +1,7 @@
 """Names of the run's sites for codes in a new patients' sheet, where the run took them from a table of institutions."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -19,12 +20,13 @@ def institutions_of(cohort: pd.DataFrame) -> dict[str, str]:
     return {code: site for code, site in zip(alone["code"], alone["site"], strict=True) if code != site}
 
 
-def named_as_in_run(sites: pd.Series, cohort: pd.DataFrame) -> tuple[pd.Series, str]:
+def named_as_in_run(sites: pd.Series, cohort: pd.DataFrame, codes: Mapping[str, str] = {}) -> tuple[pd.Series, str]:
     """Sites of new patients with the run's names for codes, and what was named so, in words; empty where none was.
 
-    A site that the run has under this very name stays.
+    codes: what the run's table of institutions has; where it is not known, barcodes of TCGA tell. A site that the run
+    has under this very name stays.
     """
-    table, theirs = institutions_of(cohort), set(cohort["site"].fillna(""))
+    table, theirs = {**institutions_of(cohort), **codes}, set(cohort["site"].fillna(""))
     written = sites.fillna("").astype(str).str.strip()
     told = written.isin(set(table) - theirs)
     counts = Counter(zip(written[told], written[told].map(table), strict=True))

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -84,14 +84,21 @@ def write_sheet(path: str | Path, frame: pd.DataFrame) -> None:
 
 
 def write_cohort(
-    path: str | Path, frame: pd.DataFrame, classes: Sequence[str], endpoint: str = "", converted: Sequence[str] = ()
+    path: str | Path,
+    frame: pd.DataFrame,
+    classes: Sequence[str],
+    endpoint: str = "",
+    converted: Sequence[str] = (),
+    institutions: Mapping[str, str] | None = None,
 ) -> None:
     """Write a cohort's frame; the list of classes, in order, goes into the metadata, and so does what its outcome is
-    called where that is of one cause of death, and what was converted where the sheets were read.
+    called where that is of one cause of death, what was converted where the sheets were read, and which site codes
+    stand for the institutions that its sites are.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False)
     said = {b"endpoint": endpoint.encode()} if endpoint else {}
     said |= {b"converted": json.dumps(list(converted)).encode()} if converted else {}
+    said |= {b"institutions": json.dumps(dict(institutions)).encode()} if institutions else {}
     metadata = {**(table.schema.metadata or {}), b"classes": json.dumps(list(classes)).encode(), **said}
     with written_whole(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
@@ -116,6 +123,12 @@ def read_converted(path: str | Path) -> list[str]:
     """What was converted where the sheets of a cohort were read, a line each; empty where they were as expected."""
     with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
         return json.loads((pq.read_schema(path).metadata or {}).get(b"converted", b"[]"))
+
+
+def read_site_codes(path: str | Path) -> dict[str, str]:
+    """Site code -> institution, of the institutions among a cohort's sites; empty where a table named none."""
+    with reading_parquet(str(path), "delete it, the rule build_cohort makes it anew"):
+        return json.loads((pq.read_schema(path).metadata or {}).get(b"institutions", b"{}"))
 
 
 def read_fold(path: str | Path) -> Fold:

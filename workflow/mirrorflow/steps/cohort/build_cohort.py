@@ -75,6 +75,7 @@ def build_cohort(
     patients = cohorts.name_classes(sheet, settings["classes"], settings["site"])
     if settings["site"] == "column" and (differ := differing_codes(patients)):
         logger.warning("%s: %s", where, differ)
+    names: dict[str, str] = {}
     if named := settings.get("institutions"):
         names = tables.read_institutions(named)
         if lost := unnamed_codes(patients["site"], names):
@@ -85,7 +86,9 @@ def build_cohort(
     train_on = settings.get("train_on", COMMON)
     frame, flow = assemble(patients, frames, rna, where, left_aside(clinical), train_on)
     classes = cohorts.class_names(frame, settings["classes"])
-    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}), converted)
+    theirs = set(frame["site"])
+    codes = {code: name for code, name in names.items() if name in theirs}
+    tables.write_cohort(outputs.cohort, frame, classes, endpoint_of({"clinical": clinical}), converted, codes)
     tables.write_sheet(outputs.dropped, pd.DataFrame(flow.dropped, columns=["step", "patient", "slide_id", "reason"]))
     tables.write_sheet(outputs.flow, pd.DataFrame(flow.steps))
 

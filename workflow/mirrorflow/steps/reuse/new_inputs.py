@@ -83,7 +83,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
     expression, dropped = _of_patients(_expression(matrix, given))
     (sheet, converted), named = _sheet(given.sheet), ""
     if sheet is not None and "site" in sheet:
-        sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0])
+        sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0], run.site_codes(asked.cohort))
     patients = new_patients(
         None if found is None else found.slides,
         {} if found is None else found.files,
