@@ -158,6 +158,34 @@ def test_other_methods_without_the_census(place: Path, settings: dict, reasons: 
     assert len(record["label_patients"]) == labels_seen
 
 
+@pytest.mark.parametrize("scaling", ["none", "train"])
+def test_the_largest_variance_is_that_of_the_values_not_of_z_scores(place: Path, scaling: str, caplog):
+    """Scaled to one spread, genes would be chosen by the rounding of their variances, which are 1."""
+    values = np.random.default_rng(4).standard_normal((30, 24)) * np.geomspace(4, 0.2, 30)[:, None] + 5
+    values[1, 3] = np.nan
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
+        writer.add(GENES, SYMBOLS, values.astype(np.float32))
+        writer.finish({"seed": 5}, {})
+    asked = {"method": "variance", "n_genes": 8, "census": False, "scaling": scaling}
+    with caplog.at_level(logging.WARNING):
+        table, _ = select(place, asked)
+    order = np.argsort(-np.nanvar(values, axis=1))[:8]
+    assert table.sort_values("rank")["id"].tolist() == [GENES[i] for i in order]
+    assert table["coefficient"].max() == pytest.approx(np.nanvar(values, axis=1).max(), rel=0.2)
+    assert "z-scores" not in caplog.text
+
+
+def test_z_scores_have_no_largest_variance_and_that_is_said(place: Path, caplog: pytest.LogCaptureFixture):
+    values = np.random.default_rng(4).standard_normal((30, 24)).astype(np.float32)
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
+        writer.add(GENES, SYMBOLS, values)
+        writer.finish({"seed": 6}, {})
+    with caplog.at_level(logging.WARNING):
+        select(place, {"method": "variance", "n_genes": 2, "census": False, "scaling": "train"})
+    assert "of its genes look like z-scores" in caplog.text
+    assert "method variance chooses by chance" in caplog.text
+
+
 def test_missing_values_count_as_zero_unless_scaled(place: Path):
     values = np.ones((30, 24), dtype=np.float32)
     values[3, :12] = np.nan

@@ -20,7 +20,7 @@ from mirrorflow.config.protocols import SEES_LABELS
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.gene_sets import parse_gene_sets
-from mirrorflow.expression.scaling import RnaScaler
+from mirrorflow.expression.scaling import RnaScaler, looks_standardised
 from mirrorflow.expression.selection import (
     Choice,
     by_elimination,
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 METHODS = schema_of_field(Selection, "method")["enum"]
 SEES_VALUES = ("rfe", "univariate_f", "variance")
+MOSTLY = 0.5
+"""Share of genes that look like z-scores, above which the matrix is taken to be standardised."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +204,12 @@ def _choose(method: str, expression: Path, seen: Seen, settings: Mapping[str, An
         return everything(len(ids))
     if method in ("families", "pathways"):
         return by_gene_sets(symbols, _gene_sets(settings, method), reason=method)
-    values = _values(expression, seen.patients, settings)
+    values = _values(expression, seen.patients)
     if method == "variance":
-        return by_variance(values, ids=ids, n_genes=_n_genes(settings, method))
+        _warn_of_one_spread(expression, values)
+        centred = _scaled(values, settings, spread_kept=True)
+        return by_variance(centred, ids=ids, n_genes=_n_genes(settings, method))
+    values = _scaled(values, settings)
     if method == "univariate_f":
         return by_univariate_f(values, seen.labels, ids=ids, n_genes=_n_genes(settings, method))
     common: dict[str, Any] = {"ids": ids, "patients": seen.patients, "sites": seen.sites}
@@ -212,19 +217,41 @@ def _choose(method: str, expression: Path, seen: Seen, settings: Mapping[str, An
     return by_elimination(values, seen.labels, settings=rfe, seed=seed, threads=threads, **common)
 
 
-def _values(expression: Path, patients: Sequence[str], settings: Mapping[str, Any]) -> NDArray[np.float32]:
-    """What the method sees [patient, gene]: scaled, clipped and imputed as the settings say.
-
-    By default as published: values as they are, NaN as 0.
-    """
+def _values(expression: Path, patients: Sequence[str]) -> NDArray[np.float32]:
+    """Of these patients [patient, gene], as they are. Raises InputError where one is infinite."""
     values = read_expression(expression, patients).values
     if np.isinf(values).any():
         patient, gene = np.argwhere(np.isinf(values))[0]
         _, ids, _ = read_names(expression)
         message = f"{expression}: patient {patients[patient]}, gene {ids[gene]}: the value is infinite; fix the matrix"
         raise InputError(message)
+    return values
+
+
+def _scaled(
+    values: NDArray[np.float32], settings: Mapping[str, Any], *, spread_kept: bool = False
+) -> NDArray[np.float32]:
+    """What the method sees [patient, gene]: scaled, clipped and imputed as the settings say.
+
+    By default as published: values as they are, NaN as 0. spread_kept: where they are scaled, the mean is taken off and
+    nothing is divided, since every gene would have the same variance.
+    """
     scaler = RnaScaler.fit(values, scaling=settings.get("scaling", "none"), clip=settings.get("clip"))
+    if spread_kept:
+        scaler = replace(scaler, scale=np.ones_like(scaler.scale))
     return scaler.transform(values)
+
+
+def _warn_of_one_spread(expression: Path, values: NDArray[np.float32]) -> None:
+    """Say where the largest variance chooses by chance."""
+    alike = float(looks_standardised(values.T).mean())
+    if alike > MOSTLY:
+        logger.warning(
+            "%s: %.0f %% of its genes look like z-scores, whose variances say nothing of them: method variance chooses "
+            "by chance; give a matrix that is not standardised, or choose genes by labels or gene sets",
+            expression,
+            100 * alike,
+        )
 
 
 def _gene_sets(settings: Mapping[str, Any], method: str) -> dict[str, list[str]]:
