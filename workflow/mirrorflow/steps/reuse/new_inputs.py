@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.other_samples import counted_types
 from mirrorflow.cohorts.written import Said, with_points
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.feature_checks import Check
@@ -22,7 +23,7 @@ from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
-from mirrorflow.store.expression import Expression, read_expression
+from mirrorflow.store.expression import Expression, read_expression, read_record
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
@@ -80,7 +81,8 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         folder, failed, said = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
-    expression, dropped = _of_patients(_expression(matrix, given))
+    read, no_tumours = _expression(matrix, given)
+    expression, dropped = _of_patients(read)
     (sheet, converted), named = _sheet(given.sheet), ""
     if sheet is not None and "site" in sheet:
         sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0], run.site_codes(asked.cohort))
@@ -95,7 +97,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [said, matrix.note if matrix else "", *converted, named, _said_of(dropped)]
+    notes = [said, matrix.note if matrix else "", *converted, named, no_tumours, _said_of(dropped)]
     return Gathered(patients, ({} if found is None else found.faults) | failed, list(filter(None, notes)), checks)
 
 
@@ -147,14 +149,17 @@ def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
     return {**noted, "weights": str(weights)}
 
 
-def _expression(training: TrainingMatrix | None, given: Given) -> Expression | None:
+def _expression(training: TrainingMatrix | None, given: Given) -> tuple[Expression | None, str]:
+    """The expression sheet, and what is worth telling of samples that were left out of it."""
     if given.expression is None or training is None:
-        return None
+        return None, ""
     target = given.work / "expression.parquet"
     target.unlink(missing_ok=True)
     settings = {**training.settings, **(given.matrix or {})}
     convert_expression(given.expression, target, settings)
-    return read_expression(target)
+    types = counted_types(read_record(target)["counts"]["samples_dropped_by_type"])
+    told = f"Samples of the expression sheet that are no primary tumours are left out: {types}." if types else ""
+    return read_expression(target), told
 
 
 def _of_patients(expression: Expression | None) -> tuple[Expression | None, list[str]]:
