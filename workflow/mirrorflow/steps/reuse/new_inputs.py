@@ -10,6 +10,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.other_samples import counted_types
 from mirrorflow.cohorts.written import Said, with_points
+from mirrorflow.config.encoder_table import NamedEncoder, named_encoder
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.feature_checks import Check
 from mirrorflow.reuse.matrix_scale import against_training
@@ -23,6 +24,7 @@ from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
+from mirrorflow.store.digest import canonical, same_settings
 from mirrorflow.store.expression import Expression, read_expression, read_record
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
@@ -111,11 +113,12 @@ def make_features(
     """
     training = _training_slides(run, asked)
     settings = training.settings
+    encoder = _encoder(settings["encoder"], given.weights)
     patches, features = given.work / "patches", given.work / "features"
     wanted = {key: settings["patches"][key] for key in SHARED}
     patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
     files = ShardFiles(patches, features, features / "status.tsv")
-    extract_shard(rows, files, _encoder(settings["encoder"], given.weights), {}, threads=threads)
+    extract_shard(rows, files, encoder, {}, threads=threads)
     failed = {}
     for path in (features / "status.tsv", patches / "status.tsv"):
         for row in read_rows(path, ("slide_id", "status", "reason")):
@@ -138,15 +141,34 @@ def _training_slides(run: FinishedRun, asked: Chosen) -> TrainingSlides:
 
 
 def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
-    """Settings of training's encoder; a digest of weights is no file, so that one has to be given."""
+    """Settings of training's encoder; a digest of weights is no file, so that one has to be given.
+
+    The recipe that a feature file carries is no setting: it is held against the entry of config/encoders.yaml. Raises
+    InputError where that is another one.
+    """
+    noted = dict(noted)
+    _require_recipe(noted["name"], noted.pop("recipe", None), named_encoder(noted["model"]))
     if noted["weights"] in (RANDOM, HUB):
-        return dict(noted)
+        return noted
     if weights is None:
         message = (
             f"encoder {noted['name']}: training had its weights from a file ({noted['weights']}); give it (--weights)"
         )
         raise InputError(message)
     return {**noted, "weights": str(weights)}
+
+
+def _require_recipe(name: str, noted: Mapping[str, Any] | None, entry: NamedEncoder | None) -> None:
+    """noted: the recipe in training's feature files, which files of before recipes lack."""
+    now = {} if entry is None else entry.recipe()
+    if noted is None or same_settings(canonical(noted), now):
+        return
+    differs = [f"{key} {noted.get(key)}, now {now.get(key)}" for key in noted if noted[key] != now.get(key)]
+    message = (
+        f"encoder {name}: config/encoders.yaml builds it in another way than for training ({'; '.join(differs)}): put "
+        "the entry back as it was, or make the features elsewhere and give their folder (--features)"
+    )
+    raise InputError(message)
 
 
 def _expression(training: TrainingMatrix | None, given: Given) -> tuple[Expression | None, str]:
