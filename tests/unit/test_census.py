@@ -36,6 +36,20 @@ def test_tumour_types_and_tiers(text: str, tumour_types: list[str], tiers: list[
     assert [gene.symbol for gene in genes] == symbols
 
 
+def test_a_tumour_type_begins_a_word():
+    text = (
+        "GENE_SYMBOL\tTUMOUR_TYPES_SOMATIC\tTIER\n"
+        "VHL\trenal, haemangioma\t1\n"
+        "KCNJ5\tadrenal\t1\n"
+        "CACNA1D\tadrenal aldosterone producing adenoma\t1\n"
+        "PBRM1\tclear cell renal carcinoma, breast\t1\n"
+        "MET\tpapillary Renal\t1\n"
+        "TP53\tother tumour types, non-renal\t1\n"
+    )
+    found = parse_census(text, where="census", tumour_types=["renal"])
+    assert [gene.symbol for gene in found] == ["VHL", "PBRM1", "MET", "TP53"]  # a hyphen parts words
+
+
 def test_nothing_that_passes_is_refused_with_what_is_there():
     with pytest.raises(InputError, match="gastric"):
         parse_census(OLD, where="census.csv", tumour_types=["brest"])

@@ -161,6 +161,48 @@ def test_what_is_wrong_with_a_matrix_is_said(tmp_path: Path, text: str, settings
     assert not (tmp_path / "out.parquet").exists()
 
 
+OTHER_SAMPLES = "gene\tTCGA-AA-0001-01\tTCGA-AA-0002-11\tTCGA-AA-0003-06A\nTP53\t1\t2\t3\n"
+
+
+@pytest.mark.parametrize("patients", [None, ["TCGA-AA-0001", "TCGA-AA-0002", "TCGA-AA-0003"]])
+def test_samples_named_by_patient_that_are_no_primary_tumours_are_left_out(tmp_path: Path, patients: list | None):
+    path = converted(tmp_path, OTHER_SAMPLES, OWN, patients=patients)
+    assert read_expression(path).patients == ["TCGA-AA-0001"]
+    assert counts(path)["samples_dropped_by_type"] == {"06": 1, "11": 1}
+
+
+def test_a_barcode_that_is_a_patients_name_as_it_stands_is_kept(tmp_path: Path):
+    path = converted(tmp_path, OTHER_SAMPLES, OWN, patients=["TCGA-AA-0003-06A"])
+    assert read_expression(path).patients == ["TCGA-AA-0003-06A"]
+
+
+def test_a_matrix_of_other_samples_alone_says_so(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no primary tumour: 06 \(1\), 11 \(1\)"):
+        converted(tmp_path, OTHER_SAMPLES, OWN, patients=["TCGA-AA-0002", "TCGA-AA-0003"])
+
+
+@pytest.mark.parametrize("sample_ids", ["patient", "tcga"])
+def test_a_sample_without_a_name_in_parquet_is_nobodys(tmp_path: Path, sample_ids: str):
+    names = ["TCGA-AA-0001", None, "TCGA-AA-0002"]
+    pd.DataFrame({"sample": names, "TP53": [1.0, 2, 3]}).to_parquet(tmp_path / "m.parquet", index=False)
+    settings = {"orientation": "samples_by_genes", "sample_ids": sample_ids}
+    convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", settings, patients=list(filter(None, names)))
+    assert read_expression(tmp_path / "out.parquet").values.tolist() == [[1], [3]]
+    assert counts(tmp_path / "out.parquet")["samples_kept"] == 2
+
+
+@pytest.mark.parametrize("wide", [0, 10**6])
+@pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
+def test_spaces_around_names_are_no_part_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wide: int, orientation: str
+):
+    monkeypatch.setattr(matrix, "WIDE", wide)
+    text = "id\ta \t b\n c \t1\t2\nd \t3\t4\n"
+    found = read_expression(converted(tmp_path, text, OWN | {"orientation": orientation}))
+    genes = orientation == "genes_by_samples"
+    assert (found.ids, found.patients) == ((["c", "d"], ["a", "b"]) if genes else (["a", "b"], ["c", "d"]))
+
+
 def test_no_shared_patient_shows_both_sides(tmp_path: Path):
     with pytest.raises(InputError, match="Its samples: P1, P2; the cohort's patients: Q1, Q2, Q3"):
         converted(tmp_path, SMALL, OWN, patients=["Q1", "Q2", "Q3", "Q4"])

@@ -57,6 +57,18 @@ def test_a_sheet_whose_means_are_far_is_refused_where_no_patient_alone_shows_it(
     assert judged(np.full((4, 3), 5.0), few) is not None
 
 
+def test_a_gene_that_no_training_patient_has_says_nothing_of_the_scale():
+    train, new = VALUES[:20].copy(), VALUES[20:].copy()
+    train[:, :200] = np.nan
+    new[:, :200] = 12
+    scaler = RnaScaler.fit(train, scaling="train").to_arrays()
+    alone = {name: array[200:] if len(array) > 1 else array for name, array in scaler.items()}
+    found, expected = scale_of(new, scaler), scale_of(new[:, 200:], alone)
+    np.testing.assert_allclose(found.distance, expected.distance)
+    np.testing.assert_allclose(found.slope, expected.slope)
+    assert judged(new, scaler) is not None
+
+
 def test_agreement_is_judged_only_where_it_can_be():
     few = scale_of(VALUES[20:, :50], {key: SCALER[key][:50] for key in ("mean", "scale")})
     assert np.isnan(few.slope).all()

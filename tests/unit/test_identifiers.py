@@ -3,7 +3,7 @@ import io
 import pytest
 
 from mirrorflow.errors import InputError
-from mirrorflow.expression.identifiers import SymbolMap, patient_of, read_probemap, tcga_sample, without_version
+from mirrorflow.expression.identifiers import SymbolMap, named_sample, read_probemap, tcga_sample, without_version
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,19 @@ def test_versions_of_ensembl_ids(identifier: str, stem: str):
 
 
 def test_a_patients_name_is_cut_only_where_that_is_certain():
-    assert patient_of("TCGA-3C-AALI-01", None) == "TCGA-3C-AALI"
-    assert patient_of("P-01", None) == "P-01"
-    assert patient_of("P-01", frozenset({"P-01", "P"})) == "P-01"
-    assert patient_of("case7-01A", frozenset({"case7"})) == "case7"
-    assert patient_of("case8-01", frozenset({"case7"})) == "case8-01"
+    assert named_sample("TCGA-3C-AALI-01", None) == ("TCGA-3C-AALI", "01")
+    assert named_sample("P-01", None) == ("P-01", "01")
+    assert named_sample("P-01", frozenset({"P-01", "P"})) == ("P-01", "01")
+    assert named_sample("case7-01A", frozenset({"case7"})) == ("case7", "01")
+    assert named_sample("case8-01", frozenset({"case7"})) == ("case8-01", "01")
+
+
+def test_a_patients_name_says_which_sample_of_the_patient_it_is():
+    known = frozenset({"TCGA-3C-AALI"})
+    assert named_sample("TCGA-3C-AALI-11A-11R-A41B-07", None) == ("TCGA-3C-AALI", "11")
+    assert named_sample("TCGA-3C-AALI-06", known) == ("TCGA-3C-AALI", "06")
+    assert named_sample("TCGA-3C-AALX-06", known) == ("TCGA-3C-AALX-06", "06")
+    assert named_sample("TCGA-3C-AALI-06", frozenset({"TCGA-3C-AALI-06"})) == ("TCGA-3C-AALI-06", "01")
 
 
 def test_symbols_by_id_then_by_stem_then_the_id():

@@ -1,5 +1,6 @@
 """Encoders by name: sizes, weights' names and tokens of each against what its makers publish."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mirrorflow.config.encoder_table import NATIVE, NamedEncoder, buildable, encoder_table, named_encoder
+from mirrorflow.config.resolve import resolve
 from mirrorflow.config.saw import SEEN
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.slides.conch import conch_state
@@ -18,6 +20,7 @@ from mirrorflow.slides.encoders import Encoder, ResNetStage3, build_encoder
 from mirrorflow.slides.named_network import named_network
 from mirrorflow.slides.phikon import phikon_network
 from mirrorflow.slides.weights_fit import load_weights
+from mirrorflow.steps.reuse.new_inputs import _encoder as encoder_settings
 from mirrorflow.store.weights import encoder_weights
 
 TABLE = encoder_table()
@@ -287,6 +290,44 @@ def test_every_entry_says_where_its_values_are_from() -> None:
         wanted |= {"licence"} if entry.licence and entry.name != "resnet50" else set()
         wanted |= {"parameters"} if entry.published_parameters else set()
         assert wanted <= set(entry.sources), entry.name
+
+
+def with_encoder(**keys: Any) -> dict[str, Any]:
+    return {
+        "run": "t",
+        "cohorts": {"c": {"slides": {"sheet": "s.tsv"}, "clinical": {"sheet": "p.tsv"}, "encoders": ["x"]}},
+        "features": {"encoders": {"x": keys}},
+        "methods": {"abmil": None},
+    }
+
+
+@pytest.mark.parametrize("name", sorted(buildable()))
+def test_a_config_needs_no_image_size_of_a_named_encoder(name: str) -> None:
+    entry = resolve(with_encoder(model=name, weights="hub"))["features"]["encoders"]["x"]
+    assert entry["image_size"] == TABLE[name].image_size
+    assert encoder_from({"name": "x", **entry}).image_size == TABLE[name].image_size
+
+
+def test_another_image_size_of_a_named_encoder_is_refused_before_the_run() -> None:
+    with pytest.raises(ConfigError, match=r"features\.encoders\.x\.image_size: conch sees 448 px, this is 224"):
+        resolve(with_encoder(model="conch", weights="hub", image_size=224))
+    own = resolve(with_encoder(model="resnet50", weights="random", image_size=64))["features"]["encoders"]["x"]
+    assert own["image_size"] == 64
+
+
+@pytest.mark.parametrize("name", sorted(buildable()))
+def test_what_feature_files_note_of_an_encoder_serves_new_slides(name: str) -> None:
+    settings = encoder_from({"name": "x", "model": name, "weights": "hub", "image_size": TABLE[name].image_size})
+    noted = json.loads(json.dumps(settings.noted()))
+    assert encoder_from(encoder_settings(noted, None)).noted() == settings.noted()
+    assert encoder_settings(noted, None).keys() == noted.keys() - {"recipe"}
+
+
+def test_new_slides_are_not_encoded_where_the_entry_has_changed() -> None:
+    noted = json.loads(json.dumps(encoder_from({"name": "x", "model": "uni", "weights": "hub"}).noted()))
+    noted["recipe"]["pooling"] = "avg"
+    with pytest.raises(InputError, match=r"encoder x: .* another way than for training \(pooling avg, now token\)"):
+        encoder_settings(noted, None)
 
 
 def test_names_that_are_no_entry_are_none() -> None:

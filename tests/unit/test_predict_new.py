@@ -568,6 +568,20 @@ def test_a_column_that_describes_genes_is_no_patient(ours: tuple[FinishedRun, St
     assert any("are no patients: entrez, gene_length" in note for note in made.notes)
 
 
+def test_a_sample_that_is_no_primary_tumour_is_no_patients_expression(
+    ours: tuple[FinishedRun, Store], tmp_path: Path
+) -> None:
+    values = read_expression(ours[1].folder / "rna.parquet", patients=["P20", "P21"])
+    names = ["TCGA-AA-0001-01", "TCGA-AA-0002-11A"]
+    pd.DataFrame(values.values.T, index=pd.Index(values.ids, name="id"), columns=names).to_csv(
+        tmp_path / "rna.tsv", sep="\t"
+    )
+    given = Given(tmp_path / "work", expression=tmp_path / "rna.tsv")
+    made, _ = predict_given(ours[0], given, Request(methods=("cox",)), tmp_path / "out", 1)
+    assert made.tables["survival"]["patient"].tolist() == ["TCGA-AA-0001"]
+    assert any("no primary tumours are left out: 11 (normal tissue) 1" in note for note in made.notes)
+
+
 def test_what_is_no_finished_run_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         open_run(tmp_path / "nothing")

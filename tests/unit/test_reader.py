@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from tests.dicom_factory import EXPLICIT_LITTLE_ENDIAN, write_dicom
 from tests.slide_factory import REAL_SLIDE, corrupt_tile, simple, write_svs
 
@@ -218,6 +219,80 @@ def test_png_as_a_slide(tmp_path: Path):
     with open_slide(tmp_path / "a.png") as slide:
         assert np.array_equal(slide.read(0, 5, 6, 70, 60), image[6:66, 5:75])
         assert len(slide.levels) == 1
+
+
+@pytest.mark.parametrize("kind", ["rgba", "16 bits", "grey", "palette", "webp"])
+def test_what_is_transparent_in_an_image_is_white(tmp_path: Path, kind: str):
+    path = tmp_path / ("a.webp" if kind == "webp" else "a.png")
+    colour = (128, 128, 128) if kind == "grey" else (180, 60, 200)
+    image = Image.new("RGBA", (40, 30), (0, 0, 0, 0))  # black, were it to be seen
+    image.paste((*colour, 255), (10, 10, 30, 20))
+    if kind == "16 bits":
+        wide = np.asarray(image).astype(np.uint16)[..., [2, 1, 0, 3]] * 257
+        cv2.imwrite(str(path), wide)
+    elif kind == "palette":
+        palette = Image.new("P", (40, 30), 0)
+        palette.putpalette([0, 0, 0, *colour])
+        palette.paste(1, (10, 10, 30, 20))
+        palette.save(path, transparency=0)
+    else:
+        (image.convert("LA") if kind == "grey" else image).save(path, lossless=True)
+    with open_slide(path) as slide:
+        assert slide.read(0, 0, 0, 1, 1).tolist() == [[[255, 255, 255]]]
+        assert slide.read(0, 15, 15, 1, 1).tolist() == [[list(colour)]]
+
+
+def test_half_transparent_is_half_white_and_an_opaque_image_is_as_it_is(tmp_path: Path):
+    half = np.full((8, 8, 4), (0, 100, 200, 102), np.uint8)  # alpha 0.4
+    cv2.imwrite(str(tmp_path / "half.png"), half)
+    with open_slide(tmp_path / "half.png") as slide:
+        assert slide.read(0, 0, 0, 1, 1).tolist() == [[[233, 193, 153]]]
+    image = simple(120, 90)
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([image[..., ::-1], np.full(image.shape[:2], 255, np.uint8)]))
+    with open_slide(tmp_path / "a.png") as slide:
+        assert np.array_equal(slide.read(0, 0, 0, 120, 90), image)
+
+
+def focal_planes(path: Path, place: slice) -> None:
+    """Two pages of one size, the second out of focus, with tissue at ``place`` and bare glass elsewhere."""
+    first = np.full((2048, 2048, 3), 255, np.uint8)
+    first[place, place] = np.random.default_rng(0).integers(60, 220, first[place, place].shape)
+    with tifffile.TiffWriter(path) as tiff:
+        for page in (first, cv2.blur(first, (9, 9))):
+            options = {"tile": (256, 256), "compression": "jpeg", "photometric": "rgb", "metadata": None}
+            tiff.write(page, resolution=(40000, 40000), resolutionunit=3, **options)
+
+
+@pytest.mark.parametrize("place", [slice(100, 300), slice(900, 1300)])
+def test_of_focal_planes_the_one_is_read_that_openslide_shows(tmp_path: Path, place: slice):
+    focal_planes(tmp_path / "a.tif", place)
+    with open_slide(tmp_path / "a.tif") as slide:
+        source = OpenSlideSource(tmp_path / "a.tif")
+        region = 0, place.start, place.start, 150, 150
+        assert np.array_equal(slide.read(*region), source._read_openslide(*region))
+        assert slide.read(*region).std() > 30
+        source.close()
+
+
+def test_a_tile_of_one_colour_is_no_proof_that_readers_agree(tmp_path: Path):
+    image = np.full((2048, 2048, 3), 255, np.uint8)
+    path = write_svs(tmp_path / "glass.svs", image, downsamples=(1,))
+    glass = OpenSlideSource(path)
+    assert glass._tiles == {}
+    glass.close()
+    image[1230:1500, 1230:1500] = simple(270, 270)  # at 0.6 alone
+    some = OpenSlideSource(write_svs(tmp_path / "some.svs", image, downsamples=(1,)))
+    assert list(some._tiles) == [0]
+    some.close()
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+def test_three_focal_planes_or_times_are_no_colours(tmp_path: Path, axes: str):
+    path = tmp_path / "a.ome.tif"
+    planes = np.stack([np.full((256, 256), value, np.uint8) for value in (10, 120, 240)])
+    tifffile.imwrite(path, planes, ome=True, metadata={"axes": axes}, photometric="minisblack", tile=(128, 128))
+    with pytest.raises(SlideError, match=f"{axes} .* neither one image nor one a colour"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"", "0 bytes"), (b"II*\0rubbish", "cannot be opened")])

@@ -26,9 +26,15 @@ def test_a_missing_value_becomes_the_training_mean():
     assert scaler.transform(np.array([[np.nan]], dtype=np.float32)) == 0.0
 
 
-def test_a_gene_never_measured_in_training_does_no_harm():
-    scaler = RnaScaler.fit(np.full((3, 1), np.nan, dtype=np.float32), scaling="train")
-    assert scaler.transform(np.array([[np.nan], [7.0]], dtype=np.float32)).tolist() == [[0], [7]]
+def test_a_gene_that_no_training_patient_has_is_zero_for_all():
+    train = np.array([[1, np.nan], [3, np.nan]], dtype=np.float32)
+    scaler = RnaScaler.fit(train, scaling="train")
+    assert scaler.transform(np.array([[2, np.nan], [3, 9.5]], dtype=np.float32)).tolist() == [[0, 0], [1, 0]]
+    assert scaler.unmeasured == 1
+    assert "1 of 2 genes have no value in any training patient" in scaler.said("fold 0")
+    again = RnaScaler.from_arrays(scaler.to_arrays())
+    assert again.transform(np.array([[2, 9.5]], dtype=np.float32)).tolist() == [[0, 0]]
+    assert RnaScaler.fit(train, scaling="none").said("fold 0") == ""
 
 
 def test_none_leaves_values_and_makes_missing_zero():

@@ -112,6 +112,13 @@ def test_a_run_has_no_split_file_with_a_test_column_but_its_users_may(tmp_path):
     assert tables.read_folds(tmp_path, 1) == [Fold(("A",), ("B",), ("C",))]
 
 
+def test_a_patient_of_several_rows_counts_once(tmp_path, caplog):
+    (tmp_path / "splits_0.csv").write_text("train,val\nB,C\nA,C\nB ,\n,D\n")
+    assert tables.read_folds(tmp_path, 1) == [Fold(("B", "A"), ("C", "D"))]
+    assert "splits_0.csv: names stand in several rows (train 3 rows, 2 names; val 3 rows, 2 names)" in caplog.text
+    assert tables.read_fold(tmp_path / "splits_0.csv") == Fold(("B", "A"), ("C", "D"))
+
+
 def test_missing_split_files_are_named(tmp_path):
     for number in (0, 2):
         tables.write_fold(tmp_path / f"splits_{number}.csv", Fold(("A",), ("B",)))

@@ -1,7 +1,7 @@
 """Patients of whom a table of samples knows no primary tumour: who is left aside is told from who is not there."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -36,6 +36,11 @@ def not_listed(types: str | None) -> str:
     if types is None:
         return "slide of a patient who is not in the sheet"
     return f"slide of a patient whose samples are {types} alone: primary tumours (01) are taken"
+
+
+def counted_types(dropped: Mapping[str, int]) -> str:
+    """Counts by code of sample type, in words; empty without any. Names that are no barcodes have no code."""
+    return ", ".join(f"{code} ({TYPES.get(code, 'other')}) {n}" for code, n in dropped.items() if code.isdigit())
 
 
 def _named(code: str) -> str:

@@ -99,9 +99,15 @@ def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any])
 def _encoder_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in config["features"]["encoders"].items():
         try:
-            named_encoder(entry["model"])
+            known = named_encoder(entry["model"])
         except ConfigError as error:
             yield f"features.encoders.{name}: {error}"
+            continue
+        if known is not None and entry["image_size"] != known.image_size:
+            yield (
+                f"features.encoders.{name}.image_size: {entry['model']} sees {known.image_size} px, this is "
+                f"{entry['image_size']}; leave it out"
+            )
 
 
 def _saw_problems(config: Mapping[str, Any]) -> Iterator[str]:

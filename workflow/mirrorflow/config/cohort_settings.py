@@ -251,7 +251,10 @@ class Cohort(Section):
         "resources/drivers.tsv is used, and the run says so."
     )
     tumour_types: list[str] = many(
-        "Tumour types of the census that count for this cohort; empty - all.", {"type": "string"}, []
+        "Tumour types of the census that count for this cohort, by how a word of them begins (renal is not adrenal); "
+        "empty - all.",
+        {"type": "string"},
+        [],
     )
     encoders: list[str] = many(
         "Encoders of the cohort's features, from features.encoders or from `features` below; needed with `slides`.",

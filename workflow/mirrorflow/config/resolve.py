@@ -11,6 +11,7 @@ from mirrorflow.config.aliases import with_new_names
 from mirrorflow.config.bounds import not_finite
 from mirrorflow.config.checks import check_references
 from mirrorflow.config.datasets import with_downloads
+from mirrorflow.config.encoder_table import encoder_table
 from mirrorflow.config.methods import PRETRAINED_FAMILIES, check_families, method_of
 from mirrorflow.config.number_form import with_one_form
 from mirrorflow.config.protocols import SINGLE_CHANGE, resolved_protocol, single_change_protocols
@@ -34,6 +35,7 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
         message = "the config does not fit its schema:\n" + "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(message)
     config = fill_defaults(schema, raw)
+    _fill_image_sizes(config, raw)
     config = _fill_placeholders(config, {"store": config["store"]})
     config = with_downloads(config)
     config["protocols"] = {name: resolved_protocol(name, keys) for name, keys in config["protocols"].items()}
@@ -49,6 +51,14 @@ def resolve(raw: Mapping[str, Any]) -> dict[str, Any]:
     config = with_one_form(schema, config, schema["$defs"])
     check_references(config, raw)
     return config
+
+
+def _fill_image_sizes(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
+    """The size that a named encoder sees, where the config leaves it open: it is not 224 px for all."""
+    for name, keys in raw.get("features", {}).get("encoders", {}).items():
+        known = encoder_table().get(keys["model"])
+        if known is not None and "image_size" not in keys:
+            config["features"]["encoders"][name]["image_size"] = known.image_size
 
 
 def _fill_placeholders(value: Any, names: Mapping[str, str]) -> Any:

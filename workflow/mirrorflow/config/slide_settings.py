@@ -192,7 +192,11 @@ class Encoder(Section):
         ["float32", "tf32", "bfloat16", "float16"],
         "float32",
     )
-    image_size: int = count("Side to which a patch is resized (area) before the network.", 224)
+    image_size: int = count(
+        "Side to which a patch is resized (area) before the network; by default what an encoder of "
+        "config/encoders.yaml sees (CONCH 448).",
+        224,
+    )
     output_dtype: str = choice("How features are stored.", ["float32", "float16"], "float32")
     options: dict[str, Any] = setting(
         "timm/<name>: what the model is built with beside its name - init_values (LayerScale; UNI's is 1.0e-5), "

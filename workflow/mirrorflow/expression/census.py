@@ -39,7 +39,8 @@ def parse_census(
 ) -> list[CensusGene]:
     """Genes of a census: COSMIC's CSV or TSV (told apart by the header), or one symbol a line.
 
-    tumour_types: parts of COSMIC's somatic tumour types ("breast" matches "breast carcinoma"), none for all;
+    tumour_types: beginnings of words of COSMIC's somatic tumour types ("breast" matches "lobular breast", "renal" does
+    not match "adrenal"), none for all;
     tiers: those kept (files without a tier column keep all). Both pass over a plain list.
     Raises InputError when the file is neither, or holds no gene that passes.
     """
@@ -91,8 +92,12 @@ def _passes(row: dict[str, str], tumour_types: Sequence[str], tiers: Collection[
     tier = _cell(row, "tier")
     if not _cell(row, "symbol") or (tier and tier not in {str(wanted) for wanted in tiers}):
         return False
-    tumours = [part.lower() for part in _parts(_cell(row, "tumours"))]
-    return not tumour_types or any(wanted.lower() in part for wanted in tumour_types for part in tumours)
+    tumours = "; ".join(_parts(_cell(row, "tumours")))
+    return not tumour_types or any(_at_a_words_start(wanted, tumours) for wanted in tumour_types)
+
+
+def _at_a_words_start(wanted: str, tumours: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(wanted)}", tumours, re.IGNORECASE) is not None
 
 
 def _nothing_passes(rows: list[dict[str, str]], where: str, tumour_types: Sequence[str], tiers: Collection[int]) -> str:

@@ -27,16 +27,19 @@ def tcga_sample(barcode: str) -> tuple[str, str] | None:
     return (match["patient"], match["type"] or PRIMARY_TUMOUR) if match else None
 
 
-def patient_of(name: str, known: frozenset[str] | None) -> str:
-    """The patient of a column that is named after one, with or without a trailing sample type.
+def named_sample(name: str, known: frozenset[str] | None) -> tuple[str, str]:
+    """Patient and sample type code of a column that is named after a patient, with or without a sample type.
 
     With ``known`` patients a type is cut only where the name itself is unknown and the rest is known;
-    without them only TCGA's barcodes are cut: another source's ``P-01`` may be a patient.
+    without them only TCGA's barcodes are cut: another source's ``P-01`` may be a patient. The type is that of a
+    TCGA barcode; any other name, and one that is a known patient as it stands, counts as primary tumour.
     """
-    bare = SAMPLE_TYPE.sub("", name)
-    if known is not None:
-        return bare if name not in known and bare in known else name
-    return bare if TCGA_BARCODE.match(name) else name
+    if known is not None and name in known:
+        return name, PRIMARY_TUMOUR
+    barcode = tcga_sample(name)
+    patient, code = barcode or (SAMPLE_TYPE.sub("", name), PRIMARY_TUMOUR)
+    certain = barcode is not None if known is None else patient in known
+    return patient if certain else name, code
 
 
 def without_version(identifier: str) -> str:

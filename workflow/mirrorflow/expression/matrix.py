@@ -128,7 +128,7 @@ class TextTable:
         values = np.empty((batch.num_rows, batch.num_columns - 1), np.float32)
         for column in range(1, batch.num_columns):
             values[:, column - 1] = batch.column(column).to_numpy(zero_copy_only=False)
-        return batch.column(0).to_pylist(), values
+        return [name.strip() for name in batch.column(0).to_pylist()], values
 
     def _block_bytes(self) -> int:
         """A block has to hold a whole row; numbers take up to some 24 characters."""

@@ -34,8 +34,8 @@ class ParquetTable:
             raise InputError(message)
 
     def ids(self) -> list[str]:
-        """The ids of all rows."""
-        return self.read([self.id_column]).column(0).to_pylist()
+        """The ids of all rows; one that is missing is "", as in text."""
+        return [name or "" for name in self.read([self.id_column]).column(0).to_pylist()]
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Whole columns. Raises InputError where the file is damaged there."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import ConfigError, InputError
-from mirrorflow.expression.identifiers import PRIMARY_TUMOUR, patient_of, tcga_sample
+from mirrorflow.expression.identifiers import PRIMARY_TUMOUR, named_sample, tcga_sample
 from mirrorflow.expression.no_genes import ANNOTATION
 
 
@@ -67,20 +67,21 @@ def choose_samples(
     """Decide which columns ``names`` are kept.
 
     sample_ids: "tcga" (barcodes: primary tumours, aliquots of a patient averaged) or "patient" (each name is a
-    patient, once). Raises InputError for a repeated patient under "patient" and where no name belongs to
-    one of ``patients``, ConfigError for another setting.
+    patient, once; a TCGA barcode of another sample type is left out here, too).
+    Raises InputError for a repeated patient under "patient" and where no name belongs to one of ``patients``,
+    ConfigError for another setting.
     """
     described = [position for position, name in enumerate(names) if name in ANNOTATION - set(patients or ())]
     if sample_ids == "tcga":
         columns, dropped = _by_barcode(names, described)
     elif sample_ids == "patient":
-        columns, dropped = _by_name(names, patients, described, where), Counter()
+        columns, dropped = _by_name(names, patients, described, where)
     else:
         message = f"expression.sample_ids: {sample_ids!r} is neither 'tcga' nor 'patient'"
         raise ConfigError(message)
     wanted = columns if patients is None else {key: columns[key] for key in columns if key in set(patients)}
     if not wanted:
-        raise InputError(_no_overlap(names, patients, sample_ids, where))
+        raise InputError(_no_overlap(names, patients, sample_ids, dropped, where))
     kept = {patient: wanted[patient] for patient in sorted(wanted)}
     other = sum(map(len, columns.values())) - sum(map(len, kept.values()))
     annotation = [names[position] for position in described]
@@ -102,28 +103,37 @@ def _by_barcode(names: Sequence[str], aside: Sequence[int]) -> tuple[dict[str, l
 
 def _by_name(
     names: Sequence[str], patients: Sequence[str] | None, aside: Sequence[int], where: str
-) -> dict[str, list[int]]:
+) -> tuple[dict[str, list[int]], Counter[str]]:
     known = None if patients is None else frozenset(patients)
     columns: dict[str, list[int]] = {}
+    dropped: Counter[str] = Counter()
     for position in sorted(set(range(len(names))) - set(aside)):
-        columns.setdefault(patient_of(names[position], known), []).append(position)
+        patient, code = named_sample(names[position], known)
+        if code == PRIMARY_TUMOUR:
+            columns.setdefault(patient, []).append(position)
+        else:
+            dropped[code] += 1
     repeated = [patient for patient, positions in columns.items() if len(positions) > 1]
     if repeated:
-        twice = ", ".join(f"{patient} ({len(columns[patient])} times)" for patient in repeated[:3])
+        twice = ", ".join(f"{patient or repr(patient)} ({len(columns[patient])} times)" for patient in repeated[:3])
         message = (
             f"{where}: {len(repeated)} patients occur more than once, among them {twice}; under "
             "sample_ids: patient each occurs once (sample_ids: tcga averages the aliquots of a TCGA patient)"
         )
         raise InputError(message)
-    return columns
+    return columns, dropped
 
 
-def _no_overlap(names: Sequence[str], patients: Sequence[str] | None, sample_ids: str, where: str) -> str:
+def _no_overlap(
+    names: Sequence[str], patients: Sequence[str] | None, sample_ids: str, dropped: Counter[str], where: str
+) -> str:
     asked = ", ".join(list(patients or [])[:3]) or "any TCGA primary tumour"
+    types = ", ".join(f"{code} ({count})" for code, count in sorted(dropped.items()))
+    left_out = f". Sample types left out, since they are no primary tumour: {types}" if types else ""
     return (
         f"{where}: none of its {len(names)} samples belongs to the cohort. "
         f"Its samples: {', '.join(names[:3])}; the cohort's patients: {asked}. "
-        f"Check the file, expression.orientation, and expression.sample_ids (now {sample_ids!r})"
+        f"Check the file, expression.orientation, and expression.sample_ids (now {sample_ids!r}){left_out}"
     )
 
 

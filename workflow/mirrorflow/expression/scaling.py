@@ -18,7 +18,8 @@ class RnaScaler:
     """What the training patients said about each gene; stored with the model that was trained on it.
 
     mean, scale [gene] float32; clip: values beyond +-clip are cut first, None for no cut.
-    A gene without spread has scale 1; a missing value becomes the training mean of the clipped values.
+    A gene without spread has scale 1; a missing value becomes the training mean of the clipped values. A gene that no
+    training patient has a value of has scale infinity: it is 0 for all, since nothing says what a value of it means.
     Under ``none`` (the published way) mean is 0 and scale 1, so that NaN becomes 0, which in
     log2(FPKM + 0.001) is about 1 FPKM.
     """
@@ -49,6 +50,16 @@ class RnaScaler:
                 part = slice(start, start + BLOCK)
                 mean[part], scale[part] = _moments(_clipped(train_values[:, part], clip))
         return cls(mean, scale, clip)
+
+    @property
+    def unmeasured(self) -> int:
+        """Genes that no training patient had a value of."""
+        return int(np.isinf(self.scale).sum())
+
+    def said(self, where: str) -> str:
+        """What is worth telling of these genes, empty where there are none; where: whose genes these are."""
+        told = f"{where}: {self.unmeasured} of {len(self.scale)} genes have no value in any training patient"
+        return f"{told}: they are 0 for all" if self.unmeasured else ""
 
     def transform(self, values: NDArray) -> Values:
         """Scaled copy [patient, gene] float32 without NaN. Raises InputError for another number of genes."""
@@ -93,10 +104,12 @@ def _clipped(values: NDArray, clip: float | None) -> NDArray:
 
 
 def _moments(values: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean and standard deviation (ddof 0) of the known values of each gene, in float64."""
+    """Mean and standard deviation (ddof 0) of the known values of each gene, in float64; infinite without any."""
     known = ~np.isnan(values)
-    count = np.maximum(known.sum(axis=0), 1)
+    there = known.sum(axis=0)
+    count = np.maximum(there, 1)
     mean = np.sum(values, axis=0, where=known, dtype=np.float64) / count
     spread = np.square(values.astype(np.float64) - mean)
     deviation = np.sqrt(np.sum(spread, axis=0, where=known) / count)
-    return mean, np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1.0)
+    scale = np.where(deviation > 1e-6 * (1 + np.abs(mean)), deviation, 1.0)
+    return mean, np.where(there > 0, scale, np.inf)

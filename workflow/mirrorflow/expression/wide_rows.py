@@ -34,7 +34,7 @@ class WideRows:
         """Ids and values [row, column at ``positions``] of the ``lines`` below the header, ``skip`` rows left out."""
         rows = islice(self._rows(lines), skip, None)
         at_once = max(1, CELLS_AT_ONCE // max(1, len(positions)))
-        read = ((cells[0], self._values(number, cells, positions)) for number, cells in rows)
+        read = ((cells[0].strip(), self._values(number, cells, positions)) for number, cells in rows)
         while part := list(islice(read, at_once)):
             yield [name for name, _ in part], np.stack([values for _, values in part])
 

@@ -163,6 +163,8 @@ class _Run:
 def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
     task, paired, made_with = run.task, run.paired, run.made_with
     scaler = RnaScaler.fit(paired.expression[run.train], scaling=task.rna_scaling, clip=task.rna_clip)
+    if told := scaler.said(f"fold {task.fold}"):
+        logger.warning("%s", told)
     genes = scaler.transform(paired.expression)
     model = build_network(task.family, run.model, run.training.seed)
     limit_memory(machine.device, machine.share)

@@ -86,17 +86,22 @@ def judged(values: NDArray, scaler: Mapping[str, NDArray]) -> Scale | None:
 
 
 def _of_means(values: NDArray, scaler: Mapping[str, NDArray]) -> float:
-    known = ~np.isnan(values)
+    known = _compared(values, scaler)
     count = known.sum(0)
     mean = np.where(known, values, 0).sum(0) / np.maximum(count, 1)
     distance = np.abs(mean - scaler["mean"]) / scaler["scale"]
     return float(np.median(distance[count > 0])) if (count > 0).any() else 0.0
 
 
+def _compared(values: NDArray, scaler: Mapping[str, NDArray]) -> NDArray[np.bool_]:
+    """Which of ``values`` [unit, gene] say something: known, of a gene that a training patient had a value of."""
+    return ~np.isnan(values) & np.isfinite(scaler["scale"])
+
+
 def scale_of(values: NDArray, scaler: Mapping[str, NDArray]) -> Scale:
     """How ``values`` [unit, gene], unscaled and NaN where unknown, compare with ``mean`` and ``scale`` of a scaler."""
     mean, scale = (np.asarray(scaler[key], np.float64) for key in ("mean", "scale"))
-    known = ~np.isnan(values)
+    known = _compared(values, scaler)
     distance = np.abs(values - mean) / scale
     medians = [np.median(row[there]) if there.any() else 0.0 for row, there in zip(distance, known, strict=True)]
     lines = [_line(row[there], mean[there], scale[there]) for row, there in zip(values, known, strict=True)]

@@ -41,7 +41,7 @@ def to_rgb(tile: NDArray[np.uint8], page: Any) -> NDArray[np.uint8]:
     if kind == UNSPECIFIED and photometric == RGB:
         kind = ASSOCIATED
     if alpha.shape[2] and kind in (ASSOCIATED, UNASSOCIATED):
-        rgb = _on_white(rgb, alpha, associated=kind == ASSOCIATED)
+        rgb = over_white(rgb, alpha, associated=kind == ASSOCIATED)
     return np.ascontiguousarray(rgb)
 
 
@@ -62,7 +62,8 @@ def _colours(tile: NDArray[np.uint8], photometric: int, page: Any) -> NDArray[np
     return tile
 
 
-def _on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], *, associated: bool) -> NDArray[np.uint8]:
+def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8], *, associated: bool) -> NDArray[np.uint8]:
+    """Colours [..., 3] over white by their ``alpha`` [..., 1]; associated: they are multiplied with it already."""
     share = alpha[..., :1].astype(np.uint16)
     colour = rgb.astype(np.uint16)
     shown = np.minimum(colour, share) if associated else (colour * share + 127) // 255

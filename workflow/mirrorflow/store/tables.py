@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.sheets import read_sheet
 from mirrorflow.store.text_files import read_text_file
+
+logger = logging.getLogger("mirrorflow.store.tables")
 
 
 def read_text_sheet(path: str | Path) -> pd.DataFrame:
@@ -153,7 +156,9 @@ def read_fold(path: str | Path) -> Fold:
 
 
 def read_anyones_fold(path: str | Path) -> Fold:
-    """A split file of anyone's: columns train, and val or test or both, of whatever names.
+    """A split file of anyone's: columns train, and val or test or both, of whatever names, each once in a column.
+
+    A file with a row a slide names a patient several times: the log says so.
 
     Raises InputError naming the file when it is not there or lacks a column.
     """
@@ -161,11 +166,16 @@ def read_anyones_fold(path: str | Path) -> Fold:
     if "train" not in sheet or not {"val", "test"} & set(sheet):
         message = f"{path}: columns {', '.join(sheet.columns)}; a split file has train, and val or test or both"
         raise InputError(message)
-    return Fold(*(_names_in(sheet, side) if side in sheet else () for side in ("train", "val", "test")))
+    parts = {side: _names_in(sheet, side) if side in sheet else () for side in ("train", "val", "test")}
+    rows = {side: int(sheet[side].str.strip().astype(bool).sum()) for side in parts if side in sheet}
+    if repeated := [f"{side} {n} rows, {len(parts[side])} names" for side, n in rows.items() if n > len(parts[side])]:
+        logger.warning("%s: names stand in several rows (%s); each counts once", path, "; ".join(repeated))
+    return Fold(*parts.values())
 
 
 def _names_in(sheet: pd.DataFrame, side: str) -> tuple[str, ...]:
-    return tuple(name for name in sheet[side].str.strip() if name)
+    """The names of a column, each once, in the order of their first row."""
+    return tuple(dict.fromkeys(name for name in sheet[side].str.strip() if name))
 
 
 def write_fold(path: str | Path, fold: Fold) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts.among_genes import refusal, told_by, warning
-from mirrorflow.cohorts.other_samples import TYPES
+from mirrorflow.cohorts.other_samples import counted_types
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.identifiers import SymbolMap
 from mirrorflow.expression.units import ValueLook
@@ -57,8 +57,7 @@ class Counting:
 def value_lines(name: str, source: Mapping[str, Any], look: MatrixLook) -> Iterator[str]:
     """Units of the values, kinds of samples, ids without symbols. name: of the source in the config."""
     yield look.values.line(name, source.get("transform", "none"))
-    if others := {code: count for code, count in look.dropped.items() if code != "not TCGA"}:
-        told = ", ".join(f"{code} ({TYPES.get(code, 'other')}) {count}" for code, count in others.items())
+    if told := counted_types(look.dropped):
         yield f"samples that are no primary tumours are left out of {source['matrix']}: {told}"
     yield from _id_lines(name, source, look.values)
 

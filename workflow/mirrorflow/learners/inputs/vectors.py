@@ -1,6 +1,7 @@
 """Where a method's vectors come from: frozen embeddings of a pretrained model, or pooled features and genes."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from mirrorflow.store.digest import digest, file_digest, patients_digest
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.features import read_features
 from mirrorflow.store.tables import read_text_sheet
+
+logger = logging.getLogger("mirrorflow.predict")
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,8 @@ class PooledInputs:
         row = {patient: number for number, patient in enumerate(patients)}
         known = [patient for patient in fold.train if patient in row]
         scaler = RnaScaler.fit(values[[row[patient] for patient in known]], scaling=self.rna_scaling, clip=self.clip)
+        if told := scaler.said(f"{self.expression}, fold {fold_number}"):
+            logger.warning("%s", told)
         if self.rna_scaling != "train":  # nothing was fitted
             return ScaledGenes(row, scaler.transform(values), {}, {})
         arrays = {RNA_SCALER: scaler.to_arrays()}

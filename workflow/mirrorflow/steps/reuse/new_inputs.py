@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.cohorts.other_samples import counted_types
 from mirrorflow.cohorts.written import Said, with_points
+from mirrorflow.config.encoder_table import NamedEncoder, named_encoder
 from mirrorflow.errors import InputError
 from mirrorflow.reuse.feature_checks import Check
 from mirrorflow.reuse.matrix_scale import against_training
@@ -22,7 +24,8 @@ from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
-from mirrorflow.store.expression import Expression, read_expression
+from mirrorflow.store.digest import canonical, same_settings
+from mirrorflow.store.expression import Expression, read_expression, read_record
 from mirrorflow.store.ledger import read_rows
 from mirrorflow.store.slide_sheet import SlideRow, read_slide_sheet
 from mirrorflow.store.tables import read_users_sheet
@@ -80,7 +83,8 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         folder, failed, said = make_features(run, asked, rows, given, threads)
     found = None if folder is None else features_of(folder, slides)
     matrix = training_matrix(run, asked) if given.expression else None
-    expression, dropped = _of_patients(_expression(matrix, given))
+    read, no_tumours = _expression(matrix, given)
+    expression, dropped = _of_patients(read)
     (sheet, converted), named = _sheet(given.sheet), ""
     if sheet is not None and "site" in sheet:
         sheet["site"], named = named_as_in_run(sheet["site"], run.cohort(asked.cohort)[0], run.site_codes(asked.cohort))
@@ -95,7 +99,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
         cohort = set(run.cohort(asked.cohort)[0]["patient"])
         scale = against_training(patients.expression, matrix.file, cohort)
         patients, checks = replace(patients, other_scale=scale.faults), [scale.check]
-    notes = [said, matrix.note if matrix else "", *converted, named, _said_of(dropped)]
+    notes = [said, matrix.note if matrix else "", *converted, named, no_tumours, _said_of(dropped)]
     return Gathered(patients, ({} if found is None else found.faults) | failed, list(filter(None, notes)), checks)
 
 
@@ -109,11 +113,12 @@ def make_features(
     """
     training = _training_slides(run, asked)
     settings = training.settings
+    encoder = _encoder(settings["encoder"], given.weights)
     patches, features = given.work / "patches", given.work / "features"
     wanted = {key: settings["patches"][key] for key in SHARED}
     patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
     files = ShardFiles(patches, features, features / "status.tsv")
-    extract_shard(rows, files, _encoder(settings["encoder"], given.weights), {}, threads=threads)
+    extract_shard(rows, files, encoder, {}, threads=threads)
     failed = {}
     for path in (features / "status.tsv", patches / "status.tsv"):
         for row in read_rows(path, ("slide_id", "status", "reason")):
@@ -136,9 +141,15 @@ def _training_slides(run: FinishedRun, asked: Chosen) -> TrainingSlides:
 
 
 def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
-    """Settings of training's encoder; a digest of weights is no file, so that one has to be given."""
+    """Settings of training's encoder; a digest of weights is no file, so that one has to be given.
+
+    The recipe that a feature file carries is no setting: it is held against the entry of config/encoders.yaml. Raises
+    InputError where that is another one.
+    """
+    noted = dict(noted)
+    _require_recipe(noted["name"], noted.pop("recipe", None), named_encoder(noted["model"]))
     if noted["weights"] in (RANDOM, HUB):
-        return dict(noted)
+        return noted
     if weights is None:
         message = (
             f"encoder {noted['name']}: training had its weights from a file ({noted['weights']}); give it (--weights)"
@@ -147,14 +158,30 @@ def _encoder(noted: Mapping[str, Any], weights: Path | None) -> dict[str, Any]:
     return {**noted, "weights": str(weights)}
 
 
-def _expression(training: TrainingMatrix | None, given: Given) -> Expression | None:
+def _require_recipe(name: str, noted: Mapping[str, Any] | None, entry: NamedEncoder | None) -> None:
+    """noted: the recipe in training's feature files, which files of before recipes lack."""
+    now = {} if entry is None else entry.recipe()
+    if noted is None or same_settings(canonical(noted), now):
+        return
+    differs = [f"{key} {noted.get(key)}, now {now.get(key)}" for key in noted if noted[key] != now.get(key)]
+    message = (
+        f"encoder {name}: config/encoders.yaml builds it in another way than for training ({'; '.join(differs)}): put "
+        "the entry back as it was, or make the features elsewhere and give their folder (--features)"
+    )
+    raise InputError(message)
+
+
+def _expression(training: TrainingMatrix | None, given: Given) -> tuple[Expression | None, str]:
+    """The expression sheet, and what is worth telling of samples that were left out of it."""
     if given.expression is None or training is None:
-        return None
+        return None, ""
     target = given.work / "expression.parquet"
     target.unlink(missing_ok=True)
     settings = {**training.settings, **(given.matrix or {})}
     convert_expression(given.expression, target, settings)
-    return read_expression(target)
+    types = counted_types(read_record(target)["counts"]["samples_dropped_by_type"])
+    told = f"Samples of the expression sheet that are no primary tumours are left out: {types}." if types else ""
+    return read_expression(target), told
 
 
 def _of_patients(expression: Expression | None) -> tuple[Expression | None, list[str]]:
