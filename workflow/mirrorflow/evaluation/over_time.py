@@ -60,7 +60,7 @@ def over_time(parts: Sequence[FoldRows], how: Resampling) -> OverTime:
         raise InputError(message)
     times = _shared_days([found for _, found in known])
     parts = [part for part, _ in known]
-    factor, curves = widening_of(parts), all(part.has_curves for part in parts)
+    factor, curves = widening_of(parts), not any(part.why_no_curves for part in parts)
     auc, brier, everyone, promised = zip(*(_of_fold(part, times, how, curves=curves) for part in parts), strict=True)
 
     def averaged(by_fold: Sequence[np.ndarray]) -> Band:
@@ -90,10 +90,9 @@ def _of_fold(part: FoldRows, times: np.ndarray, how: Resampling, *, curves: bool
     weights = how.weights(part, seeds[0]["patient"].to_numpy())
     risks = [rows["risk"].to_numpy(float) for rows in seeds]
     auc = np.mean([time_auc(risk, days, events, weights, followed) for risk in risks], axis=0)
-    found = [predicted_curves(rows, part, followed) for rows in seeds] if curves else []
-    on_grid = [one[0] for one in found if one is not None]
-    if not on_grid:
+    if not curves:
         return auc, None, None, None
+    on_grid = [predicted_curves(rows, part, followed)[0] for rows in seeds]
     scores = [brier_scores(one, days, events, weights, followed) for one in on_grid]
     everyone = np.broadcast_to(_training_survival(part, times), (len(days), len(times)))
     said = np.mean(on_grid, axis=0)[:, len(times) // 2]
