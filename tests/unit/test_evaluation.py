@@ -172,6 +172,21 @@ def test_a_fold_without_events_is_undefined_in_survival():
     assert cell["why_undefined"] == "fold 0: no comparable pair (0 events)"
 
 
+def test_the_deviation_between_seeds_is_that_of_the_printed_mean():
+    """Folds of 6 and 3 events: pairs count in c_index_pairs, folds alike in c_index."""
+    risks = {1: ([6, 5, 4, 3, 2, 1], [1, 2, 3]), 2: ([1, 2, 3, 4, 6, 5], [3, 2, 1]), 3: ([6, 5, 4, 1, 2, 3], [3, 1, 2])}
+    folds = {
+        k: [survival_fold(k, one[k], [1] * len(one[k])).assign(seed=s) for s, one in risks.items()] for k in (0, 1)
+    }
+    both = cells("survival", *(FoldRows(pd.concat(rows), notes()) for rows in folds.values()))
+    alone = [cells("survival", *(FoldRows(rows[place], notes()) for rows in folds.values())) for place in range(3)]
+    for metric in ("c_index", "c_index_pairs"):
+        means = [one["all", metric]["mean"] for one in alone]
+        assert both["all", metric]["mean"] == pytest.approx(np.mean(means))
+        assert both["all", metric]["seed_sd"] == pytest.approx(np.std(means, ddof=1))
+    assert both["all", "c_index"]["seed_sd"] != pytest.approx(both["all", "c_index_pairs"]["seed_sd"])
+
+
 def outcomes(days: list[float], events: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"time_days": days, "event": events})
 

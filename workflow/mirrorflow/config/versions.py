@@ -19,6 +19,8 @@ PRETRAIN = 1
 EMBED = 1
 PROBE = 4
 BASELINES = 4
+PERMUTATION = 2
+"""Of whole cross-validations with traded outcomes, beside that of the method."""
 SUPERVISED = 4
 ADAPTATION = 4
 METRICS = 7
