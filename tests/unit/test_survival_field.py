@@ -287,6 +287,14 @@ def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():
     assert wide.loc["cox", "TCGA-BRCA"] == ""
 
 
+def test_cohorts_of_one_title_have_a_column_each():
+    row = {"protocol": "honest", "encoder": "uni", "method": "tta", "sd": 0.1}
+    table = as_table([row | {"cohort": "brca", "mean": 0.61}, row | {"cohort": "other", "mean": 0.72}])
+    wide = shown(table, {"method": {}, "cohort": {"brca": "Breast", "other": "Breast"}}, ["brca", "other"])
+    assert wide["Breast (brca)"].tolist() == ["0.610 ± 0.100"]
+    assert wide["Breast (other)"].tolist() == ["0.720 ± 0.100"]
+
+
 def test_a_picture_for_each_protocol_and_encoder_with_two_methods(tmp_path: Path):
     table = pd.concat([table_of("otsurv", "cox"), table_of("mmp", encoder="resnet50")])
     draw_pictures(table, "otsurv", {}, tmp_path)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mirrorflow.evaluation.field_rows import MEAN
 from mirrorflow.tables.main import cell_text
-from mirrorflow.tables.results import as_beside, published_key
+from mirrorflow.tables.results import as_beside, published_key, told_apart
 from mirrorflow.tables.verdict_notes import detectable_note
 
 TABLES = ("1", "8")
@@ -60,7 +60,7 @@ def caption(table: pd.DataFrame) -> str:
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts: Sequence[str]) -> pd.DataFrame:
     """For a reader: a row a protocol, encoder and method; the mean, ranks, a column a cohort, notes."""
-    rows = []
+    rows, named = [], told_apart(titles["cohort"], cohorts)
     for key, part in table.groupby(NAMED[:3], sort=False):
         protocol, encoder, method = map(str, key)
         by_cohort = {str(row["cohort"]): row for row in part.to_dict("records")}
@@ -70,10 +70,10 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts:
         if table["best_epoch"].notna().any():
             line["Best epoch"] = _best(by_cohort.get(MEAN))
         for cohort in cohorts:
-            line[titles["cohort"].get(cohort, cohort)] = _cell(by_cohort.get(cohort))
+            line[named[cohort]] = _cell(by_cohort.get(cohort))
         for cohort in cohorts:
             if within := _within(by_cohort.get(cohort)):
-                line[f"{titles['cohort'].get(cohort, cohort)}, within classes"] = within
+                line[f"{named[cohort]}, within classes"] = within
         line["Left out"] = "; ".join(dict.fromkeys(str(row["note"]) for row in by_cohort.values() if row["note"]))
         rows.append(line)
     return pd.DataFrame(rows, columns=None if rows else ["Protocol", "Encoder", "Method"])
