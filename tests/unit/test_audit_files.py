@@ -1,6 +1,7 @@
 """``mirrorflow audit`` on anyone's files, and the split files it repairs."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,34 @@ def write_noted(folder: Path, fold: int, protocol: dict, rows: pd.DataFrame | No
     rows = subtype_rows(fold, "C") if rows is None else rows
     notes = {"protocol": protocol, "settings": [noted], "classes": ["x", "y"], "digest": "d"}
     write_predictions(folder / f"fold{fold}.parquet", rows, notes)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("fold", ["fold0", "fold0"], "row 0: 'fold0'; write the fold's number"),
+        ("fold", [0.0, np.nan], "row 1: 'nan'; write the fold's number"),
+        ("fold", [0.5, 0.5], "row 0: '0.5'; write the fold's number"),
+        ("time_days", ["12", "long"], "row 1: 'long'; write a number"),
+        ("time_days", ["12", ""], "row 1: ''; write a number, or nothing where it is unknown"),
+        ("risk", ["high", "low"], "row 0: 'high'; write a number"),
+        ("prob_x", ["0.5", "half"], "row 1: 'half'; write a number"),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused_with_file_column_and_row(tmp_path, column, values, said):
+    rows = subtype_rows(0, "A", "B") if column == "prob_x" else survival_rows(0, "A", "B")
+    rows.assign(**{column: values}).to_parquet(tmp_path / "fold0.parquet")
+    with pytest.raises(MirrorflowError, match=re.escape(f"fold0.parquet: column {column}, {said}")):
+        audit_files(AuditRequest(predictions=tmp_path))
+
+
+def test_numbers_that_are_written_as_text_are_numbers(tmp_path, capsys):
+    as_text = {"fold": "0", "time_days": ["12", "-1"], "risk": ["0.5", None]}
+    survival_rows(0, "A", "B").assign(**as_text).to_parquet(tmp_path / "fold0.parquet")
+    status, said = audited(tmp_path, capsys)
+    assert status == 0
+    assert "1 rows have no risk" in said
+    assert "1 rows have a follow-up of 0 days or less" in said
 
 
 def test_our_own_notes_that_are_honest_say_nothing(tmp_path, capsys):

@@ -12,7 +12,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.evaluation import FoldRows, score_method
 from mirrorflow.evaluation.bands import Resampling, band, widening_of
 from mirrorflow.evaluation.operating import _reliability, operating, wilson
-from mirrorflow.evaluation.over_time import over_time
+from mirrorflow.evaluation.over_time import Promised, over_time
 from mirrorflow.figures.operating import draw_operating
 from mirrorflow.figures.over_time import draw_over_time
 from mirrorflow.figures.style import to_svg
@@ -101,6 +101,29 @@ def test_a_fold_without_a_class_has_no_curve_of_it():
     whole = operating(parts, HOW).roc["c"].mean
     others = operating(parts[1:], HOW).roc["c"].mean
     assert whole == pytest.approx(others)
+
+
+def test_bands_widen_by_the_folds_that_have_the_curve():
+    parts = classified(["a", "b"])
+    parts[0].rows["label"] = "a"
+    whole, others = operating(parts, HOW), operating(parts[1:], HOW)
+    for name in ("mean", "low", "high"):
+        np.testing.assert_allclose(getattr(whole.roc["b"], name), getattr(others.roc["b"], name))
+        np.testing.assert_allclose(getattr(whole.precision["b"], name), getattr(others.precision["b"], name))
+    assert widening_of(parts) > widening_of(parts[1:])
+
+
+@pytest.mark.parametrize("n", [5, 10, 50, 100])
+def test_fifths_are_fifths(n):
+    seen = np.ones(n)
+    assert np.bincount(Promised(1.0, np.arange(n) / n, seen, seen).groups()).tolist() == [n // 5] * 5
+
+
+def test_equal_promises_are_in_one_fifth():
+    seen = np.ones(10)
+    assert set(Promised(1.0, seen, seen, seen).groups()) == {2}
+    tied = np.array([0.1, 0.1, 0.1, *np.arange(7) / 10 + 0.2])
+    assert Promised(1.0, tied, seen, seen).groups()[:3].tolist() == [0] * 3
 
 
 def test_reliability_counts_every_unit_with_wilsons_interval():

@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 
 from mirrorflow.evaluation import FoldRows, score_cells
+from mirrorflow.evaluation.folds import followed_up, predicted_curves
+from mirrorflow.probes.task import SurvivalPrediction
+from mirrorflow.reuse.survival import survival_on
 
 CLASSES = ["a", "b"]
 
@@ -169,6 +172,21 @@ def test_a_fold_without_events_is_undefined_in_survival():
     assert cell["why_undefined"] == "fold 0: no comparable pair (0 events)"
 
 
+def test_the_deviation_between_seeds_is_that_of_the_printed_mean():
+    """Folds of 6 and 3 events: pairs count in c_index_pairs, folds alike in c_index."""
+    risks = {1: ([6, 5, 4, 3, 2, 1], [1, 2, 3]), 2: ([1, 2, 3, 4, 6, 5], [3, 2, 1]), 3: ([6, 5, 4, 1, 2, 3], [3, 1, 2])}
+    folds = {
+        k: [survival_fold(k, one[k], [1] * len(one[k])).assign(seed=s) for s, one in risks.items()] for k in (0, 1)
+    }
+    both = cells("survival", *(FoldRows(pd.concat(rows), notes()) for rows in folds.values()))
+    alone = [cells("survival", *(FoldRows(rows[place], notes()) for rows in folds.values())) for place in range(3)]
+    for metric in ("c_index", "c_index_pairs"):
+        means = [one["all", metric]["mean"] for one in alone]
+        assert both["all", metric]["mean"] == pytest.approx(np.mean(means))
+        assert both["all", metric]["seed_sd"] == pytest.approx(np.std(means, ddof=1))
+    assert both["all", "c_index"]["seed_sd"] != pytest.approx(both["all", "c_index_pairs"]["seed_sd"])
+
+
 def outcomes(days: list[float], events: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"time_days": days, "event": events})
 
@@ -193,6 +211,35 @@ def test_curves_are_scored_where_the_bins_are_known():
     without = cells("survival", FoldRows(rows.drop(columns=["surv_0", "surv_1"]), notes(), train))["all", "ibs"]
     assert np.isnan(without["mean"])
     assert without["why_undefined"] == "fold 0: the method gives no survival function"
+
+
+def test_curves_end_where_the_method_says_not_at_the_longest_time_of_patients_it_never_saw():
+    rows = survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]).assign(surv_0=0.6, surv_1=0.2)
+    said = note(bin_edges_days=[0.0, 2.0], bin_ends_days=[2.0, 3.0], train_patients=2)
+    part = FoldRows(rows, notes(said), outcomes([1, 2, 3, 900], [1, 0, 1, 1]), 2)
+    at_own_time = predicted_curves(rows, part, followed_up(rows, part.train))[1]
+    np.testing.assert_allclose(at_own_time, [0.8, 0.6, 0.2, 0.2])
+    predicted = SurvivalPrediction(rows["risk"].to_numpy(), rows[["surv_0", "surv_1"]].to_numpy())
+    new = survival_on(predicted, np.array([[1.0], [2], [3], [4]]), [0.0, 2.0], [2.0, 3.0])
+    np.testing.assert_array_equal(at_own_time, new[:, 0], "as `mirrorflow predict` does")
+
+
+def test_predictions_that_do_not_say_where_the_last_bin_ends_are_scored_where_all_patients_were_trained_on():
+    rows = survival_fold(0, [4, 3, 2, 1], [1, 1, 1, 0]).assign(surv_0=0.6, surv_1=0.2)
+    train = outcomes([1, 2, 3, 9], [1, 0, 1, 1])
+
+    def scored(trained: int, **more: Any) -> dict[tuple[str, str], dict[str, Any]]:
+        said = note(bin_edges_days=[0.0, 2.0], train_patients=trained, **more)
+        return cells("survival", FoldRows(rows, notes(said), train, trained))
+
+    names = ("ibs", "mean_brier", "d_calibration")
+    for metric in names:
+        before, now = (one["all", metric]["mean"] for one in (scored(4), scored(4, bin_ends_days=[2.0, 9.0])))
+        assert before == now, metric
+        lost = scored(3)["all", metric]
+        assert np.isnan(lost["mean"])
+        assert "delete the predictions and run again" in lost["why_undefined"]
+    assert scored(3)["all", "c_index"]["mean"] == scored(4)["all", "c_index"]["mean"]
 
 
 def test_a_fold_without_a_training_event_is_scored_like_any_other():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from mirrorflow.metrics import inference
-from mirrorflow.metrics.inference import FoldSample, bootstrap, holm, paired_difference, resample_weights, two_sided_p
+from mirrorflow.metrics.inference import (
+    FoldSample,
+    bootstrap,
+    holm,
+    not_rejected,
+    paired_difference,
+    resample_weights,
+    two_sided_p,
+)
 
 
 def numbered(folds: list[FoldSample]) -> list[FoldSample]:
@@ -182,6 +190,31 @@ def test_the_p_value_counts_the_smaller_side_twice():
     assert two_sided_p(np.array([1.0, 1, 1, -1])) == pytest.approx(2 * 2 / 5)
     assert two_sided_p(np.array([1.0, -1])) == 1
     assert np.isnan(two_sided_p(np.array([])))
+
+
+@pytest.mark.parametrize("count", [20, 39, 40, 100, 200, 999, 1000])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_the_interval_leaves_0_out_exactly_where_the_bootstrap_rejects_it(count, confidence):
+    for below in range(min(count, 60)):
+        differences = np.r_[np.full(below, -0.001), np.full(count - below, 0.1)]
+        low, high = not_rejected(differences, confidence)
+        assert (not low <= 0 <= high) == (two_sided_p(differences) < 1 - confidence), below
+        assert not_rejected(-differences, confidence) == (-high, -low)
+    assert np.isnan(not_rejected(np.array([]), confidence)).all()
+
+
+def test_an_interval_leaves_0_out_exactly_where_both_tests_find_a_difference():
+    rng, seen = np.random.default_rng(2), set()
+    for number in range(120):
+        ours, theirs = (
+            draws(*(mean_of(rng.normal(shift, 1, 20)) for _ in range(3)), resamples=60) for shift in (number / 80, 0.0)
+        )
+        found = paired_difference(ours, theirs, 0.9)
+        assert found.t_test is not None
+        both = max(found.p_value, found.t_test.p_value) < 1 - 0.9
+        assert (not found.ci_low <= 0 <= found.ci_high) == both
+        seen.add((found.p_value < 0.1, found.t_test.p_value < 0.1))
+    assert len(seen) > 2
 
 
 def test_p_values_hold_their_level_when_nothing_differs():

@@ -83,6 +83,34 @@ def test_a_method_without_ranks_has_no_small_p(whole: tuple[Store, WholeCrossVal
     assert record["p_c_index"] == record["p_log_rank"] == 1.0
 
 
+class Fixed:
+    """Predictions that rank the events of the first fold; the second, of ten, has none unless outcomes are traded."""
+
+    def __init__(self, events: float = 1.0) -> None:
+        days = [*np.arange(1, 31.0), *np.arange(1, 11.0)]
+        self.rows = pd.DataFrame({"setting": "all", "seed": 1, "patient": [f"p{n}" for n in range(40)]}).assign(
+            fold=np.repeat([0, 1], [30, 10]),
+            time_days=days,
+            event=np.repeat([events, 0.0], [30, 10]),
+            risk=-np.array(days),
+        )
+
+    def predictions(self, seed: int | None = None) -> pd.DataFrame:
+        return self.rows if seed is None else traded(self.rows, seed)
+
+
+def test_a_fold_without_a_comparable_pair_is_left_out_of_the_mean() -> None:
+    record = permuted(Fixed(), 19, lambda: None)  # type: ignore[arg-type]
+    assert record["c_index"] == 1.0
+    assert record["p_c_index"] == 0.05
+    assert record["undefined"] == 0
+
+
+def test_without_any_comparable_pair_there_is_no_p() -> None:
+    record = permuted(Fixed(events=0.0), 3, lambda: None)  # type: ignore[arg-type]
+    assert record == {"permutations": 0, "why": "no fold has a comparable pair: no C-index"}
+
+
 def test_a_cohort_that_cannot_be_asked_says_why(tmp_path: Path) -> None:
     store = Store(tmp_path)
     validation = WholeCrossValidation(store.plan("cox", tasks=["survival"], shots=[]), pooled(store))

@@ -29,7 +29,7 @@ from mirrorflow.steps.cohort.make_splits import make_splits
 from mirrorflow.steps.results.evaluate import evaluate
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.predictions import content_digest, read_predictions
-from mirrorflow.store.tables import read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
+from mirrorflow.store.tables import read_cohort, read_fold, read_numbers, read_text_sheet, write_cohort, write_fold
 from mirrorflow.tables.results import NUMBERS
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -214,6 +214,10 @@ def test_notes_say_how_the_predictions_came_about(tmp_path):
     survival = read_predictions(job.folder / "survival" / "fold0.parquet").notes["settings"][0]
     assert len(survival["bin_edges_days"]) == BINS
     assert survival["bin_edges_days"][0] == 0
+    assert survival["bin_ends_days"][:-1] == survival["bin_edges_days"][1:]
+    followed = read_cohort(job.plan.cohort)[0].set_index("patient").loc[list(fold.train), "time_days"]
+    assert survival["bin_ends_days"][-1] == followed.max()
+    assert subtyping["settings"][0]["bin_ends_days"] is None
 
 
 def test_several_seeds_give_the_deviation_between_trainings_in_the_results(tmp_path):

@@ -10,12 +10,14 @@ from scipy import stats
 
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.field import Drawn, best_and_last, draws_of, gap, over_cohorts, rank_shares, shared_patients
-from mirrorflow.evaluation.field_rows import Predicted, field_rows
+from mirrorflow.evaluation.field_rows import MEAN, Predicted, field_rows
 from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF
 from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.metrics import c_index
 from mirrorflow.metrics.inference import paired_difference
 from mirrorflow.metrics.resampled_t import detectable
+from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.steps.results import make_survival_field
 from mirrorflow.steps.results.make_survival_field import draw_pictures
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.survival_field import as_table, caption, published_means, shown
@@ -162,7 +164,7 @@ def test_a_method_that_knows_more_is_better_and_first():
     assert rows["good"]["verdict"] == BETTER
     assert rows["same"]["verdict"] == ALIKE
     assert rows["ref"]["verdict"] == ITSELF
-    assert rows["good"]["comparison"] == "primary"
+    assert rows["good"]["comparison"] == "over cohorts"
     assert rows["good"]["rank_shares"].startswith("1.000")
     assert rows["good"]["mean_rank"] == pytest.approx(1.0)
     assert rows["good"]["p_holm"] >= rows["good"]["p_value"]
@@ -203,6 +205,52 @@ def test_without_a_bootstrap_there_are_means_alone():
     assert not any(row.get("rank_shares") for row in rows)
 
 
+def rows_of_run(monkeypatch: pytest.MonkeyPatch, shown_cohorts: list[str], **cell: object) -> pd.DataFrame:
+    """The step's table of two methods on five cohorts, of which results.csv has ``shown_cohorts``; as published."""
+
+    def found(place: PredictionsManifest, _: pd.DataFrame) -> Predicted:
+        noise = 1.0 if place.method == "tta" else 2.0
+        return predicted(noise, seed=int(noise), cohort=FIVE.index(place.cohort))
+
+    monkeypatch.setattr(make_survival_field, "predicted", found)
+    empty = pd.DataFrame({"patient": [], "label": []})
+    monkeypatch.setattr(make_survival_field, "read_cohort", lambda _: (empty, []))
+    places = [(cohort, method) for cohort in FIVE for method in ("tta", "mmp")]
+    manifests = [Path(f"results/r/predictions/honest/{c}/uni/{m}/manifest.json") for c, m in places]
+    inputs = make_survival_field.Inputs(manifests, [Path(name) for name in FIVE], Path("results.csv"))
+    settings = {"bootstrap": 50, "confidence": 0.95, "seed": 1, "reference": "mmp"}
+    params = make_survival_field.Params(FIVE, {}, ["tta", "mmp"], settings, [])
+    named = {"protocol": "honest", "encoder": "uni", "setting": "all", "metric": "c_index", "mean": 0.6, "verdict": ""}
+    cells = [named | {"cohort": c, "method": m, "comparison": ""} | cell for c, m in places if c in shown_cohorts]
+    table = as_table(make_survival_field._rows(inputs, params, pd.DataFrame(cells)))
+    known = read_numbers(RESOURCES / "published_results.csv", ["mean", "sd"])
+    return published_means(table, known, NAMES, FIVE)
+
+
+def test_there_is_no_mean_where_a_cohort_is_withheld(monkeypatch: pytest.MonkeyPatch):
+    whole = rows_of_run(monkeypatch, FIVE)
+    means = whole[whole["cohort"] == MEAN]
+    assert means["mean"].notna().all()
+    assert means["published_mean"].notna().all()
+    table = rows_of_run(monkeypatch, FIVE[:4])
+    means = table[table["cohort"] == MEAN]
+    assert means[["mean", "published_mean", "difference"]].isna().all(axis=None)
+    assert means["note"].tolist() == ["kirc is withheld (see Audits)"] * 2
+    wide = shown(table, TITLES, FIVE)
+    assert wide["Mean of the cohorts"].tolist() == ["", ""]
+    assert "kirc is withheld" in wide["Left out"].tolist()[0]
+    assert (wide["brca"] != "").all()
+
+
+def test_a_cohorts_comparison_is_called_as_in_results(monkeypatch: pytest.MonkeyPatch):
+    table = rows_of_run(monkeypatch, FIVE, comparison="primary", verdict="better", p_holm=0.03)
+    assert set(table.loc[table["cohort"] == "brca", "comparison"]) == {"primary"}
+    assert set(table.loc[table["cohort"] == MEAN, "comparison"]) == {"over cohorts", ""}, "empty of the reference"
+    wide = shown(table, TITLES, FIVE)
+    assert wide["brca"].str.contains("primary: better").all()
+    assert not wide["Mean of the cohorts"].str.contains("primary").any()
+
+
 def table_of(*methods: str, encoder: str = "uni") -> pd.DataFrame:
     found = field(**{name: 1.0 + number for number, name in enumerate(methods)})
     rows = field_rows(found, list(methods), methods[0], HOW)
@@ -237,6 +285,14 @@ def test_the_reader_sees_the_mean_the_rank_each_cohort_and_what_is_left_out():
     assert wide.loc["OTSurv", "TCGA-BRCA"].startswith("0.610 ± 0.020")
     assert "first in" in wide.loc["OTSurv", "Rank"]
     assert wide.loc["cox", "TCGA-BRCA"] == ""
+
+
+def test_cohorts_of_one_title_have_a_column_each():
+    row = {"protocol": "honest", "encoder": "uni", "method": "tta", "sd": 0.1}
+    table = as_table([row | {"cohort": "brca", "mean": 0.61}, row | {"cohort": "other", "mean": 0.72}])
+    wide = shown(table, {"method": {}, "cohort": {"brca": "Breast", "other": "Breast"}}, ["brca", "other"])
+    assert wide["Breast (brca)"].tolist() == ["0.610 ± 0.100"]
+    assert wide["Breast (other)"].tolist() == ["0.720 ± 0.100"]
 
 
 def test_a_picture_for_each_protocol_and_encoder_with_two_methods(tmp_path: Path):

@@ -185,6 +185,15 @@ def test_main_table_has_methods_down_and_cohorts_across():
     assert table.loc[1, "nsclc, 10-shot, Accuracy"] == ""
 
 
+@pytest.mark.parametrize("titles", [{"brca": "Breast", "blca": "Breast"}, {"brca": "TCGA-BRCA", "blca": "TCGA-BRCA"}])
+def test_cohorts_of_one_title_are_told_apart_by_their_names(titles):
+    rows = joined(*(cell(cohort=name, mean=mean) for name, mean in (("brca", 0.9), ("blca", 0.8), ("nsclc", 0.7))))
+    (line,) = main_table(rows, "subtyping", ["mirror"], titles | {"nsclc": "Lung"}).to_dict("records")
+    for name, text in (("brca", "0.900"), ("blca", "0.800")):
+        assert line[f"{titles[name]} ({name}), all, Accuracy"].startswith(text)
+    assert line["Lung, all, Accuracy"].startswith("0.700")
+
+
 def test_a_k_shot_column_says_how_many_its_folds_hold():
     less = "k = 1, 2 (smallest group); 4 evaluation units lost with the last batch"
     rows = [

@@ -469,6 +469,18 @@ def test_the_mean_stands_where_all_five_cohorts_are_there_and_a_cut_one_is_marke
         assert not any(OVERALL in name for name in shown("tta_prototypes", *some))
 
 
+def test_a_mean_over_cohorts_has_no_cohorts_patients():
+    """Methods of other patients on one cohort: n stands there, and not of one cohort with the mean over all."""
+    rows = [
+        cell(cohort=name, method=method, patients=100.0 + at, train_patients="80 81", patient_set=f"{name}{method}")
+        for at, name in enumerate(COHORTS)
+        for method in ("tta", "tta--together")
+    ]
+    table = shown("tta_stages", *rows)
+    assert table["brca, all, C-index"].str.contains("n = 100 (trained on 80 to 81)", regex=False).all()
+    assert not table[f"{OVERALL}, all, C-index"].str.contains("n = ").any()
+
+
 def test_from_metrics_to_the_table_of_a_simulated_cohort(tmp_path):
     """brca simulated, DSS: the published value stands there, and that nothing of it may be compared."""
     config = yaml.safe_load(yaml.safe_dump(RAW))

@@ -74,6 +74,7 @@ rule permute_outcomes:
         settings=PREDICTIONS.settings,
         rna={"clip": config["expression"]["clip"]},
         permutations=FIGURES.permutations,
+        counted=versions.PERMUTATION,
         stored=STORED.both,
     script:
         "../scripts/permute_outcomes.py"

@@ -46,6 +46,12 @@ def widening_of(parts: Sequence[FoldRows]) -> float:
     return widening(len(parts), evaluation_to_training(evaluated, [part.n_train for part in parts]))
 
 
+def band_over(parts: Sequence[FoldRows], where: np.ndarray, by_fold: Sequence[np.ndarray], confidence: float) -> Band:
+    """:func:`band` of these folds' curves, widened as the tables' intervals, by folds whose own curve is defined."""
+    defined = [part for part, curves in zip(parts, by_fold, strict=True) if not np.isnan(curves[0]).all()]
+    return band(where, by_fold, widening_of(defined) if defined else 1.0, confidence)
+
+
 def band(where: np.ndarray, by_fold: Sequence[np.ndarray], factor: float, confidence: float) -> Band:
     """From curves [1 + resample, point] of each fold, the fold's own first; values are shares."""
     tail = (1 - confidence) / 2

@@ -129,7 +129,7 @@ def _row(metric: str, drawn: Draws, scores: Sequence[FoldScores], confidence: fl
         "tau_days": _taus(metric, scores),
         "unstable": _unstable(metric, scores),
         "seeds": max(one.seeds for one in scores),
-        "seed_sd": _seed_sd(metric, scores),
+        "seed_sd": _seed_sd(metric, drawn, scores),
     }
 
 
@@ -145,14 +145,17 @@ def _unstable(metric: str, scores: Sequence[FoldScores]) -> str:
     return f"fewer than {FEW_EVENTS} evaluation events ({', '.join(few)})" if few else ""
 
 
-def _seed_sd(metric: str, scores: Sequence[FoldScores]) -> float:
-    """Deviation between seeds of the mean over folds: the variance of training, which no bootstrap holds."""
+def _seed_sd(metric: str, drawn: Draws, scores: Sequence[FoldScores]) -> float:
+    """Deviation between seeds of the mean over folds, which count as in the mean that is printed: the variance of
+    training, which no bootstrap holds.
+    """
     counts = {one.seeds for one in scores}
     if len(counts) > 1 or counts == {1}:
         return np.nan
     values = np.array([[seed[metric] for seed in one.by_seed] for one in scores])
-    defined = values[~np.isnan(values).any(1)]
-    return float(defined.mean(0).std(ddof=1)) if len(defined) else np.nan
+    weights = np.array([drawn.counts.get(one.number, 1.0) for one in scores])
+    defined = ~np.isnan(values).any(1) & (weights > 0)
+    return float(np.average(values[defined], 0, weights[defined]).std(ddof=1)) if defined.any() else np.nan
 
 
 def _trained_on(setting: str, parts: Sequence[FoldRows]) -> str:

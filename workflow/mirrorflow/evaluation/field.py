@@ -16,7 +16,16 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.metrics import c_index
-from mirrorflow.metrics.inference import Draws, FoldSample, bootstrap, interval, two_sided_p, widened
+from mirrorflow.metrics.inference import (
+    Draws,
+    FoldSample,
+    bootstrap,
+    either,
+    interval,
+    not_rejected,
+    two_sided_p,
+    widened,
+)
 from mirrorflow.metrics.resampled_t import NO_SPREAD, TTest, detectable, widening
 
 APART = 1000
@@ -133,7 +142,7 @@ def gap(one: Sequence[Draws], other: Sequence[Draws], confidence: float) -> Gap:
     low, high = interval(known, confidence)
     test = _t_test(pairs, value, confidence)
     if test is not None and len(known):
-        low, high = min(low, test.ci_low), max(high, test.ci_high)
+        low, high = either(not_rejected(known, confidence), test)
     error = float(known.std(ddof=1)) if len(known) > 1 else np.nan
     return Gap(value, low, high, two_sided_p(known), test, error, _factor(pairs))
 

@@ -1,17 +1,19 @@
 """The rows over all cohorts of the table of the field: one a method of a protocol and encoder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from mirrorflow.evaluation.field import Drawn, Gap, Mean, draws_of, gap, over_cohorts, rank_shares, shared_patients
-from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF, NONE, PRIMARY, WORSE
+from mirrorflow.evaluation.verdicts import ALIKE, BETTER, ITSELF, NONE, WORSE
 from mirrorflow.metrics.inference import Draws, holm
 
 MEAN = "mean"
 """What a row over all cohorts is called, as the published tables call theirs."""
+OVER_COHORTS = "over cohorts"
+"""What ``comparison`` says of a row over all cohorts: its first figure, which no ``evaluation.primary`` names."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,17 @@ class Held:
     mean: Mean
 
 
-def field_rows(field: Field, methods: Sequence[str], reference: str, how: Drawn) -> Iterator[dict[str, object]]:
+def field_rows(
+    field: Field, methods: Sequence[str], reference: str, how: Drawn, *, withheld: Collection[str] = ()
+) -> Iterator[dict[str, object]]:
     """A row a method of ``methods`` that predicts anything: its mean over the cohorts of ``field``, the difference to
     ``reference``, verdict, ranks; without numbers, with the reason, where it lacks a cohort or a fold.
 
-    Verdicts are Holm-adjusted over these methods.
+    Verdicts are Holm-adjusted over these methods. withheld: cohorts of the run whose numbers no table has: there is no
+    mean over all cohorts then.
     """
-    lacking = {name: why for name in methods if (why := "; ".join(_missing(field, name)))}
+    hidden = [f"{name} is withheld (see Audits)" for name in withheld]
+    lacking = {name: why for name in methods if (why := "; ".join([*hidden, *_missing(field, name)]))}
     whole = [name for name in methods if name not in lacking and any(name in one for one in field.values())]
     held, patients = _held(field, whole, how)
     gaps = {
@@ -132,7 +138,7 @@ def _of_gap(
         "p_t_test": found.p_t_test,
         "p_holm": p_holm,
         "verdict": verdict,
-        "comparison": PRIMARY,
+        "comparison": OVER_COHORTS,
     }
 
 

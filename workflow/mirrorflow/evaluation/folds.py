@@ -22,6 +22,10 @@ from mirrorflow.metrics import (
 from mirrorflow.metrics.inference import FoldSample
 
 Scorer = Callable[[np.ndarray], dict[str, np.ndarray]]
+NO_LAST_DAY = (
+    "the predictions do not say where the last survival bin ends, and the method was not trained on all training "
+    "patients of the fold: delete the predictions and run again"
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,42 @@ class FoldRows:
         return self.rows[self.rows["seed"] == self.rows["seed"].min()]
 
     @property
-    def has_curves(self) -> bool:
-        """Whether the method gives survival functions."""
-        return "surv_0" in self.rows and bool(self.rows["surv_0"].notna().all())
+    def why_no_curves(self) -> str:
+        """Why there are no survival functions to score; empty where there are."""
+        if "surv_0" not in self.rows or not self.rows["surv_0"].notna().all():
+            return "the method gives no survival function"
+        if self.train is None or not len(self.train):
+            return "no training patient with a known outcome"
+        if not self._bins().get("bin_edges_days"):
+            return "the predictions do not say where their survival bins begin"
+        return "" if self._last_day() else NO_LAST_DAY
+
+    def bins(self) -> tuple[np.ndarray, float]:
+        """Days [bin] at which the bins begin, and the day at which the last one ends, for rows of one setting.
+
+        Raises ValueError where one is not known (``why_no_curves``).
+        """
+        if self.why_no_curves:
+            raise ValueError(self.why_no_curves)
+        return np.array(self._bins()["bin_edges_days"], dtype=float), float(self._last_day() or 0)
+
+    def _bins(self) -> Mapping[str, Any]:
+        setting = self.rows["setting"].iloc[0]
+        known = (note for note in self.notes["settings"] if note["setting"] == setting and note.get("bin_edges_days"))
+        return next(known, {})
+
+    def _last_day(self) -> float | None:
+        """The end that the method answers for: the longest time of those it was trained on (a k-shot model: of all of
+        the fold's), who under ``train_on: available`` are not all of the fold's training patients.
+
+        Predictions of before its end was noted: the longest time of the fold's training patients, where the method was
+        trained on all of them; else None.
+        """
+        if ends := self._bins().get("bin_ends_days"):
+            return float(ends[-1])
+        assert self.train is not None  # else there are no curves
+        whole = {note.get("train_patients") for note in self.notes["settings"] if note["setting"] == "all"} - {None}
+        return float(self.train["time_days"].max()) if whole <= {len(self.train)} else None
 
     @property
     def number(self) -> int:
@@ -69,7 +106,7 @@ class FoldScores:
         self._by_seed = [rows for _, rows in part.rows.groupby("seed", sort=True)]
         self.task, self.number, self.part = task, part.number, part
         self.rows = self._by_seed[0]
-        self.curves = part.has_curves
+        self.no_curves = part.why_no_curves if task == "survival" else ""
         self.followed = followed_up(self.rows, part.train) if task == "survival" else None
         self.smoothing = smoothing
 
@@ -83,7 +120,7 @@ class FoldScores:
         if self.followed is None:
             classes = self.part.notes["classes"]
             return _mean_of([_subtype_scorer(rows, classes, self.smoothing) for rows in seeds])
-        return _survival_scorer(seeds, self.part, self.followed, curves=self.curves)
+        return _survival_scorer(seeds, self.part, self.followed, curves=not self.no_curves)
 
     def sample(self) -> FoldSample:
         """The fold for the bootstrap; the seeds of training are averaged."""
@@ -109,7 +146,7 @@ class FoldScores:
         """Why ``metric`` is NaN here."""
         present = self.rows["label"].nunique() if self.task == "subtyping" else 0
         reason = self.followed.reason if self.followed is not None else ""
-        return undefined_reason(metric, len(self.rows), present, self.event_patients(), reason, curves=self.curves)
+        return undefined_reason(metric, len(self.rows), present, self.event_patients(), reason, self.no_curves)
 
 
 def followed_up(rows: pd.DataFrame, train: pd.DataFrame | None, times: np.ndarray | None = None) -> FollowUp:
@@ -146,10 +183,9 @@ def _subtype_scorer(rows: pd.DataFrame, classes: Sequence[str], smoothing: float
 def _survival_scorer(seeds: Sequence[pd.DataFrame], part: FoldRows, followed: FollowUp, *, curves: bool) -> Scorer:
     """Ranks of all seeds are scored at once; curves, which cost little, seed by seed."""
     risks, (times, events) = np.stack([rows["risk"].to_numpy(float) for rows in seeds]), outcome(seeds[0])
-    predicted = [predicted_curves(rows, part, followed) for rows in seeds] if curves else [None]
+    predicted = [predicted_curves(rows, part, followed) for rows in seeds] if curves else []
     of_curves = [
-        partial(curve_metrics, on_grid, times, events, followed=followed, at_own_time=own)
-        for on_grid, own in filter(None, predicted)
+        partial(curve_metrics, on_grid, times, events, followed=followed, at_own_time=own) for on_grid, own in predicted
     ]
 
     def score(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -159,21 +195,12 @@ def _survival_scorer(seeds: Sequence[pd.DataFrame], part: FoldRows, followed: Fo
     return score
 
 
-def predicted_curves(rows: pd.DataFrame, part: FoldRows, followed: FollowUp) -> tuple[np.ndarray, np.ndarray] | None:
-    """Predicted survival at the grid and at each unit's time; None where bins or training times are not known."""
-    starts, (times, _) = _bin_starts(rows, part.notes), outcome(rows)
-    if starts is None or part.train is None or not len(part.train):
-        return None
+def predicted_curves(rows: pd.DataFrame, part: FoldRows, followed: FollowUp) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted survival at the grid and at each unit's time, of the rows of one seed of ``part``.
+
+    Raises ValueError where the days of its bins are not known.
+    """
+    (starts, end), (times, _) = part.bins(), outcome(rows)
     survival = rows.filter(regex=r"^surv_\d+$").to_numpy(float)
-    end = float(part.train["time_days"].max())
     on_grid = survival_at(followed.grid, survival, starts, end)
     return on_grid, survival_at(times[:, None], survival, starts, end)[:, 0]
-
-
-def _bin_starts(rows: pd.DataFrame, notes: Mapping[str, Any]) -> np.ndarray | None:
-    """Days at which the bins of the setting begin, None where the file does not say."""
-    setting = rows["setting"].iloc[0]
-    for note in notes["settings"]:
-        if note["setting"] == setting and note.get("bin_edges_days"):
-            return np.array(note["bin_edges_days"], dtype=float)
-    return None

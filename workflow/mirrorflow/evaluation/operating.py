@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mirrorflow.evaluation.bands import Band, Resampling, band, widening_of
+from mirrorflow.evaluation.bands import Band, Resampling, band_over
 from mirrorflow.evaluation.cells import with_training
 from mirrorflow.evaluation.folds import FoldRows
 from mirrorflow.metrics import confusion
@@ -49,21 +49,19 @@ class Operating:
 def operating(parts: Sequence[FoldRows], how: Resampling) -> Operating:
     """From the folds' rows of one setting (every seed); a fold without a class has no curve of it."""
     parts, classes = with_training(parts), tuple(parts[0].notes["classes"])
-    factor, labels = widening_of(parts), pd.concat([part.first_seed["label"] for part in parts])
+    labels = pd.concat([part.first_seed["label"] for part in parts])
     told = classes[1:] if len(classes) == 2 else classes  # the first class's ROC is the second's, turned round
     return Operating(
         classes,
-        {name: _over_folds(roc, parts, name, factor, how) for name in told},
-        {name: _over_folds(precision_at, parts, name, factor, how) for name in classes},
+        {name: _over_folds(roc, parts, name, how) for name in told},
+        {name: _over_folds(precision_at, parts, name, how) for name in classes},
         {name: float((labels == name).mean()) for name in classes},
         _confusion(parts, classes),
         _reliability(parts, classes),
     )
 
 
-def _over_folds(
-    curve: Callable[..., np.ndarray], parts: Sequence[FoldRows], name: str, factor: float, how: Resampling
-) -> Band:
+def _over_folds(curve: Callable[..., np.ndarray], parts: Sequence[FoldRows], name: str, how: Resampling) -> Band:
     by_fold = []
     for part in parts:
         weights = how.weights(part, part.first_seed["patient"].to_numpy())
@@ -72,7 +70,7 @@ def _over_folds(
             for _, rows in part.rows.groupby("seed", sort=True)
         ]
         by_fold.append(np.mean(seeds, axis=0))
-    return band(GRID, by_fold, factor, how.confidence)
+    return band_over(parts, GRID, by_fold, how.confidence)
 
 
 def _numbers(rows: pd.DataFrame, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.errors import InputError
-from mirrorflow.evaluation.bands import Band, Resampling, band, widening_of
+from mirrorflow.evaluation.bands import Band, Resampling, band_over
 from mirrorflow.evaluation.cells import with_training
 from mirrorflow.evaluation.folds import FoldRows, followed_up, outcome, predicted_curves
 from mirrorflow.metrics import FollowUp, brier_scores
@@ -29,8 +29,8 @@ class Promised:
 
     def groups(self) -> np.ndarray:
         """Number [unit] of the fifth of predicted survival that a unit is in, 0 the lowest; equal values together."""
-        ranks = pd.Series(self.said).rank(method="average", pct=True).to_numpy()
-        return np.minimum((ranks * GROUPS).astype(int), GROUPS - 1)
+        below = pd.Series(self.said).rank(method="average").to_numpy() - 0.5  # an equal one counts by half, itself too
+        return (below / len(below) * GROUPS).astype(int)
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def over_time(parts: Sequence[FoldRows], how: Resampling) -> OverTime:
         raise InputError(message)
     times = _shared_days([found for _, found in known])
     parts = [part for part, _ in known]
-    factor, curves = widening_of(parts), all(part.has_curves for part in parts)
+    curves = not any(part.why_no_curves for part in parts)
     auc, brier, everyone, promised = zip(*(_of_fold(part, times, how, curves=curves) for part in parts), strict=True)
 
     def averaged(by_fold: Sequence[np.ndarray]) -> Band:
-        return band(times, by_fold, factor, how.confidence)
+        return band_over(parts, times, by_fold, how.confidence)
 
     if not curves:
         return OverTime(averaged(auc), None, None, None, len(parts))
@@ -90,10 +90,9 @@ def _of_fold(part: FoldRows, times: np.ndarray, how: Resampling, *, curves: bool
     weights = how.weights(part, seeds[0]["patient"].to_numpy())
     risks = [rows["risk"].to_numpy(float) for rows in seeds]
     auc = np.mean([time_auc(risk, days, events, weights, followed) for risk in risks], axis=0)
-    found = [predicted_curves(rows, part, followed) for rows in seeds] if curves else []
-    on_grid = [one[0] for one in found if one is not None]
-    if not on_grid:
+    if not curves:
         return auc, None, None, None
+    on_grid = [predicted_curves(rows, part, followed)[0] for rows in seeds]
     scores = [brier_scores(one, days, events, weights, followed) for one in on_grid]
     everyone = np.broadcast_to(_training_survival(part, times), (len(days), len(times)))
     said = np.mean(on_grid, axis=0)[:, len(times) // 2]

@@ -252,6 +252,7 @@ def _note(
         "k_real": fold_task.k_real,
         "epoch": prediction.epoch,
         "bin_edges_days": None if fold_task.edges is None else [float(edge) for edge in fold_task.edges[:-1]],
+        "bin_ends_days": None if fold_task.bin_ends is None else [float(end) for end in fold_task.bin_ends],
         "gene_labels": plan.gene_labels(fold_task.setting, fold_task.fold),
         "fitted_on": dict(fitted),
     }

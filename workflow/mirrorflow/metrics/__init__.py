@@ -63,13 +63,13 @@ __all__ = [
 
 
 def undefined_reason(
-    metric: str, n_units: int, classes_present: int, events: int, follow_up_reason: str = "", *, curves: bool = True
+    metric: str, n_units: int, classes_present: int, events: int, follow_up_reason: str = "", no_curves: str = ""
 ) -> str:
-    """Why ``metric`` is NaN on a fold. ``curves``: whether the method gives survival functions."""
+    """Why ``metric`` is NaN on a fold. ``no_curves``: why no survival function can be scored, if so."""
     if n_units == 0:
         return "no evaluation unit"
-    if metric in NEEDS_CURVES and not curves:
-        return "the method gives no survival function"
+    if metric in NEEDS_CURVES and no_curves:
+        return no_curves
     if metric in NEEDS_FOLLOW_UP and follow_up_reason:
         return follow_up_reason
     if metric in ("c_index", "c_index_pairs", "uno_c"):

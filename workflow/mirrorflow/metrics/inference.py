@@ -213,9 +213,9 @@ def paired_difference(one: Draws, other: Draws, confidence: float) -> Difference
     """``one`` less ``other`` over the folds that both have with the same patients; NaN where there are none.
 
     The p value is twice the smaller share of resamples on one side of zero (with the observed one counted, so
-    that it is never 0): what inverts the percentile interval. The interval that is given holds every difference that
-    bootstrap and t-test do not both reject, so that it leaves 0 out exactly where both find a difference. Without a
-    t-test it is the percentile interval, widened.
+    that it is never 0). The interval that is given holds every difference that bootstrap (:func:`not_rejected`) and
+    t-test do not both reject, so that it leaves 0 out exactly where both find a difference. Without a t-test it is the
+    percentile interval, widened.
     """
     shared = [k for k in one.points if k in other.points and one.patients[k] == other.patients[k]]
     less = _less(one, other, shared)
@@ -228,11 +228,10 @@ def paired_difference(one: Draws, other: Draws, confidence: float) -> Difference
     if not less.resampled:
         return Difference(mean, np.nan, np.nan, np.nan, test, folds=len(values))
     means = less.means()
-    low, high = interval(means, confidence)
     if test is None:
-        low, high = widened((low, high), mean, factor)
+        low, high = widened(interval(means, confidence), mean, factor)
     else:
-        low, high = min(low, test.ci_low), max(high, test.ci_high)
+        low, high = either(not_rejected(means, confidence), test)
     error = float(means.std(ddof=1)) if len(means) > 1 else np.nan
     return Difference(mean, low, high, two_sided_p(means), test, error, factor, len(values))
 
@@ -254,9 +253,39 @@ def two_sided_p(differences: np.ndarray) -> float:
     """Two-sided bootstrap p value of "no difference" from resampled differences; NaN without any."""
     if len(differences) == 0:
         return np.nan
-    rounded = np.where(np.abs(differences) < 1e-12, 0.0, differences)
-    smaller = min((rounded <= 0).sum(), (rounded >= 0).sum())
-    return float(min(1.0, 2 * (1 + smaller) / (1 + len(differences))))
+    rounded = _less_rounding(differences)
+    smaller = np.minimum((rounded <= 0).sum(), (rounded >= 0).sum())
+    return float(_p_of(smaller, len(differences)))
+
+
+def not_rejected(differences: np.ndarray, confidence: float) -> tuple[float, float]:
+    """The least and the largest difference that :func:`two_sided_p` does not reject at 1 - ``confidence``.
+
+    An order statistic of the resampled differences at each end: a quantile between two of them would leave out what is
+    not rejected. Where the resamples are too few to reject anything, 0 is always inside. NaN without any.
+    """
+    count = len(differences)
+    if count == 0:
+        return np.nan, np.nan
+    ordered = np.sort(_less_rounding(differences))
+    beyond = int((_p_of(np.arange(count), count) < 1 - confidence).sum())
+    if beyond == 0:
+        return min(float(ordered[0]), 0.0), max(float(ordered[-1]), 0.0)
+    return float(ordered[beyond - 1]), float(ordered[-beyond])
+
+
+def either(bounds: tuple[float, float], test: TTest) -> tuple[float, float]:
+    """The interval that holds ``bounds`` and the t-test's."""
+    return min(bounds[0], test.ci_low), max(bounds[1], test.ci_high)
+
+
+def _p_of(smaller: np.ndarray, count: int) -> np.ndarray:
+    """p where ``smaller`` of ``count`` resamples are on the smaller side, the observed one counted."""
+    return np.minimum(1.0, 2 * (1 + smaller) / (1 + count))
+
+
+def _less_rounding(differences: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(differences) < 1e-12, 0.0, differences)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -19,6 +19,9 @@ METADATA_KEY = b"mirrorflow"
 CONTENT_KEY = b"mirrorflow_content"
 """Where a file keeps the digest of its own content, beside the notes."""
 
+NUMBERS = ("fold", "time_days", "risk")
+"""Columns that hold numbers, beside prob_<class>."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -120,7 +123,8 @@ def _content(table: pa.Table, noted: bytes) -> str:
 def read_rows(path: str | Path) -> pd.DataFrame:
     """Rows of a predictions file of anyone's, with empty setting, seed and slide_id where it has none.
 
-    Raises InputError when it is not readable or lacks fold, patient, or what is predicted.
+    Raises InputError when it is not readable, lacks fold, patient, or what is predicted, or has a value that is no
+    number where one is due.
     """
     try:
         rows = pq.read_table(path).to_pandas()
@@ -135,7 +139,20 @@ def read_rows(path: str | Path) -> pd.DataFrame:
         what = ", ".join(sorted(missing)) or ("prob_<class> or risk" if not predicted else "any row")
         message = f"{path}: no predictions file: it lacks {what}"
         raise InputError(message)
-    return rows
+    numbers = [name for name in map(str, rows) if name in NUMBERS or name.startswith("prob_")]
+    return rows.assign(**{name: _in_numbers(path, name, rows[name]) for name in numbers})
+
+
+def _in_numbers(path: str | Path, name: str, column: pd.Series) -> pd.Series:
+    """The column as numbers, folds whole ones; a missing value of another column stays missing."""
+    found = pd.to_numeric(column.astype(object), errors="coerce").astype(float)
+    wrong = (found % 1 != 0) if name == "fold" else found.isna() & column.notna()
+    if wrong.any():
+        value, row = column[wrong].iloc[0], int(wrong.to_numpy().argmax())
+        due = "the fold's number, 0 for the first" if name == "fold" else "a number, or nothing where it is unknown"
+        message = f"{path}: column {name}, row {row}: {str(value)!r}; write {due}"
+        raise InputError(message)
+    return found.astype(int) if name == "fold" else found
 
 
 def stored_notes(path: str | Path) -> dict[str, Any]:

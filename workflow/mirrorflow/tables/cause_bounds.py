@@ -6,6 +6,7 @@ import pandas as pd
 
 from mirrorflow.evaluation.cause_bounds import ALL, ANY, KINDS, NONE, REPORTED
 from mirrorflow.tables.main import value_text
+from mirrorflow.tables.results import told_apart
 
 NAMED = ["protocol", "cohort", "encoder", "method"]
 COUNTS = ["n", "events", "unknown"]
@@ -30,6 +31,7 @@ CAPTION = (
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """For a reader: a row a method, counts, and a column a kind of the C-index."""
+    titles = {**titles, "cohort": told_apart(titles.get("cohort", {}), map(str, table["cohort"]))}
     named = {name.capitalize(): [titles.get(name, {}).get(one, one) for one in table[name]] for name in NAMED}
     counts = {"Units": table["n"], "Events": table["events"], "Dead, cause unknown": table["unknown"]}
     wide = pd.DataFrame(named | counts)

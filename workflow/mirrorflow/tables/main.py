@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.config.adaptation import is_adapted
-from mirrorflow.tables.results import SAW, shots_held
+from mirrorflow.tables.results import SAW, shots_held, told_apart
 
 TITLES = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "c_index": "C-index"}
 KEY = ["protocol", "encoder", "method"]
@@ -45,13 +45,16 @@ def encoders_that_saw(results: pd.DataFrame, task: str) -> str:
 
 
 def wide_table(rows: pd.DataFrame, methods: Sequence[str], titles: Mapping[str, str]) -> pd.DataFrame:
-    """Cells of results.csv, methods down, a column per cohort, setting and metric; empty where there is no cell."""
+    """Cells of results.csv, methods down, a column per cohort, setting and metric; empty where there is no cell.
+
+    Cohorts of one title have their names behind it.
+    """
     if rows.empty:
         return pd.DataFrame(columns=KEY)
     rows = rows.copy()
-    settings = _settings_shown(rows)
+    settings, titles = _settings_shown(rows), told_apart(titles, map(str, rows["cohort"]))
     rows["column"] = [
-        f"{titles.get(cohort, cohort)}, {settings[cohort, setting]}, {TITLES[metric]}"
+        f"{titles[cohort]}, {settings[cohort, setting]}, {TITLES[metric]}"
         for cohort, setting, metric in zip(rows["cohort"], rows["setting"], rows["metric"], strict=True)
     ]
     said = patients_texts(rows)

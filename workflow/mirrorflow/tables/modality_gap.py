@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.evaluation.modalities import GAP, KS, PAIRS, RELATIVE, SPREAD, TO_RNA, TO_SLIDE
+from mirrorflow.tables.results import told_apart
 
 COLUMNS = [
     *("protocol", "cohort", "encoder", "method", "space", "fold"),
@@ -30,7 +31,7 @@ CAPTION = (
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """For a reader: a row a method and space, means over folds with their intervals."""
     means = table[table["fold"].astype(str) == ""]
-    rows = []
+    rows, titles = [], {**titles, "cohort": told_apart(titles.get("cohort", {}), map(str, means["cohort"]))}
     for key, part in means.groupby(COLUMNS[:5], sort=False):
         named = dict(zip(("Protocol", "Cohort", "Encoder", "Method", "Space"), map(str, key), strict=True))
         named |= {name: titles.get(name.lower(), {}).get(named[name], named[name]) for name in ("Cohort", "Method")}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mirrorflow.tables.main import TITLES
+from mirrorflow.tables.results import told_apart
 
 CELL = ["cohort", "encoder", "method", "setting", "task", "metric"]
 COLUMNS = [
@@ -23,10 +24,10 @@ def optimism_table(rows: pd.DataFrame, titles: Mapping[str, str], single_changes
     interval. ``titles``: cohorts' labels; ``single_changes``: the columns' order.
     """
     shown = rows[(rows["setting"] == "all") & rows["metric"].isin(["accuracy", "c_index"])]
-    lines = []
+    lines, titles = [], told_apart(titles, map(str, shown["cohort"]))
     for key, part in shown.groupby(["cohort", "method", "encoder", "metric"], sort=False):
         cohort, method, encoder, metric = map(str, key)
-        line = {"cohort": titles.get(cohort, cohort), "method": method, "encoder": encoder, "metric": TITLES[metric]}
+        line = {"cohort": titles[cohort], "method": method, "encoder": encoder, "metric": TITLES[metric]}
         line["base"] = _number(part["base_mean"].iloc[0])
         by_single_change = {row["change"]: row for row in part.to_dict("records")}
         lines.append(

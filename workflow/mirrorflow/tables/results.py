@@ -1,7 +1,8 @@
 """The long table: one row a cell, ours beside the published value."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,13 @@ def published_key(names: pd.DataFrame, kind: str, column: str = "published") -> 
 def titles_of(names: pd.DataFrame, *kinds: str) -> dict[str, dict[str, str]]:
     """Kind -> path name -> title, from resources/names.tsv."""
     return {kind: published_key(names, kind, "title") for kind in kinds}
+
+
+def told_apart(titles: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The title of each name, or the name itself; with the name behind it where several have one title."""
+    mine = {name: titles.get(name, name) for name in names}
+    count = Counter(mine.values())
+    return {name: title if count[title] == 1 else f"{title} ({name})" for name, title in mine.items()}
 
 
 WHOLE = {"mirror": ("III", "IV", "IX", "X"), "tta": ("1", "8")}

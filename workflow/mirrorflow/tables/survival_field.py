@@ -7,7 +7,7 @@ import pandas as pd
 
 from mirrorflow.evaluation.field_rows import MEAN
 from mirrorflow.tables.main import cell_text
-from mirrorflow.tables.results import as_beside, published_key
+from mirrorflow.tables.results import as_beside, published_key, told_apart
 from mirrorflow.tables.verdict_notes import detectable_note
 
 TABLES = ("1", "8")
@@ -28,17 +28,19 @@ COLUMNS += ["best_epoch", "best_less_last", *WITHIN, "note"]
 NUMBERS = [*VALUES, "published_mean", "published_sd", *COMPARED[1:-2], "patients", "folds", "mean_rank"]
 NUMBERS += ["best_epoch", "best_less_last", *WITHIN]
 CAPTION = (
-    "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings are "
-    "not equal tuning: a verdict holds at these settings. Mean of the cohorts: each counts alike, as in TTA's Table 1; "
-    "it is the primary figure, all else is exploratory. Its interval, difference and verdict rest on the patients that "
-    "all methods of a protocol and encoder predict (methods without slides stand with every encoder), on one bootstrap "
-    "of patients within folds, and on a corrected t-test over folds; both must find a difference after Holm's "
-    "adjustment over the methods. Rank: the mean rank by that mean over the resamples, and the share of them in which "
-    "the method is first; methods that tie share their ranks. Best epoch: what reporting each fold's best epoch on the "
-    "evaluated patients, a leak, would have given from the same training, and what that adds to its last. Within "
-    "classes: the C-index among patients of one class (subtype), which knowing the class alone leaves at 0.5. Cohorts: "
-    "mean ± standard deviation over folds (ddof 1), interval and verdict, as in results.csv. Published values in "
-    "brackets, suspect ones marked; how the paper trained methods other than its own is not published."
+    "The field: C-index of disease-specific survival of all methods of the run that are no variant. Equal settings "
+    "are not equal tuning: a verdict holds at these settings. Mean of the cohorts: each counts alike, as in TTA's "
+    "Table 1; it is the primary figure (comparison: over cohorts). All else is exploratory, but for a cohort's "
+    "comparison that was named before the run, which is marked primary and not adjusted. The mean's interval, "
+    "difference and verdict rest on the patients that all methods of a protocol and encoder predict (methods without "
+    "slides stand with every encoder), on one bootstrap of patients within folds, and on a corrected t-test over "
+    "folds; both must find a difference after Holm's adjustment over the methods. Rank: the mean rank by that mean "
+    "over the resamples, and the share of them in which the method is first; methods that tie share their ranks. Best "
+    "epoch: what reporting each fold's best epoch on the evaluated patients, a leak, would have given from the same "
+    "training, and what that adds to its last. Within classes: the C-index among patients of one class (subtype), "
+    "which knowing the class alone leaves at 0.5. Cohorts: mean ± standard deviation over folds (ddof 1), interval "
+    "and verdict, as in results.csv. Published values in brackets, suspect ones marked; how the paper trained methods "
+    "other than its own is not published."
 )
 
 
@@ -58,7 +60,7 @@ def caption(table: pd.DataFrame) -> str:
 
 def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts: Sequence[str]) -> pd.DataFrame:
     """For a reader: a row a protocol, encoder and method; the mean, ranks, a column a cohort, notes."""
-    rows = []
+    rows, named = [], told_apart(titles["cohort"], cohorts)
     for key, part in table.groupby(NAMED[:3], sort=False):
         protocol, encoder, method = map(str, key)
         by_cohort = {str(row["cohort"]): row for row in part.to_dict("records")}
@@ -68,10 +70,10 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts:
         if table["best_epoch"].notna().any():
             line["Best epoch"] = _best(by_cohort.get(MEAN))
         for cohort in cohorts:
-            line[titles["cohort"].get(cohort, cohort)] = _cell(by_cohort.get(cohort))
+            line[named[cohort]] = _cell(by_cohort.get(cohort))
         for cohort in cohorts:
             if within := _within(by_cohort.get(cohort)):
-                line[f"{titles['cohort'].get(cohort, cohort)}, within classes"] = within
+                line[f"{named[cohort]}, within classes"] = within
         line["Left out"] = "; ".join(dict.fromkeys(str(row["note"]) for row in by_cohort.values() if row["note"]))
         rows.append(line)
     return pd.DataFrame(rows, columns=None if rows else ["Protocol", "Encoder", "Method"])
@@ -80,7 +82,7 @@ def shown(table: pd.DataFrame, titles: Mapping[str, Mapping[str, str]], cohorts:
 def _cell(row: Mapping[object, object] | None) -> str:
     if row is None or np.isnan(float(row["mean"])):  # type: ignore[arg-type]
         return ""
-    return cell_text({**{str(key): value for key, value in row.items()}, "comparison": ""})
+    return cell_text({str(key): value for key, value in row.items()})
 
 
 def _within(row: Mapping[object, object] | None) -> str:
@@ -108,8 +110,9 @@ def _rank(row: Mapping[object, object] | None) -> str:
 def published_means(
     table: pd.DataFrame, published: pd.DataFrame, names: pd.DataFrame, cohorts: Sequence[str]
 ) -> pd.DataFrame:
-    """The published mean over cohorts beside ours, where the run has the cohorts that it is of, and no other.
+    """The published mean over cohorts beside ours, where ours is of the cohorts that it is of, and no other.
 
+    cohorts: of the run; where a method lacks one, or one is withheld, there is no mean of ours.
     published: resources/published_results.csv; names: resources/names.tsv. A method without slides stands with every
     encoder, its published value with none.
     """
@@ -122,7 +125,7 @@ def published_means(
     for row in rows:
         method = methods.get(str(row["method"]), row["method"])
         key = next((key for key in ((row["encoder"], method), (NO_SLIDES, method)) if key in means.index), None)
-        if row["cohort"] == MEAN and key is not None:
+        if row["cohort"] == MEAN and key is not None and not np.isnan(row["mean"]):
             found = means.loc[key]
             row |= {name: found[name] for name in ("published_mean", "published_sd", "suspect", "published_ddof")}
             row |= {"comparable": "no", "why_not": "as its cohorts"}

@@ -12,6 +12,8 @@ from mirrorflow.tables.results import PUBLISHED, as_beside, published_key, publi
 
 PLACE = ["cohort", "encoder", "setting", "method", "metric"]
 NO_VALUE = (np.nan, np.nan, "", "")
+OF_COHORT = ("patient_set", "train_patients", "verdict", "note")
+"""Columns of results.csv that say nothing of a mean over cohorts."""
 MEAN, OVERALL = "mean", "Mean of the cohorts"
 """What the published values call the mean over TTA's cohorts, and what a table of ours does (no cohort's name)."""
 
@@ -53,8 +55,9 @@ def _with_means(rows: pd.DataFrame, known: Collection[tuple[str, ...]], labels: 
     found = []
     for _, part in mine.groupby(["protocol", "encoder", "setting", "method", "metric"], sort=False):
         if set(part["cohort"].map(labels)) == wanted:
-            apart = {"cohort": OVERALL, "mean": part["mean"].mean(skipna=False), "verdict": "", "note": ""}
-            found.append(part.iloc[0].to_dict() | dict.fromkeys(("sd", "ci_low", "ci_high"), np.nan) | apart)
+            apart = {"cohort": OVERALL, "mean": part["mean"].mean(skipna=False)} | dict.fromkeys(OF_COHORT, "")
+            numbers = dict.fromkeys(("sd", "ci_low", "ci_high", "n", "patients"), np.nan)
+            found.append(part.iloc[0].to_dict() | numbers | apart)
     return pd.DataFrame([*rows.to_dict("records"), *found], columns=rows.columns)
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.evaluation.field import Drawn, best_and_last
 from mirrorflow.evaluation.field_rows import Predicted, field_rows
-from mirrorflow.evaluation.verdicts import EXPLORATORY
 from mirrorflow.evaluation.within_classes import columns_of, within_classes
 from mirrorflow.figures.field import draw_field
 from mirrorflow.figures.style import to_svg
@@ -74,15 +73,19 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 
 def _rows(inputs: Inputs, params: Params, cells: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Over all cohorts, then cohort by cohort as results.csv has them; nothing of what that withholds."""
+    """Over all cohorts, then cohort by cohort as results.csv has them; nothing of what that withholds, and no mean
+    over cohorts where it withholds one.
+    """
     how = Drawn(*(params.settings[key] for key in ("bootstrap", "confidence", "seed")))
     frames = {name: read_cohort(path)[0] for name, path in zip(params.cohorts, inputs.cohorts, strict=True)}
     labels = {name: dict(zip(frame["patient"], frame["label"], strict=True)) for name, frame in frames.items()}
     allowed = set(zip(cells["protocol"], cells["cohort"], strict=True))
-    places = [place for place in map(PredictionsManifest.parse, inputs.manifests) if _key(place) in allowed]
+    made = [PredictionsManifest.parse(path) for path in inputs.manifests]
+    places = [place for place in made if _key(place) in allowed]
     read = {place: predicted(place, frames[place.cohort]) for place in places}
     for protocol in dict.fromkeys(place.protocol for place in places):
         mine = [place for place in places if place.protocol == protocol]
+        withheld = [name for name in params.cohorts if (protocol, name) in set(map(_key, made)) - allowed]
         encoders = list(dict.fromkeys(place.encoder for place in mine if place.encoder != NO_SLIDES)) or [NO_SLIDES]
         for encoder in encoders:
             part = [place for place in mine if place.encoder in (encoder, NO_SLIDES)]
@@ -92,7 +95,8 @@ def _rows(inputs: Inputs, params: Params, cells: pd.DataFrame) -> Iterator[dict[
                 if (protocol, name) in allowed
             }
             named = {"protocol": protocol, "encoder": encoder}
-            yield from (named | row for row in field_rows(field, params.methods, params.settings["reference"], how))
+            means = field_rows(field, params.methods, params.settings["reference"], how, withheld=withheld)
+            yield from (named | row for row in means)
             within = {
                 (name, method): columns_of(
                     within_classes(one.rows, labels[name], one.trained, place, how), how.confidence
@@ -155,7 +159,7 @@ def _of_cohorts(
         if found is not None:
             kept = {str(key): value for key, value in found.items() if key in COLUMNS and key != "encoder"}
             own = within.get((place.cohort, place.method), {})
-            yield {**kept, **own, "comparison": EXPLORATORY if found["verdict"] else "", "note": ""}
+            yield {**kept, **own, "note": ""}
 
 
 def draw_pictures(table: pd.DataFrame, reference: str, titles: Mapping[str, str], folder: Path) -> None:

@@ -51,13 +51,15 @@ def permuted(
 ) -> dict[str, float | int | str]:
     """C-index and log-rank p as they are, and the share of permutations (and the truth) that do as well.
 
-    undefined: permutations in which a fold could not be fitted or scored; they count as doing as well. Where the truth
-    cannot be asked, ``why`` says so and there is no p.
+    undefined: permutations in which a fold could not be fitted, or none be scored; they count as doing as well. Where
+    the truth cannot be asked or scored, ``why`` says so and there is no p.
     """
     try:
         own = found(whole.predictions())
     except InputError as error:
         return {"permutations": 0, "why": str(error)}
+    if np.isnan(own[0]):
+        return {"permutations": 0, "why": "no fold has a comparable pair: no C-index"}
     drawn = []
     for seed in range(1, permutations + 1):
         try:
@@ -78,9 +80,12 @@ def permuted(
 
 
 def found(rows: pd.DataFrame) -> tuple[float, float]:
-    """Mean C-index over folds; p of the log-rank test of the pooled groups, which is no valid test by itself."""
+    """Mean C-index over folds that have a comparable pair, NaN where none has; p of the log-rank test of the pooled
+    groups, which is no valid test by itself.
+    """
     values = []
     for _, fold in rows.groupby("fold"):
         times, events = fold["time_days"].to_numpy(float), fold["event"].to_numpy() == 1
         values.append(float(c_index(fold["risk"].to_numpy(float), times, events, np.ones((1, len(fold))))[0]))
-    return float(np.mean(values)), log_rank(split_by_risk(rows))
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else np.nan, log_rank(split_by_risk(rows))
