@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from labelled_cohort import Store
+from mirrorflow.errors import MirrorflowError
 from mirrorflow.learners import network as learner
 from mirrorflow.learners.epochs import FILE, read_epochs
 from mirrorflow.learners.predict import predict_method
@@ -99,6 +100,11 @@ def test_cox_over_batches_gives_survival_and_is_reloaded_with_its_baseline(store
     assert {"readout.baseline.days", "readout.baseline.hazard", "readout.baseline.centre"} <= set(saved.arrays)
     history = pd.read_csv(folder / "history.csv")
     assert (history["cox"] == history["total"]).all()
+
+
+def test_cox_over_batches_of_one_is_refused(store):
+    with pytest.raises(MirrorflowError, match="batch_size 1: Cox's partial likelihood compares the units of a batch"):
+        predicted(store, plan_of(store, "abmil", tasks=["survival"], survival="cox", batch_size=1), "predictions")
 
 
 def test_cox_and_hazards_are_different_models(store):
