@@ -1,5 +1,6 @@
 """A network on a fold: resumed after a kill, Cox instead of hazards, RNA alone, CLAM by its entry."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from labelled_cohort import Store
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.learners import network as learner
+from mirrorflow.learners import predict
 from mirrorflow.learners.epochs import FILE, read_epochs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.saved import load_trained
@@ -105,6 +107,25 @@ def test_cox_over_batches_gives_survival_and_is_reloaded_with_its_baseline(store
 def test_cox_over_batches_of_one_is_refused(store):
     with pytest.raises(MirrorflowError, match="batch_size 1: Cox's partial likelihood compares the units of a batch"):
         predicted(store, plan_of(store, "abmil", tasks=["survival"], survival="cox", batch_size=1), "predictions")
+
+
+@pytest.mark.parametrize("survival", ["hazards", "cox"])
+def test_a_support_set_without_an_event_is_left_out_and_its_model_is_gone(store, survival, monkeypatch):
+    plan = plan_of(store, "abmil", tasks=["survival"], survival=survival)
+    plan = replace(plan, shots=[3], saved=replace(plan.saved, keep="all"))
+    support = pd.read_csv(plan.support, sep="\t")
+    censored = store.frame.set_index("patient")["event"] == 0
+    support[(support["task"] != "survival") | support["patient"].map(censored)].to_csv(
+        plan.support, sep="\t", index=False
+    )
+    with monkeypatch.context() as before:
+        before.setattr(predict, "unfit_for", lambda fold_task, method: "")
+        assert set(predicted(store, plan, "predictions")["setting"]) == {"all", "3-shot"}
+    assert list((store.folder / "results").rglob("*/3-shot/**/model.safetensors"))
+    assert set(predicted(store, plan, "predictions")["setting"]) == {"all"}
+    skipped = json.loads((store.folder / "predictions/manifest.json").read_text())["skipped"]
+    assert "no event among the" in skipped["survival/fold0.parquet, 3-shot, seed 42"]
+    assert not list((store.folder / "results").rglob("*/3-shot/**/model.safetensors"))
 
 
 def test_cox_and_hazards_are_different_models(store):

@@ -21,6 +21,10 @@ PROBE = 4
 BASELINES = 4
 SUPERVISED = 4
 ADAPTATION = 4
+HAZARDS_CHOICE = 2
+"""How ``epoch: least_loss_on_evaluation`` judges what is trained on hazards: of predictions under it alone."""
+SPARED_VECTORS = 2
+"""Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
 METRICS = 6
 SENSITIVITY = 1
 NEW_PATIENTS = 1

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config.queries import learns_hazards
 from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
 from mirrorflow.learners.base import check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
@@ -20,7 +21,7 @@ from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
-from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
+from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, unfit_for, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.runtime.calls import Call
@@ -107,10 +108,10 @@ def _predicted(plan: Plan, inputs: Inputs, folder: Path, label: str, cores: Core
 def _kept(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome | None:
     """The outcome of a fold that is done, or cannot be asked; None: it is to be predicted."""
     try:
-        list(asked.fold_tasks(task, number))
+        fold_tasks = list(asked.fold_tasks(task, number))
     except InputError as error:
         return None, {"": str(error)}
-    key, notes = digest(_ingredients(asked.plan, inputs, task, number)), stored.stored_notes(path)
+    key, notes = digest(_ingredients(asked.plan, inputs, fold_tasks)), stored.stored_notes(path)
     whole = notes.get("digest") == key and stored.is_unchanged(path)
     models_too = whole and KeptModels(asked.plan, inputs).are_there(task, number, notes)
     return (key, notes["skipped"]) if models_too else None
@@ -118,8 +119,9 @@ def _kept(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) 
 
 def _predict_fold(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome:
     """Predict one task on one fold in all settings and seeds."""
-    key = digest(_ingredients(asked.plan, inputs, task, number))
-    rows, notes = _answers(asked, inputs, list(asked.fold_tasks(task, number)))
+    fold_tasks = list(asked.fold_tasks(task, number))
+    key = digest(_ingredients(asked.plan, inputs, fold_tasks))
+    rows, notes = _answers(asked, inputs, fold_tasks)
     notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
     notes |= seen_by(inputs.all_units, number)
     if not rows:
@@ -152,8 +154,10 @@ class CannotAnswerError(MirrorflowError):
 def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any) -> tuple[Prediction, dict[str, Any]]:
     """Prediction and note of a fold task: by the model that an earlier job left of it, or by a new one, which is kept.
 
-    Raises NoEpochError or CannotAnswerError where there is none.
+    Raises NoEpochError, CannotAnswerError or CannotFitError where there is none.
     """
+    if reason := unfit_for(fold_task, asked.plan.method):
+        raise CannotFitError(reason)
     plan, models = asked.plan, KeptModels(asked.plan, inputs)
     if (saved := models.load(fold_task)) is not None:
         prediction = saved.predict(vectors.evaluation)
@@ -190,13 +194,15 @@ def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> 
     if plan.protocol["epoch"] == "best_on_evaluation":
         return EpochRule(scorer=score_on(fold_task.evaluation))
     if plan.protocol["epoch"] == "least_loss_on_evaluation":
-        return EpochRule(scorer=released_score_on(fold_task.evaluation))
+        return EpochRule(scorer=released_score_on(fold_task.evaluation, hazards=learns_hazards(plan.method)))
     return LAST if choice is None else EpochRule(stop_after=choice.epoch)
 
 
-def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
+def _ingredients(plan: Plan, inputs: Inputs, fold_tasks: Sequence[FoldTask]) -> dict[str, Any]:
+    """What the predictions of a task on a fold are made of; ``fold_tasks``: its settings and seeds."""
+    task, number = fold_tasks[0].task, fold_tasks[0].fold
     made_of: dict[str, Any] = {
-        "version": version_of(plan.method),
+        "version": version_of(plan.method, plan.protocol["epoch"]),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
         "support": file_digest(plan.support) if plan.support else "",
@@ -210,6 +216,8 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "vectors": inputs.digests(number),
         "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
+    if unfit := sorted({one.setting for one in fold_tasks if unfit_for(one, plan.method)}):
+        made_of["unfit"] = unfit  # files without the key may hold predictions of them
     if plan.nested:
         made_of["inner"] = list(zip(plan.inner_digests(number), inputs.inner_digests(number), strict=True))
     return made_of
