@@ -1,6 +1,7 @@
 """A network on a fold: resumed after a kill, Cox instead of hazards, RNA alone, CLAM by its entry."""
 
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.learners.tasks import ModelPlace, Plan
 from mirrorflow.metrics import c_index
+from mirrorflow.runtime.folder_lock import LOCK
 from mirrorflow.store.model_files import CHECKPOINT
 from mirrorflow.store.predictions import read_predictions
 
@@ -252,3 +254,26 @@ def test_another_training_starts_its_own_epochs(store):
     predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=4), "predictions")
     predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=2), "predictions")
     assert sorted(set(epochs_of(store)["fold0"]["epoch"])) == [1, 2]
+
+
+def test_two_protocols_that_share_a_model_train_it_once_and_the_other_waits(store):
+    """Both at once: one trains and writes risks of its epochs, the other loads what it left."""
+    plan = plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=8)
+    plan = replace(plan, splits=plan.splits[:1])
+    other = replace(plan, protocol={**plan.protocol, "few_shot_genes": "all"})
+    jobs = [
+        multiprocessing.get_context("fork").Process(target=predicted, args=(store, one, name))
+        for one, name in ((plan, "one"), (other, "other"))
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    epochs = epochs_of(store)["fold0"]
+    assert epochs["epoch"].is_monotonic_increasing
+    assert set(epochs.groupby("epoch").size()) == {epochs["patient"].nunique()}
+    assert sorted(set(epochs["epoch"])) == list(range(1, 9))
+    rows = [read_predictions(store.folder / name / "survival/fold0.parquet").rows for name in ("one", "other")]
+    assert rows[0].equals(rows[1])
+    assert not list((store.folder / "results").rglob(LOCK))

@@ -8,6 +8,7 @@ its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representa
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from mirrorflow.config.queries import learns_hazards
 from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
-from mirrorflow.learners.base import check_reported
+from mirrorflow.learners.base import Checkpoint, check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
@@ -26,6 +27,7 @@ from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, write_text
+from mirrorflow.runtime.folder_lock import alone_in
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
@@ -154,18 +156,27 @@ class CannotAnswerError(MirrorflowError):
 def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any) -> tuple[Prediction, dict[str, Any]]:
     """Prediction and note of a fold task: by the model that an earlier job left of it, or by a new one, which is kept.
 
-    Raises NoEpochError, CannotAnswerError or CannotFitError where there is none.
+    A job of another protocol that shares the model is waited for. Raises NoEpochError, CannotAnswerError or
+    CannotFitError where there is none.
     """
     if reason := unfit_for(fold_task, asked.plan.method):
         raise CannotFitError(reason)
+    place = KeptModels(asked.plan, inputs).checkpoint(fold_task)
+    with nullcontext() if place is None else alone_in(place.folder):
+        return _answered(asked, inputs, fold_task, vectors, place)
+
+
+def _answered(
+    asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any, place: Checkpoint | None
+) -> tuple[Prediction, dict[str, Any]]:
     plan, models = asked.plan, KeptModels(asked.plan, inputs)
     if (saved := models.load(fold_task)) is not None:
         prediction = saved.predict(vectors.evaluation)
         return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
     choice = _chosen_epoch(asked, inputs, fold_task)
     try:
-        rule, checkpoint = _epoch_rule(plan, fold_task, choice), models.checkpoint(fold_task)
-        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, checkpoint)
+        rule = _epoch_rule(plan, fold_task, choice)
+        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, place)
     except InputError as error:
         raise CannotAnswerError(str(error)) from error
     chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
