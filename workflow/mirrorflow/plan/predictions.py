@@ -21,6 +21,7 @@ from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, Predictions
 from mirrorflow.plan.prediction_versions import PredictionVersions
 from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.unfilled import unfilled
 from mirrorflow.plan.wildcards import Wildcards
 
 ELSEWHERE = ("cohorts", "encoders", "selection", "under")
@@ -108,7 +109,8 @@ class PredictionInputs(PredictionVersions):
         if "rna" in entry["inputs"]:
             settings |= self._of_rna(place, cohort)
         names = (place.protocol, place.cohort, place.encoder, place.method)
-        return planned(PredictionsPlan(place.root, *names).format(), settings)
+        left_out = unfilled(place.method, pretrained=pretrained)
+        return planned(PredictionsPlan(place.root, *names).format(), settings, left_out)
 
     def records_of(self, manifests: Iterable[str]) -> list[dict[str, Any]]:
         """:meth:`record_of` of each manifest."""
@@ -123,6 +125,7 @@ class PredictionInputs(PredictionVersions):
             "probe": config["probe"],
             "draws": config["embed"]["draws"] if frozen else config["probe"]["epochs"],
             "adapt": {key: pair[key] for key in ADAPT_KEYS} if pair else None,
+            **{key: config["embed"][key] for key in ("precision",) if key in config["embed"]},
         }
 
     def _of_rna(self, place: PredictionsManifest, cohort: Mapping[str, Any]) -> dict[str, Any]:
