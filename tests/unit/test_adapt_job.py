@@ -356,6 +356,17 @@ def test_slide_vectors_are_kept_and_made_again_for_another_model(tmp_path):
     assert path.stat().st_mtime_ns != age
 
 
+def test_a_slide_that_changes_its_patient_is_embedded_anew(tmp_path):
+    model = Path(prepared(tmp_path).files.models[0]).parent
+    path, vectors = tmp_path / "two.safetensors", []
+    for slides in ([["T00-1", "T01-1"], ["T02-1"]], [["T00-1"], ["T01-1", "T02-1"]]):
+        units = pd.DataFrame({"unit": ["x", "y"], "patient": ["x", "y"], "slide_ids": slides})
+        chosen = {"mode": "frozen", "draws": 1}
+        embed_target_fold(units, tmp_path / "nsclc.tsv", model, path, chosen, seed=1, threads=1, device="cpu")
+        vectors.append(read_embeddings(path).slide)
+    assert not np.allclose(vectors[0][:, 0], vectors[1][:, 0])
+
+
 def test_features_of_another_width_are_refused(tmp_path):
     models = write_source(tmp_path, patch_dim=4)
     write_target(tmp_path, target_people([f"T{number:02}" for number in range(PEOPLE)]), [], patch_dim=5)

@@ -209,6 +209,14 @@ def test_a_damaged_fit_is_made_again(store):
     assert all(np.array_equal(before.own[name], after.own[name]) for name in before.own)
 
 
+def test_a_slide_that_changes_its_patient_is_fitted_anew(store):
+    fitted(store, "panther")
+    slides = store.frame["slide_ids"].tolist()
+    store.frame["slide_ids"] = [["P00-1"], ["P00-2", "P01-1"], *slides[2:]]
+    fitted(store, "panther")
+    assert len(list((store.folder / "index.fits").glob("*.safetensors"))) == 2
+
+
 def test_patches_are_fitted_as_the_network_sees_them(store):
     _, scaled = fitted(store, "panther")
     inputs = store.inputs(inputs=["slides"], fit=own_fit_of("panther", settings_of("panther")), feature_scaling="none")

@@ -1,5 +1,7 @@
 """A network on a fold: resumed after a kill, Cox instead of hazards, RNA alone, CLAM by its entry."""
 
+import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +11,15 @@ import pytest
 import torch
 
 from labelled_cohort import Store
+from mirrorflow.errors import MirrorflowError
 from mirrorflow.learners import network as learner
+from mirrorflow.learners import predict
 from mirrorflow.learners.epochs import FILE, read_epochs
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.learners.tasks import ModelPlace, Plan
 from mirrorflow.metrics import c_index
+from mirrorflow.runtime.folder_lock import LOCK
 from mirrorflow.store.model_files import CHECKPOINT
 from mirrorflow.store.predictions import read_predictions
 
@@ -99,6 +104,30 @@ def test_cox_over_batches_gives_survival_and_is_reloaded_with_its_baseline(store
     assert {"readout.baseline.days", "readout.baseline.hazard", "readout.baseline.centre"} <= set(saved.arrays)
     history = pd.read_csv(folder / "history.csv")
     assert (history["cox"] == history["total"]).all()
+
+
+def test_cox_over_batches_of_one_is_refused(store):
+    with pytest.raises(MirrorflowError, match="batch_size 1: Cox's partial likelihood compares the units of a batch"):
+        predicted(store, plan_of(store, "abmil", tasks=["survival"], survival="cox", batch_size=1), "predictions")
+
+
+@pytest.mark.parametrize("survival", ["hazards", "cox"])
+def test_a_support_set_without_an_event_is_left_out_and_its_model_is_gone(store, survival, monkeypatch):
+    plan = plan_of(store, "abmil", tasks=["survival"], survival=survival)
+    plan = replace(plan, shots=[3], saved=replace(plan.saved, keep="all"))
+    support = pd.read_csv(plan.support, sep="\t")
+    censored = store.frame.set_index("patient")["event"] == 0
+    support[(support["task"] != "survival") | support["patient"].map(censored)].to_csv(
+        plan.support, sep="\t", index=False
+    )
+    with monkeypatch.context() as before:
+        before.setattr(predict, "unfit_for", lambda fold_task, method: "")
+        assert set(predicted(store, plan, "predictions")["setting"]) == {"all", "3-shot"}
+    assert list((store.folder / "results").rglob("*/3-shot/**/model.safetensors"))
+    assert set(predicted(store, plan, "predictions")["setting"]) == {"all"}
+    skipped = json.loads((store.folder / "predictions/manifest.json").read_text())["skipped"]
+    assert "no event among the" in skipped["survival/fold0.parquet, 3-shot, seed 42"]
+    assert not list((store.folder / "results").rglob("*/3-shot/**/model.safetensors"))
 
 
 def test_cox_and_hazards_are_different_models(store):
@@ -225,3 +254,26 @@ def test_another_training_starts_its_own_epochs(store):
     predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=4), "predictions")
     predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=2), "predictions")
     assert sorted(set(epochs_of(store)["fold0"]["epoch"])) == [1, 2]
+
+
+def test_two_protocols_that_share_a_model_train_it_once_and_the_other_waits(store):
+    """Both at once: one trains and writes risks of its epochs, the other loads what it left."""
+    plan = plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=8)
+    plan = replace(plan, splits=plan.splits[:1])
+    other = replace(plan, protocol={**plan.protocol, "few_shot_genes": "all"})
+    jobs = [
+        multiprocessing.get_context("fork").Process(target=predicted, args=(store, one, name))
+        for one, name in ((plan, "one"), (other, "other"))
+    ]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    epochs = epochs_of(store)["fold0"]
+    assert epochs["epoch"].is_monotonic_increasing
+    assert set(epochs.groupby("epoch").size()) == {epochs["patient"].nunique()}
+    assert sorted(set(epochs["epoch"])) == list(range(1, 9))
+    rows = [read_predictions(store.folder / name / "survival/fold0.parquet").rows for name in ("one", "other")]
+    assert rows[0].equals(rows[1])
+    assert not list((store.folder / "results").rglob(LOCK))

@@ -173,6 +173,58 @@ def note(output: str, endtime: float | None = None) -> None:
     assert is_noted(output)
 
 
+def deep(*keys: str, value: object) -> Callable[[Raw], None]:
+    def change(raw: Raw) -> None:
+        at = raw
+        for key in keys[:-1]:
+            if at.get(key) is None:
+                at[key] = {}
+            at = at[key]
+        at[keys[-1]] = value
+
+    return change
+
+
+LEFT_OUT = [
+    (deep("methods", "survpath", "train", value={"survival": "cox"}), "method.train.survival"),
+    (deep("methods", "survpath", "train", value={"clip_norm": 1.0}), "method.train.clip_norm"),
+    (deep("methods", "tta", "train", value={"ties": "order"}), "method.train.ties"),
+    (deep("methods", "tta", "train", value={"decay": "matrices"}), "method.train.decay"),
+    (deep("embed", "precision", value="bfloat16"), "precision"),
+    (deep("cohorts", "own", "clinical", "event_words", value={"gone": 1}), "clinical.event_words.*"),
+    (deep("cohorts", "own", "clinical", "dates", value="day_first"), "clinical.dates"),
+    (deep("cohorts", "elsewhere", "clinical", "columns", value={"label": "other"}), "clinical.columns.*"),
+    (deep("cohorts", "elsewhere", "classes", value={"Alpha": "gamma"}), "cohort.classes.*"),
+    (deep("cohorts", "own", "train_on", value="available"), "cohort.train_on"),
+    (deep("expression", "selection", "rfe", value={"cv_by": "site"}), "genes.rfe.cv_by"),
+]
+"""What the first config does not name: its default stands in the records, and for those of before."""
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize(("change", "key"), LEFT_OUT)
+def test_what_one_of_two_configs_leaves_out_is_seen(change, key, older):
+    first = result_records(checks_of(lambda raw: None))
+    if older:  # as versions wrote them that left out what a config leaves out
+        for record in first:
+            write_plan({**record, "settings": without(record["settings"], record["unfilled"])})
+    hold_predictions(first)
+    changed = checks_of(change)
+    with pytest.raises(SettingsMismatchError, match=rf"{key}: made with"):
+        hold_predictions(result_records(changed))
+    for record in result_records(changed):
+        write_plan(record)
+    hold_predictions(result_records(changed))
+    with pytest.raises(SettingsMismatchError, match=rf"{key}: made with"):
+        hold_predictions(first)
+
+
+def without(settings: dict[str, Any], unfilled: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in settings.items() if key not in unfilled or value != unfilled[key]}
+    sections = [key for key, value in kept.items() if isinstance(value, dict) and isinstance(unfilled.get(key), dict)]
+    return kept | {key: without(kept[key], unfilled[key]) for key in sections}
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -19,6 +19,7 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config import versions
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import InputError
+from mirrorflow.learners import predict
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.predict import Plan, predict_method
 from mirrorflow.learners.tasks import FoldTasks
@@ -479,6 +480,39 @@ def test_a_support_set_without_an_event_is_left_out_alone_and_remembered(tmp_pat
     ages = job.ages()
     assert job.run() == first
     assert job.ages() == ages
+
+
+def test_a_head_learns_no_survival_of_censored_patients_alone(tmp_path, monkeypatch):
+    """Nor keeps what a version before left of it."""
+    job = prepare(tmp_path, method="mirror", tasks=["survival"])
+    support = pd.read_csv(job.plan.support, sep="\t")
+    censored = people().set_index("patient")["event"] == 0
+    support = support[(support["task"] != "survival") | support["patient"].map(censored)]
+    support.to_csv(job.plan.support, sep="\t", index=False)
+    with monkeypatch.context() as before:
+        before.setattr(predict, "unfit_for", lambda fold_task, method: "")
+        assert job.run()["skipped"] == {}
+    manifest = job.run()
+    assert set(manifest["skipped"]) == {f"survival/fold{fold}.parquet, 3-shot, seed 42" for fold in range(FOLDS)}
+    assert "no event among the" in manifest["skipped"]["survival/fold0.parquet, 3-shot, seed 42"]
+    assert set(job.rows("survival")["setting"]) == {"all"}
+    ages = job.ages()
+    assert job.run() == manifest
+    assert job.ages() == ages
+
+
+def test_nor_of_a_whole_fold_where_the_bins_are_those_of_the_cohort(tmp_path):
+    folds = [[f"P{i:02}" for i in range(fold, 60, FOLDS)] for fold in range(FOLDS)]
+    dead = people().assign(event=people()["patient"].isin(folds[0]).astype(float))
+    splits = [str(tmp_path / f"own_{fold}.csv") for fold in range(FOLDS)]
+    for fold, path in enumerate(splits):
+        train = [name for names in folds for name in names if name not in folds[fold]]
+        write_fold(path, Fold(train, folds[fold]))
+    asked = {"tasks": ["survival"], "shots": [], "protocol": {"survival_bins": "cohort"}}
+    job = prepare(tmp_path, cohort=dead, splits=splits, method="mirror", **asked)
+    manifest = job.run()
+    assert sorted(manifest["written"]) == ["survival/fold1.parquet", "survival/fold2.parquet"]
+    assert "no event among the 40 training units" in manifest["skipped"]["survival/fold0.parquet, all, seed 42"]
 
 
 def test_vectors_that_cannot_be_had_stop_the_job(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError
+from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.learners import pretrained as job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.embeddings import read_embeddings
@@ -40,6 +40,30 @@ def test_other_settings_or_inputs_train_again(cohort, tmp_path):
     cohort.write_genes(np.ones((7, len(PATIENTS)), np.float32))
     cohort.pretrain(folder, epochs=2)
     assert not losses(folder).equals(before)
+
+
+def test_a_slide_that_changes_its_patient_trains_and_embeds_again(cohort, tmp_path):
+    folder = tmp_path / "fold0"
+    cohort.pretrain(folder)
+    before = losses(folder), read_embeddings(cohort.embed(folder, draws=2, mode="frozen")).slide
+    cohort.units["slide_ids"] = [["TCGA-00-A"], ["TCGA-00-B", "TCGA-01-A"], *cohort.units["slide_ids"].tolist()[2:]]
+    cohort.pretrain(folder)
+    cohort.pretrain(tmp_path / "fresh")
+    assert losses(folder).equals(losses(tmp_path / "fresh"))
+    assert not losses(folder).equals(before[0])
+    after = read_embeddings(cohort.embed(folder, draws=2, mode="frozen")).slide
+    assert np.array_equal(after, read_embeddings(cohort.embed(tmp_path / "fresh", draws=2, mode="frozen")).slide)
+
+
+def test_models_and_embeddings_of_before_slides_were_told_apart_are_kept(cohort, tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("mirrorflow.learners.inputs.paired.slides_digest", lambda files: {})
+        cohort.pretrain(tmp_path / "fold0")
+        path = cohort.embed(tmp_path / "fold0", draws=2, mode="frozen")
+    ages = [one.stat().st_mtime_ns for one in (path, tmp_path / "fold0" / "model.safetensors")]
+    cohort.pretrain(tmp_path / "fold0")
+    cohort.embed(tmp_path / "fold0", draws=2, mode="frozen")
+    assert [one.stat().st_mtime_ns for one in (path, tmp_path / "fold0" / "model.safetensors")] == ages
 
 
 class KilledError(Exception):
@@ -91,13 +115,15 @@ def test_an_interrupted_fold_remembers_the_best_epoch_on_evaluation_units(cohort
     assert "evaluation_total" not in pd.read_csv(last / "history.csv")
 
 
-def test_a_checkpoint_of_other_settings_is_refused(cohort, tmp_path, monkeypatch):
+def test_beside_a_checkpoint_of_other_settings_a_training_starts_anew(cohort, tmp_path, monkeypatch):
+    cohort.pretrain(tmp_path / "fresh", batch_size=3)
     with monkeypatch.context() as patched:
         interrupt_after(1, patched)
         with pytest.raises(KilledError):
             cohort.pretrain(tmp_path / "fold0")
-    with pytest.raises(SettingsMismatchError, match=r"training\.batch_size: made with 4, this run wants 3"):
-        cohort.pretrain(tmp_path / "fold0", batch_size=3)
+    cohort.pretrain(tmp_path / "fold0", batch_size=3)
+    assert losses(tmp_path / "fold0").equals(losses(tmp_path / "fresh"))
+    assert not list((tmp_path / "fold0").glob("checkpoint*"))
 
 
 def test_embeddings_hold_every_unit_and_are_kept(cohort, tmp_path, monkeypatch):

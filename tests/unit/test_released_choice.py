@@ -1,18 +1,26 @@
 """The epoch as TTA's released code chooses it: by a loss of twice-taken logarithms, from the sixth epoch on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
+from labelled_cohort import Store
 from mirrorflow.audit.findings import audit_protocol
+from mirrorflow.config import versions
 from mirrorflow.config.protocols import PROTOCOL_PRESETS, label_scope_of, scope_of
-from mirrorflow.learners.registry import released_score_on
+from mirrorflow.learners.registry import released_score_on, version_of
+from mirrorflow.probes.hazards import hazard_nll
+from mirrorflow.probes.objective import HazardReadout
 from mirrorflow.probes.task import SubtypePrediction, SurvivalPrediction, Targets
+from mirrorflow.store.predictions import read_predictions
 
 TARGETS = Targets(list("abc"), time_days=np.array([3.0, 1.0, 2.0]), event=np.array([True, True, False]))
 
 
 def score(*risk: float, epoch: int = 6) -> float:
-    return released_score_on(TARGETS)(SurvivalPrediction(np.array(risk), None, epoch))
+    return released_score_on(TARGETS, hazards=False)(SurvivalPrediction(np.array(risk), None, epoch))
 
 
 def test_the_loss_is_coxs_of_the_logarithm_of_log_risks():
@@ -31,15 +39,46 @@ def test_epochs_before_the_sixth_are_taken_only_where_there_is_no_other_and_then
     assert score(0.5, 2.0, 3.0, epoch=2) < score(0.5, 2.0, 3.0, epoch=3)
 
 
+def test_hazards_are_judged_by_their_likelihood():
+    """As the loss that they are trained on has it, events in the first and the second bin, one censored."""
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = replace(TARGETS, bins=np.array([1, 0, 3]))
+    prediction = HazardReadout().predict(logits, 6)
+    expected = -hazard_nll(logits, torch.tensor(targets.bins), torch.tensor(targets.event))
+    assert released_score_on(targets, hazards=True)(prediction) == pytest.approx(float(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("survival", ["hazards", "cox"])
+def test_the_epoch_follows_the_evaluation_units(tmp_path, survival):
+    store = Store(tmp_path)
+    plan = store.plan("abmil", shots=[], tasks=["survival"])
+    train = plan.method["train"] | {"epochs": 12, "survival": survival}
+    protocol = {**plan.protocol, "epoch": "least_loss_on_evaluation"}
+    plan = replace(plan, protocol=protocol, method=plan.method | {"train": train})
+    folder = store.predict(plan, store.inputs(inputs=["slides"]))
+    notes = [read_predictions(folder / f"survival/fold{fold}.parquet").notes for fold in range(2)]
+    chosen = [note["settings"][0]["epoch"] for note in notes]
+    assert min(chosen) >= 6
+    assert max(chosen) > 6, "a constant score takes the sixth epoch, whatever the evaluation units say"
+
+
+def test_what_it_chose_for_hazards_before_is_chosen_again_and_nothing_else():
+    method = {"family": "abmil", "train": {}}
+    by_cox = {"family": "abmil", "train": {"survival": "cox"}}
+    chosen = version_of(method, "least_loss_on_evaluation")
+    assert chosen == f"{versions.SUPERVISED}, hazards' choice {versions.HAZARDS_CHOICE}"
+    assert version_of(method, "last") == version_of(by_cox, "least_loss_on_evaluation") == versions.SUPERVISED
+
+
 def test_no_event_is_no_reason_to_take_an_epoch():
     targets = Targets(list("ab"), time_days=np.array([1.0, 2.0]), event=np.array([False, False]))
-    found = released_score_on(targets)(SurvivalPrediction(np.array([1.0, 2.0]), None, 7))
+    found = released_score_on(targets, hazards=False)(SurvivalPrediction(np.array([1.0, 2.0]), None, 7))
     assert found < -1e8
 
 
 def test_classes_are_judged_by_cross_entropy():
     targets = Targets(list("ab"), classes=np.array([0, 1]))
-    found = released_score_on(targets)(SubtypePrediction(np.array([[0.5, 0.5], [0.2, 0.8]]), 6))
+    found = released_score_on(targets, hazards=False)(SubtypePrediction(np.array([[0.5, 0.5], [0.2, 0.8]]), 6))
     assert found == pytest.approx((np.log(0.5) + np.log(0.8)) / 2)
 
 

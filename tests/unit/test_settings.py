@@ -167,6 +167,19 @@ def test_an_unknown_key_is_named_with_the_closest():
         ),
         ({"pretrain": {"rna_heads": 7}}, "methods.mirror (pretrain): width 768 is not divisible by rna_heads 7"),
         ({"methods": {"ilra-mil": {"network": {"heads": 3}}}}, "methods.ilra-mil.network: width 256 is not divisible"),
+        ({"methods": {"transmil": {"network": {"heads": 7}}}}, "methods.transmil.network: width 512 is not divisible"),
+        (
+            {"methods": {"snntrans": {"network": {"heads": 7}, "gene_sets": "random"}}},
+            "methods.snntrans.network: width 256 is not divisible",
+        ),
+        (
+            {"methods": {"abmil": {"preset": "repository", "train": {"survival": "cox"}}}},
+            "methods.abmil.train: survival is cox and batch_size 1: Cox's partial likelihood compares the units",
+        ),
+        (
+            {"methods": {"tta": {"gene_sets": "random", "train": {"batch_size": 1}}}},
+            "methods.tta.train: survival is cox and batch_size 1",
+        ),
         ({"slides": {"presets": {"a": {"size_px": 8, "overlap_px": 8}}}}, "slides.presets.a: patch.overlap_px is 8"),
         ({"pretrain": {"slide_mask_ratio": 0}}, "pretrain.slide_mask_ratio"),
         ({"compute": {"compile": True, "micro_batch": 4}}, "compute: compile and micro_batch are both set"),
@@ -176,6 +189,12 @@ def test_what_cannot_go_together_is_refused_at_the_start(raw, said):
     with pytest.raises(ConfigError) as caught:
         resolve(minimal(**raw))
     assert said in str(caught.value)
+
+
+def test_batches_of_one_are_fine_where_no_survival_is_trained_on_them_by_cox():
+    alone = {"preset": "repository"}
+    resolve(minimal(methods={"abmil": alone}))
+    resolve(minimal(methods={"abmil": {**alone, "train": {"survival": "cox"}, "tasks": ["subtyping"]}}))
 
 
 def test_the_settings_of_every_family_are_read_without_importing_torch():

@@ -331,3 +331,14 @@ def test_biases_and_vectors_may_be_spared_of_weight_decay():
     everything = replace(settings, decay="all")
     (whole,) = _Supervised(network, labelled(units, targets(truth)), everything, torch.device("cpu")).groups()
     assert len(whole.parameters) == len(names)
+
+
+def test_stacked_biases_and_scales_of_norms_are_vectors_too():
+    truth = np.zeros(8, dtype=int)
+    units, settings = planted(truth, slides=True, rna=True), replace(FAST, decay="matrices")
+    network = build("mmp")
+    groups = _Supervised(network, labelled(units, targets(truth)), settings, torch.device("cpu")).groups()
+    names = {id(one): name for name, one in network.named_parameters()}
+    decayed, spared = ({names[id(one)] for one in group.parameters} for group in groups)
+    assert {"pathways.first", "feed.first", "feed.second"} <= decayed
+    assert {"pathways.first_bias", "pathways.second_bias", "feed.scale", "feed.shift", "feed.first_bias"} <= spared

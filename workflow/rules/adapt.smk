@@ -60,7 +60,7 @@ rule adapt:
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
-        version=versions.ADAPTATION,
+        version=PREDICTIONS.adapted_version,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,
         seeds=config["seeds"],

@@ -27,7 +27,7 @@ rule probe_mirror:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        version=versions.PROBE,
+        version=PREDICTIONS.probe_version,
         family=MODELS.family,
         protocol=RUN.protocol,
         tasks=PREDICTIONS.tasks,

@@ -200,3 +200,15 @@ def check_heads(width: int, heads: int, *, what: str) -> None:
     if heads < 1 or width % heads:
         message = f"width {width} is not divisible by {what} {heads}; choose a multiple (48, 96, 192, 384, 768)"
         raise ConfigError(message)
+
+
+def check_cox_batches(survival: str, batch_size: int) -> None:
+    """Raise ConfigError for Cox's partial likelihood over batches of one: its only unit is its own risk set, so that
+    the loss is 0 and nothing of survival is learned.
+    """
+    if survival == "cox" and batch_size < 2:
+        message = (
+            f"survival is cox and batch_size {batch_size}: Cox's partial likelihood compares the units of a batch, and "
+            "one alone teaches nothing; set train.batch_size to 2 or more (16), or train.survival to hazards"
+        )
+        raise ConfigError(message)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirrorflow.config import adaptation as adaptations
-from mirrorflow.config.bounds import check_passes
+from mirrorflow.config.bounds import check_cox_batches, check_passes
 from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.explained import explain_problems
 from mirrorflow.config.fields import Settings, keys_of
@@ -17,6 +17,7 @@ from mirrorflow.config.protocols import GENERATED_SPLITS, REPAIRED
 from mirrorflow.config.queries import selection_of, split_source, strange_keys
 from mirrorflow.config.saw import NO, UNKNOWN
 from mirrorflow.config.slide_settings import Patching
+from mirrorflow.config.training_settings import Train
 from mirrorflow.errors import ConfigError
 
 
@@ -29,6 +30,7 @@ def check_references(config: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         problems += _pretrain_problems(f"methods.{name}", entry)
         problems += _place_problems(config, name, entry)
         problems += _shape_problems(config, name)
+        problems += _training_problems(config, name)
     problems += _saw_problems(config)
     problems += _encoder_problems(config)
     problems += _mask_problems(config["slides"]["segmentation"])
@@ -86,6 +88,18 @@ def _shape_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
         keys = {one.name for one in keys_of(shape)}
         whole = {key: value for key, value in settings.items() if key in keys} | {"patch_dim": 1, "gene_count": 1}
         yield from _impossible(f"methods.{name} (pretrain)", shape, whole)
+
+
+def _training_problems(config: Mapping[str, Any], name: str) -> Iterator[str]:
+    """What cannot go together in a network's training on the run's tasks."""
+    entry = config["methods"][name]
+    train = entry.get("train")
+    if train is None or "survival" not in set(entry["tasks"]) & set(config["evaluation"]["tasks"]):
+        return
+    try:
+        check_cox_batches(train.get("survival", Train.survival), train["batch_size"])
+    except ConfigError as error:
+        yield f"methods.{name}.train: {error}"
 
 
 def _impossible(where: str, settings: type[Settings], values: Mapping[str, Any]) -> Iterator[str]:

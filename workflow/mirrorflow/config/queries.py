@@ -5,11 +5,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mirrorflow.config import versions
 from mirrorflow.config.method_schema import pretrain_keys
 from mirrorflow.config.methods import METHODS, PRETRAINED_FAMILIES
 from mirrorflow.config.modalities import lacking
 from mirrorflow.config.protocols import REPAIRED, SEES_LABELS, SINGLE_CHANGE, scope_of
 from mirrorflow.config.site_baseline import mixes
+from mirrorflow.config.training_settings import Train
+
+STACKED_BIASES = ("mmp", "survpath", "snntrans")
+"""Families whose layers have a bias for each of several tokens or pathways, stacked to a matrix."""
 
 CAUSE_SPECIFIC = "cause-specific"
 """What an outcome of one cause of death is called in tables and captions."""
@@ -100,6 +105,13 @@ def has_epochs(method: Mapping[str, Any]) -> bool:
     return method["family"] in PRETRAINED_FAMILIES or "train" in method
 
 
+def learns_hazards(method: Mapping[str, Any]) -> bool:
+    """Whether a method's survival is trained on discrete hazards: heads on pretrained vectors, and most networks."""
+    if "train" in method:
+        return method["train"].get("survival", Train.survival) == "hazards"
+    return method["family"] in PRETRAINED_FAMILIES
+
+
 def prefixes_of(config: Mapping[str, Any], name: str, method: str) -> list[str]:
     """What the names of a method's genes and models begin with under the protocol ``name``: the folds', k-shot
     settings', inner folds'.
@@ -138,3 +150,16 @@ def version_of_family(base: int, family: str) -> int | str:
     """``base``, the version of algorithms that families share, with the family's own where it has been raised."""
     own = next(method.version for method in METHODS.values() if method.family == family)
     return base if own == 1 else f"{base}, {family} {own}"
+
+
+def version_with_settings(version: int | str, method: Mapping[str, Any], epoch: str) -> int | str:
+    """``version`` with those of single settings where they have been raised: what is made with other settings is kept.
+
+    epoch: the protocol's.
+    """
+    train = method.get("train", {})
+    if epoch == "least_loss_on_evaluation" and learns_hazards(method):
+        version = f"{version}, hazards' choice {versions.HAZARDS_CHOICE}"
+    if train.get("decay") == "matrices" and method["family"] in STACKED_BIASES:
+        version = f"{version}, spared vectors {versions.SPARED_VECTORS}"
+    return version

@@ -90,7 +90,7 @@ class Protocol(Section):
         "inner folds of the training patients (splits.inner_folds), where genes, scalers, bins and pretraining are "
         "made anew on each inner training part; k-shot settings keep the last. "
         "best_on_evaluation: MIRROR's published choice. least_loss_on_evaluation: TTA's, from the 6th epoch on, by the "
-        "loss of its released code, which takes the logarithm of log risks.",
+        "loss of its released code, which takes the logarithm of log risks; hazards by their likelihood.",
         ["last", "nested", "best_on_evaluation", "least_loss_on_evaluation"],
     )
     survival_bins: str = choice(

@@ -23,6 +23,10 @@ PERMUTATION = 2
 """Of whole cross-validations with traded outcomes, beside that of the method."""
 SUPERVISED = 4
 ADAPTATION = 4
+HAZARDS_CHOICE = 2
+"""How ``epoch: least_loss_on_evaluation`` judges what is trained on hazards: of predictions under it alone."""
+SPARED_VECTORS = 2
+"""Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
 METRICS = 7
 SENSITIVITY = 1
 NEW_PATIENTS = 1

@@ -59,7 +59,7 @@ class KeptModels:
         """Everything that decides a model, as settings and digests."""
         plan, few_shot = self.plan, setting != ALL_DATA
         made_from: dict[str, Any] = {
-            "version": version_of(plan.method),
+            "version": version_of(plan.method, plan.protocol["epoch"]),
             "cohort": file_digest(plan.cohort),
             "split": file_digest(plan.splits[fold]),
             "protocol": {"scope": scope_of(plan.protocol), **label_keys(plan.protocol, few_shot=few_shot)},

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mirrorflow.config.bounds import check_cox_batches
 from mirrorflow.config.modules import optional_part_of
 from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.epochs import EpochRisks
@@ -82,6 +83,8 @@ def train_and_predict(
     passes = keys.settings.passes_for(rule.units or len(inputs.train))
     settings = replace(keys.settings, passes=passes, min_steps=0)
     task = task_objective(fold_task, **keys.objective)
+    if task.by_event:
+        check_cox_batches(settings.survival, settings.batch_size)
     sizes = Sizes(inputs.patch_dim, inputs.train.genes.shape[1], task.outputs, inputs.gene_sets)
     network = build_network(method["family"], sizes, method["network"], settings.seed)
     if inputs.moments is not None:

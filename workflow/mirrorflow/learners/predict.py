@@ -8,23 +8,26 @@ its inputs come from is a :class:`~mirrorflow.learners.inputs.vectors.Representa
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mirrorflow.config.queries import learns_hazards
 from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
-from mirrorflow.learners.base import check_reported
+from mirrorflow.learners.base import Checkpoint, check_reported
 from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
 from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
-from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, version_of
+from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, unfit_for, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, write_text
+from mirrorflow.runtime.folder_lock import alone_in
 from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store import predictions as stored
@@ -107,10 +110,10 @@ def _predicted(plan: Plan, inputs: Inputs, folder: Path, label: str, cores: Core
 def _kept(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome | None:
     """The outcome of a fold that is done, or cannot be asked; None: it is to be predicted."""
     try:
-        list(asked.fold_tasks(task, number))
+        fold_tasks = list(asked.fold_tasks(task, number))
     except InputError as error:
         return None, {"": str(error)}
-    key, notes = digest(_ingredients(asked.plan, inputs, task, number)), stored.stored_notes(path)
+    key, notes = digest(_ingredients(asked.plan, inputs, fold_tasks)), stored.stored_notes(path)
     whole = notes.get("digest") == key and stored.is_unchanged(path)
     models_too = whole and KeptModels(asked.plan, inputs).are_there(task, number, notes)
     return (key, notes["skipped"]) if models_too else None
@@ -118,8 +121,9 @@ def _kept(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) 
 
 def _predict_fold(asked: FoldTasks, inputs: Inputs, task: str, number: int, path: Path) -> Outcome:
     """Predict one task on one fold in all settings and seeds."""
-    key = digest(_ingredients(asked.plan, inputs, task, number))
-    rows, notes = _answers(asked, inputs, list(asked.fold_tasks(task, number)))
+    fold_tasks = list(asked.fold_tasks(task, number))
+    key = digest(_ingredients(asked.plan, inputs, fold_tasks))
+    rows, notes = _answers(asked, inputs, fold_tasks)
     notes |= {"digest": key, "classes": asked.classes, "protocol": dict(asked.plan.protocol)}
     notes |= seen_by(inputs.all_units, number)
     if not rows:
@@ -152,16 +156,27 @@ class CannotAnswerError(MirrorflowError):
 def _answer(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any) -> tuple[Prediction, dict[str, Any]]:
     """Prediction and note of a fold task: by the model that an earlier job left of it, or by a new one, which is kept.
 
-    Raises NoEpochError or CannotAnswerError where there is none.
+    A job of another protocol that shares the model is waited for. Raises NoEpochError, CannotAnswerError or
+    CannotFitError where there is none.
     """
+    if reason := unfit_for(fold_task, asked.plan.method):
+        raise CannotFitError(reason)
+    place = KeptModels(asked.plan, inputs).checkpoint(fold_task)
+    with nullcontext() if place is None else alone_in(place.folder):
+        return _answered(asked, inputs, fold_task, vectors, place)
+
+
+def _answered(
+    asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, vectors: Any, place: Checkpoint | None
+) -> tuple[Prediction, dict[str, Any]]:
     plan, models = asked.plan, KeptModels(asked.plan, inputs)
     if (saved := models.load(fold_task)) is not None:
         prediction = saved.predict(vectors.evaluation)
         return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
     choice = _chosen_epoch(asked, inputs, fold_task)
     try:
-        rule, checkpoint = _epoch_rule(plan, fold_task, choice), models.checkpoint(fold_task)
-        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, checkpoint)
+        rule = _epoch_rule(plan, fold_task, choice)
+        trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, place)
     except InputError as error:
         raise CannotAnswerError(str(error)) from error
     chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
@@ -190,13 +205,15 @@ def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> 
     if plan.protocol["epoch"] == "best_on_evaluation":
         return EpochRule(scorer=score_on(fold_task.evaluation))
     if plan.protocol["epoch"] == "least_loss_on_evaluation":
-        return EpochRule(scorer=released_score_on(fold_task.evaluation))
+        return EpochRule(scorer=released_score_on(fold_task.evaluation, hazards=learns_hazards(plan.method)))
     return LAST if choice is None else EpochRule(stop_after=choice.epoch)
 
 
-def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str, Any]:
+def _ingredients(plan: Plan, inputs: Inputs, fold_tasks: Sequence[FoldTask]) -> dict[str, Any]:
+    """What the predictions of a task on a fold are made of; ``fold_tasks``: its settings and seeds."""
+    task, number = fold_tasks[0].task, fold_tasks[0].fold
     made_of: dict[str, Any] = {
-        "version": version_of(plan.method),
+        "version": version_of(plan.method, plan.protocol["epoch"]),
         "cohort": file_digest(plan.cohort),
         "split": file_digest(plan.splits[number]),
         "support": file_digest(plan.support) if plan.support else "",
@@ -210,6 +227,8 @@ def _ingredients(plan: Plan, inputs: Inputs, task: str, number: int) -> dict[str
         "vectors": inputs.digests(number),
         "gene_labels": [plan.gene_labels(setting, number) for setting in (ALL_DATA, "k-shot")],
     }
+    if unfit := sorted({one.setting for one in fold_tasks if unfit_for(one, plan.method)}):
+        made_of["unfit"] = unfit  # files without the key may hold predictions of them
     if plan.nested:
         made_of["inner"] = list(zip(plan.inner_digests(number), inputs.inner_digests(number), strict=True))
     return made_of

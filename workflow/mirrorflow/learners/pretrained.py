@@ -26,7 +26,7 @@ from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.processes import run_spread
 from mirrorflow.runtime.progress import Progress
-from mirrorflow.store.models import load_checkpoint, model_is_finished, save_checkpoint, save_model
+from mirrorflow.store.models import load_own_checkpoint, model_is_finished, save_checkpoint, save_model
 from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.devices import check_enough, kind_of, limit_memory, make_deterministic
 from mirrorflow.training.keeping import Keeper
@@ -93,12 +93,12 @@ def pretrain_fold(task: PretrainTask, folder: Path, machine: Machine) -> None:
     """Train on the task's training units and write ``folder``: model.safetensors, config.json, history.csv.
 
     A model of the same settings and inputs is kept; an interrupted training goes on after its last finished
-    epoch. With ``compute: devices`` torchrun calls this once in each process, and the first one writes.
-    ``retrieval.json`` tells how well the units left out are retrieved across modalities (a diagnosis:
-    nothing is chosen by it).
+    epoch, and starts anew where settings or inputs are others. With ``compute: devices`` torchrun calls this once
+    in each process, and the first one writes. ``retrieval.json`` tells how well the units left out are retrieved
+    across modalities (a diagnosis: nothing is chosen by it).
 
-    Raises ConfigError for unknown or impossible settings, SettingsMismatchError for a checkpoint of other
-    settings, InputError for units without slides or features that do not fit.
+    Raises ConfigError for unknown or impossible settings, InputError for units without slides or features that do
+    not fit.
     """
     torch.set_num_threads(machine.threads)
     make_deterministic(on=machine.layout.deterministic)
@@ -168,7 +168,7 @@ def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
     genes = scaler.transform(paired.expression)
     model = build_network(task.family, run.model, run.training.seed)
     limit_memory(machine.device, machine.share)
-    state, compute = load_checkpoint(folder, made_with), machine.layout
+    state, compute = load_own_checkpoint(folder, made_with), machine.layout
     with torchruns_world(machine.device) as (world, own), _keeper(folder, made_with, own) as keeper:
         units = paired.only(run.train)
         history = pretrain(

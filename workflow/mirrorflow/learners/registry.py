@@ -8,7 +8,7 @@ import numpy as np
 from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
-from mirrorflow.config.queries import version_of_family
+from mirrorflow.config.queries import version_of_family, version_with_settings
 from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.tasks import FoldTask
@@ -64,12 +64,13 @@ FIRST_EPOCH, FLOOR, TOO_EARLY = 6, 1e-12, -1e9
 """Of TTA's released choice: the first epoch that may be taken, what scores are raised to, and what is below any."""
 
 
-def released_score_on(targets: Targets) -> Scorer:
+def released_score_on(targets: Targets, *, hazards: bool) -> Scorer:
     """Minus the loss by which TTA's released code chooses the epoch; from the sixth on, else the last there is.
 
     Its validation collects log risks and takes their logarithm once more, after raising those below 1e-12 to it: all
     units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units.
-    Classes, which TTA does not predict: minus the cross-entropy.
+    TTA predicts neither classes nor ``hazards``: classes are judged by minus the cross-entropy, discrete hazards by
+    their mean log-likelihood. Their risk, minus a sum of survival, is always negative, and would make all epochs equal.
     """
 
     def score(prediction: Prediction) -> float:
@@ -78,9 +79,22 @@ def released_score_on(targets: Targets) -> Scorer:
         if isinstance(prediction, SubtypePrediction):
             of_own = prediction.probabilities[np.arange(len(targets)), targets.classes]
             return float(np.log(np.maximum(of_own, FLOOR)).mean())
+        if hazards:
+            return _log_likelihood(prediction.survival, targets)  # type: ignore[arg-type]
         return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets) if targets.event.any() else TOO_EARLY  # type: ignore[union-attr]
 
     return score
+
+
+def _log_likelihood(survival: np.ndarray, targets: Targets) -> float:
+    """Mean over units of discrete hazards' log-likelihood, from survival [unit, bin] at the ends of the bins: an event
+    lies in its bin, a censored unit survives its own.
+    """
+    before = np.hstack([np.ones((len(survival), 1)), survival])
+    unit = np.arange(len(survival))
+    start, end = before[unit, targets.bins], survival[unit, targets.bins]
+    own = np.where(np.array(targets.event, bool), start - end, end)
+    return float(np.log(np.maximum(own, FLOOR)).mean())
 
 
 def _cox_loss(risk: np.ndarray, targets: Targets) -> float:
@@ -161,12 +175,27 @@ def predictor_of(method: Mapping[str, Any]) -> Predictor:
     return _supervised if "train" in method else _classical
 
 
-def version_of(method: Mapping[str, Any]) -> int | str:
-    """Version of the algorithms that give a method's predictions, and of its family where that has changed."""
+def unfit_for(fold_task: FoldTask, method: Mapping[str, Any]) -> str:
+    """Why a method that learns by gradients cannot be fitted on a fold task; empty where it can, and for classical
+    methods, which say so themselves: censored units alone have a likelihood, but only of nobody ever dying.
+    """
+    event = fold_task.train.event
+    if event is None or event.any() or predictor_of(method) is _classical:
+        return ""
+    return (
+        f"no event among the {len(event)} training units: survival cannot be learned of censored patients alone; "
+        "more shots, or fewer folds, give more patients"
+    )
+
+
+def version_of(method: Mapping[str, Any], epoch: str) -> int | str:
+    """Version of the algorithms that give a method's predictions under a protocol's ``epoch``, and of its family and
+    settings where these have changed.
+    """
     if "adapt" in method:
         base = versions.ADAPTATION
     elif "train" in method:
         base = versions.SUPERVISED
     else:
         base = versions.PROBE if method["family"] in PRETRAINED_FAMILIES else versions.BASELINES
-    return version_of_family(base, method["family"])
+    return version_with_settings(version_of_family(base, method["family"]), method, epoch)

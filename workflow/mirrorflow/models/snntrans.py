@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.config.training_settings import FieldTrain, Pathways
@@ -21,7 +22,7 @@ from mirrorflow.models.transmil import AttentionBlock
 
 @dataclass(frozen=True)
 class SnnTransSettings(Settings):
-    """Sizes of the network."""
+    """Sizes of the network. Raises ConfigError where the heads do not divide the width."""
 
     width: int = count("width of the tokens.", 256, origin="ours")
     heads: int = count("heads of the attention; they divide `width`.", 8, origin="ours")
@@ -29,6 +30,10 @@ class SnnTransSettings(Settings):
     dropout: float = number(
         "dropout (alpha dropout in self-normalising layers).", 0.25, minimum=0, exclusiveMaximum=1, origin="ours"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.width, self.heads, what="heads")
 
 
 class SnnTrans(SupervisedNetwork):

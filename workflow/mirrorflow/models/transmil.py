@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mirrorflow.config.bounds import check_heads
 from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.config.training_settings import FieldTrain
@@ -179,12 +180,16 @@ def squared(tokens: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor | Non
 
 @dataclass(frozen=True)
 class TransMilSettings(Settings):
-    """Sizes of the network."""
+    """Sizes of the network. Raises ConfigError where the heads do not divide the width."""
 
     width: int = count("width of the tokens.", 512, origin="published")
     heads: int = count("heads of the attention; they divide `width`.", 8, origin="published")
     landmarks: int = count("landmarks of Nystrom's attention.", 256, origin="published")
     dropout: float = number("dropout behind the attention.", 0.1, minimum=0, exclusiveMaximum=1, origin="published")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.width, self.heads, what="heads")
 
 
 class TransMil(SupervisedNetwork):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mirrorflow.config import versions
 from mirrorflow.config.modalities import takes_available
 from mirrorflow.config.queries import (
     encoders_of,
@@ -12,7 +11,6 @@ from mirrorflow.config.queries import (
     methods_under,
     selection_of,
     shots_of,
-    version_of_family,
 )
 from mirrorflow.config.saw import saw
 from mirrorflow.plan.cohorts import SplitInputs
@@ -20,8 +18,10 @@ from mirrorflow.plan.files import given, marked
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, PredictionsPlan, SplitSummary, SupportSets
+from mirrorflow.plan.prediction_versions import PredictionVersions
 from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
+from mirrorflow.plan.unfilled import unfilled
 from mirrorflow.plan.wildcards import Wildcards
 
 ELSEWHERE = ("cohorts", "encoders", "selection", "under")
@@ -42,10 +42,8 @@ def _but_files(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionInputs:
+class PredictionInputs(PredictionVersions):
     """A method under a protocol on a cohort."""
-
-    run: Run
 
     def support(self, wildcards: Wildcards) -> str:
         """Input: support sets of the protocol's model scope."""
@@ -80,17 +78,6 @@ class PredictionInputs:
         """Param: k of the k-shot settings; a pair has none."""
         return [] if wildcards.cohort in self.run.adapted else shots_of(self.run.config, wildcards.protocol)
 
-    def _version(self, base: int, wildcards: Wildcards) -> int | str:
-        return version_of_family(base, self.run.family(wildcards.method))
-
-    def supervised_version(self, wildcards: Wildcards) -> int | str:
-        """Param: version of training on labels, and of the method's family."""
-        return self._version(versions.SUPERVISED, wildcards)
-
-    def classical_version(self, wildcards: Wildcards) -> int | str:
-        """Param: version of classical methods, and of the method's family."""
-        return self._version(versions.BASELINES, wildcards)
-
     def settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides a method's values."""
         return self._entry(wildcards.method)
@@ -122,7 +109,8 @@ class PredictionInputs:
         if "rna" in entry["inputs"]:
             settings |= self._of_rna(place, cohort)
         names = (place.protocol, place.cohort, place.encoder, place.method)
-        return planned(PredictionsPlan(place.root, *names).format(), settings)
+        left_out = unfilled(place.method, pretrained=pretrained)
+        return planned(PredictionsPlan(place.root, *names).format(), settings, left_out)
 
     def records_of(self, manifests: Iterable[str]) -> list[dict[str, Any]]:
         """:meth:`record_of` of each manifest."""
@@ -137,6 +125,7 @@ class PredictionInputs:
             "probe": config["probe"],
             "draws": config["embed"]["draws"] if frozen else config["probe"]["epochs"],
             "adapt": {key: pair[key] for key in ADAPT_KEYS} if pair else None,
+            **{key: config["embed"][key] for key in ("precision",) if key in config["embed"]},
         }
 
     def _of_rna(self, place: PredictionsManifest, cohort: Mapping[str, Any]) -> dict[str, Any]:

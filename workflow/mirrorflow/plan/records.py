@@ -28,9 +28,30 @@ STORE_FIX = "Another run made it in this store; a run with other settings needs 
 OLDER = "These predictions are older than the config: delete the manifest.json beside this file and run again."
 
 
-def planned(path: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values."""
-    return {"path": path, "settings": dict(settings)}
+WHOLE = ("classes", "columns", "event_words")
+"""Sections whose keys are the user's own: one more, or one less, is another setting."""
+
+
+def planned(path: str, settings: Mapping[str, Any], unfilled: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values.
+
+    unfilled: values, section by section, of what a config may leave out; they stand in the record, and for what an
+    older record leaves out.
+    """
+    if unfilled is None:
+        return {"path": path, "settings": dict(settings)}
+    return {"path": path, "settings": filled(settings, unfilled), "unfilled": dict(unfilled)}
+
+
+def filled(settings: Mapping[str, Any], unfilled: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` with the values of what they leave out, in the sections that they have."""
+    whole = dict(settings)
+    for key, value in unfilled.items():
+        if not (isinstance(value, Mapping) and value):
+            whole.setdefault(key, value)
+        elif isinstance(whole.get(key), Mapping):
+            whole[key] = filled(whole[key], value)
+    return whole
 
 
 def write_plan(record: Mapping[str, Any]) -> None:
@@ -70,13 +91,14 @@ def hold(record: Mapping[str, Any], fix: str = "") -> None:
     """Raise SettingsMismatchError where a record's place holds one of other settings, as :func:`compare` says."""
     stored = read_plan(record["path"])
     if stored is not None:
-        compare(record["path"], stored, record["settings"], fix)
+        compare(record["path"], filled(stored, record.get("unfilled", {})), record["settings"], fix)
 
 
 def compare(path: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], fix: str) -> None:
     """Raise SettingsMismatchError with the file, both values of every setting that differs, and ``fix``.
 
     A setting that one of the two does not have is no difference: another version of mirrorflow added or dropped it.
+    What a config may leave out has been filled in (:func:`planned`).
     """
     try:
         require_same_settings(path, canonical(_shared(stored, wanted)), _shared(wanted, stored))
@@ -88,10 +110,11 @@ def _shared(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of ``one`` that ``other`` has as well, section by section."""
     both = {key: (value, other[key]) for key, value in one.items() if key in other}
     both = {key: pair for key, pair in both.items() if key not in ONCE_UNKNOWN or None not in pair}
-    return {
-        key: _shared(value, its) if isinstance(value, Mapping) and isinstance(its, Mapping) else value
-        for key, (value, its) in both.items()
-    }
+    return {key: _shared(value, its) if _is_section(key, value, its) else value for key, (value, its) in both.items()}
+
+
+def _is_section(key: str, one: Any, other: Any) -> bool:
+    return isinstance(one, Mapping) and isinstance(other, Mapping) and key not in WHOLE
 
 
 def hold_predictions(records: Iterable[Mapping[str, Any]]) -> None:

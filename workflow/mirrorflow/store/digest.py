@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,31 @@ def patients_digest(patients: Iterable[str]) -> str:
 def same_settings(stored: str, wanted: Mapping[str, Any]) -> bool:
     """Whether settings as a file holds them (canonical JSON) are those wanted: by value, 96 is 96.0."""
     return json.loads(stored) == json.loads(canonical(wanted))
+
+
+SLIDES = "slides_of_units"
+"""Key of :func:`slides_digest` in what models and embeddings were made with; older ones have none."""
+
+
+def slides_digest(files: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """``slides_of_units``: how many of the files in a row are each unit's. Nothing where each unit has one.
+
+    Beside digests of the units' names and of all their files: a slide that changes its patient changes neither.
+    """
+    counts = [len(of_unit) for of_unit in files]
+    return {} if set(counts) <= {1} else {SLIDES: names_digest(map(str, counts))}
+
+
+def same_making(stored: str, wanted: Mapping[str, Any]) -> bool:
+    """:func:`same_settings`; what was made before there was ``slides_of_units`` is taken to be of the same slides."""
+    return same_settings(stored, as_known(json.loads(stored), wanted))
+
+
+def as_known(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """``wanted`` without ``slides_of_units`` in the sections where ``stored`` has none."""
+    known = {key: value for key, value in wanted.items() if key in stored or key != SLIDES}
+    sections = [key for key, value in known.items() if isinstance(value, Mapping) and isinstance(stored.get(key), dict)]
+    return known | {key: as_known(stored[key], known[key]) for key in sections}
 
 
 _ABSENT = object()

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from mirrorflow.errors import InputError
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.digest import canonical, digest, same_settings
+from mirrorflow.store.digest import canonical, digest, same_making
 from mirrorflow.training.embedding import Embeddings
 
 logger = logging.getLogger("mirrorflow.store")
@@ -64,7 +64,7 @@ def embeddings_are_finished(path: Path, made_with: Mapping[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        return same_settings(_record(path)["settings"], made_with)
+        return same_making(_record(path)["settings"], made_with)
     except InputError as error:
         logger.warning("%s; made again", error)
         return False

@@ -15,7 +15,7 @@ from mirrorflow.errors import InputError, SettingsMismatchError
 from mirrorflow.models.families import family_of
 from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.digest import canonical, digest, require_same_settings, same_settings
+from mirrorflow.store.digest import as_known, canonical, digest, require_same_settings, same_making
 from mirrorflow.store.model_files import (
     CHECKPOINT,
     CONFIG,
@@ -65,7 +65,7 @@ def model_is_finished(folder: Path, made_with: Mapping[str, Any]) -> bool:
     """True where ``folder`` holds a whole model made with exactly these settings and inputs."""
     parts = (folder / MODEL, folder / CONFIG, folder / HISTORY)
     stored = stored_settings(folder) if all(part.exists() for part in parts) else None
-    return stored is not None and same_settings(stored, made_with)
+    return stored is not None and same_making(stored, made_with)
 
 
 def load_model(folder: Path) -> StoredModel:
@@ -123,6 +123,7 @@ def load_checkpoint(folder: Path, made_with: Mapping[str, Any]) -> TrainingState
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
         logger.warning("%s: not readable (%s); training starts anew", path, error)
         return None
-    require_same_settings(str(path), content["settings"], made_with)
+    known = as_known(json.loads(content["settings"]), made_with)
+    require_same_settings(str(path), content["settings"], known)
     best = Best(**content["best"]) if content.get("best") else None
     return TrainingState(content["epoch"], content["model"], content["optimizer"], content["history"], best)

@@ -32,6 +32,9 @@ from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Tr
 
 logger = logging.getLogger("mirrorflow.training")
 
+VECTORS = ("bias", ".scale", ".shift")
+"""How names of weights end that are vectors, also where those of several tokens are stacked to a matrix."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -202,9 +205,8 @@ class _Supervised:
         settings = self.settings
         if settings.decay == "all":
             return [Group(list(self.network.parameters()), settings.learning_rate, settings.weight_decay)]
-        named = list(self.network.named_parameters())
-        spared = {name for name, one in named if one.ndim < 2 or name.rpartition(".")[2] == "bias"}
-        decayed, rest = ([one for name, one in named if (name in spared) == asked] for asked in (False, True))
+        spared = [(one.ndim < 2 or name.endswith(VECTORS), one) for name, one in self.network.named_parameters()]
+        decayed, rest = ([one for is_spared, one in spared if is_spared == asked] for asked in (False, True))
         return [Group(decayed, settings.learning_rate, settings.weight_decay), Group(rest, settings.learning_rate)]
 
     def train_mode(self) -> None:

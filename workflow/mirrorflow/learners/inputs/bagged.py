@@ -19,7 +19,7 @@ from mirrorflow.learners.inputs.paired import moments_beside
 from mirrorflow.learners.inputs.seen import FEATURES, features_digest
 from mirrorflow.learners.inputs.vectors import FoldVectors, PooledInputs
 from mirrorflow.store.bags import FeatureBags
-from mirrorflow.store.digest import digest, file_digest, names_digest, patients_digest
+from mirrorflow.store.digest import digest, file_digest, names_digest, patients_digest, slides_digest
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.tables import read_text_sheet
@@ -185,6 +185,7 @@ class BaggedInputs:
             bags = ScaledBags(bags, scale.mean, scale.deviation)
         drawn = {"seed": [seed, fold_number], "features": features_digest(known, self.index)}
         of = drawn | {"units": names_digest(known["unit"]), "scaling": self.feature_scaling}
+        of |= slides_digest(known["slide_ids"].tolist())
         return kept_fit(self.fit, bags, rng, fits_beside(Path(self.index)), of)
 
     def _all(self) -> FeatureBags:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mirrorflow.errors import InputError
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
-from mirrorflow.store.digest import names_digest
+from mirrorflow.store.digest import names_digest, slides_digest
 from mirrorflow.store.expression import read_expression
 from mirrorflow.store.tables import read_text_sheet
 
@@ -46,12 +46,13 @@ class PairedUnits:
         )
 
     def digests(self) -> dict[str, str]:
-        """What these units are, as digests: names, features, expression, genes."""
+        """What these units are, as digests: names, features and whose they are, expression, genes."""
         return {
             "units": names_digest(self.names),
             "features": features_fingerprint([path for paths in self.files for path in paths]),
             "expression": hashlib.sha256(self.expression.tobytes()).hexdigest()[:16],
             "genes": names_digest(self.gene_ids),
+            **slides_digest(self.files),
         }
 
 

@@ -18,7 +18,7 @@ from mirrorflow.plan.paths import EmbeddingsRecord, ModelRecord
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
-from mirrorflow.store.digest import digest
+from mirrorflow.store.digest import digest, slides_digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.store.tables import read_cohort
@@ -89,6 +89,7 @@ def embed_target_fold(
         "data": {
             "units": digest({"names": units["unit"].tolist()}),
             "features": features_fingerprint([path for paths in files for path in paths]),
+            **slides_digest(files),
         },
         "settings": dict(settings),
         "slides_only": True,
