@@ -50,8 +50,14 @@ def threads_here() -> tuple[int, int]:
     return os.getpid(), torch.get_num_threads()
 
 
-def note_times(folder: str, name: str, seconds: float) -> None:
-    """Leave a file that says from when to when this call ran."""
-    started = time.monotonic()
+def note_times(folder: str, name: str, seconds: float, company: int = 1) -> None:
+    """Leave a file that says from when to when this call ran; it ends once as many calls have started (or after a
+    minute), and ``seconds`` later.
+    """
+    started, here = time.monotonic(), Path(folder)
+    if company > 1:
+        (here / f"{name}.started").touch()
+    while company > 1 and len(list(here.glob("*.started"))) < company and time.monotonic() < started + 60:
+        time.sleep(0.01)
     time.sleep(seconds)
-    (Path(folder) / name).write_text(f"{started} {time.monotonic()}")
+    (here / name).write_text(f"{started} {time.monotonic()}")

@@ -151,14 +151,12 @@ def read_fold(path: str | Path) -> Fold:
             f"{path}: a column test; a run's own split files have none: run make_splits, which says who is evaluated"
         )
         raise InputError(message)
-    further = {side: _names_in(sheet, side) for side in ("choice", "unused") if side in sheet}
-    return Fold(_names_in(sheet, "train"), _names_in(sheet, "val"), **further)
+    further = {side: _once(_names_in(sheet, side)) for side in ("choice", "unused") if side in sheet}
+    return Fold(_once(_names_in(sheet, "train")), _once(_names_in(sheet, "val")), **further)
 
 
 def read_anyones_fold(path: str | Path) -> Fold:
-    """A split file of anyone's: columns train, and val or test or both, of whatever names, each once in a column.
-
-    A file with a row a slide names a patient several times: the log says so.
+    """A split file of anyone's: columns train, and val or test or both, of whatever names, as often as they are there.
 
     Raises InputError naming the file when it is not there or lacks a column.
     """
@@ -166,16 +164,26 @@ def read_anyones_fold(path: str | Path) -> Fold:
     if "train" not in sheet or not {"val", "test"} & set(sheet):
         message = f"{path}: columns {', '.join(sheet.columns)}; a split file has train, and val or test or both"
         raise InputError(message)
-    parts = {side: _names_in(sheet, side) if side in sheet else () for side in ("train", "val", "test")}
-    rows = {side: int(sheet[side].str.strip().astype(bool).sum()) for side in parts if side in sheet}
-    if repeated := [f"{side} {n} rows, {len(parts[side])} names" for side, n in rows.items() if n > len(parts[side])]:
-        logger.warning("%s: names stand in several rows (%s); each counts once", path, "; ".join(repeated))
-    return Fold(*parts.values())
+    return Fold(*(_names_in(sheet, side) if side in sheet else () for side in ("train", "val", "test")))
 
 
 def _names_in(sheet: pd.DataFrame, side: str) -> tuple[str, ...]:
-    """The names of a column, each once, in the order of their first row."""
-    return tuple(dict.fromkeys(name for name in sheet[side].str.strip() if name))
+    return tuple(name for name in sheet[side].str.strip() if name)
+
+
+def _once(names: Sequence[str]) -> tuple[str, ...]:
+    """Each name once, in the order of their first row: a file with a row a slide names a patient several times."""
+    return tuple(dict.fromkeys(names))
+
+
+def _read_users_fold(path: Path) -> Fold:
+    """A user's split file, each name once in a part; the log says where one stands in several rows."""
+    written = read_anyones_fold(path)
+    found = Fold(*map(_once, (written.train, written.val, written.test)))
+    counts = {side: (len(names), len(found.parts[side])) for side, names in written.parts.items()}
+    if repeated := [f"{side} {rows} rows, {names} names" for side, (rows, names) in counts.items() if rows > names]:
+        logger.warning("%s: names stand in several rows (%s); each counts once", path, "; ".join(repeated))
+    return found
 
 
 def write_fold(path: str | Path, fold: Fold) -> None:
@@ -194,7 +202,7 @@ def read_folds(folder: str | Path, count: int) -> list[Fold]:
     if missing:
         message = f"{folder}: no {', '.join(missing)}; set splits.folds to the number of split files there"
         raise InputError(message)
-    return [read_anyones_fold(*part) if len(part) == 1 else read_sides(*part) for part in files]
+    return [_read_users_fold(*part) if len(part) == 1 else read_sides(*part) for part in files]
 
 
 PATIENT_COLUMNS = ("case_id", "patient")
