@@ -1,11 +1,11 @@
 """TTA and its field on real patients: BRCA's disease-specific survival, five folds, one seed, a job at a time.
 
-    python benchmarks/field.py [--methods tta] [--plain] [--cores 2]        # needs ../shared/tcga
+    python benchmarks/field.py [--methods tta] [--plain] [--cores 2] [--folder KEPT]        # needs ../shared/tcga
 
 Methods and settings are those of tests/workflow/configs/tta_regions.yaml (all its networks but TTA's variants, if none
-are named), from features in a fresh folder. --plain: without the risks of every epoch, which that config writes. Prints
-name=value lines last: seconds and peak memory (MB of 2^20 bytes, a fold's process or its parent, whichever has more) of
-each method's job, the slowest, and all jobs together.
+are named), from features in a fresh folder. --folder: where it is kept; the whole config can go on from there. --plain:
+without the risks of every epoch, which that config writes. Prints name=value lines last: seconds and peak memory (MB,
+2^20 bytes; a fold's process or its parent, whichever has more) of each job, the slowest, and all jobs together.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,18 @@ def manifest(method: str) -> str:
     """Where a method's predictions are listed."""
     encoder = "none" if method in WITHOUT_SLIDES else "hipt-vit256-mean"
     return f"results/tta-regions/predictions/honest/brca/{encoder}/{method}/manifest.json"
+
+
+@contextmanager
+def run_folder(kept: Path | None, shared: Path) -> Iterator[Path]:
+    """A folder that has the shared data beside it: the named one, or one that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = kept or Path(temporary) / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder.parent / "shared"
+        if not beside.exists():
+            beside.symlink_to(shared.resolve())
+        yield folder
 
 
 def train(folder: Path, config: dict[str, Any], methods: list[str], cores: int) -> None:
@@ -79,12 +93,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=FIELD, default=list(FIELD))
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root:
-        (Path(root) / "shared").symlink_to(given.shared.resolve())
-        folder = Path(root) / "run"
-        folder.mkdir()
+    with run_folder(given.folder, given.shared) as folder:
         train(folder, config_of(given.methods, plain=given.plain), given.methods, given.cores)
         found = {method: cost(folder, method) for method in given.methods}
     for method, (seconds, memory) in found.items():
