@@ -6,6 +6,8 @@ that follow them, are what runs again.
 """
 
 import contextlib
+import functools
+import inspect
 import multiprocessing
 import os
 import sys
@@ -16,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
@@ -79,7 +82,9 @@ class Example:
         """The jobs of a config, in the order of the chain."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
-        return plan_jobs([path], self.folder)
+        # Snakemake looks at the parameters of a function each time that it calls it: a fifth of planning
+        with patch("inspect.signature", functools.cache(inspect.signature)):
+            return plan_jobs([path], self.folder)
 
     def keys(self) -> list[str]:
         """Every key of the config."""
@@ -88,12 +93,12 @@ class Example:
     def changes_of(self, keys: Collection[str]) -> dict[str, list[Change]]:
         """The changes of keys at the places where they are valid."""
         changes = [change for change in all_changes(load_schema(), resolve(self.raw)) if change.key in set(keys)]
-        valid = [change for change in changes if self._is_valid(change)]
+        valid = [change for change in changes if self._is_config(change.apply(self.raw))]
         return {key: [change for change in valid if change.key == key] for key in keys}
 
-    def _is_valid(self, change: Change) -> bool:
+    def _is_config(self, raw: dict[str, Any]) -> bool:
         try:
-            resolve(change.apply(self.raw))
+            resolve(raw)
         except ConfigError:
             return False
         return True
@@ -104,22 +109,35 @@ class Example:
             message = "a value that is valid nowhere in the example; name another in config_changes.OTHER_VALUES"
             raise ValueError(message)
         outcome = Outcome()
-        for change in changes:
-            with self._file_named(change.value):
-                outcome.add(self.before, self.plan(change.apply(self.raw)))
+        for raw, together in self._configs(changes):
+            with self._files_named({change.value for change in together if isinstance(change.value, str)}):
+                outcome.add(self.before, self.plan(raw))
         return outcome
 
+    def _configs(self, changes: Sequence[Change]) -> Iterator[tuple[dict[str, Any], Sequence[Change]]]:
+        """Changed configs: with a change of every cohort at once, where that is valid; of anything else one by one."""
+        together = [change for change in changes if change.path[0] == "cohorts"]
+        raw = self.raw
+        for change in together:
+            raw = change.apply(raw)
+        if len(together) < 2 or not self._is_config(raw):
+            together = []
+        else:
+            yield raw, together
+        for change in changes:
+            if change not in together:
+                yield change.apply(self.raw), [change]
+
     @contextlib.contextmanager
-    def _file_named(self, value: object) -> Iterator[None]:
-        """A path that a change names is there, empty, as long as it is asked about."""
-        path = self.folder / str(value)
-        if not isinstance(value, str) or not path.suffix:
-            yield
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    def _files_named(self, values: Collection[str]) -> Iterator[None]:
+        """Paths that changes name are there, empty, as long as they are asked about."""
+        paths = [path for path in (self.folder / value for value in values) if path.suffix]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         yield
-        path.unlink()
+        for path in paths:
+            path.unlink()
 
     def after_version(self, name: str) -> Outcome:
         """What runs again after a number of versions.py was raised."""

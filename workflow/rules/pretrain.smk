@@ -33,7 +33,7 @@ rule pretrain_mirror:
         version=MODELS.version,
         family=MODELS.family,
         folds=MODELS.folds,
-        settings=lookup(dpath="methods/{method}/pretrain", within=config),
+        settings=MODELS.pretrain_settings,
         unit=RUN.unit,
         rna_scaling=MODELS.rna_scaling,
         rna_clip=config["expression"]["clip"],

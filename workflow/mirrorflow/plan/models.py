@@ -57,6 +57,10 @@ class ModelInputs:
         """Param: version of pretraining, and of the method's family."""
         return version_of_family(versions.PRETRAIN, self.run.family(wildcards.method))
 
+    def pretrain_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Param: how the method is pretrained."""
+        return self.run.config["methods"][wildcards.method]["pretrain"]
+
     def compute(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
         """Param that no value depends on: one that asks for ``threads`` re-runs nothing."""
         return self.run.config["compute"]
