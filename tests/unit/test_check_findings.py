@@ -107,6 +107,18 @@ def test_available_counts_the_patients_of_each_method(own, said):
     assert "own cox uni survival 9" in lines
 
 
+def test_genes_chosen_by_labels_that_nobody_has_stop_a_run(own, said):
+    own.people["label"] = ""
+    own.config["protocols"] = {"honest": {"splits": "random"}}
+    problem = "PROBLEM: nobody has a label, and the genes of cox, rna-linear are chosen by labels"
+    assert problem in said(1)
+    own.config["expression"]["selection"] = {"method": "variance"}
+    assert "chosen by labels" not in said(0)
+    del own.config["expression"]["selection"]
+    own.config["methods"] = {"linear": {}}
+    assert "chosen by labels" not in said(0)
+
+
 def test_small_classes_are_named_with_their_counts(own, said):
     own.people.loc[0, "label"] = "rare"
     own.config |= {"splits": {"folds": 3}, "evaluation": {"shots": [6]}, "protocols": {"honest": {"splits": "random"}}}

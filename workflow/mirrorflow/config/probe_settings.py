@@ -69,7 +69,7 @@ class Adaptation(Section):
     )
     embedding_learning_rate: float = positive(
         "Adam's learning rate of the new RNA embedding (ours: the paper names none; compared on inner folds of "
-        "training patients, see the README).",
+        "training patients, see docs/adaptation.md).",
         0.0002,
     )
     embedding_weight_decay: float = number("Adam's L2 penalty on it.", 0, minimum=0)

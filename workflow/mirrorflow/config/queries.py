@@ -57,6 +57,11 @@ def selection_of(config: Mapping[str, Any], method: str | None = None) -> dict[s
     return merged_selection(config["expression"]["selection"], own)
 
 
+def sees_genes(method: Mapping[str, Any]) -> bool:
+    """Whether a method (its entry) sees RNA, and of it the genes selected (not those of gene sets in a file)."""
+    return "rna" in method["inputs"] and method.get("gene_sets", "random") == "random"
+
+
 def gene_variant(config: Mapping[str, Any], method: str | None) -> str:
     """``<method>/`` where a method has a gene selection of its own, else nothing: where its genes lie in ``genes/``."""
     return f"{method}/" if method and "selection" in config["methods"][method] else ""

@@ -11,6 +11,7 @@ from mirrorflow.config.queries import (
     inner_prefixes,
     methods_under,
     prefixes_of,
+    sees_genes,
     selection_of,
 )
 from mirrorflow.plan.contract_path import FEW_SHOT
@@ -108,9 +109,8 @@ class GeneInputs:
         return [path for prefix in prefixes for path in self.of_protocol(wildcards, prefix)]
 
     def sees(self, method: str) -> bool:
-        """Whether a method sees RNA, and of it the genes selected (not those of gene sets in a file)."""
-        entry = self.run.config["methods"][method]
-        return "rna" in entry["inputs"] and entry.get("gene_sets", "random") == "random"
+        """Whether a method sees the genes selected."""
+        return sees_genes(self.run.config["methods"][method])
 
     def seen(self, wildcards: Wildcards) -> list[str]:
         """Input: gene manifests, for methods that see the selected genes."""

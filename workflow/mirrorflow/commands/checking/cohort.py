@@ -14,7 +14,7 @@ from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
 from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
 from mirrorflow.commands.checking.columns import column_lines
-from mirrorflow.commands.checking.expression import clinical_lines, matrix_of, value_lines
+from mirrorflow.commands.checking.expression import clinical_lines, matrix_of, unlabelled_line, value_lines
 from mirrorflow.commands.checking.features import look_into_files
 from mirrorflow.commands.checking.folds import class_lines, drawn_lines, scarce_line
 from mirrorflow.commands.checking.pending import pending
@@ -210,6 +210,7 @@ class CohortLook:
         yield "who would be in: " + "; ".join(f"{step['patients']} {step['step']}" for step in flow.steps)
         if said := follow_up_line(self.frame):
             yield said
+        yield from unlabelled_line(self.config, self.entry, self.frame)
         yield from class_lines(self.frame, self.config["splits"]["folds"], self.config["evaluation"]["shots"])
         yield from drawn_lines(self.config, self.frame, "the cohort")
 

@@ -10,6 +10,9 @@ import pandas as pd
 
 from mirrorflow.cohorts.among_genes import refusal, told_by, warning
 from mirrorflow.cohorts.other_samples import counted_types
+from mirrorflow.cohorts.patients import has_label
+from mirrorflow.config.protocols import SEES_LABELS
+from mirrorflow.config.queries import encoders_of, sees_genes, selection_of
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.expression.identifiers import SymbolMap
 from mirrorflow.expression.units import ValueLook
@@ -37,6 +40,23 @@ def clinical_lines(
         yield f"PROBLEM: {said}"
     if said := warning(told, matrix):
         yield f"WARNING: {said}"
+
+
+def unlabelled_line(config: Mapping[str, Any], cohort: Mapping[str, Any], frame: pd.DataFrame) -> Iterator[str]:
+    """A choice of genes that looks at labels, where nobody has one. ``cohort``: its entry; ``frame``: who is in it."""
+    if has_label(frame).any():
+        return
+    name = next(name for name, entry in config["cohorts"].items() if entry is cohort)
+    chosen = {
+        method: selection_of(config, method)["method"]
+        for method, entry in config["methods"].items()
+        if sees_genes(entry) and encoders_of(config, name, method)
+    }
+    if methods := [method for method, way in chosen.items() if way in SEES_LABELS]:
+        yield (
+            f"PROBLEM: nobody has a label, and the genes of {', '.join(methods)} are chosen by labels "
+            f"(expression.selection.method: {chosen[methods[0]]}); give labels, or choose without: method: variance"
+        )
 
 
 class Counting:
