@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mirrorflow.errors import ConfigError
+from mirrorflow.plan.session import start_jobs_at_once
 from mirrorflow.runtime.slurm_arrays import become_own_task, check_array_jobs
 
 
@@ -43,6 +44,19 @@ def test_what_would_hang_is_refused_with_the_mend(changes: dict, slots: int, rem
         check_array_jobs(settings(**changes), slots, 40, lambda: remembers)
 
 
+@pytest.mark.parametrize(
+    ("local", "arrays", "limited"), [(True, None, False), (False, "patch_slides", False), (False, "none", True)]
+)
+def test_snakemake_s_limit_of_submissions_is_off_where_arrays_would_lose_jobs(
+    *, local: bool, arrays: str | None, limited: bool
+) -> None:
+    scheduler = SimpleNamespace(job_rate_limiter="100/1s")
+    start_jobs_at_once(
+        SimpleNamespace(local_exec=local, executor_settings=settings(array_jobs=arrays), scheduler=scheduler)
+    )
+    assert (scheduler.job_rate_limiter is not None) == limited
+
+
 def payload() -> str:
     """Commands of the tasks after the first, as the plugin hands them over."""
     calls = {str(task): zlib.compress(f"echo task {task}; exit {task}".encode()).hex() for task in (5, 6)}
@@ -51,6 +65,7 @@ def payload() -> str:
 
 PROCESS = """
 import sys
+from mirrorflow.plan.session import start_jobs_at_once
 from mirrorflow.runtime.slurm_arrays import become_own_task
 become_own_task(sys.argv[1:])
 print("went on")

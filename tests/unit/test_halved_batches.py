@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import MirrorflowError
@@ -67,6 +68,19 @@ def test_halves_give_the_output_and_the_gradient_of_the_whole(family):
     for whole, halved in zip(*gradients, strict=True):
         torch.testing.assert_close(halved, whole, rtol=1e-3, atol=1e-5)
     assert any(one.abs().max() > 0 for one in gradients[0])
+
+
+def test_torch_sees_on_which_device_dropout_draws(monkeypatch):
+    """It looks for tensors among the arguments, to keep the random state of their devices for the second run."""
+    seen = []
+
+    def noted(function: Any, *given: Any, **more: Any) -> Any:
+        seen.append(given)
+        return checkpoint(function, *given, **more)
+
+    monkeypatch.setattr("mirrorflow.training.in_parts.checkpoint", noted)
+    output_of(build("abmil"), batch(), 2)
+    assert [any(isinstance(one, torch.Tensor) for one in given) for given in seen] == [True, True]
 
 
 def test_parts_of_every_kind_are_joined():

@@ -77,6 +77,12 @@ def test_small_differs_from_default_in_threads_and_gpus_alone() -> None:
     assert {key for key in default | small if default.get(key) != small.get(key)} == {"resources"}
 
 
+@pytest.mark.parametrize("profile", ["slurm", "generic"])
+def test_a_cluster_runs_again_by_content_too(profile: str) -> None:
+    for key in ("rerun-triggers", "max-checksum-file-size"):
+        assert parsed(profile)[key] == parsed("default")[key]
+
+
 def parsed(profile: str) -> dict[str, Any]:
     with (PROFILES / profile / "profile.yaml").open() as stream:
         return ProfileConfigFileParser().parse(stream)

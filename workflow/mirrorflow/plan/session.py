@@ -12,7 +12,7 @@ from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.checks import JOB, StoredChecks
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.locks import dead_lock, note_owner
-from mirrorflow.runtime.slurm_arrays import check_array_jobs, slurm_remembers_s
+from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
 
@@ -56,7 +56,7 @@ def before_jobs(workflow: Any, run: Callable[[Any], None]) -> None:
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
         start_warm_process(jobs)
         run_scripts_directly(workflow, run)
-    _start_local_jobs_at_once(workflow)
+    start_jobs_at_once(workflow)
 
 
 def _refuse_stalling_arrays(workflow: Any, jobs: int) -> None:
@@ -67,14 +67,15 @@ def _refuse_stalling_arrays(workflow: Any, jobs: int) -> None:
         raise _workflow_error(error) from None
 
 
-def _start_local_jobs_at_once(workflow: Any) -> None:
-    """Take Snakemake's limit of submissions (100 a second) off a run on this machine, where the cores are the limit.
+def start_jobs_at_once(workflow: Any) -> None:
+    """Take Snakemake's limit of submissions (100 a second) off a run on this machine, where the cores are the limit,
+    and off one with Slurm's array jobs, whose plugin drops the first 100 of a rule while more than 100 are still ready.
 
     While jobs wait for cores, that limit has every waiting job looked at again each second, once for each job that
     has ended so far (seen in 9.27): with thousands of jobs Snakemake itself would take a core. No setting does it:
     a profile's `max-jobs-per-timespan: null` is ignored, `0/1s` starts no job, and a longer span outlasts the run.
     """
-    if workflow.local_exec:
+    if workflow.local_exec or has_array_jobs(workflow.executor_settings):
         workflow.scheduler.job_rate_limiter = None
 
 

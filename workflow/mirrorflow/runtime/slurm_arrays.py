@@ -19,6 +19,11 @@ TASKS_OPTION = "--slurm-jobstep-array-execs"
 WITHOUT = "or go without arrays: --slurm-array-jobs none"
 
 
+def has_array_jobs(settings: Any) -> bool:
+    """Whether an executor with these ``settings`` makes array jobs."""
+    return getattr(settings, "array_jobs", None) not in (None, "", "none")
+
+
 def check_array_jobs(settings: Any, slots: int | None, jobs: int, oldest_s: Callable[[], int | None]) -> None:
     """Raise ConfigError where array jobs would hang or lose track; nothing for other executors.
 
@@ -28,7 +33,7 @@ def check_array_jobs(settings: Any, slots: int | None, jobs: int, oldest_s: Call
     when `--jobs` leaves no room for the rest (its issue 473), and `sacct` names array tasks by ids that it
     does not know, so that every task seems to end when the last one does.
     """
-    if getattr(settings, "array_jobs", None) in (None, "", "none"):
+    if not has_array_jobs(settings):
         return
     if slots is not None and slots < jobs:
         message = (

@@ -23,8 +23,14 @@ def output_of(network: SupervisedNetwork, batch: Batch, parts: int) -> Output:
     if parts == 1 or len(batch.genes) == 1:
         return network(batch)
     rows = torch.arange(len(batch.genes)).chunk(parts)
-    made = [checkpoint(network, batch.of(some), use_reentrant=False) for some in rows]
-    return joined(made)
+    return joined([_recomputed(network, batch.of(some)) for some in rows])
+
+
+def _recomputed(network: SupervisedNetwork, part: Batch) -> Output:
+    """The output of a part, whose backward pass runs it again. torch keeps the random state of the devices of the
+    tensors among the arguments: those within a batch it does not see, and dropout would draw anew on a GPU.
+    """
+    return checkpoint(lambda _, given: network(given), part.genes, part, use_reentrant=False)
 
 
 def joined(made: Sequence[Any]) -> Any:
