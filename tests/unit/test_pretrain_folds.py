@@ -68,6 +68,16 @@ def test_the_best_epoch_is_chosen_on_the_folds_own_evaluation_patients(cohort, t
     assert "epoch_chosen_on" not in json.loads((files.record.parent / "config.json").read_text())
 
 
+def test_the_record_tells_another_model_from_the_same(cohort, tmp_path):
+    """What is made with it is asked by the record's bytes whether it runs again."""
+    files = fold_files(cohort, 0, tmp_path)
+    records = []
+    for epochs in (1, 1, 2):
+        pretrain(cohort, [files], settings={"epochs": epochs})
+        records.append(files.record.read_bytes())
+    assert records[0] == records[1] != records[2]
+
+
 def test_how_it_is_laid_out_makes_no_other_model(cohort, tmp_path, monkeypatch):
     files = fold_files(cohort, 0, tmp_path)
     pretrain(cohort, [files])

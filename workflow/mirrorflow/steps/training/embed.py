@@ -20,6 +20,7 @@ from mirrorflow.learners.inputs.seen import expression_digest
 from mirrorflow.plan.paths import EmbeddingsRecord
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
+from mirrorflow.store.digest import digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.store.tables import read_cohort
@@ -72,10 +73,18 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     models = [record.parent for record in inputs.models]
     place = EmbeddingsRecord.parse(outputs.record)
     made = [place.file(fold).path for fold in params.folds]
-    for path, genes, model in zip(made, inputs.genes, models, strict=True):
-        files = EmbedFiles(inputs.index, inputs.expression, genes, model)
-        embed_fold(units, files, path, params.settings, seed=params.seed, threads=job.threads)
-    record = {"embeddings": [str(path) for path in made], "models": [str(model) for model in models]}
+    digests = [
+        embed_fold(
+            units,
+            EmbedFiles(inputs.index, inputs.expression, genes, model),
+            path,
+            params.settings,
+            seed=params.seed,
+            threads=job.threads,
+        )
+        for path, genes, model in zip(made, inputs.genes, models, strict=True)
+    ]
+    record = {"embeddings": list(map(str, made)), "models": list(map(str, models)), "digests": digests}
     write_text(outputs.record, json.dumps(record))
 
 
@@ -88,8 +97,8 @@ def embed_fold(
     seed: int,
     threads: int,
     device: str = "auto",
-) -> None:
-    """Embed all ``units`` (training and evaluation) and write them to ``destination``.
+) -> str:
+    """Embed all ``units`` (training and evaluation) into ``destination``; the digest of what they are made of.
 
     ``settings``: draws and mode of :class:`EmbedSettings`; how many tokens a bag gives and what happens to
     a short one is what the model was trained with, unless said here. Valid embeddings are kept.
@@ -107,7 +116,7 @@ def embed_fold(
     }
     if embeddings_are_finished(destination, made_with):
         logger.info("%s: made earlier from the same model and inputs; kept", destination)
-        return
+        return digest(made_with)
     stored = load_model(files.model)
     _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, files.genes)
     chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
@@ -116,6 +125,7 @@ def embed_fold(
     embeddings = embed(stored.network, bags, genes, paired.names, chosen, seed=seed, device=device)
     write_embeddings(destination, embeddings, made_with)
     logger.info("%s: %d units, %s", destination, len(paired.names), dataclasses.asdict(chosen))
+    return digest(made_with)
 
 
 def _check_same_inputs(made_with: Mapping[str, Any], genes: str, patch_dim: int, genes_manifest: Path) -> None:

@@ -57,9 +57,11 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     units = to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.unit)
     place, models = EmbeddingsRecord.parse(outputs.record), [ModelRecord.parse(path) for path in inputs.models]
     made, settings = [place.file(model.fold).path for model in models], params.settings
-    for path, model in zip(made, models, strict=True):
+    digests = [
         embed_target_fold(units, inputs.index, model.folder, path, settings, seed=params.seed, threads=job.threads)
-    write_text(outputs.record, json.dumps({"embeddings": [str(path) for path in made]}))
+        for path, model in zip(made, models, strict=True)
+    ]
+    write_text(outputs.record, json.dumps({"embeddings": list(map(str, made)), "digests": digests}))
 
 
 def embed_target_fold(
@@ -72,8 +74,9 @@ def embed_target_fold(
     seed: int,
     threads: int,
     device: str = "auto",
-) -> None:
-    """Embed the slides of all ``units`` (training and evaluation) with the model of one fold of the source.
+) -> str:
+    """Embed the slides of all ``units`` (training and evaluation) with the model of one fold of the source; the digest
+    of what they are made of.
 
     ``settings``: draws and mode of :class:`EmbedSettings`; tokens, short bags and patch scaling are the model's. RNA
     vectors have width 0: the target's genes have no embedding yet. Valid embeddings are kept.
@@ -96,7 +99,7 @@ def embed_target_fold(
     }
     if embeddings_are_finished(destination, made_with):
         logger.info("%s: made earlier from the same model and features; kept", destination)
-        return
+        return digest(made_with)
     stored = load_model(model_folder)
     wanted = stored.made_with["model"]["patch_dim"]
     if patch_dim != wanted:
@@ -110,3 +113,4 @@ def embed_target_fold(
     bags = FeatureBags(files, chosen.cache_gb, names)
     write_embeddings(destination, embed(stored.network, bags, None, names, chosen, seed=seed, device=device), made_with)
     logger.info("%s: slides of %d units", destination, len(names))
+    return digest(made_with)

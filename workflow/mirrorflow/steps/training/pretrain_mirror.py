@@ -12,6 +12,7 @@ from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.processes import run_side_by_side
+from mirrorflow.store.models import model_digest
 from mirrorflow.store.tables import read_cohort, read_fold
 
 
@@ -59,7 +60,9 @@ def _of_fold(task: PretrainTask, fold: FoldFiles, epoch: str) -> PretrainTask:
 
 def _fold_and_record(task: PretrainTask, record: Path, machine: Machine) -> None:
     pretrain_fold(task, record.parent, machine)
-    write_text(record, json.dumps({"model": str(record.parent / "model.safetensors")}))
+    # with the digest: Snakemake holds a record of the same bytes for the same input
+    made = {"model": str(record.parent / "model.safetensors"), "digest": model_digest(record.parent)}
+    write_text(record, json.dumps(made))
 
 
 @dataclass(frozen=True)
