@@ -1,11 +1,15 @@
 """The section ``new_patients``: defaults, and what is refused."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError
+from mirrorflow.plan.new_patients import NewPatientsInputs
+from mirrorflow.plan.run import Run
 from mirrorflow.steps.reuse.predict_patients import asked_by, given_by
 from small_config import minimal
 
@@ -18,6 +22,18 @@ def test_an_entry_says_whom_and_what(tmp_path: Any) -> None:
     given = given_by(entry, tmp_path)
     assert str(given.features) == "f"
     assert given.slides is None
+
+
+def test_a_slide_that_was_scanned_anew_is_predicted_anew(tmp_path: Path) -> None:
+    sheet, slide = tmp_path / "slides.tsv", tmp_path / "a.svs"
+    sheet.write_text("slide_id\tpatient\tpath\na\tA\ta.svs\n")
+    slide.write_text("one scan")
+    inputs = NewPatientsInputs(Run(resolve(minimal() | {"new_patients": {"spring": {"slides": str(sheet)}}})))
+    states = [inputs.given(SimpleNamespace(patients="spring"))]
+    slide.write_text("another scan")
+    states.append(inputs.given(SimpleNamespace(patients="spring")))
+    assert states[0] != states[1]
+    assert states[0]["slides"] == states[1]["slides"]
 
 
 @pytest.mark.parametrize(

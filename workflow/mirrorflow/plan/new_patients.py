@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorflow.plan.contract_path import ContractPath
-from mirrorflow.plan.files import file_state
+from mirrorflow.plan.files import file_state, given, states_digest
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
+from mirrorflow.store.sheet_rows import slide_files
 
 FILES = ("slides", "features", "expression", "sheet", "weights")
 
@@ -52,6 +53,10 @@ class NewPatientsInputs:
         return dict(self._entry(wildcards))
 
     def given(self, wildcards: Wildcards) -> dict[str, str]:
-        """Param: states of the files of the new patients."""
+        """Param: states of the files of the new patients, and of the slides that their sheet names."""
         entry = self._entry(wildcards)
-        return {key: file_state(entry[key]) for key in FILES if entry.get(key)}
+        states = {key: file_state(entry[key]) for key in FILES if entry.get(key)}
+        if "slides" in states:
+            (named,) = slide_files(entry["slides"], {}, 1)
+            states["slide_files"] = states_digest(given(named.values(), self.run.store))
+        return states
