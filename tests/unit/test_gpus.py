@@ -1,6 +1,7 @@
 """Which GPU a job computes on, with a faked list of devices."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -55,6 +56,15 @@ def test_each_job_has_gpus_of_its_own_and_gives_them_back(machine: Path):
     assert ORDER not in os.environ
     with held_gpus(3):
         assert seen() == "0,1,2"
+
+
+def test_another_user_can_lock_what_this_one_made(tmp_path: Path):
+    before = os.umask(0o077)
+    try:
+        os.close(gpus._open(tmp_path / "gpu.lock"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "gpu.lock").stat().st_mode) == 0o666
 
 
 def test_a_job_waits_until_enough_are_free_and_takes_none_before(machine: Path):

@@ -71,6 +71,15 @@ def predicted(ours: tuple[FinishedRun, Store]) -> Predicted:
     return predict_patients(ours[0], held_back(ours[1]), Request(days=(200.0, 400.0, 1e6)))
 
 
+def test_methods_that_the_config_has_dropped_are_not_asked(ours: tuple[FinishedRun, Store]) -> None:
+    run = ours[0]
+    one = run.of([place_in(run, "linear").path])
+    assert [place.method for place in one.manifests] == ["linear"]
+    assert len(run.manifests) == len(ALL)
+    made = predict_patients(one, held_back(ours[1]), Request())
+    assert set(made.tables["subtyping_folds"]["method"]) == {"linear"}
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_held_back_patients_get_what_the_folds_model_gives_them(
     method: str, predicted: Predicted, theirs: FinishedRun, ours: tuple[FinishedRun, Store]

@@ -16,7 +16,7 @@ from mirrorflow.training.best_epoch import ValidationUnits
 from mirrorflow.training.pretraining import Layout, PairedData, epoch_batches
 from mirrorflow.training.retrieval import chance_at, modality_gap, recall_at, retrieval_report
 from mirrorflow.training.schedule import learning_rate_factor
-from mirrorflow.training.trainer import TrainingState
+from mirrorflow.training.trainer import Trainer, TrainingState
 from planted import GENES, PATCH_DIM, TOKENS, planted
 
 CPU = Layout("cpu")
@@ -240,8 +240,43 @@ def test_a_full_gpu_ends_with_what_to_set(monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(model, "forward", full)
-    with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 4"):
+    with pytest.raises(MirrorflowError, match=r"4 tokens at a time.*activation_checkpointing: true.*micro_batch: 1"):
         pretrain(model, PairedData(bags, genes), settings_of(tokens=4), layout=CPU)
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_a_full_gpu_trains_with_half_of_what_there_is(count, monkeypatch):
+    """Also of a fold that is smaller than a batch, whose half would be all of it."""
+    bags, genes = planted(count)
+    model, most = model_of(), count // 2
+    forward = model.forward
+
+    def full(patches, *more, **others):
+        if len(patches) > most:
+            raise torch.OutOfMemoryError
+        return forward(patches, *more, **others)
+
+    monkeypatch.setattr(model, "forward", full)
+    history = pretrain(model, PairedData(bags, genes), settings_of(epochs=1, batch_size=64), layout=CPU)
+    assert math.isfinite(history[0]["total"])
+
+
+def test_memory_that_ends_beside_the_rank_repeats_no_step(monkeypatch):
+    bags, genes = planted(8)
+    model = model_of()
+    encode, moves, move = model.encode_slides, [], Trainer._move
+
+    def full(patches, **more):
+        if not torch.is_grad_enabled() and len(patches) > 2:
+            raise torch.OutOfMemoryError
+        return encode(patches, **more)
+
+    monkeypatch.setattr(model, "encode_slides", full)
+    monkeypatch.setattr(Trainer, "_move", lambda self: moves.append(move(self)))
+    settings = settings_of(epochs=1, batch_size=4, kept_epoch="smooth_rank")
+    history = pretrain(model, PairedData(bags, genes), settings, layout=CPU)
+    assert len(moves) == 2
+    assert history[0]["minus_smooth_rank"] < -1
 
 
 def test_the_history_says_how_long_the_device_waited_for_data():

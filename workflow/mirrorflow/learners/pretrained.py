@@ -167,9 +167,9 @@ def _train_and_save(run: _Run, folder: Path, machine: Machine) -> None:
         logger.warning("%s", told)
     genes = scaler.transform(paired.expression)
     model = build_network(task.family, run.model, run.training.seed)
-    limit_memory(machine.device, machine.share)
     state, compute = load_own_checkpoint(folder, made_with), machine.layout
     with torchruns_world(machine.device) as (world, own), _keeper(folder, made_with, own) as keeper:
+        limit_memory(own, machine.share)
         units = paired.only(run.train)
         history = pretrain(
             model,

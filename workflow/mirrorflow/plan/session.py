@@ -1,19 +1,26 @@
 """What a Snakemake process does before it plans and before it starts jobs."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
-from mirrorflow.errors import MirrorflowError
+from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.plan.checks import JOB, StoredChecks
+from mirrorflow.plan.files import states_digest
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
+
+PLANNED = "MIRRORFLOW_CONFIG"
+"""Variable that tells jobs on a cluster what the config files said when their run was planned."""
 
 
 def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[str, Any]:
@@ -26,9 +33,27 @@ def resolved(raw: Mapping[str, Any], files: Sequence[str | Path] = ()) -> dict[s
     sys.stderr.write(dead_lock(Path.cwd(), sys.argv[1:]))
     try:
         check_files([Path(file) for file in files])
+        _hold_files([Path(file) for file in files])
         return resolve(raw)
     except MirrorflowError as error:
         raise _workflow_error(error) from None
+
+
+def _hold_files(files: Sequence[Path]) -> None:
+    """Raise ConfigError in a job whose config files say something else than when its run was planned.
+
+    On a cluster each job reads them anew; one that went on would have settings of its own, and notes of the others'.
+    """
+    said = repr([yaml.safe_load(file.read_text(encoding="utf-8")) for file in files])
+    if not any(argument.startswith(JOB) for argument in sys.argv):
+        os.environ[PLANNED] = states_digest({"config": said})
+    elif os.environ.get(PLANNED) not in (None, states_digest({"config": said})):
+        names = ", ".join(map(str, files))
+        message = (
+            f"{names}: changed since this run was planned, whose other jobs have the old settings. Put them back "
+            "to let it finish, or stop it and start it anew"
+        )
+        raise ConfigError(message)
 
 
 def say_left_out(config: Mapping[str, Any]) -> None:

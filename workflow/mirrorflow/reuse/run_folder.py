@@ -1,6 +1,6 @@
 """The folder of a finished run: its methods, models, folds and patients, wherever the folder lies now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +22,21 @@ NO_ENCODER = "none"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """``folder`` is ``results/<run>``, or a copy of it under any name."""
+    """``folder`` is ``results/<run>``, or a copy of it under any name. ``only``: the methods that count; None: all."""
 
     folder: Path
+    only: frozenset[PredictionsManifest] | None = None
+
+    def of(self, manifests: Iterable[str | Path]) -> "FinishedRun":
+        """The run with the methods of these manifests alone: others may lie there of an earlier config."""
+        return replace(self, only=frozenset(map(PredictionsManifest.parse, manifests)))
 
     @cached_property
     def manifests(self) -> dict[PredictionsManifest, Manifest]:
         """What every method of the run left, in the order of the paths."""
         paths = sorted((self.folder / "predictions").glob("*/*/*/*/manifest.json"))
-        return {PredictionsManifest.parse(path): read_manifest(path) for path in paths}
+        places = {PredictionsManifest.parse(path): path for path in paths}
+        return {place: read_manifest(path) for place, path in places.items() if self.only is None or place in self.only}
 
     def unfinished(self) -> list[str]:
         """Methods that were planned and have no predictions yet, as ``protocol/cohort/encoder/method``."""

@@ -131,11 +131,14 @@ def _locked(gpu: Gpu, stack: contextlib.ExitStack, kind: int) -> bool:
 
 
 def _open(path: Path) -> int:
-    """The lock file, made where it is not there; another user's is locked as it is."""
+    """The lock file, made for every user where it is not there; another user's is locked as it is."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with contextlib.suppress(PermissionError):  # it is another user's
+        os.fchmod(opened, 0o666)  # whatever the umask
+    return opened
 
 
 @contextlib.contextmanager

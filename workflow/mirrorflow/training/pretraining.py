@@ -181,7 +181,17 @@ class Pretraining:
         """What the network holds after a step (tau), and the slides embedded again where the rank chooses the epoch."""
         self.network.finish_step()
         if self.rank is not None:
-            self.rank.see(self._inputs(*batch))
+            self._see(self.rank, batch)
+
+    def _see(self, rank: TrainingRank, batch: tuple[np.ndarray, Batch]) -> None:
+        """Embed a step's slides. Memory that ends here must not repeat the step: the optimiser has moved."""
+
+        def with_less() -> None:
+            if not self.need_less():
+                raise MirrorflowError(self.out_of_memory())
+            rank.see(self._inputs(*batch))
+
+        guarded(lambda: rank.see(self._inputs(*batch)), self.out_of_memory, with_less)
 
     def loss_on(self, validation: ValidationUnits, epoch: int) -> float:
         """Mean total loss of units left out after ``epoch`` (from 1), in evaluation mode, in this process alone."""
@@ -227,10 +237,12 @@ class Pretraining:
 
     def need_less(self) -> bool:
         """Half as many units at a time, from now on; not where processes share a batch or passes are compiled."""
-        at_once = self.gradients.micro_batch or self.settings.batch_size
+        at_once = self.gradients.micro_batch or min(self.settings.batch_size, len(self.bags))
         if at_once < 2 or self.world.size > 1 or self.layout.compute.compile:
             return False
         self.gradients = dataclasses.replace(self.gradients, micro_batch=at_once // 2)
+        if self.rank is not None:
+            self.rank.gradients = self.gradients
         logger.warning(
             "micro_batch: %d from now on; set it in the section `compute`, which saves the first attempt", at_once // 2
         )

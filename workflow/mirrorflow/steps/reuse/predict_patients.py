@@ -41,7 +41,7 @@ class Params:
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Predict the patients of an entry of ``new_patients``."""
     out, entry = outputs.about.parent, params.entry
-    run = open_run(params.results)
+    run = open_run(params.results).of(inputs.manifests)
     predict_given(run, given_by(entry, out / "work"), asked_by(entry), out, job.threads)
 
 
