@@ -52,8 +52,10 @@ def streams(monkeypatch):
     @contextlib.contextmanager
     def on(stream):
         current.append(stream)
-        yield
-        current.pop()
+        try:
+            yield
+        finally:
+            current.pop()
 
     def event():
         return SimpleNamespace(
@@ -66,7 +68,8 @@ def streams(monkeypatch):
         done.append(f"copied on {current[-1]}, {how}")
         return tensor.clone()
 
-    monkeypatch.setattr(torch.cuda, "Stream", lambda _: "side")
+    loading._copy_stream.cache_clear()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: done.append("made") or "side")
     monkeypatch.setattr(torch.cuda, "stream", on)
     monkeypatch.setattr(torch.cuda, "Event", event)
     compute = SimpleNamespace(wait_event=lambda _: done.append("compute waits for the event"))
@@ -75,7 +78,8 @@ def streams(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "is_pinned", lambda _: True)
     monkeypatch.setattr(torch.Tensor, "to", moved)
     monkeypatch.setattr(loading.torch, "empty", lambda *shape, pin_memory=False: empty(*shape))
-    return done
+    yield done
+    loading._copy_stream.cache_clear()
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -86,10 +90,34 @@ def test_bags_are_copied_on_a_stream_of_their_own_and_compute_waits_for_the_copy
     else:
         rngs = [np.random.default_rng(0)]
         batch = loader.draw(bags, np.array([0]), tokens=4, short="mask", rngs=rngs)
-    assert streams == ["copied on side, {'non_blocking': True}", "recorded on side"]
+    assert streams == ["made", "copied on side, {'non_blocking': True}", "recorded on side"]
     streams.clear()
     assert received(batch, GPU).sum() == 66
     assert streams == ["compute waits for the event", "kept for compute"]
+
+
+def test_a_bag_for_which_a_gpu_has_no_room_now_is_brought_by_whoever_receives_it(streams, monkeypatch):
+    moved, full = torch.Tensor.to, [True]
+
+    def to(tensor, device, **how):
+        if full and torch.device(device).type == "cuda":
+            raise torch.OutOfMemoryError(full.pop())
+        return moved(tensor, device, **how)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    loader = Loader(GPU)
+    first = loader.whole(ArrayBags([np.ones((4, 3), np.float32)]), 0)
+    loader.whole(ArrayBags([np.zeros((4, 3), np.float32)]), 0)  # into the same piece
+    assert first.copied is None
+    streams.clear()
+    assert received(first, GPU).sum() == 12
+    assert streams == ["copied on compute, {}"]
+
+
+def test_loaders_share_a_stream_so_that_its_memory_serves_the_next(streams):
+    for _ in range(2):
+        Loader(GPU).whole(ArrayBags([np.ones((4, 3), np.float32)]), 0)
+    assert streams.count("made") == 1
 
 
 def test_pinned_memory_is_used_again_when_its_copy_has_ended(streams):

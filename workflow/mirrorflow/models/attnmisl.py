@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, count, number
 from mirrorflow.config.training_settings import FieldTrain
-from mirrorflow.models.autocast import without_autocast
+from mirrorflow.models.autocast import as_it_stands
 from mirrorflow.models.seam import Batch, Output, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork
 
@@ -44,7 +44,7 @@ def clusters_of(patches: Tensor, mask: Tensor, clusters: int, steps: int) -> Ten
 
     A cluster whose centre another one has, or that loses all its patches, stays empty. Ties go to the first.
     """
-    with without_autocast(patches):  # as prediction has it: distances lose their digits
+    with as_it_stands(patches):  # as prediction has it: distances lose their digits
         return _lloyd(patches.float(), mask, clusters, steps)
 
 

@@ -17,6 +17,7 @@ from mirrorflow.config.fidelity import Layer
 from mirrorflow.config.fields import Settings, choice, count, fraction, number, positive
 from mirrorflow.config.training_settings import FieldCoxTrain
 from mirrorflow.errors import ConfigError
+from mirrorflow.models.autocast import as_it_stands
 from mirrorflow.models.layers import PatchEmbedding
 from mirrorflow.models.ramp import ramp
 from mirrorflow.models.seam import Batch, Output, Progress
@@ -75,7 +76,8 @@ def costs(tokens: Tensor, prototypes: Tensor, mask: Tensor) -> Tensor:
     Of vectors each less its own least value: tokens [batch, token, width], prototypes [prototype, width].
     """
     tokens, prototypes = (part - part.amin(-1, keepdim=True) for part in (tokens, prototypes))
-    found = torch.cdist(tokens, prototypes.expand(len(tokens), -1, -1))
+    with as_it_stands(tokens):  # distances of many tokens go by products
+        found = torch.cdist(tokens, prototypes.expand(len(tokens), -1, -1))
     found = found.masked_fill(~mask[..., None], 0.0)
     return found / found.amax(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(found.dtype).tiny)
 

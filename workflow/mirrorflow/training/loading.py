@@ -7,6 +7,7 @@ itself. On a GPU batches are drawn into pinned memory and copied on a stream of 
 import dataclasses
 import math
 import sys
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mirrorflow.training.bags import Bags, Batch, draw_batch
+from mirrorflow.training.devices import is_out_of_memory
 
 KEPT = 6
 """Pieces of memory that are kept: two batches ahead, the one in use, and room for a last one that is smaller."""
@@ -64,6 +66,12 @@ class Pinned:
         self._pieces[-1] = (self._pieces[-1][0], event)
 
 
+@lru_cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all loaders of a device: memory that was taken on a stream serves none but that one again."""
+    return torch.cuda.Stream(device)
+
+
 class Loader:
     """Draws batches for a device; to be used by one thread, :func:`received` by the one that computes."""
 
@@ -71,7 +79,7 @@ class Loader:
         self.device = device
         self._on_gpu = device.type == "cuda"
         self._memory: Any = Pinned() if self._on_gpu else Buffers()
-        self._stream = torch.cuda.Stream(device) if self._on_gpu else None
+        self._stream = _copy_stream(device) if self._on_gpu else None
 
     def draw(self, bags: Any, units: np.ndarray, **how: Any) -> Batch:
         """As :func:`~mirrorflow.training.bags.draw_batch`, with the patches on the device or on their way to it."""
@@ -85,13 +93,22 @@ class Loader:
         return self.sent(Batch(np.array([unit]), patches, None))
 
     def sent(self, batch: Batch) -> Batch:
-        """The batch with its patches on their way; as it is on a CPU."""
+        """The batch with its patches on their way; as it is on a CPU.
+
+        Where the GPU has no room for them now, it is a copy of the batch: whoever receives it brings it there, and
+        knows what to do where there is no room then either.
+        """
         if self._stream is None or not batch.patches.is_pinned():
             return batch
-        with torch.cuda.stream(self._stream):
-            patches = batch.patches.to(self.device, non_blocking=True)
-            copied = torch.cuda.Event()
-            copied.record(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                patches = batch.patches.to(self.device, non_blocking=True)
+                copied = torch.cuda.Event()
+                copied.record(self._stream)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return dataclasses.replace(batch, patches=batch.patches.clone())
         self._memory.copying(copied)
         return dataclasses.replace(batch, patches=patches, copied=copied)
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mirrorflow.models.autocast import without_autocast
+from mirrorflow.models.autocast import as_it_stands
 
 TAU = 1.0
 """Weight of the prior: as much as so many patches of each component."""
@@ -35,7 +35,7 @@ class PrototypeTokens(nn.Module):
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
         """``mask`` [batch, patch] is True at real patches."""
-        with without_autocast(patches):
+        with as_it_stands(patches):
             return self._read(patches.float(), mask)
 
     def _read(self, patches: Tensor, mask: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mirrorflow.models.autocast import as_it_stands
 from mirrorflow.models.transport.kernel import TINY, columns_of
 from mirrorflow.models.transport.newton import jacobian
 from mirrorflow.models.transport.problem import Problem
@@ -35,7 +36,9 @@ class Implicit(torch.autograd.Function):
         plan, sink = ctx.saved_tensors
         each = 1 if plan.device.type == "cpu" else len(plan)  # one slide stays in a processor's cache
         whole = zip(*(one.split(each) for one in (plan, sink, by_plan, by_sink)), strict=True)
-        return torch.cat([_by_cost(*slides, problem=ctx.problem) for slides in whole]).to(ctx.dtype), None, None, None
+        with as_it_stands(plan):
+            found = torch.cat([_by_cost(*slides, problem=ctx.problem) for slides in whole])
+        return found.to(ctx.dtype), None, None, None
 
 
 def _by_cost(plan: Tensor, sink: Tensor, by_plan: Tensor, by_sink: Tensor, *, problem: Problem) -> Tensor:

@@ -1,8 +1,6 @@
 """Plans of a batch of slides: the solver that everything else calls."""
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mirrorflow.errors import ConfigError, MirrorflowError
+from mirrorflow.models.autocast import as_it_stands
 from mirrorflow.models.transport.descent import annealed
 from mirrorflow.models.transport.implicit import Implicit
 from mirrorflow.models.transport.kernel import Kernel, Vectors, rows_of
@@ -87,7 +86,7 @@ def transport(
     _check_course(cost, problem, start_at, sweeps)
     tokens = _counts(cost, mask)
     wide = cost if cost.dtype == torch.float64 else cost.float()
-    with _full_precision(cost.device):
+    with as_it_stands(cost):  # sums of 10 bits would miss marginals
         if sweeps is not None:
             return _swept(wide, mask, problem, sweeps, until, tokens)
         with torch.no_grad(), np.errstate(all="ignore"):  # what is no number is named by _check_found
@@ -175,18 +174,6 @@ def _counts(cost: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return torch.full((len(cost),), cost.shape[1], device=cost.device)
     return mask.sum(dim=1)
-
-
-@contextlib.contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Without autocast and TF32, whatever the training uses: sums of 10 bits would miss marginals."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _check(cost: Tensor, problem: Problem, mask: Tensor | None) -> None:

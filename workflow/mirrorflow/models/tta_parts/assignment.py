@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mirrorflow.models.autocast import without_autocast
+from mirrorflow.models.autocast import as_it_stands
 from mirrorflow.models.ramp import ramp
 from mirrorflow.models.transport import Problem, partial, transport
 
@@ -69,7 +69,7 @@ def plans(parts: Sequence[Tokens], how: Assigning, rho: float) -> list[Tensor]:
     The first of ``parts`` is the slide's, which alone may be padded: pathways have a plan of their own whatever its
     size. Without autocast: the tokens' similarity would lose its digits.
     """
-    with without_autocast(parts[0].logits):
+    with as_it_stands(parts[0].logits):
         return _plans([Tokens(part.logits.float(), part.vectors.float(), part.mask) for part in parts], how, rho)
 
 
