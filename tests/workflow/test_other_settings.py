@@ -78,3 +78,13 @@ def test_a_matrix_fixed_in_its_place_is_read_again(tiny: Path, tmp_path: Path) -
     assert matrix.stat().st_size == before.st_size
     succeed(folder, config, "--", GENES)
     assert (folder / GENES).read_text() == (tiny / GENES).read_text()
+
+
+def test_what_was_made_with_older_models_runs_again_in_a_later_call(tiny: Path, tmp_path: Path) -> None:
+    """Pretraining alone after a change, or a kill right behind it, leaves embeddings that are older than the models."""
+    folder = copy_run(tiny, tmp_path / "copied")
+    longer = changed_config(tmp_path, TINY, **{"pretrain.epochs": 5})
+    succeed(folder, longer, "--until", "pretrain_mirror")
+    left = planned(folder, longer)
+    assert left["pretrain_mirror"] == 0
+    assert left["embed"] > 0
