@@ -65,7 +65,6 @@ def payload() -> str:
 
 PROCESS = """
 import sys
-from mirrorflow.plan.session import start_jobs_at_once
 from mirrorflow.runtime.slurm_arrays import become_own_task
 become_own_task(sys.argv[1:])
 print("went on")

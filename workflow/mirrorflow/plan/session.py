@@ -44,10 +44,10 @@ def _hold_files(files: Sequence[Path]) -> None:
 
     On a cluster each job reads them anew; one that went on would have settings of its own, and notes of the others'.
     """
-    said = repr([yaml.safe_load(file.read_text(encoding="utf-8")) for file in files])
+    said = states_digest({"config": repr([yaml.safe_load(file.read_text(encoding="utf-8")) for file in files])})
     if not any(argument.startswith(JOB) for argument in sys.argv):
-        os.environ[PLANNED] = states_digest({"config": said})
-    elif os.environ.get(PLANNED) not in (None, states_digest({"config": said})):
+        os.environ[PLANNED] = said
+    elif os.environ.get(PLANNED, said) != said:
         names = ", ".join(map(str, files))
         message = (
             f"{names}: changed since this run was planned, whose other jobs have the old settings. Put them back "
