@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from snakemake.profiles import ProfileConfigFileParser
+from tests.slide_factory import simple, write_svs
 
 from runner import CONFIGS, ROOT, run
 
@@ -119,18 +121,57 @@ test "$(cat "$REQUESTS.$1")" = 0 && echo success || echo failed
 """
 
 
-@pytest.mark.slow
-def test_jobs_run_through_scripts_of_any_scheduler(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scheduler of two scripts; what was asked of it."""
     monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
     for name, text in {"SUBMIT": SUBMIT, "STATUS": STATUS}.items():
         script = tmp_path / f"{name.lower()}.sh"
         script.write_text(text)
         script.chmod(0o755)
         monkeypatch.setenv(f"MIRRORFLOW_{name}", str(script))
+    return tmp_path / "requests"
+
+
+GENERIC = ["--workflow-profile", str(PROFILES / "generic"), "--latency-wait", "5"]
+GENERIC += ["--seconds-between-status-checks", "1"]
+
+
+@pytest.mark.slow
+def test_jobs_run_through_scripts_of_any_scheduler(tmp_path: Path, scheduler: Path) -> None:
     target = "store/expression/tiny/tiny.parquet"
-    more = ["--latency-wait", "5", "--seconds-between-status-checks", "1"]
-    done = run(tmp_path / "run", TINY, target, "--workflow-profile", str(PROFILES / "generic"), *more)
+    done = run(tmp_path / "run", TINY, target, *GENERIC)
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "run" / target).exists()
-    requests = [line.split()[1:5] for line in (tmp_path / "requests").read_text().splitlines()]
+    requests = [line.split()[1:5] for line in scheduler.read_text().splitlines()]
     assert requests == [["2000", "30", "0", "simulate_cohort"], ["3000", "120", "0", "convert_expression"]]
+
+
+@pytest.mark.slow
+def test_a_node_without_the_slides_disk_stops(tmp_path: Path, scheduler: Path) -> None:
+    """It does not call every slide failed, which would make the cohort smaller. A slide that is nowhere is one."""
+    slides, hidden = tmp_path / "slides", tmp_path / "elsewhere"
+    slides.mkdir()
+    write_svs(slides / "a.svs", simple(1024, 1024))
+    sheet = "slide_id\tpatient\tpath\na\tp\tslides/a.svs\nb\tq\tslides/b.svs\n"
+    (tmp_path / "slides.tsv").write_text(sheet)
+    cohort = {"slides": {"sheet": "slides.tsv"}, "clinical": {"sheet": "patients.tsv"}, "encoders": ["resnet50"]}
+    config = tmp_path / "own.yaml"
+    encoders = {"encoders": {"resnet50": {"model": "resnet50", "weights": "random"}}}
+    named = {"run": "own", "cohorts": {"own": cohort}, "slides": {"shards": 1}, "features": encoders}
+    config.write_text(yaml.safe_dump(named))
+    (tmp_path / "patients.tsv").write_text("patient\tlabel\np\tx\nq\ty\n")
+    status = tmp_path / "store/slides/own/256px-20x/shards/0.tsv"
+    submit = tmp_path / "submit.sh"
+    submit.write_text(SUBMIT.replace("setsid", f'mv "{slides}" "{hidden}"\nsetsid', 1))
+    done = run(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
+    assert done.returncode != 0
+    assert re.search(
+        r"a\.svs: not there on .*1 slides of this job's 2 were there when the run was planned", done.stdout
+    )
+    assert not status.exists()
+    hidden.rename(slides)
+    submit.write_text(SUBMIT)
+    done = run(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert [line.split("\t")[2] for line in status.read_text().splitlines()[1:]] == ["ok", "failed"]

@@ -14,6 +14,7 @@ from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.plan.checks import JOB, StoredChecks
 from mirrorflow.plan.files import states_digest
+from mirrorflow.plan.slides_seen import tell_jobs
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
@@ -64,10 +65,11 @@ def say_left_out(config: Mapping[str, Any]) -> None:
 
 def hold_stored(checks: StoredChecks) -> None:
     """Raise WorkflowError where the store or the results were made with other settings (:class:`StoredChecks`), and
-    where slides are of kinds that nobody declared."""
+    where slides are of kinds that nobody declared. Tells jobs how many slide files are there."""
     try:
         if not any(argument.startswith(JOB) for argument in sys.argv):
             checks.slides.hold_kinds()
+            tell_jobs(checks.slides.there())
         checks.hold()
     except MirrorflowError as error:
         raise _workflow_error(error) from None

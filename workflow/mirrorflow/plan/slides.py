@@ -9,7 +9,7 @@ from mirrorflow.config.datasets import address_of
 from mirrorflow.config.encoder_table import named_encoder
 from mirrorflow.config.mask_settings import segmentation_from
 from mirrorflow.config.slide_kinds import declared_kinds, require_declared
-from mirrorflow.plan.files import features_state, file_state, given, is_users, marked, states_digest
+from mirrorflow.plan.files import ABSENT, features_state, file_state, given, is_users, marked, states_digest
 from mirrorflow.plan.paths import FeatureIndex
 from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
@@ -25,8 +25,8 @@ class SlideInputs:
     """From a slide's file to its features."""
 
     run: Run
-    _states: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
-    """What was found out already: digests of the slide files, by shard."""
+    _states: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """What was found out already of cohorts: path -> state of the slide files of a user's sheet, a dict a shard."""
 
     # downloads
 
@@ -130,12 +130,20 @@ class SlideInputs:
         """Param: state of the slide files of a shard that a user's sheet names: one that was cut is copied again."""
         if not self._has_own_sheet(wildcards.cohort):
             return None
-        slides, shards = self.run.cohort(wildcards.cohort)["slides"], len(self.run.shards)
-        key = (wildcards.cohort,)
-        if key not in self._states:
-            files = slide_files(slides["sheet"], slides["columns"], shards)
-            self._states[key] = [states_digest(given(part.values(), self.run.store)) for part in files]
-        return self._states[key][int(wildcards.shard)]
+        return states_digest(self._given(wildcards.cohort)[int(wildcards.shard)])
+
+    def there(self) -> dict[str, list[int]]:
+        """Cohort -> how many slide files of a user's sheet are there, a number a shard; where they are read here."""
+        run = self.run
+        read_here = [cohort for cohort in run.cohorts if run.own_encoders(cohort) and self._has_own_sheet(cohort)]
+        return {cohort: [_count_there(states) for states in self._given(cohort)] for cohort in read_here}
+
+    def _given(self, cohort: str) -> list[dict[str, str]]:
+        if cohort not in self._states:
+            slides = self.run.cohort(cohort)["slides"]
+            files = slide_files(slides["sheet"], slides["columns"], len(self.run.shards))
+            self._states[cohort] = [given(part.values(), self.run.store) for part in files]
+        return self._states[cohort]
 
     def patch_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Param: what decides masks and patches."""
@@ -249,3 +257,7 @@ class SlideInputs:
         """Input: indexes of the features of a cohort's encoders."""
         encoders = self.run.cohort(wildcards.cohort)["encoders"]
         return [self.run.at(FeatureIndex, cohort=wildcards.cohort, encoder=encoder) for encoder in encoders]
+
+
+def _count_there(states: Mapping[str, str]) -> int:
+    return sum(state != ABSENT for state in states.values())

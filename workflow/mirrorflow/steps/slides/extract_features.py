@@ -12,6 +12,7 @@ from mirrorflow.config.fields import defaults_of
 from mirrorflow.config.slide_settings import Features
 from mirrorflow.errors import ConfigError
 from mirrorflow.plan.records import write_plan
+from mirrorflow.plan.slides_seen import require_seen
 from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
@@ -83,8 +84,10 @@ class ShardFiles:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Encode the slides of the shard."""
+    rows = rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards)
+    require_seen(FeatureStatus.parse(outputs.status).cohort, params.shard, [row.path for row in rows if row.path])
     extract_shard(
-        rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards),
+        rows,
         ShardFiles(PatchStatus.parse(inputs.patches).files, FeatureStatus.parse(outputs.status).files, outputs.status),
         params.encoder,
         {**params.settings, "batch_size": params.speed.batch_size},
