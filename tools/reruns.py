@@ -10,6 +10,7 @@ import functools
 import inspect
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import snakemake.api
 import yaml
 
 from config_changes import Change, all_changes
@@ -44,6 +46,8 @@ prints the config) and is left out, as are rules that run on request only.
 A job that starts again keeps what is still valid: slides, epochs, embeddings, gene lists and predictions are known by
 a digest of what they were made from. Files in the store with other settings stop the run and are never overwritten.
 """
+
+MADE_FROM = "<!-- made from {} -->"
 
 EDITS: dict[str, Callable[[list[tuple[str, str]]], list[tuple[str, str]]]] = {
     "a slide of a known patient is added": lambda slides: [*slides, ("slide-new", slides[0][1])],
@@ -82,8 +86,12 @@ class Example:
         """The jobs of a config, in the order of the chain."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
-        # Snakemake looks at the parameters of a function each time that it calls it: a fifth of planning
-        with patch("inspect.signature", functools.cache(inspect.signature)):
+        # Snakemake looks at the parameters of a function each time that it calls it: a fifth of planning. And it reads
+        # the rules' files anew each time, which is another tenth.
+        with (
+            patch("inspect.signature", functools.cache(inspect.signature)),
+            patch.object(snakemake.workflow, "parse", _parsed_once),
+        ):
             return plan_jobs([path], self.folder)
 
     def keys(self) -> list[str]:
@@ -161,23 +169,43 @@ class Example:
 
 
 def rerun_tables() -> str:
-    """The page, as Markdown. Takes some minutes: Snakemake plans the example some 200 times, on every core."""
-    with tempfile.TemporaryDirectory() as folder, _quiet_in(Path(folder)):
+    """The page, as Markdown. Takes some minutes: Snakemake plans the example some 300 times, on every core.
+
+    Its last line is what it was made from (``made_from``).
+    """
+    said = [sys.executable, str(Path(__file__).with_name("made_from.py"))]
+    digest = subprocess.run(said, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    with tempfile.TemporaryDirectory() as folder, quiet_in(Path(folder)):
         example = Example(Path(folder))
-        return "\n".join([HEAD, *_key_table(example), *_version_table(example), *_sheet_table(example)])
+        tables = [*_key_table(example), *_version_table(example), *_sheet_table(example)]
+        return "\n".join([HEAD, *tables, MADE_FROM.format(digest), ""])
+
+
+_parsed: dict[tuple[str, int], tuple[str, int, dict[int, int]]] = {}
+
+
+def _parsed_once(path: Any, planned: Any, linemap: dict[int, int], rulecount: int = 0) -> tuple[str, int]:
+    """As Snakemake's ``parse``; what a file was made into is kept as long as the process lives."""
+    key = (path.get_path_or_uri(secret_free=True), rulecount)
+    if key not in _parsed:
+        lines: dict[int, int] = {}
+        _parsed[key] = (*snakemake.parser.parse(path, planned, lines, rulecount=rulecount), lines)
+    code, rules, lines = _parsed[key]
+    linemap |= lines
+    return code, rules
 
 
 def _outcomes(keys: Sequence[str]) -> list[tuple[str, tuple[str, str]]]:
     """The cells of some keys, in a process and a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder, _quiet_in(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, quiet_in(Path(folder)):
         example = Example(Path(folder))
         changes = example.changes_of(keys)
-        return [(key, _cells(example, example.after_change(changes[key]))) for key in keys]
+        return [(key, table_cells(example, example.after_change(changes[key]))) for key in keys]
 
 
 @contextlib.contextmanager
-def _quiet_in(folder: Path) -> Iterator[None]:
-    """Snakemake changes the working directory."""
+def quiet_in(folder: Path) -> Iterator[None]:
+    """In ``folder``, and back again: Snakemake changes the working directory."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -201,7 +229,7 @@ def _key_table(example: Example) -> list[str]:
 def _version_table(example: Example) -> list[str]:
     lines = ["## Numbers in `versions.py`", "", "| number | changed | after them |", "| --- | --- | --- |"]
     names = [name for name in vars(versions) if name.isupper()]
-    rows = [(name, _cells(example, example.after_version(name))) for name in names]
+    rows = [(name, table_cells(example, example.after_version(name))) for name in names]
     return [*lines, *(f"| `{name}` | {cells[0]} | {cells[1]} |" for name, cells in rows), ""]
 
 
@@ -228,7 +256,8 @@ def _is_of(job: Job, cohort: str) -> bool:
     return any(part.split(".")[0] == cohort for output in job.outputs for part in output.split("/"))
 
 
-def _cells(example: Example, outcome: Outcome) -> tuple[str, str]:
+def table_cells(example: Example, outcome: Outcome) -> tuple[str, str]:
+    """Two cells of a row: rules that a change starts, and rules after them, in the order of the chain."""
     changed = [rule for rule in example.rules if rule in outcome.changed and rule != REPORT]
     after = [rule for rule in example.rules if rule in outcome.after - outcome.changed and rule != REPORT]
     return ", ".join(changed) or "nothing", ", ".join(after)

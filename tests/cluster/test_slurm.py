@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import CONFIGS, ROOT, changed_config, command, compare_runs, run
+from runner import CONFIGS, ROOT, changed_config, command, compare_runs, run_as_a_user
 from slurm_cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(3600)]
@@ -85,7 +85,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the same run without Slurm."""
     folder = tmp_path_factory.mktemp("local")
-    done = run(folder, config, *TABLES, *ALIKE)
+    done = run_as_a_user(folder, config, *TABLES, *ALIKE)
     assert done.returncode == 0, done.stdout[-6000:]
     return folder / "results/tiny"
 

@@ -66,7 +66,7 @@ def owned() -> Iterator[tuple[Path, subprocess.Popen]]:
 
 def client(address: Path, job: str, folder: Path, threads: int = 1) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": PATHS, "SAID": "hello"}
-    environment[warm.VARIABLE] = f"{address}{os.pathsep}{sys.executable}"
+    environment[warm.VARIABLE] = warm.named(address)
     code = CLIENT.format(job=job, threads=threads)
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -156,7 +156,7 @@ def test_it_ends_with_its_owner(tmp_path: Path):
         assert outcome(address, "say_where", tmp_path)[0] == 99, "then scripts work by themselves"
 
 
-@pytest.mark.parametrize("value", [None, "off", f"/nowhere/jobs{os.pathsep}{sys.executable}", "/nowhere/jobs:/bin/py"])
+@pytest.mark.parametrize("value", [None, "off", warm.named(Path("/nowhere/jobs")), "/nowhere/jobs:/bin/py"])
 def test_without_one_a_script_works_by_itself(value: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(warm.VARIABLE, raising=False)
     if value is not None:
@@ -164,8 +164,32 @@ def test_without_one_a_script_works_by_itself(value: str | None, monkeypatch: py
     assert warm.run_in_warm_process(print, SimpleNamespace(rule="a_rule", threads=1, resources={})) is None
 
 
+def test_neither_another_interpreters_nor_another_checkouts_does_a_job(address: Path, monkeypatch: pytest.MonkeyPatch):
+    given = SimpleNamespace(rule="no_gpu", threads=1, resources={})
+    for mine, other in ((sys.executable, "/bin/python"), (warm.CODE, "/another/checkout")):
+        monkeypatch.setenv(warm.VARIABLE, warm.named(address).replace(mine, other))
+        assert warm.run_in_warm_process(time.sleep, given) is None
+    monkeypatch.setenv(warm.VARIABLE, warm.named(address))
+    assert warm.run_in_warm_process(time.sleep, given) == 1, "sleep got no number"
+
+
+def test_one_that_is_there_serves_a_second_run(address: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(warm.VARIABLE, warm.named(address))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    warm.start_warm_process(100)
+    assert os.environ[warm.VARIABLE] == warm.named(address)
+
+
+def test_one_that_is_gone_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(warm.VARIABLE, warm.named(tmp_path / "gone" / "jobs"))
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
+    warm.start_warm_process(100)
+    assert started[0][-1] == os.environ[warm.VARIABLE].partition(os.pathsep)[0]
+
+
 def test_a_gpus_job_works_by_itself(address: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(warm.VARIABLE, f"{address}{os.pathsep}{sys.executable}")
+    monkeypatch.setenv(warm.VARIABLE, warm.named(address))
     driver = tmp_path / "version"
     monkeypatch.setattr(warm, "GPU_DRIVER", driver)
     given = SimpleNamespace(rule="a_rule", threads=1, resources={"gpu": 1})

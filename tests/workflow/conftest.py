@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runner import CONFIGS, succeed
+from runner import CONFIGS, run_as_a_user
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (shared / "tiny.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            succeed(folder, CONFIGS / "tiny.yaml")
+            said = run_as_a_user(folder, CONFIGS / "tiny.yaml")
+            assert said.returncode == 0, said.stdout[-6000:]
             done.touch()
     return folder
 

@@ -1,5 +1,7 @@
 """Run the workflow in a folder of its own, as a user would, and read what Snakemake says."""
 
+import atexit
+import functools
 import gc
 import logging
 import os
@@ -8,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -15,6 +18,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from snakemake.cli import main
+
+from mirrorflow.runtime import warm
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "configs"
@@ -31,23 +36,53 @@ def command(folder: Path, config: Path, *arguments: str, cores: int = 2) -> list
 
 
 def run(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
-    """Run the workflow; stdout and stderr are joined. A dry run is made in a fork: a sixth of the time."""
+    """Run the workflow; stdout and stderr are joined.
+
+    In a fork of this process, which has imported Snakemake: a sixth of the time of a dry run. The jobs of others are
+    forks of one warm process, which has imported what steps import: a run's own would be a good part of these small
+    runs (:func:`run_as_a_user`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "PYTHONWARNINGS": "default", **SECRETS}
+    words = command(folder, config, *arguments, cores=cores)[3:]
     if "--dry-run" in arguments:
-        return _dry_run(command(folder, config, *arguments, cores=cores)[3:], folder, environment)
+        return _in_fork(words, folder, environment())
+    return _in_fork(words, folder, {warm.VARIABLE: warm_process(), **environment()})
+
+
+def run_as_a_user(folder: Path, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As :func:`run`, in a process of its own, with a warm process of the run's own where it has jobs enough."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words, variables, pipe = command(folder, config, *arguments), environment(), subprocess.PIPE
     return subprocess.run(
-        command(folder, config, *arguments, cores=cores),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd=folder,
-        env=environment,
+        words, stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False, cwd=folder, env=variables
     )
 
 
-def _dry_run(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def environment() -> dict[str, str]:
+    """The variables of a run."""
+    return {**os.environ, "PYTHONWARNINGS": "default", **SECRETS}
+
+
+@functools.cache
+def warm_process() -> str:
+    """What names a warm process that ends with this one; it is started once."""
+    address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
+    paths = [str(ROOT / "workflow"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **dict.fromkeys(warm.THREADS, "1")}
+    process = subprocess.Popen([sys.executable, "-m", "mirrorflow.runtime.warm", str(address)], env=variables)
+    atexit.register(_end, process)
+    while not address.exists():
+        assert process.poll() is None, "the warm process ended before it was ready"
+        time.sleep(0.05)
+    return warm.named(address)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def _in_fork(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """What ``python -m snakemake`` does with these arguments, in a fork of this process, which has imported it."""
     with tempfile.TemporaryFile() as said:
         gc.freeze()  # pytest's objects: a fork that looked for garbage among them would copy their memory

@@ -9,7 +9,7 @@ import yaml
 from snakemake.profiles import ProfileConfigFileParser
 from tests.slide_factory import simple, write_svs
 
-from runner import CONFIGS, ROOT, run
+from runner import CONFIGS, ROOT, run, run_as_a_user
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -140,7 +140,7 @@ GENERIC += ["--seconds-between-status-checks", "1"]
 @pytest.mark.slow
 def test_jobs_run_through_scripts_of_any_scheduler(tmp_path: Path, scheduler: Path) -> None:
     target = "store/expression/tiny/tiny.parquet"
-    done = run(tmp_path / "run", TINY, target, *GENERIC)
+    done = run_as_a_user(tmp_path / "run", TINY, target, *GENERIC)
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "run" / target).exists()
     requests = [line.split()[1:5] for line in scheduler.read_text().splitlines()]
@@ -164,7 +164,7 @@ def test_a_node_without_the_slides_disk_stops(tmp_path: Path, scheduler: Path) -
     status = tmp_path / "store/slides/own/256px-20x/shards/0.tsv"
     submit = tmp_path / "submit.sh"
     submit.write_text(SUBMIT.replace("setsid", f'mv "{slides}" "{hidden}"\nsetsid', 1))
-    done = run(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
+    done = run_as_a_user(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
     assert done.returncode != 0
     assert re.search(
         r"a\.svs: not there on .*1 slides of this job's 2 were there when the run was planned", done.stdout
@@ -172,6 +172,6 @@ def test_a_node_without_the_slides_disk_stops(tmp_path: Path, scheduler: Path) -
     assert not status.exists()
     hidden.rename(slides)
     submit.write_text(SUBMIT)
-    done = run(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
+    done = run_as_a_user(tmp_path, config, str(status.relative_to(tmp_path)), *GENERIC)
     assert done.returncode == 0, done.stdout[-3000:]
     assert [line.split("\t")[2] for line in status.read_text().splitlines()[1:]] == ["ok", "failed"]

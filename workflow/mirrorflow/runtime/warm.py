@@ -35,7 +35,9 @@ from mirrorflow.runtime.job import end_with_children
 from mirrorflow.runtime.threads import use_threads
 
 VARIABLE = "MIRRORFLOW_WARM"
-"""Environment variable: the socket of the run's warm process; ``off``, set by a user, leaves it out."""
+"""Environment variable: the run's warm process (see :func:`named`); ``off``, set by a user, leaves it out."""
+CODE = str(Path(__file__).parents[1])
+"""Where this code lies: a process that has imported another checkout's does no job of this one."""
 FEW_JOBS = 6
 """With fewer jobs than this the imports of a warm process would be the longer ones."""
 LOOKS_S = 0.5
@@ -62,13 +64,28 @@ class Request:
 
 
 def start_warm_process(jobs: int) -> None:
-    """Start the warm process of a run of ``jobs`` jobs on this machine; it ends with this process."""
-    if jobs < FEW_JOBS or os.environ.get(VARIABLE) == "off":
+    """Start the warm process of a run of ``jobs`` jobs on this machine; it ends with this process.
+
+    Where whoever started this process has one already (the tests), that one serves.
+    """
+    if jobs < FEW_JOBS or os.environ.get(VARIABLE) == "off" or _address_here() is not None:
         return
     address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
     command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address)]
     subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **dict.fromkeys(THREADS, "1")})
-    os.environ[VARIABLE] = f"{address}{os.pathsep}{sys.executable}"
+    os.environ[VARIABLE] = named(address)
+
+
+def named(address: Path) -> str:
+    """What the variable says of a warm process at ``address``: with whose interpreter and code it works."""
+    return os.pathsep.join([str(address), sys.executable, CODE])
+
+
+def _address_here() -> str | None:
+    """Where a warm process of this interpreter and this code listens, or will; None where none is named."""
+    address, _, of = os.environ.get(VARIABLE, "").partition(os.pathsep)
+    is_ours = of == os.pathsep.join([sys.executable, CODE])
+    return address if is_ours and Path(address).parent.exists() else None
 
 
 # the script's side
@@ -76,8 +93,8 @@ def start_warm_process(jobs: int) -> None:
 
 def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | None:
     """The exit status of ``run(snakemake)`` in a fork of the run's warm process; None where there is none to ask."""
-    address, _, executable = os.environ.get(VARIABLE, "").partition(os.pathsep)
-    if not address or executable != sys.executable or _wants_gpu(snakemake):
+    address = _address_here()
+    if address is None or _wants_gpu(snakemake):
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         try:
