@@ -7,7 +7,7 @@ CORES ?= all
 # A process a core, with a thread each; a file's tests share their fixtures.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 # A run of the workflow leaves a core idle while it plans and while its jobs start, one through Slurm while it waits.
-TWO_RUNS := -n 2 --dist loadfile
+THREE_RUNS := -n 3 --dist loadfile
 
 .PHONY: help setup run test test-slow lint docs lock reference clean-venv
 
@@ -36,10 +36,10 @@ run: $(STAMP)
 
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow" --ignore tests/workflow tests
-	@$(BIN)/python -m pytest $(TWO_RUNS) -m "not slow" tests/workflow
+	@$(BIN)/python -m pytest $(THREE_RUNS) -m "not slow" tests/workflow
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest $(TWO_RUNS) -m slow tests
+	@$(BIN)/python -m pytest $(THREE_RUNS) -m slow tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

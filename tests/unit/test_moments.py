@@ -1,5 +1,9 @@
 """Moments of patches: taken once a file, kept, and merged exactly."""
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -87,6 +91,18 @@ def test_a_value_that_is_not_finite_names_file_and_row(tmp_path, layout):
     with pytest.raises(InputError, match=r"TCGA-7\.h5: features hold NaN or infinity \(first in row 7\)"):
         patch_moments(FeatureBags([[tmp_path / "TCGA-7.h5"]], 0.0, moments=tmp_path / "kept"))
     assert not (tmp_path / "kept").exists()
+
+
+def test_what_a_killed_process_left_half_is_removed(files, tmp_path):
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, text=True, check=True)
+    halves = [
+        tmp_path / "kept" / f".tmp-{pid}@{socket.gethostname()}@a.npy" for pid in (int(ended.stdout), os.getpid())
+    ]
+    halves[0].parent.mkdir()
+    for half in halves:
+        half.touch()
+    patch_moments(FeatureBags([[path] for path in files], 0.0, moments=tmp_path / "kept"))
+    assert [half.exists() for half in halves] == [False, True], "one is being written by a process that lives"
 
 
 def test_a_folder_that_cannot_be_written_to_costs_no_run(files):

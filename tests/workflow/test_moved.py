@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 from killing import finished, worthwhile
-from runner import CONFIGS, ROOT, changed_config, command, compare_runs, copy_run, planned, planned_from, run, succeed
+from mirrorflow.runtime import warm
+from runner import (
+    CONFIGS,
+    ROOT,
+    changed_config,
+    command,
+    compare_runs,
+    copy_run,
+    planned,
+    planned_from,
+    run,
+    succeed,
+    warm_process,
+)
 from small_disk import enlarge, small_disk
 
 pytestmark = pytest.mark.workflow
@@ -51,9 +64,11 @@ def said_by(folder: Path, config: Path, *arguments: str, checkout: Path = ROOT) 
     """What a run says, every file it finished included; it may be started from another checkout."""
     python, *words = command(folder, config, *arguments)
     words = [python, *(word if word == str(config) else word.replace(str(ROOT), str(checkout)) for word in words)]
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "workflow"), "MIRRORFLOW_LOG": "DEBUG"}
+    variables = {**os.environ, "PYTHONPATH": str(checkout / "workflow"), "MIRRORFLOW_LOG": "DEBUG"}
+    if checkout == ROOT:
+        variables[warm.VARIABLE] = warm_process()
     done = subprocess.run(
-        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout

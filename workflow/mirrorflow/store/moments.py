@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.runtime.files import written_whole
+from mirrorflow.runtime.files import clear_leftovers, written_whole
 from mirrorflow.store.features import read_features
 from mirrorflow.store.fingerprint import features_fingerprint
 from mirrorflow.store.rows import RowLayout
@@ -42,7 +42,10 @@ class MomentsFolder:
     folder: Path | None
 
     def of(self, layouts: Sequence[RowLayout]) -> Moments:
-        """Of the files together."""
+        """Of the files together. What a killed process left half in the folder is removed."""
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                clear_leftovers(self.folder)
         found = NOTHING
         for layout in layouts:
             found = found.merged(self._of_file(layout))
