@@ -48,6 +48,7 @@ a digest of what they were made from. Files in the store with other settings sto
 """
 
 MADE_FROM = "<!-- made from {} -->"
+"""Last line of the page."""
 
 EDITS: dict[str, Callable[[list[tuple[str, str]]], list[tuple[str, str]]]] = {
     "a slide of a known patient is added": lambda slides: [*slides, ("slide-new", slides[0][1])],

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -110,6 +111,9 @@ def _snakemake_here(arguments: list[str], folder: Path, environment: dict[str, s
         main(arguments)
     except SystemExit as ended:
         return int(ended.code or 0)
+    except BaseException:  # this process must not go on as pytest
+        traceback.print_exc()
+        return 1
     finally:
         sys.stdout.flush()
     return 0
