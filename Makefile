@@ -7,7 +7,7 @@ CORES ?= all
 # A process a core, with a thread each; a file's tests share their fixtures.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 # A run of the workflow leaves a core idle while it plans and while its jobs start, one through Slurm while it waits.
-THREE_RUNS := -n 3 --dist loadfile
+THREE_RUNS := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup run test test-slow lint docs lock reference clean-venv
 

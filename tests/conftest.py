@@ -5,6 +5,21 @@ from collections.abc import Iterator
 
 import pytest
 
+LONGEST = (
+    "test_slurm.py",
+    "test_kill.py",
+    "test_gpu_script.py",
+    "test_modalities.py",
+    "test_tiny.py",
+    "test_own_cohort.py",
+)
+"""Files that take minutes. They start first: one that starts last has the other processes wait for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first, the rest as they were."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def _environment_of_its_own() -> Iterator[None]:
