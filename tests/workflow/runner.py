@@ -67,10 +67,7 @@ def environment() -> dict[str, str]:
 @functools.cache
 def warm_process() -> str:
     """What names a warm process that ends with this one; it is started once."""
-    address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
-    paths = [str(ROOT / "workflow"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **dict.fromkeys(warm.THREADS, "1")}
-    process = subprocess.Popen([sys.executable, "-m", "mirrorflow.runtime.warm", str(address)], env=variables)
+    address, process = warm.started()
     atexit.register(_end, process)
     while not address.exists():
         assert process.poll() is None, "the warm process ended before it was ready"

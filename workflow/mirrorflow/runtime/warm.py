@@ -70,10 +70,16 @@ def start_warm_process(jobs: int) -> None:
     """
     if jobs < FEW_JOBS or os.environ.get(VARIABLE) == "off" or _address_here() is not None:
         return
+    address, _ = started()
+    os.environ[VARIABLE] = named(address)
+
+
+def started() -> tuple[Path, subprocess.Popen[bytes]]:
+    """A new warm process, and the address that will be there once it listens."""
     address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
     command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address)]
-    subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, **dict.fromkeys(THREADS, "1")})
-    os.environ[VARIABLE] = named(address)
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    return address, subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
 
 
 def named(address: Path) -> str:

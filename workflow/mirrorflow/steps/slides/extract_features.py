@@ -12,7 +12,6 @@ from mirrorflow.config.fields import defaults_of
 from mirrorflow.config.slide_settings import Features
 from mirrorflow.errors import ConfigError
 from mirrorflow.plan.records import write_plan
-from mirrorflow.plan.slides_seen import require_seen
 from mirrorflow.plan.store_paths import FeatureStatus, PatchStatus
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
@@ -84,11 +83,11 @@ class ShardFiles:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Encode the slides of the shard."""
-    rows = rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards)
-    require_seen(FeatureStatus.parse(outputs.status).cohort, params.shard, [row.path for row in rows if row.path])
+    made = FeatureStatus.parse(outputs.status)
+    rows = rows_of_shard(inputs.sheet, params.columns, made.cohort, params.shard, params.shards)
     extract_shard(
         rows,
-        ShardFiles(PatchStatus.parse(inputs.patches).files, FeatureStatus.parse(outputs.status).files, outputs.status),
+        ShardFiles(PatchStatus.parse(inputs.patches).files, made.files, outputs.status),
         params.encoder,
         {**params.settings, "batch_size": params.speed.batch_size},
         threads=job.threads,

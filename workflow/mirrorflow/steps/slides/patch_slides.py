@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mirrorflow.errors import InputError, MirrorflowError
 from mirrorflow.plan.records import write_plan
-from mirrorflow.plan.slides_seen import require_seen
 from mirrorflow.plan.store_paths import PatchStatus, delete_hint, made_from_slides
 from mirrorflow.runtime.files import clear_leftovers
 from mirrorflow.runtime.job import Job
@@ -75,9 +74,9 @@ class Params:
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     """Patch the slides of the shard, as many at a time as the job has threads."""
-    rows = rows_of_shard(inputs.sheet, params.columns, params.shard, params.shards)
-    require_seen(PatchStatus.parse(outputs.status).cohort, params.shard, [row.path for row in rows if row.path])
-    folder, restore = PatchStatus.parse(outputs.status).files, restorer(inputs.sheet)
+    made = PatchStatus.parse(outputs.status)
+    rows = rows_of_shard(inputs.sheet, params.columns, made.cohort, params.shard, params.shards)
+    folder, restore = made.files, restorer(inputs.sheet)
     patch_shard(rows, folder, outputs.status, params.settings, workers=job.threads, restore=restore)
     write_plan(params.planned)
 
