@@ -104,15 +104,17 @@ def test_a_script_without_a_log_or_an_owner_runs():
     assert (done.returncode, done.stdout) == (0, "done\n")
 
 
-def test_half_files_beside_the_outputs_are_cleared(tmp_path):
+def test_half_files_beside_outputs_and_log_are_cleared(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait(LIMIT_S)
-    half = tmp_path / "shards" / f".tmp-{gone.pid}@{socket.gethostname()}@0.tsv"
-    half.parent.mkdir()
-    half.touch()
-    done = run("with job_setup(snakemake):\n    pass\n", str(tmp_path / "log"), str(half.with_name("0.tsv")))
+    name = f".tmp-{gone.pid}@{socket.gethostname()}@"
+    halves = [tmp_path / "shards" / f"{name}0.tsv", tmp_path / "logs" / f"{name}0.used.json"]
+    for half in halves:
+        half.parent.mkdir()
+        half.touch()
+    done = run("with job_setup(snakemake):\n    pass\n", str(tmp_path / "logs/0.log"), str(tmp_path / "shards/0.tsv"))
     assert done.returncode == 0
-    assert not half.exists()
+    assert not any(half.exists() for half in halves)
 
 
 def test_a_job_dies_when_its_owner_dies_and_its_children_with_it():

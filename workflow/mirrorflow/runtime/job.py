@@ -43,12 +43,12 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     Progress and warnings go to the terminal and, with everything else, to the rule's log. A
     :class:`MirrorflowError` ends the job with its message alone; any other error with its traceback.
     The job ends by itself when the Snakemake that started it is gone. Half files that a killed job left
-    beside the outputs are removed first. What it used is written down beside its log.
+    beside the outputs and the log are removed first. What it used is written down beside its log.
     """
     die_with_owner()
-    for folder in {Path(output).parent for output in snakemake.output}:
-        clear_leftovers(folder)
     log = Path(snakemake.log[0]) if snakemake.log else None
+    for folder in {Path(written).parent for written in [*snakemake.output, *snakemake.log]}:
+        clear_leftovers(folder)
     with usage_recorded(log), _logging(label_of(snakemake), log):
         try:
             yield
