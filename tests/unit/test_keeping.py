@@ -1,4 +1,4 @@
-"""States on their way to the disk: at once, or beside the training and not too often."""
+"""States on their way to the disk: at once or beside the training, and not too often."""
 
 import threading
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mirrorflow.errors import MirrorflowError
+from mirrorflow.training import keeping
 from mirrorflow.training.keeping import Keeper
 from mirrorflow.training.trainer import TrainingState
 
@@ -17,10 +18,23 @@ def state(epoch: int, weight: torch.Tensor) -> TrainingState:
 
 def test_at_once_every_state_is_written():
     written = []
-    with Keeper(lambda one: written.append(one.epoch), beside=False) as keeper:
+    with Keeper(lambda one: written.append(one.epoch), beside=False, every_s=0.0) as keeper:
         for epoch in (1, 2, 3):
             keeper.keep(state(epoch, torch.zeros(2)))
     assert written == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("beside", "every_s"), [(False, keeping.EVERY_S), (True, keeping.BESIDE_EVERY_S)])
+def test_time_passes_between_two_states(monkeypatch, beside, every_s):
+    written, now = [], [100.0]
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: now[0])
+    with Keeper(lambda one: written.append(one.epoch), beside=beside) as keeper:
+        for epoch, passes in enumerate([0.9, 0.2, 0.9, 0.2, 0.2]):
+            now[0] += passes * every_s
+            keeper.keep(state(epoch, torch.zeros(2)))
+            if keeper._under_way:
+                keeper._under_way.result()
+    assert written == [1, 3]
 
 
 def test_beside_it_is_a_copy_and_training_goes_on():
@@ -37,13 +51,6 @@ def test_beside_it_is_a_copy_and_training_goes_on():
         keeper.keep(state(2, weight))  # the first is still being written
         go_on.set()
     assert written == [(1, [1.0, 1.0], 1.0)]
-
-
-def test_no_two_within_the_time():
-    written = []
-    with Keeper(lambda one: written.append(one.epoch), beside=True, every_s=60.0) as keeper:
-        keeper.keep(state(1, torch.zeros(2)))
-    assert written == []
 
 
 def test_a_full_disk_ends_the_training():

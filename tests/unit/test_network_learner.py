@@ -24,6 +24,12 @@ from mirrorflow.store.model_files import CHECKPOINT
 from mirrorflow.store.predictions import read_predictions
 
 
+@pytest.fixture(autouse=True)
+def _every_epoch_is_kept(monkeypatch):
+    """As after five seconds each."""
+    monkeypatch.setattr("mirrorflow.training.keeping.EVERY_S", 0.0)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path)

@@ -13,6 +13,12 @@ from mirrorflow.store.models import load_model
 from pretraining_cohort import CPU, PATIENTS, SETTINGS, TRAIN, Cohort, losses
 
 
+@pytest.fixture(autouse=True)
+def _every_epoch_is_kept(monkeypatch):
+    """As after five seconds each."""
+    monkeypatch.setattr("mirrorflow.training.keeping.EVERY_S", 0.0)
+
+
 @pytest.fixture
 def cohort(tmp_path) -> Cohort:
     return Cohort(tmp_path)

@@ -134,7 +134,7 @@ def objective_of(family: str, network: SupervisedNetwork, task: TaskObjective) -
 
 
 def _keeper(checkpoint: Checkpoint | None, device: str) -> Keeper:
-    """Writes checkpoints, where there is a place for them: after every epoch, on a GPU about once a minute."""
+    """Writes checkpoints, where there is a place for them: every five seconds, on a GPU about once a minute."""
 
     def save(state: TrainingState) -> None:
         if checkpoint is not None:

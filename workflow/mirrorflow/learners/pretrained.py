@@ -266,7 +266,7 @@ def split_rows(names: Sequence[str], train_units: Sequence[str]) -> tuple[list[i
 
 
 def _keeper(folder: Path, made_with: Mapping[str, Any], device: str) -> Keeper:
-    """Writes checkpoints: after every epoch, on a GPU about once a minute."""
+    """Writes checkpoints: every five seconds, on a GPU about once a minute."""
     return Keeper(lambda state: save_checkpoint(folder, state, made_with), beside=kind_of(device) == "cuda")
 
 

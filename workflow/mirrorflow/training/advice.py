@@ -18,7 +18,7 @@ def out_of_memory(settings: PretrainSettings, compute: ComputeSettings) -> str:
         f"the GPU's memory is full with {at_once} units of {settings.tokens} tokens at a time (batch_size "
         f"{settings.batch_size}). Set in the section `compute` {'; or '.join(remedies) or 'nothing more'}; or in "
         "`pretrain` attention: exact, or a lower batch_size or tokens. With gpu_share above 1, let fewer folds share. "
-        "Finished epochs are kept"
+        "The next run goes on from the last checkpoint"
     )
 
 
