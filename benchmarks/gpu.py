@@ -64,7 +64,7 @@ FIGURES: dict[str, Any] = {}
 DEVICE = choose_device(A.device)
 RNG = np.random.default_rng(0)
 FULL = {"patch_dim": 1024, "gene_count": 10_234, "width": 768, "tokens": 2048}
-SMALL = {"patch_dim": 64, "gene_count": 100, "width": 96, "tokens": 100, "prototypes": 50}
+SMALL = {"patch_dim": 64, "gene_count": 100, "width": 48, "tokens": 50, "prototypes": 50}
 SIZES = SMALL if A.small else FULL
 BATCH = 4 if A.small else 16
 
@@ -257,7 +257,7 @@ def embedding() -> None:
 def features() -> None:
     """Encoder with its copies beside the bare network."""
     torch.backends.cudnn.benchmark = True
-    size, count = (64, 8) if A.small else (224, 256)
+    size, count = (64, 2) if A.small else (224, 256)
     for model in ("resnet50", "timm/vit_tiny_patch16_224" if A.small else "phikon"):
         for precision in ("bfloat16", "tf32", "float32"):
             with part(f"features {model} {precision}", 15):
