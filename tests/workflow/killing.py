@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from runner import command
+from mirrorflow.runtime import warm
+from runner import command, jobs_of_warm_process, warm_process
 
 WRITTEN = re.compile(rb"written: (\S+)")
 WORTHWHILE = re.compile(
@@ -29,17 +30,25 @@ class Killed:
     def __init__(self, folder: Path, config: Path) -> None:
         self.folder, self.config, self.said = folder, config, folder / "said.log"
         self.said.touch()
+        self._read, self._written = 0, Counter[str]()
 
     def written(self) -> Counter[str]:
         """How often each file was finished, over all attempts."""
-        return Counter(name.decode() for name in WRITTEN.findall(self.said.read_bytes()))
+        size = self.said.stat().st_size
+        if size != self._read:
+            self._written = Counter(name.decode() for name in WRITTEN.findall(self.said.read_bytes()[:size]))
+            self._read = size
+        return self._written
 
-    def run(self, until: Callable[[], bool]) -> list[psutil.Process] | None:
+    def run(self, until: Callable[[], bool], *, own_warm_process: bool = True) -> list[psutil.Process] | None:
         """Run until ``until`` holds, then SIGKILL Snakemake: its processes, or None when it ended before.
 
+        Without a warm process of its own its jobs are forks of the tests', which outlives it: no imports to wait for.
         Raises AssertionError when it fails by itself, or is not done after :data:`LIMIT_S`.
         """
         environment = {**os.environ, "PYTHONWARNINGS": "default", "MIRRORFLOW_LOG": "DEBUG"}
+        if not own_warm_process:
+            environment[warm.VARIABLE] = warm_process()
         with self.said.open("ab") as log:
             process = subprocess.Popen(
                 command(self.folder, self.config), cwd=self.folder, stdout=log, stderr=log, env=environment
@@ -52,6 +61,8 @@ class Killed:
                 assert time.monotonic() < deadline, "the moment to kill never came"
                 time.sleep(0.02)
             children = psutil.Process(process.pid).children(recursive=True)
+            if not own_warm_process:
+                children += jobs_of_warm_process()
             process.kill()
             process.wait()
         return children

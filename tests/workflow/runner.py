@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import yaml
 from snakemake.cli import main
 
@@ -64,15 +65,24 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONWARNINGS": "default", **SECRETS}
 
 
-@functools.cache
 def warm_process() -> str:
     """What names a warm process that ends with this one; it is started once."""
+    return warm.named(_warm_process()[0])
+
+
+def jobs_of_warm_process() -> list[psutil.Process]:
+    """The forks of :func:`warm_process` that are there, and what they started."""
+    return psutil.Process(_warm_process()[1].pid).children(recursive=True)
+
+
+@functools.cache
+def _warm_process() -> tuple[Path, subprocess.Popen[bytes]]:
     address, process = warm.started()
     atexit.register(_end, process)
     while not address.exists():
         assert process.poll() is None, "the warm process ended before it was ready"
         time.sleep(0.05)
-    return warm.named(address)
+    return address, process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
