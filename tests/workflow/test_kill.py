@@ -42,8 +42,8 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Kille
 def test_killed_runs_go_on_and_give_the_same(config: Path, undisturbed: Killed, tmp_path: Path) -> None:
     """A moment is a number of finished files: drawn over the whole run, so that slides, training and probes are hit.
 
-    Every second kill hits a run with a warm process of its own, whose first jobs are scripts; the others hit runs
-    whose jobs are forks of a process that lives on.
+    Every third kill hits a run with a warm process of its own, whose first jobs are scripts; the others hit runs whose
+    jobs are forks of a process that lives on.
     """
     total = sum(undisturbed.written().values())
     random_moments = random.Random(SEED)
@@ -53,7 +53,7 @@ def test_killed_runs_go_on_and_give_the_same(config: Path, undisturbed: Killed, 
     kills = 0
     for number, moment in enumerate(moments):
         is_due = functools.partial(has_written, run, moment)
-        children = run.run(is_due, own_warm_process=number % 2 == 0)
+        children = run.run(is_due, own_warm_process=number % 3 == 0)
         if children is None:
             break
         kills += 1
