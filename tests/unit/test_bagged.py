@@ -17,13 +17,14 @@ from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import training_outcomes
+from mirrorflow.learners import nested_epoch, predict
 from mirrorflow.learners import network as supervised
 from mirrorflow.learners.curves import best_epoch
 from mirrorflow.learners.inputs.bagged import BaggedInputs, match_sets, random_sets
 from mirrorflow.learners.inputs.clinical import ClinicalColumns
 from mirrorflow.learners.network import train_and_predict
 from mirrorflow.learners.predict import Plan, predict_method
-from mirrorflow.learners.tasks import FoldTasks
+from mirrorflow.learners.tasks import FoldTasks, ModelPlace
 from mirrorflow.metrics import c_index
 from mirrorflow.probes.task import EpochRule, SubtypePrediction
 from mirrorflow.steps.cohort.make_inner_splits import make_inner_splits
@@ -213,6 +214,49 @@ def test_a_nested_choice_reports_that_epoch_of_a_training_on_the_whole_fold(stor
     assert len(whole) == 4
     reported = made.rows.set_index("patient").loc[fold_task.evaluation.units["patient"]].filter(like="prob_")
     np.testing.assert_array_equal(reported, whole[note["epoch"] - 1])
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL once the outer training has begun."""
+
+
+def test_a_killed_training_goes_on_with_the_epoch_that_was_chosen_for_it(store, monkeypatch):
+    """Inner folds are the most of a fold's work; and on a GPU a second choice may be another."""
+    plan, inputs, inner = nested(store, "abmil", tasks=["subtyping"], shots=[])
+    plan.method["train"]["epochs"] = 4
+    undisturbed, plan = (
+        replace(plan, saved=ModelPlace(str(store.folder / name), "brca", "uni", "abmil"))
+        for name in ("undisturbed", "results")
+    )
+    chosen, choose = [], predict.choose_epoch
+    monkeypatch.setattr(predict, "choose_epoch", lambda *given: chosen.append(given[1].fold) or choose(*given))
+
+    def rows(plan: Plan, name: str) -> pd.DataFrame:
+        folder = store.folder / name
+        predict_method(plan, inputs, str(folder), str(folder / "manifest.json"), "test", inner=inner)
+        return pd.concat(read_predictions(folder / f"subtyping/fold{k}.parquet").rows for k in range(2))
+
+    def dying(*_: Any, **__: Any) -> None:
+        raise KilledError
+
+    expected = rows(undisturbed, "undisturbed-predictions")
+    assert chosen == [0, 1]
+    with monkeypatch.context() as killed:
+        killed.setattr(predict, "_epoch_rule", dying)
+        with pytest.raises(KilledError):
+            rows(plan, "predictions")
+    (left,) = (store.folder / "results").rglob(nested_epoch.FILE)
+    assert rows(plan, "predictions").equals(expected)
+    assert chosen == [0, 1, 0, 1], "fold 0 has its choice from the first attempt"
+    assert not left.exists()
+
+    with monkeypatch.context() as killed:
+        killed.setattr(predict, "_epoch_rule", dying)
+        other = replace(plan, method={**plan.method, "train": {**plan.method["train"], "learning_rate": 3e-3}})
+        with pytest.raises(KilledError):
+            rows(other, "predictions")
+    assert rows(plan, "predictions").equals(expected)
+    assert chosen == [0, 1, 0, 1, 0], "a choice for another training is none"
 
 
 def test_an_inner_folds_patches_are_scaled_by_its_own_training_part(store):

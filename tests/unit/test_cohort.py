@@ -52,6 +52,25 @@ def test_a_mapped_column_replaces_the_sheets_column_of_our_name():
     assert frame["label"].tolist() == ["s", "t", "u"]
 
 
+def test_a_column_named_as_one_of_ours_means_nothing(caplog):
+    """``has_rna`` with blanks left patients out of every method that sees RNA; ``any_cause_event`` ended in KeyError."""
+    named = dict.fromkeys(["has_rna", "any_cause_days", "any_cause_event", "slide_ids"], ["", "no", "1"])
+    frame = cohorts.standard_sheet(sheet(**named, age=["1", "2", "3"]), {}, "p.tsv", "days")
+    assert not set(named) & set(frame)
+    assert (
+        "p.tsv: columns with names that mean something else here are not read: has_rna, any_cause_days" in caplog.text
+    )
+    kept, _ = assemble(frame, {"uni": index("a1 A", "b1 B", "c1 C")}, list("ABC"), "p.tsv")
+    assert len(cohorts.who_has(kept, ["rna"])) == len(kept) == 3
+    assert kept["age"].tolist() == ["1", "2", "3"]
+
+
+def test_a_column_of_our_name_is_read_where_it_is_asked_for():
+    own = sheet(time_days=["1", "2", "3"]).drop(columns="time")
+    frame = cohorts.standard_sheet(own, {"time": "time_days"}, "p.tsv", "days")
+    assert frame["time_days"].tolist() == [1, 2, 3]
+
+
 def test_two_of_our_columns_may_come_from_one_of_the_sheet():
     frame = cohorts.standard_sheet(sheet(), {"label": "label", "site": "label"}, "p.tsv", "days")
     assert frame["site"].tolist() == frame["label"].tolist() == ["x", "y", ""]

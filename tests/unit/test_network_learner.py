@@ -283,3 +283,10 @@ def test_two_protocols_that_share_a_model_train_it_once_and_the_other_waits(stor
     rows = [read_predictions(store.folder / name / "survival/fold0.parquet").rows for name in ("one", "other")]
     assert rows[0].equals(rows[1])
     assert not list((store.folder / "results").rglob(LOCK))
+
+
+def test_a_training_without_epochs_leaves_none_of_an_earlier_one(store):
+    """The table of the field took them for its own."""
+    predicted(store, plan_of(store, "abmil", tasks=["survival"], every_epoch=True, epochs=4), "predictions")
+    predicted(store, plan_of(store, "abmil", tasks=["survival"], epochs=2), "predictions")
+    assert epochs_of(store) == {}

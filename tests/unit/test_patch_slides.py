@@ -1,5 +1,6 @@
 """A shard of slides to masks and grids: every oddity gets a row, nothing is made twice."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import tifffile
 from tests.slide_factory import REAL_SLIDE, add_tissue, corrupt_tile, glass, simple, write_svs
 
 from mirrorflow.errors import ConfigError, MirrorflowError, SettingsMismatchError
 from mirrorflow.slides.scale import Scale
 from mirrorflow.steps.slides import patch_slides
+from mirrorflow.steps.slides.feature_plan import _source
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.ledger import PATCH_COLUMNS, read_rows
 from mirrorflow.store.patches import read_patches
@@ -45,6 +48,37 @@ def test_tissue_in_a_known_place(tmp_path: Path):
     patches = read_patches(tmp_path / "out/patches/s.h5")
     assert patches.coords.tolist() == [[256 * x, 256 * y] for y in range(3) for x in range(4)]
     assert patches.size_level0 == 256
+
+
+def test_another_slide_of_as_many_bytes_is_another_slide(tmp_path: Path):
+    """A slide that is not compressed has the bytes of its corrected self."""
+    path, first = tmp_path / "a.tif", simple(1024, 1024)
+    made = []
+    for pixels in (first, first[::-1]):
+        tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb")
+        row = patch_one(path, tmp_path, mpp=0.5)
+        assert row["status"] == "ok"
+        made.append(read_patches(tmp_path / "out/patches/s.h5"))
+    assert len({patches.facts["source_bytes"] for patches in made}) == 1
+    assert made[0].coords.tolist() != made[1].coords.tolist()
+    assert len({_source(patches) for patches in made}) == 2
+    before = (tmp_path / "out/patches/s.h5").stat().st_mtime_ns
+    path.touch()
+    patch_one(path, tmp_path, mpp=0.5)
+    assert (tmp_path / "out/patches/s.h5").stat().st_mtime_ns == before
+
+
+def test_patches_that_know_the_slides_bytes_alone_are_kept(tmp_path: Path):
+    """Those of an earlier version."""
+    path, made = write_svs(tmp_path / "a.svs", simple(1024, 1024)), tmp_path / "out/patches/s.h5"
+    patch_one(path, tmp_path)
+    facts = {key: value for key, value in read_patches(made).facts.items() if key != "source_digest"}
+    with h5py.File(made, "r+") as file:
+        file.attrs["facts"] = json.dumps(facts)
+    assert read_patches(made).facts == facts
+    before = made.stat().st_mtime_ns
+    patch_one(path, tmp_path)
+    assert made.stat().st_mtime_ns == before
 
 
 def test_tridents_attributes(tmp_path: Path):

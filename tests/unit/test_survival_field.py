@@ -374,3 +374,13 @@ def test_within_classes_stands_beside_each_cohort_that_has_classes():
     wide = shown(as_table([{**base, "cohort": "one", **within}, {**base, "cohort": "two"}]), TITLES, ["one", "two"])
     assert wide["one, within classes"].tolist() == ["0.550 [0.500, 0.600]"]
     assert "two, within classes" not in wide
+
+
+def test_a_training_whose_epochs_lack_a_unit_has_no_best_epoch():
+    """One shared by a protocol that evaluates fewer: its C-index is of other patients than the table's."""
+    one = predicted(2.0, folds=1)
+    epochs = one.rows[["patient", "slide_id", "risk"]].assign(epoch=1)
+    assert np.isfinite(best_and_last(epochs, one.rows)).all()
+    assert np.isnan(best_and_last(epochs.iloc[1:], one.rows)).all()
+    more = pd.concat([epochs, epochs.iloc[:1].assign(patient="another")])
+    assert best_and_last(more, one.rows) == best_and_last(epochs, one.rows)

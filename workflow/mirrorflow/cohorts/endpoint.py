@@ -13,7 +13,7 @@ from mirrorflow.config.queries import CAUSE_SPECIFIC
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
 
-DAYS, EVENT = "any_cause_days", "any_cause_event"
+ANY_CAUSE = DAYS, EVENT = "any_cause_days", "any_cause_event"
 SHOWN = 3
 
 logger = logging.getLogger("mirrorflow.cohorts.patients")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.column_names import require_event, require_unit
+from mirrorflow.cohorts.endpoint import ANY_CAUSE
 from mirrorflow.cohorts.vials import one_row_each
 from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, require_no_thousands, with_points
 from mirrorflow.config.unknown import counted, is_unknown
@@ -21,6 +22,10 @@ from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
 
 TIME_UNITS = {"days": 1.0, "months": DAYS_PER_MONTH, "years": 365.25}
+HAS_RNA = "has_rna"
+"""Column of a cohort's frame, where not everybody has expression."""
+OURS = ("slide_ids", "sheet_label", "time_days", HAS_RNA, *ANY_CAUSE)
+"""Columns of a cohort's frame that no user's sheet gives, whatever its columns are called."""
 PATIENT_LENGTH = 12
 """Characters of a TCGA barcode that name the patient."""
 _BARCODE_SITE = r"^[A-Z0-9]{4}-([A-Z0-9]{2})-[A-Z0-9]{4}$"
@@ -57,7 +62,10 @@ def standard_sheet(
     if missing:
         message = f"{where}: no column {', '.join(missing)}; the sheet has {', '.join(sheet.columns)}"
         raise InputError(message)
-    others = [name for name in sheet if name not in columns and name not in columns.values()]
+    ours = [name for name in sheet if name in OURS and name not in columns.values()]
+    if ours:
+        logger.warning("%s: columns with names that mean something else here are not read: %s", where, ", ".join(ours))
+    others = [name for name in sheet if name not in [*columns, *columns.values(), *ours]]
     frame = sheet[others].assign(**{ours: sheet[theirs] for ours, theirs in columns.items()})
     if "patient" not in frame:
         message = f"{where}: no column `patient`; name it with `columns: {{patient: ...}}`"
@@ -227,8 +235,6 @@ def eligible(frame: pd.DataFrame, task: str) -> pd.Series:
 
 PAIRED = ("slides", "rna")
 """What pretrained methods see."""
-HAS_RNA = "has_rna"
-"""Column of a cohort's frame, where not everybody has expression."""
 
 
 def who_has(frame: pd.DataFrame, inputs: Collection[str]) -> pd.DataFrame:

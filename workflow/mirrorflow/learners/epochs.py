@@ -32,7 +32,7 @@ class EpochRisks:
         if len(kept):
             self._write(kept)
         else:
-            (self.folder / FILE).unlink(missing_ok=True)
+            forget_epochs(self.folder)
 
     def add(self, epoch: int) -> None:
         """Write the risks after ``epoch``, from 1."""
@@ -43,6 +43,11 @@ class EpochRisks:
     def _write(self, rows: pd.DataFrame) -> None:
         with written_whole(self.folder / FILE) as temporary:
             rows.to_parquet(temporary, index=False)
+
+
+def forget_epochs(folder: Path) -> None:
+    """Remove what an earlier training in a model's folder left."""
+    (folder / FILE).unlink(missing_ok=True)
 
 
 def read_epochs(folder: Path) -> pd.DataFrame:

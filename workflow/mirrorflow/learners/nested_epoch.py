@@ -5,6 +5,7 @@ before this job (files named ``inner<j>-...``), bins and the probe or network he
 is taken, and the model trained on the whole training fold reports that epoch.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.learners.base import Checkpoint
 from mirrorflow.learners.curves import best_epoch, mean_curve
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.registry import measure_on, predictor_of
 from mirrorflow.learners.tasks import FoldTask, FoldTasks
 from mirrorflow.probes.task import EpochRule, Prediction
+from mirrorflow.runtime.files import write_text
+from mirrorflow.store.digest import digest
 
 
 class NoEpochError(MirrorflowError):
@@ -41,6 +45,36 @@ class EpochChoice:
             "inner_folds": list(self.folds),
             "left_out": self.left_out,
         }
+
+    @classmethod
+    def of_note(cls, note: Mapping[str, Any]) -> "EpochChoice":
+        """From its note."""
+        return cls(note["epoch"], tuple(note["mean"]), tuple(note["inner_folds"]), dict(note["left_out"]))
+
+
+FILE = "epoch_choice.json"
+"""Beside a training's checkpoint: a training that goes on is of the epoch that was chosen for it, and no inner fold is
+trained on again. On a GPU a second choice may be another.
+"""
+
+
+def write_choice(place: Checkpoint, choice: EpochChoice) -> None:
+    """Keep the choice until its training is finished."""
+    write_text(place.folder / FILE, json.dumps({"made_from": digest(place.made_from), "choice": choice.note()}))
+
+
+def read_choice(place: Checkpoint) -> EpochChoice | None:
+    """The choice of an attempt at the same training that was killed."""
+    path = place.folder / FILE
+    if not path.exists():
+        return None
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    return EpochChoice.of_note(stored["choice"]) if stored["made_from"] == digest(place.made_from) else None
+
+
+def forget_choice(place: Checkpoint) -> None:
+    """The training is finished: its model says what was chosen."""
+    (place.folder / FILE).unlink(missing_ok=True)
 
 
 def choose_epoch(asked: FoldTasks, fold_task: FoldTask, inner: Sequence[Representation]) -> EpochChoice:

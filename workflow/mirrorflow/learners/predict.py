@@ -17,11 +17,19 @@ import pandas as pd
 from mirrorflow.config.queries import learns_hazards
 from mirrorflow.errors import CannotFitError, InputError, MirrorflowError
 from mirrorflow.learners.base import Checkpoint, check_reported
+from mirrorflow.learners.epochs import forget_epochs
 from mirrorflow.learners.inputs.by_setting import Inputs
 from mirrorflow.learners.inputs.seen import seen_by
 from mirrorflow.learners.inputs.vectors import Representation
 from mirrorflow.learners.kept_models import KeptModels
-from mirrorflow.learners.nested_epoch import EpochChoice, NoEpochError, choose_epoch
+from mirrorflow.learners.nested_epoch import (
+    EpochChoice,
+    NoEpochError,
+    choose_epoch,
+    forget_choice,
+    read_choice,
+    write_choice,
+)
 from mirrorflow.learners.registry import predictor_of, released_score_on, score_on, unfit_for, version_of
 from mirrorflow.learners.tasks import ALL_DATA, FoldTask, FoldTasks, Plan
 from mirrorflow.probes.task import LAST, EpochRule, Prediction, SubtypePrediction
@@ -173,7 +181,9 @@ def _answered(
     if (saved := models.load(fold_task)) is not None:
         prediction = saved.predict(vectors.evaluation)
         return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
-    choice = _chosen_epoch(asked, inputs, fold_task)
+    if place is not None and not plan.method.get("train", {}).get("every_epoch"):
+        forget_epochs(place.folder)
+    choice = _chosen_epoch(asked, inputs, fold_task, place)
     try:
         rule = _epoch_rule(plan, fold_task, choice)
         trained = predictor_of(plan.method)(vectors, fold_task, plan.method, rule, place)
@@ -182,6 +192,8 @@ def _answered(
     chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
     note = _note(plan, fold_task, trained.prediction, vectors.fitted, chosen)
     models.save(fold_task, trained, vectors, note)
+    if place is not None:
+        forget_choice(place)
     return trained.prediction, note
 
 
@@ -194,11 +206,18 @@ def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
     return vectors
 
 
-def _chosen_epoch(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> EpochChoice | None:
-    """The nested choice; k-shot settings have none, their support sets are too small to be split."""
+def _chosen_epoch(
+    asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, place: Checkpoint | None
+) -> EpochChoice | None:
+    """The nested choice, or that of a killed attempt; k-shot settings have none: support sets are too small to split."""
     if not asked.plan.nested or fold_task.setting != ALL_DATA:
         return None
-    return choose_epoch(asked, fold_task, inputs.inner)
+    choice = None if place is None else read_choice(place)
+    if choice is None:
+        choice = choose_epoch(asked, fold_task, inputs.inner)
+        if place is not None:
+            write_choice(place, choice)
+    return choice
 
 
 def _epoch_rule(plan: Plan, fold_task: FoldTask, choice: EpochChoice | None) -> EpochRule:

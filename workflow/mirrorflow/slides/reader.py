@@ -141,13 +141,16 @@ def open_slide(path: str | Path) -> Slide:
 
 
 def source_bytes(path: str | Path) -> int | None:
-    """Bytes of a slide: of its file, its DICOM folder, or its ``.mrxs`` file with its folder; None: not there."""
+    """Bytes of a slide's files (:func:`source_files`); None: not there."""
+    return sum(file.stat().st_size for file in source_files(path)) if Path(path).exists() else None
+
+
+def source_files(path: str | Path) -> list[Path]:
+    """The files of a slide: one, those of its DICOM folder, or an ``.mrxs`` file and those of its folder."""
     path = Path(path)
-    if not path.exists():
-        return None
     parts = [path, path.with_suffix("")] if path.suffix.lower() == ".mrxs" else [path]
     files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*"))]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    return sorted(file for file in files if file.is_file())
 
 
 def best_level(levels: Sequence[Level], downsample: float) -> int:

@@ -1,4 +1,4 @@
-"""A digest of feature files that follows their content, from parts of it."""
+"""A digest of large files that follows their content, from parts of it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,26 +12,31 @@ BLOCK_BYTES, BLOCKS = 16_384, 16
 
 
 def features_fingerprint(paths: Sequence[Path]) -> str:
-    """A digest of many feature files from their sizes and parts of their content: seconds, not hours.
+    """:func:`content_digest` of feature files: sixteen digits of it. Raises InputError for a file that is not there."""
+    try:
+        return content_digest(paths)[:16]
+    except FileNotFoundError as error:
+        message = f"{error.filename}: not there; the index of the features names it: run extract_features"
+        raise InputError(message) from None
 
-    It follows content: copying or touching a file does not change it, extracting other features does. Read are the
-    first and last 64 KiB and, of larger files, blocks spread evenly between them.
+
+def content_digest(paths: Sequence[Path]) -> str:
+    """A digest of many files from their sizes and parts of their content: seconds, not hours.
+
+    It follows content: copying or touching a file does not change it, other content does. Read are the first and last
+    64 KiB and, of larger files, blocks spread evenly between them. Raises FileNotFoundError.
     """
     total = hashlib.sha256()
     for path in paths:
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as stream:
-                total.update(f"{size}:".encode() + stream.read(FINGERPRINT_BYTES))
-                for place in _places_between(size):
-                    stream.seek(place)
-                    total.update(stream.read(BLOCK_BYTES))
-                stream.seek(max(0, size - FINGERPRINT_BYTES))
-                total.update(stream.read(FINGERPRINT_BYTES))
-        except FileNotFoundError:
-            message = f"{path}: not there; the index of the features names it: run extract_features"
-            raise InputError(message) from None
-    return total.hexdigest()[:16]
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            total.update(f"{size}:".encode() + stream.read(FINGERPRINT_BYTES))
+            for place in _places_between(size):
+                stream.seek(place)
+                total.update(stream.read(BLOCK_BYTES))
+            stream.seek(max(0, size - FINGERPRINT_BYTES))
+            total.update(stream.read(FINGERPRINT_BYTES))
+    return total.hexdigest()
 
 
 def _places_between(size: int) -> list[int]:

@@ -63,7 +63,8 @@ def plan_slide(
 def _source(patches: Patches) -> str:
     """Stands for the patches themselves: if their slide was replaced, features are made again."""
     corners = digest({"coords": patches.coords.tobytes().hex()})
-    return f"{corners}-{patches.facts.get('source_bytes', 0)}"
+    slide = (str(patches.facts.get("source_bytes", 0)), patches.facts.get("source_digest", ""))
+    return "-".join([corners, *filter(None, slide)])
 
 
 def _kept(row: SlideRow, target: Path, settings: Mapping[str, Any], source: str, max_unreadable: float) -> Row | None:

@@ -22,7 +22,7 @@ from mirrorflow.runtime.progress import Progress
 from mirrorflow.slides.grid import Patching, place_patches
 from mirrorflow.slides.mask import segment
 from mirrorflow.slides.overlay import draw_overlay
-from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes
+from mirrorflow.slides.reader import Slide, SlideError, open_slide, source_bytes, source_files
 from mirrorflow.slides.scale import Scale, check_resolution, find_scale, trident_mpp
 from mirrorflow.slides.view import View, read_view
 from mirrorflow.steps.slides.crash_guard import CrashGuard
@@ -31,6 +31,7 @@ from mirrorflow.steps.slides.patch_settings import PatchSettings, SlidePaths
 from mirrorflow.steps.slides.read_alone import view_task
 from mirrorflow.steps.slides.shards import rows_of_shard
 from mirrorflow.store.digest import require_same_settings
+from mirrorflow.store.fingerprint import content_digest
 from mirrorflow.store.images import write_jpeg, write_png
 from mirrorflow.store.ledger import PATCH_COLUMNS, write_rows
 from mirrorflow.store.patches import read_patches, write_patches
@@ -94,7 +95,7 @@ def patch_shard(
 
     Writes below ``folder`` for every slide ``patches/<slide_id>.h5``, ``masks/<slide_id>.png`` and
     ``overlays/<slide_id>.jpg``, and at the end ``status`` (TSV, one row a slide). Finished slides of an
-    earlier run are kept where settings and the slide file's size are the same, or the slide file is gone;
+    earlier run are kept where settings and the slide file's content are the same, or the slide file is gone;
     ``workers`` slides are worked on at a time. ``restore`` gets the slides to be made, to fetch files that
     were deleted.
 
@@ -132,7 +133,7 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     size = source_bytes(row.path)
     if size is None:
         logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, row.path)
-    elif stored.facts.get("source_bytes") != size:
+    elif stored.facts.get("source_bytes") != size or not _has_same_content(row.path, stored.facts):
         logger.info("%s: the slide file has changed, its patches are made again", row.slide_id)
         return None
     elif _has_another_scale(row, stored.facts):
@@ -141,6 +142,17 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
         )
         return None
     return stored.facts | {"slide_id": row.slide_id, "patient": row.patient}
+
+
+def _has_same_content(path: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a slide file of the same size is the one that patches were made of, as far as they know."""
+    noted = facts.get("source_digest")
+    return noted is None or noted == _source_digest(path)
+
+
+def _source_digest(path: str) -> str:
+    """Stands for a slide's content: a corrected scan that is not compressed has as many bytes as the first."""
+    return content_digest(source_files(path))[:16]
 
 
 def _has_another_scale(row: SlideRow, facts: Mapping[str, Any]) -> bool:
@@ -201,7 +213,8 @@ def _patch_slide(row: SlideRow, places: SlidePaths, wanted: PatchSettings, start
         attributes = _attributes(slide, row, wanted.patch, mpp, size)
     write_png(places.mask, mask.astype(np.uint8) * 255)
     write_jpeg(places.overlay, draw_overlay(view.rgb, mask, corners, size, slide.width))
-    facts |= {"source_bytes": source_bytes(row.path), "seconds": _since(started)}
+    facts |= {"source_bytes": source_bytes(row.path), "source_digest": _source_digest(row.path)}
+    facts["seconds"] = _since(started)
     write_patches(places.patches, corners, attributes, wanted.noted(row, facts), facts)
     return facts
 
