@@ -18,7 +18,7 @@ from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.models.seam import Batch, Objective, Output, Progress, TargetTensors
 from mirrorflow.training.batches import batch_slices
 from mirrorflow.training.devices import Arithmetic, choose_device, guarded
-from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.seeds import seed_torch, step_seed
 from mirrorflow.training.settings import AdaptationSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, Trainer, descend
 
@@ -153,7 +153,7 @@ class _Adaptation:
 
     def backward(self, batch: Tensor, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """Epoch e sees draw e of the slides modulo the draws."""
-        torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
+        seed_torch(step_seed(self.settings.seed, at.epoch, at.step), self.device)
         rows = batch.to(self.device)
         genes = self.genes[rows]
         with Arithmetic(self.device).autocast():

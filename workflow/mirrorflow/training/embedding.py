@@ -17,6 +17,7 @@ from mirrorflow.models.paired import PairedNetwork
 from mirrorflow.training.bags import Bags, Batch, prefetched
 from mirrorflow.training.devices import arithmetic_of, choose_device, guarded
 from mirrorflow.training.loading import Loader, halves, on_device, received
+from mirrorflow.training.seeds import seed_torch
 
 RNA_AT_A_TIME = 256
 """Units whose RNA is embedded at once, where no dropout is drawn."""
@@ -135,7 +136,7 @@ class Embedder:
 
         rna: that of the units, where it is known.
         """
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]))
+        seed_torch(int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0]), self.device)
         with closing(prefetched(self.batches(draw, training=training))) as batches:
             parts = [part for batch in batches for part in self._guarded(batch, rna=rna is None)]
         slide, own = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))

@@ -16,6 +16,7 @@ from torch import Tensor
 from mirrorflow.models.draws import RowsOf
 from mirrorflow.models.paired import PairedNetwork, PairedOutput, total_loss
 from mirrorflow.training.devices import UNSCALED, Arithmetic
+from mirrorflow.training.seeds import seed_torch
 from mirrorflow.training.world import ProcessGroup
 
 
@@ -89,7 +90,7 @@ class Gradients:
 
     def _losses(self, inputs: StepInputs, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted total and the terms of a whole batch."""
-        torch.manual_seed(seed)
+        seed_torch(seed, inputs.genes.device)
         terms = self.network.loss_terms(self._forward(inputs, self._generator(inputs, seed)), inputs.patients)
         return total_loss(terms, self.network.loss_weights()), terms
 
@@ -163,13 +164,13 @@ class Gradients:
         return [_cut(inputs, start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
 
     def _part(self, part: StepInputs, seed: int) -> PairedOutput:
-        torch.manual_seed(seed + 2 + part.first)
+        seed_torch(seed + 2 + part.first, part.genes.device)
         return self._forward(part, RowsOf(self._generator(part, seed), part.first, part.total))
 
     @torch.no_grad()
     def _aligned(self, part: StepInputs, seed: int) -> tuple[Tensor, Tensor]:
         """As the part's own pass will have them: the same dropout, since encoding comes first in it."""
-        torch.manual_seed(seed + 2 + part.first)
+        seed_torch(seed + 2 + part.first, part.genes.device)
         with self.arithmetic.autocast():
             return self.network.align(*self.network.encode(part.patches, part.genes, counts=part.counts))
 

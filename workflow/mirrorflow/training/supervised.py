@@ -26,7 +26,7 @@ from mirrorflow.training.devices import Arithmetic, arithmetic_of, choose_device
 from mirrorflow.training.in_parts import output_of
 from mirrorflow.training.loading import Loader, on_device, received
 from mirrorflow.training.resident import free_all, resident
-from mirrorflow.training.seeds import step_seed
+from mirrorflow.training.seeds import seed_torch, step_seed
 from mirrorflow.training.settings import SupervisedSettings
 from mirrorflow.training.trainer import Check, Course, Group, Judge, OnEpoch, Trainer, TrainingState, descend
 
@@ -245,7 +245,7 @@ class _Supervised:
 
     def backward(self, batch: Batch, at: Progress, check: Check) -> tuple[dict[str, float], int]:
         """The gradient of the batch's total."""
-        torch.manual_seed(step_seed(self.settings.seed, at.epoch, at.step))
+        seed_torch(step_seed(self.settings.seed, at.epoch, at.step), self.device)
         seen = self._seen(batch)
         self.network.at(at)
         with self.arithmetic.autocast():
