@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from made_once import made_once
 from mirrorflow.cohorts.patients import to_units
 from mirrorflow.config.methods import METHODS
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
@@ -86,8 +87,10 @@ class Store:
     def plan(self, family: str, **changes: Any) -> Plan:
         splits = [str(self.folder / f"splits_{fold}.csv") for fold in range(2)]
         cohort, support = str(self.folder / "cohort.parquet"), str(self.folder / "support.tsv")
-        make_splits(cohort, splits, str(self.folder / "report.tsv"), kind="random", folder=None, seed=1)
-        draw_support(cohort, splits, support, unit="patient", shots=[3], bins=4, seed=1)
+        report = str(self.folder / "report.tsv")
+        made_once(make_splits, [cohort], [*splits, report], cohort, splits, report, kind="random", folder=None, seed=1)
+        drawn = {"unit": "patient", "shots": [3], "bins": 4, "seed": 1}
+        made_once(draw_support, [cohort, *splits], [support], cohort, splits, support, **drawn)
         method = {"family": family, **METHODS[family].defaults}
         if "train" in method:
             network = {key: SMALL.get(key, value) for key, value in method["network"].items()}
