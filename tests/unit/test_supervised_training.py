@@ -35,8 +35,13 @@ FAST = SupervisedSettings(
     epochs=20, batch_size=8, learning_rate=5e-3, tokens=5, precision="float32", min_steps=0, seed=3
 )
 BINS = 4
-QUICK = {"transmil": replace(FAST, epochs=16, batch_size=24, learning_rate=1e-3, weight_decay=0.01)}
-"""Bags of each length go through it by themselves, which takes its time."""
+LEARN = replace(FAST, epochs=14, batch_size=24, learning_rate=1e-2, seed=4)
+"""What a planted signal is learned with: few steps, since a step takes its time however few units it sees."""
+OTHERWISE = {
+    "transmil": replace(LEARN, epochs=10, learning_rate=2e-3, weight_decay=0.01),
+    "survpath": replace(LEARN, epochs=20),
+}
+"""Bags of each length go through TransMIL by themselves; SurvPath learns more slowly."""
 
 
 def build(family: str, outputs: int = CLASSES, seed: int = 0) -> SupervisedNetwork:
@@ -52,9 +57,9 @@ def planted(truth: np.ndarray, *, slides: bool, rna: bool) -> Units:
     bags = []
     for value in truth:
         bag = rng.normal(size=(int(rng.integers(1, 10)), 6)).astype(np.float32)
-        bag[: 1 + len(bag) // 3, int(value)] += 3.0 * slides
+        bag[: 1 + len(bag) // 3, int(value)] += 3.5 * slides
         bags.append(bag[rng.permutation(len(bag))])
-    genes = rng.normal(size=(len(truth), 5)) + 2.5 * rna * np.eye(5)[truth]
+    genes = rng.normal(size=(len(truth), 5)) + 3.0 * rna * np.eye(5)[truth]
     return Units(ArrayBags(bags, [f"P{i}" for i in range(len(truth))]), genes.astype(np.float32))
 
 
@@ -72,8 +77,8 @@ def labelled(units: Units, truth: Targets, objective: TaskObjective | None = Non
 
 
 def accuracy(family: str, units: Units, labels: np.ndarray) -> float:
-    network, fast = build(family), QUICK.get(family, FAST)
-    train_supervised(network, labelled(part(units, range(TRAIN)), targets(labels[:TRAIN])), fast, device="cpu")
+    network, learn = build(family), OTHERWISE.get(family, LEARN)
+    train_supervised(network, labelled(part(units, range(TRAIN)), targets(labels[:TRAIN])), learn, device="cpu")
     logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
     return float((logits.argmax(1).numpy() == labels[TRAIN:]).mean())
 
@@ -86,14 +91,14 @@ CASES = [(name, "slides") for name in SEES_SLIDES] + [(name, "rna") for name in 
 def test_a_planted_signal_is_learned_and_a_shuffled_one_is_not(family, where):
     truth = np.random.default_rng(0).integers(0, CLASSES, COUNT)
     units = planted(truth, slides=where == "slides", rna=where == "rna")
-    assert accuracy(family, units, truth) > 0.75
+    assert accuracy(family, units, truth) > 0.78
     assert accuracy(family, units, np.random.default_rng(9).permutation(truth)) < 0.55
 
 
 def outcomes(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Times [unit] whose hazard rises with the group, and events."""
     rng = np.random.default_rng(4)
-    return rng.exponential(1000 * np.exp(-2.0 * group)), rng.random(len(group)) < 0.8
+    return rng.exponential(1000 * np.exp(-3.0 * group)), rng.random(len(group)) < 0.8
 
 
 def survival_of(family: str, units: Units, times: np.ndarray, event: np.ndarray) -> SurvivalPrediction:
@@ -101,10 +106,10 @@ def survival_of(family: str, units: Units, times: np.ndarray, event: np.ndarray)
     bins = np.searchsorted(np.quantile(times[event], [0.25, 0.5, 0.75]), times, side="right")
     frame = pd.DataFrame(index=range(TRAIN))
     known = Targets(frame, time_days=times[:TRAIN], event=event[:TRAIN], bins=bins[:TRAIN])
-    network = build(family, BINS)
-    train_supervised(network, labelled(part(units, range(TRAIN)), known), QUICK.get(family, FAST), device="cpu")
+    network, learn = build(family, BINS), OTHERWISE.get(family, LEARN)
+    train_supervised(network, labelled(part(units, range(TRAIN)), known), learn, device="cpu")
     logits = predict_units(network, part(units, range(TRAIN, COUNT)), device="cpu")
-    prediction = readout_of(known).predict(logits, FAST.epochs)
+    prediction = readout_of(known).predict(logits, learn.epochs)
     assert isinstance(prediction, SurvivalPrediction)
     return prediction
 
@@ -117,7 +122,7 @@ def test_a_planted_risk_is_learned_and_a_shuffled_one_is_not(family):
     prediction = survival_of(family, units, times, event)
     assert np.all(np.diff(prediction.survival, axis=1) <= 0)
     agreement = c_index(prediction.risk, times[TRAIN:], event[TRAIN:], ones)[0]
-    assert agreement > 0.65
+    assert agreement > 0.68
     assert c_index(-prediction.risk, times[TRAIN:], event[TRAIN:], ones)[0] == pytest.approx(1 - agreement)
     order = np.random.default_rng(11).permutation(TRAIN)
     shuffled = survival_of(family, units, *(np.append(one[:TRAIN][order], one[TRAIN:]) for one in (times, event)))
