@@ -1,5 +1,6 @@
 """Small slides for tests: Aperio-like pyramids of JPEG tiles, with the oddities of real archives."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ REAL_SLIDE = Path(__file__).parents[1].parent / "shared" / "slides" / "CMU-1-Sma
 
 def glass(width: int, height: int) -> NDArray[np.uint8]:
     """An empty slide with a scanner's noise."""
+    return _glass(width, height).copy()
+
+
+@functools.lru_cache(maxsize=4)
+def _glass(width: int, height: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).normal(0, 1.0, (height, width, 1))
     return np.clip(np.array(GLASS) + noise, 0, 255).astype(np.uint8)
 
@@ -29,6 +35,11 @@ def add_tissue(image: NDArray[np.uint8], x: int, y: int, width: int, height: int
 
 def simple(width: int = 2048, height: int = 1536) -> NDArray[np.uint8]:
     """Glass with tissue in the left upper quarter: [0, width / 2) x [0, height / 2)."""
+    return _simple(width, height).copy()
+
+
+@functools.lru_cache(maxsize=4)
+def _simple(width: int, height: int) -> NDArray[np.uint8]:
     return add_tissue(glass(width, height), 0, 0, width // 2, height // 2)
 
 

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,27 @@ from rerun_example import EXAMPLE, write_example
 Raw = dict[str, Any]
 
 
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a store and results as a first run leaves them, without Snakemake's notes."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_first_run(folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store and results as a first run leaves them, in a folder without Snakemake's notes."""
-    write_example(tmp_path)
+def finished(first_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the first run's folder, which the test works in."""
+    shutil.copytree(first_run, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "expression.tsv").write_text("id\ta\n")
-    (tmp_path / "other.tsv").write_text("id\ta\tb\n")
+
+
+def write_first_run(folder: Path) -> None:
+    write_example(folder)
+    (folder / "expression.tsv").write_text("id\ta\n")
+    (folder / "other.tsv").write_text("id\ta\tb\n")
     checks = checks_of(lambda raw: None)
     for cohort in checks.run.cohorts:
         record = checks.cohorts.expression_record(checks.run.cohort(cohort)["expression"], cohort)
@@ -209,12 +224,12 @@ def test_what_one_of_two_configs_leaves_out_is_seen(change, key, older):
         for record in first:
             write_plan({**record, "settings": without(record["settings"], record["unfilled"])})
     hold_predictions(first)
-    changed = checks_of(change)
+    changed = result_records(checks_of(change))
     with pytest.raises(SettingsMismatchError, match=rf"{key}: made with"):
-        hold_predictions(result_records(changed))
-    for record in result_records(changed):
+        hold_predictions(changed)
+    for record in changed:
         write_plan(record)
-    hold_predictions(result_records(changed))
+    hold_predictions(changed)
     with pytest.raises(SettingsMismatchError, match=rf"{key}: made with"):
         hold_predictions(first)
 
