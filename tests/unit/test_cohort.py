@@ -53,8 +53,8 @@ def test_a_mapped_column_replaces_the_sheets_column_of_our_name():
 
 
 def test_a_column_named_as_one_of_ours_means_nothing(caplog):
-    """``has_rna`` with blanks left patients out of every method that sees RNA; ``any_cause_event`` ended in KeyError."""
-    named = dict.fromkeys(["has_rna", "any_cause_days", "any_cause_event", "slide_ids"], ["", "no", "1"])
+    """``has_rna`` with blanks left patients out of all that sees RNA; ``any_cause_event`` ended in KeyError."""
+    named = {name: ["", "no", "1"] for name in ("has_rna", "any_cause_days", "any_cause_event", "slide_ids")}
     frame = cohorts.standard_sheet(sheet(**named, age=["1", "2", "3"]), {}, "p.tsv", "days")
     assert not set(named) & set(frame)
     assert (

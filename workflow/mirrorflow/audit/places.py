@@ -84,10 +84,8 @@ def _embeddings(place: Place, folder: Path, config: Mapping[str, Any]) -> Iterat
         settings = json.loads(record.get("settings", "{}"))
         if settings.get("model", digest(made_with)) != digest(made_with):
             where = f"{EmbeddingsFile.parse(path).mode} embeddings of {_where(place)}"
-            record = path.with_name(f"{place.genes}done.json")  # which the rule that makes both answers for
-            text = (
-                f"the {where} were made with another model than the one that lies there; delete {record} and run again"
-            )
+            made = path.with_name(f"{place.genes}done.json")  # what Snakemake looks at
+            text = f"the {where} were made with another model than the one that lies there; delete {made} and run again"
             yield Finding(LEAK, "embeddings_place", text, place.fold, 1, (path.name,))
 
 

@@ -209,7 +209,7 @@ def _vectors(asked: FoldTasks, inputs: Inputs, fold_task: FoldTask) -> Any:
 def _chosen_epoch(
     asked: FoldTasks, inputs: Inputs, fold_task: FoldTask, place: Checkpoint | None
 ) -> EpochChoice | None:
-    """The nested choice, or that of a killed attempt; k-shot settings have none: support sets are too small to split."""
+    """The nested choice, or that of a killed attempt; k-shot settings have none, their support sets are too small."""
     if not asked.plan.nested or fold_task.setting != ALL_DATA:
         return None
     choice = None if place is None else read_choice(place)

@@ -144,13 +144,13 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     return stored.facts | {"slide_id": row.slide_id, "patient": row.patient}
 
 
-def _has_same_content(path: str, facts: Mapping[str, Any]) -> bool:
+def _has_same_content(path: Path, facts: Mapping[str, Any]) -> bool:
     """Whether a slide file of the same size is the one that patches were made of, as far as they know."""
     noted = facts.get("source_digest")
     return noted is None or noted == _source_digest(path)
 
 
-def _source_digest(path: str) -> str:
+def _source_digest(path: Path) -> str:
     """Stands for a slide's content: a corrected scan that is not compressed has as many bytes as the first."""
     return content_digest(source_files(path))[:16]
 
