@@ -75,7 +75,8 @@ def test_every_setting_has_its_reason(profile: str) -> None:
 def test_small_differs_from_default_in_threads_and_gpus_alone() -> None:
     default, small = parsed("default"), parsed("small")
     threads = {rule.removesuffix("=1") for rule in small.pop("set-threads")}
-    assert threads == ON_GPUS - {"extract_features", "measure_complexity", "train_supervised"} | {"select_genes"}
+    side_by_side = {"train_supervised", "embed"}
+    assert threads == ON_GPUS - {"extract_features", "measure_complexity"} - side_by_side | {"select_genes"}
     assert {key for key in default | small if default.get(key) != small.get(key)} == {"resources"}
 
 

@@ -15,15 +15,20 @@ from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.config import versions
 from mirrorflow.errors import InputError
 from mirrorflow.expression.scaling import RnaScaler
-from mirrorflow.learners.inputs.paired import load_paired
+from mirrorflow.learners.inputs.paired import load_paired, slide_files
 from mirrorflow.learners.inputs.seen import expression_digest
 from mirrorflow.plan.paths import EmbeddingsRecord
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
 from mirrorflow.runtime.job import Job
+from mirrorflow.runtime.progress import Progress
+from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.store.tables import read_cohort
+from mirrorflow.training.devices import kind_of
 from mirrorflow.training.embedding import EmbedSettings, embed
 
 logger = logging.getLogger("mirrorflow.embedding")
@@ -68,24 +73,36 @@ class EmbedFiles:
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Embed all units with the model of every fold."""
+    """Embed all units with the model of every fold; on a CPU folds side by side, a process and a core each."""
     units = to_units(who_has(read_cohort(inputs.cohort)[0], PAIRED), params.unit)
     models = [record.parent for record in inputs.models]
     place = EmbeddingsRecord.parse(outputs.record)
     made = [place.file(fold).path for fold in params.folds]
-    digests = [
-        embed_fold(
-            units,
-            EmbedFiles(inputs.index, inputs.expression, genes, model),
-            path,
-            params.settings,
-            seed=params.seed,
-            threads=job.threads,
-        )
-        for path, genes, model in zip(made, inputs.genes, models, strict=True)
-    ]
+    cores = _cores_of(job, len(made))
+    alone = cores.processes == 1
+    bags = None if alone else _bags(units, inputs.index, params.settings)
+    same = {"seed": params.seed, "threads": job.threads if alone else 1, "bags": bags}
+    calls = []
+    for fold, path, genes, model in zip(params.folds, made, inputs.genes, models, strict=True):
+        files = EmbedFiles(inputs.index, inputs.expression, genes, model)
+        calls.append(Call(embed_fold, (units, files, path, params.settings), same, f"fold {fold}"))
+    progress = Progress("embed", len(calls), "folds")
+    digests = run_each(calls, cores, lambda fold: progress.step(note=fold))
     record = {"embeddings": list(map(str, made)), "models": list(map(str, models)), "digests": digests}
     write_text(outputs.record, json.dumps(record))
+
+
+def _cores_of(job: Job, folds: int) -> Cores:
+    if kind_of("auto") != "cpu":
+        return ONE_BY_ONE
+    return Cores.shared(job.threads, folds, float(job.resources.get("mem_mb", "inf")))
+
+
+def _bags(units: pd.DataFrame, index: Path, settings: Mapping[str, Any]) -> FeatureBags:
+    """The units' bags, with what is worth keeping in memory: read once, and shared by the folds' processes."""
+    bags = FeatureBags(slide_files(units, index)[0], EmbedSettings(**settings).cache_gb, units["unit"].tolist())
+    bags.load(moments=False)
+    return bags
 
 
 def embed_fold(
@@ -97,11 +114,13 @@ def embed_fold(
     seed: int,
     threads: int,
     device: str = "auto",
+    bags: FeatureBags | None = None,
 ) -> str:
     """Embed all ``units`` (training and evaluation) into ``destination``; the digest of what they are made of.
 
     ``settings``: draws and mode of :class:`EmbedSettings`; how many tokens a bag gives and what happens to
-    a short one is what the model was trained with, unless said here. Valid embeddings are kept.
+    a short one is what the model was trained with, unless said here. Valid embeddings are kept. ``bags``: of the units,
+    where they have been read.
 
     Raises InputError when there is no finished model, or when genes or features are not the model's.
     """
@@ -121,7 +140,7 @@ def embed_fold(
     _check_same_inputs(stored.made_with, paired.digests()["genes"], paired.patch_dim, files.genes)
     chosen = EmbedSettings.as_trained(stored.made_with["training"], settings)
     genes = RnaScaler.from_arrays(stored.rna_scaler).transform(paired.expression)
-    bags = paired.bags(chosen.cache_gb)
+    bags = paired.bags(chosen.cache_gb) if bags is None else bags
     embeddings = embed(stored.network, bags, genes, paired.names, chosen, seed=seed, device=device)
     write_embeddings(destination, embeddings, made_with)
     logger.info("%s: %d units, %s", destination, len(paired.names), dataclasses.asdict(chosen))
