@@ -19,7 +19,7 @@ rule simulate_cohort:
         "../../envs/mirrorflow.yaml"
     threads: 8
     resources:
-        mem_mb=growing(2000),
+        mem_mb=growing(3000),
         runtime=growing(30),
     params:
         version=versions.SIMULATION,

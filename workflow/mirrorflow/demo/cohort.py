@@ -1,11 +1,12 @@
 """Simulate a whole cohort into a folder: slides, RNA, clinical tables, census and the planted truth."""
 
 import gzip
+import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import cv2
 import openslide
 import pandas as pd
 
@@ -18,11 +19,15 @@ from mirrorflow.demo.rna import draw_expression, draw_samples, draw_transcripts
 from mirrorflow.demo.settings import SIMULATION_DEFAULTS, complete_settings
 from mirrorflow.demo.slides import SlidePlan, draw_slide, plan_slides
 from mirrorflow.demo.svs import truncate, write_svs
+from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import clear_leftovers, written_whole
+from mirrorflow.runtime.forks import Cores, run_each
 from mirrorflow.runtime.progress import Progress
 from mirrorflow.store.digest import canonical, digest, require_same_settings
 
 __all__ = ["SIMULATION_DEFAULTS", "simulate_cohort"]
+
+logger = logging.getLogger("mirrorflow.demo")
 
 PROBE_MAP_COLUMNS = ["id", "gene", "chrom", "chromStart", "chromEnd", "strand"]
 
@@ -31,7 +36,7 @@ def simulate_cohort(destination: Path, settings: Mapping[str, Any], *, workers: 
     """Write a simulated cohort to ``destination``; README.md there says what is planted in it.
 
     ``settings`` override SIMULATION_DEFAULTS. The same settings give the same bytes, whatever the number
-    of ``workers`` (threads). Slides that an earlier run finished are kept, and files that would not change
+    of ``workers`` (processes). Slides that an earlier run finished are kept, and files that would not change
     are not touched. Raises ConfigError for a wrong setting, and SettingsMismatchError if the folder holds a
     cohort made with other settings.
     """
@@ -83,20 +88,27 @@ def _slide_sheet(plans: list[SlidePlan]) -> pd.DataFrame:
 def _write_slides(
     folder: Path, plans: list[SlidePlan], settings: Mapping[str, Any], made_with: str, workers: int
 ) -> None:
-    """Make the slides that are missing, ``workers`` at a time (drawing and encoding release the GIL)."""
+    """Make the slides that are missing, dealt out to ``workers`` processes: drawing is bound by Python."""
     folder.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
+    cv2.setNumThreads(1)  # parallel over slides, not inside one; and a fork has no threads of its parent
     missing = [plan for plan in plans if not _is_finished(folder, plan, made_with)]
-    progress = Progress("simulate slides", len(plans), "slides", kept=len(plans) - len(missing))
-    with ThreadPoolExecutor(workers) as pool:
-        jobs = {pool.submit(_write_slide, folder, plan, settings, made_with): plan for plan in missing}
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                progress.step(note=jobs[job].slide_id)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    if len(missing) < len(plans):
+        logger.info("%d of %d slides kept from an earlier run", len(plans) - len(missing), len(plans))
+    dealt = [missing[first::workers] for first in range(min(workers, len(missing)))]
+    labels = [f"simulate slides, part {part + 1} of {len(dealt)}" for part in range(len(dealt))]
+    calls = [
+        Call(_write_some, (folder, some, settings, made_with, label), {}, label)
+        for some, label in zip(dealt, labels, strict=True)
+    ]
+    run_each(calls, Cores(max(1, len(dealt))), logger.debug)
+
+
+def _write_some(folder: Path, plans: list[SlidePlan], settings: Mapping[str, Any], made_with: str, label: str) -> None:
+    progress = Progress(label, len(plans), "slides")
+    for plan in plans:
+        _write_slide(folder, plan, settings, made_with)
+        progress.step(note=plan.slide_id)
 
 
 def _is_finished(folder: Path, plan: SlidePlan, made_with: str) -> bool:
