@@ -76,7 +76,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = {
         "protocols": {"honest": {}},
         "methods": {"majority": None, "mirror": None},
-        "pretrain.epochs": 120,
+        "pretrain.epochs": 500,  # the first checkpoint comes after five seconds
         "evaluation": {"bootstrap": 20, "shots": [], "reference": "majority"},
     }
     return changed_config(tmp_path_factory.mktemp("config"), CONFIGS / "tiny.yaml", **changes)
@@ -227,7 +227,7 @@ def test_job_over_its_memory_is_killed_and_gets_more(story: Story, cluster: Clus
     assert re.search(r"exceeded (job )?memory limit", logs), logs[-3000:]
 
 
-def test_drained_node_and_preemption_lose_no_epoch(story: Story) -> None:
+def test_drained_node_and_preemption_lose_no_checkpoint(story: Story) -> None:
     assert story.drained == ["PENDING", "PENDING"], "nothing starts on a drained node"
     trainings = story.of("pretrain_mirror")
     assert [job["JobState"] for job in trainings] == ["COMPLETED", "COMPLETED"]
