@@ -1,5 +1,7 @@
 # Two commands: `make run` and `make test`. Each sets up what it needs first; nothing is installed twice.
 PYTHON ?= python3
+# Images set it, and then every process compiles anew what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
