@@ -53,28 +53,29 @@ class EpochChoice:
 
 
 FILE = "epoch_choice.json"
-"""Beside a training's checkpoint: a training that goes on is of the epoch that was chosen for it, and no inner fold is
-trained on again. On a GPU a second choice may be another.
+"""Beside a training's checkpoint, where its model is kept: a training that goes on is of the epoch that was chosen for
+it, and no inner fold is trained on again. On a GPU a second choice may be another.
 """
 
 
-def write_choice(place: Checkpoint, choice: EpochChoice) -> None:
+def write_choice(place: Checkpoint | None, choice: EpochChoice) -> None:
     """Keep the choice until its training is finished."""
-    write_text(place.folder / FILE, json.dumps({"made_from": digest(place.made_from), "choice": choice.note()}))
+    if place is not None:
+        write_text(place.folder / FILE, json.dumps({"made_from": digest(place.made_from), "choice": choice.note()}))
 
 
-def read_choice(place: Checkpoint) -> EpochChoice | None:
+def read_choice(place: Checkpoint | None) -> EpochChoice | None:
     """The choice of an attempt at the same training that was killed."""
-    path = place.folder / FILE
-    if not path.exists():
+    if place is None or not (path := place.folder / FILE).exists():
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
     return EpochChoice.of_note(stored["choice"]) if stored["made_from"] == digest(place.made_from) else None
 
 
-def forget_choice(place: Checkpoint) -> None:
+def forget_choice(place: Checkpoint | None) -> None:
     """The training is finished: its model says what was chosen."""
-    (place.folder / FILE).unlink(missing_ok=True)
+    if place is not None:
+        (place.folder / FILE).unlink(missing_ok=True)
 
 
 def choose_epoch(asked: FoldTasks, fold_task: FoldTask, inner: Sequence[Representation]) -> EpochChoice:

@@ -179,6 +179,7 @@ def _answered(
 ) -> tuple[Prediction, dict[str, Any]]:
     plan, models = asked.plan, KeptModels(asked.plan, inputs)
     if (saved := models.load(fold_task)) is not None:
+        forget_choice(place)
         prediction = saved.predict(vectors.evaluation)
         return prediction, _note(plan, fold_task, prediction, vectors.fitted, saved.config.get("epoch_choice"))
     if place is not None and not plan.method.get("train", {}).get("every_epoch"):
@@ -192,8 +193,7 @@ def _answered(
     chosen = None if choice is None else choice.note() | {"splits": plan.inner_digests(fold_task.fold)}
     note = _note(plan, fold_task, trained.prediction, vectors.fitted, chosen)
     models.save(fold_task, trained, vectors, note)
-    if place is not None:
-        forget_choice(place)
+    forget_choice(place)
     return trained.prediction, note
 
 
@@ -212,11 +212,8 @@ def _chosen_epoch(
     """The nested choice, or that of a killed attempt; k-shot settings have none, their support sets are too small."""
     if not asked.plan.nested or fold_task.setting != ALL_DATA:
         return None
-    choice = None if place is None else read_choice(place)
-    if choice is None:
-        choice = choose_epoch(asked, fold_task, inputs.inner)
-        if place is not None:
-            write_choice(place, choice)
+    choice = read_choice(place) or choose_epoch(asked, fold_task, inputs.inner)
+    write_choice(place, choice)
     return choice
 
 
