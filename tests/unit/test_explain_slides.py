@@ -42,6 +42,7 @@ from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.slides.qupath import origin_of, tile_features
+from mirrorflow.steps.explained import cases
 from mirrorflow.steps.explained.cases import Evaluated, cases_of
 from mirrorflow.steps.explained.explain_slides import Data, explain_slides, slide_files
 from mirrorflow.steps.explained.files import rank_of
@@ -145,6 +146,16 @@ def test_a_named_patient_is_shown_by_all_of_its_slides() -> None:
     rows = subtypes().assign(patient=["p", "q", "p", "r", "s", "p"])
     cases, _ = cases_of(Evaluated("subtyping", rows, rows, ("x", "y")), ["p"], None)
     assert [one.unit_name for one in cases] == ["f", "d", "a"]
+
+
+def test_a_patient_without_slides_is_a_unit_of_a_method_that_sees_rna(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `train_on: available` and units of slides; it ended in KeyError."""
+    cohort = pd.DataFrame({"patient": ["P", "Q"], "slide_ids": [["P-1", "P-2"], []]})
+    columns = {"patient": ["P", "P", "Q"], "slide_id": ["P-1", "P-2", ""], "setting": "all", "seed": 1, "risk": 0.5}
+    part = SimpleNamespace(rows=pd.DataFrame(columns), notes={})
+    monkeypatch.setattr(cases, "read_task", lambda *_: [part])
+    of = cases.evaluated(None, "survival", cohort, "slide")
+    assert of.rows["unit"].tolist() == of.units["unit"].tolist() == ["P-1", "P-2", "Q"]
 
 
 # tiles for QuPath

@@ -110,3 +110,24 @@ def test_h5ad_has_values_ids_and_unique_names(run: FinishedRun, tmp_path: Path) 
     assert found.obs.loc["P01", "side"] == "val"
     subtyping, _ = export(run, "predictions", "h5ad", tmp_path)
     assert anndata.read_h5ad(subtyping).obs_names.is_unique
+
+
+def test_methods_that_are_not_asked_are_not_called_unfinished(run: FinishedRun) -> None:
+    """Those of other protocols, and of an earlier config, were."""
+    (one, *others) = run.manifests
+    plans = [place.folder / "plan.json" for place in run.manifests]
+    planned = one.folder.parent / "planned/plan.json"
+    planned.parent.mkdir()
+    for plan in [*plans, planned]:
+        plan.write_text("{}")
+    try:
+        assert others
+        assert [name.rpartition("/")[2] for name in run.unfinished()] == ["planned"]
+        assert run.of([one.path]).unfinished() == []
+        assert [name.rpartition("/")[2] for name in run.of([planned.with_name("manifest.json")]).unfinished()] == [
+            "planned"
+        ]
+    finally:
+        for plan in [*plans, planned]:
+            plan.unlink()
+        planned.parent.rmdir()

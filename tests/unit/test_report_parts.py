@@ -1,5 +1,6 @@
 """Parts of the report: summary, verdicts in a word, patients, figures within a budget, links, addresses of drawings."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.report.blocks import Cell, Details, Facts, Gallery, Heading, Picture, Table, Text, data_uri
 from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.main_tables import Titles, main_section
@@ -273,6 +275,27 @@ def test_damaged_or_missing_pictures_are_no_pictures(tmp_path: Path) -> None:
     tables = read_patients({"brca": cohort}, {"brca": ["uni_mirror"], "other": []}, "honest", [], [], overlays)
     assert list(tables) == ["brca"]
     assert tables["brca"].pictures == {}
+
+
+def test_groups_of_risk_are_of_the_method_that_its_manifest_names(tmp_path: Path) -> None:
+    """An encoder's name may have the character that joins it to the method's."""
+    folder = tmp_path / "results/r/figures/brca"
+    folder.mkdir(parents=True)
+    for name in ("uni_linear", "uni_v2_linear"):
+        group = pd.DataFrame({"patient": ["A"], "fold": [0], "group": [name]})
+        group.to_csv(folder / f"survival_honest_{name}.csv", index=False)
+    places = [
+        PredictionsManifest(str(tmp_path / "results/r"), "honest", "brca", encoder, "linear")
+        for encoder in ("uni", "uni_v2")
+    ]
+    for place in places:
+        place.folder.mkdir(parents=True)
+        place.path.write_text(json.dumps({"written": {}, "skipped": {"subtyping": "no label"}, "checksums": {}}))
+    cohort = CohortTables(patients(), ["x"], pd.DataFrame(), pd.DataFrame())
+    chosen, manifests = {"brca": ["uni_linear", "uni_v2_linear"]}, [place.path for place in places]
+    tables = read_patients({"brca": cohort}, chosen, "honest", manifests, [folder], {})
+    groups = {name: frame["group"].tolist() for name, frame in tables["brca"].groups.items()}
+    assert groups == {"linear (uni)": ["uni_linear"], "linear (uni_v2)": ["uni_v2_linear"]}
 
 
 # figures, links, addresses

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from mirrorflow.audit.claims import fail_on_leak
+from mirrorflow.audit.records import graver
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
 from mirrorflow.errors import MirrorflowError
@@ -286,6 +288,15 @@ def test_the_papers_protocol_is_found_out_and_may_go_on(tmp_path):
     assert (loss["fold"], loss["count"]) == (0, 1)
     assert loss["text"].endswith("1 y")
     fail_on_leak(str(tmp_path / "audit.json"), strict=True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_bins_of_all_units_are_a_leak_whichever_method_has_them(order):
+    """The last method that was read decided for all."""
+    for whose in (["all units", "training"], ["unknown", "all units"]):
+        assert reduce(graver, whose[::order]) == "all units"
+    assert reduce(graver, ["training", "unknown"][::order]) == "unknown"
+    assert reduce(graver, ["training", "training"]) == "training"
 
 
 def test_a_nested_choice_has_nothing_to_find_and_says_on_whom_it_was_made(tmp_path):

@@ -191,7 +191,8 @@ def _read_predictions(
             if protocol["epoch"] == "nested" == stored.notes.get("protocol", protocol)["epoch"]:
                 _read_epochs(f"{place.method}, {task} ({place.encoder}", stored, folds, found)
             if task == "survival":
-                noted, bins[number] = _bins_of(stored, seen, folds.outer[number], number)
+                noted, who = _bins_of(stored, seen, folds.outer[number], number)
+                bins[number] = graver(who, bins.get(number, who))
                 found.findings += [one for one in noted if one not in found.findings]
     found.findings += [*contents.findings(), *origins.findings()]
     found.findings += evidence.audit_epochs(epochs, protocol["epoch"])
@@ -240,6 +241,11 @@ def _bins_of(stored: Predictions, frame: pd.DataFrame, fold: Fold, number: int) 
     scopes = {"training": "fold", "all units": "cohort"}
     edges = {who: training_edges(frame, fold, len(noted), scope) for who, scope in scopes.items()}
     return evidence.audit_bins(number, noted, edges)
+
+
+def graver(who: str, other: str) -> str:
+    """Of two methods' answers to whose outcomes set a fold's bins the one that weighs more."""
+    return max(who, other, key=("training", "unknown", "all units").index)
 
 
 def _leaking_bins(bins: Mapping[int, str], protocol: Mapping[str, Any]) -> list[Finding]:

@@ -12,7 +12,7 @@ from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.model_paths import LabelledModel
-from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, PredictionsPlan, SplitFile
+from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, SplitFile
 from mirrorflow.store.method_predictions import Manifest, read_manifest, read_task
 from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, read_site_codes, read_text_sheet
@@ -39,13 +39,13 @@ class FinishedRun:
         return {place: read_manifest(path) for place, path in places.items() if self.only is None or place in self.only}
 
     def unfinished(self) -> list[str]:
-        """Methods that were planned and have no predictions yet, as ``protocol/cohort/encoder/method``."""
+        """Methods that count, were planned and have no predictions yet, as ``protocol/cohort/encoder/method``."""
         plans = sorted((self.folder / "predictions").glob("*/*/*/*/plan.json"))
-        there = {place.folder for place in self.manifests}
+        missing = [path for path in (plan.with_name("manifest.json") for plan in plans) if not path.exists()]
         return [
             path.parent.relative_to(self.folder / "predictions").as_posix()
-            for path in plans
-            if PredictionsPlan.parse(path).folder not in there
+            for path in missing
+            if self.only is None or PredictionsManifest.parse(path) in self.only
         ]
 
     def models(self, place: PredictionsManifest, task: str) -> list[LabelledModel]:

@@ -71,7 +71,9 @@ def evaluated(manifest: Manifest, task: str, cohort: pd.DataFrame, unit: str) ->
     rows = pd.concat([one.rows for one in parts], ignore_index=True)
     rows = rows[rows["setting"] == ALL_DATA]
     rows = rows[rows["seed"] == rows["seed"].min()].reset_index(drop=True)
-    rows.insert(0, "unit", rows["patient"] if unit == "patient" else rows["slide_id"])
+    # A patient without slides is a unit by himself.
+    slides = rows["slide_id"].fillna("")
+    rows.insert(0, "unit", rows["patient"] if unit == "patient" else slides.where(slides != "", rows["patient"]))
     units = to_units(cohort, unit).set_index("unit", drop=False).loc[rows["unit"].tolist()].reset_index(drop=True)
     classes = tuple(parts[0].notes["classes"]) if task == "subtyping" else ()
     return Evaluated(task, rows, units, classes)

@@ -38,8 +38,9 @@ def read_patients(
         frame = cohorts[cohort].frame
         pictures = _pictures(frame, overlays, left)
         left -= sum(map(len, pictures.values()))
-        predicted = _predicted(cohorts[cohort], [one for one in manifests if _is(one, protocol, cohort, names)])
-        groups = _groups([one for one in figures if one.name == cohort], protocol, names)
+        mine = [one for one in manifests if _is(one, protocol, cohort, names)]
+        predicted = _predicted(cohorts[cohort], mine)
+        groups = _groups([one for one in figures if one.name == cohort], mine)
         tables[cohort] = PatientTable(protocol, frame, predicted, groups, pictures)
     return tables
 
@@ -73,13 +74,13 @@ def _predicted(cohort: CohortTables, manifests: Sequence[Path]) -> dict[str, pd.
     return found
 
 
-def _groups(folders: Sequence[Path], protocol: str, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+def _groups(folders: Sequence[Path], manifests: Sequence[Path]) -> dict[str, pd.DataFrame]:
     found = {}
     for folder in folders:
-        for name in names:
-            path = folder / f"survival_{protocol}_{name}.csv"
+        for place in map(PredictionsManifest.parse, manifests):
+            path = folder / f"survival_{place.protocol}_{place.encoder}_{place.method}.csv"
             if path.exists():
-                found[_name(*name.split("_", 1))] = pd.read_csv(path, dtype={"patient": str})
+                found[_name(place.encoder, place.method)] = pd.read_csv(path, dtype={"patient": str})
     return found
 
 
