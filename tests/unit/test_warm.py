@@ -156,6 +156,32 @@ def test_it_ends_with_its_owner(tmp_path: Path):
         assert outcome(address, "say_where", tmp_path)[0] == 99, "then scripts work by themselves"
 
 
+def test_it_ends_with_its_owner_before_it_is_ready(tmp_path: Path):
+    """Its imports take seconds, on a busy machine many."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(600)\n")
+    code = "import subprocess, sys, time\np = subprocess.Popen([sys.executable, '-m', 'mirrorflow.runtime.warm', "
+    code += "sys.argv[1], 'slow'])\nprint(p.pid, flush=True)\ntime.sleep(600)\n"
+    address = Path(tempfile.mkdtemp(prefix="warm-")) / "jobs"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", code, str(address)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}) as owner:
+        server = psutil.Process(int(owner.stdout.readline()))
+        until(lambda: len(server.threads()) > 1)  # the one that looks after the owner
+        owner.kill()
+    _, alive = psutil.wait_procs([server], timeout=LIMIT_S)
+    assert not alive
+    assert not address.parent.exists()
+
+
+def test_it_ends_with_an_owner_that_died_before_it_began():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(LIMIT_S)
+    address = Path(tempfile.mkdtemp(prefix="warm-")) / "jobs"
+    command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address), "json"]
+    subprocess.run(command, env=os.environ | {warm.OWNER: str(gone.pid)}, timeout=LIMIT_S, check=True)
+    assert not address.parent.exists()
+
+
 @pytest.mark.parametrize("value", [None, "off", warm.named(Path("/nowhere/jobs")), "/nowhere/jobs:/bin/py"])
 def test_without_one_a_script_works_by_itself(value: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(warm.VARIABLE, raising=False)

@@ -145,7 +145,7 @@ def test_jobs_run_through_scripts_of_any_scheduler(tmp_path: Path, scheduler: Pa
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "run" / target).exists()
     requests = [line.split()[1:5] for line in scheduler.read_text().splitlines()]
-    assert requests == [["2000", "30", "0", "simulate_cohort"], ["3000", "120", "0", "convert_expression"]]
+    assert requests == [["3000", "30", "0", "simulate_cohort"], ["3000", "120", "0", "convert_expression"]]
 
 
 @pytest.mark.slow

@@ -36,6 +36,8 @@ from mirrorflow.runtime.threads import use_threads
 
 VARIABLE = "MIRRORFLOW_WARM"
 """Environment variable: the run's warm process (see :func:`named`); ``off``, set by a user, leaves it out."""
+OWNER = "MIRRORFLOW_WARM_OWNER"
+"""Environment variable with the process that a warm one ends with: it may have died before anybody looks for it."""
 CODE = str(Path(__file__).parents[1])
 """Where this code lies: a process that has imported another checkout's does no job of this one."""
 FEW_JOBS = 6
@@ -78,7 +80,7 @@ def started() -> tuple[Path, subprocess.Popen[bytes]]:
     """A new warm process, and the address that will be there once it listens."""
     address = Path(tempfile.mkdtemp(prefix="mirrorflow-")) / "jobs"
     command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(address)]
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1"), OWNER: str(os.getpid())}
     return address, subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
 
 
@@ -130,7 +132,8 @@ def _status(connection: socket.socket) -> int:
 
 def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
     """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
-    _import(preloaded)
+    with _ended_with(owner, address):
+        _import(preloaded)
     gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy their memory
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
     forks = multiprocessing.get_context("fork")
@@ -145,6 +148,29 @@ def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> Non
                 with connection:
                     forks.Process(target=_serve_one, args=(connection, listener)).start()
             multiprocessing.active_children()  # buries those that have ended
+
+
+@contextlib.contextmanager
+def _ended_with(owner: int, address: str) -> Iterator[None]:
+    """End this process when ``owner`` does while the block lasts: imports of many seconds are then for nobody.
+
+    Its thread is gone when the block ends: forks are made by a process that has none.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOKS_S):
+            if os.getppid() != owner:
+                shutil.rmtree(Path(address).parent, ignore_errors=True)
+                os._exit(0)
+
+    watching = threading.Thread(target=watch, name="owner-watch")
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 @contextlib.contextmanager
@@ -214,7 +240,7 @@ def _status_of(request: Request) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for Snakemake and the jobs
-    serve(sys.argv[1], os.getppid(), sys.argv[2:] or PRELOADED)
+    serve(sys.argv[1], int(os.environ.get(OWNER, os.getppid())), sys.argv[2:] or PRELOADED)
     os._exit(
         0
     )  # a library complains of what is left in memory when Python takes itself down; nothing else is to be done
