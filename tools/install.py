@@ -9,6 +9,7 @@ compiled, as pip does: where Python may not write that down, every process would
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ LOCKED = ("--require-hashes", "-r")
 LINE = re.compile(r"(?P<section>[^.]+)\.(?P<key>[a-z-]+)=(?P<value>.+)")
 FROM_PIP = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
 """pip's settings and uv's variables for the same."""
-CERTIFICATES = "SSL_CERT_FILE"
+CERTIFICATES, CACHE = "SSL_CERT_FILE", "UV_CACHE_DIR"
 
 
 def main() -> None:
@@ -44,8 +45,13 @@ def _with_uv() -> bool:
     command = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--compile-bytecode")
     # With hashes a file is the same whichever index it comes from, as for pip.
     command += ("--index-strategy", "unsafe-best-match")
-    environment = {**uv_settings(listed), **os.environ}
-    done = subprocess.run([*command, "--python", sys.executable, *LOCKED, LOCK], check=False, env=environment)
+    # Not in the home, which has a quota: on the environment's own disk files are linked, and here they are gone after.
+    cache = Path(sys.prefix) / ".uv-cache"
+    environment = {CACHE: str(cache), **uv_settings(listed), **os.environ}
+    try:
+        done = subprocess.run([*command, "--python", sys.executable, *LOCKED, LOCK], check=False, env=environment)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
     return done.returncode == 0
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,27 @@ def test_a_pin_is_its_version_with_its_hashes():
 
 def test_the_lock_pins_uv():
     assert "--hash=sha256:" in install.pin_of("uv", install.LOCK.read_text())
+
+
+def test_uv_keeps_nothing_in_the_home_where_nobody_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    caches: list[Path] = []
+
+    def run(command: list[object], **given: Any) -> subprocess.CompletedProcess[str]:
+        if "uv" in command:
+            caches.append(Path(given["env"][install.CACHE]))
+            caches[-1].mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, 0, stdout="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.delenv(install.CACHE, raising=False)
+    install.main()
+    assert caches == [tmp_path / ".uv-cache"]
+    assert not caches[0].exists()
+    monkeypatch.setenv(install.CACHE, str(tmp_path / "own"))
+    install.main()
+    assert caches[1:] == [tmp_path / "own"]
+    assert caches[1].exists()
 
 
 @pytest.mark.parametrize("broken", ["nothing", "uv cannot be had", "uv fails"])

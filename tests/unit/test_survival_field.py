@@ -383,4 +383,5 @@ def test_a_training_whose_epochs_lack_a_unit_has_no_best_epoch():
     assert np.isfinite(best_and_last(epochs, one.rows)).all()
     assert np.isnan(best_and_last(epochs.iloc[1:], one.rows)).all()
     more = pd.concat([epochs, epochs.iloc[:1].assign(patient="another")])
-    assert best_and_last(more, one.rows) == best_and_last(epochs, one.rows)
+    seeds = pd.concat([one.rows, one.rows.assign(seed=43)])
+    assert best_and_last(more, one.rows) == best_and_last(epochs, seeds) == best_and_last(epochs, one.rows)

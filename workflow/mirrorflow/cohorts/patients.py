@@ -62,10 +62,10 @@ def standard_sheet(
     if missing:
         message = f"{where}: no column {', '.join(missing)}; the sheet has {', '.join(sheet.columns)}"
         raise InputError(message)
-    ours = [name for name in sheet if name in OURS and name not in columns.values()]
-    if ours:
-        logger.warning("%s: columns with names that mean something else here are not read: %s", where, ", ".join(ours))
-    others = [name for name in sheet if name not in [*columns, *columns.values(), *ours]]
+    taken = [name for name in sheet if name in OURS and name not in columns.values()]
+    if taken:
+        logger.warning("%s: columns with names that mean something else here are not read: %s", where, ", ".join(taken))
+    others = [name for name in sheet if name not in [*columns, *columns.values(), *taken]]
     frame = sheet[others].assign(**{ours: sheet[theirs] for ours, theirs in columns.items()})
     if "patient" not in frame:
         message = f"{where}: no column `patient`; name it with `columns: {{patient: ...}}`"

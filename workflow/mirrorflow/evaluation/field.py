@@ -168,9 +168,9 @@ def best_and_last(epochs: pd.DataFrame, rows: pd.DataFrame) -> tuple[float, floa
     has time_days and event of the evaluated units. What the first adds, choosing it on these units adds. NaN where an
     epoch has no risk of one of them: the training was of a protocol that evaluates fewer.
     """
-    known = epochs.drop(columns="risk").merge(rows[["patient", "slide_id", "time_days", "event"]].drop_duplicates())
-    whole = known.merge(epochs, on=["epoch", "patient", "slide_id"])
-    if len(whole) < whole["epoch"].nunique() * len(rows):
+    units = rows[["patient", "slide_id", "time_days", "event"]].drop_duplicates()  # once, whatever seeds there are
+    whole = epochs.drop(columns="risk").merge(units).merge(epochs, on=["epoch", "patient", "slide_id"])
+    if len(whole) < whole["epoch"].nunique() * len(units):
         return np.nan, np.nan
     values = [_c_of(part) for _, part in whole.groupby("epoch", sort=True)]
     return (float(np.nanmax(values)), values[-1]) if values and not np.isnan(values).all() else (np.nan, np.nan)
