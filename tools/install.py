@@ -20,9 +20,14 @@ LOCK = ROOT / "requirements.lock"
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 LOCKED = ("--require-hashes", "-r")
 LINE = re.compile(r"(?P<section>[^.]+)\.(?P<key>[a-z-]+)=(?P<value>.+)")
-FROM_PIP = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
+FROM_PIP = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+}
 """pip's settings and uv's variables for the same."""
-CERTIFICATES, CACHE = "SSL_CERT_FILE", "UV_CACHE_DIR"
+CACHE = "UV_CACHE_DIR"
 
 
 def main() -> None:
@@ -74,8 +79,6 @@ def uv_settings(listed: str) -> dict[str, str]:
     settings = {variable: pip[key] for key, variable in FROM_PIP.items() if key in pip}
     if links := settings.get("UV_FIND_LINKS"):
         settings["UV_FIND_LINKS"] = ",".join(links.split())
-    if certificates := pip.get("cert"):
-        settings[CERTIFICATES] = certificates
     return settings
 
 

@@ -165,5 +165,5 @@ def test_a_job_shares_its_threads_and_its_memory_out_on_a_cpu_alone(monkeypatch)
     job = Job("train_supervised", 8, {"mem_mb": 12000})
     assert step.cores_of(params(), job, folds=5) == Cores(8, 12000.0)
     assert step.cores_of(params(), replace(job, threads=1), folds=5).processes == 1
-    monkeypatch.setattr(step, "kind_of", lambda device: "cuda")
+    monkeypatch.setattr("mirrorflow.steps.training.side_by_side.kind_of", lambda device: "cuda")
     assert step.cores_of(params(), job, folds=5) == ONE_BY_ONE

@@ -14,7 +14,7 @@ from mirrorflow.audit.findings import LEAK, Finding, audit_gene_labels, unseen_b
 from mirrorflow.audit.fits import Fits, units_group
 from mirrorflow.audit.origins import Contents, Origins
 from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
-from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
+from mirrorflow.cohorts.patients import PAIRED, to_units, unit_names, who_has
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
 from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
@@ -226,8 +226,7 @@ def _file_findings(
     stored: Predictions, task: str, fold: Fold, frame: pd.DataFrame, units: pd.DataFrame
 ) -> Iterator[Finding]:
     rows, number = stored.rows, int(stored.rows["fold"].iloc[0])
-    names = rows["slide_id"].where(rows["slide_id"].fillna("") != "", rows["patient"])
-    predicted = rows.assign(unit=names)[["patient", "unit"]].drop_duplicates()
+    predicted = rows.assign(unit=unit_names(rows))[["patient", "unit"]].drop_duplicates()
     last_batch = any(note["lost_units"] for note in stored.notes["settings"])
     expected = evaluation_units(units, fold, task)
     yield from evidence.audit_evaluated(task, number, fold, expected, predicted, last_batch=last_batch)

@@ -253,6 +253,11 @@ def who_has_all(frame: pd.DataFrame) -> pd.DataFrame:
     return who_has(frame, there)
 
 
+def unit_names(rows: pd.DataFrame) -> pd.Series:
+    """Names of the units of slides that were predicted (patient, slide_id): a patient without slides is one himself."""
+    return rows["slide_id"].where(rows["slide_id"].fillna("") != "", rows["patient"])
+
+
 def to_units(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
     """One row per evaluated unit: ``unit`` (its name), ``patient``, ``slide_id`` ("" for patients), ...
 

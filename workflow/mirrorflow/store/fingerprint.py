@@ -12,16 +12,16 @@ BLOCK_BYTES, BLOCKS = 16_384, 16
 
 
 def features_fingerprint(paths: Sequence[Path]) -> str:
-    """:func:`content_digest` of feature files: sixteen digits of it. Raises InputError for a file that is not there."""
+    """:func:`content_digest` of feature files. Raises InputError for a file that is not there."""
     try:
-        return content_digest(paths)[:16]
+        return content_digest(paths)
     except FileNotFoundError as error:
         message = f"{error.filename}: not there; the index of the features names it: run extract_features"
         raise InputError(message) from None
 
 
 def content_digest(paths: Sequence[Path]) -> str:
-    """A digest of many files from their sizes and parts of their content: seconds, not hours.
+    """Sixteen hexadecimal digits of many files, from their sizes and parts of their content: seconds, not hours.
 
     It follows content: copying or touching a file does not change it, other content does. Read are the first and last
     64 KiB and, of larger files, blocks spread evenly between them. Raises FileNotFoundError.
@@ -36,7 +36,7 @@ def content_digest(paths: Sequence[Path]) -> str:
                 total.update(stream.read(BLOCK_BYTES))
             stream.seek(max(0, size - FINGERPRINT_BYTES))
             total.update(stream.read(FINGERPRINT_BYTES))
-    return total.hexdigest()
+    return total.hexdigest()[:16]
 
 
 def _places_between(size: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.patients import to_units, unit_names
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import chosen
 from mirrorflow.evaluation.chosen import Choice
@@ -71,9 +71,7 @@ def evaluated(manifest: Manifest, task: str, cohort: pd.DataFrame, unit: str) ->
     rows = pd.concat([one.rows for one in parts], ignore_index=True)
     rows = rows[rows["setting"] == ALL_DATA]
     rows = rows[rows["seed"] == rows["seed"].min()].reset_index(drop=True)
-    # A patient without slides is a unit by himself.
-    slides = rows["slide_id"].fillna("")
-    rows.insert(0, "unit", rows["patient"] if unit == "patient" else slides.where(slides != "", rows["patient"]))
+    rows.insert(0, "unit", rows["patient"] if unit == "patient" else unit_names(rows))
     units = to_units(cohort, unit).set_index("unit", drop=False).loc[rows["unit"].tolist()].reset_index(drop=True)
     classes = tuple(parts[0].notes["classes"]) if task == "subtyping" else ()
     return Evaluated(task, rows, units, classes)

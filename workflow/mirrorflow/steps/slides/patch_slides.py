@@ -152,7 +152,7 @@ def _has_same_content(path: Path, facts: Mapping[str, Any]) -> bool:
 
 def _source_digest(path: Path) -> str:
     """Stands for a slide's content: a corrected scan that is not compressed has as many bytes as the first."""
-    return content_digest(source_files(path))[:16]
+    return content_digest(source_files(path))
 
 
 def _has_another_scale(row: SlideRow, facts: Mapping[str, Any]) -> bool:

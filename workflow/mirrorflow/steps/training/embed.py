@@ -20,15 +20,15 @@ from mirrorflow.learners.inputs.seen import expression_digest
 from mirrorflow.plan.paths import EmbeddingsRecord
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.files import write_text
-from mirrorflow.runtime.forks import ONE_BY_ONE, Cores, run_each
+from mirrorflow.runtime.forks import run_each
 from mirrorflow.runtime.job import Job
 from mirrorflow.runtime.progress import Progress
+from mirrorflow.steps.training.side_by_side import cores_of_calls
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.digest import digest
 from mirrorflow.store.embeddings import embeddings_are_finished, write_embeddings
 from mirrorflow.store.models import load_model, model_digest
 from mirrorflow.store.tables import read_cohort
-from mirrorflow.training.devices import kind_of
 from mirrorflow.training.embedding import EmbedSettings, embed
 
 logger = logging.getLogger("mirrorflow.embedding")
@@ -78,7 +78,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     models = [record.parent for record in inputs.models]
     place = EmbeddingsRecord.parse(outputs.record)
     made = [place.file(fold).path for fold in params.folds]
-    cores = _cores_of(job, len(made))
+    cores = cores_of_calls(job, len(made))
     alone = cores.processes == 1
     bags = None if alone else _bags(units, inputs.index, params.settings)
     same = {"seed": params.seed, "threads": job.threads if alone else 1, "bags": bags}
@@ -90,12 +90,6 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     digests = run_each(calls, cores, lambda fold: progress.step(note=fold))
     record = {"embeddings": list(map(str, made)), "models": list(map(str, models)), "digests": digests}
     write_text(outputs.record, json.dumps(record))
-
-
-def _cores_of(job: Job, folds: int) -> Cores:
-    if kind_of("auto") != "cpu":
-        return ONE_BY_ONE
-    return Cores.shared(job.threads, folds, float(job.resources.get("mem_mb", "inf")))
 
 
 def _bags(units: pd.DataFrame, index: Path, settings: Mapping[str, Any]) -> FeatureBags:

@@ -13,11 +13,11 @@ from mirrorflow.learners.inputs.own_fit import own_fit_of
 from mirrorflow.learners.predict import predict_method
 from mirrorflow.plan.paths import GeneManifest, by_inner_fold
 from mirrorflow.plan.records import write_plan
-from mirrorflow.runtime.forks import ONE_BY_ONE, Cores
+from mirrorflow.runtime.forks import Cores
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.training.plan_inputs import PlanFiles, PlanParams, Rna, plan_of, texts
+from mirrorflow.steps.training.side_by_side import cores_of_calls
 from mirrorflow.store.tables import read_cohort
-from mirrorflow.training.devices import kind_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 
 
 def cores_of(params: Params, job: Job, folds: int) -> Cores:
-    """How the job's folds share its threads and memory; on a GPU one process trains them one after the other."""
-    if kind_of("auto") != "cpu":
-        return ONE_BY_ONE
-    return Cores.shared(job.threads, len(params.tasks) * folds, float(job.resources.get("mem_mb", "inf")))
+    """How the job's folds share its threads and memory, each task of a fold by itself."""
+    return cores_of_calls(job, len(params.tasks) * folds)
 
 
 def bagged(inputs: Inputs, params: Params) -> BaggedInputs:
