@@ -14,7 +14,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.figures.style import to_svg
 from mirrorflow.runtime.files import write_text
-from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.main_table import make_main_table
 from mirrorflow.steps.results.report_files import Inputs
 from mirrorflow.store.images import write_jpeg
 from mirrorflow.store.predictions import subtype_rows, write_predictions

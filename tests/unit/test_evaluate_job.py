@@ -16,7 +16,7 @@ from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import InputError
 from mirrorflow.metrics import DISTANCES, SUBTYPING_METRICS, SURVIVAL_METRICS
 from mirrorflow.steps.results.evaluate import evaluate
-from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.results.training_patients import training_counts
 from mirrorflow.store.predictions import read_predictions, write_predictions
@@ -300,7 +300,7 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 from mirrorflow.steps.results.evaluate import evaluate
-from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.main_table import make_main_table
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.results.training_patients import training_counts
 asked = json.loads(Path(sys.argv[1]).read_text())

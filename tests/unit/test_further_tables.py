@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mirrorflow.evaluation.verdicts import NOTHING
-from mirrorflow.steps.results.make_further_table import Params, make_further_table
+from mirrorflow.steps.results.further_table import Params, make_further_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import FURTHER_TABLES, further_table, methods_of, wanted_tables
 from mirrorflow.tables.main import ABSENT_CLASSES
@@ -172,6 +172,6 @@ def test_a_table_is_written_three_times_without_torch(tmp_path):
     assert sheet["protocol"].tolist() == ["paper", "paper"]
     assert f"Macro F1: {ABSENT_CLASSES}." in stem.with_suffix(".md").read_text()
     assert "Table V" in stem.with_suffix(".md").read_text()
-    steps = "mirrorflow.steps.results.make_further_table, mirrorflow.steps.results.make_optimism"
+    steps = "mirrorflow.steps.results.further_table, mirrorflow.steps.results.make_optimism"
     code = f"import sys, {steps}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 LIGHT = [
-    "audit", "build_cohort", "convert_expression", "draw_support", "index_features", "make_further_table",
-    "make_main_table", "make_optimism", "make_results", "require_honesty",
+    "audit", "build_cohort", "convert_expression", "draw_support", "index_features", "make_optimism",
+    "make_results", "make_tables", "require_honesty",
 ]  # fmt: skip
 HEAVY = {"torch", "sklearn", "sksurv", "scipy.stats", "matplotlib", "cv2"}
 

@@ -31,7 +31,7 @@ from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
 from mirrorflow.steps.results.draw_figures import Params as FigureParams
 from mirrorflow.steps.results.evaluate import evaluate
-from mirrorflow.steps.results.make_main_table import make_main_table
+from mirrorflow.steps.results.main_table import make_main_table
 from mirrorflow.steps.results.make_report import make_report
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.results.report_files import Inputs as ReportFiles

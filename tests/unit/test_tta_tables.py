@@ -22,7 +22,7 @@ from mirrorflow.models.supervised import Sizes, build_network
 from mirrorflow.models.tta import objective
 from mirrorflow.report.blocks import Heading
 from mirrorflow.report.further import further_sections
-from mirrorflow.steps.results.make_further_table import Params, make_further_table
+from mirrorflow.steps.results.further_table import Params, make_further_table
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.compared import disease_specific, settings_compared

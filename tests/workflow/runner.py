@@ -21,6 +21,7 @@ import psutil
 import yaml
 from snakemake.cli import main
 
+from mirrorflow.plan.jobs import changed_jobs, following, plan_jobs
 from mirrorflow.runtime import warm
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +154,16 @@ def planned_from(said: str) -> Counter[str]:
     for bookkeeping in ("total", "all"):
         counts.pop(bookkeeping, None)
     return counts
+
+
+def started(folder: Path, before: Path, after: Path) -> Counter[str]:
+    """Jobs, one a case, that a run of the config ``after`` starts behind a finished one of ``before``, by rule."""
+    folder.mkdir(parents=True, exist_ok=True)
+    many = folder / "many.yaml"
+    many.write_text(yaml.safe_dump({"compute": {"jobs": "many"}}))
+    one, other = (plan_jobs([config, many], folder) for config in (before, after))
+    changed = changed_jobs(one, other)
+    return Counter(job.rule for job in [*changed, *following(changed)])
 
 
 def changed_config(folder: Path, config: Path, **changes: object) -> Path:

@@ -6,16 +6,20 @@ import pandas as pd
 import pytest
 import yaml
 
-from runner import CONFIGS, ROOT, changed_config, copy_run, planned, succeed
+from runner import CONFIGS, ROOT, changed_config, copy_run, started, succeed
 
 pytestmark = pytest.mark.workflow
 ABLATIONS = ROOT / "config/ablations.yaml"
-VARIANTS = set(yaml.safe_load(ABLATIONS.read_text())["methods"])
+METHODS = yaml.safe_load(ABLATIONS.read_text())["methods"]
+VARIANTS = set(METHODS)
 TINY = CONFIGS / "tiny.yaml"
 
 
-def test_each_variant_is_pretrained_and_probed_and_nothing_else_runs_again(tiny: Path) -> None:
-    jobs = planned(tiny, TINY, "--configfile", str(TINY), str(ABLATIONS))
+def test_each_variant_is_pretrained_and_probed_and_nothing_else_runs_again(tmp_path: Path) -> None:
+    both = yaml.safe_load(TINY.read_text())
+    both["methods"] |= METHODS
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(both, sort_keys=False))
+    jobs = started(tmp_path, TINY, tmp_path / "both.yaml")
     new, protocols, folds = len(VARIANTS - {"mirror"}), 2, 2
     sets_of_genes = protocols + 1  # honest k-shot genes come without labels: a pretraining of their own
     assert jobs["pretrain_mirror"] == new * sets_of_genes * folds

@@ -54,8 +54,12 @@ def resources(said: str, rule: str) -> str:
 @pytest.mark.parametrize("name", sorted(submitted()))
 def test_memory_and_time_grow_with_each_attempt(name: str) -> None:
     asked = submitted()[name]
-    assert re.search(r"\bmem_mb=growing\(\d+", asked), "say mem_mb=growing(<MB>): a job killed for memory gets more"
-    assert re.search(r"\bruntime=growing\(\d+", asked), "say runtime=growing(<minutes>): a job out of time gets more"
+    assert re.search(r"\bmem_mb=(\w+\.)?growing\(\d+", asked), (
+        "say mem_mb=growing(<MB>): a job killed for memory gets more"
+    )
+    assert re.search(r"\bruntime=(growing|\w+\.lasting)\(\d+", asked), (
+        "say runtime=growing(<minutes>): a job out of time gets more"
+    )
 
 
 def test_rules_on_gpus_are_known_to_the_slurm_profile() -> None:
@@ -75,6 +79,7 @@ def test_every_setting_has_its_reason(profile: str) -> None:
 def test_small_differs_from_default_in_threads_and_gpus_alone() -> None:
     default, small = parsed("default"), parsed("small")
     threads = {rule.removesuffix("=1") for rule in small.pop("set-threads")}
+    threads |= {rule.removesuffix(":case_threads=1") for rule in small.pop("set-resources")}
     side_by_side = {"train_supervised", "embed"}
     assert threads == ON_GPUS - {"extract_features", "measure_complexity"} - side_by_side | {"select_genes"}
     assert {key for key in default | small if default.get(key) != small.get(key)} == {"resources"}

@@ -69,8 +69,7 @@ def test_the_same_number_written_otherwise_starts_nothing(example: Example) -> N
         (
             "cohorts.<name>.title",
             {
-                "make_main_table",
-                "make_further_table",
+                "make_tables",
                 "make_optimism",
                 "make_cause_bounds",
                 "make_survival_field",

@@ -7,76 +7,93 @@ the report is made all the same, with the audit that says why.
 
 rule audit:
     input:
-        cohort=COHORTS.file,
-        splits=SPLITS.of_protocol,
-        split_summary=AUDIT.summary,
-        genes=GENES.of_protocol,
-        support=AUDIT.support,
-        models=AUDIT.pretrained,
-        few_shot_genes=AUDIT.few_shot_genes,
-        inner_splits=AUDIT.inner_splits,
-        inner_genes=AUDIT.inner_genes,
-        own_genes=AUDIT.own_genes,
-        expression=AUDIT.expression,
-        manifests=PREDICTIONS.manifests,
-        indexes=AUDIT.indexes,
-        matrix=AUDIT.matrix,
-        lists=AUDIT.lists,
-        sheet=AUDIT.sheet,
-        # of an adapted cohort: the patients that the encoders have seen
-        source_cohort=PAIRS.of_source_cohort,
-        source_splits=PAIRS.of_source_splits,
-        source_genes=PAIRS.of_source_genes,
-        source_models=PAIRS.of_source_models,
-        source_indexes=AUDIT.source_indexes,
+        **AUDITED.inputs(
+            cohort=COHORTS.file,
+            splits=SPLITS.of_protocol,
+            split_summary=AUDIT.summary,
+            genes=GENES.of_protocol,
+            support=AUDIT.support,
+            models=AUDIT.pretrained,
+            few_shot_genes=AUDIT.few_shot_genes,
+            inner_splits=AUDIT.inner_splits,
+            inner_genes=AUDIT.inner_genes,
+            own_genes=AUDIT.own_genes,
+            expression=AUDIT.expression,
+            manifests=PREDICTIONS.manifests,
+            indexes=AUDIT.indexes,
+            matrix=AUDIT.matrix,
+            lists=AUDIT.lists,
+            sheet=AUDIT.sheet,
+            # of an adapted cohort: the patients that the encoders have seen
+            source_cohort=PAIRS.of_source_cohort,
+            source_splits=PAIRS.of_source_splits,
+            source_genes=PAIRS.of_source_genes,
+            source_models=PAIRS.of_source_models,
+            source_indexes=AUDIT.source_indexes,
+        ),
     output:
-        record=at(paths.AuditFile, ending="json"),
-        page=at(paths.AuditFile, ending="md"),
+        **AUDITED.outputs(
+            record=at(paths.AuditFile, ending="json"),
+            page=at(paths.AuditFile, ending="md"),
+        ),
     log:
-        f"{LOGS}/audit/{{protocol}}/{{cohort}}.log",
+        AUDITED.file(LOGS, "{protocol}/{cohort}", "log"),
     benchmark:
-        f"{BENCHMARKS}/audit/{{protocol}}/{{cohort}}.tsv"
+        AUDITED.file(BENCHMARKS, "{protocol}/{cohort}", "tsv")
     wildcard_constraints:
         cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: AUDITED.threads
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        case_threads=AUDITED.case_threads,
+        mem_mb=AUDITED.growing(2000),
+        runtime=AUDITED.lasting(10),
     params:
-        version=versions.AUDIT,
-        protocol=RUN.protocol,
-        shots=PREDICTIONS.shots,
-        site_kind=COHORTS.site_kind,
-        saw=AUDIT.saw,
-        collection=AUDIT.collection,
-        encoders=COHORTS.encoders,
-        source_encoders=AUDIT.source_encoders,
-        columns=AUDIT.columns(),
-        slide_columns=AUDIT.slide_columns,
-        method_inputs=AUDIT.method_inputs,
-        given=AUDIT.given_lists,
-        scaled_upstream=COHORTS.scaled_upstream,
-        planned=PREDICTIONS.planned_tables,
-        stored=STORED.both,
+        **AUDITED.params(
+            version=versions.AUDIT,
+            protocol=RUN.protocol,
+            shots=PREDICTIONS.shots,
+            site_kind=COHORTS.site_kind,
+            saw=AUDIT.saw,
+            collection=AUDIT.collection,
+            encoders=COHORTS.encoders,
+            source_encoders=AUDIT.source_encoders,
+            columns=AUDIT.columns(),
+            slide_columns=AUDIT.slide_columns,
+            method_inputs=AUDIT.method_inputs,
+            given=AUDIT.given_lists,
+            scaled_upstream=COHORTS.scaled_upstream,
+            planned=PREDICTIONS.planned_tables,
+            stored=STORED.both,
+        ),
     script:
         "../scripts/audit.py"
 
 
 rule require_honesty:
     input:
-        record=at(paths.AuditFile, ending="json"),
+        **REQUIRED.inputs(
+            record=at(paths.AuditFile, ending="json"),
+        ),
     output:
-        passed=touch(at(paths.AuditFile, ending="passed")),
+        **REQUIRED.outputs(
+            touch,
+            passed=at(paths.AuditFile, ending="passed"),
+        ),
     log:
-        f"{LOGS}/require_honesty/{{protocol}}/{{cohort}}.log",
+        REQUIRED.file(LOGS, "{protocol}/{cohort}", "log"),
     wildcard_constraints:
         cohort=any_of(RUN.every_cohort),
     localrule: True
     conda:
         "../../envs/mirrorflow.yaml"
+    threads: REQUIRED.threads
+    resources:
+        case_threads=REQUIRED.case_threads,
     params:
-        strict=config["strict"],
+        **REQUIRED.params(
+            strict=config["strict"],
+        ),
     script:
         "../scripts/require_honesty.py"

@@ -3,39 +3,46 @@
 
 rule fit_baseline:
     input:
-        cohort=at(paths.CohortFile),
-        splits=SPLITS.of_protocol,
-        support=PREDICTIONS.support,
-        index=PREDICTIONS.index,
-        expression=RUN.expression,
-        genes=GENES.seen,
-        few_shot_genes=GENES.few_shot_seen,
+        **FITTED.inputs(
+            cohort=at(paths.CohortFile),
+            splits=SPLITS.of_protocol,
+            support=PREDICTIONS.support,
+            index=PREDICTIONS.index,
+            expression=RUN.expression,
+            genes=GENES.seen,
+            few_shot_genes=GENES.few_shot_seen,
+        ),
     output:
-        manifest=at(paths.PredictionsManifest),
+        **FITTED.outputs(
+            manifest=at(paths.PredictionsManifest),
+        ),
     log:
-        f"{LOGS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+        FITTED.file(LOGS, "{protocol}/{cohort}/{encoder}/{method}", "log"),
     benchmark:
-        f"{BENCHMARKS}/fit_baseline/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+        FITTED.file(BENCHMARKS, "{protocol}/{cohort}/{encoder}/{method}", "tsv")
     wildcard_constraints:
         method=any_of(RUN.baselines),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: FITTED.threads
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        case_threads=FITTED.case_threads,
+        mem_mb=FITTED.growing(4000),
+        runtime=FITTED.lasting(120),
     params:
-        version=PREDICTIONS.classical_version,
-        protocol=RUN.protocol,
-        tasks=PREDICTIONS.tasks,
-        shots=PREDICTIONS.shots,
-        seeds=config["seeds"][:1],
-        bins=config["probe"]["survival_bins"],
-        settings=PREDICTIONS.settings,
-        rna={"clip": config["expression"]["clip"]},
-        saved=PREDICTIONS.saved,
-        planned=PREDICTIONS.planned,
-        stored=STORED.both,
+        **FITTED.params(
+            version=PREDICTIONS.classical_version,
+            protocol=RUN.protocol,
+            tasks=PREDICTIONS.tasks,
+            shots=PREDICTIONS.shots,
+            seeds=config["seeds"][:1],
+            bins=config["probe"]["survival_bins"],
+            settings=PREDICTIONS.settings,
+            rna={"clip": config["expression"]["clip"]},
+            saved=PREDICTIONS.saved,
+            planned=PREDICTIONS.planned,
+            stored=STORED.both,
+        ),
     script:
         "../scripts/fit_baseline.py"
 

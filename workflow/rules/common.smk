@@ -11,6 +11,7 @@ from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resources import resource_digest
 from mirrorflow.plan import paths, store_paths
 from mirrorflow.plan.attributions import AttributionInputs, AttributionsFolder
+from mirrorflow.plan.cases import Cases
 from mirrorflow.plan.causes import CauseInputs, UnknownCauses
 from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs, SplitInputs
@@ -24,9 +25,9 @@ from mirrorflow.plan.models import ModelInputs, PairInputs
 from mirrorflow.plan.new_patients import NewPatientsInputs, NewPatientsPage
 from mirrorflow.plan.predictions import AuditInputs, PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs, PrototypesFolder
-from mirrorflow.plan.results import MAIN_TASKS, ReportInputs, TableInputs
+from mirrorflow.plan.results import ReportInputs, TableInputs
 from mirrorflow.plan.run import Run
-from mirrorflow.plan.session import before_jobs, hold_stored, resolved, say_left_out
+from mirrorflow.plan.session import before_jobs, hold_stored, jobs_of, resolved, say_left_out
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.targets import all_targets
 from mirrorflow.plan.wildcards import NAME, any_of, growing
@@ -61,6 +62,23 @@ NEW_PATIENTS = NewPatientsInputs(RUN)
 STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
 hold_stored(STORED)
 say_left_out(config)
+
+# what each job serves: all cases of a rule, or one
+CASES = Cases(RUN, GENES, MODELS, AUDIT)
+JOBS = jobs_of(RUN, workflow.resource_settings)
+PATCHED = JOBS.of("patch_slides", CASES.patches, each=config["slides"]["workers"])
+EXTRACTED = JOBS.of("extract_features", CASES.features, each=8)
+SPLITS_MADE = JOBS.of("make_splits", CASES.scopes)
+SUPPORT_DRAWN = JOBS.of("draw_support", CASES.scopes)
+GENES_SELECTED = JOBS.of("select_genes", CASES.selections, each=2)
+PRETRAINED = JOBS.of("pretrain_mirror", CASES.trainings, each=8)
+EMBEDDED = JOBS.of("embed", CASES.embeddings, each=8, spread=True)
+PROBED = JOBS.of("probe_mirror", CASES.probes)
+FITTED = JOBS.of("fit_baseline", CASES.baselines)
+TRAINED = JOBS.of("train_supervised", CASES.supervised, each=8, spread=True)
+AUDITED = JOBS.of("audit", CASES.evaluated)
+REQUIRED = JOBS.of("require_honesty", CASES.evaluated)
+EVALUATED = JOBS.of("evaluate", CASES.evaluated)
 
 LOGS = RUN.logs
 BENCHMARKS = RUN.benchmarks

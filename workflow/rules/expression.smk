@@ -40,34 +40,42 @@ rule convert_expression:
 
 rule select_genes:
     input:
-        cohort=at(paths.CohortFile),
-        split=SPLITS.fitted,
-        expression=RUN.expression,
-        census=GENES.census,
-        gene_sets=GENES.gene_sets,
-        first=GENES.first,
+        **GENES_SELECTED.inputs(
+            cohort=at(paths.CohortFile),
+            split=SPLITS.fitted,
+            expression=RUN.expression,
+            census=GENES.census,
+            gene_sets=GENES.gene_sets,
+            first=GENES.first,
+        ),
     output:
-        # kept where they are valid: the elimination costs minutes a fold
-        manifest=update(at(paths.GeneManifest)),
-        record=update(at(paths.GeneRecord)),
+        **GENES_SELECTED.outputs(
+            update,
+            # kept where they are valid: the elimination costs minutes a fold
+            manifest=at(paths.GeneManifest),
+            record=at(paths.GeneRecord),
+        ),
     log:
-        f"{LOGS}/select_genes/{{scope}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.log",
+        GENES_SELECTED.file(LOGS, "{scope}/{cohort}/{variant}{genes}fold{fold}", "log"),
     benchmark:
-        f"{BENCHMARKS}/select_genes/{{scope}}/{{cohort}}/{{variant}}{{genes}}fold{{fold}}.tsv"
+        GENES_SELECTED.file(BENCHMARKS, "{scope}/{cohort}/{variant}{genes}fold{fold}", "tsv")
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 2
+    threads: GENES_SELECTED.threads
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(60),
+        case_threads=GENES_SELECTED.case_threads,
+        mem_mb=GENES_SELECTED.growing(6000),
+        runtime=GENES_SELECTED.lasting(60),
     params:
-        version=versions.SELECTION,
-        # those of k-shot settings and inner folds never see more than their own training patients
-        scope=GENES.chosen_on,
-        settings=GENES.selection_settings,
-        seed=config["splits"]["seed"],
-        drivers=resource_digest("drivers.tsv"),
-        given=GENES.given,
-        stored=STORED.expression,
+        **GENES_SELECTED.params(
+            version=versions.SELECTION,
+            # those of k-shot settings and inner folds never see more than their own training patients
+            scope=GENES.chosen_on,
+            settings=GENES.selection_settings,
+            seed=config["splits"]["seed"],
+            drivers=resource_digest("drivers.tsv"),
+            given=GENES.given,
+            stored=STORED.expression,
+        ),
     script:
         "../scripts/select_genes.py"

@@ -3,34 +3,41 @@
 
 rule extract_features:
     input:
-        sheet=SLIDES.sheet,
-        files=SLIDES.files,
-        patches=at(store_paths.PatchStatus),
+        **EXTRACTED.inputs(
+            sheet=SLIDES.sheet,
+            files=SLIDES.files,
+            patches=at(store_paths.PatchStatus),
+        ),
     output:
-        status=at(store_paths.FeatureStatus),
+        **EXTRACTED.outputs(
+            status=at(store_paths.FeatureStatus),
+        ),
     log:
-        f"{LOGS}/extract_features/{{cohort}}/{{patching}}/{{encoder}}/{{shard}}.log",
+        EXTRACTED.file(LOGS, "{cohort}/{patching}/{encoder}/{shard}", "log"),
     benchmark:
-        f"{BENCHMARKS}/extract_features/{{cohort}}/{{patching}}/{{encoder}}/{{shard}}.tsv"
+        EXTRACTED.file(BENCHMARKS, "{cohort}/{patching}/{encoder}/{shard}", "tsv")
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 8
+    threads: EXTRACTED.threads
     resources:
+        case_threads=EXTRACTED.case_threads,
         gpu=1,
-        mem_mb=growing(6000),
-        runtime=growing(720),
+        mem_mb=EXTRACTED.growing(6000),
+        runtime=EXTRACTED.lasting(720),
     params:
-        version=versions.FEATURES,
-        columns=SLIDES.columns,
-        rows=SLIDES.rows,
-        shards=len(RUN.shards),
-        encoder=SLIDES.encoder,
-        settings={"max_unreadable": config["features"]["max_unreadable"]},
-        # no value depends on these: a param that asks for `threads` re-runs nothing
-        speed=SLIDES.speed,
-        given=SLIDES.given_weights,
-        planned=SLIDES.planned_features,
-        stored=STORED.patches,
+        **EXTRACTED.params(
+            version=versions.FEATURES,
+            columns=SLIDES.columns,
+            rows=SLIDES.rows,
+            shards=len(RUN.shards),
+            encoder=SLIDES.encoder,
+            settings={"max_unreadable": config["features"]["max_unreadable"]},
+            # no value depends on these: a param that asks for `threads` re-runs nothing
+            speed=SLIDES.speed,
+            given=SLIDES.given_weights,
+            planned=SLIDES.planned_features,
+            stored=STORED.patches,
+        ),
     script:
         "../scripts/extract_features.py"
 

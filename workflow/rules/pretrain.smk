@@ -8,70 +8,90 @@ job serves all folds of a seed on one GPU.
 
 rule pretrain_mirror:
     input:
-        cohort=at(paths.CohortFile),
-        index=at(paths.FeatureIndex),
-        expression=RUN.expression,
-        splits=SPLITS.fitted,
-        genes=GENES.fitted,
+        **PRETRAINED.inputs(
+            cohort=at(paths.CohortFile),
+            index=at(paths.FeatureIndex),
+            expression=RUN.expression,
+            splits=SPLITS.fitted,
+            genes=GENES.fitted,
+        ),
     output:
-        records=MODELS.records(),
+        **PRETRAINED.outputs(
+            records=MODELS.records(),
+        ),
     log:
-        f"{LOGS}/pretrain_mirror/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{MODELS.fold_of_job}.log",
+        PRETRAINED.file(
+            LOGS, f"{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{MODELS.fold_of_job}", "log"
+        ),
     benchmark:
-        f"{BENCHMARKS}/pretrain_mirror/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{MODELS.fold_of_job}.tsv"
+        PRETRAINED.file(
+            BENCHMARKS,
+            f"{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}fold{MODELS.fold_of_job}",
+            "tsv",
+        )
     wildcard_constraints:
         method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 8
+    threads: PRETRAINED.threads
     resources:
+        case_threads=PRETRAINED.case_threads,
         gpu=config["compute"]["devices"],
         nodes=1,
-        mem_mb=growing(16000 * MODELS.share),
-        runtime=growing(720),
+        mem_mb=PRETRAINED.growing(16000 * MODELS.share),
+        runtime=PRETRAINED.lasting(720),
     params:
-        version=MODELS.version,
-        family=MODELS.family,
-        folds=MODELS.folds,
-        settings=MODELS.pretrain_settings,
-        unit=RUN.unit,
-        rna_scaling=MODELS.rna_scaling,
-        rna_clip=config["expression"]["clip"],
-        epoch=MODELS.epoch,
-        compute=MODELS.compute,
-        stored=STORED.both,
+        **PRETRAINED.params(
+            version=MODELS.version,
+            family=MODELS.family,
+            folds=MODELS.folds,
+            settings=MODELS.pretrain_settings,
+            unit=RUN.unit,
+            rna_scaling=MODELS.rna_scaling,
+            rna_clip=config["expression"]["clip"],
+            epoch=MODELS.epoch,
+            compute=MODELS.compute,
+            stored=STORED.both,
+        ),
     script:
         "../scripts/pretrain_mirror.py"
 
 
 rule embed:
     input:
-        cohort=at(paths.CohortFile),
-        index=at(paths.FeatureIndex),
-        expression=RUN.expression,
-        genes=GENES.fitted,
-        models=MODELS.of_folds(),
+        **EMBEDDED.inputs(
+            cohort=at(paths.CohortFile),
+            index=at(paths.FeatureIndex),
+            expression=RUN.expression,
+            genes=GENES.fitted,
+            models=MODELS.of_folds(),
+        ),
     output:
-        record=at(paths.EmbeddingsRecord),
+        **EMBEDDED.outputs(
+            record=at(paths.EmbeddingsRecord),
+        ),
     log:
-        f"{LOGS}/embed/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.log",
+        EMBEDDED.file(LOGS, "{scope}/{cohort}/{encoder}/{method}/seed{seed}/{genes}{mode}", "log"),
     benchmark:
-        f"{BENCHMARKS}/embed/{{scope}}/{{cohort}}/{{encoder}}/{{method}}/seed{{seed}}/{{genes}}{{mode}}.tsv"
+        EMBEDDED.file(BENCHMARKS, "{scope}/{cohort}/{encoder}/{method}/seed{seed}/{genes}{mode}", "tsv")
     wildcard_constraints:
         method=any_of(RUN.pretrained),
         mode="frozen|resampled_dropout",
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 8
+    threads: EMBEDDED.threads
     resources:
+        case_threads=EMBEDDED.case_threads,
         gpu=1,
-        mem_mb=growing(8000),
-        runtime=growing(240),
+        mem_mb=EMBEDDED.growing(8000),
+        runtime=EMBEDDED.lasting(240),
     params:
-        version=versions.EMBED,
-        folds=RUN.folds,
-        settings=MODELS.embed_settings,
-        unit=RUN.unit,
-        stored=STORED.both,
+        **EMBEDDED.params(
+            version=versions.EMBED,
+            folds=RUN.folds,
+            settings=MODELS.embed_settings,
+            unit=RUN.unit,
+            stored=STORED.both,
+        ),
     script:
         "../scripts/embed.py"

@@ -3,39 +3,46 @@
 
 rule probe_mirror:
     input:
-        cohort=at(paths.CohortFile),
-        splits=SPLITS.of_protocol,
-        support=PREDICTIONS.support,
-        embeddings=MODELS.embeddings,
-        few_shot_embeddings=MODELS.few_shot_embeddings,
-        genes=GENES.of_protocol,
-        few_shot_genes=GENES.few_shot,
-        inner_splits=SPLITS.inner_of_protocol,
-        inner_embeddings=MODELS.inner_embeddings,
+        **PROBED.inputs(
+            cohort=at(paths.CohortFile),
+            splits=SPLITS.of_protocol,
+            support=PREDICTIONS.support,
+            embeddings=MODELS.embeddings,
+            few_shot_embeddings=MODELS.few_shot_embeddings,
+            genes=GENES.of_protocol,
+            few_shot_genes=GENES.few_shot,
+            inner_splits=SPLITS.inner_of_protocol,
+            inner_embeddings=MODELS.inner_embeddings,
+        ),
     output:
-        manifest=at(paths.PredictionsManifest),
+        **PROBED.outputs(
+            manifest=at(paths.PredictionsManifest),
+        ),
     log:
-        f"{LOGS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.log",
+        PROBED.file(LOGS, "{protocol}/{cohort}/{encoder}/{method}", "log"),
     benchmark:
-        f"{BENCHMARKS}/probe_mirror/{{protocol}}/{{cohort}}/{{encoder}}/{{method}}.tsv"
+        PROBED.file(BENCHMARKS, "{protocol}/{cohort}/{encoder}/{method}", "tsv")
     wildcard_constraints:
         method=any_of(RUN.pretrained),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: PROBED.threads
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        case_threads=PROBED.case_threads,
+        mem_mb=PROBED.growing(4000),
+        runtime=PROBED.lasting(120),
     params:
-        version=PREDICTIONS.probe_version,
-        family=MODELS.family,
-        protocol=RUN.protocol,
-        tasks=PREDICTIONS.tasks,
-        shots=PREDICTIONS.shots,
-        seeds=config["seeds"],
-        bins=config["probe"]["survival_bins"],
-        probe=config["probe"],
-        saved=PREDICTIONS.saved,
-        planned=PREDICTIONS.planned,
+        **PROBED.params(
+            version=PREDICTIONS.probe_version,
+            family=MODELS.family,
+            protocol=RUN.protocol,
+            tasks=PREDICTIONS.tasks,
+            shots=PREDICTIONS.shots,
+            seeds=config["seeds"],
+            bins=config["probe"]["survival_bins"],
+            probe=config["probe"],
+            saved=PREDICTIONS.saved,
+            planned=PREDICTIONS.planned,
+        ),
     script:
         "../scripts/probe_mirror.py"

@@ -3,28 +3,35 @@
 
 rule patch_slides:
     input:
-        sheet=SLIDES.sheet,
-        files=SLIDES.files,
+        **PATCHED.inputs(
+            sheet=SLIDES.sheet,
+            files=SLIDES.files,
+        ),
     output:
-        status=at(store_paths.PatchStatus),
+        **PATCHED.outputs(
+            status=at(store_paths.PatchStatus),
+        ),
     log:
-        f"{LOGS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.log",
+        PATCHED.file(LOGS, "{cohort}/{patching}/{shard}", "log"),
     benchmark:
-        f"{BENCHMARKS}/patch_slides/{{cohort}}/{{patching}}/{{shard}}.tsv"
+        PATCHED.file(BENCHMARKS, "{cohort}/{patching}/{shard}", "tsv")
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: config["slides"]["workers"]
+    threads: PATCHED.threads
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(120),
+        case_threads=PATCHED.case_threads,
+        mem_mb=PATCHED.growing(2000),
+        runtime=PATCHED.lasting(120),
     params:
-        versions={"segmentation": versions.SEGMENTATION, "scale": versions.SCALE},
-        columns=SLIDES.columns,
-        rows=SLIDES.rows,
-        shards=len(RUN.shards),
-        settings=SLIDES.patch_settings,
-        given=SLIDES.given_slides,
-        planned=SLIDES.planned_patches,
+        **PATCHED.params(
+            versions={"segmentation": versions.SEGMENTATION, "scale": versions.SCALE},
+            columns=SLIDES.columns,
+            rows=SLIDES.rows,
+            shards=len(RUN.shards),
+            settings=SLIDES.patch_settings,
+            given=SLIDES.given_slides,
+            planned=SLIDES.planned_patches,
+        ),
     script:
         "../scripts/patch_slides.py"
 

@@ -3,28 +3,35 @@
 
 rule make_splits:
     input:
-        cohort=at(paths.CohortFile),
-        files=SPLITS.files,
+        **SPLITS_MADE.inputs(
+            cohort=at(paths.CohortFile),
+            files=SPLITS.files,
+        ),
     output:
-        folds=SPLITS.outer(),
-        report=at(paths.SplitSummary),
+        **SPLITS_MADE.outputs(
+            folds=SPLITS.outer(),
+            report=at(paths.SplitSummary),
+        ),
     log:
-        f"{LOGS}/make_splits/{{scope}}/{{cohort}}.log",
+        SPLITS_MADE.file(LOGS, "{scope}/{cohort}", "log"),
     benchmark:
-        f"{BENCHMARKS}/make_splits/{{scope}}/{{cohort}}.tsv"
+        SPLITS_MADE.file(BENCHMARKS, "{scope}/{cohort}", "tsv")
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: SPLITS_MADE.threads
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        case_threads=SPLITS_MADE.case_threads,
+        mem_mb=SPLITS_MADE.growing(2000),
+        runtime=SPLITS_MADE.lasting(10),
     params:
-        version=versions.SPLITS,
-        kind=SPLITS.kind,
-        folder=SPLITS.folder,
-        seed=config["splits"]["seed"],
-        evaluate=config["splits"]["evaluate"],
-        given=SPLITS.given,
+        **SPLITS_MADE.params(
+            version=versions.SPLITS,
+            kind=SPLITS.kind,
+            folder=SPLITS.folder,
+            seed=config["splits"]["seed"],
+            evaluate=config["splits"]["evaluate"],
+            given=SPLITS.given,
+        ),
     script:
         "../scripts/make_splits.py"
 
@@ -32,7 +39,7 @@ rule make_splits:
 rule make_inner_splits:
     input:
         cohort=at(paths.CohortFile),
-        splits=rules.make_splits.output.folds,
+        splits=SPLITS.outer(),
     output:
         folds=SPLITS.inner(),
     log:
@@ -54,22 +61,29 @@ rule make_inner_splits:
 
 rule draw_support:
     input:
-        cohort=at(paths.CohortFile),
-        splits=rules.make_splits.output.folds,
+        **SUPPORT_DRAWN.inputs(
+            cohort=at(paths.CohortFile),
+            splits=SPLITS.outer(),
+        ),
     output:
-        support=at(paths.SupportSets),
+        **SUPPORT_DRAWN.outputs(
+            support=at(paths.SupportSets),
+        ),
     log:
-        f"{LOGS}/draw_support/{{scope}}/{{cohort}}.log",
+        SUPPORT_DRAWN.file(LOGS, "{scope}/{cohort}", "log"),
     benchmark:
-        f"{BENCHMARKS}/draw_support/{{scope}}/{{cohort}}.tsv"
+        SUPPORT_DRAWN.file(BENCHMARKS, "{scope}/{cohort}", "tsv")
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: SUPPORT_DRAWN.threads
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        case_threads=SUPPORT_DRAWN.case_threads,
+        mem_mb=SUPPORT_DRAWN.growing(2000),
+        runtime=SUPPORT_DRAWN.lasting(10),
     params:
-        version=versions.SPLITS,
-        settings=SPLITS.support_settings,
+        **SUPPORT_DRAWN.params(
+            version=versions.SPLITS,
+            settings=SPLITS.support_settings,
+        ),
     script:
         "../scripts/draw_support.py"

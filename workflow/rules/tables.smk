@@ -3,30 +3,37 @@
 
 rule evaluate:
     input:
-        manifests=PREDICTIONS.manifests,
-        beside=PREDICTIONS.reference_of_target,
-        # not ancient: an audit that finds a leak withholds the numbers
-        audit=at(paths.AuditFile, ending="json"),
-        cohort=COHORTS.file,
-        splits=SPLITS.of_protocol,
+        **EVALUATED.inputs(
+            manifests=PREDICTIONS.manifests,
+            beside=PREDICTIONS.reference_of_target,
+            # not ancient: an audit that finds a leak withholds the numbers
+            audit=at(paths.AuditFile, ending="json"),
+            cohort=COHORTS.file,
+            splits=SPLITS.of_protocol,
+        ),
     output:
-        metrics=at(paths.MetricsSheet),
+        **EVALUATED.outputs(
+            metrics=at(paths.MetricsSheet),
+        ),
     log:
-        f"{LOGS}/evaluate/{{protocol}}/{{cohort}}.log",
+        EVALUATED.file(LOGS, "{protocol}/{cohort}", "log"),
     benchmark:
-        f"{BENCHMARKS}/evaluate/{{protocol}}/{{cohort}}.tsv"
+        EVALUATED.file(BENCHMARKS, "{protocol}/{cohort}", "tsv")
     wildcard_constraints:
         cohort=any_of(RUN.every_cohort),
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: 1
+    threads: EVALUATED.threads
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        case_threads=EVALUATED.case_threads,
+        mem_mb=EVALUATED.growing(4000),
+        runtime=EVALUATED.lasting(60),
     params:
-        version=versions.METRICS,
-        settings=TABLES.evaluate_settings,
-        planned=PREDICTIONS.planned_tables,
+        **EVALUATED.params(
+            version=versions.METRICS,
+            settings=TABLES.evaluate_settings,
+            planned=PREDICTIONS.planned_tables,
+        ),
     script:
         "../scripts/evaluate.py"
 
@@ -55,23 +62,17 @@ rule make_results:
         "../scripts/make_results.py"
 
 
-rule make_main_table:
+rule make_tables:
     input:
         results=at(paths.TableFile, name="results", ending="csv"),
     output:
-        csv=at(paths.MainTable, ending="csv"),
-        md=report(
-            at(paths.MainTable, ending="md"),
-            caption="../report/main_table.rst",
-            category="Tables",
-        ),
-        tex=at(paths.MainTable, ending="tex"),
+        csv=TABLES.made("csv"),
+        md=report(TABLES.made("md"), caption="../report/table.rst", category="Tables"),
+        tex=TABLES.made("tex"),
     log:
-        f"{LOGS}/make_main_table/{{task}}.log",
+        f"{LOGS}/make_tables.log",
     benchmark:
-        f"{BENCHMARKS}/make_main_table/{{task}}.tsv"
-    wildcard_constraints:
-        task=any_of(MAIN_TASKS),
+        f"{BENCHMARKS}/make_tables.tsv"
     conda:
         "../../envs/mirrorflow.yaml"
     threads: 1
@@ -80,11 +81,13 @@ rule make_main_table:
         runtime=growing(10),
     params:
         version=versions.TABLES,
+        published=resource_digest("published_results.csv"),
         names=names_digest(),
-        title=TABLES.main_title,
         methods=RUN.methods,
-        titles=TABLES.main_titles,
+        titles=TABLES.titles,
+        own_titles=TABLES.own_titles,
         left_out=left_out_lines(config),
         run=config["run"],
+        dss=TABLES.dss,
     script:
-        "../scripts/make_main_table.py"
+        "../scripts/make_tables.py"

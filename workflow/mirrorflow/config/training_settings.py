@@ -136,10 +136,18 @@ class PretrainSettings(Settings):
 
 @stated
 class Compute(Section):
-    """How pretraining uses the machine. No file depends on it, and a change trains nothing again (a job that it starts
-    keeps the folds that are done); losses agree up to rounding and dropout's draws. A GPU whose memory is full goes on
-    with half the units at a time, and the log says so.
+    """How the work is put into jobs, and how pretraining uses the machine. No file depends on it, and a change trains
+    nothing again (a job that it starts keeps the folds that are done); losses agree up to rounding and dropout's draws.
+    A GPU whose memory is full goes on with half the units at a time, and the log says so.
     """
+
+    jobs: Literal["auto", "few", "many"] = choice(
+        "few: one job serves every fold, seed and setting of a step, and every method of its kind; many: a job each; "
+        "auto: few for a run of one cohort on the processors of this machine, many where jobs go to a cluster, where "
+        "there is a GPU, and with several cohorts. What is finished is kept either way.",
+        ["auto", "few", "many"],
+        "auto",
+    )
 
     micro_batch: int | None = count_or_none(
         "Units that go through the network at a time, for a batch that does not fit the memory; InfoNCE still compares "

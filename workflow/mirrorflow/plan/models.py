@@ -63,7 +63,7 @@ class ModelInputs:
 
     def compute(self, wildcards: Wildcards, threads: int) -> dict[str, Any]:
         """Param that no value depends on: one that asks for ``threads`` re-runs nothing."""
-        return self.run.config["compute"]
+        return {key: value for key, value in self.run.config["compute"].items() if key != "jobs"}
 
     def rna_scaling(self, wildcards: Wildcards) -> str:
         """Param: which patients scale RNA."""

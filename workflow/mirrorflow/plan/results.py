@@ -28,7 +28,7 @@ from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.wildcards import Wildcards
 from mirrorflow.tables.compared import disease_specific, settings_compared
-from mirrorflow.tables.further import MAIN_TITLE_OF_DSS, MAIN_TITLES, further_table, wanted_tables
+from mirrorflow.tables.further import MAIN_TITLES, wanted_tables
 
 MAIN_TASKS = tuple(MAIN_TITLES)
 
@@ -44,19 +44,16 @@ class TableInputs:
         """Param: titles of cohorts, as the config has them; with the name of a cause-specific outcome behind them."""
         ends = {name: endpoint_of(entry) for name, entry in self.run.config["cohorts"].items()}
         listed = listed_titles("cohort") if any(ends.values()) else {}
-        return self._own_titles | {
-            name: f"{self._own_titles.get(name) or listed.get(name, name)} ({said}, {CAUSE_SPECIFIC})"
+        return self.own_titles | {
+            name: f"{self.own_titles.get(name) or listed.get(name, name)} ({said}, {CAUSE_SPECIFIC})"
             for name, said in ends.items()
             if said
         }
 
     @property
-    def _own_titles(self) -> dict[str, str]:
+    def own_titles(self) -> dict[str, str]:
+        """Param: titles of cohorts, as the config has them."""
         return {name: entry["title"] for name, entry in self.run.config["cohorts"].items() if "title" in entry}
-
-    def main_titles(self, wildcards: Wildcards) -> dict[str, str]:
-        """Param: titles of cohorts in a main table: that of subtyping has no outcome."""
-        return self.titles if wildcards.task == "survival" else self._own_titles
 
     def _bootstrap(self, *more: str) -> dict[str, Any]:
         return {key: self.run.config["evaluation"][key] for key in ("bootstrap", "confidence", "seed", *more)}
@@ -77,10 +74,6 @@ class TableInputs:
                 **trained,
             },
         }
-
-    def main_title(self, wildcards: Wildcards) -> str:
-        """Param: title of a main table."""
-        return MAIN_TITLE_OF_DSS if wildcards.task == "survival" and self.dss else MAIN_TITLES[wildcards.task]
 
     @property
     def dss(self) -> list[str]:
@@ -108,9 +101,9 @@ class TableInputs:
         names = [*self.further_names, *(name for name, wanted in beside.items() if wanted)]
         return [self.run.at(TableFile, name=name, ending=ending) for name in names for ending in ("csv", "md", "tex")]
 
-    def further_title(self, wildcards: Wildcards) -> str:
-        """Param: title of a further table."""
-        return further_table(wildcards.table).title
+    def made(self, ending: str) -> list[str]:
+        """Output: the main tables and those beyond them, in one form."""
+        return [*self.main(ending), *(self.run.at(TableFile, name=name, ending=ending) for name in self.further_names)]
 
     # optimism
 

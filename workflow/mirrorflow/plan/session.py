@@ -14,8 +14,11 @@ from mirrorflow.config.yaml_keys import check_files
 from mirrorflow.errors import ConfigError, MirrorflowError
 from mirrorflow.plan.checks import JOB, StoredChecks
 from mirrorflow.plan.files import states_digest
+from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides_seen import tell_jobs
+from mirrorflow.plan.together import Jobs
 from mirrorflow.runtime.direct import run_scripts_directly
+from mirrorflow.runtime.gpus import why_expected
 from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
@@ -55,6 +58,20 @@ def _hold_files(files: Sequence[Path]) -> None:
             "to let it finish, or stop it and start it anew"
         )
         raise ConfigError(message)
+
+
+def jobs_of(run: Run, settings: Any) -> Jobs:
+    """Whether jobs are few (the config's ``compute.jobs``); ``settings``: Snakemake's, of resources.
+
+    On a cluster the process of one job has to find what the one that planned it found.
+    """
+    asked = run.config["compute"]["jobs"]
+    # a local run may have --jobs too, as another word for --cores; default resources are given to remote ones alone
+    elsewhere = settings.nodes is not None and settings.default_resources is not None
+    on_cluster = elsewhere or any(argument.startswith(JOB) for argument in sys.argv)
+    at_home = not on_cluster and not why_expected() and len(run.every_cohort) == 1
+    few = asked == "few" or (asked == "auto" and at_home)
+    return Jobs(few, beside=not on_cluster, set_resources=settings.overwrite_resources)
 
 
 def say_left_out(config: Mapping[str, Any]) -> None:

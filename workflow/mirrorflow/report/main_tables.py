@@ -84,7 +84,7 @@ def _main_table(part: pd.DataFrame, task: str, mine: pd.DataFrame, titles: Title
     ]
     header = ["method", *("\n".join(name.rsplit(", ", 2)) for name in columns)]
     caption = (
-        f"{task.capitalize()}, protocol {protocol}: {_evaluated(mine)}. {detectable_note(mine)} Rule make_main_table, "
+        f"{task.capitalize()}, protocol {protocol}: {_evaluated(mine)}. {detectable_note(mine)} Rule make_tables, "
         f"file tables/main_{task}.csv."
     )
     return Table(caption, header, rows, frozenset(range(1, len(header))))

@@ -37,12 +37,14 @@ FIRST_MB = 600.0
 class Cores:
     """How calls share the cores: ``processes`` at a time, a thread each; one process: this one, as it is.
 
-    A fork has one thread: libgomp waits for ever for those of its parent, which a fork does not have.
+    A fork has one thread: libgomp waits for ever for those of its parent, which a fork does not have. It has
+    ``threads`` where its parent has computed nothing.
     memory_mb: what this process and its forks may take together (2^20 bytes). Fewer run where more would not fit.
     """
 
     processes: int = 1
     memory_mb: float = float("inf")
+    threads: int = 1
 
     @classmethod
     def shared(cls, threads: int, calls: int, memory_mb: float) -> "Cores":
@@ -70,6 +72,66 @@ def run_each(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) -
     if failed:
         raise _failure(failed)
     return [outcomes[i] for i in range(len(calls))]
+
+
+def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) -> list[str]:
+    """Make each call for what it does, in forks that make one after the other; the labels of those that failed.
+
+    A fork keeps what it has read and started for its next call. One that dies takes the call with it that it was
+    making, and another goes on. Each failed call has said why; ``done`` is told the label of each as it ends.
+    """
+    waiting, busy, failed = deque(range(len(calls))), dict[Connection, _Fork](), set[int]()
+    room = _Room(cores)
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        while waiting or busy:
+            while waiting and room.is_left(list(busy.values())):
+                connection, process = _worker(calls, cores.threads)
+                busy[connection] = _given(connection, process, waiting.popleft(), calls)
+            ready = wait(list(busy), LOOKS_S)
+            for connection in [one for one in busy if one in ready]:
+                fork = busy.pop(connection)
+                if isinstance(fork.outcome(connection, ended=False), Failed):
+                    failed.add(fork.number)
+                if fork.process.exitcode is None and waiting:
+                    busy[connection] = _given(connection, fork.process, waiting.popleft(), calls)
+                elif fork.process.exitcode is None:
+                    connection.send(None)
+                    fork.process.join()
+                room.ended(fork)
+                done(fork.label)
+            room.look(busy.values())
+    finally:
+        if not frozen:
+            gc.unfreeze()
+        for fork in busy.values():
+            fork.process.kill()
+    return [calls[number].label for number in sorted(failed)]
+
+
+def _worker(calls: Sequence[Call], threads: int) -> tuple[Connection, BaseProcess]:
+    ours, theirs = multiprocessing.Pipe()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(calls, theirs, os.getpid(), threads))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _given(connection: Connection, process: BaseProcess, number: int, calls: Sequence[Call]) -> "_Fork":
+    connection.send(number)
+    return _Fork(number, calls[number].label, process)
+
+
+def _work(calls: Sequence[Call], connection: Connection, parent: int, threads: int) -> None:
+    """What a worker does: the calls that it is given by number, until it is given none."""
+    die_with(parent)
+    use_threads(threads)
+    while (number := connection.recv()) is not None:
+        found = _made(calls[number])
+        connection.send(Failed(MirrorflowError("")) if isinstance(found, Failed) else None)
 
 
 def _failure(failed: Mapping[str, Exception]) -> Exception:
@@ -114,16 +176,17 @@ class _Fork:
     process: BaseProcess
     peak_mb: float = 0.0
 
-    def outcome(self, connection: Connection) -> Any:
-        """What the fork sends; one that died says nothing."""
+    def outcome(self, connection: Connection, *, ended: bool = True) -> Any:
+        """What the fork sends; one that died says nothing. ``ended``: it ends now."""
         try:
             found = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self.process.join()
             message = f"its process ended with {self.process.exitcode}; -9: killed, often for want of memory"
             logger.error("%s failed: %s", self.label, message)  # noqa: TRY400
             return Failed(MirrorflowError(message))
-        self.process.join()
+        if ended:
+            self.process.join()
         return found
 
 

@@ -49,7 +49,8 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     log = Path(snakemake.log[0]) if snakemake.log else None
     for folder in {Path(written).parent for written in [*snakemake.output, *snakemake.log]}:
         clear_leftovers(folder)
-    with usage_recorded(log), _logging(label_of(snakemake), log):
+    of_block = getattr(snakemake, "in_worker", False)
+    with usage_recorded(log, of_block=of_block), _logging(label_of(snakemake), log):
         try:
             yield
         except MirrorflowError as error:
@@ -94,6 +95,10 @@ def _logging(label: str, log: Path | None) -> Iterator[None]:
             handler.close()
 
 
+_WATCHED: set[tuple[int, int]] = set()
+"""Processes and those that they end with: threads that look do not outlive a fork."""
+
+
 def die_with_owner(every_s: float = 0.25) -> None:
     """End this process, at once and unconditionally, when the Snakemake that started it is gone.
 
@@ -110,7 +115,10 @@ def die_with(pid: int, every_s: float = 0.25) -> None:
     except psutil.NoSuchProcess:
         os.kill(os.getpid(), signal.SIGKILL)
         return
-    threading.Thread(target=_watch, args=(process, every_s), daemon=True, name="owner-watch").start()
+    watched = (os.getpid(), pid)
+    if watched not in _WATCHED:  # a worker of many jobs looks once
+        _WATCHED.add(watched)
+        threading.Thread(target=_watch, args=(process, every_s), daemon=True, name="owner-watch").start()
 
 
 def _watch(owner: psutil.Process, every_s: float) -> None:

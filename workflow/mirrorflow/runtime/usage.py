@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -34,14 +35,34 @@ def record_of(log: Path) -> Path:
     return log.with_suffix(SUFFIX)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What a process had used before the block, where it does other work as well."""
+
+    began: float
+    cpu_s: float = 0.0
+
+    @classmethod
+    def now(cls) -> "_Before":
+        return cls(time.time(), _cpu_s())
+
+    @classmethod
+    def nothing(cls) -> "_Before":
+        return cls(psutil.Process().create_time())
+
+
 @contextlib.contextmanager
-def usage_recorded(log: Path | None) -> Iterator[None]:
+def usage_recorded(log: Path | None, *, of_block: bool = False) -> Iterator[None]:
     """Write down beside ``log`` what this process and its children used, once the block ends, well or not.
 
+    Of a process that does more than this block (``of_block``) the block alone counts.
     Keys: ``seconds`` since the process began, ``cpu_seconds`` (user and system, its children's included) and
     ``peak_mb`` (2^20 bytes): the largest sum of its processes seen, and at least the peak of the largest of them.
     A disk on which it cannot be written costs the record and nothing else.
     """
+    before = _Before.now() if of_block else _Before.nothing()
+    if of_block:
+        _forget_peak()
     watch = _Watch()
     watch.start()
     try:
@@ -50,16 +71,27 @@ def usage_recorded(log: Path | None) -> Iterator[None]:
         watch.end()
         if log is not None:
             with contextlib.suppress(OSError):
-                write_text(record_of(log), json.dumps(_used(watch.most)) + "\n")
+                write_text(record_of(log), json.dumps(_used(watch.most, before)) + "\n")
 
 
-def _used(together: int) -> dict[str, float]:
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+def _used(together: int, before: _Before) -> dict[str, float]:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     # What the children's peak may have from this process, which started them, is not more than its own.
     peak = max(together, own_peak(), children.ru_maxrss * OF_MAXRSS)
-    seconds = time.time() - psutil.Process().create_time()
+    seconds, cpu = time.time() - before.began, _cpu_s() - before.cpu_s
     return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": round(peak / MEBIBYTE, 1)}
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _forget_peak() -> None:
+    """Let Linux count the peak of this process's memory from now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def own_peak() -> int:

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,10 @@ FEW_JOBS = 6
 """With fewer jobs than this the imports of a warm process would be the longer ones."""
 LOOKS_S = 0.5
 """How often the warm process looks whether the run is still there."""
+READY_S = 0.05
+"""How often a job that waits for the warm process looks whether it is ready."""
+MOST_S = 60
+"""How long it waits at most: on busy cores imports take a quarter of that."""
 GPU_DRIVER = DRIVER / "version"
 HEADER = struct.Struct("!Q")
 PRELOADED = ("snakemake.script", "torch._dynamo", "mirrorflow.steps")
@@ -105,6 +110,8 @@ def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | Non
     if address is None or _wants_gpu(snakemake):
         return None
     with socket.socket(socket.AF_UNIX) as connection:
+        if _wants_torch(snakemake):
+            _wait_until_ready(Path(address))
         try:
             connection.connect(address)
         except OSError:
@@ -121,6 +128,18 @@ def _wants_gpu(snakemake: Any) -> bool:
     return bool(snakemake.resources.get("gpu")) and GPU_DRIVER.exists()
 
 
+def _wants_torch(snakemake: Any) -> bool:
+    """Whether the job's own imports would take as long as the rest of the warm process's."""
+    return "gpu" in snakemake.resources.keys()  # noqa: SIM118 (Snakemake's lists of names)
+
+
+def _wait_until_ready(address: Path) -> None:
+    """Wait while the warm process imports; it removes the folder of its address when it ends, if it can."""
+    until = time.monotonic() + MOST_S
+    while address.parent.exists() and not address.exists() and time.monotonic() < until:
+        time.sleep(READY_S)
+
+
 def _status(connection: socket.socket) -> int:
     """What the fork answers; one that died answers nothing, and the script dies as it did."""
     answer = connection.recv(1)
@@ -132,7 +151,7 @@ def _status(connection: socket.socket) -> int:
 
 def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
     """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
-    with _ended_with(owner, address):
+    with _ended_with(owner, address), _folder_kept(address):
         _import(preloaded)
     gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy their memory
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
@@ -171,6 +190,16 @@ def _ended_with(owner: int, address: str) -> Iterator[None]:
     finally:
         over.set()
         watching.join()
+
+
+@contextlib.contextmanager
+def _folder_kept(address: str) -> Iterator[None]:
+    """The folder stays, unless the block fails: nobody is to wait for what will not come."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(Path(address).parent, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

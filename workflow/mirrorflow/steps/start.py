@@ -7,10 +7,12 @@ from types import ModuleType
 from typing import Any
 
 from mirrorflow.plan.records import hold_store
+from mirrorflow.plan.together import TOGETHER
 from mirrorflow.runtime.gpus import held_gpus
 from mirrorflow.runtime.job import Job, job_setup, label_of
 from mirrorflow.runtime.typed import RuleMismatchError, read_fields
 from mirrorflow.runtime.warm import run_in_warm_process
+from mirrorflow.steps.together import serve_cases
 
 STEPS = Path(__file__).parent
 
@@ -31,7 +33,13 @@ def run_here(snakemake: Any) -> None:
     it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
     once log and crash handling stand and the job holds its GPUs (:mod:`mirrorflow.runtime.gpus`). A param ``stored``,
     of any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
+    A param ``together`` lists what one job serves case after case (:mod:`mirrorflow.steps.together`).
     """
+    if cases := snakemake.params.get(TOGETHER):
+        with job_setup(snakemake):
+            find_step(snakemake.rule)  # imported once
+            serve_cases(snakemake, cases, run_here)
+        return
     resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
     with job_setup(snakemake), held_gpus(int(resources.get("gpu", 0))):
         hold_store(snakemake.params.get("stored", []))

@@ -1,11 +1,9 @@
-"""Rule make_further_table: the papers' tables beyond the main ones, and the variants that no table of them has."""
+"""The papers' tables beyond the main ones, and the variants that no table of them has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mirrorflow.config.resources import RESOURCES
-from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import FurtherTable, further_table
@@ -13,20 +11,6 @@ from mirrorflow.tables.main import ABSENT_CLASSES
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 from mirrorflow.tables.variants import shown_in, variant_table
 from mirrorflow.tables.verdict_notes import verdict_notes
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """results.csv."""
-
-    results: Path
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The table; .md and .tex lie beside it."""
-
-    csv: Path
 
 
 @dataclass(frozen=True)
@@ -40,12 +24,6 @@ class Params:
     titles: Mapping[str, str]
     run: str
     dss: list[str] = field(default_factory=list)
-
-
-def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Write one further table."""
-    published, names = RESOURCES / "published_results.csv", RESOURCES / "names.tsv"
-    make_further_table(params, inputs.results, published, names, outputs.csv.with_suffix(""))
 
 
 def make_further_table(params: Params, results: Path, published: Path, names: Path, stem: Path) -> None:

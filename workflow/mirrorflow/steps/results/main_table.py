@@ -1,12 +1,10 @@
-"""Rule make_main_table: methods down, cohorts across, as CSV, Markdown and LaTeX. No torch."""
+"""Main tables: methods down, cohorts across, as CSV, Markdown and LaTeX. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mirrorflow.config.queries import CAUSE_SPECIFIC
-from mirrorflow.config.resources import RESOURCES
-from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.table_files import write_table
 from mirrorflow.store.tables import read_numbers, read_text_sheet
 from mirrorflow.tables.further import MAIN_TITLES
@@ -20,40 +18,6 @@ from mirrorflow.tables.main import (
 )
 from mirrorflow.tables.results import NUMBERS, titles_of, without_single_changes
 from mirrorflow.tables.verdict_notes import verdict_notes
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """results.csv."""
-
-    results: Path
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The table; .md and .tex lie beside it."""
-
-    csv: Path
-
-
-@dataclass(frozen=True)
-class Params:
-    """The task; the table's title; methods in order; the config's titles of cohorts; the run's name."""
-
-    task: str
-    title: str
-    methods: list[str]
-    titles: Mapping[str, str]
-    run: str
-    left_out: list[str]
-    """Methods that cohorts lack an input of, in words."""
-
-
-def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
-    """Write the main table of a task."""
-    names, stem = RESOURCES / "names.tsv", outputs.csv.with_suffix("")
-    said = Said(params.title, params.left_out)
-    make_main_table(inputs.results, names, params.task, stem, params.methods, params.titles, params.run, said=said)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""A job that serves every case of its rule, side by side in as many processes as the job has threads for."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mirrorflow.errors import MirrorflowError
+from mirrorflow.plan.together import EACH, label_of
+from mirrorflow.runtime.calls import Call
+from mirrorflow.runtime.forks import Cores, in_workers
+from mirrorflow.runtime.progress import Progress
+
+logger = logging.getLogger("mirrorflow")
+
+
+class Named(list[str]):
+    """Files of a case as Snakemake hands them to a script: a list of all, each name an attribute."""
+
+    def __init__(self, named: Mapping[str, str | list[str]]) -> None:
+        super().__init__(path for one in named.values() for path in ([one] if isinstance(one, str) else one))
+        self.__dict__.update(named)
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return list(self.__dict__)
+
+
+class Wildcards(dict[str, str]):
+    """Wildcards of a case, which are gone through by value, as Snakemake's are."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values())
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class CaseJob:
+    """What a step's job is told of one case of the job ``whole``, of ``cases`` in all."""
+
+    in_worker = True
+    """Its process serves other cases, too."""
+
+    def __init__(self, whole: Any, case: Mapping[str, Any], cases: int, threads: int) -> None:
+        self.rule = whole.rule
+        self.input, self.output, self.log = Named(case["input"]), Named(case["output"]), [case["log"]]
+        self.params = dict(case["params"])
+        self.wildcards = Wildcards({name: str(value) for name, value in case["wildcards"].items()})
+        self.threads, self.resources = threads, dict(whole.resources.items())
+        if "mem_mb" in self.resources:
+            self.resources["mem_mb"] //= cases
+
+
+def serve_cases(whole: Any, cases: Sequence[Mapping[str, Any]], run: Callable[[Any], None]) -> None:
+    """``run`` each of ``cases`` as a job, those that read what others make after these.
+
+    None takes another along. Raises MirrorflowError, once the others have ended, that names those that failed.
+    """
+    resources = dict(whole.resources.items())
+    each = _threads_of_case(whole.threads, int(resources.get(EACH, 1)), len(cases))
+    jobs = {label_of(case["wildcards"]): CaseJob(whole, case, len(cases), each) for case in cases}
+    cores = Cores(whole.threads // each, float(resources.get("mem_mb", "inf")), each)
+    progress = Progress(whole.rule, len(jobs), "cases")
+    for wave in _waves(jobs):
+        calls = [Call(_run, (run, jobs[label], label), {}, label) for label in wave]
+        failed = in_workers(calls, cores, lambda label: progress.step(note=label))
+        if failed:
+            message = (
+                f"{len(failed)} of {len(jobs)} cases failed: {', '.join(failed)}. Their messages stand above, and in "
+                "their own logs; the files that the others made are kept, and are found again by the next run"
+            )
+            raise MirrorflowError(message)
+
+
+def _threads_of_case(threads: int, asked: int, cases: int) -> int:
+    """Threads of each of so many cases of a job with ``threads``; none asked for: an equal part."""
+    return min(asked, threads) if asked else max(1, threads // cases)
+
+
+def _waves(jobs: Mapping[str, CaseJob]) -> Iterator[list[str]]:
+    """Labels of the cases whose inputs are there, until all were named."""
+    waiting = dict(jobs)
+    while waiting:
+        coming = {path for job in waiting.values() for path in job.output}
+        ready = [label for label, job in waiting.items() if not coming.intersection(job.input)]
+        yield ready
+        for label in ready:
+            del waiting[label]
+
+
+def _run(run: Callable[[Any], None], job: CaseJob, label: str) -> None:
+    """One case: its messages have its own name, and stand in the whole job's log as well."""
+    for handler in [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]:
+        logger.removeHandler(handler)
+    try:
+        run(job)
+    except SystemExit as ended:
+        if ended.code:
+            message = f"{label} ended with {ended.code}: see {job.log[0]}"
+            raise MirrorflowError(message) from None
+    finally:
+        sys.stdout.flush()

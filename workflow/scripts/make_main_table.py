@@ -1,5 +1,0 @@
-"""Rule make_main_table: methods down, cohorts across, as CSV, Markdown and LaTeX."""
-
-from mirrorflow.steps.start import run_step
-
-run_step(snakemake)
