@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import CONFIGS, ROOT, changed_config, command, compare_runs, succeed
+from runner import CONFIGS, ROOT, changed_config, command, compare_runs, copy_run, succeed
 from slurm_cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(3600)]
@@ -244,3 +244,27 @@ def test_each_other_job_ran_once(story: Story) -> None:
     assert {job["JobState"] for job in others} == {"COMPLETED"}
     assert story.said.count("Trying to restart job") == 2
     assert len(others) == len({(job["Comment"], job.get("ArrayTaskId")) for job in others})
+
+
+def test_one_job_serves_every_fold_where_the_config_says_so(
+    cluster: Cluster, config: Path, local: Path, tmp_path: Path
+) -> None:
+    """The models are there; their records and the embeddings are not."""
+    folder = copy_run(local.parents[1], tmp_path / "run")
+    results = folder / "results/tiny"
+    models = {path: path.stat().st_mtime_ns for path in results.glob("*/*/models/**/model.safetensors")}
+    for path in results.glob("*/*/models/**/done.json"):
+        path.unlink()
+    shutil.rmtree(next(results.glob("*/*/embeddings")))
+    few, known = changed_config(tmp_path, config, **{"compute.jobs": "few"}), len(cluster.jobs())
+    slurm = ["--workflow-profile", str(ROOT / "profiles/slurm"), "--slurm-init-seconds-before-status-checks", "1"]
+    arguments = [RESULTS, *ALIKE, *slurm]
+    done = subprocess.run(
+        command(folder, few, *arguments), cwd=folder, capture_output=True, text=True, env=dict(cluster.environment)
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    made = Counter(rule_of(job) for job in sorted(cluster.jobs(), key=lambda job: int(job["JobId"]))[known:])
+    assert (made["pretrain_mirror"], made["embed"]) == (1, 1)
+    assert len(models) == FOLDS
+    assert {path: path.stat().st_mtime_ns for path in models} == models, "kept"
+    compare_runs(local, results)

@@ -31,11 +31,12 @@ from mirrorflow.steps.results.draw_figures import Inputs as FigureFiles
 from mirrorflow.steps.results.draw_figures import LeftOut, draw_figures
 from mirrorflow.steps.results.draw_figures import Params as FigureParams
 from mirrorflow.steps.results.evaluate import evaluate
+from mirrorflow.steps.results.job_costs import read_benchmarks
 from mirrorflow.steps.results.main_table import make_main_table
 from mirrorflow.steps.results.make_report import make_report
 from mirrorflow.steps.results.make_results import make_results
 from mirrorflow.steps.results.report_files import Inputs as ReportFiles
-from mirrorflow.steps.results.report_inputs import PICTURE_BYTES, git_commit, read_benchmarks, read_ledgers
+from mirrorflow.steps.results.report_inputs import PICTURE_BYTES, git_commit, read_ledgers
 from mirrorflow.store.predictions import subtype_rows, survival_rows, write_predictions
 from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 from mirrorflow.tables.compared import settings_compared
@@ -554,6 +555,27 @@ def test_cost_is_what_a_job_measured_itself_and_empty_where_it_did_not(run: Smal
         ["make_results", "1", "12.5", "12.5", "43.2", "391"],
         ["patch_slides", "1", "12.5", "12.5", "", ""],
     ]
+
+
+def measured(record: Path, seconds: float, **more: str) -> None:
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_mb": 300.0, **more}))
+
+
+def test_a_job_that_served_many_cases_is_a_row_a_case(tmp_path: Path) -> None:
+    """The forecast multiplies a row by the cases of a full run: a job of thirteen is not one that takes 13 times as long."""
+    benchmarks, logs = tmp_path / "benchmarks", tmp_path / "logs"
+    line = pd.DataFrame({"s": [12.5], "max_rss": [300.0], "cpu_time": ["-"]})
+    write_sheet(benchmarks / "fit_baseline.tsv", line)
+    measured(logs / "fit_baseline.used.json", 12.0)
+    for number, name in enumerate(("linear", "cox"), start=1):
+        measured(logs / f"fit_baseline/honest/demo/none/{name}.used.json", number, case="0" * 16)
+    write_sheet(benchmarks / "fit_baseline/honest/demo/none/cox.tsv", line)  # of an earlier run, a job each
+    rows = pd.concat(read_benchmarks(benchmarks)["fit_baseline"])
+    assert sorted(rows[["s", "cpu_time", "max_rss"]].values.tolist()) == [[1.0, 2.0, 300.0], [2.0, 4.0, 300.0]]
+    measured(logs / "fit_baseline/honest/demo/none/cox.used.json", 5.0)  # made again by a job of its own
+    rows = pd.concat(read_benchmarks(benchmarks)["fit_baseline"])
+    assert sorted(rows["cpu_time"]) == [2.0, 10.0]
 
 
 def test_cost_of_a_rule_of_which_some_jobs_measured_themselves_counts_them() -> None:

@@ -98,10 +98,12 @@ def test_a_job_is_handed_its_cases_whole():
     made = served()
     made.inputs(cohort="{protocol}.tsv", folds=["a{fold}", "b{fold}"])
     made.outputs(manifest="{fold}.json")
-    handed = made.params(version=2, threads=lambda wildcards, threads: threads)["together"](None, 8)
+    params = made.params(version=2, threads=lambda wildcards, threads: threads)
+    handed = params["together"](None, 8)
     assert handed[1] == {
         "wildcards": {"protocol": "honest", "fold": 1},
         "log": "results/logs/work/honest/1.log",
+        "settings": params["settings"](None)["honest/1"],
         "input": {"cohort": "honest.tsv", "folds": ["a1", "b1"]},
         "output": {"manifest": "1.json"},
         "params": {"version": 2, "threads": 4},
@@ -140,6 +142,7 @@ def cases_of(tmp_path: Path, *names: str, **needs: str) -> list[dict[str, Any]]:
             "input": {"needs": [str(tmp_path / needs[name])] if name in needs else []},
             "output": {"made": str(tmp_path / name)},
             "params": {"text": name},
+            "settings": "0" * 16,
         }
         for name in names
     ]
@@ -153,7 +156,7 @@ def write(job: CaseJob) -> None:
 
 def test_a_step_sees_of_a_case_what_it_would_see_of_a_job(tmp_path):
     (case,) = cases_of(tmp_path, "a")
-    job = CaseJob(whole(), case, 1, 2)
+    job = CaseJob(whole(), case, Cores(1, threads=2))
     assert (list(job.output), job.output.keys(), job.output.made) == ([str(tmp_path / "a")], ["made"], job.output[0])
     assert (list(job.wildcards), dict(job.wildcards.items()), job.wildcards.name) == (["a"], {"name": "a"}, "a")
     assert not hasattr(job.wildcards, "fold")
@@ -168,7 +171,7 @@ def test_cases_share_the_threads_of_their_job(tmp_path, threads, asked, cases, e
     names = [f"case{number}" for number in range(cases)]
     serve_cases(whole(threads, case_threads=asked), cases_of(tmp_path, *names), write)
     said = [(tmp_path / name).read_text().split() for name in names]
-    assert {(int(threads), int(memory)) for _, threads, memory, _ in said} == {(each, 3000 // cases)}
+    assert {(int(threads), int(memory)) for _, threads, memory, _ in said} == {(each, 3000 // workers)}
     assert 1 <= len({pid for *_, pid in said} - {str(os.getpid())}) <= workers
 
 

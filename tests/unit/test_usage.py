@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,27 @@ def test_every_rule_with_a_benchmark_has_a_log_of_the_same_name():
     names = [(log and log[1], benchmark[1]) for log, benchmark in pairs if benchmark]
     assert len(names) > 30
     assert [log for log, _ in names] == [benchmark for _, benchmark in names]
+
+
+def record_of_case(log: Path, seconds: float, case: str) -> dict[str, float | str]:
+    with usage.usage_recorded(log, of_case=case):
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            pass
+    return json.loads(usage.record_of(log).read_text(encoding="utf-8"))
+
+
+def test_a_case_of_many_counts_by_itself(tmp_path):
+    busy = time.process_time()
+    assert busy > 0.2, "what this process used before is not the case's"
+    used = record_of_case(tmp_path / "case.log", 0.1, "a" * 16)
+    assert 0.1 <= used["cpu_seconds"] < 0.1 + busy / 2
+    assert used["seconds"] < 5
+    assert used["case"] == "a" * 16
+
+
+def test_a_case_that_was_found_keeps_what_it_took_to_make_it(tmp_path):
+    log = tmp_path / "case.log"
+    made = record_of_case(log, 0.3, "a" * 16)
+    assert record_of_case(log, 0.0, "a" * 16) == made
+    assert record_of_case(log, 0.0, "b" * 16)["seconds"] < made["seconds"], "other settings: it was made anew"

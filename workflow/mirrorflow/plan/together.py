@@ -127,11 +127,12 @@ class Served:
         return {label_of(case): _digest(self._of(case, "params", noted=True)) for case in self.cases}
 
     def _records(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
-        """Param that re-runs nothing: wildcards, files and params of every case."""
+        """Param that re-runs nothing: wildcards, files and params of every case, and what stands for them."""
         return [
             {
                 "wildcards": dict(case),
                 "log": self._of(case, "log")["log"],
+                "settings": self._settings[label_of(case)],
                 **{section: _plain(self._of(case, section)) for section in ("input", "output")},
                 "params": self._of(case, "params"),
             }

@@ -49,8 +49,7 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     log = Path(snakemake.log[0]) if snakemake.log else None
     for folder in {Path(written).parent for written in [*snakemake.output, *snakemake.log]}:
         clear_leftovers(folder)
-    of_block = getattr(snakemake, "in_worker", False)
-    with usage_recorded(log, of_block=of_block), _logging(label_of(snakemake), log):
+    with usage_recorded(log, of_case=getattr(snakemake, "settings", "")), _logging(label_of(snakemake), log):
         try:
             yield
         except MirrorflowError as error:

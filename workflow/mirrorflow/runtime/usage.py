@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +52,17 @@ class _Before:
 
 
 @contextlib.contextmanager
-def usage_recorded(log: Path | None, *, of_block: bool = False) -> Iterator[None]:
+def usage_recorded(log: Path | None, *, of_case: str = "") -> Iterator[None]:
     """Write down beside ``log`` what this process and its children used, once the block ends, well or not.
 
-    Of a process that does more than this block (``of_block``) the block alone counts.
+    Of a process that serves other cases as well the block alone counts. ``of_case`` stands for the case's settings: it
+    is in the record, and one with the same that took longer stays, for the case was made then and found now.
     Keys: ``seconds`` since the process began, ``cpu_seconds`` (user and system, its children's included) and
     ``peak_mb`` (2^20 bytes): the largest sum of its processes seen, and at least the peak of the largest of them.
     A disk on which it cannot be written costs the record and nothing else.
     """
-    before = _Before.now() if of_block else _Before.nothing()
-    if of_block:
+    before = _Before.now() if of_case else _Before.nothing()
+    if of_case:
         _forget_peak()
     watch = _Watch()
     watch.start()
@@ -70,8 +71,16 @@ def usage_recorded(log: Path | None, *, of_block: bool = False) -> Iterator[None
     finally:
         watch.end()
         if log is not None:
-            with contextlib.suppress(OSError):
-                write_text(record_of(log), json.dumps(_used(watch.most, before)) + "\n")
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                _write(record_of(log), _used(watch.most, before), of_case)
+
+
+def _write(path: Path, used: Mapping[str, float], case: str) -> None:
+    if case and path.exists():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored.get("case") == case and stored["seconds"] > used["seconds"]:
+            return
+    write_text(path, json.dumps({**used, "case": case} if case else used) + "\n")
 
 
 def _used(together: int, before: _Before) -> dict[str, float]:

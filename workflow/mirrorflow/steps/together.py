@@ -40,19 +40,17 @@ class Wildcards(dict[str, str]):
 
 
 class CaseJob:
-    """What a step's job is told of one case of the job ``whole``, of ``cases`` in all."""
+    """What a step's job is told of one case of the job ``whole``, which has ``cores`` for its cases."""
 
-    in_worker = True
-    """Its process serves other cases, too."""
-
-    def __init__(self, whole: Any, case: Mapping[str, Any], cases: int, threads: int) -> None:
+    def __init__(self, whole: Any, case: Mapping[str, Any], cores: Cores) -> None:
         self.rule = whole.rule
         self.input, self.output, self.log = Named(case["input"]), Named(case["output"]), [case["log"]]
         self.params = dict(case["params"])
         self.wildcards = Wildcards({name: str(value) for name, value in case["wildcards"].items()})
-        self.threads, self.resources = threads, dict(whole.resources.items())
+        self.settings = case["settings"]
+        self.threads, self.resources = cores.threads, dict(whole.resources.items())
         if "mem_mb" in self.resources:
-            self.resources["mem_mb"] //= cases
+            self.resources["mem_mb"] //= cores.processes
 
 
 def serve_cases(whole: Any, cases: Sequence[Mapping[str, Any]], run: Callable[[Any], None]) -> None:
@@ -62,8 +60,8 @@ def serve_cases(whole: Any, cases: Sequence[Mapping[str, Any]], run: Callable[[A
     """
     resources = dict(whole.resources.items())
     each = _threads_of_case(whole.threads, int(resources.get(EACH, 1)), len(cases))
-    jobs = {label_of(case["wildcards"]): CaseJob(whole, case, len(cases), each) for case in cases}
-    cores = Cores(whole.threads // each, float(resources.get("mem_mb", "inf")), each)
+    cores = Cores(min(len(cases), whole.threads // each), float(resources.get("mem_mb", "inf")), each)
+    jobs = {label_of(case["wildcards"]): CaseJob(whole, case, cores) for case in cases}
     progress = Progress(whole.rule, len(jobs), "cases")
     for wave in _waves(jobs):
         calls = [Call(_run, (run, jobs[label], label), {}, label) for label in wave]

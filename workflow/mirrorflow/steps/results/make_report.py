@@ -20,6 +20,7 @@ from mirrorflow.runtime.files import write_text
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results import report_inputs
 from mirrorflow.steps.results.cost_forecast import extent_of, forecast
+from mirrorflow.steps.results.job_costs import read_benchmarks
 from mirrorflow.steps.results.report_chapters import Chapters
 from mirrorflow.steps.results.report_files import Inputs, Links
 from mirrorflow.store.tables import read_text_sheet
@@ -93,7 +94,7 @@ def _subtitle(config: Mapping[str, Any]) -> str:
 
 
 def _cost(files: Inputs, folder: Path, config: Mapping[str, Any], sizes: Sequence[int]) -> Section:
-    benchmarks = report_inputs.read_benchmarks(folder)
+    benchmarks = read_benchmarks(folder)
     ledgers = [read_text_sheet(path) for path in files.ledgers]
     here = extent_of(config, ledgers, sizes, len(benchmarks.get("patch_slides", ())))
     return cost_section(benchmarks, forecast(benchmarks, here))

@@ -1,7 +1,6 @@
 """What the report reads: files of a run (and its store) as frames, records and bytes."""
 
 import json
-import math
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.expression.gene_sets import SetCounts, count_sets, parse_gene_sets
-from mirrorflow.plan.job_paths import JobBenchmark
 from mirrorflow.plan.paths import CohortFile, GeneManifest, MainTable, ModelRecord, SplitSummary, TableFile
 from mirrorflow.plan.store_paths import ExpressionFile
 from mirrorflow.plan.store_paths import Ledger as LedgerFile
@@ -179,31 +177,6 @@ def _files_of(one: Mapping[str, str], names: Sequence[str]) -> list[str]:
     ]
     values = [name for name in beside if name.endswith((".parquet", ".geojson.gz"))]
     return [*(f"{one['name']}.{ending}" for ending in ("svg", "png", "csv")), *values]
-
-
-def read_benchmarks(folder: Path) -> dict[str, list[pd.DataFrame]]:
-    """What jobs cost, by rule: columns s, cpu_time (seconds) and max_rss (MB of 2^20 bytes).
-
-    ``folder`` holds Snakemake's benchmark files, whose seconds are right; CPU seconds and memory are the job's own
-    measurements, NaN for jobs that made none (of earlier versions).
-    """
-    found: dict[str, list[pd.DataFrame]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        benchmark = JobBenchmark(str(folder.parent), path.relative_to(folder).with_suffix("").as_posix())
-        if benchmark.rule != "make_report":
-            cpu, memory = _measured(benchmark.used.path)
-            frame = pd.read_csv(path, sep="\t", na_values=["-"]).assign(cpu_time=cpu, max_rss=memory)
-            found.setdefault(benchmark.rule, []).append(frame)
-    return found
-
-
-def _measured(record: Path) -> tuple[float, float]:
-    """CPU seconds and peak memory as a job measured them; NaN where there is no whole record."""
-    try:
-        used = json.loads(record.read_text(encoding="utf-8"))
-        return float(used["cpu_seconds"]), float(used["peak_mb"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return math.nan, math.nan
 
 
 def package_versions() -> dict[str, str]:
