@@ -563,7 +563,7 @@ def measured(record: Path, seconds: float, **more: str) -> None:
 
 
 def test_a_job_that_served_many_cases_is_a_row_a_case(tmp_path: Path) -> None:
-    """The forecast multiplies a row by the cases of a full run: a job of thirteen is not one that takes 13 times as long."""
+    """The forecast multiplies a row by the cases of a full run: a job of thirteen must not count as a long one."""
     benchmarks, logs = tmp_path / "benchmarks", tmp_path / "logs"
     line = pd.DataFrame({"s": [12.5], "max_rss": [300.0], "cpu_time": ["-"]})
     write_sheet(benchmarks / "fit_baseline.tsv", line)

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.steps.expression.select_genes import GeneFiles, select_genes
 from mirrorflow.store.expression import ExpressionWriter
-from mirrorflow.store.genes import read_genes, read_record
+from mirrorflow.store.genes import COPIES, read_genes, read_record
 
 GENES = [f"t{number:02d}" for number in range(30)]
 SYMBOLS = [f"G{number // 2:02d}" for number in range(30)]
@@ -74,6 +75,7 @@ def test_unlabelled_and_evaluation_patients_are_never_looked_at(place: Path):
     assert set(record["value_patients"]) == {patient for patient in train if LABELS[patient]}
     other = LABELS | dict.fromkeys(PATIENTS[18:], "a")
     (place / "fold2.json").unlink()
+    shutil.rmtree(place / COPIES)
     again, _ = select(place, RFE, train=train, labels=other)
     assert table.equals(again)
 
@@ -88,6 +90,28 @@ def test_finished_work_is_kept_and_other_work_is_not(place: Path):
     assert len(table) > 2
     flipped = LABELS | {PATIENTS[0]: "b"}
     assert select(place, RFE, labels=flipped)[1]["digest"] != select(place, RFE)[1]["digest"]
+
+
+def test_what_snakemake_removed_comes_from_its_copy_and_a_broken_copy_does_not(place: Path, monkeypatch):
+    table, record = select(place, RFE)
+    with monkeypatch.context() as without:
+        without.setattr("mirrorflow.steps.expression.select_genes.by_elimination", None)
+        for ending in ("tsv", "json"):
+            (place / f"fold2.{ending}").unlink()
+        again, same = select(place, RFE)
+        assert again.equals(table)
+        assert same == record
+        shutil.rmtree(place / COPIES)
+        select(place, RFE)
+        assert (place / COPIES / "fold2.tsv").read_text() == (place / "fold2.tsv").read_text(), (
+            "copied where it was not"
+        )
+        (place / "fold2.tsv").unlink()
+        (place / COPIES / "fold2.tsv").write_text("cut off")
+        with pytest.raises(TypeError):
+            select(place, RFE)
+    assert select(place, RFE)[0].equals(table)
+    assert (place / COPIES / "fold2.tsv").read_text() == (place / "fold2.tsv").read_text()
 
 
 def test_folds_by_site_are_part_of_what_genes_are_made_of(place: Path):

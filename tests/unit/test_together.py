@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import time
@@ -72,12 +73,6 @@ def test_a_date_counts_where_it_counts_for_one_case():
     made.outputs(manifest="{fold}.json")
     (needed,) = made.inputs(sheet=sheet)["needs"](None)
     assert "ancient" not in needed.flags
-
-
-def test_each_output_is_marked():
-    marked = []
-    assert served().outputs(lambda path: marked.append(path) or path, manifest="{fold}.json")
-    assert marked == [["0.json", "1.json"]]
 
 
 def test_a_job_runs_again_for_what_a_case_would_run_again_for():
@@ -195,6 +190,26 @@ def test_a_case_that_fails_or_dies_takes_no_other_along(tmp_path, caplog):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
     assert f"leaves ended with 1: see {tmp_path / 'leaves.log'}" not in caplog.text, "said in the worker's process"
     assert "dies failed: its process ended with -9" in caplog.text
+
+
+def test_what_waits_for_a_failed_case_is_named_and_all_else_is_made(tmp_path):
+    names = ("leaves", "behind", "far_behind", "a", "b")
+    with pytest.raises(MirrorflowError, match=r"1 of 5 cases failed: leaves, and behind, far_behind, which wait for"):
+        serve_cases(whole(), cases_of(tmp_path, *names, behind="leaves", far_behind="behind", b="a"), stumble)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def leave_a_pool(job: CaseJob) -> None:
+    """As joblib does: processes that wait for more work."""
+    job.kept = multiprocessing.get_context("fork").Pool(1)
+    job.kept.apply(abs, [1])
+    write(job)
+
+
+def test_nobody_waits_for_a_librarys_idle_processes(tmp_path):
+    begun = time.monotonic()
+    serve_cases(whole(), cases_of(tmp_path, "a", "b"), leave_a_pool)
+    assert time.monotonic() - begun < 10
 
 
 def test_messages_of_cases_stand_in_the_log_of_the_job_and_not_twice_on_the_terminal(tmp_path, capfd):

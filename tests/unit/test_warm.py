@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,6 +224,39 @@ def test_a_gpus_job_works_by_itself(address: Path, tmp_path: Path, monkeypatch: 
     assert warm.run_in_warm_process(time.sleep, SimpleNamespace(**{**vars(given), "rule": "no_gpu"})) == 1
     driver.touch()
     assert warm.run_in_warm_process(time.sleep, given) is None
+
+
+def test_a_job_that_wants_torch_waits_for_the_imports_and_no_other_does(address: Path, monkeypatch: pytest.MonkeyPatch):
+    """They would take it as long; whoever needs a tenth of them starts by itself meanwhile."""
+    late = Path(tempfile.mkdtemp(prefix="mirrorflow-late-")) / "jobs"
+    monkeypatch.setattr(warm, "GPU_DRIVER", late)
+    monkeypatch.setenv(warm.VARIABLE, warm.named(late))
+    torch, plain = (SimpleNamespace(rule="a_rule", threads=1, resources=one) for one in ({"gpu": 1}, {}))
+    assert warm.run_in_warm_process(time.sleep, plain) is None
+    coming = threading.Timer(0.3, late.symlink_to, [address])
+    coming.start()
+    assert warm.run_in_warm_process(time.sleep, torch) == 1, "sleep got no number"
+    shutil.rmtree(late.parent)
+    assert warm.run_in_warm_process(time.sleep, torch) is None
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_nobody_waits_for_one_that_never_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ends: bool):
+    (tmp_path / "warm").mkdir()
+    if ends:
+        threading.Timer(0.2, (tmp_path / "warm").rmdir).start()
+    monkeypatch.setattr(warm, "MOST_S", 30 if ends else 0.2)
+    begun = time.monotonic()
+    warm._wait_until_ready(tmp_path / "warm" / "jobs")
+    assert 0.1 < time.monotonic() - begun < 20
+
+
+def test_one_that_cannot_import_leaves_no_address(tmp_path: Path):
+    (tmp_path / "warm").mkdir()
+    command = [sys.executable, "-m", "mirrorflow.runtime.warm", str(tmp_path / "warm" / "jobs"), "no_such_module"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert "no_such_module" in done.stderr
+    assert not (tmp_path / "warm").exists()
 
 
 @pytest.mark.parametrize(("jobs", "value"), [(warm.FEW_JOBS - 1, None), (100, "off")])

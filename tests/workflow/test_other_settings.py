@@ -1,7 +1,9 @@
 """Another run's store and copied results under another config: both values and the fix, never the old numbers."""
 
 import gzip
+import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -56,6 +58,22 @@ def test_a_store_that_another_run_replaced_meanwhile_stops_the_job_that_reads_it
     assert done.returncode != 0
     assert "orientation: made with 'samples_by_genes', this run wants 'genes_by_samples'" in done.stdout
     assert "a run with other settings needs another name or store" in done.stdout
+
+
+def test_genes_of_a_job_that_failed_are_made_again(tiny: Path, tmp_path: Path) -> None:
+    """Not put back as they were, with Snakemake's notes of the new settings."""
+    folder = copy_run(tiny, tmp_path / "copied")
+    config = changed_config(tmp_path, TINY, **{"expression.selection.rfe.C": 0.5})
+    blocked = folder / Path(GENES).parent / ".kept/fold1.tsv"
+    blocked.unlink()
+    blocked.mkdir()
+    assert run(folder, config, "--", GENES).returncode != 0
+    blocked.rmdir()
+    assert planned(folder, config, "--", GENES)["select_genes"] == 1
+    said = succeed(folder, config, "--", GENES)
+    assert re.search(r"\[select_genes .* 0\] \S+/fold0\.tsv: kept", said), "the other fold's were made in the first run"
+    record = json.loads((folder / GENES).with_suffix(".json").read_text())
+    assert record["settings"]["rfe"]["C"] == 0.5
 
 
 def test_a_matrix_fixed_in_its_place_is_read_again(tiny: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 from snakemake.profiles import ProfileConfigFileParser
 from tests.slide_factory import simple, write_svs
 
-from runner import CONFIGS, ROOT, run, run_as_a_user
+from runner import CONFIGS, ROOT, planned, run, run_as_a_user
 
 pytestmark = pytest.mark.workflow
 TINY = CONFIGS / "tiny.yaml"
@@ -102,6 +102,22 @@ def test_slurm_does_not_inherit_the_default_profile_s_single_gpu(tmp_path, monke
     assert "gpu" not in resources(said, "audit")
     assert "resources" in parsed("default")
     assert "resources" not in parsed("slurm")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainings"),
+    [
+        ([], 1),
+        (["--jobs", "4"], 1),
+        (["--jobs", "4", "--default-resources", "mem_mb=500"], 1),
+        (["--workflow-profile", str(PROFILES / "slurm")], 12),
+        (["--workflow-profile", str(PROFILES / "generic")], 12),
+        (["--executor", "slurm", "--jobs", "4"], 12),
+    ],
+    ids=["here", "jobs for cores", "with resources", "slurm", "generic", "by executor"],
+)
+def test_jobs_are_few_here_and_many_on_a_cluster(tmp_path, arguments: list[str], trainings: int) -> None:
+    assert planned(tmp_path / "run", TINY, *arguments)["pretrain_mirror"] == trainings
 
 
 def test_account_and_partitions_come_from_the_environment(tmp_path, monkeypatch) -> None:

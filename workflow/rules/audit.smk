@@ -73,27 +73,17 @@ rule audit:
 
 rule require_honesty:
     input:
-        **REQUIRED.inputs(
-            record=at(paths.AuditFile, ending="json"),
-        ),
+        record=at(paths.AuditFile, ending="json"),
     output:
-        **REQUIRED.outputs(
-            touch,
-            passed=at(paths.AuditFile, ending="passed"),
-        ),
+        passed=touch(at(paths.AuditFile, ending="passed")),
     log:
-        REQUIRED.file(LOGS, "{protocol}/{cohort}", "log"),
+        f"{LOGS}/require_honesty/{{protocol}}/{{cohort}}.log",
     wildcard_constraints:
         cohort=any_of(RUN.every_cohort),
     localrule: True
     conda:
         "../../envs/mirrorflow.yaml"
-    threads: REQUIRED.threads
-    resources:
-        case_threads=REQUIRED.case_threads,
     params:
-        **REQUIRED.params(
-            strict=config["strict"],
-        ),
+        strict=config["strict"],
     script:
         "../scripts/require_honesty.py"

@@ -1,4 +1,4 @@
-"""What a user would try first: majority, linear models, ridge Cox. One job per protocol, cohort, encoder, method."""
+"""What a user would try first: majority, linear models, ridge Cox. A case is a protocol, cohort, encoder and method."""
 
 
 rule fit_baseline:

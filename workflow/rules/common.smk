@@ -77,7 +77,6 @@ PROBED = JOBS.of("probe_mirror", CASES.probes)
 FITTED = JOBS.of("fit_baseline", CASES.baselines)
 TRAINED = JOBS.of("train_supervised", CASES.supervised, each=8, spread=True)
 AUDITED = JOBS.of("audit", CASES.evaluated)
-REQUIRED = JOBS.of("require_honesty", CASES.evaluated)
 EVALUATED = JOBS.of("evaluate", CASES.evaluated)
 
 LOGS = RUN.logs

@@ -50,8 +50,7 @@ rule select_genes:
         ),
     output:
         **GENES_SELECTED.outputs(
-            update,
-            # kept where they are valid: the elimination costs minutes a fold
+            # copies are kept beside them: the elimination costs minutes a fold
             manifest=at(paths.GeneManifest),
             record=at(paths.GeneRecord),
         ),

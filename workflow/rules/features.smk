@@ -1,4 +1,4 @@
-"""Patches to features (a job serves a shard of slides), and the index of a cohort's feature files."""
+"""Patches to features (a case is a shard of slides), and the index of a cohort's feature files."""
 
 
 rule extract_features:

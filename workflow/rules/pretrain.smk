@@ -1,8 +1,8 @@
-"""Self-supervised pretraining (MIRROR, TANGLE), a job a fold, and the frozen embeddings made with it.
+"""Self-supervised pretraining (MIRROR, TANGLE), a case a fold, and the frozen embeddings made with it.
 
 Declared outputs are small records: Snakemake deletes outputs before a re-run, and models and embeddings are
-worth keeping (they know themselves what they were made from). One job a fold; with `compute: gpu_share` above 1 a
-job serves all folds of a seed on one GPU.
+worth keeping (they know themselves what they were made from). With `compute: gpu_share` above 1 all folds of a
+seed, sharing one GPU, are a case.
 """
 
 

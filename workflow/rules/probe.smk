@@ -1,4 +1,4 @@
-"""Linear probes on frozen embeddings: one job per protocol, cohort, encoder and method."""
+"""Linear probes on frozen embeddings: a case is a protocol, cohort, encoder and method."""
 
 
 rule probe_mirror:

@@ -1,4 +1,4 @@
-"""Slides to patches: tissue mask, 20x grid, ledger. A job serves a shard of slides."""
+"""Slides to patches: tissue mask, 20x grid, ledger. A case is a shard of slides."""
 
 
 rule patch_slides:

@@ -1,4 +1,4 @@
-"""Networks trained on labels (ABMIL, ILRA-MIL, PORPOISE, SurvPath): a job per protocol, cohort, encoder and method.
+"""Networks trained on labels (ABMIL, ILRA-MIL, PORPOISE, SurvPath): a case is a protocol, cohort, encoder and method.
 
 The predictions of each fold and task are kept by their digest; a killed job goes on with the first that is missing.
 """

@@ -6,6 +6,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
+from mirrorflow.config.queries import encoders_of, methods_under
 from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -36,7 +37,7 @@ class Cases:
 
     @property
     def patches(self) -> list[Case]:
-        """Of patching; none where slides come shard by shard, each deleted before the next is fetched."""
+        """Of patching; none where a cohort's slides come shard by shard, each deleted before the next is fetched."""
         return [
             {"cohort": cohort, "patching": patching, "shard": shard}
             for cohort in self._whole_slides
@@ -56,8 +57,8 @@ class Cases:
 
     @property
     def _whole_slides(self) -> list[str]:
-        entries = self.run.config["cohorts"].items()
-        return [name for name, entry in entries if "gdc" not in entry.get("slides", {})]
+        entries = self.run.config["cohorts"]
+        return [] if any("gdc" in entry.get("slides", {}) for entry in entries.values()) else list(entries)
 
     @property
     def selections(self) -> list[Case]:
@@ -76,13 +77,18 @@ class Cases:
 
     @property
     def embeddings(self) -> list[Case]:
-        """Of embedding: what probes read, and the frozen ones that sensitivities are asked of."""
-        records: list[str] = []
-        for where in self._predicted(self.run.pretrained):
-            wildcards: Any = SimpleNamespace(**where)
-            asked = ("embeddings", "few_shot_embeddings", "inner_embeddings", "frozen")
-            records += [path for name in asked for path in getattr(self.models, name)(wildcards)]
-        return _parsed(EmbeddingsRecord, records)
+        """Of embedding: what probes and maps read, and the frozen ones that sensitivities are asked of."""
+        run, models = self.run, self.models
+        embedded: list[Any] = [
+            SimpleNamespace(protocol=protocol, cohort=cohort, encoder=encoder, method=method)
+            for protocol in run.protocols
+            for cohort in run.cohorts
+            for method in methods_under(run.config, protocol)
+            if method in run.pretrained
+            for encoder in encoders_of(run.config, cohort, method)
+        ]
+        asked = (models.embeddings, models.few_shot_embeddings, models.inner_embeddings, models.frozen)
+        return _parsed(EmbeddingsRecord, [path for where in embedded for ask in asked for path in ask(where)])
 
     @property
     def baselines(self) -> list[Case]:

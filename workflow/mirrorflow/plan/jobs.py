@@ -5,10 +5,12 @@ Asked through Snakemake's own API, in this process, without running anything and
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mirrorflow.config.resources import ROOT
 
@@ -29,8 +31,8 @@ class Job:
     """How many GPUs it asks for."""
 
 
-def plan_jobs(configfiles: Sequence[Path], folder: Path) -> list[Job]:
-    """All jobs of the workflow with ``configfiles`` in ``folder``, in the order of the chain."""
+def plan_jobs(configfiles: Sequence[Path], folder: Path, more: Mapping[str, Any] | None = None) -> list[Job]:
+    """All jobs of the workflow with ``configfiles`` (``more`` over them) in ``folder``, in the order of the chain."""
     from snakemake.api import SnakemakeApi
     from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
@@ -38,7 +40,7 @@ def plan_jobs(configfiles: Sequence[Path], folder: Path) -> list[Job]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         made = api.workflow(
             resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=configfiles),
+            config_settings=ConfigSettings(configfiles=configfiles, config=more or {}),
             snakefile=SNAKEFILE,
             workdir=folder,
         )
@@ -72,10 +74,18 @@ def _jobs(workflow: Any) -> list[Job]:
 
 
 def job_table(configfiles: Sequence[Path], folder: Path) -> str:
-    """The jobs of a config counted by rule: TSV with rule, jobs and the GPUs that each asks for."""
-    planned = plan_jobs(configfiles, folder)
+    """The jobs of a config counted by rule: TSV with rule, jobs and the GPUs that each asks for.
+
+    Where the config leaves it open how much a job serves, as a cluster gets them: a case each.
+    """
+    planned = plan_jobs(configfiles, folder, {} if _says_jobs(configfiles) else {"compute": {"jobs": "many"}})
     counts = Counter((job.rule, job.gpus) for job in planned)
     return "rule\tjobs\tgpus\n" + "".join(f"{rule}\t{count}\t{gpus}\n" for (rule, gpus), count in counts.items())
+
+
+def _says_jobs(configfiles: Sequence[Path]) -> bool:
+    said = [yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in configfiles]
+    return any((one.get("compute") or {}).get("jobs", "auto") != "auto" for one in said)
 
 
 def changed_jobs(before: Collection[Job], after: Collection[Job]) -> list[Job]:

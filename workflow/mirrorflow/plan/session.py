@@ -23,6 +23,8 @@ from mirrorflow.runtime.locks import dead_lock, note_owner
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
+AT_HOME = (None, "local", "dryrun", "touch")
+"""Executors that run jobs on this machine, or none."""
 PLANNED = "MIRRORFLOW_CONFIG"
 """Variable that tells jobs on a cluster what the config files said when their run was planned."""
 
@@ -66,12 +68,22 @@ def jobs_of(run: Run, settings: Any) -> Jobs:
     On a cluster the process of one job has to find what the one that planned it found.
     """
     asked = run.config["compute"]["jobs"]
-    # a local run may have --jobs too, as another word for --cores; default resources are given to remote ones alone
-    elsewhere = settings.nodes is not None and settings.default_resources is not None
-    on_cluster = elsewhere or any(argument.startswith(JOB) for argument in sys.argv)
-    at_home = not on_cluster and not why_expected() and len(run.every_cohort) == 1
-    few = asked == "few" or (asked == "auto" and at_home)
-    return Jobs(few, beside=not on_cluster, set_resources=settings.overwrite_resources)
+    on_cluster = _is_elsewhere(settings) or any(argument.startswith(JOB) for argument in sys.argv)
+    on_cores = not on_cluster and not why_expected()
+    few = asked == "few" or (asked == "auto" and on_cores and len(run.every_cohort) == 1)
+    return Jobs(few, beside=on_cores, set_resources=settings.overwrite_resources)
+
+
+def _is_elsewhere(settings: Any) -> bool:
+    """Whether jobs go to another machine: known by `--jobs`, which a run on this one turns into `--cores`.
+
+    Both are there in a dry run (which has cores in any case), and where both were said: then the executor is asked for.
+    """
+    if settings.nodes is None or settings.cores is None:
+        return settings.nodes is not None
+    from snakemake.cli import parse_args
+
+    return parse_args(sys.argv[1:])[1].executor not in AT_HOME
 
 
 def say_left_out(config: Mapping[str, Any]) -> None:

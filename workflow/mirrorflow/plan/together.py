@@ -16,7 +16,6 @@ from mirrorflow.plan.wildcards import Wildcards, growing
 
 Case = Mapping[str, Any]
 """A case's wildcards, in the order in which its files name them."""
-Flag = Callable[[str], str]
 EACH = "case_threads"
 """Resource: threads of one case; 0: as many as there are for it. A profile may set it."""
 TOGETHER = "together"
@@ -65,12 +64,10 @@ class Served:
         self._named["input"] = named
         return {"needs": lambda wildcards: self._needs} if self.cases else named
 
-    def outputs(self, flag: Flag | None = None, **named: Any) -> dict[str, Any]:
-        """Section ``output``; ``flag``: what each file is marked with (``update``, ``touch``)."""
+    def outputs(self, **named: Any) -> dict[str, Any]:
+        """Section ``output``."""
         self._named["output"] = named
-        if not self.cases:
-            return {name: _flagged(value, flag) for name, value in named.items()}
-        return {"made": _flagged(list(self._made), flag)}
+        return {"made": self._made} if self.cases else named
 
     def params(self, **named: Any) -> dict[str, Any]:
         """Section ``params``: of all cases a digest each, by which they run again, and beside it what they are."""
@@ -175,10 +172,6 @@ def _flat(values: Iterable[Any]) -> list[str]:
 def _plain(named: Mapping[str, Any]) -> dict[str, Any]:
     """Paths without Snakemake's marks, which no process is sent."""
     return {name: str(one) if isinstance(one, str) else [str(path) for path in one] for name, one in named.items()}
-
-
-def _flagged(value: Any, flag: Flag | None) -> Any:
-    return flag(value) if flag else value
 
 
 def _is_ancient(*paths: str) -> bool:

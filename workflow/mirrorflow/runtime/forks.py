@@ -87,17 +87,20 @@ def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None])
     try:
         while waiting or busy:
             while waiting and room.is_left(list(busy.values())):
+                number = waiting.popleft()
                 connection, process = _worker(calls, cores.threads)
-                busy[connection] = _given(connection, process, waiting.popleft(), calls)
+                _sent(connection, number)  # one that is dead already says nothing, and is found out by that
+                busy[connection] = _Fork(number, calls[number].label, process)
             ready = wait(list(busy), LOOKS_S)
             for connection in [one for one in busy if one in ready]:
                 fork = busy.pop(connection)
                 if isinstance(fork.outcome(connection, ended=False), Failed):
                     failed.add(fork.number)
-                if fork.process.exitcode is None and waiting:
-                    busy[connection] = _given(connection, fork.process, waiting.popleft(), calls)
-                elif fork.process.exitcode is None:
-                    connection.send(None)
+                if fork.process.is_alive() and waiting and _sent(connection, waiting[0]):
+                    number = waiting.popleft()
+                    busy[connection] = _Fork(number, calls[number].label, fork.process)
+                else:
+                    _sent(connection, None)
                     fork.process.join()
                 room.ended(fork)
                 done(fork.label)
@@ -120,9 +123,13 @@ def _worker(calls: Sequence[Call], threads: int) -> tuple[Connection, BaseProces
     return ours, process
 
 
-def _given(connection: Connection, process: BaseProcess, number: int, calls: Sequence[Call]) -> "_Fork":
-    connection.send(number)
-    return _Fork(number, calls[number].label, process)
+def _sent(connection: Connection, number: int | None) -> bool:
+    """Whether a worker could be given a call, or was told that there is none."""
+    try:
+        connection.send(number)
+    except OSError:
+        return False
+    return True
 
 
 def _work(calls: Sequence[Call], connection: Connection, parent: int, threads: int) -> None:
@@ -132,6 +139,9 @@ def _work(calls: Sequence[Call], connection: Connection, parent: int, threads: i
     while (number := connection.recv()) is not None:
         found = _made(calls[number])
         connection.send(Failed(MirrorflowError("")) if isinstance(found, Failed) else None)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)  # a library's own processes, which wait for more work, are not waited for
 
 
 def _failure(failed: Mapping[str, Exception]) -> Exception:

@@ -41,10 +41,11 @@ class _Before:
 
     began: float
     cpu_s: float = 0.0
+    largest_child: int = 0
 
     @classmethod
     def now(cls) -> "_Before":
-        return cls(time.time(), _cpu_s())
+        return cls(time.time(), _cpu_s(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
     @classmethod
     def nothing(cls) -> "_Before":
@@ -84,9 +85,9 @@ def _write(path: Path, used: Mapping[str, float], case: str) -> None:
 
 
 def _used(together: int, before: _Before) -> dict[str, float]:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     # What the children's peak may have from this process, which started them, is not more than its own.
-    peak = max(together, own_peak(), children.ru_maxrss * OF_MAXRSS)
+    peak = max(together, own_peak(), largest * OF_MAXRSS if largest > before.largest_child else 0)
     seconds, cpu = time.time() - before.began, _cpu_s() - before.cpu_s
     return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": round(peak / MEBIBYTE, 1)}
 

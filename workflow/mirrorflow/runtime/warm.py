@@ -53,6 +53,8 @@ GPU_DRIVER = DRIVER / "version"
 HEADER = struct.Struct("!Q")
 PRELOADED = ("snakemake.script", "torch._dynamo", "mirrorflow.steps")
 """What a warm process imports, packages with all their modules. The first optimiser of a process imports the second."""
+INTERRUPTED = threading.Event()
+"""Set once somebody pressed Ctrl-C."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GOTO_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What Snakemake sets to a job's threads, and libraries read once, when they are loaded."""
 
@@ -77,8 +79,16 @@ def start_warm_process(jobs: int) -> None:
     """
     if jobs < FEW_JOBS or os.environ.get(VARIABLE) == "off" or _address_here() is not None:
         return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     address, _ = started()
     os.environ[VARIABLE] = named(address)
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    """A Ctrl-C, which only the main thread hears of: jobs that wait to begin do not begin."""
+    INTERRUPTED.set()
+    signal.default_int_handler(number, frame)
 
 
 def started() -> tuple[Path, subprocess.Popen[bytes]]:
@@ -112,6 +122,8 @@ def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | Non
     with socket.socket(socket.AF_UNIX) as connection:
         if _wants_torch(snakemake):
             _wait_until_ready(Path(address))
+            if INTERRUPTED.is_set():
+                return 128 + signal.SIGINT
         try:
             connection.connect(address)
         except OSError:
@@ -137,7 +149,8 @@ def _wait_until_ready(address: Path) -> None:
     """Wait while the warm process imports; it removes the folder of its address when it ends, if it can."""
     until = time.monotonic() + MOST_S
     while address.parent.exists() and not address.exists() and time.monotonic() < until:
-        time.sleep(READY_S)
+        if INTERRUPTED.wait(READY_S):
+            return
 
 
 def _status(connection: socket.socket) -> int:

@@ -35,13 +35,12 @@ def run_here(snakemake: Any) -> None:
     of any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
     A param ``together`` lists what one job serves case after case (:mod:`mirrorflow.steps.together`).
     """
-    if cases := snakemake.params.get(TOGETHER):
-        with job_setup(snakemake):
-            find_step(snakemake.rule)  # imported once
-            serve_cases(snakemake, cases, run_here)
-        return
     resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
     with job_setup(snakemake), held_gpus(int(resources.get("gpu", 0))):
+        if cases := snakemake.params.get(TOGETHER):
+            find_step(snakemake.rule)  # imported once
+            serve_cases(snakemake, cases, run_here)
+            return
         hold_store(snakemake.params.get("stored", []))
         step = find_step(snakemake.rule)
         job = Job(label_of(snakemake), snakemake.threads, resources, wildcards)

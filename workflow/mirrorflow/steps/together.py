@@ -63,31 +63,34 @@ def serve_cases(whole: Any, cases: Sequence[Mapping[str, Any]], run: Callable[[A
     cores = Cores(min(len(cases), whole.threads // each), float(resources.get("mem_mb", "inf")), each)
     jobs = {label_of(case["wildcards"]): CaseJob(whole, case, cores) for case in cases}
     progress = Progress(whole.rule, len(jobs), "cases")
-    for wave in _waves(jobs):
-        calls = [Call(_run, (run, jobs[label], label), {}, label) for label in wave]
-        failed = in_workers(calls, cores, lambda label: progress.step(note=label))
-        if failed:
-            message = (
-                f"{len(failed)} of {len(jobs)} cases failed: {', '.join(failed)}. Their messages stand above, and in "
-                "their own logs; the files that the others made are kept, and are found again by the next run"
-            )
-            raise MirrorflowError(message)
+    waiting, failed = dict(jobs), list[str]()
+    while ready := _ready(waiting, {path for label in failed for path in jobs[label].output}):
+        calls = [Call(_run, (run, jobs[label], label), {}, label) for label in ready]
+        failed += in_workers(calls, cores, lambda label: progress.step(note=label))
+        for label in ready:
+            del waiting[label]
+    if failed:
+        raise MirrorflowError(_said_of(failed, list(waiting), len(jobs)))
+
+
+def _said_of(failed: Sequence[str], left: Sequence[str], cases: int) -> str:
+    behind = f", and {', '.join(left)}, which wait for what they make" if left else ""
+    return (
+        f"{len(failed)} of {cases} cases failed: {', '.join(failed)}{behind}. Their messages stand above, and in their "
+        "own logs. Snakemake removes what this job declares; models, embeddings, predictions, genes and features of "
+        "the other cases are kept, and the next run finds them"
+    )
+
+
+def _ready(waiting: Mapping[str, CaseJob], never: set[str]) -> list[str]:
+    """Labels of the cases that wait for none of the others, nor for what will ``never`` be made."""
+    coming = {path for job in waiting.values() for path in job.output} | never
+    return [label for label, job in waiting.items() if not coming.intersection(job.input)]
 
 
 def _threads_of_case(threads: int, asked: int, cases: int) -> int:
     """Threads of each of so many cases of a job with ``threads``; none asked for: an equal part."""
     return min(asked, threads) if asked else max(1, threads // cases)
-
-
-def _waves(jobs: Mapping[str, CaseJob]) -> Iterator[list[str]]:
-    """Labels of the cases whose inputs are there, until all were named."""
-    waiting = dict(jobs)
-    while waiting:
-        coming = {path for job in waiting.values() for path in job.output}
-        ready = [label for label, job in waiting.items() if not coming.intersection(job.input)]
-        yield ready
-        for label in ready:
-            del waiting[label]
 
 
 def _run(run: Callable[[Any], None], job: CaseJob, label: str) -> None:

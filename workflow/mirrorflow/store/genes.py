@@ -19,6 +19,8 @@ from mirrorflow.store.digest import canonical, digest, same_settings
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
 OF_THE_FILE = ("settings", "digest", "manifest_sha256")
 """Keys of the sidecar that the file is held against; the others tell of its genes."""
+COPIES = ".kept"
+"""Folder of copies, beside the manifests."""
 TYPES: Mapping[Any, Any] = {
     "id": "str",
     "gene": "str",
@@ -41,6 +43,18 @@ def write_genes(path: str | Path, genes: pd.DataFrame, settings: Mapping[str, An
     write_text(path, text)
     made = dict(zip(OF_THE_FILE, (dict(settings), digest(settings), _content(text)), strict=True))
     write_text(sidecar_of(path), json.dumps(made | dict(record), indent=1) + "\n")
+
+
+def copy_of(path: str | Path) -> Path:
+    """A manifest's copy, which no rule declares: what is declared is removed before a job runs, and when it fails."""
+    return Path(path).parent / COPIES / Path(path).name
+
+
+def copy_genes(path: str | Path, to: str | Path) -> None:
+    """The manifest and its sidecar, sidecar last."""
+    sidecar_of(to).unlink(missing_ok=True)
+    for source, target in ((Path(path), Path(to)), (sidecar_of(path), sidecar_of(to))):
+        write_text(target, source.read_text(encoding="utf-8"))
 
 
 def is_finished(path: str | Path, settings: Mapping[str, Any]) -> bool:
