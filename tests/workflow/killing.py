@@ -17,9 +17,9 @@ from runner import command, jobs_of_warm_process, warm_process
 
 WRITTEN = re.compile(rb"written: (\S+)")
 WORTHWHILE = re.compile(
-    r"(patches/.*\.h5|features/.*\.h5|genes/fold\d+\.json|model\.safetensors|fold\d+\.(safetensors|parquet))$"
+    r"(patches/.*\.h5|features/.*\.h5|genes/\.kept/.*fold\d+\.json|model\.safetensors|fold\d+\.(safetensors|parquet))$"
 )
-"""Files that stand for a finished slide, gene list, model, embedding or probe."""
+"""Files that stand for a finished slide, gene list (its copy), model, embedding or probe."""
 LIMIT_S = 1000
 """One to two minutes on two free cores; other work on the machine makes it longer."""
 
