@@ -1,16 +1,21 @@
 """Every rule gives its step what the step declares: names and types, for every job of small configs."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
 
+from mirrorflow.plan.together import TOGETHER
+from mirrorflow.runtime.forks import Cores
 from mirrorflow.runtime.typed import read_fields
 from mirrorflow.steps.start import find_step
+from mirrorflow.steps.together import CaseJob
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = {
@@ -46,6 +51,12 @@ def jobs_of(configfiles: list[Path], folder: Path, *targets: str) -> Iterator[An
         yield from workflow.dag.jobs
 
 
+def cases_of(job: Any) -> list[Any]:
+    """The job; of one that serves several cases, what each of them is given."""
+    whole = SimpleNamespace(rule=job.rule, resources={})
+    return [CaseJob(whole, case, Cores()) for case in job.params.get(TOGETHER, [])] or [job]
+
+
 def check(job: Any) -> None:
     step = find_step(job.rule.name)
     for name, given in {"Inputs": job.input, "Outputs": job.output, "Params": job.params}.items():
@@ -74,11 +85,11 @@ def test_every_job_gives_its_step_what_it_declares(config: str, tmp_path: Path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     rules = set()
-    for job in jobs_of(CONFIGS[config], tmp_path, "all", *ON_REQUEST):
-        if job.rule.script:
-            check(job)
-            assert stored_by_others(job) <= held(job), job.rule.name
-            rules.add(job.rule.name)
+    jobs = [job for job in jobs_of(CONFIGS[config], tmp_path, "all", *ON_REQUEST) if job.rule.script]
+    for case in itertools.chain.from_iterable(map(cases_of, jobs)):
+        check(case)
+        assert stored_by_others(case) <= held(case), case.rule.name
+        rules.add(case.rule.name)
     assert len(rules) > 20
 
 

@@ -62,8 +62,8 @@ def run_as_a_user(folder: Path, config: Path, *arguments: str) -> subprocess.Com
 
 
 def environment() -> dict[str, str]:
-    """The variables of a run."""
-    return {**os.environ, "PYTHONWARNINGS": "default", **SECRETS}
+    """The variables of a run, which is on processors wherever it runs: a GPU would have its jobs planned otherwise."""
+    return {**os.environ, "PYTHONWARNINGS": "default", "CUDA_VISIBLE_DEVICES": "", **SECRETS}
 
 
 def warm_process() -> str:

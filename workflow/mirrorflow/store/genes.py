@@ -37,12 +37,13 @@ def sidecar_of(manifest: str | Path) -> Path:
 
 
 def write_genes(path: str | Path, genes: pd.DataFrame, settings: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Write the manifest and its sidecar; the sidecar last, so that it is there only with a whole manifest."""
+    """Write the manifest and its sidecar, which is there only with a whole manifest; then :func:`copy_of` it."""
     text = genes[list(COLUMNS)].to_csv(sep="\t", index=False, float_format="%.9g")
     sidecar_of(path).unlink(missing_ok=True)
     write_text(path, text)
     made = dict(zip(OF_THE_FILE, (dict(settings), digest(settings), _content(text)), strict=True))
     write_text(sidecar_of(path), json.dumps(made | dict(record), indent=1) + "\n")
+    _copy(path, copy_of(path))
 
 
 def copy_of(path: str | Path) -> Path:
@@ -50,8 +51,18 @@ def copy_of(path: str | Path) -> Path:
     return Path(path).parent / COPIES / Path(path).name
 
 
-def copy_genes(path: str | Path, to: str | Path) -> None:
-    """The manifest and its sidecar, sidecar last."""
+def restore_genes(path: str | Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a manifest made with these very settings, or its copy, lies there whole; afterwards both do."""
+    copy = copy_of(path)
+    there, copied = is_finished(path, settings), is_finished(copy, settings)
+    if copied and not there:
+        _copy(copy, path)
+    elif there and not copied:
+        _copy(path, copy)
+    return there or copied
+
+
+def _copy(path: str | Path, to: str | Path) -> None:
     sidecar_of(to).unlink(missing_ok=True)
     for source, target in ((Path(path), Path(to)), (sidecar_of(path), sidecar_of(to))):
         write_text(target, source.read_text(encoding="utf-8"))

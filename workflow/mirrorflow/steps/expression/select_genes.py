@@ -36,7 +36,7 @@ from mirrorflow.store.digest import digest
 from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.expression import read_record as read_expression_record
 from mirrorflow.store.gene_lists import curated_genes, read_list
-from mirrorflow.store.genes import copy_genes, copy_of, described, is_finished, read_genes, read_record, write_genes
+from mirrorflow.store.genes import described, is_finished, read_genes, read_record, restore_genes, write_genes
 from mirrorflow.store.tables import read_cohort, read_fold
 
 logger = logging.getLogger(__name__)
@@ -146,38 +146,11 @@ def select_genes(
     seen = _seen(method, train_patients, labels)
     if method == "rfe" and (settings.get("rfe") or {}).get("cv_by") == "site":
         seen = seen.with_sites(files.sites)
+    labels_of = seen.patients if method in SEES_LABELS else []
     made_with = _identity(files, seen, settings, fold, seed)
-    copy = copy_of(manifest)
-    if is_finished(manifest, made_with) or is_finished(copy, made_with):
-        _bring_together(manifest, copy, made_with)
+    if restore_genes(manifest, made_with):
         logger.info("%s: kept, made of the same patients, labels and settings", manifest)
         return
-    _make(files, seen, manifest, settings, made_with, fold=fold, seed=seed, threads=threads)
-    copy_genes(manifest, copy)
-
-
-def _bring_together(manifest: Path, copy: Path, made_with: Mapping[str, Any]) -> None:
-    """Manifest and copy, at least one of which is finished, are both."""
-    if not is_finished(manifest, made_with):
-        copy_genes(copy, manifest)
-    elif not is_finished(copy, made_with):
-        copy_genes(manifest, copy)
-
-
-def _make(
-    files: GeneFiles,
-    seen: Seen,
-    manifest: Path,
-    settings: Mapping[str, Any],
-    made_with: dict[str, Any],
-    *,
-    fold: int,
-    seed: int,
-    threads: int,
-) -> None:
-    """Choose the genes, or take them over from another fold, and write them."""
-    method = settings.get("method", Selection.method)
-    labels_of = seen.patients if method in SEES_LABELS else []
     first = files.first
     if first and is_finished(first, made_with | {"fold": read_record(first)["settings"]["fold"]}):
         write_genes(manifest, read_genes(first).assign(fold=fold), made_with, described(first))
