@@ -557,7 +557,7 @@ def test_cost_is_what_a_job_measured_itself_and_empty_where_it_did_not(run: Smal
     ]
 
 
-def measured(record: Path, seconds: float, **more: str) -> None:
+def measured(record: Path, seconds: float, **more: bool) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps({"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_mb": 300.0, **more}))
 
@@ -569,13 +569,15 @@ def test_a_job_that_served_many_cases_is_a_row_a_case(tmp_path: Path) -> None:
     write_sheet(benchmarks / "fit_baseline.tsv", line)
     measured(logs / "fit_baseline.used.json", 12.0)
     for number, name in enumerate(("linear", "cox"), start=1):
-        measured(logs / f"fit_baseline/honest/demo/none/{name}.used.json", number, case="0" * 16)
+        measured(logs / f"fit_baseline/honest/demo/none/{name}.used.json", number, case=True)
     write_sheet(benchmarks / "fit_baseline/honest/demo/none/cox.tsv", line)  # of an earlier run, a job each
     rows = pd.concat(read_benchmarks(benchmarks)["fit_baseline"])
     assert sorted(rows[["s", "cpu_time", "max_rss"]].values.tolist()) == [[1.0, 2.0, 300.0], [2.0, 4.0, 300.0]]
     measured(logs / "fit_baseline/honest/demo/none/cox.used.json", 5.0)  # made again by a job of its own
     rows = pd.concat(read_benchmarks(benchmarks)["fit_baseline"])
     assert sorted(rows["cpu_time"]) == [2.0, 10.0]
+    measured(logs / "fit_baseline/honest/demo/none/cox.used.json", 40.0)  # and found by another, which took 12.5 s
+    assert max(pd.concat(read_benchmarks(benchmarks)["fit_baseline"])["s"]) == 40.0
 
 
 def test_cost_of_a_rule_of_which_some_jobs_measured_themselves_counts_them() -> None:

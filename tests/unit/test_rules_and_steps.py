@@ -33,6 +33,12 @@ NEW = "predict_patients"
 ON_REQUEST = ("measure_complexity", "make_sensitivity", "make_training_folds", "explained")
 
 
+@pytest.fixture
+def without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a run of one cohort has few jobs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 def jobs_of(configfiles: list[Path], folder: Path, *targets: str) -> Iterator[Any]:
     """The jobs that Snakemake plans, with inputs, outputs, params and wildcards as their scripts get them."""
     logging.getLogger("snakemake").setLevel(logging.ERROR)
@@ -80,6 +86,7 @@ def held(job: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.usefixtures("without_gpus")
 def test_every_job_gives_its_step_what_it_declares(config: str, tmp_path: Path):
     for name in USERS_FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

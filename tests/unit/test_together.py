@@ -14,6 +14,7 @@ import pytest
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.plan.together import Jobs, Served
+from mirrorflow.runtime import forks
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.forks import Cores, in_workers
 from mirrorflow.steps.together import CaseJob, serve_cases
@@ -98,7 +99,6 @@ def test_a_job_is_handed_its_cases_whole():
     assert handed[1] == {
         "wildcards": {"protocol": "honest", "fold": 1},
         "log": "results/logs/work/honest/1.log",
-        "settings": params["settings"](None)["honest/1"],
         "input": {"cohort": "honest.tsv", "folds": ["a1", "b1"]},
         "output": {"manifest": "1.json"},
         "params": {"version": 2, "threads": 4},
@@ -111,6 +111,17 @@ def test_a_profile_says_how_many_threads_a_case_has():
     assert Jobs(few=True, set_resources=asked).of("work", CASES, each=8).threads == 2
     assert Jobs(few=False, set_resources=asked).of("work", CASES, each=8).threads == 1
     assert Jobs(few=True, set_resources=asked).of("other", CASES, each=8).threads == 16
+    assert Jobs(few=True, set_resources={"work": {"case_threads": 0}}).of("work", CASES, each=8).threads == 16
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(4, 8), (8, 8), (12, 8), (17, 16), (64, 16)])
+def test_a_job_takes_no_core_that_no_case_would_use(cores, threads):
+    assert Jobs(few=True, cores=cores).of("work", CASES, each=8).threads == threads
+
+
+def test_cases_that_share_the_jobs_threads_do_so_side_by_side_alone():
+    assert Jobs(few=True).of("work", CASES, each=8, spread=True).case_threads == 0
+    assert Jobs(few=True, beside=False).of("work", CASES, each=8, spread=True).case_threads == 8
 
 
 def test_on_a_cluster_one_job_asks_for_what_a_case_needs():
@@ -137,7 +148,6 @@ def cases_of(tmp_path: Path, *names: str, **needs: str) -> list[dict[str, Any]]:
             "input": {"needs": [str(tmp_path / needs[name])] if name in needs else []},
             "output": {"made": str(tmp_path / name)},
             "params": {"text": name},
-            "settings": "0" * 16,
         }
         for name in names
     ]
@@ -215,6 +225,7 @@ def test_nobody_waits_for_a_librarys_idle_processes(tmp_path):
 def test_messages_of_cases_stand_in_the_log_of_the_job_and_not_twice_on_the_terminal(tmp_path, capfd):
     logger = logging.getLogger("mirrorflow")
     on_terminal, in_file = logging.StreamHandler(), logging.FileHandler(tmp_path / "work.log")
+    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(on_terminal)
     logger.addHandler(in_file)
     try:
@@ -223,7 +234,7 @@ def test_messages_of_cases_stand_in_the_log_of_the_job_and_not_twice_on_the_term
         logger.removeHandler(on_terminal)
         logger.removeHandler(in_file)
         in_file.close()
-    assert "said by a" in (tmp_path / "work.log").read_text()
+    assert "WARNING [a] said by a" in (tmp_path / "work.log").read_text()
     assert "said by a" not in capfd.readouterr().err
 
 
@@ -245,7 +256,8 @@ def test_workers_make_one_call_after_the_other(tmp_path):
     assert sorted(done) == sorted(call.label for call in calls)
 
 
-def test_memory_holds_workers_back(tmp_path):
+def test_memory_holds_workers_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(forks, "LOOKS_S", 60.0)  # what none was seen to take counts with FIRST_MB
     calls = [Call(note, (tmp_path, number), {}, f"call {number}") for number in range(3)]
     assert in_workers(calls, Cores(3, memory_mb=700.0), lambda _: None) == []
     assert len({path.name.split("-")[1] for path in tmp_path.iterdir()}) == 1

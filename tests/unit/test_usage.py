@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,17 +103,18 @@ def test_the_record_lies_where_the_report_looks(job):
 
 def test_every_rule_with_a_benchmark_has_a_log_of_the_same_name():
     rules = [path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "workflow/rules").glob("*.smk")]
-    pairs = [
-        (re.search(r'f"\{LOGS\}/(.*)\.log"', rule), re.search(r'f"\{BENCHMARKS\}/(.*)\.tsv"', rule))
-        for rule in "".join(rules).split("\nrule ")
-    ]
-    names = [(log and log[1], benchmark[1]) for log, benchmark in pairs if benchmark]
-    assert len(names) > 30
+    log, benchmark = (
+        re.compile(rf'f"\{{{name}\}}/(.*)\.{ending}"|\w+\.file\({name}, f?(".*"), "{ending}"\)')
+        for name, ending in (("LOGS", "log"), ("BENCHMARKS", "tsv"))
+    )
+    pairs = [(log.search(rule), benchmark.search(rule)) for rule in "".join(rules).split("\nrule ")]
+    names = [(log and log.groups(), benchmark.groups()) for log, benchmark in pairs if benchmark]
+    assert len(names) > 45
     assert [log for log, _ in names] == [benchmark for _, benchmark in names]
 
 
-def record_of_case(log: Path, seconds: float, case: str) -> dict[str, float | str]:
-    with usage.usage_recorded(log, of_case=case):
+def record_of(log: Path, seconds: float, output: Path, *, of_case: bool = True) -> dict[str, Any]:
+    with usage.usage_recorded(log, [str(output)], of_case=of_case):
         until = time.process_time() + seconds
         while time.process_time() < until:
             pass
@@ -122,14 +124,28 @@ def record_of_case(log: Path, seconds: float, case: str) -> dict[str, float | st
 def test_a_case_of_many_counts_by_itself(tmp_path):
     busy = time.process_time()
     assert busy > 0.2, "what this process used before is not the case's"
-    used = record_of_case(tmp_path / "case.log", 0.1, "a" * 16)
+    used = record_of(tmp_path / "case.log", 0.1, tmp_path / "none")
     assert 0.1 <= used["cpu_seconds"] < 0.1 + busy / 2
-    assert used["seconds"] < 5
-    assert used["case"] == "a" * 16
+    assert used["case"] is True
+    assert "case" not in record_of(tmp_path / "job.log", 0.0, tmp_path / "none", of_case=False)
 
 
-def test_a_case_that_was_found_keeps_what_it_took_to_make_it(tmp_path):
-    log = tmp_path / "case.log"
-    made = record_of_case(log, 0.3, "a" * 16)
-    assert record_of_case(log, 0.0, "a" * 16) == made
-    assert record_of_case(log, 0.0, "b" * 16)["seconds"] < made["seconds"], "other settings: it was made anew"
+def test_what_was_found_keeps_what_it_took_to_make_it(tmp_path):
+    log, output = tmp_path / "case.log", tmp_path / "done.json"
+    output.write_text("one model")
+    made = record_of(log, 0.3, output)
+    assert record_of(log, 0.0, output) == made
+    output.write_text("new model")
+    assert record_of(log, 0.0, output)["seconds"] < made["seconds"], "it was made anew"
+    output.unlink()
+    assert record_of(log, 0.2, output)["made"] == ""
+    assert record_of(log, 0.0, output)["seconds"] < 0.2, "nothing is known of what was made"
+
+
+def test_a_large_output_is_known_by_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(usage, "SMALL", 4)
+    output = tmp_path / "features.h5"
+    output.write_text("12345")
+    made = record_of(tmp_path / "case.log", 0.2, output)
+    output.write_text("54321")
+    assert record_of(tmp_path / "case.log", 0.0, output) == made

@@ -83,14 +83,11 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 
 
 def finished(folder: Path) -> dict[str, int]:
-    """Worthwhile files of a run and when they were written.
-
-    Gene lists count as 0: Snakemake gives them, as declared outputs, new dates.
-    """
+    """Worthwhile files of a run and when they were written."""
     places = [folder / "store" / "slides", folder / "store" / "features", folder / "results"]
     paths = [path for place in places for path in place.rglob("*") if WORTHWHILE.search(path.as_posix())]
-    dates = {path: 0 if path.parent.name == "genes" else path.stat().st_mtime_ns for path in paths}
-    return {str(path.relative_to(folder)): date for path, date in dates.items() if not path.name.startswith(".")}
+    whole = [path for path in paths if not path.name.startswith(".")]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in whole}
 
 
 def worthwhile(said: str) -> list[str]:

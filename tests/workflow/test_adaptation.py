@@ -123,7 +123,7 @@ def test_nothing_is_pretrained_and_the_sources_weights_stay_to_the_bit(adapted: 
     jobs = planned_from(adapted.said)
     assert (jobs["adapt"], jobs["embed_target"]) == (2, 2)
     # with a second cohort each case of a rule has a job of its own: those of the first are looked at, and kept
-    for rule, work in (("pretrain_mirror", "epochs"), ("extract_features", "patches, "), ("patch_slides", "slides, ")):
+    for rule, work in (("pretrain_mirror", "epochs"), ("extract_features", "patches, ")):
         assert not [line for line in adapted.said.splitlines() if line.startswith(f"[{rule}") and work in line]
 
 

@@ -58,7 +58,7 @@ def test_every_job_says_what_it_used(tiny: Path) -> None:
 
 
 def test_the_run_has_few_jobs(tiny: Path, tmp_path: Path) -> None:
-    assert planned(tmp_path / "run", TINY).total() < 25
+    assert planned(tmp_path / "run", TINY).total() <= 25
     assert planned(tmp_path / "run", changed_config(tmp_path, TINY, **{"compute.jobs": "many"})).total() > 65
 
 

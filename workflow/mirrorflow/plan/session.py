@@ -16,7 +16,7 @@ from mirrorflow.plan.checks import JOB, StoredChecks
 from mirrorflow.plan.files import states_digest
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides_seen import tell_jobs
-from mirrorflow.plan.together import Jobs
+from mirrorflow.plan.together import PLENTY, Jobs
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.gpus import why_expected
 from mirrorflow.runtime.locks import dead_lock, note_owner
@@ -71,7 +71,7 @@ def jobs_of(run: Run, settings: Any) -> Jobs:
     on_cluster = _is_elsewhere(settings) or any(argument.startswith(JOB) for argument in sys.argv)
     on_cores = not on_cluster and not why_expected()
     few = asked == "few" or (asked == "auto" and on_cores and len(run.every_cohort) == 1)
-    return Jobs(few, beside=on_cores, set_resources=settings.overwrite_resources)
+    return Jobs(few, on_cores, settings.cores or PLENTY, settings.overwrite_resources)
 
 
 def _is_elsewhere(settings: Any) -> bool:

@@ -17,11 +17,11 @@ from mirrorflow.plan.wildcards import Wildcards, growing
 Case = Mapping[str, Any]
 """A case's wildcards, in the order in which its files name them."""
 EACH = "case_threads"
-"""Resource: threads of one case; 0: as many as there are for it. A profile may set it."""
+"""Resource: threads of one case; 0: an equal part of the job's. A profile may set the number."""
 TOGETHER = "together"
 """Param with the cases of a job that serves several."""
 PLENTY = 10_000
-"""More threads than there are: Snakemake takes what the run has."""
+"""More cores than there are."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Jobs:
 
     few: bool
     beside: bool = True
+    cores: int = PLENTY
+    """Cores of the run."""
     set_resources: Mapping[str, Mapping[str, Any]] | None = None
     """What profile and command line say of rules' resources: rule -> resource -> value."""
 
@@ -41,7 +43,7 @@ class Jobs:
         """
         said = (self.set_resources or {}).get(rule) or {}
         threads = getattr(said[EACH], "value", said[EACH]) if EACH in said else each
-        return Served(rule, tuple(cases) if self.few else (), int(threads), self.beside, spread)
+        return Served(rule, tuple(cases) if self.few else (), int(threads) or each, self.beside, spread, self.cores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,7 @@ class Served:
     each: int = 1
     beside: bool = True
     spread: bool = False
+    cores: int = PLENTY
 
     @cached_property
     def _named(self) -> dict[str, dict[str, Any]]:
@@ -85,12 +88,13 @@ class Served:
     @property
     def case_threads(self) -> int:
         """Resource of that name."""
-        return 0 if self.spread else self.each
+        return 0 if self.spread and self.beside else self.each
 
     @property
     def threads(self) -> int:
-        """Section ``threads``."""
-        return min(PLENTY, self.each * len(self.cases)) if self.cases and self.beside else self.each
+        """Section ``threads``: as many cases side by side as cores allow."""
+        beside = max(1, min(len(self.cases), self.cores // self.each)) if self.cases and self.beside else 1
+        return self.each * beside
 
     def growing(self, base: int) -> Callable[[Wildcards, int], int]:
         """Memory of a job whose cases take ``base`` each."""
@@ -124,12 +128,11 @@ class Served:
         return {label_of(case): _digest(self._of(case, "params", noted=True)) for case in self.cases}
 
     def _records(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
-        """Param that re-runs nothing: wildcards, files and params of every case, and what stands for them."""
+        """Param that re-runs nothing: wildcards, files and params of every case."""
         return [
             {
                 "wildcards": dict(case),
                 "log": self._of(case, "log")["log"],
-                "settings": self._settings[label_of(case)],
                 **{section: _plain(self._of(case, section)) for section in ("input", "output")},
                 "params": self._of(case, "params"),
             }
@@ -148,7 +151,7 @@ class Served:
 
 def label_of(case: Case) -> str:
     """A case in a word."""
-    return "/".join(str(value) for value in case.values())
+    return "/".join(str(value).strip("/") for value in case.values() if value != "")
 
 
 def _asked(value: Any, case: Case, threads: int, *, patterns: bool) -> Any:

@@ -59,11 +59,11 @@ def cost_section(benchmarks: Mapping[str, Sequence[pd.DataFrame]], forecast: Seq
     rows.sort(key=lambda row: -row[0])
     total = sum(seconds for seconds, _ in rows)
     caption = (
-        f"Wall-clock seconds by rule, n = {sum(len(frames) for frames in benchmarks.values())} jobs of all cohorts and "
-        f"protocols, {total:.0f} s in sum (jobs that ran side by side count each). A job that found its work done by "
-        "an earlier run shows the time of looking. CPU seconds and peak memory are of all processes of a job, as it "
-        "measured them itself. Jobs of versions that did not are left out of these two: a cell says of how many it is. "
-        "This page's own rule is not in it."
+        f"Wall-clock seconds by rule, n = {sum(len(frames) for frames in benchmarks.values())} jobs (of a job that "
+        f"serves many cases, these) of all cohorts and protocols, {total:.0f} s in sum (those that ran side by side "
+        "count each). One that found its work done shows what that took, where the job that did it measured it. CPU "
+        "seconds and peak memory are of all processes of a job, as it measured them itself. Jobs of versions that did "
+        "not are left out of these two: a cell says of how many it is. This page's own rule is not in it."
     )
     header = ("rule", "jobs", "seconds", "longest job (s)", "CPU seconds", "peak memory (MB)")
     table = Table(caption, header, [cells(*row) for _, row in rows], frozenset(range(1, len(header))))

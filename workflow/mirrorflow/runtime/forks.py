@@ -4,6 +4,7 @@ A fork starts in a moment and shares what this process has read. Each computes i
 is to the bit what the same call returns alone. Nothing here is for a GPU: CUDA does not outlive a fork.
 """
 
+import contextlib
 import gc
 import logging
 import multiprocessing
@@ -88,7 +89,7 @@ def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None])
         while waiting or busy:
             while waiting and room.is_left(list(busy.values())):
                 number = waiting.popleft()
-                connection, process = _worker(calls, cores.threads)
+                connection, process = _started(_work, calls, cores.threads)
                 _sent(connection, number)  # one that is dead already says nothing, and is found out by that
                 busy[connection] = _Fork(number, calls[number].label, process)
             ready = wait(list(busy), LOOKS_S)
@@ -113,16 +114,6 @@ def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None])
     return [calls[number].label for number in sorted(failed)]
 
 
-def _worker(calls: Sequence[Call], threads: int) -> tuple[Connection, BaseProcess]:
-    ours, theirs = multiprocessing.Pipe()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(calls, theirs, os.getpid(), threads))
-    process.start()
-    theirs.close()
-    return ours, process
-
-
 def _sent(connection: Connection, number: int | None) -> bool:
     """Whether a worker could be given a call, or was told that there is none."""
     try:
@@ -132,7 +123,7 @@ def _sent(connection: Connection, number: int | None) -> bool:
     return True
 
 
-def _work(calls: Sequence[Call], connection: Connection, parent: int, threads: int) -> None:
+def _work(parent: int, connection: Connection, calls: Sequence[Call], threads: int) -> None:
     """What a worker does: the calls that it is given by number, until it is given none."""
     die_with(parent)
     use_threads(threads)
@@ -141,7 +132,10 @@ def _work(calls: Sequence[Call], connection: Connection, parent: int, threads: i
         connection.send(Failed(MirrorflowError("")) if isinstance(found, Failed) else None)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(0)  # a library's own processes, which wait for more work, are not waited for
+    for child in psutil.Process().children(recursive=True):  # a library's own, which wait for more work
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(0)
 
 
 def _failure(failed: Mapping[str, Exception]) -> Exception:
@@ -209,7 +203,7 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
         while waiting or running:
             while waiting and room.is_left(list(running.values())):
                 number, call = waiting.popleft()
-                connection, process = _started(call)
+                connection, process = _started(_fork, call)
                 running[connection] = _Fork(number, call.label, process)
             ready = wait(list(running), LOOKS_S)
             for connection in [one for one in running if one in ready]:
@@ -225,17 +219,18 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
             fork.process.kill()
 
 
-def _started(call: Call) -> tuple[Connection, BaseProcess]:
-    ours, theirs = multiprocessing.Pipe(duplex=False)
+def _started(work: Callable[..., None], *given: Any) -> tuple[Connection, BaseProcess]:
+    """A fork that does ``work`` with this process's number, a connection and what is ``given``; our end of that."""
+    ours, theirs = multiprocessing.Pipe()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    process = multiprocessing.get_context("fork").Process(target=_fork, args=(call, theirs, os.getpid()))
+    process = multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(), theirs, *given))
     process.start()
     theirs.close()
     return ours, process
 
 
-def _fork(call: Call, connection: Connection, parent: int) -> None:
+def _fork(parent: int, connection: Connection, call: Call) -> None:
     """What a fork does: make the call, say what came of it. It ends with its parent, which ends with the run."""
     die_with(parent)
     use_threads(1)

@@ -49,7 +49,8 @@ def job_setup(snakemake: Any) -> Iterator[None]:
     log = Path(snakemake.log[0]) if snakemake.log else None
     for folder in {Path(written).parent for written in [*snakemake.output, *snakemake.log]}:
         clear_leftovers(folder)
-    with usage_recorded(log, of_case=getattr(snakemake, "settings", "")), _logging(label_of(snakemake), log):
+    of_case = getattr(snakemake, "of_case", False)
+    with usage_recorded(log, snakemake.output, of_case=of_case), _logging(label_of(snakemake), log):
         try:
             yield
         except MirrorflowError as error:

@@ -6,14 +6,16 @@ from the one that started it; elsewhere ``getrusage`` alone is asked.
 """
 
 import contextlib
+import hashlib
 import json
 import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -25,6 +27,9 @@ SUFFIX = ".used.json"
 MEBIBYTE = 2**20
 OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 """Bytes in a unit of ``ru_maxrss``."""
+
+SMALL = 1_000_000
+"""Bytes of an output that is read to know it again: records and tables; features are known by their size."""
 
 EVERY_S = 1.0
 """How often the memory of a job's processes together is looked at. One process alone needs no looking."""
@@ -53,14 +58,14 @@ class _Before:
 
 
 @contextlib.contextmanager
-def usage_recorded(log: Path | None, *, of_case: str = "") -> Iterator[None]:
+def usage_recorded(log: Path | None, outputs: Sequence[str] = (), *, of_case: bool = False) -> Iterator[None]:
     """Write down beside ``log`` what this process and its children used, once the block ends, well or not.
 
-    Of a process that serves other cases as well the block alone counts. ``of_case`` stands for the case's settings: it
-    is in the record, and one with the same that took longer stays, for the case was made then and found now.
     Keys: ``seconds`` since the process began, ``cpu_seconds`` (user and system, its children's included) and
     ``peak_mb`` (2^20 bytes): the largest sum of its processes seen, and at least the peak of the largest of them.
-    A disk on which it cannot be written costs the record and nothing else.
+    of_case: the process serves other cases of a job, too; the block alone counts, and the record says ``case``.
+    outputs: what the job declares. A record of the same ones that took longer stays: they were made then, and found
+    now. A disk on which it cannot be written costs the record and nothing else.
     """
     before = _Before.now() if of_case else _Before.nothing()
     if of_case:
@@ -72,19 +77,31 @@ def usage_recorded(log: Path | None, *, of_case: str = "") -> Iterator[None]:
     finally:
         watch.end()
         if log is not None:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                _write(record_of(log), _used(watch.most, before), of_case)
+            with contextlib.suppress(OSError):
+                used = _longer(record_of(log), _used(watch.most, before) | {"made": _made(outputs)})
+                write_text(record_of(log), json.dumps(used | ({"case": True} if of_case else {})) + "\n")
 
 
-def _write(path: Path, used: Mapping[str, float], case: str) -> None:
-    if case and path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored.get("case") == case and stored["seconds"] > used["seconds"]:
-            return
-    write_text(path, json.dumps({**used, "case": case} if case else used) + "\n")
+def _longer(path: Path, used: dict[str, Any]) -> dict[str, Any]:
+    """What was used, or what a record says that was used to make the same."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        stored = {key: json.loads(path.read_text(encoding="utf-8"))[key] for key in used}
+        if used["made"] and stored["made"] == used["made"] and stored["seconds"] > used["seconds"]:
+            return stored
+    return used
 
 
-def _used(together: int, before: _Before) -> dict[str, float]:
+def _made(outputs: Sequence[str]) -> str:
+    """Sixteen digits that stand for the files that are there, by their content where they are small; empty without."""
+    found = hashlib.sha256()
+    there = [path for path in map(Path, outputs) if path.is_file()]
+    for path in there:
+        size = path.stat().st_size
+        found.update(f"{path} {size}\n".encode() + (path.read_bytes() if size <= SMALL else b""))
+    return found.hexdigest()[:16] if there else ""
+
+
+def _used(together: int, before: _Before) -> dict[str, Any]:
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     # What the children's peak may have from this process, which started them, is not more than its own.
     peak = max(together, own_peak(), largest * OF_MAXRSS if largest > before.largest_child else 0)

@@ -124,6 +124,8 @@ def run_in_warm_process(run: Callable[[Any], None], snakemake: Any) -> int | Non
             _wait_until_ready(Path(address))
             if INTERRUPTED.is_set():
                 return 128 + signal.SIGINT
+            if not Path(address).exists():
+                os.environ[VARIABLE] = "off"  # neither the job's script nor another job waits again
         try:
             connection.connect(address)
         except OSError:

@@ -42,12 +42,14 @@ class Wildcards(dict[str, str]):
 class CaseJob:
     """What a step's job is told of one case of the job ``whole``, which has ``cores`` for its cases."""
 
+    of_case = True
+    """Its process serves others, too."""
+
     def __init__(self, whole: Any, case: Mapping[str, Any], cores: Cores) -> None:
         self.rule = whole.rule
         self.input, self.output, self.log = Named(case["input"]), Named(case["output"]), [case["log"]]
         self.params = dict(case["params"])
         self.wildcards = Wildcards({name: str(value) for name, value in case["wildcards"].items()})
-        self.settings = case["settings"]
         self.threads, self.resources = cores.threads, dict(whole.resources.items())
         if "mem_mb" in self.resources:
             self.resources["mem_mb"] //= cores.processes
@@ -95,8 +97,11 @@ def _threads_of_case(threads: int, asked: int, cases: int) -> int:
 
 def _run(run: Callable[[Any], None], job: CaseJob, label: str) -> None:
     """One case: its messages have its own name, and stand in the whole job's log as well."""
-    for handler in [one for one in logger.handlers if not isinstance(one, logging.FileHandler)]:
-        logger.removeHandler(handler)
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.FileHandler):
+            handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s [{label}] %(message)s"))
+        else:
+            logger.removeHandler(handler)
     try:
         run(job)
     except SystemExit as ended:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.errors import InputError
-from mirrorflow.runtime.files import write_text
+from mirrorflow.runtime.files import clear_leftovers, write_text
 from mirrorflow.store.digest import canonical, digest, same_settings
 
 COLUMNS = ("id", "gene", "reason", "rank", "coefficient", "fold", "labels_seen")
@@ -54,6 +54,7 @@ def copy_of(path: str | Path) -> Path:
 def restore_genes(path: str | Path, settings: Mapping[str, Any]) -> bool:
     """Whether a manifest made with these very settings, or its copy, lies there whole; afterwards both do."""
     copy = copy_of(path)
+    clear_leftovers(copy.parent)
     there, copied = is_finished(path, settings), is_finished(copy, settings)
     if copied and not there:
         _copy(copy, path)

@@ -24,7 +24,7 @@ class Measured(NamedTuple):
         try:
             used = json.loads(record.read_text(encoding="utf-8"))
             seconds, cpu, memory = (float(used[key]) for key in ("seconds", "cpu_seconds", "peak_mb"))
-            return cls(seconds, cpu, memory, "case" in used)
+            return cls(seconds, cpu, memory, is_case="case" in used)
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
 
@@ -57,7 +57,9 @@ def _rows(path: Path, benchmark: JobBenchmark, logs: Path) -> list[pd.DataFrame]
 
 
 def _of_job(path: Path, own: Measured) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t", na_values=["-"]).assign(cpu_time=own.cpu, max_rss=own.memory)
+    """The file's seconds are of the last run; a job that found its work done says what that had taken."""
+    rows = pd.read_csv(path, sep="\t", na_values=["-"]).assign(cpu_time=own.cpu, max_rss=own.memory)
+    return rows if math.isnan(own.seconds) else rows.assign(s=rows["s"].clip(lower=own.seconds))
 
 
 def _of_case(one: Measured) -> pd.DataFrame:
