@@ -119,6 +119,16 @@ def test_a_job_takes_no_core_that_no_case_would_use(cores, threads):
     assert Jobs(few=True, cores=cores).of("work", CASES, each=8).threads == threads
 
 
+def test_a_light_job_leaves_cores_for_others():
+    assert [Jobs(few=True, cores=cores).of("work", CASES, part=2).threads for cores in (1, 2, 3, 4, 64)] == [
+        1,
+        1,
+        1,
+        2,
+        2,
+    ]
+
+
 def test_cases_that_share_the_jobs_threads_do_so_side_by_side_alone():
     assert Jobs(few=True).of("work", CASES, each=8, spread=True).case_threads == 0
     assert Jobs(few=True, beside=False).of("work", CASES, each=8, spread=True).case_threads == 8
@@ -170,7 +180,7 @@ def test_a_step_sees_of_a_case_what_it_would_see_of_a_job(tmp_path):
 
 @pytest.mark.parametrize(
     ("threads", "asked", "cases", "each", "workers"),
-    [(2, 1, 3, 1, 2), (8, 8, 3, 8, 1), (8, 0, 2, 4, 2), (2, 0, 3, 1, 2), (1, 8, 3, 1, 1), (8, 0, 1, 8, 1)],
+    [(2, 1, 3, 1, 2), (8, 8, 3, 8, 1), (8, 0, 2, 8, 1), (2, 0, 7, 2, 1), (2, 0, 8, 1, 2), (1, 8, 3, 1, 1)],
 )
 def test_cases_share_the_threads_of_their_job(tmp_path, threads, asked, cases, each, workers):
     names = [f"case{number}" for number in range(cases)]

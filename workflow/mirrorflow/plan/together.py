@@ -17,7 +17,7 @@ from mirrorflow.plan.wildcards import Wildcards, growing
 Case = Mapping[str, Any]
 """A case's wildcards, in the order in which its files name them."""
 EACH = "case_threads"
-"""Resource: threads of one case; 0: an equal part of the job's. A profile may set the number."""
+"""Resource: threads of one case; 0: as the job finds best. A profile may set the number."""
 TOGETHER = "together"
 """Param with the cases of a job that serves several."""
 PLENTY = 10_000
@@ -35,15 +35,18 @@ class Jobs:
     set_resources: Mapping[str, Mapping[str, Any]] | None = None
     """What profile and command line say of rules' resources: rule -> resource -> value."""
 
-    def of(self, rule: str, cases: Sequence[Case], each: int = 1, *, spread: bool = False) -> "Served":
+    def of(self, rule: str, cases: Sequence[Case], each: int = 1, *, part: int = 1, spread: bool = False) -> "Served":
         """A rule with its cases; ``each``: threads of a case, where no profile says otherwise.
 
+        part: the job takes one core of so many; the others are for what is ready beside it.
         spread: a case that has several makes processes of one thread each, so that what it computes does not depend
-        on how many it has: cases side by side share what the job has.
+        on how many it has.
         """
         said = (self.set_resources or {}).get(rule) or {}
         threads = getattr(said[EACH], "value", said[EACH]) if EACH in said else each
-        return Served(rule, tuple(cases) if self.few else (), int(threads) or each, self.beside, spread, self.cores)
+        return Served(
+            rule, tuple(cases) if self.few else (), int(threads) or each, self.beside, spread, self.cores // part
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,9 @@ from mirrorflow.runtime.progress import Progress
 
 logger = logging.getLogger("mirrorflow")
 
+MANY = 4
+"""So many cases a thread are many."""
+
 
 class Named(list[str]):
     """Files of a case as Snakemake hands them to a script: a list of all, each name an attribute."""
@@ -91,8 +94,14 @@ def _ready(waiting: Mapping[str, CaseJob], never: set[str]) -> list[str]:
 
 
 def _threads_of_case(threads: int, asked: int, cases: int) -> int:
-    """Threads of each of so many cases of a job with ``threads``; none asked for: an equal part."""
-    return min(asked, threads) if asked else max(1, threads // cases)
+    """Threads of each of so many cases of a job with ``threads``.
+
+    None asked for: all, as one long case that is left would idle the other cores; a thread each of many cases, which
+    spares them the processes that they would make.
+    """
+    if asked:
+        return min(asked, threads)
+    return 1 if cases >= MANY * threads else threads
 
 
 def _run(run: Callable[[Any], None], job: CaseJob, label: str) -> None:
