@@ -6,7 +6,6 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from mirrorflow.config.queries import encoders_of, methods_under
 from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.genes import GeneInputs
 from mirrorflow.plan.models import ModelInputs
@@ -83,9 +82,8 @@ class Cases:
             SimpleNamespace(protocol=protocol, cohort=cohort, encoder=encoder, method=method)
             for protocol in run.protocols
             for cohort in run.cohorts
-            for method in methods_under(run.config, protocol)
+            for method, encoder in run.cases(protocol, cohort)
             if method in run.pretrained
-            for encoder in encoders_of(run.config, cohort, method)
         ]
         asked = (models.embeddings, models.few_shot_embeddings, models.inner_embeddings, models.frozen)
         return _parsed(EmbeddingsRecord, [path for where in embedded for ask in asked for path in ask(where)])

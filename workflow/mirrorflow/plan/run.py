@@ -190,14 +190,15 @@ class Run:
 
     def manifests(self, protocol: str, cohort: str) -> list[str]:
         """Manifests of every method and encoder under a protocol on a cohort, which may be a pair."""
-        cases = self._adapted_cases(cohort) if cohort in self.adapted else self._cases(protocol, cohort)
+        cases = self._adapted_cases(cohort) if cohort in self.adapted else self.cases(protocol, cohort)
         return [
             self.at(PredictionsManifest, protocol=protocol, cohort=cohort, encoder=encoder, method=method)
             for method, encoder in cases
             if set(self.config["methods"][method]["tasks"]) & set(self.config["evaluation"]["tasks"])
         ]
 
-    def _cases(self, protocol: str, cohort: str) -> list[tuple[str, str]]:
+    def cases(self, protocol: str, cohort: str) -> list[tuple[str, str]]:
+        """Method and encoder of all that a protocol runs on a cohort with patients of its own."""
         methods = methods_under(self.config, protocol)
         return [(method, encoder) for method in methods for encoder in encoders_of(self.config, cohort, method)]
 

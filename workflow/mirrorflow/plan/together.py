@@ -114,16 +114,14 @@ class Served:
         """Files that cases read and do not make for each other; one whose date counts for a case counts."""
         made, found = set(self._made), dict[str, str]()
         for case in self.cases:
-            for path in _flat(self._of(case, "input").values()):
+            for path in flat(self._of(case, "input").values()):
                 if str(path) not in made and not _is_ancient(found.get(str(path), path), path):
                     found[str(path)] = path
         return list(found.values())
 
     @property
     def _made(self) -> list[str]:
-        return list(
-            dict.fromkeys(str(path) for case in self.cases for path in _flat(self._of(case, "output").values()))
-        )
+        return list(dict.fromkeys(str(path) for case in self.cases for path in flat(self._of(case, "output").values())))
 
     @cached_property
     def _settings(self) -> dict[str, str]:
@@ -171,7 +169,8 @@ def _asks_for_threads(value: Any) -> bool:
     return callable(value) and "threads" in inspect.signature(value).parameters
 
 
-def _flat(values: Iterable[Any]) -> list[str]:
+def flat(values: Iterable[Any]) -> list[str]:
+    """Paths of values that are one, or a list of them."""
     return [path for value in values for path in ([value] if isinstance(value, str) else value)]
 
 

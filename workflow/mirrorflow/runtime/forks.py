@@ -22,7 +22,7 @@ import psutil
 
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.calls import Call
-from mirrorflow.runtime.job import die_with
+from mirrorflow.runtime.job import die_with, end_with_children
 from mirrorflow.runtime.threads import use_threads
 from mirrorflow.runtime.usage import MEBIBYTE, own_bytes
 
@@ -83,9 +83,7 @@ def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None])
     """
     waiting, busy, failed = deque(range(len(calls))), dict[Connection, _Fork](), set[int]()
     room = _Room(cores)
-    frozen = gc.get_freeze_count()
-    gc.freeze()
-    try:
+    with _sharing_memory(busy):
         while waiting or busy:
             while waiting and room.is_left(list(busy.values())):
                 number = waiting.popleft()
@@ -106,11 +104,6 @@ def in_workers(calls: Sequence[Call], cores: Cores, done: Callable[[str], None])
                 room.ended(fork)
                 done(fork.label)
             room.look(busy.values())
-    finally:
-        if not frozen:
-            gc.unfreeze()
-        for fork in busy.values():
-            fork.process.kill()
     return [calls[number].label for number in sorted(failed)]
 
 
@@ -132,10 +125,7 @@ def _work(parent: int, connection: Connection, calls: Sequence[Call], threads: i
         connection.send(Failed(MirrorflowError("")) if isinstance(found, Failed) else None)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    for child in psutil.Process().children(recursive=True):  # a library's own, which wait for more work
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    os._exit(0)
+    end_with_children()  # a library's own processes wait for more work
 
 
 def _failure(failed: Mapping[str, Exception]) -> Exception:
@@ -197,9 +187,7 @@ class _Fork:
 def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) -> Iterator[tuple[int, Any]]:
     waiting, running = deque(enumerate(calls)), dict[Connection, _Fork]()
     room = _Room(cores)
-    frozen = gc.get_freeze_count()
-    gc.freeze()  # what is here is no garbage of the forks: to look for some would copy its memory
-    try:
+    with _sharing_memory(running):
         while waiting or running:
             while waiting and room.is_left(list(running.values())):
                 number, call = waiting.popleft()
@@ -212,6 +200,15 @@ def _in_forks(calls: Sequence[Call], cores: Cores, done: Callable[[str], None]) 
                 room.ended(fork)
                 done(fork.label)
             room.look(running.values())
+
+
+@contextlib.contextmanager
+def _sharing_memory(running: Mapping[Connection, _Fork]) -> Iterator[None]:
+    """What is here is no garbage of the forks: looking for some would copy its memory. Who is left is killed."""
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
     finally:
         if not frozen:
             gc.unfreeze()

@@ -166,22 +166,24 @@ def _status(connection: socket.socket) -> int:
 
 def serve(address: str, owner: int, preloaded: Sequence[str] = PRELOADED) -> None:
     """Import what steps import (``preloaded``), then fork for every request at ``address`` while ``owner`` lives."""
-    with _ended_with(owner, address), _folder_kept(address):
-        _import(preloaded)
-    gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy their memory
-    warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # OpenBLAS sees to its own threads
-    forks = multiprocessing.get_context("fork")
-    with socket.socket(socket.AF_UNIX) as listener, _folder_removed(address):
-        listener.bind(f"{address}.new")
-        listener.listen(socket.SOMAXCONN)
-        listener.settimeout(LOOKS_S)
-        Path(f"{address}.new").rename(address)
-        while os.getppid() == owner:
-            with contextlib.suppress(TimeoutError):
-                connection, _ = listener.accept()
-                with connection:
-                    forks.Process(target=_serve_one, args=(connection, listener)).start()
-            multiprocessing.active_children()  # buries those that have ended
+    with _folder_removed(address):  # nobody is to wait for what will not come
+        with _ended_with(owner, address):
+            _import(preloaded)
+        gc.freeze()  # half a million objects for life: a fork that looked for garbage among them would copy them
+        # OpenBLAS sees to its own threads
+        warnings.filterwarnings("ignore", message="This process .* is multi-threaded")
+        forks = multiprocessing.get_context("fork")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{address}.new")
+            listener.listen(socket.SOMAXCONN)
+            listener.settimeout(LOOKS_S)
+            Path(f"{address}.new").rename(address)
+            while os.getppid() == owner:
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    with connection:
+                        forks.Process(target=_serve_one, args=(connection, listener)).start()
+                multiprocessing.active_children()  # buries those that have ended
 
 
 @contextlib.contextmanager
@@ -205,16 +207,6 @@ def _ended_with(owner: int, address: str) -> Iterator[None]:
     finally:
         over.set()
         watching.join()
-
-
-@contextlib.contextmanager
-def _folder_kept(address: str) -> Iterator[None]:
-    """The folder stays, unless the block fails: nobody is to wait for what will not come."""
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(Path(address).parent, ignore_errors=True)
-        raise
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mirrorflow.errors import MirrorflowError
-from mirrorflow.plan.together import EACH, label_of
+from mirrorflow.plan.together import EACH, flat, label_of
 from mirrorflow.runtime.calls import Call
 from mirrorflow.runtime.forks import Cores, in_workers
 from mirrorflow.runtime.progress import Progress
@@ -21,7 +21,7 @@ class Named(list[str]):
     """Files of a case as Snakemake hands them to a script: a list of all, each name an attribute."""
 
     def __init__(self, named: Mapping[str, str | list[str]]) -> None:
-        super().__init__(path for one in named.values() for path in ([one] if isinstance(one, str) else one))
+        super().__init__(flat(named.values()))
         self.__dict__.update(named)
 
     def keys(self) -> list[str]:
