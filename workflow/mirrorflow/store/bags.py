@@ -1,7 +1,8 @@
 """Bags of patch features from the store's h5 files: drawn rows through a memory map, whole bags on request."""
 
 import contextlib
-from collections.abc import Sequence
+import weakref
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import numpy as np
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
 from mirrorflow.store.fingerprint import features_fingerprint
+from mirrorflow.store.kept import MEMORY, layout_of
 from mirrorflow.store.moments import MomentsFolder
-from mirrorflow.store.rows import RowLayout, row_layout
+from mirrorflow.store.rows import RowLayout
 from mirrorflow.training.moments import Moments
 
 if TYPE_CHECKING:  # pooled vectors do without torch
@@ -25,7 +27,8 @@ class FeatureBags:
 
     ``files`` lists each unit's feature files (a patient's slides are concatenated). Rows are read where they lie;
     only files that cannot be mapped (compressed ones) are read whole, and up to ``cache_gb`` (10^9 bytes) of
-    such bags are kept in memory. ``names`` are for messages, ``moments`` is a folder in which those of files are kept.
+    such bags are kept in memory, for the next cases of this process as well (:mod:`mirrorflow.store.kept`). ``names``
+    are for messages, ``moments`` is a folder in which those of files are kept.
     """
 
     def __init__(
@@ -37,9 +40,11 @@ class FeatureBags:
     ) -> None:
         self.files = [list(paths) for paths in files]
         self.names = list(names) if names is not None else [f"unit {i}" for i in range(len(self.files))]
-        self.left = int(cache_gb * 1e9)
-        self._kept = MomentsFolder(moments)
-        self._cache: dict[int, np.ndarray] = {}
+        self._budget = int(cache_gb * 1e9)
+        self._moments = MomentsFolder(moments)
+        self._number = MEMORY.reader()
+        weakref.finalize(self, MEMORY.forget, self._number)
+        self._keys: dict[int, Hashable] = {}
         self._layouts: dict[int, list[RowLayout]] = {}
         self._width: tuple[int, Path] | None = None
 
@@ -48,14 +53,17 @@ class FeatureBags:
 
     def __getitem__(self, i: int, /) -> np.ndarray:
         """Raises InputError naming the unit or file: no patches, NaN in features, a width unlike the other slides'."""
-        if i in self._cache:
-            return self._cache[i]
         self.size(i)
-        bag = np.concatenate([read_features(layout.path)[0] for layout in self._layouts[i]])
-        if not self._mapped(i) and bag.nbytes <= self.left:
-            self.left -= bag.nbytes
-            self._cache[i] = bag
-        return bag
+        if self._mapped(i):
+            return self._read(i)
+        kept = MEMORY.get(self._keys[i], self._number)
+        if kept is None:
+            kept = self._read(i)
+            MEMORY.keep(self._keys[i], kept, self._number, self._budget)
+        return kept
+
+    def _read(self, i: int) -> np.ndarray:
+        return np.concatenate([read_features(layout.path)[0] for layout in self._layouts[i]])
 
     def size(self, i: int) -> int:
         """Patches of unit ``i``, from the files' headers. Raises InputError as ``bags[i]``, values apart."""
@@ -71,7 +79,7 @@ class FeatureBags:
         for i in range(len(self)):
             with contextlib.suppress(InputError):
                 self.size(i)
-                if self.left and not self._mapped(i):
+                if self._budget and not self._mapped(i):
                     self[i]
                 if moments:
                     self.moments(i)
@@ -87,7 +95,7 @@ class FeatureBags:
     def moments(self, i: int) -> Moments:
         """Moments of the patches of unit ``i``. Raises InputError as ``bags[i]``."""
         self.size(i)
-        return self._kept.of(self._layouts[i])
+        return self._moments.of(self._layouts[i])
 
     def width(self, i: int) -> int:
         """Values of a patch of unit ``i``."""
@@ -121,12 +129,15 @@ class FeatureBags:
         if not self.files[i]:
             message = f"{self.names[i]}: no slide with features; leave this unit out of the cohort"
             raise InputError(message)
-        layouts = [layout for path in self.files[i] if (layout := row_layout(path)).rows]
+        found = [layout_of(path) for path in self.files[i]]
+        layouts = [layout for layout, _ in found if layout.rows]
         for layout in layouts:
             self._check_width(layout)
         if not layouts:
             message = f"{self.names[i]}: no patches in {self.files[i][0]}; leave this unit out of the cohort"
             raise InputError(message)
+        stamps = tuple(stamp for _, stamp in found)
+        self._keys[i] = (self._number, i) if None in stamps else stamps
         return layouts
 
     def _check_width(self, layout: RowLayout) -> None:

@@ -41,11 +41,14 @@ class MomentsFolder:
 
     folder: Path | None
 
-    def of(self, layouts: Sequence[RowLayout]) -> Moments:
-        """Of the files together. What a killed process left half in the folder is removed."""
+    def __post_init__(self) -> None:
+        """What a killed process left half in the folder is removed: once, as it holds a file a slide."""
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 clear_leftovers(self.folder)
+
+    def of(self, layouts: Sequence[RowLayout]) -> Moments:
+        """Of the files together."""
         found = NOTHING
         for layout in layouts:
             found = found.merged(self._of_file(layout))

@@ -1,0 +1,152 @@
+"""What a process keeps of the store for its next cases, and when it reads again."""
+
+import gc
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mirrorflow.store import bags as store_bags
+from mirrorflow.store import kept
+from mirrorflow.store.bags import FeatureBags
+from mirrorflow.store.kept import Memory, layout_of, stamp_of
+
+ROWS, WIDTH = 8, 5
+BYTES = ROWS * WIDTH * 4
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch):
+    """Files of a test are young: they count as settled at once."""
+    monkeypatch.setattr(kept, "SETTLED_NS", -1)
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    fresh = Memory()
+    monkeypatch.setattr(store_bags, "MEMORY", fresh)
+    return fresh
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Files that were read whole, in order."""
+    found, read = [], store_bags.read_features
+
+    def counted(path):
+        found.append(Path(path).name)
+        return read(path)
+
+    monkeypatch.setattr(store_bags, "read_features", counted)
+    return found
+
+
+def write(path, value, compression="gzip"):
+    """A file that replaces what was there, as the store writes them."""
+    with h5py.File(path.with_suffix(".new"), "w") as file:
+        file.create_dataset("features", data=np.full((ROWS, WIDTH), value, np.float16), compression=compression)
+    path.with_suffix(".new").replace(path)
+    return path
+
+
+def files_of(folder, count):
+    return [[write(folder / f"{number}.h5", number)] for number in range(count)]
+
+
+def test_a_second_case_reads_no_file_again(tmp_path, memory, reads):
+    files = files_of(tmp_path, 3)
+    for _ in range(2):
+        bags = FeatureBags(files, 1.0)
+        assert [bags[i][0, 0] for i in range(3)] == [0, 1, 2]
+    assert reads == ["0.h5", "1.h5", "2.h5"]
+
+
+def test_a_file_that_was_made_again_is_read_again(tmp_path, memory, reads):
+    files = files_of(tmp_path, 1)
+    assert FeatureBags(files, 1.0)[0][0, 0] == 0
+    write(files[0][0], 7)
+    assert FeatureBags(files, 1.0)[0][0, 0] == 7
+    assert len(reads) == 2
+
+
+def test_a_file_of_other_shape_has_another_layout(tmp_path):
+    path = write(tmp_path / "a.h5", 1, compression=None)
+    assert layout_of(path)[0] is layout_of(path)[0]
+    with h5py.File(path, "w") as file:
+        file["features"] = np.ones((2, 9), np.float32)
+    assert layout_of(path)[0].width == 9
+
+
+def test_a_file_that_was_written_just_now_is_not_known_again(tmp_path, memory, reads, monkeypatch):
+    """It may change once more within the tick of its file system's clock."""
+    monkeypatch.setattr(kept, "SETTLED_NS", 3_600_000_000_000)
+    files = files_of(tmp_path, 1)
+    assert stamp_of(files[0][0]) is None
+    first = FeatureBags(files, 1.0)
+    for _ in range(2):
+        assert first[0][0, 0] == 0
+    assert reads == ["0.h5"], "its own reader keeps it"
+    assert FeatureBags(files, 1.0)[0][0, 0] == 0
+    assert len(reads) == 2
+    del first
+    gc.collect()
+    assert not memory._entries, "and nobody can ask for it any more"
+    assert memory._bytes == 0
+
+
+def test_what_one_reader_asked_for_stays_when_memory_is_full(tmp_path, memory, reads):
+    """Rounds over more than fits find what fitted first, each time."""
+    files = files_of(tmp_path, 3)
+    bags = FeatureBags(files, 2 * BYTES / 1e9)
+    for _ in range(2):
+        assert [bags[i][0, 0] for i in range(3)] == [0, 1, 2]
+    assert reads == ["0.h5", "1.h5", "2.h5", "2.h5"]
+
+
+def test_earlier_readers_make_room(tmp_path, memory, reads):
+    old, new = files_of(tmp_path, 2), [[write(tmp_path / f"new{number}.h5", 9)] for number in range(2)]
+    earlier = FeatureBags(old, 2 * BYTES / 1e9)
+    earlier.load(moments=False)
+    later = FeatureBags([old[1], *new], 2 * BYTES / 1e9)
+    later.load(moments=False)
+    again = FeatureBags([old[1], *new], 2 * BYTES / 1e9)
+    again.load(moments=False)
+    assert reads == ["0.h5", "1.h5", "new0.h5", "new1.h5", "new1.h5"]
+    assert memory._bytes == 2 * BYTES
+
+
+def test_no_budget_keeps_nothing(tmp_path, memory):
+    bags = FeatureBags(files_of(tmp_path, 2), 0)
+    assert bags[0].shape == bags[1].shape == (ROWS, WIDTH)
+    assert not memory._entries
+
+
+def test_a_patients_slides_are_one_entry_and_an_empty_one_is_none(tmp_path, memory, reads):
+    (first,), (second,) = files_of(tmp_path, 2)
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["features"] = np.empty((0, WIDTH), np.float32)
+    for _ in range(2):
+        bags = FeatureBags([[first, tmp_path / "empty.h5", second]], 1.0)
+        assert bags[0].shape == (2 * ROWS, WIDTH)
+    assert reads == ["0.h5", "1.h5"]
+
+
+def test_moments_of_a_kept_layout_are_those_of_the_file(tmp_path, memory):
+    files = files_of(tmp_path, 2)
+    first, second = (FeatureBags(files, 1.0, moments=tmp_path / "kept").moments(1) for _ in range(2))
+    assert first.count == second.count == ROWS
+    np.testing.assert_array_equal(first.mean, np.ones(WIDTH))
+    np.testing.assert_array_equal(first.mean, second.mean)
+
+
+def test_a_fork_is_not_kept_waiting_by_a_lock_of_its_parent():
+    with kept.MEMORY._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            kept.MEMORY.keep(("a",), np.zeros(1), 1, 8)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
