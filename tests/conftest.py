@@ -29,3 +29,12 @@ def _environment_of_its_own() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _disk_is_not_waited_for() -> Iterator[None]:
+    """No test cuts the power. A small file costs more to flush than to write; tests write thousands."""
+    fsync = os.fsync
+    os.fsync = lambda descriptor: None
+    yield
+    os.fsync = fsync

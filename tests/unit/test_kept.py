@@ -12,7 +12,9 @@ import pytest
 from mirrorflow.store import bags as store_bags
 from mirrorflow.store import kept
 from mirrorflow.store.bags import FeatureBags
-from mirrorflow.store.kept import Memory, layout_of, stamp_of
+from mirrorflow.store.expression import ExpressionWriter, read_expression
+from mirrorflow.store.kept import Memory, stamp_of
+from mirrorflow.store.rows import kept_layout
 
 ROWS, WIDTH = 8, 5
 BYTES = ROWS * WIDTH * 4
@@ -27,7 +29,7 @@ def settled(monkeypatch):
 @pytest.fixture
 def memory(monkeypatch):
     fresh = Memory()
-    monkeypatch.setattr(store_bags, "MEMORY", fresh)
+    monkeypatch.setattr(store_bags, "BAGS", fresh)
     return fresh
 
 
@@ -74,10 +76,10 @@ def test_a_file_that_was_made_again_is_read_again(tmp_path, memory, reads):
 
 def test_a_file_of_other_shape_has_another_layout(tmp_path):
     path = write(tmp_path / "a.h5", 1, compression=None)
-    assert layout_of(path)[0] is layout_of(path)[0]
+    assert kept_layout(path)[0] is kept_layout(path)[0]
     with h5py.File(path, "w") as file:
         file["features"] = np.ones((2, 9), np.float32)
-    assert layout_of(path)[0].width == 9
+    assert kept_layout(path)[0].width == 9
 
 
 def test_a_file_that_was_written_just_now_is_not_known_again(tmp_path, memory, reads, monkeypatch):
@@ -143,10 +145,47 @@ def test_moments_of_a_kept_layout_are_those_of_the_file(tmp_path, memory):
 
 
 def test_a_fork_is_not_kept_waiting_by_a_lock_of_its_parent():
-    with kept.MEMORY._lock:
+    with kept.BAGS._lock:
         child = os.fork()
         if not child:
             signal.alarm(20)
-            kept.MEMORY.keep(("a",), np.zeros(1), 1, 8)
+            kept.BAGS.keep(("a",), np.zeros(1), 1, 8)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def expression(path, value):
+    """Two genes of three patients."""
+    with ExpressionWriter(path.with_suffix(".new"), ["P1", "P2", "P3"]) as writer:
+        writer.add(["g1", "g2"], ["A", "B"], np.full((2, 3), value, np.float32))
+        writer.finish({}, {})
+    path.with_suffix(".new").replace(path)
+    return path
+
+
+def test_genes_are_read_once_until_the_file_is_another(tmp_path):
+    path = expression(tmp_path / "e.parquet", 1)
+    first, second = (read_expression(path, ["P2", "P1"], ["g2"]) for _ in range(2))
+    assert second.values is first.values
+    assert (second.values.shape, second.patients, second.ids, second.symbols) == ((2, 1), ["P2", "P1"], ["g2"], ["B"])
+    with pytest.raises(ValueError, match="read-only"):
+        second.values[0, 0] = 3
+    assert read_expression(path, ["P1", "P2"], ["g2"]).values is not first.values
+    assert read_expression(path, ["P2", "P1"], ["g1"]).values is not first.values
+    expression(path, 5)
+    assert read_expression(path, ["P2", "P1"], ["g2"]).values.tolist() == [[5], [5]]
+
+
+def test_the_whole_matrix_is_not_kept(tmp_path):
+    path = expression(tmp_path / "e.parquet", 1)
+    first, second = (read_expression(path, ["P1"]) for _ in range(2))
+    assert second.values is not first.values
+    first.values[0, 0] = 3
+
+
+def test_what_is_larger_than_the_budget_pushes_nothing_out():
+    memory = Memory()
+    memory.keep("small", np.zeros(4), memory.reader(), 64)
+    memory.keep("large", np.zeros(40), memory.reader(), 64)
+    assert memory.get("small", 0) is not None
+    assert memory.get("large", 0) is None

@@ -9,7 +9,7 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.learners import pretrained as job
 from mirrorflow.store.bags import FeatureBags, features_fingerprint
 from mirrorflow.store.embeddings import read_embeddings
-from mirrorflow.store.kept import MEMORY
+from mirrorflow.store.kept import BAGS
 from mirrorflow.store.models import load_model
 from pretraining_cohort import CPU, PATIENTS, SETTINGS, TRAIN, Cohort, losses
 
@@ -196,7 +196,7 @@ def test_the_cache_stays_under_its_limit(cohort):
             file.create_dataset("features", data=values, compression="gzip")
     bags = FeatureBags([[cohort.folder / f"{patient}-A.h5"] for patient in PATIENTS], 400e-9)
     assert all(bags.rows(i, np.array([7, 0])).shape == (2, 5) for i in range(12))
-    kept = [MEMORY.get(key, 0) for key in bags._keys.values()]
+    kept = [BAGS.get(key, 0) for key in bags._keys.values()]
     assert sum(bag is not None for bag in kept) == 2
 
 

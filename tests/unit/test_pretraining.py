@@ -330,14 +330,22 @@ def test_patch_moments_are_those_of_all_patches():
     assert sd[3] == 1.0
 
 
-def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread(monkeypatch, threads):
+    """On one thread there is none for it: items are made when they are asked for."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    makers = set()
+
     def broken():
+        makers.add(threading.current_thread().name)
         yield 1
         raise KeyError
 
     assert list(prefetched(range(20))) == list(range(20))
     with pytest.raises(KeyError):
         list(prefetched(broken()))
+    here = threading.current_thread().name
+    assert makers == {"mirrorflow-prefetch" if threads > 1 else here}
     with closing(prefetched(iter(int, 1))) as endless:
         assert next(endless) == 0
     assert [thread for thread in threading.enumerate() if thread.name == "mirrorflow-prefetch"] == []

@@ -11,9 +11,9 @@ import numpy as np
 from mirrorflow.errors import InputError
 from mirrorflow.store.features import read_features
 from mirrorflow.store.fingerprint import features_fingerprint
-from mirrorflow.store.kept import MEMORY, layout_of
+from mirrorflow.store.kept import BAGS
 from mirrorflow.store.moments import MomentsFolder
-from mirrorflow.store.rows import RowLayout
+from mirrorflow.store.rows import RowLayout, kept_layout
 from mirrorflow.training.moments import Moments
 
 if TYPE_CHECKING:  # pooled vectors do without torch
@@ -42,8 +42,8 @@ class FeatureBags:
         self.names = list(names) if names is not None else [f"unit {i}" for i in range(len(self.files))]
         self._budget = int(cache_gb * 1e9)
         self._moments = MomentsFolder(moments)
-        self._number = MEMORY.reader()
-        weakref.finalize(self, MEMORY.forget, self._number)
+        self._number = BAGS.reader()
+        weakref.finalize(self, BAGS.forget, self._number)
         self._keys: dict[int, Hashable] = {}
         self._layouts: dict[int, list[RowLayout]] = {}
         self._width: tuple[int, Path] | None = None
@@ -56,10 +56,10 @@ class FeatureBags:
         self.size(i)
         if self._mapped(i):
             return self._read(i)
-        kept = MEMORY.get(self._keys[i], self._number)
+        kept = BAGS.get(self._keys[i], self._number)
         if kept is None:
             kept = self._read(i)
-            MEMORY.keep(self._keys[i], kept, self._number, self._budget)
+            BAGS.keep(self._keys[i], kept, self._number, self._budget)
         return kept
 
     def _read(self, i: int) -> np.ndarray:
@@ -129,7 +129,7 @@ class FeatureBags:
         if not self.files[i]:
             message = f"{self.names[i]}: no slide with features; leave this unit out of the cohort"
             raise InputError(message)
-        found = [layout_of(path) for path in self.files[i]]
+        found = [kept_layout(path) for path in self.files[i]]
         layouts = [layout for layout, _ in found if layout.rows]
         for layout in layouts:
             self._check_width(layout)

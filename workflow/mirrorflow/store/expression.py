@@ -7,6 +7,7 @@ holds the settings, their digest and what was counted; ``<cohort>.parquet.json``
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import write_text
 from mirrorflow.store.digest import canonical, digest
+from mirrorflow.store.kept import EXPRESSION, Stamp, stamp_of
 
 ROWS_A_GROUP = 8192
 """Small enough to read a few genes quickly, large enough to compress well."""
@@ -28,6 +30,9 @@ BYTES_A_GROUP = 128 << 20
 
 GENES_AT_ONCE = 1024
 """What :func:`gene_groups` hands out: whoever computes on it makes several copies."""
+
+KEPT_BYTES = 256 << 20
+"""Of genes that were read: a fold's are one to ten MB, the whole matrix of a large source is too much."""
 
 METADATA = "mirrorflow"
 FIX = "delete it, the rule convert_expression makes it anew"
@@ -113,33 +118,62 @@ def read_expression(
 ) -> Expression:
     """Values of ``patients`` and ``genes`` (ids), in the order asked; all of them in the file's order else.
 
-    Only the columns and row groups that hold them are read. Raises InputError naming three of those that
-    the file lacks.
+    Only the columns and row groups that hold them are read; those few genes that cases ask for again and again are kept
+    (:mod:`mirrorflow.store.kept`), and cannot be written to. Raises InputError naming three of those that the file
+    lacks.
     """
+    stamp = None if genes is None else stamp_of(Path(path))
     with reading_parquet(str(path), FIX):
-        return _read_expression(path, patients, genes)
+        return _read_expression(path, patients, genes, stamp)
 
 
-def _read_expression(path: str | Path, patients: Sequence[str] | None, genes: Sequence[str] | None) -> Expression:
-    file = pq.ParquetFile(path, memory_map=True)
-    everyone = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
-    chosen = everyone if patients is None else list(patients)
+def _read_expression(
+    path: str | Path, patients: Sequence[str] | None, genes: Sequence[str] | None, stamp: Stamp | None
+) -> Expression:
+    everyone, ids, symbols = _names(path) if stamp is None else _kept_names(stamp)
+    chosen = list(everyone) if patients is None else list(patients)
     _require(chosen, everyone, "patients", path)
-    names = file.read(["id", "gene"])
-    ids, symbols = names.column(0).to_pylist(), names.column(1).to_pylist()
     wanted = list(range(len(ids))) if genes is None else _positions(genes, ids, path)
-    values = np.empty((len(chosen), len(wanted)), np.float32)
-    _fill(values, file, chosen, np.asarray(wanted, dtype=np.int64))
+    values = _values(path, chosen, wanted) if stamp is None else _kept_values(stamp, chosen, wanted)
     return Expression(values, chosen, [ids[row] for row in wanted], [symbols[row] for row in wanted])
 
 
-def read_names(path: str | Path) -> tuple[list[str], list[str], list[str]]:
-    """Patients, ids and symbols of a file, without its values. Raises InputError where it is damaged."""
-    with reading_parquet(str(path), FIX):
-        file = pq.ParquetFile(path)
-        names = file.read(["id", "gene"])
+def _kept_values(stamp: Stamp, patients: Sequence[str], rows: Sequence[int]) -> NDArray[np.float32]:
+    reader, key = EXPRESSION.reader(), (stamp, tuple(patients), tuple(rows))
+    kept = EXPRESSION.get(key, reader)
+    if kept is None:
+        kept = _values(stamp.path, patients, rows)
+        kept.flags.writeable = False
+        EXPRESSION.keep(key, kept, reader, KEPT_BYTES)
+    return kept
+
+
+def _values(path: str | Path, patients: Sequence[str], rows: Sequence[int]) -> NDArray[np.float32]:
+    values = np.empty((len(patients), len(rows)), np.float32)
+    _fill(values, pq.ParquetFile(path, memory_map=True), patients, np.asarray(rows, dtype=np.int64))
+    return values
+
+
+Names = tuple[list[str], list[str], list[str]]
+"""Patients, ids and symbols of a file."""
+
+
+@lru_cache(maxsize=2)
+def _kept_names(stamp: Stamp) -> Names:
+    return _names(stamp.path)
+
+
+def _names(path: str | Path) -> Names:
+    file = pq.ParquetFile(path, memory_map=True)
+    names = file.read(["id", "gene"])
     patients = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
     return patients, names.column(0).to_pylist(), names.column(1).to_pylist()
+
+
+def read_names(path: str | Path) -> Names:
+    """Patients, ids and symbols of a file, without its values. Raises InputError where it is damaged."""
+    with reading_parquet(str(path), FIX):
+        return _names(path)
 
 
 def gene_groups(path: str | Path, patients: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:

@@ -7,18 +7,14 @@ read again.
 import os
 import threading
 import time
+import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mirrorflow.store.rows import RowLayout, row_layout
-
-LAYOUTS = 16_384
-"""Files of which the layout is kept: as many maps stay, and Linux allows a process 65,530."""
 SETTLED_NS = 2_000_000_000
 """A file that changed this short a time ago may change again without a trace: clocks of file systems are coarse."""
 
@@ -29,7 +25,7 @@ class Stamp(NamedTuple):
     path: Path
     size: int
     changed_ns: int
-    number: int
+    number: tuple[int, int]
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -40,18 +36,7 @@ def stamp_of(path: Path) -> Stamp | None:
         return None
     if abs(time.time_ns() - found.st_ctime_ns) < SETTLED_NS:
         return None
-    return Stamp(path, found.st_size, found.st_ctime_ns, found.st_ino)
-
-
-def layout_of(path: Path) -> tuple[RowLayout, Stamp | None]:
-    """As :func:`~mirrorflow.store.rows.row_layout`, read once, and the file's stamp before that."""
-    stamp = stamp_of(path)
-    return (row_layout(path) if stamp is None else _layout(stamp)), stamp
-
-
-@lru_cache(LAYOUTS)
-def _layout(stamp: Stamp) -> RowLayout:
-    return row_layout(stamp.path)
+    return Stamp(path, found.st_size, found.st_ctime_ns, (found.st_dev, found.st_ino))
 
 
 @dataclass
@@ -73,6 +58,7 @@ class Memory:
         self._bytes = 0
         self._readers = 0
         self.forked()
+        _memories.add(self)
 
     def reader(self) -> int:
         """A new reader's number."""
@@ -90,7 +76,7 @@ class Memory:
     def keep(self, key: Hashable, values: np.ndarray, reader: int, budget: int) -> None:
         """Keep ``values`` if all that is kept then takes no more than ``budget`` bytes."""
         with self._lock:
-            if key in self._entries:
+            if key in self._entries or values.nbytes > budget:
                 return
             self._make_room(self._bytes + values.nbytes - budget, reader)
             if self._bytes + values.nbytes <= budget:
@@ -111,14 +97,27 @@ class Memory:
 
     def _drop(self, key: Hashable) -> int:
         """Returns its bytes."""
-        gone = self._entries.pop(key).values.nbytes
+        entry = self._entries.pop(key, None)
+        gone = 0 if entry is None else entry.values.nbytes
         self._bytes -= gone
         return gone
 
     def forked(self) -> None:
-        """A lock of its own: one that another thread held before a fork would never be given back."""
-        self._lock = threading.Lock()
+        """A lock of its own: one that another thread held before a fork would never be given back.
+
+        Garbage is collected amid anything, and a reader that is garbage calls :meth:`forget`: the lock lets it in.
+        """
+        self._lock = threading.RLock()
 
 
-MEMORY = Memory()
-os.register_at_fork(after_in_child=MEMORY.forked)
+def _forked() -> None:
+    for memory in _memories:
+        memory.forked()
+
+
+_memories: "weakref.WeakSet[Memory]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_forked)
+BAGS = Memory()
+"""Bags of patches."""
+EXPRESSION = Memory()
+"""Genes of patients."""

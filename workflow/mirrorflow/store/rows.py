@@ -8,7 +8,7 @@ a draw is one call that gathers rows straight into the batch.
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,14 @@ import numpy as np
 
 from mirrorflow.store.features import feature_dataset, feature_shape
 from mirrorflow.store.h5 import opened, require_stored
+from mirrorflow.store.kept import Stamp, stamp_of
 from mirrorflow.store.mapped import map_file
 
 if TYPE_CHECKING:  # pooled vectors do without torch
     from torch import Tensor
+
+LAYOUTS = 16_384
+"""Files of which the layout is kept: as many maps stay, and Linux allows a process 65,530."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,17 @@ class RowLayout:
             warnings.simplefilter("ignore")  # torch warns of memory that cannot be written
             values = torch.from_numpy(self._pages[: len(self._pages) // size * size].view(self.dtype))
         return values.as_strided((len(values) - self.width + 1, self.width), (1, 1))
+
+
+def kept_layout(path: Path) -> tuple[RowLayout, Stamp | None]:
+    """:func:`row_layout`, read once a process; and the file's stamp before that."""
+    stamp = stamp_of(path)
+    return (row_layout(path) if stamp is None else _kept_layout(stamp)), stamp
+
+
+@lru_cache(LAYOUTS)
+def _kept_layout(stamp: Stamp) -> RowLayout:
+    return row_layout(stamp.path)
 
 
 def row_layout(path: Path) -> RowLayout:

@@ -225,8 +225,16 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Generator[T]:
     """Yield ``items``, up to ``depth`` of them made ahead in a thread, so that the device never waits.
 
     An error in the thread is raised where its item would have come. The thread ends with the iteration,
-    also when that is left early.
+    also when that is left early. A process that computes on one thread of a processor has no core for it: there each
+    item is made when it is asked for.
     """
+    if torch.get_num_threads() > 1 or torch.cuda.is_initialized():
+        yield from _made_ahead(items, depth)
+    else:
+        yield from items
+
+
+def _made_ahead(items: Iterable[T], depth: int) -> Generator[T]:
     ready: queue.Queue = queue.Queue(maxsize=depth)
     left = threading.Event()
 
