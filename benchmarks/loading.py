@@ -22,6 +22,8 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 WIDTH, TOKENS, BATCH, ROWS, CHUNK = 1024, 2048, 16, 6000, 256
+COMPRESSED, FEW_ROWS, NARROW = 400, 64, 192
+"""Files, patches and values of a cohort as public collections hand it out: float16, gzip."""
 
 
 def main() -> None:
@@ -68,6 +70,7 @@ def report(found: dict[str, dict[str, Any]]) -> None:
         print(f"loader_ratio={here['bags_per_cpu_second'] / other['bags_per_cpu_second']:.2f}")
         print(f"moments_first_ratio={other['moments_first_cpu_s'] / here['moments_first_cpu_s']:.2f}")
         print(f"moments_again_ratio={other['moments_again_cpu_s'] / here['moments_again_cpu_s']:.2f}")
+        print(f"next_case_ratio={other['next_case_cpu_s'] / here['next_case_cpu_s']:.1f}")
 
 
 def child(checkout: Path, folder: str, batches: int) -> dict[str, Any]:
@@ -86,6 +89,12 @@ def write_files(folder: Path) -> None:
         with h5py.File(folder / f"{number}.h5", "w") as file:
             values = rng.standard_normal((ROWS, WIDTH), dtype=np.float32)
             file.create_dataset("features", data=values, chunks=(CHUNK, WIDTH), maxshape=(None, WIDTH))
+    (folder / "compressed").mkdir()
+    for number in range(COMPRESSED):
+        with h5py.File(folder / "compressed" / f"{number}.h5", "w") as file:
+            rows = rng.standard_normal((FEW_ROWS, NARROW)).astype(np.float16)
+            file.create_dataset("features", data=rows, chunks=(32, 96), compression="gzip")
+    time.sleep(3)  # files are known again once they are older than the clock's ticks
 
 
 def measure(folder: Path, batches: int) -> dict[str, Any]:
@@ -94,7 +103,8 @@ def measure(folder: Path, batches: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     files = [[folder / f"{number}.h5"] for number in range(BATCH)]
-    return draws(files, batches) | moments(files, folder / "moments")
+    compressed = [[folder / "compressed" / f"{number}.h5"] for number in range(COMPRESSED)]
+    return draws(files, batches) | moments(files, folder / "moments") | cases(compressed, folder / "moments")
 
 
 def draws(files: list[list[Path]], batches: int) -> dict[str, Any]:
@@ -152,6 +162,24 @@ def moments(files: list[list[Path]], kept: Path) -> dict[str, Any]:
         record.unlink()
     digest = hashlib.sha256(np.stack(found).tobytes()).hexdigest()[:16]  # type: ignore[arg-type]
     return {"moments_first_cpu_s": seconds[0], "moments_again_cpu_s": seconds[1], "moments_digest": digest}
+
+
+def cases(files: list[list[Path]], kept: Path) -> dict[str, float]:
+    """What a first and a second case of a process read of compressed files: headers, moments, every bag."""
+    from mirrorflow.store.bags import FeatureBags
+    from mirrorflow.training.bags import patch_moments
+
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        bags = FeatureBags(files, 4.0, moments=kept)
+        patch_moments(bags)
+        for unit in range(len(bags)):
+            bags[unit]
+        seconds.append(time.process_time() - started)
+    for record in kept.glob("*"):
+        record.unlink()
+    return {"first_case_cpu_s": seconds[0], "next_case_cpu_s": seconds[1]}
 
 
 if __name__ == "__main__":

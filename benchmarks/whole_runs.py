@@ -35,6 +35,16 @@ FILES = {
     "nsclc": [f"{CONFIGS}/tcga_nsclc.yaml", f"{CONFIGS}/tcga_methods.yaml"],
     "brca": [f"{CONFIGS}/tcga_brca.yaml", f"{CONFIGS}/tcga_methods.yaml"],
 }
+OF_THEN = {"network": {"form": "before-1.0"}}
+OURS = {
+    "nsclc": {
+        "cohorts": {"nsclc": {"slides": {"mixed": ["02"]}}},
+        "methods": {"ilra-mil": OF_THEN, "porpoise": OF_THEN, "survpath": OF_THEN},
+    },
+    "brca": {"methods": {"ilra-mil": OF_THEN, "porpoise": OF_THEN, "survpath": OF_THEN}},
+}
+"""What this checkout is told beside the other's config: a slide of a recurrent tumour is meant, and networks have the
+layers of then, as they have had those of their public code since."""
 JOBS = re.compile(rb"of (\d+) steps \(100%\) done")
 
 
@@ -98,11 +108,11 @@ def _wait_for_the_last() -> None:
             os.wait()
 
 
-def in_turns(other: Path, config: dict, arguments: argparse.Namespace) -> Iterator[tuple[Cost, Cost]]:
-    """The costs of the other checkout and of this one, a pair a repeat."""
+def in_turns(other: Path, configs: dict[Path, dict], arguments: argparse.Namespace) -> Iterator[tuple[Cost, Cost]]:
+    """The costs of the other checkout and of this one, each by its config, a pair a repeat."""
     for repeat in range(arguments.repeats):
         order = (other, ROOT) if repeat % 2 == 0 else (ROOT, other)
-        costs = {path: run(path, config, arguments.cores, arguments.shared.resolve()) for path in order}
+        costs = {path: run(path, configs[path], arguments.cores, arguments.shared.resolve()) for path in order}
         print(f"repeat {repeat + 1}: other {costs[other]}, this {costs[ROOT]}", file=sys.stderr, flush=True)
         yield costs[other], costs[ROOT]
 
@@ -129,8 +139,10 @@ def main() -> None:
     other = arguments.other.resolve()
     found: dict[str, float] = {}
     for name in arguments.runs:
-        config = merged([other / file for file in FILES[name]])
-        found |= figures(name, list(in_turns(other, config, arguments)))
+        files = [other / file for file in FILES[name]]
+        configs = {other: merged(files), ROOT: merged(files)}
+        _merge(configs[ROOT], OURS.get(name, {}))
+        found |= figures(name, list(in_turns(other, configs, arguments)))
     for name, value in found.items():
         print(f"{name}={value:.4g}")
 

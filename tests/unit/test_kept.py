@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mirrorflow.store import bags as store_bags
-from mirrorflow.store import kept
+from mirrorflow.store import kept, rows
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.expression import ExpressionWriter, read_expression
 from mirrorflow.store.kept import Memory, stamp_of
@@ -74,9 +74,13 @@ def test_a_file_that_was_made_again_is_read_again(tmp_path, memory, reads):
     assert len(reads) == 2
 
 
-def test_a_file_of_other_shape_has_another_layout(tmp_path):
-    path = write(tmp_path / "a.h5", 1, compression=None)
-    assert kept_layout(path)[0] is kept_layout(path)[0]
+def test_a_layout_is_read_once_until_the_file_is_another(tmp_path, monkeypatch):
+    path, reads, read = write(tmp_path / "a.h5", 1, compression=None), [], rows.row_layout
+    monkeypatch.setattr(rows, "row_layout", lambda path: reads.append(path) or read(path))
+    first, second = (kept_layout(path)[0] for _ in range(2))
+    assert first is not second, "each has a map of its own, which ends with it"
+    assert len(reads) == 1
+    np.testing.assert_array_equal(first.starts, second.starts)
     with h5py.File(path, "w") as file:
         file["features"] = np.ones((2, 9), np.float32)
     assert kept_layout(path)[0].width == 9

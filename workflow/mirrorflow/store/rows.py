@@ -7,7 +7,7 @@ a draw is one call that gathers rows straight into the batch.
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ from mirrorflow.store.mapped import map_file
 if TYPE_CHECKING:  # pooled vectors do without torch
     from torch import Tensor
 
-LAYOUTS = 16_384
-"""Files of which the layout is kept: as many maps stay, and Linux allows a process 65,530."""
+LAYOUTS = 65_536
+"""Files of which a process keeps the layout: some kB each."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ class RowLayout:
 
 
 def kept_layout(path: Path) -> tuple[RowLayout, Stamp | None]:
-    """:func:`row_layout`, read once a process; and the file's stamp before that."""
+    """:func:`row_layout`, read once a process, with a map of its own; and the file's stamp before that."""
     stamp = stamp_of(path)
-    return (row_layout(path) if stamp is None else _kept_layout(stamp)), stamp
+    return (row_layout(path) if stamp is None else replace(_kept_layout(stamp))), stamp
 
 
 @lru_cache(LAYOUTS)
