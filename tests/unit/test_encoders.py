@@ -10,14 +10,7 @@ from safetensors.torch import save_file
 
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.slides.encoder_settings import EncoderSettings, encoder_from
-from mirrorflow.slides.encoders import (
-    AT_ONCE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    ResNetStage3,
-    build_encoder,
-    fold_batch_norms,
-)
+from mirrorflow.slides.encoders import IMAGENET_MEAN, IMAGENET_STD, ResNetStage3, build_encoder, fold_batch_norms
 from mirrorflow.slides.weights_fit import load_weights
 from mirrorflow.store.weights import encoder_weights, read_weights
 
@@ -160,14 +153,3 @@ def test_bad_settings(settings: dict[str, Any], message: str):
 
 def test_defaults():
     assert encoder_from({"name": "p", "model": "phikon", "weights": "hub"}) == EncoderSettings("p", "phikon", "hub")
-
-
-def test_a_patch_has_the_features_it_has_alone():
-    """Whatever is encoded with it: a processor takes few at a time."""
-    encoder = build()
-    images = np.random.default_rng(0).integers(0, 256, (AT_ONCE + 3, 64, 64, 3), dtype=np.uint8)
-    together = encoder(images)
-    assert together.shape == (AT_ONCE + 3, 1024)
-    alone = np.concatenate([encoder(image[None]) for image in images])
-    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6 * np.abs(alone).max())
-    assert encoder(images[:0]).shape == (0, 1024)

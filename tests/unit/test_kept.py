@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import threading
 from pathlib import Path
 
 import h5py
@@ -28,7 +29,7 @@ def settled(monkeypatch):
 
 @pytest.fixture
 def memory(monkeypatch):
-    fresh = Memory()
+    fresh = Memory(idle=10**9)
     monkeypatch.setattr(store_bags, "BAGS", fresh)
     return fresh
 
@@ -99,7 +100,7 @@ def test_a_file_that_was_written_just_now_is_not_known_again(tmp_path, memory, r
     assert len(reads) == 2
     del first
     gc.collect()
-    assert not memory._entries, "and nobody can ask for it any more"
+    assert not memory._entries, "nobody can ask for it any more"
     assert memory._bytes == 0
 
 
@@ -124,6 +125,24 @@ def test_earlier_readers_make_room(tmp_path, memory, reads):
     assert memory._bytes == 2 * BYTES
 
 
+def test_of_readers_that_are_gone_little_stays(tmp_path, memory, reads):
+    """The next case may want the memory for its processes."""
+    memory.idle = BYTES
+    bags = FeatureBags(files_of(tmp_path, 3), 1.0)
+    bags.load(moments=False)
+    assert memory._bytes == 3 * BYTES
+    del bags
+    gc.collect()
+    assert memory._bytes == BYTES
+    assert len(memory._entries) == 1
+
+
+def test_a_bag_that_others_may_have_cannot_be_written_to(tmp_path, memory):
+    bag = FeatureBags(files_of(tmp_path, 1), 1.0)[0]
+    with pytest.raises(ValueError, match="read-only"):
+        bag -= bag.mean()
+
+
 def test_no_budget_keeps_nothing(tmp_path, memory):
     bags = FeatureBags(files_of(tmp_path, 2), 0)
     assert bags[0].shape == bags[1].shape == (ROWS, WIDTH)
@@ -140,22 +159,30 @@ def test_a_patients_slides_are_one_entry_and_an_empty_one_is_none(tmp_path, memo
     assert reads == ["0.h5", "1.h5"]
 
 
-def test_moments_of_a_kept_layout_are_those_of_the_file(tmp_path, memory):
-    files = files_of(tmp_path, 2)
-    first, second = (FeatureBags(files, 1.0, moments=tmp_path / "kept").moments(1) for _ in range(2))
-    assert first.count == second.count == ROWS
-    np.testing.assert_array_equal(first.mean, np.ones(WIDTH))
-    np.testing.assert_array_equal(first.mean, second.mean)
-
-
 def test_a_fork_is_not_kept_waiting_by_a_lock_of_its_parent():
-    with kept.BAGS._lock:
-        child = os.fork()
-        if not child:
+    """Another thread holds it when the fork is made."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with kept.BAGS._lock:
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        try:
             signal.alarm(20)
-            kept.BAGS.keep(("a",), np.zeros(1), 1, 8)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+            kept.BAGS.keep(("a",), 1, 8, 1, 8)
+            status = int(kept.BAGS.get(("a",), 1) != 1)
+        finally:
+            os._exit(status)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    holder.join()
+    assert status == 0
 
 
 def expression(path, value):
@@ -188,8 +215,17 @@ def test_the_whole_matrix_is_not_kept(tmp_path):
 
 
 def test_what_is_larger_than_the_budget_pushes_nothing_out():
-    memory = Memory()
-    memory.keep("small", np.zeros(4), memory.reader(), 64)
-    memory.keep("large", np.zeros(40), memory.reader(), 64)
-    assert memory.get("small", 0) is not None
+    memory = Memory(idle=0)
+    memory.keep("small", "kept", 32, memory.reader(), 64)
+    memory.keep("large", "left", 320, memory.reader(), 64)
+    assert memory.get("small", 0) == "kept"
     assert memory.get("large", 0) is None
+
+
+def test_nothing_is_pushed_out_by_what_still_would_not_fit():
+    memory = Memory(idle=0)
+    memory.keep("first", 1, 32, memory.reader(), 64)
+    second = memory.reader()
+    memory.keep("second", 2, 32, second, 64)
+    memory.keep("third", 3, 48, second, 64)
+    assert [memory.get(key, 0) for key in ("first", "second", "third")] == [1, 2, None]

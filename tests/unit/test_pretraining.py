@@ -330,10 +330,11 @@ def test_patch_moments_are_those_of_all_patches():
     assert sd[3] == 1.0
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread(monkeypatch, threads):
-    """On one thread there is none for it: items are made when they are asked for."""
+@pytest.mark.parametrize(("threads", "on_gpu"), [(1, False), (2, False), (1, True)])
+def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread(monkeypatch, threads, on_gpu):
+    """On one thread of a processor there is none for it: items are made when they are asked for."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_gpu)
     makers = set()
 
     def broken():
@@ -345,7 +346,7 @@ def test_prefetching_keeps_order_hands_on_errors_and_ends_its_thread(monkeypatch
     with pytest.raises(KeyError):
         list(prefetched(broken()))
     here = threading.current_thread().name
-    assert makers == {"mirrorflow-prefetch" if threads > 1 else here}
+    assert makers == {"mirrorflow-prefetch" if threads > 1 or on_gpu else here}
     with closing(prefetched(iter(int, 1))) as endless:
         assert next(endless) == 0
     assert [thread for thread in threading.enumerate() if thread.name == "mirrorflow-prefetch"] == []

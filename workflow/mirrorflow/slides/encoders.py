@@ -22,10 +22,6 @@ from mirrorflow.slides.phikon import phikon_network, phikon_state
 from mirrorflow.slides.timm_network import IMAGENET_MEAN, IMAGENET_STD, Architecture, timm_network
 from mirrorflow.slides.weights_fit import load_weights
 
-AT_ONCE = 8
-"""Images that a processor takes through the network at a time: what layers hand on then stays in its cache. Batches
-of 64 took a fifth longer (ResNet-50, ViT-B)."""
-
 
 @dataclass(frozen=True)
 class Encoder:
@@ -59,13 +55,7 @@ class Encoder:
         """Features [batch, dim] of RGB ``images`` [batch, size, size, 3]."""
         set_tf32(on=self.precision == "tf32")
         with torch.inference_mode():
-            if self.device.type != "cpu":
-                return self._features(images)
-            parts = [images[start : start + AT_ONCE] for start in range(0, len(images), AT_ONCE)]
-            return np.concatenate([self._features(part) for part in parts or [images]])
-
-    def _features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self.network(self.normalise(images)).float().cpu().numpy()
+            return self.network(self.normalise(images)).float().cpu().numpy()
 
     def normalise(self, images: NDArray[np.uint8]) -> Tensor:
         """To [batch, 3, size, size] (channels last in memory), minus ``mean``, over ``std``."""

@@ -43,7 +43,7 @@ class FeatureBags:
         self._budget = int(cache_gb * 1e9)
         self._moments = MomentsFolder(moments)
         self._number = BAGS.reader()
-        weakref.finalize(self, BAGS.forget, self._number)
+        weakref.finalize(self, BAGS.gone, self._number)
         self._keys: dict[int, Hashable] = {}
         self._layouts: dict[int, list[RowLayout]] = {}
         self._width: tuple[int, Path] | None = None
@@ -59,7 +59,8 @@ class FeatureBags:
         kept = BAGS.get(self._keys[i], self._number)
         if kept is None:
             kept = self._read(i)
-            BAGS.keep(self._keys[i], kept, self._number, self._budget)
+            kept.flags.writeable = False  # it may be another case's, too
+            BAGS.keep(self._keys[i], kept, kept.nbytes, self._number, self._budget)
         return kept
 
     def _read(self, i: int) -> np.ndarray:

@@ -6,8 +6,7 @@ holds the settings, their digest and what was counted; ``<cohort>.parquet.json``
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import write_text
 from mirrorflow.store.digest import canonical, digest
-from mirrorflow.store.kept import EXPRESSION, Stamp, stamp_of
+from mirrorflow.store.kept import GENES, Stamp, stamp_of
 
 ROWS_A_GROUP = 8192
 """Small enough to read a few genes quickly, large enough to compress well."""
@@ -31,8 +30,8 @@ BYTES_A_GROUP = 128 << 20
 GENES_AT_ONCE = 1024
 """What :func:`gene_groups` hands out: whoever computes on it makes several copies."""
 
-KEPT_BYTES = 256 << 20
-"""Of genes that were read: a fold's are one to ten MB, the whole matrix of a large source is too much."""
+KEPT_BYTES, NAMES = 256 << 20, 256
+"""Of genes that a process keeps (a fold's are one to ten MB), and of one's names."""
 
 METADATA = "mirrorflow"
 FIX = "delete it, the rule convert_expression makes it anew"
@@ -122,58 +121,44 @@ def read_expression(
     (:mod:`mirrorflow.store.kept`), and cannot be written to. Raises InputError naming three of those that the file
     lacks.
     """
-    stamp = None if genes is None else stamp_of(Path(path))
+    stamp = stamp_of(Path(path))
     with reading_parquet(str(path), FIX):
-        return _read_expression(path, patients, genes, stamp)
+        if genes is None or stamp is None:
+            return _read_expression(path, patients, genes)
+        return _kept_expression(stamp, patients, genes)
 
 
-def _read_expression(
-    path: str | Path, patients: Sequence[str] | None, genes: Sequence[str] | None, stamp: Stamp | None
-) -> Expression:
-    everyone, ids, symbols = _names(path) if stamp is None else _kept_names(stamp)
-    chosen = list(everyone) if patients is None else list(patients)
+def _kept_expression(stamp: Stamp, patients: Sequence[str] | None, genes: Sequence[str]) -> Expression:
+    key, reader = (stamp, None if patients is None else tuple(patients), tuple(genes)), GENES.reader()
+    found = GENES.get(key, reader)
+    if found is None:
+        found = _read_expression(stamp.path, patients, genes)
+        found.values.flags.writeable = False
+        if stamp_of(stamp.path) == stamp:
+            GENES.keep(key, found, found.values.nbytes + NAMES * len(genes), reader, KEPT_BYTES)
+    return replace(found, patients=list(found.patients), ids=list(found.ids), symbols=list(found.symbols))
+
+
+def _read_expression(path: str | Path, patients: Sequence[str] | None, genes: Sequence[str] | None) -> Expression:
+    file = pq.ParquetFile(path, memory_map=True)
+    everyone = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
+    chosen = everyone if patients is None else list(patients)
     _require(chosen, everyone, "patients", path)
+    names = file.read(["id", "gene"])
+    ids, symbols = names.column(0).to_pylist(), names.column(1).to_pylist()
     wanted = list(range(len(ids))) if genes is None else _positions(genes, ids, path)
-    values = _values(path, chosen, wanted) if stamp is None else _kept_values(stamp, chosen, wanted)
+    values = np.empty((len(chosen), len(wanted)), np.float32)
+    _fill(values, file, chosen, np.asarray(wanted, dtype=np.int64))
     return Expression(values, chosen, [ids[row] for row in wanted], [symbols[row] for row in wanted])
 
 
-def _kept_values(stamp: Stamp, patients: Sequence[str], rows: Sequence[int]) -> NDArray[np.float32]:
-    reader, key = EXPRESSION.reader(), (stamp, tuple(patients), tuple(rows))
-    kept = EXPRESSION.get(key, reader)
-    if kept is None:
-        kept = _values(stamp.path, patients, rows)
-        kept.flags.writeable = False
-        EXPRESSION.keep(key, kept, reader, KEPT_BYTES)
-    return kept
-
-
-def _values(path: str | Path, patients: Sequence[str], rows: Sequence[int]) -> NDArray[np.float32]:
-    values = np.empty((len(patients), len(rows)), np.float32)
-    _fill(values, pq.ParquetFile(path, memory_map=True), patients, np.asarray(rows, dtype=np.int64))
-    return values
-
-
-Names = tuple[list[str], list[str], list[str]]
-"""Patients, ids and symbols of a file."""
-
-
-@lru_cache(maxsize=2)
-def _kept_names(stamp: Stamp) -> Names:
-    return _names(stamp.path)
-
-
-def _names(path: str | Path) -> Names:
-    file = pq.ParquetFile(path, memory_map=True)
-    names = file.read(["id", "gene"])
-    patients = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
-    return patients, names.column(0).to_pylist(), names.column(1).to_pylist()
-
-
-def read_names(path: str | Path) -> Names:
+def read_names(path: str | Path) -> tuple[list[str], list[str], list[str]]:
     """Patients, ids and symbols of a file, without its values. Raises InputError where it is damaged."""
     with reading_parquet(str(path), FIX):
-        return _names(path)
+        file = pq.ParquetFile(path)
+        names = file.read(["id", "gene"])
+    patients = [name for name in file.schema_arrow.names if name not in ("id", "gene")]
+    return patients, names.column(0).to_pylist(), names.column(1).to_pylist()
 
 
 def gene_groups(path: str | Path, patients: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:

@@ -8,7 +8,7 @@ a draw is one call that gathers rows straight into the batch.
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,14 @@ import numpy as np
 
 from mirrorflow.store.features import feature_dataset, feature_shape
 from mirrorflow.store.h5 import opened, require_stored
-from mirrorflow.store.kept import Stamp, stamp_of
+from mirrorflow.store.kept import LAYOUTS, Stamp, stamp_of
 from mirrorflow.store.mapped import map_file
 
 if TYPE_CHECKING:  # pooled vectors do without torch
     from torch import Tensor
 
-LAYOUTS = 65_536
-"""Files of which a process keeps the layout: some kB each."""
+LAYOUT_BYTES, HEADER = 128 << 20, 512
+"""Of layouts that a process keeps, and of one beside its chunks: files in chunks of one row have a number a patch."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,13 @@ class RowLayout:
 def kept_layout(path: Path) -> tuple[RowLayout, Stamp | None]:
     """:func:`row_layout`, read once a process, with a map of its own; and the file's stamp before that."""
     stamp = stamp_of(path)
-    return (row_layout(path) if stamp is None else replace(_kept_layout(stamp))), stamp
-
-
-@lru_cache(LAYOUTS)
-def _kept_layout(stamp: Stamp) -> RowLayout:
-    return row_layout(stamp.path)
+    if stamp is None:
+        return row_layout(path), None
+    kept = LAYOUTS.get(stamp, 0)
+    if kept is None:
+        kept = row_layout(path)
+        LAYOUTS.keep(stamp, kept, HEADER + (0 if kept.starts is None else kept.starts.nbytes), 0, LAYOUT_BYTES)
+    return replace(kept), stamp
 
 
 def row_layout(path: Path) -> RowLayout:
