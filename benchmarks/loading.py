@@ -144,17 +144,23 @@ def drawer() -> Callable[..., Any]:
     return Loader(torch.device("cpu")).draw
 
 
+def bags_of(files: list[list[Path]], cache_gb: float, kept: Path) -> Any:
+    """Bags whose moments are kept in a folder, where the checkout keeps any."""
+    from mirrorflow.store.bags import FeatureBags
+
+    try:
+        return FeatureBags(files, cache_gb, moments=kept)
+    except TypeError:
+        return FeatureBags(files, cache_gb)
+
+
 def moments(files: list[list[Path]], kept: Path) -> dict[str, Any]:
     """Mean and deviation of all patches, for a first fold and for a second one."""
-    from mirrorflow.store.bags import FeatureBags
     from mirrorflow.training.bags import patch_moments
 
     seconds, found = [], None
     for _ in range(2):
-        try:
-            bags = FeatureBags(files, 0.0, moments=kept)
-        except TypeError:  # before moments were kept
-            bags = FeatureBags(files, 0.0)
+        bags = bags_of(files, 0.0, kept)
         started = time.process_time()
         found = patch_moments(bags)
         seconds.append(time.process_time() - started)
@@ -166,13 +172,12 @@ def moments(files: list[list[Path]], kept: Path) -> dict[str, Any]:
 
 def cases(files: list[list[Path]], kept: Path) -> dict[str, float]:
     """What a first and a second case of a process read of compressed files: headers, moments, every bag."""
-    from mirrorflow.store.bags import FeatureBags
     from mirrorflow.training.bags import patch_moments
 
     seconds = []
     for _ in range(2):
         started = time.process_time()
-        bags = FeatureBags(files, 4.0, moments=kept)
+        bags = bags_of(files, 4.0, kept)
         patch_moments(bags)
         for unit in range(len(bags)):
             bags[unit]

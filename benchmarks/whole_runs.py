@@ -35,13 +35,10 @@ FILES = {
     "nsclc": [f"{CONFIGS}/tcga_nsclc.yaml", f"{CONFIGS}/tcga_methods.yaml"],
     "brca": [f"{CONFIGS}/tcga_brca.yaml", f"{CONFIGS}/tcga_methods.yaml"],
 }
-OF_THEN = {"network": {"form": "before-1.0"}}
+OF_THEN = {name: {"network": {"form": "before-1.0"}} for name in ("ilra-mil", "porpoise", "survpath")}
 OURS = {
-    "nsclc": {
-        "cohorts": {"nsclc": {"slides": {"mixed": ["02"]}}},
-        "methods": {"ilra-mil": OF_THEN, "porpoise": OF_THEN, "survpath": OF_THEN},
-    },
-    "brca": {"methods": {"ilra-mil": OF_THEN, "porpoise": OF_THEN, "survpath": OF_THEN}},
+    "nsclc": {"cohorts": {"nsclc": {"slides": {"mixed": ["02"]}}}, "methods": OF_THEN},
+    "brca": {"methods": OF_THEN},
 }
 """What this checkout is told beside the other's config: a slide of a recurrent tumour is meant, and networks have the
 layers of then, as they have had those of their public code since."""

@@ -3,6 +3,7 @@
 import contextlib
 import weakref
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ class FeatureBags:
         self.files = [list(paths) for paths in files]
         self.names = list(names) if names is not None else [f"unit {i}" for i in range(len(self.files))]
         self._budget = int(cache_gb * 1e9)
-        self._moments = MomentsFolder(moments)
+        self._moments_folder = moments
         self._number = BAGS.reader()
         weakref.finalize(self, BAGS.gone, self._number)
         self._keys: dict[int, Hashable] = {}
@@ -50,6 +51,11 @@ class FeatureBags:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @cached_property
+    def _moments(self) -> MomentsFolder:
+        """Opened when moments are first asked for: it is looked through for leftovers then."""
+        return MomentsFolder(self._moments_folder)
 
     def __getitem__(self, i: int, /) -> np.ndarray:
         """Raises InputError naming the unit or file: no patches, NaN in features, a width unlike the other slides'."""

@@ -54,7 +54,7 @@ class Memory:
     bytes stay.
     """
 
-    def __init__(self, idle: int) -> None:
+    def __init__(self, idle: int = 0) -> None:
         self.idle = idle
         self._entries: dict[Hashable, _Entry] = {}
         self._bytes = 0
@@ -119,9 +119,9 @@ class Memory:
 
 BAGS = Memory(idle=1_000_000_000)
 """Bags of patches."""
-GENES = Memory(idle=0)
+GENES = Memory()
 """Genes of patients."""
-LAYOUTS = Memory(idle=0)
+LAYOUTS = Memory()
 """Where the rows of feature files lie."""
 
 
