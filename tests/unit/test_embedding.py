@@ -16,6 +16,7 @@ from mirrorflow.store.models import (
     save_checkpoint,
     save_model,
 )
+from mirrorflow.training import embedding
 from mirrorflow.training.bags import ArrayBags, SomeBags
 from mirrorflow.training.embedding import EmbedSettings, embed
 from mirrorflow.training.trainer import TrainingState
@@ -52,6 +53,15 @@ def test_frozen_embeddings_of_a_unit_do_not_depend_on_the_others(attention, shor
     assert whole.slide.shape == whole.rna.shape == (1, 5, 48)
     np.testing.assert_allclose(some.slide[0], whole.slide[0, [4, 2]], atol=1e-6)
     np.testing.assert_allclose(some.rna[0], whole.rna[0, [4, 2]], atol=1e-6)
+
+
+def test_small_bags_go_through_together_where_no_dropout_is_drawn(monkeypatch):
+    settings = EmbedSettings(tokens=6, draws=2, batch_size=2, mode="resampled_dropout")
+    together = embedded(settings)
+    monkeypatch.setattr(embedding, "TOKENS_AT_A_TIME", 1)
+    apart = embedded(settings)
+    np.testing.assert_allclose(together.slide_eval, apart.slide_eval, atol=1e-6)
+    assert np.array_equal(together.slide, apart.slide), "draws of dropout are those of a batch"
 
 
 def test_frozen_embeddings_follow_from_the_seed():

@@ -137,6 +137,13 @@ def test_an_added_slide_touches_its_shard_and_what_follows(tiny: Path, tmp_path:
     assert jobs == {"patch_slides": 1, "extract_features": 1, "index_features": 1}
     assert worthwhile(said_by(folder, config, INDEX)) == []
     assert "another" not in (folder / INDEX).read_text()
+    shutil.rmtree(folder / ".snakemake")  # a store that is shared, a project that was copied without it
+    (folder / "slides.tsv").write_text(f"{rows}another\t{patient}\t{path}\t{mpp}\n")
+    done = run(folder, config, "--dry-run", "--", INDEX)
+    assert done.returncode != 0
+    assert "rows: made with" in done.stdout
+    assert "--forcerun patch_slides" in done.stdout
+    assert planned(folder, config, "--forcerun", "patch_slides", "--", INDEX)["patch_slides"] == 1
 
 
 def test_a_full_disk_stops_the_job_and_loses_nothing(tiny: Path, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ rule build_cohort:
         settings=COHORTS.settings,
         encoders=COHORTS.encoders,
         given=COHORTS.given,
+        noted=GIVEN.of_cohort,
         stored=STORED.both,
     script:
         "../scripts/build_cohort.py"

@@ -19,6 +19,7 @@ from mirrorflow.plan.explained import ExplainedFolder, ExplainInputs
 from mirrorflow.plan.field import FieldInputs, FieldPictures
 from mirrorflow.plan.figures import FigureInputs, PermutedRecord
 from mirrorflow.plan.genes import GeneInputs
+from mirrorflow.plan.given_states import GivenStates
 from mirrorflow.plan.modalities import TABLE as GAP_TABLE
 from mirrorflow.plan.modalities import MapInputs, MapsFolder
 from mirrorflow.plan.models import ModelInputs, PairInputs
@@ -59,6 +60,7 @@ FIGURES = FigureInputs(RUN, COHORTS, GENES, MODELS)
 REPORT = ReportInputs(RUN, GENES, MODELS)
 NEW_PATIENTS = NewPatientsInputs(RUN)
 
+GIVEN = GivenStates(RUN, COHORTS, SLIDES)
 STORED = StoredChecks(RUN, COHORTS, SLIDES, PREDICTIONS)
 hold_stored(STORED)
 say_left_out(config)

@@ -64,6 +64,7 @@ rule index_features:
         columns=SLIDES.columns,
         folder=SLIDES.feature_folder,
         given=SLIDES.given_features,
+        noted=GIVEN.of_features,
         stored=STORED.features,
     script:
         "../scripts/index_features.py"

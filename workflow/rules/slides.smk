@@ -31,6 +31,7 @@ rule patch_slides:
             settings=SLIDES.patch_settings,
             given=SLIDES.given_slides,
             planned=SLIDES.planned_patches,
+            noted=GIVEN.of_shard,
         ),
     script:
         "../scripts/patch_slides.py"

@@ -6,13 +6,14 @@ alone is new.
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mirrorflow.errors import SettingsMismatchError
 from mirrorflow.plan.cohorts import CohortInputs
+from mirrorflow.plan.given_states import GivenStates, Held
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.records import STORE_FIX, compare, content_digest, hold, is_noted, is_replaced, read_plan
 from mirrorflow.plan.run import Run
@@ -28,6 +29,17 @@ CLEAN = "`mirrorflow clean --what masks` (or features) with this config lists th
 RESULTS_FIX = (
     "Snakemake has no notes of these results here (.snakemake), so it would remake tables from them as they are: run "
     "once with `--forceall` (finished work that is still valid is kept), or give the run another name (`run:`)."
+)
+
+SLIDES_FIX = (
+    "The sheet of slides (rows) or the slides themselves are others than those that these patches were made of, and "
+    "Snakemake has no notes of them here (.snakemake), so nothing would run again: run once with `--forcerun "
+    "patch_slides` (slides that are still the same are kept), or use another store."
+)
+GIVEN_FIX = (
+    "Files of yours, or the version of mirrorflow, are others than those that these results were made with, and "
+    "Snakemake has no notes of the results here (.snakemake), so nothing would run again: run once with `--forceall` "
+    "(finished work that is still valid is kept), or give the run another name (`run:`)."
 )
 
 
@@ -56,6 +68,9 @@ class StoredChecks:
             self._hold_expression(cohort, arguments)
         if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
             self._hold_results()
+            given = GivenStates(self.run, self.cohorts, self.slides)
+            _hold_given(given.in_store(), SLIDES_FIX)
+            _hold_given(given.in_results(), GIVEN_FIX)
 
     # held again by the job that reads it
 
@@ -159,3 +174,11 @@ class StoredChecks:
             alone = filter(is_left_alone, self.run.manifests(protocol, cohort))
             for record in self.predictions.records_of(alone):
                 hold(record, RESULTS_FIX)
+
+
+def _hold_given(held: Iterable[Held], fix: str) -> None:
+    """Raise SettingsMismatchError where an output that no change would start again was made of other files."""
+    for output, records in held:
+        if is_left_alone(output) or is_replaced(output):
+            for record in records():
+                hold(record, fix)

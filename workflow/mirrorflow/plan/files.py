@@ -30,8 +30,11 @@ def states_digest(states: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def features_state(folder: str, slides: Iterable[str] | None) -> str:
-    """Stands for the feature files of ``slides`` in a folder; of None, for every file that could be one."""
+def features_state(folder: str, slides: Iterable[str] | None, *, dates: bool = True) -> str:
+    """Stands for the feature files of ``slides`` in a folder; of None, for every file that could be one.
+
+    dates: whether a new date is another state.
+    """
     try:
         with os.scandir(folder) as entries:
             there = {entry.name: entry for entry in entries if entry.name.endswith(".h5")}
@@ -42,7 +45,7 @@ def features_state(folder: str, slides: Iterable[str] | None) -> str:
     for name in names:
         if name in there:
             found = there[name].stat()
-            states[name] = f"{found.st_size}-{found.st_mtime_ns}"
+            states[name] = f"{found.st_size}-{found.st_mtime_ns}" if dates else str(found.st_size)
     return states_digest(states)
 
 

@@ -15,10 +15,21 @@ from mirrorflow.config.queries import (
     selection_of,
 )
 from mirrorflow.plan.contract_path import FEW_SHOT
-from mirrorflow.plan.files import given, marked
+from mirrorflow.plan.files import given, is_users, marked
 from mirrorflow.plan.paths import GeneManifest
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards, has
+
+
+def gene_lists(run: Run, cohort: str) -> list[str]:
+    """Files of genes that a user gives and a method sees; those in the store come with their data sets."""
+    methods, own = run.config["methods"], set(run.own_genes)
+    selections = [selection_of(run.config, name if name in own else None) for name in methods]
+    named = [selection["gene_sets"] for selection in selections]
+    named += [method["gene_sets"] for method in methods.values() if method.get("gene_sets", "random") != "random"]
+    if any(selection["census"] is not False for selection in selections):
+        named.append(run.cohort(cohort).get("census"))
+    return sorted({path for path in named if path and is_users(path, run.store)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from mirrorflow.config.queries import (
 from mirrorflow.config.saw import saw
 from mirrorflow.plan.cohorts import SplitInputs
 from mirrorflow.plan.files import given, marked
-from mirrorflow.plan.genes import GeneInputs
+from mirrorflow.plan.genes import GeneInputs, gene_lists
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.paths import FeatureIndex, PredictionsManifest, PredictionsPlan, SplitSummary, SupportSets
 from mirrorflow.plan.prediction_versions import PredictionVersions
@@ -250,15 +250,7 @@ class AuditInputs:
         return [self.run.at(FeatureIndex, cohort=pair["source"], encoder=name) for name in names] if pair else []
 
     def _lists(self, wildcards: Wildcards) -> list[str]:
-        """Files of genes that a user gives and a method sees; those in the store come with their data sets."""
-        methods = self.run.config["methods"]
-        own = set(self.run.own_genes)
-        selections = [selection_of(self.run.config, name if name in own else None) for name in methods]
-        named = [selection["gene_sets"] for selection in selections]
-        named += [method["gene_sets"] for method in methods.values() if method.get("gene_sets", "random") != "random"]
-        if any(selection["census"] is not False for selection in selections):
-            named.append(self.run.cohort(wildcards.cohort).get("census"))
-        return sorted({path for path in named if path and not path.startswith(f"{self.run.store}/")})
+        return gene_lists(self.run, wildcards.cohort)
 
     def lists(self, wildcards: Wildcards) -> list[str]:
         """Input: lists of genes that a user gave."""

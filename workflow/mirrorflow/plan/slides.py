@@ -132,6 +132,10 @@ class SlideInputs:
             return None
         return states_digest(self._given(wildcards.cohort)[int(wildcards.shard)])
 
+    def sizes(self, cohort: str, shard: int) -> dict[str, int]:
+        """Slide file as the sheet names it -> bytes, of the files of a shard that are there."""
+        return {path: total for path, state in self._given(cohort)[shard].items() if (total := _bytes(path, state))}
+
     def there(self) -> dict[str, list[int]]:
         """Cohort -> how many slide files of a user's sheet are there, a number a shard; where they are read here."""
         run = self.run
@@ -253,6 +257,15 @@ class SlideInputs:
         ids = slide_ids(slides["sheet"], slides["columns"]) if self._has_own_sheet(cohort) else None
         return features_state(run.cohort(cohort)["features"][encoder], ids)
 
+    def feature_sizes(self, wildcards: Wildcards) -> str:
+        """As :meth:`given_features`, without dates."""
+        run, cohort, encoder = self.run, wildcards.cohort, wildcards.encoder
+        if not run.is_external(cohort, encoder):
+            return "made here"
+        slides = run.cohort(cohort)["slides"]
+        ids = slide_ids(slides["sheet"], slides["columns"]) if self._has_own_sheet(cohort) else None
+        return features_state(run.cohort(cohort)["features"][encoder], ids, dates=False)
+
     def indexes(self, wildcards: Wildcards) -> list[str]:
         """Input: indexes of the features of a cohort's encoders."""
         encoders = self.run.cohort(wildcards.cohort)["encoders"]
@@ -261,3 +274,11 @@ class SlideInputs:
 
 def _count_there(states: Mapping[str, str]) -> int:
     return sum(state != ABSENT for state in states.values())
+
+
+def _bytes(path: str, state: str) -> int:
+    """Of a slide's file, or of the files of its folder; 0 for neither."""
+    if state == ABSENT:
+        return 0
+    size, _, date = state.partition("-")
+    return int(size) if date else sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())

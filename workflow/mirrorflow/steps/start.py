@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mirrorflow.plan.records import hold_store
+from mirrorflow.plan.records import hold_store, write_plan
 from mirrorflow.plan.together import TOGETHER
 from mirrorflow.runtime.gpus import held_gpus
 from mirrorflow.runtime.job import Job, job_setup, label_of
@@ -33,6 +33,7 @@ def run_here(snakemake: Any) -> None:
     it does not declare is handed over as None. Params may name wildcards as well. What a step imports is imported here,
     once log and crash handling stand and the job holds its GPUs (:mod:`mirrorflow.runtime.gpus`). A param ``stored``,
     of any rule, lists records of what is read from the store; they are held here (:mod:`mirrorflow.plan.records`).
+    A param ``noted`` lists records that are written once the step is done.
     A param ``together`` lists what one job serves case after case (:mod:`mirrorflow.steps.together`).
     """
     resources, wildcards = (dict(given.items()) for given in (snakemake.resources, snakemake.wildcards))
@@ -46,6 +47,8 @@ def run_here(snakemake: Any) -> None:
         job = Job(label_of(snakemake), snakemake.threads, resources, wildcards)
         given = {"Inputs": snakemake.input, "Outputs": snakemake.output, "Params": snakemake.params}
         step.run(*(_declared(step, name, given[name], snakemake) for name in given), job)
+        for record in snakemake.params.get("noted", []):
+            write_plan(record)
 
 
 def find_step(rule: str) -> ModuleType:

@@ -21,6 +21,8 @@ from mirrorflow.training.seeds import seed_torch
 
 RNA_AT_A_TIME = 256
 """Units whose RNA is embedded at once, where no dropout is drawn."""
+TOKENS_AT_A_TIME = 4096
+"""Patches that are embedded at once, where no dropout is drawn: of small bags more units than a training step takes."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,10 @@ class Embedder:
         """The bags of a draw; one unit at a time where the network looks at padding, and there is some."""
         loader = Loader(self.device)
         alone = self.settings.short == "mask" and self.model.looks_at_padding()
-        size = 1 if alone else self.settings.batch_size
+        size = self.settings.batch_size
+        if not training:  # with dropout, draws follow from the batch
+            size = max(size, TOKENS_AT_A_TIME // self.settings.tokens)
+        size = 1 if alone else size
         for start in range(0, len(self.units), size):
             rows = np.arange(start, min(start + size, len(self.units)))
             rngs = [
