@@ -405,6 +405,49 @@ def test_a_workbook_is_read_like_a_sheet(tmp_path):
     assert sheet.rows == [(2, ["A", "61", "2020-02-01"]), (4, ["B", "7.5", ""])]
 
 
+FIRST = "xl/worksheets/sheet1.xml"
+
+
+def first_worksheet(path: Path) -> str:
+    with zipfile.ZipFile(path) as book:
+        return book.read(FIRST).decode()
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    """Put other text into the first worksheet's XML."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name).decode() for name in book.namelist()}
+    assert old in parts[FIRST]
+    parts[FIRST] = parts[FIRST].replace(old, new)
+    with zipfile.ZipFile(path, "w") as book:
+        for part, text in parts.items():
+            book.writestr(part, text)
+
+
+@pytest.mark.parametrize("stated", ["A1", "A1:D2", "A1:B4", "A1:Z99"])
+def test_a_size_that_the_workbook_states_wrongly_loses_nothing(tmp_path, stated):
+    """Programs that write cell by cell state A1: rows and columns were missing without a word."""
+    rows = [["patient", "label", "time", "event"], ["A", "x", 10, 1], ["B", "y"], ["C", "x", 12, 0]]
+    path = workbook(tmp_path / "p.xlsx", people=rows)
+    rewrite(path, '<dimension ref="A1:D4"', f'<dimension ref="{stated}"')
+    sheet = read_sheet(path)
+    assert sheet.header == ["patient", "label", "time", "event"]
+    assert [cells for _, cells in sheet.rows] == [["A", "x", "10", "1"], ["B", "y", "", ""], ["C", "x", "12", "0"]]
+
+
+def test_slides_of_such_a_workbook_may_lack_the_last_cells(tmp_path):
+    path = workbook(tmp_path / "s.xlsx", slides=[["slide_id", "patient", "mpp"], ["s1", "A", 0.25], ["s2", "B"]])
+    rewrite(path, '<dimension ref="A1:C3"', '<dimension ref="A1"')
+    assert [(row.patient, row.mpp) for row in read_slide_sheet(path)] == [("A", 0.25), ("B", None)]
+
+
+def test_a_formula_beyond_the_stated_size_is_refused_too(tmp_path):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], [], ["A", "=100+20"], ["B"]])
+    rewrite(path, '<dimension ref="A1:B4"', '<dimension ref="A1"')
+    with pytest.raises(InputError, match=r"1 formulas without a value \(B3\)"):
+        read_sheet(path)
+
+
 FORMULA = '<c r="B2"><f>100+20</f><v></v></c>'
 
 
@@ -424,14 +467,8 @@ def test_formulas_without_a_value_are_refused_by_address(tmp_path):
 )
 def test_formulas_with_a_value_are_read(tmp_path, cell, read):
     path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], ["A", "=100+20"]])
-    with zipfile.ZipFile(path) as book:
-        parts = {name: book.read(name).decode() for name in book.namelist()}
-    name = "xl/worksheets/sheet1.xml"
-    assert FORMULA.replace("<v></v>", "<v />") in parts[name] or FORMULA in parts[name]
-    parts[name] = parts[name].replace(FORMULA.replace("<v></v>", "<v />"), cell).replace(FORMULA, cell)
-    with zipfile.ZipFile(path, "w") as book:
-        for part, text in parts.items():
-            book.writestr(part, text)
+    spelled = next(one for one in (FORMULA, FORMULA.replace("<v></v>", "<v />")) if one in first_worksheet(path))
+    rewrite(path, spelled, cell)
     assert read_sheet(path).rows == [(2, ["A", read])]
 
 
