@@ -154,6 +154,7 @@ def test_a_good_cohort_has_no_problem(checked):
     ("name", "text", "message"),
     [
         ("slides.tsv", "slide_id\ns1\n", "slides.tsv"),
+        ("slides.tsv", "slide_id\tpatient\tpatient\ns1\tA\tB\n", "PROBLEM: slides.tsv: columns named twice: patient"),
         ("patients.tsv", "patient\tlabel\ttime\tevent\nA\tx\t-10\t1\n", "patients.tsv: a negative time: line 2: '-10'"),
     ],
 )

@@ -18,7 +18,7 @@ from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.sheets import read_sheet
+from mirrorflow.store.sheets import read_sheet, require_once
 from mirrorflow.store.text_files import read_text_file
 
 logger = logging.getLogger("mirrorflow.store.tables")
@@ -59,9 +59,7 @@ def read_users_sheet(path: str | Path) -> tuple[pd.DataFrame, list[int], list[st
     if long := next((number for number, cells in sheet.rows if any(cells[len(header) :])), None):
         message = f"{path}, line {long}: its lines have more cells than its header ({len(header)} columns)"
         raise InputError(message)
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        message = f"{path}: columns named twice: {', '.join(twice)}; rename one of each"
-        raise InputError(message)
+    require_once(header, path)
     width = len(header)
     rows = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in sheet.rows]
     said = [f"{path}: {what}" for what in sheet.said]

@@ -77,13 +77,13 @@ class CohortLook:
             return
         try:
             self.rows = read_slide_sheet(slides["sheet"], slides["columns"])
+            sheet, _, _ = read_users_sheet(slides["sheet"])
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             return
         yield f"{len(self.rows)} slides of {len({row.patient for row in self.rows})} patients in {slides['sheet']}"
         names = [row.slide_id for row in self.rows]
         yield from (f"PROBLEM: {said}" for said in mixed_kinds(names, declared_kinds(slides)))
-        sheet, _, _ = read_users_sheet(slides["sheet"])
         yield from slide_sheet_said(slides["sheet"], slides["columns"])
         yield from column_kinds({name: sheet[name].tolist() for name in COLUMNS if name in sheet})
         yield from self._files(self.rows)
