@@ -224,6 +224,14 @@ def test_site_codes_that_are_not_the_barcodes_are_said(checked):
     assert "own: names.tsv: the table of institutions lacks 05 and has 5" in said
 
 
+def test_a_site_written_in_two_cases_is_one_problem(checked):
+    people = "patient\tlabel\tsite\nA\tx\tBasel\nB\ty\tBASEL\nC\tx\tBern\n"
+    said = checked({"patients.tsv": people}, site="column")
+    assert "PROBLEM: patients.tsv: site 'BASEL' and 'Basel' differ in case only; write one name one way" in said
+    assert "1 problems" in said
+    assert "0 problems" in checked({"patients.tsv": people}, site="none")
+
+
 def test_a_class_in_fewer_sites_than_the_folds_is_said_beforehand(checked):
     names = [f"P{number}" for number in range(12)]
     slides = "slide_id\tpatient\n" + "".join(f"s{name}\t{name}\n" for name in names)
