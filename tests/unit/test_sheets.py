@@ -119,7 +119,7 @@ def test_a_time_with_points_and_commas_says_how_to_write_it():
         read(people(time=["1.234,5", "20"]))
 
 
-@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"]])
+@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"], ["1.234", "912", "365"]])
 def test_points_that_may_part_thousands_of_days_are_refused(time):
     with pytest.raises(InputError, match=r"p\.csv: time: '1\.234' may be 1\.234 or 1234 days: every point"):
         read(people(time=time))
@@ -128,7 +128,7 @@ def test_points_that_may_part_thousands_of_days_are_refused(time):
 
 
 @pytest.mark.parametrize(
-    "time", [["1.5", "2.25"], ["1.234", "987"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
+    "time", [["1.5", "2.25"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
              ["1.234", "2.001", "987.0"]],
 )  # fmt: skip
 def test_decimals_of_days_are_read(time):
@@ -174,6 +174,15 @@ def test_words_of_ones_own_are_declared():
     assert frame["event"].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("words", [{"1": 0, "2": 1}, {"1.0": 0, "2.0": 1}])
+def test_codes_are_read_with_a_point_too(words):
+    """pandas writes 2.0 where a cell of the column is empty; 1.0 alone was understood."""
+    for cells in (["1.0", "2.0", ""], ["1", "2", ""]):
+        assert read(people(time=["5", "6", "7"], event=cells), event_words=words)[0]["event"].tolist()[:2] == [0, 1]
+    with pytest.raises(InputError, match=r"event is not 0 or 1: line 3: '2\.0'; say what it means: event_words"):
+        read(people(time=["5", "6"], event=["1.0", "2.0"]))
+
+
 @pytest.mark.parametrize("word", ["none", "None", "-", "NA"])
 def test_a_declared_word_counts_although_it_stands_for_unknown_elsewhere(word):
     sheet = people(time=["5", "6", "7"], event=[word, "relapse", ""])
@@ -196,6 +205,13 @@ def test_a_word_for_unknown_that_may_mean_no_event_is_said():
         ("alive", ["yes", "no"]),
         ("Is living", ["TRUE", "FALSE"]),
         ("zensiert", ["1", ""]),
+        ("cens", ["1", "0"]),
+        ("os_cens", ["1", "0"]),
+        ("OS.cens", ["1", "0"]),
+        ("censure", ["1", "0"]),
+        ("Zensur", ["1", "0"]),
+        ("am_leben", ["1", "0"]),
+        ("am Leben", ["yes", "no"]),
     ],
 )
 def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared(column, cells):
@@ -214,6 +230,12 @@ def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared
         ("OS_STATUS", ["1:DECEASED", "0:LIVING"]),
         ("alive or dead", ["dead", "alive"]),
         ("uncensored", ["1", "0"]),
+        ("un_cens", ["1", "0"]),
+        ("unzensiert", ["1", "0"]),
+        ("nicht zens.", ["1", "0"]),
+        ("nicht am Leben", ["1", "0"]),
+        ("consensus_event", ["1", "0"]),
+        ("Lizenz_event", ["1", "0"]),
         ("survival_status", ["1", "0"]),
         ("censored", ["died", "censored"]),
     ],
@@ -278,6 +300,25 @@ def test_two_dates_make_a_time(starts, ends, days):
 def test_a_date_that_is_not_known_makes_no_time():
     frame, _ = read(dated(["2020-02-01", ""], ["NA", "2020-02-01"]), DATES)
     assert frame["time_days"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("time", "unit", "days"),
+    [("36525", "months", 0), ("110", "years", 0), ("40001", "days", 0), ("109", "years", 39812)],
+)
+def test_a_time_longer_than_any_follow_up_is_refused(time, unit, days):
+    """Dates that a spreadsheet turned into numbers, days under another unit."""
+    if days:
+        assert read(people(time=[time]), time_unit=unit)[0]["time_days"].astype(int).tolist() == [days]
+        return
+    said = rf"p\.csv: a time of more than 40,000 days: line 2: '{time}'; time_unit is {unit}, set that of the column"
+    with pytest.raises(InputError, match=said):
+        read(people(time=[time]), time_unit=unit)
+
+
+def test_a_date_that_stands_for_an_open_end_is_refused():
+    with pytest.raises(InputError, match=r"line 3: '2914998'.*leave an open end empty"):
+        read(dated(["2019-01-01", "2019-01-02"], ["2020-01-01", "9999-12-31"]), DATES)
 
 
 def test_a_date_that_can_be_meant_both_ways_is_refused_and_can_be_declared():
