@@ -89,6 +89,42 @@ def test_what_is_no_sheet_is_refused(tmp_path, text, message):
         read_users_sheet(written(tmp_path, "p.tsv", text))
 
 
+NAMELESS = "2 columns without a name are not read; line 3 has 'note' in the first"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("patient;time;event;;\nA;10;1;;\nB;12;0;;\n", ["patient", "time", "event"], []),
+        (";patient;time;event\n1;A;10;1\n2;B;12;0\n", ["", "patient", "time", "event"], []),
+        (";patient;time;event;\n1;A;10;1;\n2;B;12;0;\n", ["", "patient", "time", "event"], []),
+        ("patient;time;event;;\nA;10;1;;\nB;12;0;note;2\n", ["patient", "time", "event"], [NAMELESS]),
+    ],
+)
+def test_columns_without_a_name_are_left_out_where_they_are_empty_or_several(tmp_path, text, columns, said):
+    """Two of them ended in a TypeError."""
+    path = written(tmp_path, "p.csv", text)
+    sheet, _, told = read_users_sheet(path)
+    assert sheet.columns.tolist() == columns
+    assert [line.partition(": ")[2] for line in told] == ["separated by semicolons", *said]
+    frame = clinical_sheet({"sheet": str(path), "columns": {}, "time_unit": "days"})
+    assert frame["time_days"].tolist() == [10, 12]
+
+
+def test_the_one_column_without_a_name_may_be_that_of_patients(tmp_path):
+    """R's write.csv puts the names of rows there."""
+    path = written(tmp_path, "p.csv", '"","time","event"\n"A",10,1\n"B",12,0\n')
+    frame = clinical_sheet({"sheet": str(path), "columns": {"patient": ""}, "time_unit": "days"})
+    assert frame["patient"].tolist() == ["A", "B"]
+
+
+def test_a_workbook_may_have_formatted_cells_beside_its_header(tmp_path):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time", "event"], ["A", 10, 1], ["B", 12, 0]])
+    rewrite(path, "</row>", '<c r="F1" s="0"></c></row>')
+    frame = clinical_sheet({"sheet": str(path), "columns": {}, "time_unit": "days"})
+    assert frame["time_days"].tolist() == [10, 12]
+
+
 def people(**columns: list[str]) -> pd.DataFrame:
     count = len(next(iter(columns.values())))
     return pd.DataFrame({"patient": [f"P{n}" for n in range(count)], **columns}, dtype=str)
