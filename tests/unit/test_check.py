@@ -154,6 +154,7 @@ def test_a_good_cohort_has_no_problem(checked):
     ("name", "text", "message"),
     [
         ("slides.tsv", "slide_id\ns1\n", "slides.tsv"),
+        ("slides.tsv", "slide_id\tpatient\tpatient\ns1\tA\tB\n", "PROBLEM: slides.tsv: columns named twice: patient"),
         ("patients.tsv", "patient\tlabel\ttime\tevent\nA\tx\t-10\t1\n", "patients.tsv: a negative time: line 2: '-10'"),
     ],
 )
@@ -221,6 +222,14 @@ def test_site_codes_that_are_not_the_barcodes_are_said(checked):
     table = "site\tinstitution\n5\tIndivumed\nA6\tChristiana\n"
     said = checked({"patients.tsv": people, "names.tsv": table}, site="barcode", institutions="names.tsv")
     assert "own: names.tsv: the table of institutions lacks 05 and has 5" in said
+
+
+def test_a_site_written_in_two_cases_is_one_problem(checked):
+    people = "patient\tlabel\tsite\nA\tx\tBasel\nB\ty\tBASEL\nC\tx\tBern\n"
+    said = checked({"patients.tsv": people}, site="column")
+    assert "PROBLEM: patients.tsv: site 'BASEL' and 'Basel' differ in case only; write one name one way" in said
+    assert "1 problems" in said
+    assert "0 problems" in checked({"patients.tsv": people}, site="none")
 
 
 def test_a_class_in_fewer_sites_than_the_folds_is_said_beforehand(checked):

@@ -6,8 +6,9 @@ from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.institutions import institution_names
 from mirrorflow.cohorts.other_samples import without_primary
-from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
+from mirrorflow.cohorts.site_codes import differing_codes, sites_in_two_cases, unnamed_codes
 from mirrorflow.errors import ConfigError, InputError
+from mirrorflow.steps.cohort.build_cohort import Outputs, build_cohort
 
 LETTERS = {"patient": list("ABC"), "label": ["x", "y", ""], "time": ["10", "20", "30"], "event": ["1", "0", "1"]}
 
@@ -109,7 +110,7 @@ def test_a_bad_line_is_named_with_its_value(columns, said):
 
 def test_at_most_five_bad_lines_are_shown():
     many = pd.DataFrame({"patient": [f"P{i}" for i in range(9)], "event": ["7"] * 9})
-    with pytest.raises(InputError, match=r"line 6: '7' \.\.\.$") as caught:
+    with pytest.raises(InputError, match=r"line 6: '7' \.\.\.; say what it means: event_words$") as caught:
         cohorts.standard_sheet(many, {}, "p.tsv", "days")
     assert "line 7" not in str(caught.value)
 
@@ -313,6 +314,33 @@ def test_a_table_of_institutions_that_lost_its_zeros_is_said():
     sites = pd.Series(["05", "05", "A6", "5Z"])
     assert "lacks 05 and has 5: a spreadsheet" in unnamed_codes(sites, {"5": "Indivumed", "A6": "Christiana"})
     assert unnamed_codes(sites, {"05": "Indivumed"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("sites", "institutions", "said"),
+    [
+        (["Basel", "BASEL", "", "Bern"], {}, "site 'BASEL' and 'Basel' differ in case only"),
+        (["a1", "A1"], {"A1": "General"}, "site 'A1' and 'a1' differ in case only"),
+        (["A1", "B2"], {"A1": "General", "B2": "general"}, "site 'General' and 'general' differ in case only"),
+        (["a1", "A1"], {"a1": "General", "A1": "General"}, ""),
+        (["Basel", "Basel", "", "Bern"], {}, ""),
+    ],
+)
+def test_a_site_written_in_two_cases_is_told(sites, institutions, said):
+    """Folds that keep sites apart had one hospital on both sides."""
+    told = sites_in_two_cases(pd.Series(sites), institutions)
+    assert [line.split(";")[0] for line in told] == [said] * bool(said)
+
+
+def test_a_cohort_with_a_site_written_in_two_cases_is_refused(tmp_path):
+    own, table = tmp_path / "p.tsv", tmp_path / "i.tsv"
+    own.write_text("patient\tlabel\tsite\nA\tx\tBasel\nB\ty\tbs\n")
+    table.write_text("site\tinstitution\nbs\tBASEL\n")
+    clinical = {"sheet": str(own), "columns": {}, "time_unit": "days"}
+    settings = {"classes": {}, "site": "column", "institutions": str(table)}
+    outputs = Outputs(*(tmp_path / name for name in ("cohort.parquet", "dropped.tsv", "flow.tsv")))
+    with pytest.raises(InputError, match=r"p\.tsv, .*i\.tsv: site 'BASEL' and 'Basel' differ in case only; write one"):
+        build_cohort(clinical, settings, {}, None, outputs)
 
 
 def test_classes_rename_labels_and_drop_the_others():

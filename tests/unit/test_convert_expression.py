@@ -380,7 +380,9 @@ def test_a_parquet_matrix_of_more_columns_than_arrow_reads_is_named(tmp_path: Pa
         convert_expression(tmp_path / "m.parquet", tmp_path / "out.parquet", settings)
 
 
-@pytest.mark.parametrize("word", ["label", "Age", "OS_MONTHS", "dss.time", "days_to_death", "vital_status"])
+@pytest.mark.parametrize(
+    "word", ["label", "Age", "OS_MONTHS", "dss.time", "days_to_death", "vital_status", "os.cens", "Zensur"]
+)
 @pytest.mark.parametrize("orientation", ["genes_by_samples", "samples_by_genes"])
 def test_columns_of_a_clinical_sheet_among_the_genes_are_refused(tmp_path: Path, word: str, orientation: str):
     genes = pd.DataFrame({"P1": [1.0, 5.5], "P2": [0.0, 6.5]}, index=pd.Index([word, "TP53"], name="id"))
@@ -404,7 +406,22 @@ def test_a_stored_file_with_clinical_columns_among_its_genes_is_refused(
 
 
 def test_genes_with_short_and_plain_names_are_genes(tmp_path: Path):
-    names = ["AGER", "TIMELESS", "CS", "MET", "AR", "T", "SET", "OS9", "STAT1", "GRADE1A", "SEX1", "REST", "DEAD1"]
+    names = [
+        "AGER",
+        "TIMELESS",
+        "CS",
+        "MET",
+        "AR",
+        "T",
+        "SET",
+        "OS9",
+        "STAT1",
+        "GRADE1A",
+        "SEX1",
+        "REST",
+        "DEAD1",
+        "CENPA",
+    ]
     rows = "".join(f"{name}\t1\t2\n" for name in names)
     assert read_expression(converted(tmp_path, f"id\tP1\tP2\n{rows}", OWN)).ids == names
 
@@ -422,6 +439,8 @@ UMLAUT = "id;Müller;P2\ng1;1.5;2\n"
         ("id;P1;P2\nÄ;1;2\n".encode("cp1252"), r"invalid UTF8 data; save it as UTF-8 \(in Excel: CSV UTF-8\)"),
         (UMLAUT.encode("utf-16"), "text in UTF-16; save it as UTF-8"),
         (UMLAUT.encode("utf-16-le"), "text in UTF-16; save it as UTF-8"),
+        (b"id,P1,P2\rg1,1,2\rg2,3,4\r", r"lines end with CR alone; save it with LF or CRLF \(in Excel: CSV UTF-8\)"),
+        (b"# made by a Mac\rid,P1,P2\rg1,1,2\r", "lines end with CR alone; save it with LF or CRLF"),
         (bytes(range(1, 10)) + b"\xff\xfe\n", r"not a text table \(nor gzip, nor parquet\)"),
     ],
 )

@@ -58,6 +58,23 @@ def test_every_death_is_told_by_its_cause(tmp_path: Path) -> None:
     assert frame.loc[2, endpoint.DAYS] == pytest.approx(30 * 365.25 / 12)
 
 
+DATES = {"start": "diagnosis", "end": "last_seen"}
+
+
+def test_a_sheet_with_dates_names_the_deaths_of_any_cause_alone(tmp_path: Path) -> None:
+    """Beside dates a time is refused, and one was asked for."""
+    rows = ["patient\tsite\tdiagnosis\tlast_seen\tdss_event\tos_event"]
+    rows += [f"{name}\ts\t2019-01-01\t2019-01-{day}\t{cause}" for name, day, cause in DATED]
+    how = {"columns": DATES | {"event": "dss_event"}, "cause_specific": {"name": "DSS", "event": "os_event"}}
+    resolve(config_of(**how))
+    frame = frame_of(tmp_path, text="\n".join(rows), **how)
+    assert endpoint.causes(frame).tolist() == [1, 2, 0]
+    assert frame["time_days"].tolist() == frame[endpoint.DAYS].tolist() == [10, 20, 29]
+
+
+DATED = [("A", 11, "1\t1"), ("B", 21, "0\t1"), ("C", 30, "0\t0")]
+
+
 def test_the_flow_counts_deaths_by_cause_and_says_who_is_left_out(tmp_path: Path) -> None:
     frame = frame_of(tmp_path)
     index = pd.DataFrame(
@@ -130,6 +147,8 @@ def config_of(**said: Any) -> dict[str, Any]:
     [
         ({"cause_specific": {"time": "os_months"}}, r"cause_specific: name, event missing: what the outcome is called"),
         ({"cause_specific": SAID | {"when": "x"}}, "unknown key 'when'"),
+        ({"cause_specific": {"name": "DSS"}, "columns": DATES}, r"cause_specific: event missing: what the outcome"),
+        ({"cause_specific": SAID, "columns": DATES}, r"cause_specific\.time: .* hold for every death: leave it out"),
     ],
 )
 def test_a_sheet_has_to_name_its_columns(said: dict[str, Any], why: str) -> None:

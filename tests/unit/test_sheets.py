@@ -89,6 +89,42 @@ def test_what_is_no_sheet_is_refused(tmp_path, text, message):
         read_users_sheet(written(tmp_path, "p.tsv", text))
 
 
+NAMELESS = "2 columns without a name are not read; line 3 has 'note' in the first"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("patient;time;event;;\nA;10;1;;\nB;12;0;;\n", ["patient", "time", "event"], []),
+        (";patient;time;event\n1;A;10;1\n2;B;12;0\n", ["", "patient", "time", "event"], []),
+        (";patient;time;event;\n1;A;10;1;\n2;B;12;0;\n", ["", "patient", "time", "event"], []),
+        ("patient;time;event;;\nA;10;1;;\nB;12;0;note;2\n", ["patient", "time", "event"], [NAMELESS]),
+    ],
+)
+def test_columns_without_a_name_are_left_out_where_they_are_empty_or_several(tmp_path, text, columns, said):
+    """Two of them ended in a TypeError."""
+    path = written(tmp_path, "p.csv", text)
+    sheet, _, told = read_users_sheet(path)
+    assert sheet.columns.tolist() == columns
+    assert [line.partition(": ")[2] for line in told] == ["separated by semicolons", *said]
+    frame = clinical_sheet({"sheet": str(path), "columns": {}, "time_unit": "days"})
+    assert frame["time_days"].tolist() == [10, 12]
+
+
+def test_the_one_column_without_a_name_may_be_that_of_patients(tmp_path):
+    """R's write.csv puts the names of rows there."""
+    path = written(tmp_path, "p.csv", '"","time","event"\n"A",10,1\n"B",12,0\n')
+    frame = clinical_sheet({"sheet": str(path), "columns": {"patient": ""}, "time_unit": "days"})
+    assert frame["patient"].tolist() == ["A", "B"]
+
+
+def test_a_workbook_may_have_formatted_cells_beside_its_header(tmp_path):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time", "event"], ["A", 10, 1], ["B", 12, 0]])
+    rewrite(path, "</row>", '<c r="F1" s="0"></c></row>')
+    frame = clinical_sheet({"sheet": str(path), "columns": {}, "time_unit": "days"})
+    assert frame["time_days"].tolist() == [10, 12]
+
+
 def people(**columns: list[str]) -> pd.DataFrame:
     count = len(next(iter(columns.values())))
     return pd.DataFrame({"patient": [f"P{n}" for n in range(count)], **columns}, dtype=str)
@@ -119,7 +155,7 @@ def test_a_time_with_points_and_commas_says_how_to_write_it():
         read(people(time=["1.234,5", "20"]))
 
 
-@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"]])
+@pytest.mark.parametrize("time", [["1.234", "2.001", "987", ""], ["1.234", "12.001"], ["1.234", "912", "365"]])
 def test_points_that_may_part_thousands_of_days_are_refused(time):
     with pytest.raises(InputError, match=r"p\.csv: time: '1\.234' may be 1\.234 or 1234 days: every point"):
         read(people(time=time))
@@ -128,7 +164,7 @@ def test_points_that_may_part_thousands_of_days_are_refused(time):
 
 
 @pytest.mark.parametrize(
-    "time", [["1.5", "2.25"], ["1.234", "987"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
+    "time", [["1.5", "2.25"], ["1.234", "2.5", "9"], ["243.500", "1.125"], ["0.125", "1.375", "2"],
              ["1.234", "2.001", "987.0"]],
 )  # fmt: skip
 def test_decimals_of_days_are_read(time):
@@ -174,6 +210,15 @@ def test_words_of_ones_own_are_declared():
     assert frame["event"].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("words", [{"1": 0, "2": 1}, {"1.0": 0, "2.0": 1}])
+def test_codes_are_read_with_a_point_too(words):
+    """pandas writes 2.0 where a cell of the column is empty; 1.0 alone was understood."""
+    for cells in (["1.0", "2.0", ""], ["1", "2", ""]):
+        assert read(people(time=["5", "6", "7"], event=cells), event_words=words)[0]["event"].tolist()[:2] == [0, 1]
+    with pytest.raises(InputError, match=r"event is not 0 or 1: line 3: '2\.0'; say what it means: event_words"):
+        read(people(time=["5", "6"], event=["1.0", "2.0"]))
+
+
 @pytest.mark.parametrize("word", ["none", "None", "-", "NA"])
 def test_a_declared_word_counts_although_it_stands_for_unknown_elsewhere(word):
     sheet = people(time=["5", "6", "7"], event=[word, "relapse", ""])
@@ -196,6 +241,13 @@ def test_a_word_for_unknown_that_may_mean_no_event_is_said():
         ("alive", ["yes", "no"]),
         ("Is living", ["TRUE", "FALSE"]),
         ("zensiert", ["1", ""]),
+        ("cens", ["1", "0"]),
+        ("os_cens", ["1", "0"]),
+        ("OS.cens", ["1", "0"]),
+        ("censure", ["1", "0"]),
+        ("Zensur", ["1", "0"]),
+        ("am_leben", ["1", "0"]),
+        ("am Leben", ["yes", "no"]),
     ],
 )
 def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared(column, cells):
@@ -214,6 +266,12 @@ def test_an_event_whose_columns_name_says_the_opposite_is_refused_until_declared
         ("OS_STATUS", ["1:DECEASED", "0:LIVING"]),
         ("alive or dead", ["dead", "alive"]),
         ("uncensored", ["1", "0"]),
+        ("un_cens", ["1", "0"]),
+        ("unzensiert", ["1", "0"]),
+        ("nicht zens.", ["1", "0"]),
+        ("nicht am Leben", ["1", "0"]),
+        ("consensus_event", ["1", "0"]),
+        ("Lizenz_event", ["1", "0"]),
         ("survival_status", ["1", "0"]),
         ("censored", ["died", "censored"]),
     ],
@@ -278,6 +336,25 @@ def test_two_dates_make_a_time(starts, ends, days):
 def test_a_date_that_is_not_known_makes_no_time():
     frame, _ = read(dated(["2020-02-01", ""], ["NA", "2020-02-01"]), DATES)
     assert frame["time_days"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("time", "unit", "days"),
+    [("36525", "months", 0), ("110", "years", 0), ("40001", "days", 0), ("109", "years", 39812)],
+)
+def test_a_time_longer_than_any_follow_up_is_refused(time, unit, days):
+    """Dates that a spreadsheet turned into numbers, days under another unit."""
+    if days:
+        assert read(people(time=[time]), time_unit=unit)[0]["time_days"].astype(int).tolist() == [days]
+        return
+    said = rf"p\.csv: a time of more than 40,000 days: line 2: '{time}'; time_unit is {unit}, set that of the column"
+    with pytest.raises(InputError, match=said):
+        read(people(time=[time]), time_unit=unit)
+
+
+def test_a_date_that_stands_for_an_open_end_is_refused():
+    with pytest.raises(InputError, match=r"line 3: '2914998'.*leave an open end empty"):
+        read(dated(["2019-01-01", "2019-01-02"], ["2020-01-01", "9999-12-31"]), DATES)
 
 
 def test_a_date_that_can_be_meant_both_ways_is_refused_and_can_be_declared():
@@ -405,6 +482,49 @@ def test_a_workbook_is_read_like_a_sheet(tmp_path):
     assert sheet.rows == [(2, ["A", "61", "2020-02-01"]), (4, ["B", "7.5", ""])]
 
 
+FIRST = "xl/worksheets/sheet1.xml"
+
+
+def first_worksheet(path: Path) -> str:
+    with zipfile.ZipFile(path) as book:
+        return book.read(FIRST).decode()
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    """Put other text into the first worksheet's XML."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name).decode() for name in book.namelist()}
+    assert old in parts[FIRST]
+    parts[FIRST] = parts[FIRST].replace(old, new)
+    with zipfile.ZipFile(path, "w") as book:
+        for part, text in parts.items():
+            book.writestr(part, text)
+
+
+@pytest.mark.parametrize("stated", ["A1", "A1:D2", "A1:B4", "A1:Z99"])
+def test_a_size_that_the_workbook_states_wrongly_loses_nothing(tmp_path, stated):
+    """Programs that write cell by cell state A1: rows and columns were missing without a word."""
+    rows = [["patient", "label", "time", "event"], ["A", "x", 10, 1], ["B", "y"], ["C", "x", 12, 0]]
+    path = workbook(tmp_path / "p.xlsx", people=rows)
+    rewrite(path, '<dimension ref="A1:D4"', f'<dimension ref="{stated}"')
+    sheet = read_sheet(path)
+    assert sheet.header == ["patient", "label", "time", "event"]
+    assert [cells for _, cells in sheet.rows] == [["A", "x", "10", "1"], ["B", "y", "", ""], ["C", "x", "12", "0"]]
+
+
+def test_slides_of_such_a_workbook_may_lack_the_last_cells(tmp_path):
+    path = workbook(tmp_path / "s.xlsx", slides=[["slide_id", "patient", "mpp"], ["s1", "A", 0.25], ["s2", "B"]])
+    rewrite(path, '<dimension ref="A1:C3"', '<dimension ref="A1"')
+    assert [(row.patient, row.mpp) for row in read_slide_sheet(path)] == [("A", 0.25), ("B", None)]
+
+
+def test_a_formula_beyond_the_stated_size_is_refused_too(tmp_path):
+    path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], [], ["A", "=100+20"], ["B"]])
+    rewrite(path, '<dimension ref="A1:B4"', '<dimension ref="A1"')
+    with pytest.raises(InputError, match=r"1 formulas without a value \(B3\)"):
+        read_sheet(path)
+
+
 FORMULA = '<c r="B2"><f>100+20</f><v></v></c>'
 
 
@@ -424,14 +544,8 @@ def test_formulas_without_a_value_are_refused_by_address(tmp_path):
 )
 def test_formulas_with_a_value_are_read(tmp_path, cell, read):
     path = workbook(tmp_path / "p.xlsx", people=[["patient", "time"], ["A", "=100+20"]])
-    with zipfile.ZipFile(path) as book:
-        parts = {name: book.read(name).decode() for name in book.namelist()}
-    name = "xl/worksheets/sheet1.xml"
-    assert FORMULA.replace("<v></v>", "<v />") in parts[name] or FORMULA in parts[name]
-    parts[name] = parts[name].replace(FORMULA.replace("<v></v>", "<v />"), cell).replace(FORMULA, cell)
-    with zipfile.ZipFile(path, "w") as book:
-        for part, text in parts.items():
-            book.writestr(part, text)
+    spelled = next(one for one in (FORMULA, FORMULA.replace("<v></v>", "<v />")) if one in first_worksheet(path))
+    rewrite(path, spelled, cell)
     assert read_sheet(path).rows == [(2, ["A", read])]
 
 

@@ -85,11 +85,17 @@ def test_an_override_of_the_wrong_type(tmp_path: Path):
         ("slide_id\tpatient\n", "no slides"),
         ("slide_id patient\na b\n", "is the delimiter a tab"),
         ("slide\tpatient\na\tb\n", "no column slide_id; it has slide, patient"),
+        ("slide_id\tpatient\tnote\tpatient\ns1\tA\t\tB\n", "columns named twice: patient; rename one of each"),
     ],
 )
 def test_bad_sheets(tmp_path: Path, text: str, message: str):
     with pytest.raises(InputError, match=message):
         read_slide_sheet(sheet(tmp_path, text))
+
+
+def test_columns_without_a_name_are_not_read(tmp_path: Path):
+    path = sheet(tmp_path, "\tslide_id\tpatient\t\n1\ta\tP1\t\n")
+    assert read_slide_sheet(path) == [SlideRow("a", "P1")]
 
 
 def test_a_mapped_column_must_be_there(tmp_path: Path):

@@ -14,9 +14,11 @@ UNIT_WORDS: Mapping[str, str] = {
     r"week|woche|(?<![a-z])(wk|wks)(?![a-z])": "weeks",
 }
 """Words of English and German, and abbreviations that stand alone, as in survival_mo."""
-OPPOSITE = re.compile(r"censor|zensi|alive|living|lebend|lebt|survivor|survived")
-"""Names of a column whose 1 or yes is no event."""
-NO_OPPOSITE = re.compile(r"(un|non|not)[\W_]*censor|(un|nicht)[\W_]*zensi")
+OPPOSITE = re.compile(
+    r"censor|censu|(?<![a-z])cens(?![a-z])|zens|alive|living|lebend|lebt|am[\W_]*leben|survivor|survived"
+)
+"""Names of a column whose 1 or yes is no event, or may be none: R's data sets have ``cens`` both ways."""
+NO_OPPOSITE = re.compile(r"(un|non|not)[\W_]*cens|(un|nicht)[\W_]*zens|nicht[\W_]*am[\W_]*leben")
 PAIRS = (("1", "0"), ("yes", "no"), ("y", "n"), ("true", "false"))
 BARE = re.compile(r"[01](\.0+)?|yes|no|y|n|true|false", re.IGNORECASE)
 """Answers that mean what the column's name asks; dead, alive or 0:LIVING say it themselves."""
@@ -43,7 +45,7 @@ def require_event(column: str, cells: pd.Series, words: Mapping[str, int], where
     name = column.casefold()
     if not OPPOSITE.search(name) or NO_OPPOSITE.search(name):
         return
-    declared = {word.casefold() for word in words}
+    declared = {plain(word.strip()).casefold() for word in words}
     bare = [cell for cell in cells if BARE.fullmatch(cell) and plain(cell).casefold() not in declared]
     if bare:
         one, none = next(pair for pair in PAIRS if plain(bare[0]).casefold() in pair)
@@ -55,5 +57,5 @@ def require_event(column: str, cells: pd.Series, words: Mapping[str, int], where
 
 
 def plain(cell: str) -> str:
-    """A whole number without its zeros after the point, as pandas writes it: 1.0 is 1; any other cell as it is."""
-    return cell.split(".")[0] if re.fullmatch(r"[01]\.0+", cell) else cell
+    """A whole number without its zeros after the point, as pandas writes it: 2.0 is 2; any other cell as it is."""
+    return cell.split(".")[0] if re.fullmatch(r"\d+\.0+", cell) else cell

@@ -16,7 +16,15 @@ from mirrorflow.cohorts.classes import check_classes
 from mirrorflow.cohorts.column_names import require_event, require_unit
 from mirrorflow.cohorts.endpoint import ANY_CAUSE
 from mirrorflow.cohorts.vials import one_row_each
-from mirrorflow.cohorts.written import BY_THEIR_VALUES, Said, as_events, days_between, require_no_thousands, with_points
+from mirrorflow.cohorts.written import (
+    BY_THEIR_VALUES,
+    LONGEST_DAYS,
+    Said,
+    as_events,
+    days_between,
+    require_no_thousands,
+    with_points,
+)
 from mirrorflow.config.unknown import counted, is_unknown
 from mirrorflow.errors import InputError
 from mirrorflow.units import DAYS_PER_MONTH
@@ -55,7 +63,7 @@ def standard_sheet(
 
     ``sheet`` holds strings; ``columns`` maps our names to the sheet's. said: is told what was converted
     (:mod:`.written`). Raises InputError naming the line (the header is line 1) of a duplicate patient, a time that is
-    no number or is negative, an event other than 0/1; and for what can be read in two ways.
+    no number, is negative or longer than any follow-up, an event other than 0/1; and for what can be read in two ways.
     """
     written, said = written or Written(time_unit), said or Said(where)
     missing = [f"{ours} ({theirs})" for ours, theirs in columns.items() if theirs not in sheet]
@@ -122,8 +130,7 @@ def _checked(
     for name in ("label", "site", "time", "event"):
         frame[name] = _known(frame[name], name, places.get(name, where))
 
-    def refuse(wrong: pd.Series, column: str, what: str) -> None:
-        fix = "; say what it means: event_words" if what == "event is not a number" else ""
+    def refuse(wrong: pd.Series, column: str, what: str, fix: str = "") -> None:
         if column == "time" and frame.loc[wrong, column].str.contains(",", regex=False).any():
             fix = "; write points for decimals and nothing between thousands"
         _refuse_lines(places.get(column, where), lines[wrong], frame.loc[wrong, column], what, fix)
@@ -132,11 +139,16 @@ def _checked(
     refuse(frame["patient"].duplicated(), "patient", "a patient a second time")
     refuse(frame["patient"].str.casefold().duplicated(), "patient", "a patient a second time, in other case")
     numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("time", "event")}
+    words = {"event": "; say what it means: event_words"}
     for name in numbers:
-        refuse((frame[name] != "") & ~np.isfinite(numbers[name]), name, f"{name} is not a number")
+        wrong = (frame[name] != "") & ~np.isfinite(numbers[name])
+        refuse(wrong, name, f"{name} is not a number", words.get(name, ""))
     refuse(numbers["time"] < 0, "time", "a negative time")
-    refuse(numbers["event"].notna() & ~numbers["event"].isin([0, 1]), "event", "event is not 0 or 1")
-    frame = frame.assign(time_days=numbers["time"] * TIME_UNITS[time_unit], event=numbers["event"])
+    days = numbers["time"] * TIME_UNITS[time_unit]
+    unit = f"; time_unit is {time_unit}, set that of the column; leave an open end empty"
+    refuse(days > LONGEST_DAYS, "time", f"a time of more than {LONGEST_DAYS:,} days", unit)
+    refuse(numbers["event"].notna() & ~numbers["event"].isin([0, 1]), "event", "event is not 0 or 1", words["event"])
+    frame = frame.assign(time_days=days, event=numbers["event"])
     return frame.drop(columns="time")
 
 

@@ -1,4 +1,4 @@
-"""Sites that a sheet names, held against those in TCGA's barcodes: a spreadsheet makes 5 of 05."""
+"""Sites that a sheet names: held against those in TCGA's barcodes (a spreadsheet makes 5 of 05), written one way."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from mirrorflow.cohorts.patients import barcode_sites
+from mirrorflow.config.names_in_case import differ_in_case
 
 CODE = r"[A-Za-z0-9]{1,2}"
 """What may be meant as a code; longer values are names of the sheet's own."""
@@ -43,3 +44,16 @@ def unnamed_codes(sites: pd.Series, institutions: Mapping[str, str]) -> str:
         f"the table of institutions lacks {', '.join(lost)} and has {', '.join(site[1:] for site in lost)}: a "
         "spreadsheet takes leading zeros away; write them as text"
     )
+
+
+def sites_in_two_cases(sites: pd.Series, institutions: Mapping[str, str]) -> list[str]:
+    """Sites that differ in case only, in words, a line each: one hospital, which folds would put on both sides.
+
+    They are looked at as the sheet has them, where the table of institutions does not name all of a kind, and with
+    the institutions' names in their place.
+    """
+    codes = sorted(set(sites))
+    unnamed = {code.casefold() for code in codes if code not in institutions}
+    written = [code for code in codes if code.casefold() in unnamed]
+    named = sorted({institutions.get(code, code) for code in codes})
+    return list(dict.fromkeys([*differ_in_case(written, "site"), *differ_in_case(named, "site")]))

@@ -19,7 +19,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 GROUPS_OF_THREE = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 POINT_OF_THREE = re.compile(r"[1-9]\d?\.\d{3}")
 LONGEST_DAYS = 40_000
-"""No follow-up is longer: 243.500 are no 243,500 days."""
+"""No follow-up is longer: 243.500 are no 243,500 days, and an end of 9999-12-31 is an open one."""
 WHOLE = re.compile(r"[+-]?\d+")
 CODED = re.compile(r"([01])\s*:\s*(.*)")
 """cBioPortal's ``0:LIVING``, ``1:Recurred/Progressed``."""
@@ -75,13 +75,13 @@ def with_points(column: pd.Series, name: str, said: Said, *, needed: bool) -> pd
 def require_no_thousands(days: pd.Series, said: Said) -> None:
     """Raise InputError where points in times of days may part thousands: 1.234 beside 987.
 
-    That is where every point, of at least two, stands before exactly three digits, and all others are whole.
+    That is where every point stands before exactly three digits, and all others are whole.
     """
     known = days[~days.map(is_unknown).astype(bool)]
     points = known[known.str.contains(".", regex=False)]
     others = known.drop(points.index)
     grouped = points.map(lambda cell: POINT_OF_THREE.fullmatch(cell) is not None and float(cell) * 1000 < LONGEST_DAYS)
-    if len(points) < 2 or not grouped.all() or not others.map(lambda cell: WHOLE.fullmatch(cell) is not None).all():
+    if points.empty or not grouped.all() or not others.map(lambda cell: WHOLE.fullmatch(cell) is not None).all():
         return
     first = points.iloc[0]
     message = (
@@ -97,7 +97,7 @@ def as_events(column: pd.Series, words: Mapping[str, int], said: Said) -> pd.Ser
     words: the sheet's own, beside :data:`EVENT_WORDS`; one that stands for unknown elsewhere means what it says here.
     Raises InputError for ``1:LIVING``, whose halves contradict.
     """
-    declared = {word.strip().casefold(): value for word, value in words.items()}
+    declared = {plain(word.strip()).casefold(): value for word, value in words.items()}
     known = {**EVENT_WORDS, **declared}
     changed: Counter[str] = Counter()
 

@@ -179,16 +179,23 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
 
 
 def _cause_problems(where: str, clinical: Mapping[str, Any]) -> Iterator[str]:
-    """A cause-specific outcome needs deaths of any cause beside it: columns of a sheet, or Xena's OS."""
+    """A cause-specific outcome needs deaths of any cause beside it: columns of a sheet, or Xena's OS.
+
+    Where a sheet has dates, follow-up is from start to end whatever the cause.
+    """
     said = clinical.get("cause_specific")
     if said is None:
         return
     columns = ("time", "event")
     if "sheet" in clinical:
-        if missing := [key for key in ("name", *columns) if key not in said]:
+        dated = bool({"start", "end"} & clinical["columns"].keys())
+        if dated and "time" in said:
+            yield f"{where}.cause_specific.time: `columns` has start and end, which hold for every death: leave it out"
+        if missing := [key for key in ("name", *columns[dated:]) if key not in said]:
             yield (
                 f"{where}.cause_specific: {', '.join(missing)} missing: what the outcome is called, and the sheet's "
-                "columns with time and death of any cause: {name: DSS, time: os_months, event: os_event}"
+                "columns with time (not beside dates) and death of any cause: "
+                "{name: DSS, time: os_months, event: os_event}"
             )
         return
     if given := [key for key in columns if key in said]:

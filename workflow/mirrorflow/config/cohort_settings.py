@@ -150,7 +150,10 @@ class CauseSpecific(Section):
     name: str = text(
         "What it is called, such as DSS; by default Xena's outcome.", pattern="^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$"
     )
-    time: str = text("Column of the sheet: time to death of any cause, in `time_unit`. Xena's is OS.time.")
+    time: str = text(
+        "Column of the sheet: time to death of any cause, in `time_unit`; left out where `columns` has start and end, "
+        "which hold for every death. Xena's is OS.time."
+    )
     event: str = text("Column of the sheet: 1 if dead, whatever the cause, 0 if not. Xena's is OS.")
 
 

@@ -37,6 +37,9 @@ AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 COMMENT = "# "
 """How featureCounts' first line begins, above its header."""
 
+CR = "\r"
+"""Within a line it ends one, in files of old Macs: neither Arrow nor Python's csv reads them."""
+
 BAD_CELL = re.compile(r"CSV column #(\d+): Row #(\d+): CSV conversion error to \w+: invalid value '(.*)'", re.DOTALL)
 
 
@@ -58,7 +61,8 @@ class TextTable:
     """A delimited file with a header and ids in its first column.
 
     open_stream: opens the (decompressed) bytes from their start; where: the file's name for messages.
-    Raises InputError for a header that no known delimiter splits, and for a quote that swallows lines.
+    Raises InputError for a header that no known delimiter splits, for a quote that swallows lines, and for lines that
+    end with CR alone.
     """
 
     def __init__(self, open_stream: Callable[[], pa.NativeFile], where: str) -> None:
@@ -139,7 +143,8 @@ class TextTable:
             with self.open_stream() as stream:
                 lines = map(_decoded, io.BufferedReader(stream))
                 self.header_line, text = next(
-                    ((number, line) for number, line in enumerate(lines, 1) if not line.startswith(COMMENT)), (1, "")
+                    ((at, line) for at, line in enumerate(lines, 1) if CR in line or not line.startswith(COMMENT)),
+                    (1, ""),
                 )
         except OSError as error:
             raise InputError(damaged(self.where, error)) from error
@@ -147,6 +152,9 @@ class TextTable:
             raise InputError(no_utf8(self.where, error.object)) from error
         if "\0" in text:
             raise InputError(no_utf8(self.where, text.encode()))
+        if CR in text:
+            message = f"{self.where}: lines end with CR alone; save it with LF or CRLF (in Excel: CSV UTF-8)"
+            raise InputError(message)
         return text
 
     def _explained(self, error: str) -> str:

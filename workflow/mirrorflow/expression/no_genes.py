@@ -28,8 +28,8 @@ ANNOTATION = frozenset(
 
 CLINICAL = re.compile(
     r"label|subtype|outcome|event|time|time_days|vital_status|status|site|stage|grade|age|sex|gender|race|ethnicity"
-    r"|age_at_\w+|days_to_\w+|censor(ed|ing|ship)|alive|dead"
-    r"|(os|dss|pfs|pfi|dfs|dfi|rfs|efs)[._ ]?(time|event|status|days|months|years|censor\w*)",
+    r"|age_at_\w+|days_to_\w+|cens(or(ed|ing|ship)?|ure)?|zens(ur|iert|ierung)|alive|dead|am[._ ]?leben"
+    r"|(os|dss|pfs|pfi|dfs|dfi|rfs|efs)[._ ]?(time|event|status|days|months|years|cens\w*|zens\w*)",
     re.IGNORECASE,
 )
 """Columns of a clinical sheet, in a matrix that was joined with it; no gene has such a symbol."""

@@ -45,7 +45,8 @@ def read_excel(path: Path) -> list[tuple[int, list[str]]]:
     ((name, rows),) = filled.items()
     if _has_formulas(path):
         _require_values(path, name)
-    return [(number, [as_text(cell) for cell in row]) for number, row in enumerate(rows, start=1)]
+    width = max(map(len, rows))
+    return [(number, [*map(as_text, row), *[""] * (width - len(row))]) for number, row in enumerate(rows, start=1)]
 
 
 def _has_formulas(path: Path) -> bool:
@@ -81,19 +82,26 @@ def _require_values(path: Path, name: str) -> None:
 
 
 def _opened(path: Path, *, values: bool = True) -> Any:
-    """The workbook with the values of its formulas, or with the formulas."""
+    """The workbook with the values of its formulas, or with the formulas.
+
+    Its worksheets are read to their end, each row to its last cell, whatever size the file states: openpyxl trusts it,
+    and programs that write cell by cell state A1.
+    """
     try:
         import openpyxl
     except ImportError:
         message = f"{path}: an Excel file needs openpyxl: {EXTRA}; or save the sheet as CSV UTF-8"
         raise InputError(message) from None
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=values)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=values)
     except Exception as error:  # zipfile, XML and openpyxl's own: whatever makes it no workbook
         message = (
             f"{path}: not readable as an Excel file ({type(error).__name__}: {error}); save it again, or as CSV UTF-8"
         )
         raise InputError(message) from error
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()
+    return book
 
 
 def as_text(cell: object) -> str:

@@ -54,6 +54,13 @@ def read_sheet(path: str | Path, missing: str = "check the path in the config") 
     return Sheet(filled[0][1], [(number, cells) for number, cells in filled[1:]], tuple(said))
 
 
+def require_once(header: Sequence[str], path: str | Path) -> None:
+    """Raise InputError for a column that is named twice: which of the two is meant, nobody can tell."""
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        message = f"{path}: columns named twice: {', '.join(twice)}; rename one of each"
+        raise InputError(message)
+
+
 def expected_of(path: Path) -> str:
     """The separator that a file's ending says."""
     return "," if path.name.removesuffix(".gz").lower().endswith(".csv") else "\t"

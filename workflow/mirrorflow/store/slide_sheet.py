@@ -15,7 +15,7 @@ from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.runtime.files import check_file_name
 from mirrorflow.slides.scale import PLAUSIBLE_MPP
 from mirrorflow.store.sheet_rows import OURS, OVERRIDE, shard_of
-from mirrorflow.store.sheets import read_sheet
+from mirrorflow.store.sheets import read_sheet, require_once
 
 __all__ = ["OURS", "OVERRIDE", "SlideRow", "read_slide_sheet", "shard_of", "slide_sheet_said"]
 
@@ -43,11 +43,12 @@ def read_slide_sheet(path: str | Path, columns: Mapping[str, str] | None = None)
     folder.
 
     ``columns`` maps our names to the sheet's where they differ, e.g. ``{"patient": "case_id"}``.
-    Raises InputError with the file and every bad line's number (the first ten).
+    Raises InputError with the file and every bad line's number (the first ten), and for a column named twice.
     """
     path = Path(path)
     sheet = read_sheet(path, "no such sheet of slides")
     header, lines = sheet.header, sheet.rows
+    require_once(header, path)
     for what in slide_sheet_said(path, columns):
         logger.info("%s", what)
     names = _column_names(path, header, columns or {})

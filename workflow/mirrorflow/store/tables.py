@@ -18,7 +18,7 @@ from mirrorflow.config.resources import institution_table
 from mirrorflow.errors import InputError
 from mirrorflow.expression.parquet_reading import reading_parquet
 from mirrorflow.runtime.files import written_whole
-from mirrorflow.store.sheets import read_sheet
+from mirrorflow.store.sheets import read_sheet, require_once
 from mirrorflow.store.text_files import read_text_file
 
 logger = logging.getLogger("mirrorflow.store.tables")
@@ -49,6 +49,7 @@ def read_text_sheet(path: str | Path) -> pd.DataFrame:
 def read_users_sheet(path: str | Path) -> tuple[pd.DataFrame, list[int], list[str]]:
     """A user's sheet with every cell as text, the line of each row, and what was recognised of how it is written.
 
+    Of columns without a name the one that holds anything stays, as R writes names of rows: the config may name it "".
     Raises InputError as :func:`mirrorflow.store.sheets.read_sheet`, for a single column and for a column named twice.
     """
     sheet = read_sheet(path)
@@ -59,13 +60,18 @@ def read_users_sheet(path: str | Path) -> tuple[pd.DataFrame, list[int], list[st
     if long := next((number for number, cells in sheet.rows if any(cells[len(header) :])), None):
         message = f"{path}, line {long}: its lines have more cells than its header ({len(header)} columns)"
         raise InputError(message)
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        message = f"{path}: columns named twice: {', '.join(twice)}; rename one of each"
-        raise InputError(message)
+    require_once(header, path)
     width = len(header)
     rows = [[*cells[:width], *[""] * (width - len(cells))] for _, cells in sheet.rows]
+    lines = [number for number, _ in sheet.rows]
+    filled = [at for at, name in enumerate(header) if not name and any(row[at] for row in rows)]
+    kept = [at for at, name in enumerate(header) if name or filled == [at]]
     said = [f"{path}: {what}" for what in sheet.said]
-    return pd.DataFrame(rows, columns=header, dtype=str), [number for number, _ in sheet.rows], said
+    if len(filled) > 1:
+        line, cell = next((line, row[filled[0]]) for line, row in zip(lines, rows, strict=True) if row[filled[0]])
+        said.append(f"{path}: {len(filled)} columns without a name are not read; line {line} has {cell!r} in the first")
+    frame = pd.DataFrame([[row[at] for at in kept] for row in rows], columns=[header[at] for at in kept], dtype=str)
+    return frame, lines, said
 
 
 def read_institutions(named: str | Path) -> dict[str, str]:

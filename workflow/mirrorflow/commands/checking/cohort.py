@@ -12,7 +12,7 @@ from mirrorflow.cohorts.assembly import assemble
 from mirrorflow.cohorts.follow_up import follow_up_line
 from mirrorflow.cohorts.meeting import meeting
 from mirrorflow.cohorts.patients import barcode_sites, name_classes
-from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
+from mirrorflow.cohorts.site_codes import differing_codes, sites_in_two_cases, unnamed_codes
 from mirrorflow.commands.checking.columns import column_lines
 from mirrorflow.commands.checking.expression import clinical_lines, matrix_of, unlabelled_line, value_lines
 from mirrorflow.commands.checking.features import look_into_files
@@ -77,13 +77,13 @@ class CohortLook:
             return
         try:
             self.rows = read_slide_sheet(slides["sheet"], slides["columns"])
+            sheet, _, _ = read_users_sheet(slides["sheet"])
         except MirrorflowError as error:
             yield f"PROBLEM: {error}"
             return
         yield f"{len(self.rows)} slides of {len({row.patient for row in self.rows})} patients in {slides['sheet']}"
         names = [row.slide_id for row in self.rows]
         yield from (f"PROBLEM: {said}" for said in mixed_kinds(names, declared_kinds(slides)))
-        sheet, _, _ = read_users_sheet(slides["sheet"])
         yield from slide_sheet_said(slides["sheet"], slides["columns"])
         yield from column_kinds({name: sheet[name].tolist() for name in COLUMNS if name in sheet})
         yield from self._files(self.rows)
@@ -250,15 +250,18 @@ def _outcome_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator
 
 
 def _site_lines(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Who is left aside for want of a primary tumour, and sites that are not the barcodes'."""
+    """Who is left aside for want of a primary tumour; sites that are not the barcodes', and sites written two ways."""
     if aside := left_aside(entry["clinical"]):
         types = "; ".join(f"{count} with {name}" for name, count in sorted(Counter(aside.values()).items()))
         yield f"{len(aside)} patients have no sample of a primary tumour and are left out: {types}"
     if entry["site"] == "column" and (differ := differing_codes(clinical)):
         yield differ
-    named = entry.get("institutions")
-    if named and (lost := unnamed_codes(sites_of(clinical, entry), read_institutions(named))):
+    named, sites = entry.get("institutions"), sites_of(clinical, entry)
+    institutions = read_institutions(named) if named else {}
+    if lost := unnamed_codes(sites, institutions):
         yield f"{named}: {lost}"
+    where = ", ".join(filter(None, (entry["clinical"].get("sheet"), named)))
+    yield from (f"PROBLEM: {where}: {said}" for said in sites_in_two_cases(sites, institutions))
 
 
 def sites_of(clinical: pd.DataFrame, entry: Mapping[str, Any]) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 from mirrorflow.cohorts import patients as cohorts
 from mirrorflow.cohorts.among_genes import clinical_columns, refusal, told_by, warning
 from mirrorflow.cohorts.assembly import assemble
-from mirrorflow.cohorts.site_codes import differing_codes, unnamed_codes
+from mirrorflow.cohorts.site_codes import differing_codes, sites_in_two_cases, unnamed_codes
 from mirrorflow.config.modalities import COMMON
 from mirrorflow.config.queries import endpoint_of
 from mirrorflow.errors import InputError
@@ -80,7 +80,10 @@ def build_cohort(
         names = tables.read_institutions(named)
         if lost := unnamed_codes(patients["site"], names):
             logger.warning("%s: %s", named, lost)
-        patients["site"] = patients["site"].map(lambda site: names.get(site, site))
+    if twice := sites_in_two_cases(patients["site"], names):
+        message = f"{', '.join(filter(None, (where, named)))}: {twice[0]}"
+        raise InputError(message)
+    patients["site"] = patients["site"].map(lambda site: names.get(site, site))
     frames = {encoder: tables.read_text_sheet(path) for encoder, path in indexes.items()}
     rna = read_names(expression)[0] if expression else None
     train_on = settings.get("train_on", COMMON)

@@ -34,10 +34,11 @@ def clinical_sheet(clinical: Mapping[str, Any], converted: list[str] | None = No
 
 
 def _of_any_cause(clinical: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """The section with death of any cause as its outcome."""
+    """The section with death of any cause as its outcome; where the sheet has dates, its times stay as they are."""
     if "sheet" not in clinical:
         return {**clinical, "outcome": "OS"}
-    return {**clinical, "columns": {**clinical["columns"], **{key: said[key] for key in ("time", "event")}}}
+    columns = {key: said[key] for key in ("time", "event") if key in said}
+    return {**clinical, "columns": {**clinical["columns"], **columns}}
 
 
 def _own_sheet(clinical: Mapping[str, Any], converted: list[str] | None = None) -> pd.DataFrame:
