@@ -29,10 +29,10 @@ SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
 METRICS = 8
 SENSITIVITY = 1
-NEW_PATIENTS = 1
+NEW_PATIENTS = 2
 AUDIT = 8
 TABLES = 10
-REPORT = 11
+REPORT = 12
 EXPLAIN = 2
 ATTRIBUTIONS = 2
 MAPS = 1
