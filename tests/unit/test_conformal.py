@@ -5,7 +5,7 @@ import pytest
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import PROTOCOL_PRESETS
-from mirrorflow.reuse.conformal import calibrate, class_sets, why_not
+from mirrorflow.reuse.conformal import Calibration, calibrate, class_sets, why_not
 
 HONEST = PROTOCOL_PRESETS["honest"] | {"splits": "random"}
 
@@ -73,6 +73,23 @@ def test_no_sets_where_folds_are_no_partition() -> None:
     beside = {0: Fold(("a", "b", "d"), ("c",)), 1: Fold(("c", "b", "d"), ("a",))}
     assert "do not evaluate every patient" in why_not(beside, HONEST)
     assert why_not({0: Fold(("a",), ("b",))}, HONEST) == ""
+
+
+def test_a_class_whose_p_is_what_may_be_missed_is_not_in_the_set() -> None:
+    """1 - 0.9 is 0.0999... in floating point: p = 10 / 100 was above it."""
+    made = Calibration({0: np.linspace(0.01, 0.99, 99)})
+    assert class_sets({0: np.array([[0.095, 0.905]])}, made, ["a", "b"], 0.9) == [["b"]]
+    assert class_sets({0: np.array([[0.105, 0.895]])}, made, ["a", "b"], 0.9) == [["a", "b"]]
+
+
+@pytest.mark.parametrize(("coverage", "least"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99), (0.87, 7)])
+def test_sets_need_no_patient_more_than_they_do_on_paper(coverage: float, least: int) -> None:
+    """The smallest p, 1 / (n + 1), may be no larger than 1 - coverage."""
+    for count, enough in ((least, True), (least - 1, False)):
+        rows = {0: np.full((count, 2), 0.5)}
+        fold = {0: Fold(("x",), tuple(f"p{i}" for i in range(count)))}
+        made = calibrate(rows, {0: np.zeros(count, int)}, fold, HONEST, coverage) if count else None
+        assert (made is not None and made.reason == "") is enough
 
 
 def test_too_few_patients_give_no_sets() -> None:

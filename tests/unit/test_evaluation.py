@@ -143,6 +143,17 @@ def test_lost_units_are_counted_once_however_many_settings_lost_them():
     assert cells("subtyping", fold)["all", "accuracy"]["note"] == "2 evaluation units lost with the last batch"
 
 
+def test_a_setting_says_only_the_units_that_it_lost_itself():
+    """The union over settings was said of each: few-shot settings have smaller batches, and lose fewer."""
+    both = pd.concat([subtype_fold(0, "ab", "ab"), subtype_fold(0, "aba", "aba", setting="1-shot")])
+    settings = [note(lost_units=["u1", "u2"]), note("1-shot", k_real=1, lost_units=["u2"]), note("3-shot", k_real=3)]
+    rows = pd.concat([both, subtype_fold(0, "abab", "abab", setting="3-shot")])
+    found = cells("subtyping", FoldRows(rows, notes(*settings)))
+    assert found["all", "accuracy"]["note"] == "2 evaluation units lost with the last batch"
+    assert found["1-shot", "accuracy"]["note"] == "1 evaluation units lost with the last batch"
+    assert found["3-shot", "accuracy"]["note"] == ""
+
+
 def test_an_undefined_metric_is_nan_and_says_in_which_fold_and_why():
     folds = [FoldRows(subtype_fold(0, "aa", "ab"), notes()), FoldRows(subtype_fold(3, "ab", "ab"), notes())]
     cell = cells("subtyping", *folds)["all", "auroc"]

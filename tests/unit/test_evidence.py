@@ -156,23 +156,35 @@ def test_an_epoch_that_is_not_vouched_for_is_a_leak(note, digests, said):
 # Evaluated units.
 
 
-def predicted(*names: str) -> pd.DataFrame:
-    return pd.DataFrame({"patient": list(names), "unit": list(names)})
+def predicted(*names: str, setting: str = "all") -> pd.DataFrame:
+    return pd.DataFrame({"setting": setting, "patient": list(names), "unit": list(names)})
 
 
 def test_lost_units_are_counted_by_class_or_by_event():
     expected = cohort().iloc[2:]
-    (one,) = evidence.audit_evaluated("subtyping", 0, FOLDS[0], expected, predicted("C"), last_batch=True)
+    (one,) = evidence.audit_lost("subtyping", 0, expected, predicted("C"), {"all"})
     assert one.text == "1 evaluation units of subtyping are lost with the last incomplete batch: 1 y"
-    (two,) = evidence.audit_evaluated("survival", 0, FOLDS[0], expected, predicted("D"), last_batch=False)
+    (two,) = evidence.audit_lost("survival", 0, expected, predicted("D"), ())
     assert two.text == "1 evaluation units of survival are not predicted: 1 with event"
-    assert not list(evidence.audit_evaluated("survival", 0, FOLDS[0], expected, predicted("C", "D"), last_batch=False))
+    assert not list(evidence.audit_lost("survival", 0, expected, predicted("C", "D"), ()))
+
+
+def test_lost_units_are_told_by_setting_where_settings_lost_others():
+    """A unit that any setting has counted as predicted in all."""
+    expected = cohort().iloc[1:]
+    rows = pd.concat([predicted("B"), predicted("B", "C", setting="1-shot"), predicted(*"BCD", setting="3-shot")])
+    found = list(evidence.audit_lost("subtyping", 0, expected, rows, {"all", "1-shot"}))
+    assert [one.text for one in found] == [
+        "2 evaluation units of subtyping (all) are lost with the last incomplete batch: 1 x, 1 y",
+        "1 evaluation units of subtyping (1-shot) are lost with the last incomplete batch: 1 y",
+    ]
+    alike = pd.concat([predicted("B", "C"), predicted("B", "C", setting="3-shot")])
+    (one,) = evidence.audit_lost("subtyping", 0, expected, alike, {"all", "3-shot"})
+    assert one.text == "1 evaluation units of subtyping are lost with the last incomplete batch: 1 y"
 
 
 def test_evaluated_training_patients_and_strangers_are_found():
-    found = evidence.audit_evaluated(
-        "subtyping", 0, FOLDS[0], cohort().iloc[2:], predicted("A", "C", "D", "Z"), last_batch=False
-    )
+    found = evidence.audit_evaluated("subtyping", 0, FOLDS[0], predicted("A", "C", "D", "Z"))
     assert kinds(found) == {(LEAK, "evaluated_in_training", 0, 1), (WARNING, "evaluated_elsewhere", 0, 1)}
 
 

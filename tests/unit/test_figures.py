@@ -32,7 +32,8 @@ from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
 from mirrorflow.runtime.forks import Cores
 from mirrorflow.steps.results.figure_files import draw_all
-from mirrorflow.steps.results.figure_tasks import flow_task, forest_tasks
+from mirrorflow.steps.results.figure_tasks import flow_task, forest_tasks, protocols_shown, rank_tasks
+from mirrorflow.steps.results.report_inputs import read_results
 from mirrorflow.steps.results.survival_figures import published_tests
 from mirrorflow.store.tables import read_text_sheet
 from mirrorflow.tables.results import published_key
@@ -401,6 +402,25 @@ def test_a_pair_whose_results_are_withheld_has_no_forest(tmp_path: Path) -> None
     results = results_of_a_pair(tmp_path / "results.csv")
     pd.read_csv(results).query("cohort == 'c'").to_csv(results, index=False)
     assert list(forest_tasks("b--from--a", results, ["mirror"], {})) == []
+
+
+@pytest.mark.parametrize(("cohort", "protocol"), [("2019", "01"), ("null", "nan")])
+def test_names_that_pandas_takes_for_something_else_have_their_figures(
+    cohort: str, protocol: str, tmp_path: Path
+) -> None:
+    """They were said to be withheld: a column of digits is read as numbers."""
+    path = tmp_path / "results.csv"
+    rows = result_rows().assign(task="subtyping", cohort=cohort, protocol=protocol, by_fold="0.7 0.6", patient_set="p1")
+    rows.assign(train_patients="20 20", n=30).to_csv(path, index=False)
+    assert protocols_shown(cohort, path) == {protocol}
+    (forest_task,) = forest_tasks(cohort, path, ["majority", "mirror"], {})
+    assert f"({protocol}, " in forest_task.draw().alt
+    assert [task.name for task in rank_tasks(cohort, path, {})] == ["ranks_subtyping"]
+    table = read_results(path)
+    assert set(table["cohort"]) == {cohort}
+    assert set(table["protocol"]) == {protocol}
+    assert table["n"].tolist() == [30] * len(table)
+    assert table["suspect"].isna().any()
 
 
 def test_forest_of_a_cohort_leaves_adapted_ones_out(tmp_path: Path) -> None:

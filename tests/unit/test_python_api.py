@@ -100,6 +100,16 @@ def test_tables_folds_and_cohorts_are_pandas(run: Any) -> None:
     assert run.tables == {}
 
 
+def test_names_of_digits_stay_names_in_tables(run: Any, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run/tables").mkdir()
+    (tmp_path / "run/tables/results.csv").write_text("protocol,cohort,encoder,mean\nhonest,01,,0.5\nhonest,null,,0.6\n")
+    (table,) = mirrorflow.load_run(tmp_path / "run").tables.values()
+    assert table["cohort"].tolist() == ["01", "null"]
+    assert table["encoder"].isna().all()
+    assert table["mean"].tolist() == [0.5, 0.6]
+
+
 def test_a_classical_model_has_no_network_and_a_network_has(run: Any) -> None:
     import torch
 

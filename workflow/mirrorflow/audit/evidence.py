@@ -4,7 +4,7 @@ The auditor's second half: :mod:`mirrorflow.audit` reads folds and protocol keys
 rules left behind say. Everything here is plain values; reading them is the job's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,22 +234,30 @@ def audit_epoch_choice(
 # Evaluated units.
 
 
-def audit_evaluated(
-    task: str, number: int, fold: Fold, expected: pd.DataFrame, predicted: pd.DataFrame, *, last_batch: bool
+def audit_lost(
+    task: str, number: int, expected: pd.DataFrame, predicted: pd.DataFrame, last_batch: Collection[str]
 ) -> Iterator[Finding]:
-    """Evaluation units without a prediction (of which class), and predictions of patients who are elsewhere.
+    """Evaluation units without a prediction, and of which class: a finding for all settings that lack the same ones.
 
-    expected: units of the fold's evaluation patients that can take part; predicted: columns patient and unit.
-    last_batch: whether the file says that they were lost with it.
+    expected: units of the fold's evaluation patients that can take part; predicted: columns setting and unit.
+    last_batch: settings of which the file says that they lost units with it.
     """
-    lost = expected[~expected["unit"].isin(predicted["unit"])]
-    if len(lost):
+    given = {setting: set(part["unit"]) for setting, part in predicted.groupby("setting", sort=False)}
+    without = {str(setting): frozenset(expected["unit"]) - units for setting, units in given.items()}
+    for units in filter(len, dict.fromkeys(without.values())):
+        settings = [setting for setting, lacking in without.items() if lacking == units]
+        lost = expected[expected["unit"].isin(units)]
         kinds = lost["label"] if task == "subtyping" else lost["event"].map({1.0: "with event", 0.0: "censored"})
         counts = kinds.replace("", "unlabelled").value_counts().sort_index()
-        why = "lost with the last incomplete batch" if last_batch else "not predicted"
-        text = f"{len(lost)} evaluation units of {task} are {why}: "
+        why = "not predicted" if set(settings).isdisjoint(last_batch) else "lost with the last incomplete batch"
+        where = "" if len(settings) == len(without) else f" ({', '.join(settings)})"
+        text = f"{len(lost)} evaluation units of {task}{where} are {why}: "
         text += ", ".join(f"{count} {name}" for name, count in counts.items())
         yield Finding(WARNING, "lost_units", text, number, len(lost), _examples(lost["unit"]))
+
+
+def audit_evaluated(task: str, number: int, fold: Fold, predicted: pd.DataFrame) -> Iterator[Finding]:
+    """Predictions of patients who are elsewhere in the fold; predicted: a column patient."""
     trained = set(predicted["patient"]) & set(fold.train)
     if trained:
         text = f"{task}: {len(trained)} evaluated patients are training patients of the fold"

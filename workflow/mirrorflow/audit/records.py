@@ -226,10 +226,10 @@ def _file_findings(
     stored: Predictions, task: str, fold: Fold, frame: pd.DataFrame, units: pd.DataFrame
 ) -> Iterator[Finding]:
     rows, number = stored.rows, int(stored.rows["fold"].iloc[0])
-    predicted = rows.assign(unit=unit_names(rows))[["patient", "unit"]].drop_duplicates()
-    last_batch = any(note["lost_units"] for note in stored.notes["settings"])
-    expected = evaluation_units(units, fold, task)
-    yield from evidence.audit_evaluated(task, number, fold, expected, predicted, last_batch=last_batch)
+    predicted = rows.assign(unit=unit_names(rows))[["setting", "patient", "unit"]].drop_duplicates()
+    last_batch = {note["setting"] for note in stored.notes["settings"] if note["lost_units"]}
+    yield from evidence.audit_lost(task, number, evaluation_units(units, fold, task), predicted, last_batch)
+    yield from evidence.audit_evaluated(task, number, fold, predicted)
     yield from evidence.audit_filled_in(task, number, rows, frame)
 
 

@@ -7,6 +7,8 @@ from mirrorflow.cohorts.patients import has_outcome
 
 LEAST = 5
 """Patients of a site that is named by itself."""
+ROUNDING = 1e-9
+"""Of a Kaplan-Meier estimate: a running product that is a half on paper may be 0.5000000000000001."""
 
 
 def median_follow_up(times: np.ndarray, events: np.ndarray) -> float:
@@ -19,7 +21,7 @@ def median_follow_up(times: np.ndarray, events: np.ndarray) -> float:
     times, ended = np.asarray(times, float)[order], ~np.asarray(events, bool)[order]
     left = len(times) - np.arange(len(times))
     curve = np.cumprod(1 - ended / left)
-    reached = np.flatnonzero(curve <= 0.5)
+    reached = np.flatnonzero(curve <= 0.5 + ROUNDING)
     return float(times[reached[0]]) if len(reached) else float("nan")
 
 

@@ -27,12 +27,12 @@ HAZARDS_CHOICE = 2
 """How ``epoch: least_loss_on_evaluation`` judges what is trained on hazards: of predictions under it alone."""
 SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
-METRICS = 7
+METRICS = 8
 SENSITIVITY = 1
-NEW_PATIENTS = 1
-AUDIT = 7
+NEW_PATIENTS = 2
+AUDIT = 8
 TABLES = 10
-REPORT = 11
+REPORT = 12
 EXPLAIN = 2
 ATTRIBUTIONS = 2
 MAPS = 1

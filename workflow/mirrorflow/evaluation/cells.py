@@ -185,11 +185,14 @@ def _note(setting: str, parts: Sequence[FoldRows]) -> str:
     ks = sorted({note["k_real"] for note in notes if note["k_real"] is not None})
     if ks and [f"{k}-shot" for k in ks] != [setting]:
         said.append(f"k = {', '.join(map(str, ks))} (smallest group)")
-    by_fold = [{unit for note in part.notes["settings"] for unit in note["lost_units"]} for part in parts]
-    lost = sum(len(units) for units in by_fold)
-    if lost:
+    if lost := sum(len(_lost(setting, part)) for part in parts):
         said.append(f"{lost} {LOST}")
     return "; ".join(said)
+
+
+def _lost(setting: str, part: FoldRows) -> set[str]:
+    """Units of a fold that this setting lost: one on few units has a smaller batch, and loses others."""
+    return {unit for note in part.notes["settings"] if note["setting"] == setting for unit in note["lost_units"]}
 
 
 def training_outcomes(cohort: pd.DataFrame, train: Sequence[str]) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def _details(folder: Path) -> Details:
         if (path := folder / f"{task}_measures.csv").exists():
             blocks.append(_measures(pd.read_csv(path), MEASURES.format(task=task, where=where)))
         if (path := folder / f"{task}_sets.csv").exists():
-            blocks.append(_sets(pd.read_csv(path), SETS.format(task=task, where=where)))
+            blocks.append(_sets(pd.read_csv(path, dtype={"set": str}), SETS.format(task=task, where=where)))
     return Details(f"Agreement and gene sets of {where}", blocks)
 
 

@@ -25,6 +25,7 @@ from mirrorflow.reuse.model import RunModel
 from mirrorflow.reuse.request import TASKS, Request, chosen
 from mirrorflow.reuse.run_folder import FinishedRun, open_run, pick
 from mirrorflow.store.method_predictions import read_task
+from mirrorflow.tables.results import CELL
 
 __all__ = ["Run", "RunModel", "audit_splits", "load_run", "select_genes"]
 
@@ -55,7 +56,8 @@ class Run:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Name -> table, as ``tables/<name>.csv`` has it; ``results`` is the long one."""
-        return {path.stem: pd.read_csv(path) for path in sorted((self.folder / "tables").glob("*.csv"))}
+        paths = sorted((self.folder / "tables").glob("*.csv"))
+        return {path.stem: pd.read_csv(path, converters=dict.fromkeys(CELL, _as_written)) for path in paths}
 
     def folds(self, cohort: str | None = None, protocol: str | None = None) -> pd.DataFrame:
         """Who is in which fold: fold (from 0), side (train, val; choice where epochs are chosen), patient.
@@ -129,6 +131,11 @@ class Run:
             message = f"{self.folder}: no model of {method}, {name}, fold {fold} and seed {seed} (there: {said})"
             raise InputError(message)
         return RunModel(load_trained(found[0].folder))
+
+
+def _as_written(cell: str) -> Any:
+    """A name, which may be of digits; NaN where there is none."""
+    return cell or np.nan
 
 
 def load_run(path: str | Path) -> Run:

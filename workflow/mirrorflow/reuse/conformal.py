@@ -5,7 +5,6 @@ the set of a new unit where enough known units have a score at least as large as
 model.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,9 @@ import numpy as np
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.config.protocols import ON_EVALUATION
+
+ROUNDING = 1e-12
+"""Of shares of units: 1 - 0.9 is 0.0999... in floating point."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def calibrate(
     if reason := why_not(folds, protocol):
         return Calibration(scores, reason=reason)
     found = Calibration(scores)
-    if found.count < math.ceil(1 / (1 - coverage)) - 1:
+    if 1 / (found.count + 1) > 1 - coverage + ROUNDING:
         return Calibration(scores, reason=f"{found.count} held-out patients are too few for sets of {coverage:.0%}")
     return Calibration(scores, promise=promise(found.count, len(folds), coverage, str(protocol["splits"])))
 
@@ -97,4 +99,4 @@ def class_sets(
     for fold, scores in calibration.scores.items():
         larger += (scores[None, None, :] >= 1 - probabilities[fold][:, :, None]).sum(2)
     p = (larger + 1) / (calibration.count + 1)
-    return [[name for name, value in zip(names, row, strict=True) if value > 1 - coverage] for row in p]
+    return [[name for name, value in zip(names, row, strict=True) if value > 1 - coverage + ROUNDING] for row in p]

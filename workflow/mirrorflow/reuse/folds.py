@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohorts.patients import who_has
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import SavedModel, load_trained
@@ -63,9 +62,8 @@ def collected(run: FinishedRun, place: PredictionsManifest, task: str) -> Collec
     stored = {int(one.rows["fold"].iloc[0]): one for one in run.out_of_fold(place, task) if len(one.rows)}
     made = Collected(place, task, saved, found, stored, sources)
     if task == "survival":
-        cohort = who_has(run.cohort(place.cohort)[0], needs(saved[0]))
-        unit = next(iter(stored.values())).notes["protocol"]["unit"]
-        made.horizons = {k: horizon_of(cohort, fold, unit) for k, fold in found.items()}
+        cohort, inputs = run.cohort(place.cohort)[0], needs(saved[0])
+        made.horizons = {k: horizon_of(cohort, fold, stored[k].rows, inputs) for k, fold in found.items()}
     return made
 
 

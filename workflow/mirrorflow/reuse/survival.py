@@ -1,14 +1,16 @@
 """Survival of new units by one fold's model: a percentile among that fold's held-out units, never a raw risk."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from mirrorflow.cohorts.patients import survival_arrays, to_units
-from mirrorflow.cohorts.splits import Fold, evaluation_units, training_units
-from mirrorflow.metrics.follow_up import follow_up, survival_at
+from mirrorflow.cohorts.patients import who_has
+from mirrorflow.cohorts.splits import Fold
+from mirrorflow.evaluation import training_outcomes
+from mirrorflow.evaluation.folds import followed_up
+from mirrorflow.metrics.follow_up import survival_at
 from mirrorflow.probes.task import SurvivalPrediction
 
 LEAST_AT_RISK = 10
@@ -45,15 +47,17 @@ class Horizon:
         return float(min(self.tau_days, np.sort(self.times)[-LEAST_AT_RISK]))
 
 
-def horizon_of(cohort: pd.DataFrame, fold: Fold, unit: str) -> Horizon:
-    """Horizon of a fold, by the outcomes of its training and evaluation patients."""
-    units = to_units(cohort, unit)
-    sides = training_units(units, fold, "survival"), evaluation_units(units, fold, "survival")
-    train, evaluation = map(survival_arrays, sides)
-    people = training_units(cohort.assign(unit=cohort["patient"]), fold, "survival")
-    if not len(train[0]) or not len(evaluation[0]):
-        return Horizon(0.0, people["time_days"].to_numpy(float))
-    return Horizon(follow_up(*train, *evaluation).tau, people["time_days"].to_numpy(float))
+def horizon_of(cohort: pd.DataFrame, fold: Fold, evaluated: pd.DataFrame, inputs: Collection[str] = ()) -> Horizon:
+    """Horizon of a fold: ``tau_days`` as its scores have it, by the fold's training patients, each once, and the rows
+    that were ``evaluated`` (time_days, event).
+
+    inputs: what the method sees. At risk are the training patients who have that, whom it was trained on.
+    """
+    train = training_outcomes(cohort, fold.train)
+    times = training_outcomes(who_has(cohort, inputs), fold.train)["time_days"].to_numpy(float)
+    if train.empty or evaluated.empty:
+        return Horizon(0.0, times)
+    return Horizon(followed_up(evaluated, train).tau, times)
 
 
 def percentiles(risk: np.ndarray, held_out: np.ndarray) -> np.ndarray:

@@ -16,8 +16,9 @@ from mirrorflow.figures.ranks import draw_ranks, fold_ranks
 from mirrorflow.figures.style import shorten
 from mirrorflow.figures.training_curves import draw_training_curves, last_values
 from mirrorflow.plan.paths import ModelRecord
+from mirrorflow.store.tables import read_numbers
 from mirrorflow.tables.main import MAIN_METRICS
-from mirrorflow.tables.results import without_single_changes
+from mirrorflow.tables.results import NUMBERS, without_single_changes
 
 ALL_DATA = "all"
 """The setting that curves are drawn of: k-shot risks are too unsure to cut a cohort in two."""
@@ -119,7 +120,7 @@ def _forest(
 
 def _shown(results: Path) -> pd.DataFrame:
     """Rows of results.csv that figures show: :func:`without_single_changes`."""
-    return without_single_changes(pd.read_csv(results, dtype={"suspect": str}).fillna({"suspect": ""}))
+    return without_single_changes(read_numbers(results, NUMBERS))
 
 
 def protocols_shown(cohort: str, results: Path) -> set[str]:

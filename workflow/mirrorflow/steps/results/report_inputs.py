@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mirrorflow.expression.gene_sets import SetCounts, count_sets, parse_gene_sets
@@ -22,7 +23,8 @@ from mirrorflow.steps.results.report_files import Links
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.slide_sheet import slide_sheet_said
-from mirrorflow.store.tables import read_cohort, read_converted, read_endpoint, read_text_sheet
+from mirrorflow.store.tables import read_cohort, read_converted, read_endpoint, read_numbers, read_text_sheet
+from mirrorflow.tables.results import NUMBERS
 
 PICTURE_BYTES = 4_500_000
 """Thumbnails of all ledgers together: the page stays below about 8 MB."""
@@ -36,11 +38,10 @@ PACKAGES = (
 
 
 def read_results(path: Path) -> pd.DataFrame:
-    """results.csv: numbers as numbers, an empty cell as NaN."""
-    further = dict.fromkeys(("tau_days", "unstable", "reference", "verdict", "comparison", "verdict_note"), str)
-    return pd.read_csv(
-        path, dtype={"suspect": str, "why_not": str, "why_undefined": str, "note": str, "delta": float, **further}
-    )
+    """results.csv: numbers as numbers, all else as it is written (a name may be of digits), an empty cell as NaN."""
+    table = read_numbers(path, NUMBERS)
+    texts = [str(name) for name in table if name not in NUMBERS]
+    return table.assign(**{name: table[name].map(lambda cell: cell or np.nan).astype(object) for name in texts})
 
 
 def read_main_tables(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
