@@ -116,9 +116,9 @@ def test_the_scan_of_an_ome_tiff_with_several_series(tmp_path: Path, scan_first:
 
 
 UNREAD_SCANS = {
-    "focal planes": (np.stack([simple(600, 400)] * 3), {"axes": "ZYXS"}, "rgb", "neither one image nor one a colour"),
+    "focal planes": (np.stack([simple(600, 400)] * 3), {"axes": "ZYXS"}, "rgb", "neither one image nor"),
     "16 bits": (np.zeros((400, 600), np.uint16), {"axes": "YX"}, "minisblack", "16 bits a sample"),
-    "channels": (np.zeros((4, 400, 600), np.uint8), {"axes": "CYX"}, "minisblack", "neither one image nor one a colour"),
+    "channels": (np.zeros((4, 400, 600), np.uint8), {"axes": "CYX"}, "minisblack", "neither one image nor"),
 }
 
 

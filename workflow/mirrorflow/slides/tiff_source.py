@@ -241,7 +241,7 @@ def _main_series(tiff: tifffile.TiffFile) -> int:
     keyframes: list[Any] = [series.keyframe for series in tiff.series]
     areas = [page.imagewidth * page.imagelength for page in keyframes]
     ordered = sorted(range(len(areas)), key=lambda index: -areas[index])
-    problems = []
+    problems: list[RegionError] = []
     for index in ordered:
         if areas[index] < STANDS_IN * max(areas):
             message = f"{problems[0]}; the other images of the file (label, macro) are not the scan"
