@@ -29,7 +29,7 @@ SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
 METRICS = 7
 SENSITIVITY = 1
-NEW_PATIENTS = 1
+NEW_PATIENTS = 2
 AUDIT = 7
 TABLES = 10
 REPORT = 11
