@@ -1,5 +1,9 @@
 """Patches to features: the same values in any batch, nothing made twice, nothing lost silently."""
 
+import contextlib
+import resource
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +14,14 @@ import pytest
 import torch
 from tests.slide_factory import corrupt_tile, glass, simple, write_svs
 
-from mirrorflow.errors import ConfigError, SettingsMismatchError
+from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError, UnreachableError
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.encoders import build_encoder
 from mirrorflow.slides.reader import open_slide
 from mirrorflow.steps.slides import encode_slides
 from mirrorflow.steps.slides.encode_slides import Segment, fill_batches
 from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
-from mirrorflow.steps.slides.feature_plan import _outdated
+from mirrorflow.steps.slides.feature_plan import _outdated, plan_slide
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.features import describe_features, read_features
 from mirrorflow.store.ledger import FEATURE_COLUMNS, read_rows
@@ -213,6 +217,35 @@ def test_a_slide_that_vanished_fails_alone(cohort: tuple[list[SlideRow], Path], 
     status = extract((rows, cohort[1]), tmp_path)
     assert [row["status"] for row in status.values()] == ["failed", "ok"]
     assert "no such file" in status["a"]["reason"]
+
+
+def test_features_stay_where_their_patches_cannot_be_read(cohort: tuple[list[SlideRow], Path], tmp_path: Path):
+    """They go where there are no patches; a damaged file says nothing against them."""
+    rows, patches, made = cohort[0][:1], tmp_path / "slides/patches/a.h5", tmp_path / "a.h5"
+    shutil.copytree(cohort[1], tmp_path / "slides")
+    extract((rows, tmp_path / "slides"), tmp_path)
+    whole = patches.read_bytes()
+    patches.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"patches/a\.h5: .*damaged .*Features made of it are kept"):
+        extract((rows, tmp_path / "slides"), tmp_path)
+    patches.write_bytes(whole)
+    with no_more_files(), pytest.raises(UnreachableError, match=r"patches/a\.h5: .*Too many open files.*ulimit -n"):
+        plan_slide(rows[0], patches.parent, tmp_path, ENCODER, max_unreadable=0.1)
+    assert made.exists()
+    patches.unlink()
+    assert extract((rows, tmp_path / "slides"), tmp_path)["a"]["status"] == "failed"
+    assert not made.exists()
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """As if this process had as many files open as it may."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_features_that_overflow_fail(cohort: tuple[list[SlideRow], Path], tmp_path: Path, monkeypatch: Any):

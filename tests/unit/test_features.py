@@ -1,5 +1,6 @@
 """Feature files: ours, and those of TRIDENT, CLAM and STAMP."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mirrorflow.errors import InputError
+from mirrorflow.errors import InputError, UnreachableError
 from mirrorflow.store.bags import FeatureBags
 from mirrorflow.store.features import FeatureWriter, check_values, describe_features, read_features, stored_settings
 from mirrorflow.store.patches import read_patches
@@ -188,6 +189,28 @@ def test_no_file_and_no_h5(tmp_path: Path):
     (tmp_path / "a.h5").write_bytes(b"not h5")
     with pytest.raises(InputError, match="damaged"):
         describe_features(tmp_path / "a.h5")
+
+
+OUTSIDE = {
+    "rights": OSError(errno.EACCES, "Unable to open file"),
+    "disk": OSError(errno.EIO, "Unable to open file"),
+    "handle": OSError(errno.ESTALE, "Unable to open file"),
+    "lock": OSError(errno.EAGAIN, "Unable to lock file"),
+    "disk, while it is read": KeyError(f"Unable to open object (file read failed: errno = {errno.EIO}, offset = 680)"),
+}
+
+
+@pytest.mark.parametrize("why", OUTSIDE)
+def test_what_lies_outside_of_a_file_is_no_damage(tmp_path: Path, monkeypatch: Any, why: str):
+    """No InputError: nobody may take the file for damaged, pass over it or make it again."""
+    path = h5(tmp_path / "a.h5", features=np.ones((3, 2), np.float32))
+
+    def refused(*_: Any) -> None:
+        raise OUTSIDE[why]
+
+    monkeypatch.setattr("mirrorflow.store.h5.h5py.File", refused)
+    with pytest.raises(UnreachableError, match=rf"{path}: cannot be read now .*, then run again"):
+        describe_features(path)
 
 
 def external_link(file: h5py.File) -> None:

@@ -36,6 +36,19 @@ def test_each_slide_has_a_row(tmp_path: Path):
     assert all(row["reason"] for row in found[1:])
 
 
+def test_names_and_paths_are_those_of_the_sheet_and_the_disk(tmp_path: Path):
+    """A full-width blank, or two blanks, in a patient or a folder."""
+    folder, patients = tmp_path / "特徴　量", ["山田　太郎", "Doe  John"]
+    folder.mkdir()
+    for name in "ab":
+        features(folder, name, 7, 16)
+    named = [SlideRow(name, patient) for name, patient in zip("ab", patients, strict=True)]
+    index_features(named, folder, tmp_path / "index.tsv")
+    found = read_rows(tmp_path / "index.tsv", INDEX_COLUMNS)
+    assert [row["patient"] for row in found] == patients
+    assert all(Path(row["path"]).exists() for row in found)
+
+
 def test_widths_must_agree(tmp_path: Path):
     features(tmp_path, "a", 7, 16)
     features(tmp_path, "b", 7, 24)

@@ -23,7 +23,7 @@ from mirrorflow.store.slide_sheet import SlideRow
 SETTINGS: dict[str, Any] = {"patch": {"size_px": 256, "mpp": 0.5, "min_tissue": 0.1}}
 
 
-def patch_one(path: Path, folder: Path, settings: dict[str, Any] | None = None, **row: Any) -> dict[str, str]:
+def patch_one(path: Path | None, folder: Path, settings: dict[str, Any] | None = None, **row: Any) -> dict[str, str]:
     """Status row of one slide."""
     patch_shard([SlideRow("s", "p", path, **row)], folder / "out", folder / "status.tsv", settings or SETTINGS)
     return read_rows(folder / "status.tsv", PATCH_COLUMNS)[0]
@@ -271,6 +271,37 @@ def test_another_slide_under_the_same_name_is_made_again(tmp_path: Path):
     assert patch_one(path, tmp_path)["patches"] == "12"
     write_svs(path, glass(2048, 1536))
     assert patch_one(path, tmp_path)["patches"] == "0"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("lost", [None, "masks/s.png", "overlays/s.jpg"])
+def test_a_slide_that_is_gone_keeps_its_patches(tmp_path: Path, lost: str | None, named: bool):  # noqa: FBT001
+    """Whether or not its sheet still names the file, and whatever else was removed."""
+    path, made = write_svs(tmp_path / "a.svs", simple(1024, 768)), tmp_path / "out/patches/s.h5"
+    row = patch_one(path, tmp_path)
+    path.unlink()
+    before = made.read_bytes()
+    if lost:
+        (tmp_path / "out" / lost).unlink()
+    assert patch_one(path if named else None, tmp_path) == row
+    assert made.read_bytes() == before
+
+
+def test_damaged_patches_of_a_slide_that_is_gone_are_left(tmp_path: Path):
+    path, made = write_svs(tmp_path / "a.svs", simple(1024, 768)), tmp_path / "out/patches/s.h5"
+    patch_one(path, tmp_path)
+    path.unlink()
+    made.write_bytes(b"half")
+    assert patch_one(path, tmp_path)["status"] == "failed"
+    assert made.read_bytes() == b"half"
+
+
+def test_a_slide_that_fails_now_has_no_files(tmp_path: Path):
+    path = write_svs(tmp_path / "a.svs", simple(1024, 768))
+    patch_one(path, tmp_path)
+    path.write_bytes(b"half a slide")
+    assert patch_one(path, tmp_path)["status"] == "failed"
+    assert not [file for file in (tmp_path / "out").rglob("s.*") if file.is_file()]
 
 
 def test_a_damaged_file_of_the_store_is_made_again(tmp_path: Path):

@@ -216,6 +216,20 @@ LEFT_OUT = [
 """What the first config does not name: its default stands in the records, and for those of before."""
 
 
+def test_how_slides_are_read_is_noted_and_held_against_nothing():
+    """New patients' slides are read the same way, by whoever has the run's folder."""
+    checks = checks_of(lambda raw: None)
+    records = result_records(checks)
+    settings = {key: checks.run.config["features"][key] for key in ("batch_size", "max_unreadable")}
+    for record in records:
+        write_plan(record)
+        place = PredictionsManifest.parse(Path(record["path"]).with_name("manifest.json"))
+        sees_slides = "slides" in checks.run.config["methods"][place.method]["inputs"]
+        assert read_plan(record["path"]).get("features") == (settings if sees_slides else None)
+    assert {"noted" in record for record in records} == {True, False}
+    hold_predictions(result_records(checks_of(deep("features", "max_unreadable", value=0.3))))
+
+
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize(("change", "key"), LEFT_OUT)
 def test_what_one_of_two_configs_leaves_out_is_seen(change, key, older):

@@ -17,6 +17,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import load_trained
 from mirrorflow.metrics.follow_up import survival_at
 from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.plan.records import planned, write_plan
 from mirrorflow.reuse.feature_checks import check_features, require_same_features
 from mirrorflow.reuse.files import write_predicted
 from mirrorflow.reuse.folds import Terms, ask_models, collected, models_that_never_saw
@@ -25,16 +26,18 @@ from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.over_folds import averaged, with_classes
 from mirrorflow.reuse.patients import NewPatients, features_of, new_patients
 from mirrorflow.reuse.predict import Predicted, gene_checks, predict_patients
-from mirrorflow.reuse.request import Request
+from mirrorflow.reuse.request import Request, chosen
 from mirrorflow.reuse.run_folder import FinishedRun, open_run
 from mirrorflow.reuse.scale import judged
 from mirrorflow.reuse.site_names import named_as_in_run
 from mirrorflow.reuse.survival import percentiles
 from mirrorflow.reuse.training_slides import training_slides
-from mirrorflow.steps.reuse.new_inputs import Given
+from mirrorflow.steps.reuse import new_inputs
+from mirrorflow.steps.reuse.new_inputs import Given, make_features
 from mirrorflow.steps.reuse.predict_patients import predict_given
 from mirrorflow.store.content import describe_content
 from mirrorflow.store.expression import Expression, read_expression
+from mirrorflow.store.ledger import write_rows
 from mirrorflow.store.tables import write_cohort, write_sheet
 
 HELD_BACK = {"P20", "P21", "P24", "P27"}
@@ -398,6 +401,32 @@ def test_new_slides_are_made_as_most_training_slides_not_as_the_first(tmp_path: 
     assert checks["tissue mask"] == "differs"
     assert training_slides(index.iloc[2:]).note == ""
     assert training_slides(index.iloc[:1]).settings == {}
+
+
+def test_new_slides_are_judged_as_the_runs_own(
+    ours: tuple[FinishedRun, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the run's max_unreadable; of a run that does not say it by the default, which is told."""
+    run, handed = FinishedRun(Path(shutil.copytree(ours[0].folder, tmp_path / "run"))), []
+    of_ours(tmp_path / "old.h5")
+    training = training_slides(pd.DataFrame({"path": [str(tmp_path / "old.h5")], "status": ["ok"]}))
+
+    def nothing(_: Any, files: Any, *settings: Any, **__: Any) -> None:
+        handed.append(settings[1])
+        for folder in (files.patches, files.features):
+            write_rows(folder / "status.tsv", ("slide_id", "status", "reason"), [])
+
+    monkeypatch.setattr(new_inputs, "_training_slides", lambda *_: training)
+    monkeypatch.setattr(new_inputs, "patch_shard", lambda *_, **__: None)
+    monkeypatch.setattr(new_inputs, "extract_shard", nothing)
+    asked, given = chosen(run, Request(methods=("abmil",))), Given(tmp_path / "work")
+    told = make_features(run, asked, [], given, 1)[2]
+    assert "max_unreadable): new slides fail above 10%, the default" in told
+    (place,) = asked.places
+    settings = {"batch_size": 16, "max_unreadable": 0.3}
+    write_plan(planned(str(place.folder / "plan.json"), {"seeds": [42]}, {}, {"features": settings}))
+    assert make_features(run, asked, [], given, 1)[2] == ""
+    assert handed == [{}, settings]
 
 
 def test_files_that_do_not_say_how_they_were_made_are_told_apart_by_width_alone(

@@ -115,6 +115,25 @@ def test_the_scan_of_an_ome_tiff_with_several_series(tmp_path: Path, scan_first:
         assert np.abs(slide.read(0, 0, 0, 600, 400).astype(int) - scan).mean() < 3
 
 
+UNREAD_SCANS = {
+    "focal planes": (np.stack([simple(600, 400)] * 3), {"axes": "ZYXS"}, "rgb", "neither one image nor"),
+    "16 bits": (np.zeros((400, 600), np.uint16), {"axes": "YX"}, "minisblack", "16 bits a sample"),
+    "channels": (np.zeros((4, 400, 600), np.uint8), {"axes": "CYX"}, "minisblack", "neither one image nor"),
+}
+
+
+@pytest.mark.parametrize("macro_first", [True, False])
+@pytest.mark.parametrize("kind", UNREAD_SCANS)
+def test_a_macro_never_stands_in_for_a_scan_that_is_not_read(tmp_path: Path, kind: str, macro_first: bool):  # noqa: FBT001
+    pixels, axes, photometric, why = UNREAD_SCANS[kind]
+    path, images = tmp_path / "a.ome.tif", [(pixels, axes, photometric), (simple(300, 360), {"axes": "YXS"}, "rgb")]
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for image, metadata, colours in reversed(images) if macro_first else images:
+            tiff.write(image, metadata=metadata, photometric=colours, tile=(128, 128))
+    with pytest.raises(SlideError, match=rf"{why}.*\(label, macro\) are not the scan"):
+        open_slide(path)
+
+
 @pytest.mark.parametrize("kind", ["strips", "grey", "planes"])
 def test_plain_tiffs(tmp_path: Path, kind: str):
     path = tmp_path / "a.tif"

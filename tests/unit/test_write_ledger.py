@@ -10,6 +10,7 @@ import pytest
 from mirrorflow.errors import InputError
 from mirrorflow.steps.slides.write_ledger import contact_sheet, write_ledger
 from mirrorflow.store.ledger import FEATURE_COLUMNS, LEDGER_COLUMNS, PATCH_COLUMNS, read_rows, write_rows
+from mirrorflow.store.tables import read_text_sheet
 
 
 def patched(slide: str, status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -55,6 +56,17 @@ def test_what_is_lost_is_subtracted(ledger: dict[str, dict[str, str]]):
         ("1", "9"),
         ("0", "0"),
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["山田　太郎", "Doe  John", "特徴　量/a.h5", "form\x0cfeed", "next\x85line", "\u2028mark"]
+)
+def test_blanks_of_names_stay(tmp_path: Path, name: str):
+    """Else no sheet has that patient, and no disk that file. Both readers see the same."""
+    write_rows(tmp_path / "a.tsv", ("patient", "reason"), [{"patient": name, "reason": "two\n  lines,\ta tab\r\n"}])
+    expected = {"patient": name, "reason": "two lines, a tab"}
+    assert read_rows(tmp_path / "a.tsv", ("patient", "reason")) == [expected]
+    assert read_text_sheet(tmp_path / "a.tsv").to_dict("records") == [expected]
 
 
 def test_a_slide_in_two_shards(tmp_path: Path):

@@ -9,6 +9,13 @@ class InputError(MirrorflowError):
     """A file or a sheet does not hold what it should."""
 
 
+class UnreachableError(MirrorflowError):
+    """A file cannot be read for a reason that lies outside of it: nothing is known of what it holds.
+
+    No InputError: who passes over damaged files, or makes them again, has to stop here.
+    """
+
+
 class CannotFitError(InputError):
     """A fold has too few training patients for what a method fits beforehand: it is left out, with the reason."""
 

@@ -10,7 +10,7 @@ SEGMENTATION = 1
 SCALE = 2
 """Where a slide's scale comes from. Patches are kept where it is the scale that they were made with."""
 FEATURES = 1
-INDEX = 4
+INDEX = 5
 EXPRESSION = 2
 SELECTION = 2
 COHORT = 4

@@ -32,6 +32,9 @@ FILES = ("sheet", "survival", "matrix", "download")
 """Keys of the section ``clinical`` that name files: their content counts, in the cohort's digest, not their places."""
 
 
+NEW_SLIDES = ("batch_size", "max_unreadable")
+"""Keys of the section ``features`` that slides of new patients are read by: a finished run has no other record."""
+
 ADAPT_KEYS = ("embedding_learning_rate", "embedding_weight_decay")
 
 
@@ -110,7 +113,10 @@ class PredictionInputs(PredictionVersions):
             settings |= self._of_rna(place, cohort)
         names = (place.protocol, place.cohort, place.encoder, place.method)
         left_out = unfilled(place.method, pretrained=pretrained)
-        return planned(PredictionsPlan(place.root, *names).format(), settings, left_out)
+        noted = (
+            {"features": {key: config["features"][key] for key in NEW_SLIDES}} if "slides" in entry["inputs"] else {}
+        )
+        return planned(PredictionsPlan(place.root, *names).format(), settings, left_out, noted)
 
     def records_of(self, manifests: Iterable[str]) -> list[dict[str, Any]]:
         """:meth:`record_of` of each manifest."""

@@ -32,15 +32,22 @@ WHOLE = ("classes", "columns", "event_words")
 """Sections whose keys are the user's own: one more, or one less, is another setting."""
 
 
-def planned(path: str, settings: Mapping[str, Any], unfilled: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def planned(
+    path: str,
+    settings: Mapping[str, Any],
+    unfilled: Mapping[str, Any] | None = None,
+    noted: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Param: a record that a job writes when it is done. ``path``: where; ``settings``: what decides its values.
 
     unfilled: values, section by section, of what a config may leave out; they stand in the record, and for what an
-    older record leaves out.
+    older record leaves out. noted: sections that are written beside the settings for later readers, and held against
+    nothing.
     """
     if unfilled is None:
         return {"path": path, "settings": dict(settings)}
-    return {"path": path, "settings": filled(settings, unfilled), "unfilled": dict(unfilled)}
+    record = {"path": path, "settings": filled(settings, unfilled), "unfilled": dict(unfilled)}
+    return record | ({"noted": dict(noted)} if noted else {})
 
 
 def filled(settings: Mapping[str, Any], unfilled: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +63,8 @@ def filled(settings: Mapping[str, Any], unfilled: Mapping[str, Any]) -> dict[str
 
 def write_plan(record: Mapping[str, Any]) -> None:
     """Write a record (:func:`planned`) to its path."""
-    write_text(record["path"], json.dumps(record["settings"], indent=1, sort_keys=True) + "\n")
+    written = {**record["settings"], **record.get("noted", {})}
+    write_text(record["path"], json.dumps(written, indent=1, sort_keys=True) + "\n")
 
 
 def read_plan(path: str | Path) -> dict[str, Any] | None:

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mirrorflow.plan.paths import PredictionsPlan
+from mirrorflow.plan.records import read_plan
+from mirrorflow.reuse.request import Chosen
+from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.store.digest import canonical
 from mirrorflow.store.features import stored_settings
 
@@ -55,6 +59,19 @@ def training_slides(index: pd.DataFrame) -> TrainingSlides:
     order = [first, *(row for row in range(len(index)) if row != first)]
     settings = json.loads(texts[first]) if texts[first] else {}
     return TrainingSlides(index.iloc[order], settings, count, len(looked))
+
+
+def extraction_settings(run: FinishedRun, asked: Chosen) -> dict[str, Any]:
+    """``max_unreadable`` and ``batch_size`` of the run, from the plan beside the predictions of a method that sees
+    slides; empty for a run of before it was noted there.
+    """
+    where = (asked.protocol, asked.cohort, asked.encoder)
+    for place in run.manifests:
+        if (place.protocol, place.cohort, place.encoder) == where:
+            path = PredictionsPlan(str(run.folder), *where, place.method).path
+            if noted := (read_plan(path) or {}).get("features"):
+                return dict(noted)
+    return {}
 
 
 def _kind(text: str) -> str:

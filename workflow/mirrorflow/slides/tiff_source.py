@@ -25,6 +25,8 @@ CHANNELS = ("C", "S")
 """How the axes of three pages begin that are colours: channels, or samples of a pixel."""
 SEPARATE = 2
 """PlanarConfiguration: a plane a sample, one after the other."""
+STANDS_IN = 0.5
+"""Share of the largest image's area from which another one may be the scan, where the largest cannot be read."""
 
 
 class TileCache:
@@ -157,7 +159,8 @@ class TiffLevel:
 class TiffSource:
     """OME-TIFF, or any other TIFF, of 8 bits a sample, with or without a pyramid.
 
-    Of several series (scan, label, macro) it is the largest that is such an image.
+    Of several series (scan, label, macro) it is the largest; one that is no such image leaves room for another of at
+    least half its area.
     """
 
     reader: ClassVar[str] = "TIFF"
@@ -231,10 +234,18 @@ def _is_jpeg(page: Any) -> bool:
 
 
 def _main_series(tiff: tifffile.TiffFile) -> int:
-    """Index of the largest series that is an image for us. Raises RegionError saying what is odd about the largest."""
-    pages: list[Any] = [series.keyframe for series in tiff.series]
-    problems = []
-    for index in sorted(range(len(pages)), key=lambda i: -pages[i].imagewidth * pages[i].imagelength):
+    """Index of the series that is the scan: the largest that is an image for us, and nearly as large as any.
+
+    Raises RegionError saying what is odd about the largest. A label or macro beside it never stands in for it.
+    """
+    keyframes: list[Any] = [series.keyframe for series in tiff.series]
+    areas = [page.imagewidth * page.imagelength for page in keyframes]
+    ordered = sorted(range(len(areas)), key=lambda index: -areas[index])
+    problems: list[RegionError] = []
+    for index in ordered:
+        if areas[index] < STANDS_IN * max(areas):
+            message = f"{problems[0]}; the other images of the file (label, macro) are not the scan"
+            raise RegionError(message)
         try:
             _planes(tiff.series[index].levels[0])
         except RegionError as error:

@@ -1,19 +1,37 @@
 """Shared by the h5 files of the store: settings and facts as attributes, clear errors on reading."""
 
 import contextlib
+import errno
 import io
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from mirrorflow.errors import InputError, MirrorflowError
+from mirrorflow.errors import InputError, MirrorflowError, UnreachableError
 from mirrorflow.store.digest import canonical, digest
 
 SETTINGS, DIGEST, FACTS = "settings", "settings_digest", "facts"
+
+OPEN_FILES, RIGHTS, DISK, LOCK = (
+    "allow more of them (`ulimit -n`)",
+    "give yourself the right to read it",
+    "look after its disk or its mount",
+    "close it in the program that writes to it",
+)
+OUTSIDE = {
+    errno.EMFILE: OPEN_FILES, errno.ENFILE: OPEN_FILES, errno.EACCES: RIGHTS, errno.EIO: DISK, errno.ESTALE: DISK,
+    errno.EAGAIN: LOCK,
+}  # fmt: skip
+"""Errors of the system that say nothing of what a file holds -> what to do."""
+
+ERRNO = re.compile(r"\berrno = (\d+)")
+"""How HDF5 tells the system's error where h5py makes another exception of it (a KeyError, while it reads)."""
 
 
 class Sink(io.RawIOBase):
@@ -81,7 +99,8 @@ def created(path: Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def opened(path: str | Path) -> Iterator[h5py.File]:
-    """Open an h5 file for reading. Raises InputError where it is missing or damaged.
+    """Open an h5 file for reading. Raises InputError where it is missing or damaged, UnreachableError for what lies
+    outside of it (rights, a disk, too many open files).
 
     HDF5 finds damage where it meets it, while the file is in use, and h5py says it with any kind of exception.
     """
@@ -95,8 +114,20 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     except MirrorflowError:
         raise
     except Exception as error:
+        number = _errno(error)
+        if number in OUTSIDE:
+            message = f"{path}: cannot be read now ({os.strerror(number)}): {OUTSIDE[number]}, then run again"
+            raise UnreachableError(message) from error
         message = f"{path}: not an h5 file, or damaged ({error}); delete it to have it made again"
         raise InputError(message) from error
+
+
+def _errno(error: Exception) -> int:
+    """The system's number of an error; 0 where it says none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    told = ERRNO.search(str(error))
+    return int(told[1]) if told else 0
 
 
 def own_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset | None:

@@ -1,6 +1,7 @@
 """Status files of shards and the ledger of a cohort: TSV, one row a slide."""
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ LEDGER_COLUMNS = (
 )  # fmt: skip
 INDEX_COLUMNS = ("slide_id", "patient", "path", "patches", "dim", "status", "reason", "content", "outline")
 
+BREAKS = re.compile(r"\s*[\t\r\n]\s*")
+"""What a cell cannot hold, with the blanks around it. Other blanks, full-width ones too, belong to names and paths."""
+
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``rows`` as TSV, whole or not at all; tabs and line breaks in cells become blanks."""
+    """Write ``rows`` as TSV, whole or not at all; tabs and line breaks in cells become blanks, all else stays."""
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
         writer.writerow(columns)
@@ -50,4 +54,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(str(value).split())
+    return BREAKS.sub(" ", str(value).strip("\t\r\n"))

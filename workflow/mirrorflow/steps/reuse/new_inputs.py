@@ -19,10 +19,10 @@ from mirrorflow.reuse.request import Chosen
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.reuse.site_names import named_as_in_run
 from mirrorflow.reuse.training_matrix import TrainingMatrix, training_matrix
-from mirrorflow.reuse.training_slides import SHARED, TrainingSlides, training_slides
+from mirrorflow.reuse.training_slides import SHARED, TrainingSlides, extraction_settings, training_slides
 from mirrorflow.slides.encoder_settings import HUB, RANDOM
 from mirrorflow.steps.expression.convert_expression import convert_expression
-from mirrorflow.steps.slides.extract_features import ShardFiles, extract_shard
+from mirrorflow.steps.slides.extract_features import DEFAULTS, ShardFiles, extract_shard
 from mirrorflow.steps.slides.patch_slides import patch_shard
 from mirrorflow.store.digest import canonical, same_settings
 from mirrorflow.store.expression import Expression, read_expression, read_record
@@ -38,6 +38,11 @@ ANNOTATION = frozenset(
     }
 )  # fmt: skip
 """What columns that describe genes are called, letters alone: without a list of patients they look like some."""
+
+UNNOTED = (
+    "The run does not say how many patches of a slide may be unreadable (features.max_unreadable): new slides fail "
+    f"above {DEFAULTS['max_unreadable']:.0%}, the default."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +111,7 @@ def gather(run: FinishedRun, asked: Chosen, given: Given, threads: int = 1) -> G
 def make_features(
     run: FinishedRun, asked: Chosen, rows: list[SlideRow], given: Given, threads: int
 ) -> tuple[Path, dict[str, str], str]:
-    """Patches and features of slides, by the settings that most feature files of training have.
+    """Patches and features of slides, by the settings that most feature files of training have, and judged as there.
 
     Returns the folder, by slide why it has none, and what is worth telling. Raises InputError where training's features
     were made elsewhere.
@@ -118,13 +123,14 @@ def make_features(
     wanted = {key: settings["patches"][key] for key in SHARED}
     patch_shard(rows, patches, patches / "status.tsv", wanted, workers=threads)
     files = ShardFiles(patches, features, features / "status.tsv")
-    extract_shard(rows, files, encoder, {}, threads=threads)
+    noted = extraction_settings(run, asked)
+    extract_shard(rows, files, encoder, {key: noted[key] for key in DEFAULTS if key in noted}, threads=threads)
     failed = {}
     for path in (features / "status.tsv", patches / "status.tsv"):
         for row in read_rows(path, ("slide_id", "status", "reason")):
             if row["status"] != "ok":
                 failed[row["slide_id"]] = row["reason"]
-    return features, failed, training.note
+    return features, failed, " ".join(filter(None, (training.note, "" if noted else UNNOTED)))
 
 
 def _training_slides(run: FinishedRun, asked: Chosen) -> TrainingSlides:

@@ -44,20 +44,28 @@ def plan_slide(
 ) -> Plan | Row:
     """A Plan for a slide that needs work, or the status row of one that does not.
 
-    Raises SettingsMismatchError where its features were made with other settings.
+    Raises SettingsMismatchError where its features were made with other settings, InputError or UnreachableError where
+    its patches are there and cannot be read: that says nothing against its features.
     """
-    target = features_folder / f"{row.slide_id}.h5"
-    try:
-        patches = read_patches(patches_folder / f"{row.slide_id}.h5")
-    except InputError:
+    source_file, target = (folder / f"{row.slide_id}.h5" for folder in (patches_folder, features_folder))
+    if not source_file.exists():
         target.unlink(missing_ok=True)
         return {"slide_id": row.slide_id, "status": "failed", "reason": NO_PATCHES, "patches": 0}
+    patches = _read(source_file)
     made_of = json.loads(patches.settings or "{}")
     settings = {"encoder": dict(encoder), "patches": made_of, "version": versions.FEATURES}
     source = _source(patches)
     if kept := _kept(row, target, settings, source, max_unreadable):
         return kept
-    return Plan(row, patches_folder / f"{row.slide_id}.h5", target, len(patches.coords), settings, source)
+    return Plan(row, source_file, target, len(patches.coords), settings, source)
+
+
+def _read(path: Path) -> Patches:
+    try:
+        return read_patches(path)
+    except InputError as error:
+        message = f"{error}. Features made of it are kept. `--forcerun patch_slides` makes it again, where the slide is"
+        raise InputError(message) from error
 
 
 def _source(patches: Patches) -> str:

@@ -95,9 +95,9 @@ def patch_shard(
 
     Writes below ``folder`` for every slide ``patches/<slide_id>.h5``, ``masks/<slide_id>.png`` and
     ``overlays/<slide_id>.jpg``, and at the end ``status`` (TSV, one row a slide). Finished slides of an
-    earlier run are kept where settings and the slide file's content are the same, or the slide file is gone;
-    ``workers`` slides are worked on at a time. ``restore`` gets the slides to be made, to fetch files that
-    were deleted.
+    earlier run are kept where settings and the slide file's content are the same, or the slide file is gone
+    and its patches are there; ``workers`` slides are worked on at a time. ``restore`` gets the slides to be made,
+    to fetch files that were deleted.
 
     Raises SettingsMismatchError where files were made with other settings, ConfigError for settings that do
     not make sense.
@@ -119,9 +119,13 @@ def patch_shard(
 
 
 def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
-    """Status row of a slide finished earlier, or None if it has to be made."""
+    """Status row of a slide finished earlier, or None if it has to be made.
+
+    Of a slide that is not there any more its patches alone have to be left: nothing can be made again.
+    """
     places = SlidePaths.of(folder, row.slide_id)
-    if row.path is None or not places.all_exist():
+    size = None if row.path is None else source_bytes(row.path)
+    if not (places.patches.exists() if size is None else places.all_exist()):
         return None
     try:
         stored = read_patches(places.patches)
@@ -130,9 +134,9 @@ def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
     noted = wanted.noted(row, stored.facts)
     fix = delete_hint(made_from_slides(folder))
     require_same_settings(str(places.patches), stored.settings or "{}", noted, fix)
-    size = source_bytes(row.path)
-    if size is None:
-        logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, row.path)
+    if row.path is None or size is None:
+        where = "its file" if row.path is None else row.path
+        logger.info("%s: %s is not there; what was made of it earlier is kept", row.slide_id, where)
     elif stored.facts.get("source_bytes") != size or not _has_same_content(row.path, stored.facts):
         logger.info("%s: the slide file has changed, its patches are made again", row.slide_id)
         return None
@@ -167,7 +171,7 @@ def _has_another_scale(row: SlideRow, facts: Mapping[str, Any]) -> bool:
 
 
 def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
-    """One slide; whatever goes wrong with it becomes its status."""
+    """One slide; whatever goes wrong with it becomes its status. What is left of one that is not there stays."""
     started = time.monotonic()
     places = SlidePaths.of(folder, row.slide_id)
     named = {"slide_id": row.slide_id, "patient": row.patient}
@@ -184,7 +188,8 @@ def _patch(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row:
     except Exception as error:  # one bad slide must not stop the others
         reason = f"{type(error).__name__}: {error}"
         logger.exception("%s: failed", row.slide_id)
-    places.remove()
+    if row.path is not None and row.path.exists():
+        places.remove()
     return named | {"status": "failed", "reason": reason, "patches": 0, "seconds": _since(started)}
 
 
