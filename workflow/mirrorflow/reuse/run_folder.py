@@ -108,9 +108,12 @@ class FinishedRun:
         return table.assign(path=[str(self.found(one)) for one in table["path"]])
 
     def found(self, path: str) -> Path:
-        """A file that the run names: as it says, or below a folder above the run (Snakemake's working folder)."""
+        """A file that the run names, below a folder above the run (Snakemake's working folder), else as it says.
+
+        The folder that one stands in comes last: another project there may have a file of the same name.
+        """
         given = Path(path)
-        places = [given, *(above / given for above in self.folder.resolve().parents)]
+        places = (above / given for above in self.folder.resolve().parents)
         return next((one for one in places if one.exists()), given)
 
     def _cohort_file(self, name: str) -> Path:
