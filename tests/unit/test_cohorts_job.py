@@ -60,6 +60,14 @@ def split_again(tmp: Path, count: int = 3, inner: int = 2, **settings: int) -> l
     return [[read_fold(path) for path in paths] for paths in outputs]
 
 
+def test_split_files_of_an_earlier_config_with_more_folds_are_removed(tmp_path):
+    split(tmp_path, people(), count=5)
+    split_again(tmp_path, count=5)
+    split(tmp_path, people(), count=3)
+    assert sorted(path.name for path in tmp_path.glob("splits_*.csv")) == [f"splits_{k}.csv" for k in range(3)]
+    assert len(list(tmp_path.glob("inner*-splits_*.csv"))) == 10  # make_inner_splits' own
+
+
 @pytest.mark.parametrize("kind", ["random", "site_preserved"])
 def test_inner_split_files_part_each_folds_training_patients_by_site_where_the_folds_are(tmp_path, kind):
     frame = people()

@@ -1,5 +1,6 @@
 """Exports of a finished run: ids beside values, models that load where they are exported to, refusals."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from mirrorflow.learners.saved import load_trained
 from mirrorflow.plan.paths import SplitFile
 from mirrorflow.reuse.export import export
 from mirrorflow.reuse.run_folder import FinishedRun
+from mirrorflow.store.digest import digest, names_digest
 from mirrorflow.store.embeddings import write_embeddings
+from mirrorflow.store.model_files import write_model
 from mirrorflow.store.tables import write_cohort, write_fold
 from mirrorflow.training.embedding import Embeddings
 
@@ -48,6 +51,28 @@ def test_embeddings_have_the_units_patient_label_and_side_of_the_fold(run: Finis
     assert table.loc["P01", ["patient", "label", "side", "method"]].tolist() == ["P01", "b", "val", "mirror"]
     assert table.loc["P00", "side"] == "train"
     assert table.loc["P01", ["slide_0", "rna_2"]].tolist() == [(3 + 93) / 2, (5 + 95) / 2]  # the mean of two draws
+
+
+def test_embeddings_of_an_earlier_config_are_left_out(
+    run: FinishedRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folds were drawn anew, and the variant is in the config no more: who is evaluated now was in its training."""
+    copy = FinishedRun(shutil.copytree(run.folder, tmp_path / "copy"))
+    scope, units = "patient-random-fold-train", tuple(copy.cohort("brca")[0]["patient"])
+    (trained, left_out) = (copy.fold(scope, "brca", k).train for k in (0, 1))
+    vectors = np.zeros((1, len(units), 3), np.float32)
+    for method, training in (("mirror", trained), ("mirror--old", left_out)):
+        made_with = {"data": {"units": names_digest([name for name in units if name in training])}}
+        model = copy.folder / scope / f"brca/models/uni/{method}/seed42/fold0"
+        write_model(model, {"w": vectors}, made_with, {"digest": digest(made_with), **made_with}, [])
+        place = copy.folder / scope / f"brca/embeddings/uni/{method}/seed42/frozen/fold0.safetensors"
+        write_embeddings(place, Embeddings(units, *[vectors] * 4), {"model": digest(made_with)})
+    other = copy.folder / scope / "brca/embeddings/uni/mirror/seed42/resampled_dropout/fold0.safetensors"
+    write_embeddings(other, Embeddings(units, *[vectors] * 4), {"model": "another"})
+    (path,) = export(copy, "embeddings", "csv", tmp_path / "out")
+    assert "-mirror-frozen-" in path.name
+    assert "mirror--old/seed42/fold0 was trained on others than the training part of" in caplog.text
+    assert "they are of another model than" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,33 @@ def test_a_patient_whom_nobody_evaluated_is_asked_of_models_that_did_not_train_o
     assert [saved.config["fold"] for saved in models_that_never_saw(found, "nobody")] == [0, 1]
 
 
+def test_a_model_that_another_protocol_trained_anew_is_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    """Protocols share models: the manifest of the second, which was not run again, names the model before."""
+    run, _ = ours
+    copy = FinishedRun(shutil.copytree(run.folder, tmp_path / "run"))
+    place = place_in(copy, "linear")
+    record = json.loads(place.path.read_text())
+    (one,) = [path for path in record["models"] if path.endswith("subtyping/all/seed42/fold1")]
+    place.path.write_text(json.dumps(record | {"models": record["models"] | {one: "0123456789abcdef"}}))
+    copy = FinishedRun(copy.folder)
+    said = r"fold1: trained anew since .*manifest.json was written.*config that has method linear under protocol honest"
+    with pytest.raises(InputError, match=said):
+        collected(copy, place_in(copy, "linear"), "subtyping")
+    assert collected(copy, place_in(copy, "linear"), "survival") is not None
+    assert collected(copy, place_in(copy, "abmil"), "subtyping") is not None
+
+
+def test_models_of_folds_that_were_made_anew_are_refused(ours: tuple[FinishedRun, Store], tmp_path: Path) -> None:
+    run, _ = ours
+    copy = FinishedRun(shutil.copytree(run.folder, tmp_path / "run"))
+    place = place_in(copy, "linear")
+    assert collected(copy, place, "subtyping") is not None
+    first, second = sorted(copy.folder.glob("*/brca/splits/splits_*.csv"))
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(InputError, match=r"fold0: trained on another fold than .*splits_0\.csv has now"):
+        collected(copy, place, "subtyping")
+
+
 def test_patients_of_an_adapted_pairs_source_are_patients_of_the_run(
     ours: tuple[FinishedRun, Store], tmp_path: Path
 ) -> None:

@@ -110,6 +110,16 @@ def test_names_of_digits_stay_names_in_tables(run: Any, tmp_path: Path) -> None:
     assert table["mean"].tolist() == [0.5, 0.6]
 
 
+def test_folds_of_an_earlier_config_are_not_those_of_the_run(run: Any, tmp_path: Path) -> None:
+    copy = mirrorflow.load_run(shutil.copytree(run.folder, tmp_path / "copy"))
+    (splits,) = copy.folder.glob("*/brca/splits")
+    for number in range(2, 11):
+        shutil.copy(splits / "splits_0.csv", splits / f"splits_{number}.csv")
+    assert copy.folds()["fold"].unique().tolist() == list(range(11))  # nothing says which
+    (splits / "summary.tsv").write_text("fold\ttrain\tval\n0\t10\t20\n1\t20\t10\n")
+    pd.testing.assert_frame_equal(copy.folds(), run.folds())
+
+
 def test_a_classical_model_has_no_network_and_a_network_has(run: Any) -> None:
     import torch
 

@@ -74,6 +74,34 @@ def test_a_run_without_a_plan_takes_the_stores_word_where_it_is_one(run: Finishe
         read(run)
 
 
+def test_the_store_beside_the_run_counts_not_that_of_the_project_one_stands_in(
+    run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both projects have a relative `store` with the same cohort, encoder and slides."""
+    mine = in_store(run, "counts", transform="log2_cpm")
+    other = FinishedRun(tmp_path / "elsewhere/results/mine")
+    theirs = in_store(other, "counts")
+    slide = Path("store/features/brca/256px-20x/uni/s1.h5")
+    for project in (run.folder.parents[1], other.folder.parents[1]):
+        (project / slide).parent.mkdir(parents=True)
+        (project / slide).touch()
+    index = run.folder / "features/brca/uni.tsv"
+    index.write_text(f"slide_id\tpatient\tpath\ns1\tP00\t{slide}\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    features = run.features("brca", "uni")
+    assert features is not None
+    assert features["path"].tolist() == [str(run.folder.parents[1] / slide)]
+    assert (read(run).settings["transform"], read(run).file) == ("log2_cpm", mine)
+    plan(run, "counts", transform="log2_cpm")
+    assert read(run).file == mine
+    (run.folder.parents[1] / slide).unlink()
+    mine.unlink()
+    assert run.found(str(slide)) == slide  # only then as the path says, from where one stands
+    found = read(run).file
+    assert found is not None
+    assert found.resolve() == theirs
+
+
 def test_what_nobody_says_is_in_about(run: FinishedRun, made: Path, tmp_path: Path) -> None:
     values = read_expression(made.parent / "rna.parquet", patients=["P20", "P21"])
     table = pd.DataFrame(values.values.T, index=pd.Index(values.ids, name="id"), columns=["N1", "N2"])

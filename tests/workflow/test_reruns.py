@@ -109,6 +109,15 @@ def test_a_raised_version_starts_its_rules(example: Example, number: str, rules:
     assert outcome.after
 
 
+def test_fewer_folds_are_drawn_anew(example: Example) -> None:
+    """All their files are there: of more folds, which evaluate fewer patients each."""
+    splits = example.raw["splits"]
+    for key, rule in (("folds", "make_splits"), ("inner_folds", "make_inner_splits")):
+        more = example.plan(example.raw | {"splits": splits | {key: splits[key] + 1}})
+        mine = [job for job in example.before if job.rule == rule]
+        assert [job for job in changed_jobs(more, example.before) if job.rule == rule] == mine
+
+
 def test_a_new_slide_starts_its_shard_alone(example: Example) -> None:
     jobs = [job for job in example.after_edit(lambda slides: [*slides, ("new", slides[0][1])]) if of_own(job)]
     assert Counter(job.rule for job in jobs) == {"patch_slides": 1, "extract_features": 1, "index_features": 1}

@@ -266,10 +266,9 @@ def _fidelity(_options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from mirrorflow.plan.jobs import job_table
+    from mirrorflow.commands.plan import plan
 
-    sys.stdout.write(job_table(options.configfiles, Path.cwd()))
-    return 0
+    return plan(options.configfiles)
 
 
 if __name__ == "__main__":

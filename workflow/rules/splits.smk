@@ -31,6 +31,7 @@ rule make_splits:
             seed=config["splits"]["seed"],
             evaluate=config["splits"]["evaluate"],
             given=SPLITS.given,
+            drawn=SPLITS.drawn(),
         ),
     script:
         "../scripts/make_splits.py"
@@ -55,6 +56,7 @@ rule make_inner_splits:
     params:
         version=versions.SPLITS,
         settings=SPLITS.inner_settings(),
+        drawn=SPLITS.inner_drawn(),
     script:
         "../scripts/make_inner_splits.py"
 

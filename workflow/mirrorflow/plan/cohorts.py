@@ -189,6 +189,14 @@ class SplitInputs:
             self.run.at(SplitFile, inner=f"inner{number}-", fold=fold) for number in numbers for fold in self.run.folds
         ]
 
+    def drawn(self) -> dict[str, int]:
+        """Param: how many folds there are. Fewer outputs than before are no change to Snakemake."""
+        return {"folds": len(self.run.folds)}
+
+    def inner_drawn(self) -> dict[str, int]:
+        """Param: how many inner folds there are, as :meth:`drawn`."""
+        return {"inner_folds": self.run.config["splits"]["inner_folds"]}
+
     def inner_settings(self) -> dict[str, Any]:
         """Param: how inner folds are drawn, and how many of each class a gene selection by labels needs."""
         by_labels = any(selection_of(self.run.config, name)["method"] == "rfe" for name in self.run.methods)

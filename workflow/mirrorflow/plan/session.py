@@ -19,7 +19,8 @@ from mirrorflow.plan.slides_seen import tell_jobs
 from mirrorflow.plan.together import PLENTY, Jobs
 from mirrorflow.runtime.direct import run_scripts_directly
 from mirrorflow.runtime.gpus import why_expected
-from mirrorflow.runtime.locks import dead_lock, note_owner
+from mirrorflow.runtime.lock_owners import note_owner
+from mirrorflow.runtime.locks import dead_lock
 from mirrorflow.runtime.slurm_arrays import check_array_jobs, has_array_jobs, slurm_remembers_s
 from mirrorflow.runtime.warm import start_warm_process
 
@@ -106,13 +107,19 @@ def hold_stored(checks: StoredChecks) -> None:
 
 def before_jobs(workflow: Any, run: Callable[[Any], None]) -> None:
     """Note who owns the run, refuse what would hang, and let local jobs start at once, each as ``run(snakemake)``."""
-    note_owner(Path.cwd())
+    note_owner(Path.cwd(), _locks_of(workflow))
     jobs = sum(1 for _ in workflow.dag.needrun_jobs())
     _refuse_stalling_arrays(workflow, jobs)
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
         start_warm_process(jobs)
         run_scripts_directly(workflow, run)
     start_jobs_at_once(workflow)
+
+
+def _locks_of(workflow: Any) -> list[str] | None:
+    """Lock files that this Snakemake took; None where it does not say."""
+    taken = getattr(workflow.persistence, "_lockfile", None)
+    return None if taken is None else list(taken.values())
 
 
 def _refuse_stalling_arrays(workflow: Any, jobs: int) -> None:

@@ -68,14 +68,10 @@ class Run:
         place = next(one for one in asked.places if self.files.manifests[one].written)
         notes = self._first_notes(place)
         scope, rows = scope_of(notes["protocol"]), []
-        for number, path in enumerate(sorted(self.folder.glob(f"{scope}/*/splits/splits_*.csv"))):
-            if path.parts[-3] == asked.cohort.split("--from--")[0]:
-                number = int(path.stem.removeprefix("splits_"))
-                fold = self.files.fold(scope, asked.cohort, number)
-                rows += [(number, side, name) for side, part in fold.parts.items() for name in part]
-        return pd.DataFrame(rows, columns=["fold", "side", "patient"]).sort_values(
-            "fold", kind="stable", ignore_index=True
-        )
+        for number in self.files.fold_numbers(scope, asked.cohort):
+            fold = self.files.fold(scope, asked.cohort, number)
+            rows += [(number, side, name) for side, part in fold.parts.items() for name in part]
+        return pd.DataFrame(rows, columns=["fold", "side", "patient"])
 
     def _first_notes(self, place: PredictionsManifest) -> dict[str, Any]:
         for task in TASKS:

@@ -1,5 +1,6 @@
 """Embeddings, predictions and models of a finished run as tables with ids, for other tools."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,12 +13,15 @@ import pandas as pd
 from mirrorflow.errors import InputError
 from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.plan.paths import EmbeddingsFile, SplitFile
+from mirrorflow.reuse.left_behind import why_outdated
 from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.runtime.files import written_whole
 from mirrorflow.store.anndata_package import anndata
 from mirrorflow.store.method_predictions import read_task
 from mirrorflow.store.model_files import read_model
 from mirrorflow.store.tables import read_cohort, read_fold
+
+logger = logging.getLogger("mirrorflow.reuse")
 
 FORMATS = ("parquet", "csv", "h5ad")
 TASKS = ("subtyping", "survival")
@@ -51,14 +55,19 @@ def export(run: FinishedRun, what: str, to: str, out: Path) -> list[Path]:
 def embeddings(run: FinishedRun) -> Iterator[Table]:
     """A table a cohort, scope, encoder, method, seed and fold: units, their side of the fold, slide and RNA vectors.
 
-    Vectors of evaluation mode; several draws are averaged.
+    Vectors of evaluation mode; several draws are averaged. Embeddings that an earlier config left, of another model or
+    other folds, are left out, which the log says.
     """
-    from mirrorflow.store.embeddings import read_embeddings
+    from mirrorflow.store.embeddings import read_embeddings, stored_settings
 
     for path in sorted(run.folder.glob("*/*/embeddings/*/*/seed*/*/*.safetensors")):
-        place, found = EmbeddingsFile.parse(path), read_embeddings(path)
+        place = EmbeddingsFile.parse(path)
         if place.genes:
             continue  # of k-shot settings and of inner folds
+        if why := why_outdated(run, place, stored_settings(path).get("model")):
+            logger.warning("%s: these embeddings are left out, an earlier config left them: %s", path, why)
+            continue
+        found = read_embeddings(path)
         parts = {"slide": found.slide_eval.mean(0), "rna": found.rna_eval.mean(0)}
         values = {f"{kind}_{i}": array[:, i] for kind, array in parts.items() for i in range(array.shape[1])}
         ids = pd.DataFrame({"unit": list(found.units)}).merge(_owners(run, place), on="unit", how="left")

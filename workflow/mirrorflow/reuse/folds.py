@@ -11,6 +11,7 @@ from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.probes.task import SubtypePrediction, SurvivalPrediction
+from mirrorflow.reuse.left_behind import hold_split
 from mirrorflow.reuse.members import Answer, Memory, answer, needs
 from mirrorflow.reuse.patients import NewPatients
 from mirrorflow.reuse.run_folder import FinishedRun
@@ -52,10 +53,16 @@ class Collected:
 
 
 def collected(run: FinishedRun, place: PredictionsManifest, task: str) -> Collected | None:
-    """Models, folds and out-of-fold predictions of a method and task; None where the run has none."""
-    saved = [load_trained(one.folder) for one in run.models(place, task)]
+    """Models, folds and out-of-fold predictions of a method and task; None where the run has none.
+
+    Raises InputError where they are not of one run: another config, or a run that was killed, made some of them anew.
+    """
+    models = run.models(place, task)
+    saved = [load_trained(one.folder) for one in models]
     if not saved:
         return None
+    for one, model in zip(models, saved, strict=True):
+        hold_split(run, place.cohort, model, one.folder)
     scope, folds = saved[0].config["model_scope"], sorted({one.config["fold"] for one in saved})
     found = {k: run.fold(scope, place.cohort, k) for k in folds}
     sources = {k: fold for k in folds if (fold := run.source_fold(scope, place.cohort, k)) is not None}

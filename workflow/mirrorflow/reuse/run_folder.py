@@ -12,8 +12,9 @@ from mirrorflow.config.adaptation import ADAPTED
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.model_paths import LabelledModel
-from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, SplitFile
+from mirrorflow.plan.paths import CohortFile, FeatureIndex, PredictionsManifest, SplitFile, SplitSummary
 from mirrorflow.store.method_predictions import Manifest, read_manifest, read_task
+from mirrorflow.store.model_files import stored_config
 from mirrorflow.store.predictions import Predictions
 from mirrorflow.store.tables import read_cohort, read_endpoint, read_fold, read_site_codes, read_text_sheet
 
@@ -51,13 +52,22 @@ class FinishedRun:
     def models(self, place: PredictionsManifest, task: str) -> list[LabelledModel]:
         """Models of all training data of a method and task, by fold and seed, below this very folder.
 
-        Raises InputError naming a model that is gone.
+        Raises InputError naming a model that is gone, or that was trained anew since the method predicted with it.
         """
-        found = [LabelledModel.parse(f"{path}/config.json") for path in self.manifests[place].models]
+        kept = self.manifests[place].models.items()
+        found = {LabelledModel.parse(f"{path}/config.json"): made_from for path, made_from in kept}
         mine = sorted(one for one in found if one.task == task and one.setting == ALL_DATA)
         for one in mine:
             if not (one.folder / "model.safetensors").exists():
                 message = f"{one.folder}: the model is gone; run snakemake again, or restore the run's folder"
+                raise InputError(message)
+            # protocols share models: another one may have trained this anew, with settings of a later config
+            if stored_config(one.folder).get("digest", found[one]) != found[one]:
+                message = (
+                    f"{one.folder}: trained anew since {self.manifests[place].path} was written, whose predictions are "
+                    f"those of the model before; run snakemake to its end with a config that has method {place.method} "
+                    f"under protocol {place.protocol}"
+                )
                 raise InputError(message)
         return mine
 
@@ -82,6 +92,16 @@ class FinishedRun:
     def fold(self, scope: str, cohort: str, number: int) -> Fold:
         """A fold of a model scope."""
         return read_fold(SplitFile(str(self.folder), scope, target_of(cohort), "", number).path)
+
+    def fold_numbers(self, scope: str, cohort: str) -> list[int]:
+        """Folds of a model scope: those that the summary beside the split files names, without one all that are there.
+
+        More may lie there: of an earlier config that had more folds.
+        """
+        summary = SplitSummary(str(self.folder), scope, target_of(cohort)).path
+        if summary.exists():
+            return sorted(int(number) for number in read_text_sheet(summary)["fold"])
+        return sorted(SplitFile.parse(path).fold for path in summary.parent.glob("splits_*.csv"))
 
     def source_fold(self, scope: str, cohort: str, number: int) -> Fold | None:
         """The source's fold whose model an adapted cohort's fold took; None for any other cohort."""
@@ -108,9 +128,12 @@ class FinishedRun:
         return table.assign(path=[str(self.found(one)) for one in table["path"]])
 
     def found(self, path: str) -> Path:
-        """A file that the run names: as it says, or below a folder above the run (Snakemake's working folder)."""
+        """A file that the run names, below a folder above the run (Snakemake's working folder), else as it says.
+
+        The folder that one stands in comes last: another project there may have a file of the same name.
+        """
         given = Path(path)
-        places = [given, *(above / given for above in self.folder.resolve().parents)]
+        places = (above / given for above in self.folder.resolve().parents)
         return next((one for one in places if one.exists()), given)
 
     def _cohort_file(self, name: str) -> Path:

@@ -84,14 +84,21 @@ def _read(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _files(run: FinishedRun, asked: Chosen) -> Iterator[Path]:
-    """The cohort's matrices in stores that the run may have used, each once."""
+    """The cohort's matrices in stores that the run may have used, each once.
+
+    A store lies below a folder above the run; only one that is not there is looked for in the folder one stands in.
+    """
     index = run.features(asked.cohort, asked.encoder)
     stores = {"store"} | (set() if index is None else {path.split("/features/")[0] for path in index["path"]})
     seen = set()
     for store in sorted(stores):
-        for above in [Path(), *run.folder.resolve().parents]:
-            pattern = ExpressionFile(str(above / store), "*", target_of(asked.cohort)).path
-            for path in sorted(pattern.parent.parent.glob(f"*/{pattern.name}")):
-                if path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    yield path
+        places = (above / store for above in [*run.folder.resolve().parents, Path()])
+        for path in next(filter(None, (_matrices(place, asked) for place in places)), []):
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _matrices(store: Path, asked: Chosen) -> list[Path]:
+    pattern = ExpressionFile(str(store), "*", target_of(asked.cohort)).path
+    return sorted(pattern.parent.parent.glob(f"*/{pattern.name}"))

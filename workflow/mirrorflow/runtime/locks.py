@@ -1,22 +1,14 @@
 """Who owns a run: the jobs' Snakemake, Snakemake's lock on a folder, and whether its owner still lives."""
 
-import json
 import os
-import platform
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.runtime.gpus import TOTAL
-
-OWNER_FILE = Path(".snakemake") / "mirrorflow-owner.json"
-LOCKS = Path(".snakemake") / "locks"
-TOLERANCE_S = 1.0
-
+from mirrorflow.runtime.lock_owners import LOCKS, Owner, holders, lock_files
 
 OWNER_VARIABLE = "MIRRORFLOW_OWNER"
 """Environment variable with the process id of the Snakemake that started a job (see runtime.job)."""
@@ -38,44 +30,42 @@ def own_jobs(package: str, gpus: object = None) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
 
 
-def note_owner(folder: Path) -> None:
-    """Write down which process runs the workflow in ``folder``."""
-    path = folder / OWNER_FILE
-    path.parent.mkdir(exist_ok=True)
-    me = psutil.Process(os.getpid())
-    path.write_text(json.dumps({"host": platform.node(), "pid": me.pid, "started": me.create_time()}))
-
-
 def clear_dead_lock(folder: Path) -> int:
-    """Remove Snakemake's lock on ``folder`` when the process that took it is dead; returns 0.
+    """Remove Snakemake's locks on ``folder`` whose owner is dead; returns 0. Those of runs that are at work stay.
 
-    Raises MirrorflowError when it lives, or was started on another machine.
+    Raises MirrorflowError where none is of a dead owner: they live, were started on another machine, or are unknown.
     """
-    locks = folder / LOCKS
-    if not locks.exists() or not any(locks.iterdir()):
-        return 0
-    owner = _owner(folder)
+    held = holders(folder)
+    dead = [owner for owner in held if owner is not None and owner.is_dead]
+    if held and not dead:
+        raise MirrorflowError(_why_kept(folder, next(iter(held))))
+    for owner in dead:
+        for lock in held.pop(owner):
+            lock.unlink(missing_ok=True)
+        owner.path.unlink(missing_ok=True)
+        sys.stderr.write(f"cleared the lock of process {owner.pid}, which is dead; finished work is kept\n")
+    for kept in held:
+        sys.stderr.write(f"{_why_kept(folder, kept)}\n")
+    if dead and not held:
+        shutil.rmtree(folder / LOCKS, ignore_errors=True)
+    return 0
+
+
+def _why_kept(folder: Path, owner: Owner | None) -> str:
+    """Why a lock is not cleared, and what to do."""
     if owner is None:
-        message = f"{folder}: locked by an unknown process; if no snakemake runs here: snakemake --unlock"
-        raise MirrorflowError(message)
-    if owner["host"] != platform.node():
-        message = (
-            f"{folder}: locked by process {owner['pid']} on {owner['host']}, which cannot be seen from here; "
+        return f"{folder}: locked by an unknown process; if no snakemake runs here: snakemake --unlock"
+    if not owner.is_here:
+        return (
+            f"{folder}: locked by process {owner.pid} on {owner.host}, which cannot be seen from here; "
             "if it is dead: snakemake --unlock"
         )
-        raise MirrorflowError(message)
-    if _lives(owner):
-        message = f"{folder}: another run (process {owner['pid']}) is at work here; wait for it or stop it"
-        raise MirrorflowError(message)
-    shutil.rmtree(locks)
-    sys.stderr.write(f"cleared the lock of process {owner['pid']}, which is dead; finished work is kept\n")
-    return 0
+    return f"{folder}: another run (process {owner.pid}) is at work here; wait for it or stop it"
 
 
 def require_unlocked(folder: Path) -> None:
     """Raise MirrorflowError where a Snakemake holds ``folder``, or a dead one did."""
-    locks = folder / LOCKS
-    if locks.exists() and any(locks.iterdir()):
+    if lock_files(folder):
         message = f"{folder}: a run holds this folder; wait for it, or if it is dead say `mirrorflow unlock`"
         raise MirrorflowError(message)
 
@@ -89,29 +79,12 @@ def dead_lock(folder: Path, arguments: Sequence[str] = ()) -> str:
 
     arguments: of this Snakemake. The lock itself is left alone: one that starts now may have just taken it.
     """
-    locks = folder / LOCKS
-    if any(argument.startswith(QUIET) for argument in arguments) or not locks.exists() or not any(locks.iterdir()):
+    if any(argument.startswith(QUIET) for argument in arguments):
         return ""
-    owner = _owner(folder)
-    if owner is None or owner["host"] != platform.node() or _lives(owner):
+    dead = [owner for owner in holders(folder) if owner is not None and owner.is_dead]
+    if not dead:
         return ""
     return (
-        f"{folder}: locked by process {owner['pid']}, which is dead: run `mirrorflow unlock`, then this again; "
+        f"{folder}: locked by process {dead[0].pid}, which is dead: run `mirrorflow unlock`, then this again; "
         "finished work is kept\n"
     )
-
-
-def _owner(folder: Path) -> dict | None:
-    try:
-        return json.loads((folder / OWNER_FILE).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _lives(owner: dict) -> bool:
-    try:
-        process = psutil.Process(owner["pid"])
-        same = abs(process.create_time() - owner["started"]) < TOLERANCE_S
-    except psutil.NoSuchProcess:
-        return False
-    return same and process.status() != psutil.STATUS_ZOMBIE

@@ -68,6 +68,7 @@ def make_splits(
     kind: a protocol's ``splits``. Folds of ``folder`` that are to be repaired (``<name>-repaired``) are fixed whole,
     as ``mirrorflow audit --repair`` does, then cut to the cohort; the report's column ``moved`` counts the cohort's
     patients who changed their part. evaluate: which column of the files is evaluated (:func:`splits.choose_evaluated`).
+    Split files that are there of an earlier config with more folds are removed.
     """
     frame, classes = tables.read_cohort(cohort)
     before: list[folding.Fold] = []
@@ -85,6 +86,8 @@ def make_splits(
         logger.warning("%s: %s", folder, said)
     for path, fold in zip(outputs, folds, strict=True):
         tables.write_fold(path, fold)
+    for path in set(Path(outputs[0]).parent.glob("splits_*.csv")) - set(map(Path, outputs)):
+        path.unlink()
     summary = pd.DataFrame([_describe(k, fold, frame, classes) for k, fold in enumerate(folds)])
     if before:
         were = [folding.as_evaluated(fold) for fold in before]
