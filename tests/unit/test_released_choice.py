@@ -67,7 +67,16 @@ def test_what_it_chose_for_hazards_before_is_chosen_again_and_nothing_else():
     by_cox = {"family": "abmil", "train": {"survival": "cox"}}
     chosen = version_of(method, "least_loss_on_evaluation")
     assert chosen == f"{versions.SUPERVISED}, hazards' choice {versions.HAZARDS_CHOICE}"
-    assert version_of(method, "last") == version_of(by_cox, "least_loss_on_evaluation") == versions.SUPERVISED
+    assert version_of(method, "last") == versions.SUPERVISED
+    assert version_of(by_cox, "least_loss_on_evaluation") == version_of(by_cox, "last")
+
+
+def test_what_was_trained_on_coxs_loss_is_trained_again_and_nothing_else():
+    """Its baseline and its choice have changed."""
+    by_cox = {"family": "abmil", "train": {"survival": "cox"}}
+    assert version_of(by_cox, "last") == f"{versions.SUPERVISED}, Cox {versions.COX_NETWORKS}"
+    assert version_of({"family": "abmil", "train": {"survival": "hazards"}}, "last") == versions.SUPERVISED
+    assert version_of({"family": "linear"}, "last") == versions.BASELINES
 
 
 def test_no_event_is_no_reason_to_take_an_epoch():

@@ -27,6 +27,8 @@ HAZARDS_CHOICE = 2
 """How ``epoch: least_loss_on_evaluation`` judges what is trained on hazards: of predictions under it alone."""
 SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
+COX_NETWORKS = 2
+"""Breslow's baseline of networks that are trained on Cox's loss: of theirs alone."""
 METRICS = 7
 SENSITIVITY = 1
 NEW_PATIENTS = 1
