@@ -50,7 +50,10 @@ def measure_on(targets: Targets) -> Scorer:
 
 
 def score_on(targets: Targets) -> Scorer:
-    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units."""
+    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units.
+
+    Units of whom none can be ranked (a fold without an event) choose nothing: the last epoch is reported.
+    """
     measure = measure_on(targets)
 
     def score(prediction: Prediction) -> float:
@@ -68,7 +71,8 @@ def released_score_on(targets: Targets, *, hazards: bool) -> Scorer:
     """Minus the loss by which TTA's released code chooses the epoch; from the sixth on, else the last there is.
 
     Its validation collects log risks and takes their logarithm once more, after raising those below 1e-12 to it: all
-    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units.
+    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units,
+    and 0 where none of them has an event: then the sixth epoch is the first of equals.
     TTA predicts neither classes nor ``hazards``: classes are judged by minus the cross-entropy, discrete hazards by
     their mean log-likelihood. Their risk, minus a sum of survival, is always negative, and would make all epochs equal.
     """
@@ -81,7 +85,7 @@ def released_score_on(targets: Targets, *, hazards: bool) -> Scorer:
             return float(np.log(np.maximum(of_own, FLOOR)).mean())
         if hazards:
             return _log_likelihood(prediction.survival, targets)  # type: ignore[arg-type]
-        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets) if targets.event.any() else TOO_EARLY  # type: ignore[union-attr]
+        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets)
 
     return score
 
