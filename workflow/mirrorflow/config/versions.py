@@ -28,7 +28,9 @@ HAZARDS_CHOICE = 2
 SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
 COX_NETWORKS = 2
-"""Networks that are trained on Cox's loss, alone: Breslow's baseline, the released choice without an event."""
+"""Of networks that are trained on Cox's loss, alone: Breslow's baseline, the released choice without an event, what
+cannot be trained.
+"""
 UNDEFINED_CHOICE = 2
 """What ``epoch: best_on_evaluation`` takes where no unit can be ranked: of predictions under it alone."""
 METRICS = 7

@@ -8,7 +8,7 @@ import numpy as np
 from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
-from mirrorflow.config.queries import version_of_family, version_with_settings
+from mirrorflow.config.queries import learns_hazards, version_of_family, version_with_settings
 from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.tasks import FoldTask
@@ -182,14 +182,21 @@ def predictor_of(method: Mapping[str, Any]) -> Predictor:
 def unfit_for(fold_task: FoldTask, method: Mapping[str, Any]) -> str:
     """Why a method that learns by gradients cannot be fitted on a fold task; empty where it can, and for classical
     methods, which say so themselves: censored units alone have a likelihood, but only of nobody ever dying.
+
+    Cox's partial likelihood compares who has an event with the others at risk then: without others it is 0 whatever the
+    weights, and they stay as they were drawn.
     """
-    event = fold_task.train.event
-    if event is None or event.any() or predictor_of(method) is _classical:
+    event, time_days = fold_task.train.event, fold_task.train.time_days
+    if event is None or time_days is None or predictor_of(method) is _classical:
         return ""
-    return (
-        f"no event among the {len(event)} training units: survival cannot be learned of censored patients alone; "
-        "more shots, or fewer folds, give more patients"
-    )
+    more = "more shots, or fewer folds, give more patients"
+    if not event.any():
+        none = f"no event among the {len(event)} training units"
+        return f"{none}: survival cannot be learned of censored patients alone; {more}"
+    if learns_hazards(method) or (time_days >= time_days[event].min()).sum() > 1:
+        return ""
+    alone = f"no event among the {len(event)} training units has another at risk"
+    return f"{alone}: Cox's loss (train.survival: cox) ranks nobody and teaches nothing; {more}, hazards need no others"
 
 
 def version_of(method: Mapping[str, Any], epoch: str) -> int | str:
