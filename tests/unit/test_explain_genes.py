@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from labelled_cohort import Store
+from mirrorflow.config.probe_settings import Probe
 from mirrorflow.config.resolve import resolve
 from mirrorflow.errors import ConfigError, InputError
 from mirrorflow.expression.importance import (
@@ -31,8 +32,9 @@ from mirrorflow.learners.differentiable import Differentiable, of_network, rando
 from mirrorflow.learners.saved import SavedModel, load_trained
 from mirrorflow.learners.tasks import ModelPlace
 from mirrorflow.models.supervised import Sizes, build_network
+from mirrorflow.probes.linear_head import HeadSettings, fit_head
 from mirrorflow.probes.objective import ClassReadout, HazardReadout
-from mirrorflow.probes.task import Targets
+from mirrorflow.probes.task import EpochRule, Targets
 from mirrorflow.steps.explained import fold_models, gene_attributions, network_fold
 from mirrorflow.steps.explained.explain_genes import Inputs, Params, explain_genes
 from mirrorflow.steps.explained.fold_models import MEAN, RANDOM, SAMPLES, ZERO
@@ -352,6 +354,27 @@ def test_a_network_is_trained_again_on_permuted_labels_as_it_was(
         same = [model.logits(unit.slide[None], unit.genes[None]) for model in stored]
         assert any(one.shape == said.shape and torch.allclose(one, said, atol=1e-5) for one in same)
         assert not torch.allclose(anew.logits(unit.slide[None], unit.genes[None]), said, atol=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [2, 6])
+def test_a_head_is_trained_again_on_permuted_labels_to_the_epoch_of_the_model(
+    monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    """With the classes as they are it comes out as the saved head itself, chosen early or not."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(24) % 2
+    targets = Targets(pd.DataFrame(index=range(24)), classes=classes)
+    train = (rng.normal(size=(1, 24, 5)) + classes[None, :, None]).astype(np.float32)
+    probe = asdict(Probe()) | {"epochs": 6, "learning_rate": 0.01}
+    config = {"settings": {"probe": probe}, "task": "subtyping", "seed": 3, "classes": ["a", "b"], "epoch": epoch}
+    settings = HeadSettings.of_probe(probe, "subtyping", 3)
+    saved = fit_head(train, train, targets, 2, settings, EpochRule(stop_after=epoch))
+    monkeypatch.setattr(permuted, "dealt", lambda given, seed: given)
+    again = permuted.permuted_head(train, targets, config, seed=1)
+    torch.testing.assert_close(again.weight, saved.arrays["weight"], rtol=0, atol=0)
+    monkeypatch.undo()
+    anew = permuted.permuted_head(train, targets, config, seed=1)
+    assert not torch.allclose(anew.weight, again.weight)
 
 
 def test_marks_of_nulls_and_ranks_stand_inside_the_axes_and_apart() -> None:

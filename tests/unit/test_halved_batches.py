@@ -12,7 +12,7 @@ from mirrorflow.config.methods import METHODS, NETWORKS
 from mirrorflow.errors import MirrorflowError
 from mirrorflow.models.seam import Batch, Progress
 from mirrorflow.models.supervised import Sizes, SupervisedNetwork, build_network
-from mirrorflow.models.tta import TtaOutput, objective
+from mirrorflow.models.tta import Tta, TtaOutput, objective
 from mirrorflow.probes.objective import Cox, target_tensors
 from mirrorflow.probes.task import Targets
 from mirrorflow.training.bags import ArrayBags
@@ -104,11 +104,13 @@ def limited(network: SupervisedNetwork, at_most: int, monkeypatch) -> list[int]:
     return tried
 
 
-def trained(network: SupervisedNetwork) -> list[float]:
+def trained(network: SupervisedNetwork, **changes: int) -> list[float]:
     seen = batch()
     bags = ArrayBags([patches[:count].numpy() for patches, count in zip(seen.patches, seen.counts, strict=True)])
-    labelled = LabelledUnits(Units(bags, seen.genes.numpy()), target_tensors(KNOWN), COX, by_event=True)
-    settings = SupervisedSettings(epochs=2, batch_size=COUNT, tokens=6, precision="float32", min_steps=0, seed=2)
+    goal = objective(network, COX) if isinstance(network, Tta) else COX
+    labelled = LabelledUnits(Units(bags, seen.genes.numpy()), target_tensors(KNOWN), goal, by_event=True)
+    asked = {"epochs": 2, "batch_size": COUNT, "tokens": 6, "min_steps": 0, "seed": 2, **changes}
+    settings = SupervisedSettings(precision="float32", **asked)
     return [row["total"] for row in train_supervised(network, labelled, settings, device="cpu").history]
 
 
@@ -126,3 +128,39 @@ def test_where_half_is_too_much_it_says_what_to_lower(monkeypatch):
     limited(network, 2, monkeypatch)
     with pytest.raises(MirrorflowError, match=r"half a batch at a time; lower the method's train\.batch_size"):
         trained(network)
+
+
+def heads_of(monkeypatch, fail_at: tuple[int, int] | None = None, *, late: bool = False) -> dict[Any, Any]:
+    """TTA's head and the heads' losses after each step of a training; memory is full once, before or after the views'
+    terms of the step ``fail_at`` (epoch, step).
+    """
+    network, found, failed = build("tta"), {}, []
+    term = network.views_term
+
+    def views_term(out: TtaOutput, modality: int, at: Progress) -> torch.Tensor:
+        here = (at.epoch, at.step)
+        if here == fail_at and not late and not failed:
+            failed.append(here)
+            raise torch.OutOfMemoryError
+        value = term(out, modality, at)
+        if here == fail_at and modality == 1 and not failed:
+            failed.append(here)
+            raise torch.OutOfMemoryError
+        found[(*here, modality)] = (int(network.head), network.head_losses.clone())
+        return value
+
+    monkeypatch.setattr(network, "views_term", views_term)
+    trained(network, epochs=3, batch_size=3)
+    assert failed == ([] if fail_at is None else [fail_at])
+    return found
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("fail_at", [(1, 0), (1, 1), (2, 0)])
+def test_a_step_that_is_done_again_keeps_ttas_head_and_counts_once(monkeypatch, fail_at, late):
+    expected = heads_of(monkeypatch)
+    assert {head for (epoch, *_), (head, _) in expected.items() if epoch} != {0}, "the first would be taken by mistake"
+    found = heads_of(monkeypatch, fail_at, late=late)
+    assert {key: head for key, (head, _) in found.items()} == {key: head for key, (head, _) in expected.items()}
+    for key, (_, losses) in expected.items():
+        torch.testing.assert_close(found[key][1], losses, rtol=1e-3, atol=1e-5)

@@ -16,9 +16,11 @@ from mirrorflow.learners import network as learner
 from mirrorflow.learners import predict
 from mirrorflow.learners.epochs import FILE, read_epochs
 from mirrorflow.learners.predict import predict_method
+from mirrorflow.learners.registry import unfit_for
 from mirrorflow.learners.saved import load_trained
-from mirrorflow.learners.tasks import ModelPlace, Plan
+from mirrorflow.learners.tasks import FoldTask, ModelPlace, Plan
 from mirrorflow.metrics import c_index
+from mirrorflow.probes.task import Targets
 from mirrorflow.runtime.folder_lock import LOCK
 from mirrorflow.store.model_files import CHECKPOINT
 from mirrorflow.store.predictions import read_predictions
@@ -134,6 +136,49 @@ def test_a_support_set_without_an_event_is_left_out_and_its_model_is_gone(store,
     skipped = json.loads((store.folder / "predictions/manifest.json").read_text())["skipped"]
     assert "no event among the" in skipped["survival/fold0.parquet, 3-shot, seed 42"]
     assert not list((store.folder / "results").rglob("*/3-shot/**/model.safetensors"))
+
+
+def small_task(time_days: list[float], event: list[bool]) -> FoldTask:
+    units = pd.DataFrame(index=range(len(event)))
+    targets = Targets(units, time_days=np.array(time_days), event=np.array(event), bins=np.zeros(len(event), int))
+    return FoldTask("survival", 0, "1-shot", 42, targets, targets, [], None, None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("time_days", "event", "by_cox", "by_hazards"),
+    [
+        ([1, 2, 3, 4], [False, False, False, False], False, False),
+        ([1, 2, 3, 4], [False, False, False, True], False, True),
+        ([4, 2, 3, 1], [True, False, False, False], False, True),
+        ([1], [True], False, True),
+        ([1, 2, 3, 4], [False, False, True, True], True, True),
+        ([1, 2, 4, 4], [False, False, True, False], True, True),
+        ([1, 2, 4, 4], [False, False, True, True], True, True),
+    ],
+)
+def test_cox_needs_an_event_that_another_unit_lives_to_see(time_days, event, by_cox, by_hazards):
+    cox, hazards = ({"family": "abmil", "train": {"survival": name}} for name in ("cox", "hazards"))
+    task = small_task(time_days, event)
+    assert bool(unfit_for(task, cox)) != by_cox
+    assert bool(unfit_for(task, hazards)) != by_hazards
+    assert unfit_for(task, {"family": "cox"}) == "", "classical methods say so themselves"
+
+
+def test_a_support_set_whose_longest_lived_alone_has_an_event_teaches_cox_nothing(store):
+    plan = plan_of(store, "abmil", tasks=["survival"], survival="cox")
+    plan = replace(plan, shots=[3], saved=replace(plan.saved, keep="all"))
+    support = pd.read_csv(plan.support, sep="\t")
+    known = store.frame.set_index("patient")
+    time, event = support["patient"].map(known["time_days"]), support["patient"].map(known["event"]) == 1
+    of_survival = support["task"] == "survival"
+    drawn = [support[key] for key in ("fold", "replacement", "survival_bins")]
+    last = time.where(event & of_survival).groupby(drawn).transform("max")
+    kept = ~of_survival | (time == last) | (~event & (time < last))
+    support[kept].to_csv(plan.support, sep="\t", index=False)
+    assert set(predicted(store, plan, "predictions")["setting"]) == {"all"}
+    skipped = json.loads((store.folder / "predictions/manifest.json").read_text())["skipped"]
+    reason = skipped["survival/fold0.parquet, 3-shot, seed 42"]
+    assert "no event among the 3 training units has another at risk" in reason
 
 
 def test_cox_and_hazards_are_different_models(store):

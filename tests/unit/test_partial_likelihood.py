@@ -6,12 +6,14 @@ import pytest
 import torch
 from lifelines import CoxPHFitter
 from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.linear_model.coxph import BreslowEstimator
 from sksurv.util import Surv
 
 from mirrorflow.models.seam import Batch, Output, Progress
+from mirrorflow.probes import cox
 from mirrorflow.probes.objective import Cox, target_tensors
 from mirrorflow.probes.partial_likelihood import Baseline, cox_loss
-from mirrorflow.probes.task import SurvivalPrediction, Targets
+from mirrorflow.probes.task import Asked, SurvivalPrediction, Targets
 from mirrorflow.training.batches import event_batches
 
 
@@ -119,12 +121,78 @@ def test_the_baseline_is_breslows_at_the_mean_risk_and_survival_reads_it():
     np.testing.assert_allclose(survival[0], expected)
 
 
+def baseline_summed_directly(risk: np.ndarray, times: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Cumulative hazard after each distinct time: every risk set is added up by itself."""
+    weight, distinct = np.exp(risk - risk.mean()), np.unique(times)
+    return np.cumsum([(event & (times == time)).sum() / weight[times >= time].sum() for time in distinct])
+
+
+def test_ordinary_risks_have_scikit_survivals_baseline():
+    x, times, event = tied_cohort(200)
+    expected = BreslowEstimator().fit(x - x.mean(), event, times).cum_baseline_hazard_
+    baseline = Baseline.fit(x, times, event)
+    np.testing.assert_array_equal(baseline.days, expected.x)
+    np.testing.assert_allclose(baseline.hazard, expected.y, rtol=1e-12)
+
+
+@pytest.mark.parametrize("above", [30.0, 38.0, 42.0, 49.0])
+def test_one_unit_far_above_the_rest_leaves_their_risk_sets_as_they_are(above):
+    """It leaves first: what it added to the sums must not be taken out of them again."""
+    rng = np.random.default_rng(0)
+    times, event = np.sort(rng.exponential(1000, 100)), rng.random(100) < 0.6
+    risk = rng.normal(0, 0.5, 100)
+    risk[0] = above
+    baseline = Baseline.fit(risk, times, event)
+    np.testing.assert_allclose(baseline.hazard, baseline_summed_directly(risk, times, event), rtol=1e-12)
+    survival = baseline.survival(risk[1:], np.array([750.0]))
+    assert 0.2 < np.median(survival) < 0.8
+
+
+@pytest.mark.parametrize("span", [36.0, 60.0, 95.0])
+def test_well_ordered_risks_of_a_wide_span_keep_survival_between_0_and_1(span):
+    times, event = np.arange(1.0, 101.0), np.ones(100, bool)
+    risk = np.linspace(span / 2, -span / 2, 100)
+    baseline = Baseline.fit(risk, times, event)
+    np.testing.assert_allclose(baseline.hazard, baseline_summed_directly(risk, times, event), rtol=1e-12)
+    survival = baseline.survival(risk, np.array([10.5, 50.5, 99.5]))
+    assert ((survival >= 0) & (survival <= 1)).all()
+    assert (np.diff(survival, axis=1) <= 0).all()
+
+
+def test_a_cox_regression_of_a_wide_span_has_the_baseline_of_its_risk_sets():
+    """An almost unpenalised fit to vectors in the order of death: its risks span 47 log units."""
+    times, event = np.arange(1.0, 41.0), np.ones(40, bool)
+    targets = Targets(pd.DataFrame(index=range(40)), time_days=times, event=event, bins=np.zeros(40, int))
+    vectors = np.linspace(1, -1, 40)[:, None]
+    model = cox.fit_cox(vectors, targets, components=1, alpha=0.1)
+    prediction = model.predict(vectors, Asked(0, np.array([10.5, 30.5])))
+    assert np.ptp(prediction.risk) > 40
+    np.testing.assert_array_equal(model.time_days, times)
+    np.testing.assert_allclose(model.baseline, baseline_summed_directly(prediction.risk, times, event), rtol=1e-12)
+
+
+def test_an_ordinary_cox_regression_has_scikit_survivals_baseline():
+    x, times, event = tied_cohort(200)
+    targets = Targets(pd.DataFrame(index=range(200)), time_days=times, event=event, bins=np.zeros(200, int))
+    model = cox.fit_cox(x[:, None], targets, components=1, alpha=1.0)
+    vectors = model.pca.transform(model.scaler.transform(x[:, None]))
+    theirs = CoxPHSurvivalAnalysis(alpha=1.0, n_iter=200).fit(vectors, Surv.from_arrays(event, times))
+    np.testing.assert_array_equal(model.time_days, theirs.cum_baseline_hazard_.x)
+    np.testing.assert_allclose(model.baseline, theirs.cum_baseline_hazard_.y, rtol=1e-12)
+
+
+def test_risks_beyond_the_bounds_stay_finite():
+    baseline = Baseline.fit(np.array([900.0, -900.0, 0.0]), np.array([1.0, 2.0, 3.0]), np.array([True, True, True]))
+    assert np.isfinite(baseline.hazard).all()
+    assert np.isfinite(baseline.survival(np.array([900.0, -900.0]), np.array([2.5]))).all()
+
+
 def test_the_objective_reads_survival_off_the_training_units_baseline():
     _, times, event = tied_cohort()
     targets = Targets(pd.DataFrame(index=range(60)), time_days=times, event=event, bins=np.zeros(60, int))
-    cox = Cox(targets, np.array([4.0, 9.0, 20.0]))
+    objective = Cox(targets, np.array([4.0, 9.0, 20.0]))
     logits = torch.linspace(-1, 1, 60, dtype=torch.float64)[:, None]
-    readout = cox.readout(lambda: logits)
+    readout = objective.readout(lambda: logits)
     prediction = readout.predict(logits[:5], 3)
     assert isinstance(prediction, SurvivalPrediction)
     assert prediction.survival.shape == (5, 3)
@@ -133,5 +201,5 @@ def test_the_objective_reads_survival_off_the_training_units_baseline():
     assert set(readout.arrays()) == {"baseline.days", "baseline.hazard", "baseline.centre", "baseline.bin_ends"}
     whole = target_tensors(targets)
     batch = Batch(torch.zeros(60, 0, 0), torch.zeros(60, 0, dtype=torch.bool), torch.zeros(60, 0), whole)
-    term = cox.terms(Output(logits), batch, Progress(0, 0, 0.0))["cox"]
+    term = objective.terms(Output(logits), batch, Progress(0, 0, 0.0))["cox"]
     assert float(term) == pytest.approx(float(cox_loss(logits[:, 0], whole.time_days, whole.event)))

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from labelled_cohort import Store
+from labelled_cohort import CLASSES, Store
 from mirrorflow.audit.findings import audit_protocol
 from mirrorflow.config import versions
 from mirrorflow.config.protocols import PROTOCOL_PRESETS, label_scope_of, scope_of
@@ -15,8 +16,13 @@ from mirrorflow.probes.hazards import hazard_nll
 from mirrorflow.probes.objective import HazardReadout
 from mirrorflow.probes.task import SubtypePrediction, SurvivalPrediction, Targets
 from mirrorflow.store.predictions import read_predictions
+from mirrorflow.store.tables import read_fold, write_cohort
 
 TARGETS = Targets(list("abc"), time_days=np.array([3.0, 1.0, 2.0]), event=np.array([True, True, False]))
+
+
+def without_event(count: int) -> Targets:
+    return Targets(pd.DataFrame(index=range(count)), time_days=np.arange(1.0, count + 1), event=np.zeros(count, bool))
 
 
 def score(*risk: float, epoch: int = 6) -> float:
@@ -67,13 +73,46 @@ def test_what_it_chose_for_hazards_before_is_chosen_again_and_nothing_else():
     by_cox = {"family": "abmil", "train": {"survival": "cox"}}
     chosen = version_of(method, "least_loss_on_evaluation")
     assert chosen == f"{versions.SUPERVISED}, hazards' choice {versions.HAZARDS_CHOICE}"
-    assert version_of(method, "last") == version_of(by_cox, "least_loss_on_evaluation") == versions.SUPERVISED
+    assert version_of(method, "last") == versions.SUPERVISED
+    assert version_of(by_cox, "least_loss_on_evaluation") == version_of(by_cox, "last")
 
 
-def test_no_event_is_no_reason_to_take_an_epoch():
-    targets = Targets(list("ab"), time_days=np.array([1.0, 2.0]), event=np.array([False, False]))
-    found = released_score_on(targets, hazards=False)(SurvivalPrediction(np.array([1.0, 2.0]), None, 7))
-    assert found < -1e8
+def test_what_was_trained_on_coxs_loss_is_trained_again_and_nothing_else():
+    """Its baseline and its choice have changed."""
+    by_cox = {"family": "abmil", "train": {"survival": "cox"}}
+    assert version_of(by_cox, "last") == f"{versions.SUPERVISED}, Cox {versions.COX_NETWORKS}"
+    assert version_of({"family": "abmil", "train": {"survival": "hazards"}}, "last") == versions.SUPERVISED
+    assert version_of({"family": "linear"}, "last") == versions.BASELINES
+
+
+def test_what_may_have_had_no_measure_to_choose_by_is_chosen_again_and_nothing_else():
+    said = f", undefined choice {versions.UNDEFINED_CHOICE}"
+    head, network, adapted = {"family": "mirror"}, {"family": "abmil", "train": {}}, {"family": "mirror", "adapt": {}}
+    assert [version_of(one, "best_on_evaluation") for one in (head, network, adapted)] == [
+        f"{version_of(one, 'last')}{said}" for one in (head, network, adapted)
+    ]
+    assert version_of({"family": "linear"}, "best_on_evaluation") == versions.BASELINES
+    assert said not in version_of(head, "last")
+
+
+def test_without_an_event_the_sixth_epoch_is_before_the_fifth_and_all_later_are_its_equals():
+    """Cox's loss without an event is 0."""
+    judge = released_score_on(without_event(2), hazards=False)
+    found = [judge(SurvivalPrediction(np.array([1.0, -2.0 * epoch]), None, epoch)) for epoch in range(1, 9)]
+    assert found[5:] == [0, 0, 0]
+    assert max(found[:5]) < -1e8
+
+
+@pytest.mark.parametrize(("rule", "epoch"), [("best_on_evaluation", 8), ("least_loss_on_evaluation", 6)])
+def test_an_evaluation_fold_without_an_event_does_not_take_an_early_epoch(tmp_path, rule, epoch):
+    store = Store(tmp_path)
+    plan = store.plan("abmil", shots=[], tasks=["survival"])
+    held_out = read_fold(plan.splits[0]).val
+    write_cohort(plan.cohort, store.frame.assign(event=(~store.frame["patient"].isin(held_out)).astype(float)), CLASSES)
+    train = plan.method["train"] | {"epochs": 8, "survival": "cox"}
+    plan = replace(plan, protocol={**plan.protocol, "epoch": rule}, method=plan.method | {"train": train})
+    notes = read_predictions(store.predict(plan, store.inputs(inputs=["slides"])) / "survival/fold0.parquet").notes
+    assert notes["settings"][0]["epoch"] == epoch
 
 
 def test_classes_are_judged_by_cross_entropy():

@@ -111,6 +111,23 @@ def test_the_first_of_the_best_epochs_is_kept_and_what_is_undefined_never_is():
     assert [row["on_others"] for row in trainer.history][:2] == [3.0, 1.0]
 
 
+@pytest.mark.parametrize("losses", [[float("nan")] * 3, [float("inf")] * 3])
+def test_where_no_epoch_can_be_judged_the_last_is_reported(losses):
+    training, trained = Line(), Line()
+    trainer = Trainer(training, Course(3, 3), Judge(lambda epoch: losses[epoch - 1], "on_others"))
+    trainer.fit()
+    Trainer(trained, Course(3, 3)).fit()
+    assert trainer.reported == 3
+    assert torch.equal(training.network.weight, trained.network.weight)
+
+
+def test_an_epoch_that_cannot_be_judged_is_after_all_others():
+    losses = [float("nan"), float("inf"), 5.0, float("nan")]
+    trainer = Trainer(Line(), Course(4, 3), Judge(lambda epoch: losses[epoch - 1], "on_others"))
+    trainer.fit()
+    assert trainer.reported == 3
+
+
 def test_stopping_early_keeps_the_rates_of_the_whole_schedule():
     whole, part = (Trainer(Line(), Course(6, 3, schedule="cosine", stop_after=stop)) for stop in (None, 2))
     whole.fit()

@@ -301,8 +301,12 @@ def test_the_head_that_did_best_in_an_epoch_is_used_in_the_next():
     one.head_losses.copy_(torch.tensor([2.0, 1.0, 3.0]))
     one.at(Progress(0, 1, 0.1))
     assert int(one.head) == 0
+    kept = {name: value.clone() for name, value in one.state_dict().items()}
     one.at(Progress(1, 0, 0.5))
     assert int(one.head) == 1
+    one.load_state_dict(kept)
+    one.at(Progress(1, 0, 0.5))
+    assert int(one.head) == 1, "a training that goes on from a kept state is no step that is done again"
     assert not one.head_losses.any()
     before = one(batch()).logits
     one.head.fill_(2)

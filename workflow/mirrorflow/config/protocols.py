@@ -48,6 +48,12 @@ PROTOCOL_PRESETS["tta-paper"] = PROTOCOL_PRESETS["honest"] | {
 ON_EVALUATION = ("best_on_evaluation", "least_loss_on_evaluation")
 """Values of ``epoch`` that choose it on the units that are evaluated."""
 
+
+def epoch_of_adaptation(epoch: str) -> str:
+    """What adaptation takes for a protocol's ``epoch``: the best on the evaluation fold, or the last."""
+    return "best_on_evaluation" if epoch in ON_EVALUATION else "last"
+
+
 SCOPE_KEYS = ("unit", "splits", "gene_selection", "rna_scaling")
 
 GENERATED_SPLITS = ("random", SITE_PRESERVED)

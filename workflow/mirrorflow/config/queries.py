@@ -163,6 +163,10 @@ def version_with_settings(version: int | str, method: Mapping[str, Any], epoch: 
     epoch: the protocol's.
     """
     train = method.get("train", {})
+    if "train" in method and not learns_hazards(method):
+        version = f"{version}, Cox {versions.COX_NETWORKS}"
+    if epoch == "best_on_evaluation" and has_epochs(method):
+        version = f"{version}, undefined choice {versions.UNDEFINED_CHOICE}"
     if epoch == "least_loss_on_evaluation" and learns_hazards(method):
         version = f"{version}, hazards' choice {versions.HAZARDS_CHOICE}"
     if train.get("decay") == "matrices" and method["family"] in STACKED_BIASES:

@@ -27,6 +27,12 @@ HAZARDS_CHOICE = 2
 """How ``epoch: least_loss_on_evaluation`` judges what is trained on hazards: of predictions under it alone."""
 SPARED_VECTORS = 2
 """Which weights ``train.decay: matrices`` spares in MMP, SurvPath and SNNTrans: of theirs alone."""
+COX_NETWORKS = 2
+"""Of networks that are trained on Cox's loss, alone: Breslow's baseline, the released choice without an event, what
+cannot be trained.
+"""
+UNDEFINED_CHOICE = 2
+"""What ``epoch: best_on_evaluation`` takes where no unit can be ranked: of predictions under it alone."""
 METRICS = 8
 SENSITIVITY = 1
 NEW_PATIENTS = 2
@@ -34,5 +40,5 @@ AUDIT = 8
 TABLES = 10
 REPORT = 12
 EXPLAIN = 2
-ATTRIBUTIONS = 2
+ATTRIBUTIONS = 3
 MAPS = 1

@@ -12,7 +12,7 @@ from mirrorflow.learners.tasks import FoldTask
 from mirrorflow.models.supervised import SupervisedNetwork
 from mirrorflow.probes.linear_head import HeadSettings, fit_head
 from mirrorflow.probes.objective import target_tensors
-from mirrorflow.probes.task import Targets
+from mirrorflow.probes.task import EpochRule, Targets
 from mirrorflow.training.seeds import fold_seed
 from mirrorflow.training.supervised import Hooks, LabelledUnits, Units, predict_units, train_supervised
 
@@ -25,11 +25,14 @@ def dealt(targets: Targets, seed: int) -> Targets:
 
 
 def permuted_head(train: np.ndarray, targets: Targets, config: Mapping[str, Any], seed: int) -> Head:
-    """A head trained on the vectors [draw, unit, feature] with the units' outcomes dealt out anew."""
+    """A head trained on the vectors [draw, unit, feature] with the units' outcomes dealt out anew, to the saved model's
+    epoch (``config``).
+    """
     probe = config["settings"]["probe"]
     settings = HeadSettings.of_probe(probe, config["task"], config["seed"])
     outputs = probe["survival_bins"] if config["task"] == "survival" else len(config["classes"])
-    made = fit_head(train, train[:, :1], dealt(targets, seed), outputs, settings)
+    rule = EpochRule(stop_after=config["epoch"])
+    made = fit_head(train, train[:, :1], dealt(targets, seed), outputs, settings, rule)
     return Head.of_arrays({name: np.asarray(array) for name, array in made.arrays.items()})
 
 

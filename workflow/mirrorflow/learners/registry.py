@@ -8,7 +8,7 @@ import numpy as np
 from mirrorflow.config import versions
 from mirrorflow.config.methods import PRETRAINED_FAMILIES
 from mirrorflow.config.modules import part_of
-from mirrorflow.config.queries import version_of_family, version_with_settings
+from mirrorflow.config.queries import learns_hazards, version_of_family, version_with_settings
 from mirrorflow.learners.base import Checkpoint, Trained
 from mirrorflow.learners.inputs.vectors import FoldVectors
 from mirrorflow.learners.tasks import FoldTask
@@ -50,7 +50,10 @@ def measure_on(targets: Targets) -> Scorer:
 
 
 def score_on(targets: Targets) -> Scorer:
-    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units."""
+    """:func:`measure_on` with what is undefined last: the published choice, on the evaluation units.
+
+    Units of whom none can be ranked (a fold without an event) choose nothing: the last epoch is reported.
+    """
     measure = measure_on(targets)
 
     def score(prediction: Prediction) -> float:
@@ -68,7 +71,8 @@ def released_score_on(targets: Targets, *, hazards: bool) -> Scorer:
     """Minus the loss by which TTA's released code chooses the epoch; from the sixth on, else the last there is.
 
     Its validation collects log risks and takes their logarithm once more, after raising those below 1e-12 to it: all
-    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units.
+    units whose log risk is negative then have one score, -27.6. The loss is Cox's with ties in the order of the units,
+    and 0 where none of them has an event: then the sixth epoch is the first of equals.
     TTA predicts neither classes nor ``hazards``: classes are judged by minus the cross-entropy, discrete hazards by
     their mean log-likelihood. Their risk, minus a sum of survival, is always negative, and would make all epochs equal.
     """
@@ -81,7 +85,7 @@ def released_score_on(targets: Targets, *, hazards: bool) -> Scorer:
             return float(np.log(np.maximum(of_own, FLOOR)).mean())
         if hazards:
             return _log_likelihood(prediction.survival, targets)  # type: ignore[arg-type]
-        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets) if targets.event.any() else TOO_EARLY  # type: ignore[union-attr]
+        return -_cox_loss(np.log(np.maximum(prediction.risk, FLOOR)), targets)
 
     return score
 
@@ -178,14 +182,21 @@ def predictor_of(method: Mapping[str, Any]) -> Predictor:
 def unfit_for(fold_task: FoldTask, method: Mapping[str, Any]) -> str:
     """Why a method that learns by gradients cannot be fitted on a fold task; empty where it can, and for classical
     methods, which say so themselves: censored units alone have a likelihood, but only of nobody ever dying.
+
+    Cox's partial likelihood compares who has an event with the others at risk then: without others it is 0 whatever the
+    weights, and they stay as they were drawn.
     """
-    event = fold_task.train.event
-    if event is None or event.any() or predictor_of(method) is _classical:
+    event, time_days = fold_task.train.event, fold_task.train.time_days
+    if event is None or time_days is None or predictor_of(method) is _classical:
         return ""
-    return (
-        f"no event among the {len(event)} training units: survival cannot be learned of censored patients alone; "
-        "more shots, or fewer folds, give more patients"
-    )
+    more = "more shots, or fewer folds, give more patients"
+    if not event.any():
+        none = f"no event among the {len(event)} training units"
+        return f"{none}: survival cannot be learned of censored patients alone; {more}"
+    if learns_hazards(method) or (time_days >= time_days[event].min()).sum() > 1:
+        return ""
+    alone = f"no event among the {len(event)} training units has another at risk"
+    return f"{alone}: Cox's loss (train.survival: cox) ranks nobody and teaches nothing; {more}, hazards need no others"
 
 
 def version_of(method: Mapping[str, Any], epoch: str) -> int | str:

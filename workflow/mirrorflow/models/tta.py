@@ -83,6 +83,8 @@ class Tta(SupervisedNetwork):
         self.risk = nn.Linear(2 * width, sizes.outputs, bias=False)
         self.register_buffer("head", torch.zeros((), dtype=torch.long))
         self.register_buffer("head_losses", torch.zeros(max(1, settings.heads)))
+        self._step: tuple[int, int] | None = None  # epoch and step under way, and the heads' losses before it
+        self._losses_before = self.head_losses.clone()
         self._rho_now = self._rho_of(0.0)
         self.register_buffer("rho", torch.tensor(self._rho_now))
 
@@ -95,13 +97,25 @@ class Tta(SupervisedNetwork):
         return curriculum(self.settings.rho_base, self.settings.rho_upper, share)
 
     def at(self, progress: Progress) -> None:
-        """The curriculum's mass at this step; at the start of an epoch the head that did best in the last."""
+        """The curriculum's mass at this step; at the start of an epoch the head that did best in the last.
+
+        A step that is done again (the GPU's memory was full) keeps its head, and the losses noted in it are taken back.
+        """
         self._rho_now = self._rho_of((progress.epoch + progress.of_epoch) / self.settings.ramp_epochs)
         self.rho.fill_(self._rho_now)
+        if self._step == (step := (progress.epoch, progress.step)):
+            self.head_losses.copy_(self._losses_before)
+            return
         if progress.step == 0:
             if progress.epoch:
                 self.head.copy_(self.head_losses.argmin())
             self.head_losses.zero_()
+        self._step, self._losses_before = step, self.head_losses.clone()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As torch does it; no step is under way."""
+        self._step = None
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def load_best(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of the epoch that is kept; ``restored_head: last`` goes on with the head there is."""

@@ -1,8 +1,11 @@
 """Params ``version`` of the rules that train on labels and predict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mirrorflow.config import versions
+from mirrorflow.config.protocols import epoch_of_adaptation
 from mirrorflow.config.queries import version_of_family, version_with_settings
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.wildcards import Wildcards
@@ -15,8 +18,10 @@ class PredictionVersions:
     run: Run
 
     def _version(self, version: int | str, wildcards: Wildcards) -> int | str:
-        method = self.run.config["methods"][wildcards.method]
-        return version_with_settings(version, method, self.run.protocol(wildcards)["epoch"])
+        return version_with_settings(version, self._method(wildcards), self.run.protocol(wildcards)["epoch"])
+
+    def _method(self, wildcards: Wildcards) -> Mapping[str, Any]:
+        return self.run.config["methods"][wildcards.method]
 
     def probe_version(self, wildcards: Wildcards) -> int | str:
         """Param: version of linear heads, and of how their epoch is chosen."""
@@ -24,7 +29,8 @@ class PredictionVersions:
 
     def adapted_version(self, wildcards: Wildcards) -> int | str:
         """Param: version of adaptation, and of how its epoch is chosen."""
-        return self._version(versions.ADAPTATION, wildcards)
+        epoch = epoch_of_adaptation(self.run.protocol(wildcards)["epoch"])
+        return version_with_settings(versions.ADAPTATION, self._method(wildcards), epoch)
 
     def supervised_version(self, wildcards: Wildcards) -> int | str:
         """Param: version of training on labels, and of the method's family."""

@@ -1,15 +1,15 @@
 """Ridge Cox regression on principal components of fixed vectors.
 
 Cox 1972, "Regression Models and Life-Tables"; ridge penalty: Verweij & van Houwelingen 1994, "Penalized likelihood in
-Cox regression"; baseline hazard: Breslow 1974, "Covariance analysis of censored survival data". scikit-survival's
-(ties after Breslow). Everything (scaling, components, coefficients, baseline) is fitted on the training units that
-are handed in, nothing else.
+Cox regression". Coefficients are scikit-survival's (ties after Breslow), the baseline is that of :mod:`.breslow`.
+Everything (scaling, components, coefficients, baseline) is fitted on the training units that are handed in, nothing
+else.
 """
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -19,6 +19,7 @@ from sksurv.util import Surv
 
 from mirrorflow.config.fields import Settings, choice, count, positive
 from mirrorflow.errors import InputError
+from mirrorflow.probes.breslow import CLIP, cumulative_hazard
 from mirrorflow.probes.fitted import Arrays, pca_arrays, pca_of, scaler_arrays, scaler_of
 from mirrorflow.probes.task import Asked, SurvivalPrediction, Targets
 
@@ -29,6 +30,7 @@ BASELINE = "baseline.hazard"
 class CoxSettings(Settings):
     """How vectors are made and reduced, and how strongly coefficients are penalised."""
 
+    VERSION: ClassVar[int] = 2
     pooling: str = choice(
         "how patch features become one vector; for methods that see slides.",
         ["mean", "mean_std"],
@@ -71,7 +73,7 @@ class CoxModel:
         after = np.searchsorted(self.time_days, asked.ends(), side="right")
         hazard = np.concatenate([[0.0], self.baseline])[after]
         risk = np.dot(self.pca.transform(self.scaler.transform(vectors)), self.coefficients)
-        return SurvivalPrediction(risk, np.exp(-hazard[None, :] * np.exp(np.clip(risk, -50, 50))[:, None]))
+        return SurvivalPrediction(risk, np.exp(-hazard[None, :] * np.exp(np.clip(risk, -CLIP, CLIP))[:, None]))
 
     def arrays(self) -> Arrays:
         """Scaling, components, coefficients and baseline."""
@@ -96,11 +98,12 @@ def fit_cox(train: np.ndarray, targets: Targets, *, components: int, alpha: floa
     # scikit-learn's own choice of solver; where that is the randomised one it is seeded.
     pca = PCA(min(components, len(train) - 1, train.shape[1]), random_state=0).fit(scaler.transform(train))
     model = CoxPHSurvivalAnalysis(alpha=alpha, n_iter=200)
+    components_of = pca.transform(scaler.transform(train))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)
-        model.fit(pca.transform(scaler.transform(train)), Surv.from_arrays(targets.event, targets.time_days))
-    baseline = model.cum_baseline_hazard_
-    return CoxModel(scaler, pca, model.coef_, baseline.x, baseline.y)
+        model.fit(components_of, Surv.from_arrays(targets.event, targets.time_days))
+    time_days, hazard = cumulative_hazard(components_of @ model.coef_, targets.time_days, targets.event)  # type: ignore[arg-type]
+    return CoxModel(scaler, pca, model.coef_, time_days, hazard)
 
 
 SETTINGS = CoxSettings

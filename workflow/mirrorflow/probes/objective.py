@@ -196,6 +196,8 @@ def stored_readout(arrays: Mapping[str, np.ndarray], *, survival: bool) -> Reado
 
 
 def judge_of(rule: EpochRule, predict: Callable[[int], Prediction]) -> Judge | None:
-    """What chooses the epoch by ``rule``: the best score of ``predict(epoch)``, from 1, the first of equals."""
+    """What chooses the epoch by ``rule``: the best score of ``predict(epoch)``, from 1, the first of equals; the last
+    epoch, where no score is finite.
+    """
     scorer = rule.scorer
     return None if scorer is None else Judge(lambda epoch: -scorer(predict(epoch)), "minus_score")

@@ -9,12 +9,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sksurv.linear_model.coxph import BreslowEstimator
 from torch import Tensor
 
+from mirrorflow.probes.breslow import CLIP, cumulative_hazard
+
 Ties = Literal["efron", "breslow", "order"]
-CLIP = 50.0
-"""Bounds centred risks, so that no hazard overflows."""
 
 
 def cox_loss(risk: Tensor, time_days: Tensor, event: Tensor, ties: Ties = "efron") -> Tensor:
@@ -52,9 +51,7 @@ class Baseline:
     def fit(cls, risk: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> "Baseline":
         """From the risks [unit] that the model gives its training units in evaluation mode."""
         centre = float(np.mean(risk))
-        fitted = BreslowEstimator().fit(np.clip(risk - centre, -CLIP, CLIP), event, time_days)
-        function = fitted.cum_baseline_hazard_
-        return cls(np.asarray(function.x, float), np.asarray(function.y, float), centre)
+        return cls(*cumulative_hazard(risk - centre, time_days, event), centre)
 
     def survival(self, risk: np.ndarray, days: np.ndarray) -> np.ndarray:
         """Survival [unit, day] of risks [unit] at ``days`` [day]; beyond the last training time the hazard stays."""

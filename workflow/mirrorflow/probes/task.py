@@ -82,8 +82,9 @@ Scorer = Callable[[Prediction], float]
 class EpochRule:
     """Which epoch of a method with epochs is reported, if not the last.
 
-    scorer: is given every epoch's predictions, and the best of them (the first of equals) are reported: on evaluation
-    units the published choice, on inner validation units a part of the nested choice. stop_after: training ends
+    scorer: is given every epoch's predictions, and the best of them (the first of equals; the last epoch's, where no
+    score is finite) are reported: on evaluation units the published choice, on inner validation units a part of the
+    nested choice. stop_after: training ends
     after this epoch, as one epoch of a schedule that goes on. units: training units by which the passes of
     an epoch are counted (``min_steps``), where those trained on are a part of them.
     """

@@ -29,8 +29,11 @@ class Best:
     epoch: int
 
 
-def better(best: Best | None, loss: float, model: nn.Module, epoch: int) -> Best:
-    """``best``, or the weights after ``epoch``, as they are now, where ``loss`` is less; the first of equals stays."""
-    if best is not None and not loss < best.loss:
+def better(best: Best | None, loss: float, model: nn.Module, epoch: int) -> Best | None:
+    """``best``, or the weights after ``epoch``, as they are now, where ``loss`` is less; the first of equals stays.
+
+    A loss that is not finite says nothing of its epoch, and is never the best.
+    """
+    if not np.isfinite(loss) or (best is not None and not loss < best.loss):
         return best
     return Best(loss, {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}, epoch)

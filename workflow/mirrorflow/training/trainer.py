@@ -142,8 +142,8 @@ OnEpoch = Callable[[TrainingState, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Judge:
-    """What chooses the epoch that is kept: the one with the least ``loss_of(epoch)`` (from 1), the first of equals.
-
+    """What chooses the epoch that is kept: the one with the least ``loss_of(epoch)`` (from 1), the first of equals,
+    the last epoch where no loss is finite.
     ``name``: the history's column of these losses.
     """
 

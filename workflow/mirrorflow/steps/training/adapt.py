@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
-from mirrorflow.config.protocols import ON_EVALUATION
+from mirrorflow.config.protocols import epoch_of_adaptation
 from mirrorflow.learners.adapted import AdaptedInputs
 from mirrorflow.learners.inputs.vectors import Embedded, PooledInputs
 from mirrorflow.learners.predict import predict_method
@@ -24,9 +24,8 @@ from mirrorflow.store.tables import read_cohort
 
 
 def adapted_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """``protocol`` as adaptation follows it: the epoch is the best on the evaluation fold, or the last."""
-    epoch = "best_on_evaluation" if protocol["epoch"] in ON_EVALUATION else "last"
-    return {**protocol, "epoch": epoch}
+    """``protocol`` as adaptation follows it."""
+    return {**protocol, "epoch": epoch_of_adaptation(protocol["epoch"])}
 
 
 @dataclass(frozen=True)
