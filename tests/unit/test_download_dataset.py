@@ -156,6 +156,67 @@ def test_a_table_is_told_from_prose(hub: FileServer, tmp_path: Path):
     assert "3 bytes" in str(refuse("x", b"a\tb"))
 
 
+def test_a_new_address_is_not_answered_with_the_old_file(hub: FileServer, tmp_path: Path):
+    destination = fetch(hub, tmp_path)
+    content, record = (tmp_path / "set/content" / f"{destination.name}{end}" for end in ("", ".json"))
+    version_2 = "/v2/tcga_RSEM_isoform_fpkm.gz"
+    hub.files[version_2] = gzip.compress(gzip.decompress(matrix()).replace(b"sample", b"names"), mtime=0)
+    with pytest.raises(InputError, match=rf"fetched from {hub.url}{ADDRESS}, the config names {hub.url}{version_2}: "):
+        fetch(hub, tmp_path, version_2)
+    assert len(hub.requests) == 1
+    content.unlink()
+    record.unlink()
+    assert fetch(hub, tmp_path, version_2).read_bytes() == hub.files[version_2]
+    assert json.loads(record.read_text())["url"] == hub.url + version_2
+
+
+def test_a_mirror_of_the_same_file_is_named_in_the_record_from_then_on(hub: FileServer, tmp_path: Path):
+    destination = fetch(hub, tmp_path)
+    content, record = (tmp_path / "set/content" / f"{destination.name}{end}" for end in ("", ".json"))
+    mirror, other = "/mirror/tcga_RSEM_isoform_fpkm.gz", "/other/tcga_RSEM_isoform_fpkm.gz"
+    hub.files |= {mirror: matrix(), other: matrix()}
+    fetch(hub, tmp_path, mirror, checksum=f"sha256:{hashlib.sha256(matrix()).hexdigest()}")
+    assert json.loads(record.read_text())["url"] == hub.url + mirror
+    fetch(hub, tmp_path, mirror)
+    content.unlink()
+    fetch(hub, tmp_path, other)  # its bytes are the pinned ones
+    assert json.loads(record.read_text())["url"] == hub.url + other
+    fetch(hub, tmp_path, other)
+    assert [path for _, path, _ in hub.requests] == [ADDRESS, other]
+
+
+def test_another_version_fetched_under_its_checksum_is_pinned_in_place_of_the_old(hub: FileServer, tmp_path: Path):
+    destination = fetch(hub, tmp_path)
+    (tmp_path / "set/content" / destination.name).unlink()
+    hub.files[ADDRESS] = gzip.compress(gzip.decompress(matrix()).replace(b"sample", b"names"), mtime=0)
+    fetch(hub, tmp_path, checksum=f"sha256:{hashlib.sha256(hub.files[ADDRESS]).hexdigest()}")
+    assert fetch(hub, tmp_path).read_bytes() == hub.files[ADDRESS]
+
+
+SHORT = b"sample\tOS\nTCGA-AA-0001-01\t1\n"
+ONE_SET = b"Kinases\n" + b"".join(b"GENE%d\n" % number for number in range(100))
+
+
+@pytest.mark.parametrize(("address", "body"), [("/a.tsv", SHORT), ("/b.txt", ONE_SET), ("/c.csv", ONE_SET[:80])])
+def test_a_small_file_is_told_by_its_checksum(hub: FileServer, tmp_path: Path, address: str, body: bytes):
+    hub.files[address] = body
+    with pytest.raises(InputError, match=r"if it is the file, give `downloads\.<name>\.checksum`"):
+        fetch(hub, tmp_path / "unknown", address)
+    checksum = f"md5:{hashlib.md5(body).hexdigest()}"
+    assert fetch(hub, tmp_path, address, checksum=checksum).read_bytes() == body
+    assert fetch(hub, tmp_path, address).read_bytes() == body  # now it is pinned
+    hub.mishaps.append(answering(200, b"busy"))
+    assert fetch(hub, tmp_path / "again", address, checksum=checksum).read_bytes() == body
+    hub.files[address] = b"<html>Sorry</html>"
+    with pytest.raises(InputError, match="HTML page"):
+        fetch(hub, tmp_path / "page", address, checksum=checksum)
+
+
+def test_a_list_of_one_gene_set_has_no_separator(hub: FileServer, tmp_path: Path):
+    hub.files["/one_set.csv"] = ONE_SET
+    assert fetch(hub, tmp_path, "/one_set.csv").read_bytes() == ONE_SET
+
+
 def test_a_listed_checksum_and_size_are_held(hub: FileServer, tmp_path: Path):
     md5 = hashlib.md5(hub.files[ADDRESS]).hexdigest()
     fetch(hub, tmp_path / "good", checksum=f"md5:{md5}", size=len(hub.files[ADDRESS]))

@@ -256,3 +256,13 @@ def test_the_projects_own_drivers_are_a_clean_list():
     assert lines[0] == "cohort\tgene"
     assert {cohort for cohort, _ in rows} == {"brca", "coadread", "nsclc", "rcc"}
     assert len({tuple(row) for row in rows}) == len(rows)
+
+
+def test_counts_without_a_logarithm_are_named_with_the_fix(place: Path):
+    counts = (np.random.default_rng(0).lognormal(0, 1.5, (30, 24)) * 1e7).round().astype(np.float32)
+    with ExpressionWriter(place / "expression/rna/demo.parquet", PATIENTS) as writer:
+        writer.add(GENES, SYMBOLS, counts)
+        writer.finish({"seed": 0}, {})
+    with pytest.raises(InputError, match=r"demo\.parquet: .* values up to .*transform: log2_cpm"):
+        select(place, RFE)
+    assert len(select(place, RFE | {"scaling": "train"})[0])

@@ -112,6 +112,17 @@ def test_unknown_solvers_and_steps_are_refused(settings: dict):
         )
 
 
+def test_elimination_on_counts_ends_with_the_fix():
+    """Values of 1e8 leave the sums of their squares no digits for the margin."""
+    values = (np.random.default_rng(0).lognormal(0, 1.5, (24, 30)) * 1e6).round().astype(np.float32)
+    labels = ["a", "b", "b"] * 8
+    names = [f"x{number:02d}" for number in range(30)]
+    how: dict = {"ids": names, "patients": names[:24], "settings": {"cv": 2}, "seed": 0, "threads": 1}
+    with pytest.raises(InputError, match=r"values up to 9\.94e\+07.*transform: log2_cpm.*rna_scaling: train"):
+        by_elimination(values, labels, **how)
+    assert by_elimination(np.log2(values + 1), labels, **how).positions
+
+
 SHARED = Path(__file__).parents[2].parent / "shared"
 
 

@@ -30,6 +30,10 @@ BLOCK = 4096
 logger = logging.getLogger("mirrorflow.expression.selection")
 
 
+class NoOptimumError(InputError):
+    """Rounding leaves the SVM without an optimum, as it does on counts: sums of their squares have no digits left."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Genes chosen by one method.
@@ -110,17 +114,20 @@ def by_elimination(
     """Recursive elimination with cross-validation on ``values`` [patient, gene] of labelled patients.
 
     settings: keys of the section ``rfe``; sites [patient], for ``cv_by: site``. Raises InputError for classes that are
-    too small or in too few sites, ConfigError for settings out of range.
+    too small or in too few sites, NoOptimumError for values too large, ConfigError for settings out of range.
     """
     rfe = Rfe.of(settings)
     by_site = rfe.cv_by == "site"
     folds = site_folds(labels, sites, rfe.cv) if by_site else stratified_folds(labels, rfe.cv)
     how = EliminationSettings(rfe.C, Step(rfe.step, rfe.step_of), rfe.min_features, rfe.scoring)
     common: dict[str, Any] = {"ids": ids, "folds": folds, "how": how, "threads": threads}
-    if rfe.solver == "sklearn":
-        result = published_rfecv(values, labels, seed=seed, **common)
-    else:
-        result = eliminate_cv(values, labels, samples=patients, **common)
+    try:
+        if rfe.solver == "sklearn":
+            result = published_rfecv(values, labels, seed=seed, **common)
+        else:
+            result = eliminate_cv(values, labels, samples=patients, **common)
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
+        raise NoOptimumError(_no_optimum(values, rfe.C)) from error
     choice = _ranked(result, ids, len(folds))
     return replace(choice, details=choice.details | {"folds_by": "site"}) if by_site else choice
 
@@ -147,6 +154,14 @@ def gene_table(
             "rank": pd.array([*ranks, *[None] * len(rest)], dtype="Int64"),
             "coefficient": [*choice.coefficients, *[np.nan] * len(rest)],
         }
+    )
+
+
+def _no_optimum(values: NDArray, C: float) -> str:
+    return (
+        f"the SVM that eliminates genes finds no optimum with C {C:g} on values up to {np.nanmax(np.abs(values)):.3g}, "
+        "which look like counts; set expression.sources.<name>.transform: log2_cpm (counts) or log2_plus_1 (others "
+        "without a logarithm), or protocols.<name>.rna_scaling: train"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mirrorflow.errors import InputError
@@ -22,9 +23,11 @@ from mirrorflow.store.partial_file import LONGEST_WAIT_S
 logger = logging.getLogger(__name__)
 
 SHORTEST = 512
-"""Bytes: no data set is shorter, but error messages are."""
+"""Bytes: error messages are shorter, data sets hardly ever."""
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+SEPARATORS = (b"\t", b",", b";")
+"""Of a table's columns. A list of gene sets (.csv) has none where it holds one set."""
 
 
 @dataclass(frozen=True)
@@ -50,35 +53,46 @@ def download_dataset(dataset: Mapping[str, Any], destination: Path, **how: Any) 
     """Leave the file of ``dataset`` (url, size, checksum) at ``destination``, unless it is there and is the same.
 
     how: passed on to :func:`~mirrorflow.store.download.download`. Raises InputError, with the address and the fix,
-    for what is not the file: an error page, another size or checksum than listed, given or pinned.
+    for what is not the file: an error page, another size or checksum than listed, given or pinned, a file that was
+    fetched from another address.
     """
     content = destination.parent / "content" / destination.name
     record = content.with_name(f"{content.name}.json")
     pinned = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
-    if content.exists():
+    kept = content.exists()
+    if kept:
         _verify(content, record, pinned, dataset)
         logger.info("%s: there and unchanged; kept", content)
     else:
         _fetch(dataset, content, record, pinned, how)
-    if pinned is None:
+    if not kept or pinned is None or pinned["url"] != dataset["url"]:
         write_text(record, json.dumps(_pin(content, dataset), indent=1) + "\n")
         logger.info("%s: its checksum is pinned in %s", content, record)
     _link(destination, content)
 
 
-def refuse(name: str, first: bytes) -> str | None:
-    """Why the first bytes cannot be those of a matrix, a probe map or a table; None when they can."""
+def refuse(name: str, first: bytes, checksums: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """Why the first bytes cannot be those of a matrix, a probe map or a table; None when they can.
+
+    checksums: of the whole file, where they are known. They tell short files and tables of one column from messages.
+    """
     if page := refuse_page(first):
         return page
-    if len(first) < SHORTEST:
-        return f"{len(first)} bytes instead of a file: {first[:200].decode('utf-8', 'replace')!r}"
+    unsure = "" if checksums else " (if it is the file, give `downloads.<name>.checksum`)"
+    if len(first) < SHORTEST and not _is_whole(first, checksums):
+        return f"{len(first)} bytes instead of a file{unsure}: {first[:200].decode('utf-8', 'replace')!r}"
     if first.startswith((GZIP, PARQUET)):
         return None
-    line = first.split(b"\n", 1)[0]
-    if name.endswith(".gz") or not any(separator in line for separator in (b"\t", b",", b";")):
-        expected = "a gzip file" if name.endswith(".gz") else "a table"
-        return f"not {expected}: it begins with {first[:80]!r}"
-    return None
+    if name.endswith(".gz"):
+        return f"not a gzip file: it begins with {first[:80]!r}"
+    if checksums or name.endswith(".csv") or any(separator in first.split(b"\n", 1)[0] for separator in SEPARATORS):
+        return None
+    return f"not a table{unsure}: it begins with {first[:80]!r}"
+
+
+def _is_whole(first: bytes, checksums: Mapping[str, str]) -> bool:
+    """Whether the first bytes are all of the file."""
+    return bool(checksums) and all(hashlib.new(kind, first).hexdigest() == wanted for kind, wanted in checksums.items())
 
 
 def _expected(dataset: Mapping[str, Any], pinned: Mapping[str, Any] | None) -> tuple[int | None, dict[str, str]]:
@@ -98,7 +112,7 @@ def _fetch(
         download(
             dataset["url"],
             content,
-            Expected(size, checksums.get("md5"), checksums.get("sha256"), lambda first: refuse(content.name, first)),
+            Expected(size, refuse=lambda first: refuse(content.name, first, checksums), **checksums),
             **{"wait_s": LONGEST_WAIT_S, **how},
         )
     except InputError as error:
@@ -109,10 +123,16 @@ def _fetch(
 
 
 def _verify(content: Path, record: Path, pinned: Mapping[str, Any] | None, dataset: Mapping[str, Any]) -> None:
-    """Hold a file that is there against what is listed or was pinned."""
-    with content.open("rb") as stream:
-        why = refuse(content.name, stream.read(FIRST_BYTES))
+    """Hold a file that is there against its address, and against what is listed or was pinned."""
+    if pinned and pinned["url"] != dataset["url"] and not dataset["checksum"]:
+        message = (
+            f"{content}: was fetched from {pinned['url']}, the config names {dataset['url']}: delete it and {record} "
+            "to have it fetched from there, or give `downloads.<name>.checksum` if both addresses hold the same file"
+        )
+        raise InputError(message)
     size, checksums = _expected(dataset, pinned)
+    with content.open("rb") as stream:
+        why = refuse(content.name, stream.read(FIRST_BYTES), checksums)
     if size is not None and content.stat().st_size != size:
         why = why or f"{content.stat().st_size:,} bytes instead of {size:,}"
     for kind, wanted in checksums.items() if not why else ():

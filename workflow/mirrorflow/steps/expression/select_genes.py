@@ -23,6 +23,7 @@ from mirrorflow.expression.gene_sets import parse_gene_sets
 from mirrorflow.expression.scaling import RnaScaler, looks_standardised
 from mirrorflow.expression.selection import (
     Choice,
+    NoOptimumError,
     by_elimination,
     by_gene_sets,
     by_univariate_f,
@@ -214,7 +215,11 @@ def _choose(method: str, expression: Path, seen: Seen, settings: Mapping[str, An
         return by_univariate_f(values, seen.labels, ids=ids, n_genes=_n_genes(settings, method))
     common: dict[str, Any] = {"ids": ids, "patients": seen.patients, "sites": seen.sites}
     rfe = settings.get("rfe") or {}
-    return by_elimination(values, seen.labels, settings=rfe, seed=seed, threads=threads, **common)
+    try:
+        return by_elimination(values, seen.labels, settings=rfe, seed=seed, threads=threads, **common)
+    except NoOptimumError as error:
+        message = f"{expression}: {error}"
+        raise InputError(message) from error
 
 
 def _values(expression: Path, patients: Sequence[str]) -> NDArray[np.float32]:
