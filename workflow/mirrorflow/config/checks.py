@@ -182,7 +182,7 @@ def _split_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, A
         if name.endswith(REPAIRED):
             yield f"{where}.splits.{name}: {REPAIRED} at the end is for protocols, choose another name"
         elif name in GENERATED_SPLITS:
-            yield f"{where}.splits.{name}: the name stands for folds drawn here; choose another, and name it in protocols"
+            yield f"{where}.splits.{name}: the name stands for folds drawn here; choose another, for protocols, too"
 
 
 def _cause_problems(where: str, clinical: Mapping[str, Any]) -> Iterator[str]:
