@@ -107,6 +107,19 @@ def test_a_sheet_of_slides_says_whose_they_are(tmp_path, capsys):
         audit_files(AuditRequest(tmp_path, slides=sheet))
 
 
+def test_samples_in_the_sheet_of_slides_are_those_of_their_patients(tmp_path, capsys):
+    write_fold(tmp_path / "splits_0.csv", Fold(("s1",), ("s2", "TCGA-A1-A0SD")))
+    sheet = tmp_path / "slides.tsv"
+    rows = ["s1\tTCGA-A1-A0SB-01A", "s2\tTCGA-A1-A0SB-06A", "s3\tTCGA-A1-A0SD-01A"]
+    sheet.write_text("\n".join(["slide_id\tpatient", *rows]) + "\n")
+    assert audit_files(AuditRequest(tmp_path, slides=sheet)) == 1
+    said = capsys.readouterr().out
+    assert "leak: fold 0: 1 patients are in train and val (TCGA-A1-A0SB)" in said
+    assert "2 names are slides of the sheet, taken for their patients" in said
+    assert "2 names are longer TCGA barcodes, cut to their patient's 12 characters (TCGA-A1-A0SB-01A ->" in said
+    assert "not in the sheet" not in said
+
+
 def test_a_test_column_is_a_third_part(tmp_path, capsys):
     (tmp_path / "splits_0.csv").write_text(",train,val,test\n0,A,C,D\n1,B,A,C\n")
     assert audit_files(AuditRequest(tmp_path)) == 1

@@ -307,3 +307,21 @@ def test_a_list_that_evaluation_labels_chose_by_record_is_a_leak(tmp_path, own):
     assert [(one.kind, one.fold, one.examples) for one in found] == [("gene_list_labels", 0, ("C",))]
     record.write_text(json.dumps({"label_patients": []}))
     assert audit_list(path, FOLDS)[0] == []
+
+
+@pytest.mark.parametrize("recorded", ["TCGA-A1-A0SD", "TCGA-A1-A0SD-01", "TCGA-A1-A0SD-01A-11R-A115-07"])
+@pytest.mark.parametrize("evaluated", ["TCGA-A1-A0SD", "TCGA-A1-A0SD-01"])
+def test_samples_of_evaluation_patients_that_chose_a_list_are_a_leak(tmp_path, recorded, evaluated):
+    path = tmp_path / "genes.csv"
+    Path(f"{path}.json").write_text(json.dumps({"label_patients": ["TCGA-A1-A0SB-01", recorded]}))
+    (found,), (line,) = audit_list(path, [Fold(("TCGA-A1-A0SB",), (evaluated,))])
+    assert (found.kind, found.count, found.examples) == ("gene_list_labels", 1, (evaluated,))
+    assert (line.patients, line.of_evaluation) == (2, 1)
+
+
+def test_recorded_patients_whom_no_fold_names_are_warned_of(tmp_path):
+    path = tmp_path / "genes.csv"
+    Path(f"{path}.json").write_text(json.dumps({"label_patients": ["A", "B", "x"], "outcome_patients": ["y", "u"]}))
+    (found,), _ = audit_list(path, [Fold(("A", "B"), ("C",), unused=("u",))])
+    assert (found.level, found.kind, found.count, found.examples) == (WARNING, "gene_list_origin", 2, ("x", "y"))
+    assert "2 of 5 patients whose labels or outcomes chose gene list genes.csv are in no fold (e.g. x)" in found.text

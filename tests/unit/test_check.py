@@ -9,6 +9,7 @@ import yaml
 
 from mirrorflow.cohorts.splits import Fold
 from mirrorflow.commands.check import check_config, read_config
+from mirrorflow.commands.checking.variants import variant_lines
 from mirrorflow.errors import ConfigError
 from mirrorflow.store.tables import write_fold
 
@@ -92,6 +93,21 @@ def test_files_stand_on_top_of_each_other_as_in_snakemake(tmp_path: Path):
         read_config([demo, top])
 
 
+def test_keys_of_a_method_that_its_variant_does_not_take_are_named():
+    methods = {
+        "abmil": {"train": {"epochs": 15, "tokens": 24}, "network": {"width": 256}},
+        "abmil--wide": {"train": {"epochs": 15}, "network": {"width": 512}},
+        "abmil--same": {"train": {"epochs": 15, "tokens": 24}, "network": {"width": 256, "dropout": 0.1}},
+        "abmil--plain": None,
+        "cox": None,
+        "cox--wide": {"components": 7},
+        "mirror--alone": {"pretrain": {"epochs": 3}},
+    }
+    wide, plain = variant_lines(methods)
+    assert wide.startswith("WARNING: methods.abmil--wide does not take train.tokens from the run's abmil: it starts")
+    assert "abmil--plain does not take train.epochs, train.tokens, network.width from" in plain
+
+
 # what a sheet or matrix has wrong
 
 
@@ -141,6 +157,16 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return capsys.readouterr().out
 
     return run
+
+
+def test_a_variant_that_lacks_keys_of_its_method_is_warned_of_and_no_problem(checked, tmp_path, capsys):
+    before = checked()
+    text = (tmp_path / "c.yaml").read_text()
+    (tmp_path / "c.yaml").write_text(f"{text}methods: {{abmil: {{train: {{epochs: 3}}}}, abmil--wide: {{}}}}\n")
+    check_config([tmp_path / "c.yaml"])
+    said = capsys.readouterr().out
+    assert "WARNING: methods.abmil--wide does not take train.epochs from the run's abmil" in said
+    assert said.splitlines()[-1] == before.splitlines()[-1]
 
 
 def test_a_good_cohort_has_no_problem(checked):

@@ -315,6 +315,10 @@ def test_follow_up_is_told_by_site():
         ("cohorts.own.splits.mine", lambda own: own.cohort.update(splits={"mine": "nowhere.csv"})),
         ("expression.selection.gene_sets",
          lambda own: own.config["expression"].update(selection={"gene_sets": "nowhere.csv"})),
+        ("methods.concat-linear.selection.gene_sets", lambda own: own.config.update(
+            methods={"concat-linear": {"selection": {"method": "families", "gene_sets": "nowhere.csv"}}})),
+        ("explain.genes.gene_sets",
+         lambda own: own.config.update(explain={"genes": {"gene_sets": "nowhere.csv"}})),
         ("features.encoders.own.weights", lambda own: (
             own.cohort.update(encoders=["own"], features={}),
             own.config.update(features={"encoders": {"own": {"model": "resnet50", "weights": "nowhere.csv"}}}),

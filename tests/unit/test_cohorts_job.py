@@ -317,7 +317,8 @@ def test_repaired_files_of_three_parts_are_evaluated_on_test(tmp_path):
         write_fold(published / f"splits_{number}.csv", fold)
     repaired = split(tmp_path, people(4), "published-repaired", 2, folder=str(published))
     assert repaired[0] == Fold(("P00",), ("P01", "P03"), choice=("P02",))
-    assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "1"]
+    assert repaired[1] == Fold(("P01",), ("P00",), choice=("P02",))  # shares nobody
+    assert read_text_sheet(tmp_path / "summary.tsv")["moved"].tolist() == ["1", "0"]
 
 
 def test_patients_to_choose_on_who_are_evaluated_too_are_no_choice(tmp_path):

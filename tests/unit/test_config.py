@@ -167,6 +167,14 @@ def test_repaired_splits_are_those_of_a_folder_and_a_scope_of_their_own():
     assert "cohorts.a.splits.x-repaired: -repaired at the end is for protocols" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["random", "site_preserved"])
+def test_split_files_do_not_bear_the_name_of_folds_that_are_drawn(name):
+    raw = minimal(protocols={"honest": {"splits": name}})
+    raw["cohorts"]["a"]["splits"] = {name: "folder"}
+    with pytest.raises(ConfigError, match=rf"cohorts\.a\.splits\.{name}: the name stands for folds drawn here; choose"):
+        resolve(raw)
+
+
 def test_honest_published_differs_from_honest_in_its_splits_alone():
     honest, published = PROTOCOL_PRESETS["honest"], PROTOCOL_PRESETS["honest-published"]
     assert {key for key in honest if honest[key] != published[key]} == {"splits"}

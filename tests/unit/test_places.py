@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from mirrorflow.audit.findings import LEAK
 from mirrorflow.audit.fits import Fits
 from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.splits import Fold
+from mirrorflow.config.protocols import label_scope_of, resolved_protocol
 from mirrorflow.plan.model_paths import LabelledModel, facts_of, model_of
 from mirrorflow.plan.paths import ModelRecord
 from mirrorflow.store.digest import canonical, digest, names_digest
+from mirrorflow.store.method_predictions import Manifest
 from mirrorflow.store.model_records import weights_metadata
 
 GENES = ["G1", "G2"]
@@ -144,24 +147,43 @@ def test_manifest_digests_know_whose_genes_they_are(tmp_path):
 # Networks trained on labels.
 
 
-def labelled(root: Path, fold: int, scope: str = f"{SCOPE}-last", said_otherwise: dict | None = None) -> Path:
-    folder = root / "results/r" / scope / "c/models/e/abmil/subtyping/all/seed42" / f"fold{fold}"
+HONEST = resolved_protocol("honest", {"splits": "random"})
+PREDICTIONS = "results/r/predictions/honest/c/e/abmil"
+
+
+def labelled(
+    root: Path, fold: int, scope: str = label_scope_of(HONEST), said_otherwise: dict | None = None, setting: str = "all"
+) -> Path:
+    folder = root / "results/r" / scope / "c/models/e/abmil/subtyping" / setting / "seed42" / f"fold{fold}"
     folder.mkdir(parents=True)
     record = {
         "trained_on": names_digest(["A", "B"] if fold == 0 else ["C", "D"]), "fold": fold, "seed": 42, "scope": scope,
-        "cohort": "c", "encoder": "e", "method": "abmil", "task": "subtyping", "setting": "all",
+        "cohort": "c", "encoder": "e", "method": "abmil", "task": "subtyping", "setting": setting,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(record | (said_otherwise or {})))
     return folder
 
 
-def test_networks_trained_on_labels_are_found_by_their_scope(tmp_path):
+def test_networks_trained_on_labels_are_those_that_the_manifest_names(tmp_path):
     mine = [labelled(tmp_path, fold) for fold in (0, 1)]
-    labelled(tmp_path, 0, f"{SCOPE}-best-last")
-    labelled(tmp_path, 0, "slide-random-cohort-none")
-    manifest = tmp_path / "results/r/predictions/honest/c/e/abmil/manifest.json"
-    assert labelled_models(manifest, SCOPE) == mine
-    assert labelled_models(Path("manifest.json"), SCOPE) == []
+    labelled(tmp_path, 0, label_scope_of(HONEST | {"epoch": "nested"}))
+    labelled(tmp_path, 2)
+    manifest = Manifest(tmp_path / PREDICTIONS / "manifest.json", {}, {}, models={str(one): "d" for one in mine})
+    assert labelled_models(manifest, HONEST) == mine
+    shutil.rmtree(mine[1])
+    assert labelled_models(manifest, HONEST) == mine[:1]
+    assert labelled_models(replace(manifest, path=Path("manifest.json")), HONEST) == []
+
+
+def test_an_old_manifest_stands_for_what_its_protocol_keeps(tmp_path):
+    mine = [labelled(tmp_path, fold) for fold in (0, 1)]
+    shots = label_scope_of(HONEST, few_shot=True)
+    mine = sorted([*mine, labelled(tmp_path, 0, shots, setting="3-shot")])
+    labelled(tmp_path, 0, label_scope_of(HONEST | {"few_shot_replacement": True}, few_shot=True), setting="3-shot")
+    for other in ({"epoch": "nested"}, {"pretraining_epoch": "best_on_evaluation"}, {"unit": "slide"}):
+        labelled(tmp_path, 0, label_scope_of(HONEST | other))
+    manifest = Manifest(tmp_path / PREDICTIONS / "manifest.json", {}, {})
+    assert labelled_models(manifest, HONEST) == mine
 
 
 @pytest.mark.parametrize(
@@ -188,3 +210,6 @@ def test_whom_kept_weights_were_fitted_on_is_held_against_the_fold(tmp_path):
     assert fits(labelled(tmp_path, 0)) == []
     everyone = labelled(tmp_path / "all", 1, said_otherwise={"trained_on": names_digest(list("ABCD"))})
     assert fits(everyone) == [(LEAK, "training", 1)]
+    found = Fits(units, pd.DataFrame())
+    found.read_model("abmil (e)", everyone, folds)
+    assert str(everyone) in found.findings[0].text

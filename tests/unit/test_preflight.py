@@ -180,6 +180,7 @@ def test_weights_that_are_missing_or_of_another_model_stop_the_run(cohort: Path,
     status, said = preflight()
     assert status == 1
     assert "no weights file weights.pth" in said
+    assert ": 1 things stop the run" in said
     torch.save({"other": torch.zeros(1)}, cohort / "weights.pth")
     status, said = preflight()
     assert status == 1
@@ -207,6 +208,19 @@ def test_tables_that_are_missing_stop_the_run(cohort: Path, preflight: Preflight
     status, said = preflight()
     assert status == 1
     assert f"STOPS the run:\n  cohort own: slides.tsv: {lost}" in said
+
+
+def test_files_that_the_config_names_and_that_are_not_there_stop_the_run(cohort: Path, preflight: Preflight):
+    def name_files(config: dict[str, Any]) -> None:
+        config["cohorts"]["own"].update(census="nowhere.csv", splits={"mine": "nowhere"})
+        config["expression"]["selection"] = {"gene_sets": "sets.csv"}
+
+    change(cohort, name_files)
+    status, said = preflight()
+    assert status == 1
+    for key, path in [("cohorts.own.census", "nowhere.csv"), ("cohorts.own.splits.mine", "nowhere"),
+                      ("expression.selection.gene_sets", "sets.csv")]:  # fmt: skip
+        assert f"  config: {key}: {path} is not there; correct the path, or leave the key out" in said
 
 
 def test_a_full_disk_stops_the_run(preflight: Preflight, monkeypatch: pytest.MonkeyPatch):

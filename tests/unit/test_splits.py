@@ -401,3 +401,22 @@ def test_a_published_fold_of_three_parts_keeps_each():
 def test_a_repair_leaves_out_whom_nothing_uses():
     shared = [Fold(("A", "B"), ("B", "C"), unused=("D",)), Fold(("C",), ("A",), unused=("E",))]
     assert folding.repair_folds(shared)[0] == Fold(("A",), ("B", "C"), unused=("D",))
+
+
+def test_a_repair_trains_on_nobody_who_takes_no_part():
+    named = [Fold(("A", "B"), ("C",), ("D", "B")), Fold(("C", "D"), ("A",), ("B",))]
+    first, second = folding.repair_folds(folding.choose_evaluated(named, "val", "f"))
+    assert first == Fold(("A",), ("C",), unused=("B", "D"))  # D is trained on in the other fold
+    assert second == Fold(("C", "D"), ("A",), unused=("B",))  # shares nobody
+
+
+def test_whom_a_repair_takes_out_of_evaluation_and_who_takes_no_part_stays_out():
+    shared = [Fold(("A",), ("B", "X"), unused=("X",)), Fold(("B",), ("X",), unused=("A",))]
+    assert folding.repair_folds(shared) == [Fold(("A",), ("B",), unused=("X",)), shared[1]]
+
+
+@pytest.mark.parametrize("evaluate", ["val", "test"])
+def test_folds_that_share_nobody_are_repaired_to_themselves_whatever_they_leave_out(evaluate):
+    named = [Fold(("A",), ("C",), ("D",)), Fold(("C", "D"), ("A",), ("B",)), Fold(("E",), ("F",), ("G",))]
+    folds = folding.choose_evaluated(named, evaluate, "f")
+    assert folding.repair_folds(folds) == folds

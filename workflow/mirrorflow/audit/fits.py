@@ -44,14 +44,12 @@ class Fits:
         """Add what the notes of a method's predictions on a fold say."""
         for note in notes["settings"]:
             setting = str(note["setting"])
-            training = units_group(self._trained_on(task, number, setting, fold))
-            all_units = units_group(self.units[eligible(self.units, task)])
-            what = f"training on {task}, {setting}"
-            self._add(method, what, number, fold, note.get("trained_on"), training, all_units, "training")
+            units = self._groups(task, number, setting, fold)
+            self._add(method, f"training on {task}, {setting}", number, fold, note.get("trained_on"), units)
             known = frozenset(self.units["patient"])
             for scaler, recorded in note.get("fitted_on", {}).items():
                 groups = patients_group(known & set(fold.train)), patients_group(known)
-                self._add(method, scaler, number, fold, recorded, *groups, "scaler")
+                self._add(method, scaler, number, fold, recorded, groups, kind="scaler")
 
     def read_model(self, method: str, folder: Path, folds: Sequence[Fold]) -> None:
         """Add what the record of a network trained on labels says of its training patients, if it says so."""
@@ -59,16 +57,20 @@ class Fits:
         if not isinstance(place, LabelledModel) or "trained_on" not in record or place.fold >= len(folds):
             return
         fold = folds[place.fold]
-        training = units_group(self._trained_on(place.task, place.fold, place.setting, fold))
-        all_units = units_group(self.units[eligible(self.units, place.task)])
+        units = self._groups(place.task, place.fold, place.setting, fold)
         what = f"weights kept for {place.task}, {place.setting}"
-        self._add(method, what, place.fold, fold, record["trained_on"], training, all_units, "training")
+        self._add(method, what, place.fold, fold, record["trained_on"], units, folder=folder)
 
     def lines(self) -> Iterator[Seen]:
         """The lines "who was seen", each with how many methods it stands for."""
         for seen, methods in self._methods.items():
             count = f"{len(methods)} methods" if len(methods) > 1 else next(iter(methods))
             yield replace(seen, detail=f"{seen.detail}; {count}")
+
+    def _groups(self, task: str, number: int, setting: str, fold: Fold) -> tuple[Group, Group]:
+        """Units that a training should have seen, and all of the cohort."""
+        all_units = self.units[eligible(self.units, task)]
+        return units_group(self._trained_on(task, number, setting, fold)), units_group(all_units)
 
     def _trained_on(self, task: str, number: int, setting: str, fold: Fold) -> pd.DataFrame:
         training = training_units(self.units, fold, task)
@@ -85,10 +87,13 @@ class Fits:
         number: int,
         fold: Fold,
         recorded: str | None,
-        training: Group,
-        all_units: Group,
-        kind: str,
+        groups: tuple[Group, Group],
+        *,
+        kind: str = "training",
+        folder: Path | None = None,
     ) -> None:
-        findings, seen = audit_fitted(f"{what} of {method}", number, fold.val, recorded, training, all_units, kind=kind)
+        """groups: whom ``what`` should have seen, and all; folder: of the model that the record lies in."""
+        name = f"{what} of {method}" + (f" ({folder})" if folder else "")
+        findings, seen = audit_fitted(name, number, fold.val, recorded, *groups, kind=kind)
         self.findings += [one for one in findings if one not in self.findings]
         self._methods.setdefault(replace(seen, what=what), set()).add(method)

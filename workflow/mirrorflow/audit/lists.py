@@ -7,6 +7,7 @@ from typing import Any
 
 from mirrorflow.audit.evidence import Seen
 from mirrorflow.audit.findings import LEAK, WARNING, Finding
+from mirrorflow.audit.names import short_barcode
 from mirrorflow.cohorts.splits import Fold
 
 KEYS = {"label_patients": "subtype labels", "outcome_patients": "outcomes"}
@@ -30,7 +31,10 @@ def record_of(path: str | Path) -> tuple[Path, Mapping[str, Any] | None]:
 
 
 def audit_list(path: str | Path, folds: Sequence[Fold]) -> tuple[list[Finding], list[Seen]]:
-    """A list that evaluation patients' labels or outcomes chose, by its record, is a leak; without one, a warning."""
+    """A list that evaluation patients' labels or outcomes chose, by its record, is a leak; without one, a warning.
+
+    Patients are compared as TCGA barcodes cut to the patient, or by their names as they are.
+    """
     place, record = record_of(path)
     name = f"gene list {Path(path).name}"
     if record is None:
@@ -41,16 +45,29 @@ def audit_list(path: str | Path, folds: Sequence[Fold]) -> tuple[list[Finding], 
         )
         seen = Seen(name, -1, -1, -1, "origin unknown: given by the user without a record")
         return [Finding(WARNING, "gene_list_origin", text)], [seen]
-    findings: list[Finding] = []
+    recorded = {key: {short_barcode(str(name)) for name in record.get(key) or ()} for key in KEYS}
+    findings = [*_strange(name, place.name, set().union(*recorded.values()), folds)]
     lines: list[Seen] = []
     for number, fold in enumerate(folds):
         for key, what in KEYS.items():
-            patients = set(map(str, record.get(key) or ()))
-            evaluated = patients & set(fold.val)
+            patients = recorded[key]
+            evaluated = {name for name in fold.val if short_barcode(name) in patients}
             if patients or key == "label_patients":
                 lines.append(Seen(f"{name}: {what}", number, len(patients), len(evaluated), f"by {place.name}"))
             findings += _leak(name, what, number, patients, evaluated)
     return findings, lines
+
+
+def _strange(name: str, record: str, patients: set[str], folds: Sequence[Fold]) -> Iterator[Finding]:
+    """Recorded patients whom no fold names: of another cohort, or of this one under names that are not seen to be."""
+    named = {short_barcode(name) for fold in folds for part in (*fold.parts.values(), fold.unused) for name in part}
+    if strange := sorted(patients - named):
+        text = (
+            f"{len(strange)} of {len(patients)} patients whose labels or outcomes chose {name} are in no fold (e.g. "
+            f"{strange[0]}): of another cohort, or written otherwise. Where they are patients of this one, give "
+            f"{record} their names here; a leak is not seen before"
+        )
+        yield Finding(WARNING, "gene_list_origin", text, None, len(strange), tuple(strange[:5]))
 
 
 def _leak(name: str, what: str, number: int, patients: set[str], evaluated: set[str]) -> Iterator[Finding]:

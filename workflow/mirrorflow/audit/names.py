@@ -13,6 +13,11 @@ from mirrorflow.store.tables import read_text_sheet
 _LONGER_BARCODE = re.compile(r"TCGA-[A-Za-z0-9]{2}-[A-Za-z0-9]{4}[-.]")
 
 
+def short_barcode(name: str) -> str:
+    """A TCGA barcode cut to its patient's characters, any other name as it is."""
+    return name[:PATIENT_LENGTH] if _LONGER_BARCODE.match(name) else name
+
+
 def patients_of_slides(path: Path | None) -> dict[str, str]:
     """Slide -> patient, from a sheet with slide_id and patient. Raises InputError without these columns."""
     if path is None:
@@ -26,7 +31,7 @@ def patients_of_slides(path: Path | None) -> dict[str, str]:
 
 @dataclass
 class Names:
-    """Names as files have them -> patients: by the sheet of slides, else a TCGA barcode's patient, else as they are."""
+    """Names as files have them -> patients: by the sheet of slides; TCGA barcodes are cut to the patient."""
 
     of_slide: Mapping[str, str]
     looked_up: set[str] = field(default_factory=set)
@@ -35,14 +40,14 @@ class Names:
 
     def patient(self, name: str) -> str:
         """The patient that a name belongs to."""
-        if name in self.of_slide:
+        if listed := name in self.of_slide:
             self.looked_up.add(name)
-            return self.of_slide[name]
+            name = self.of_slide[name]
         if _LONGER_BARCODE.match(name):
             self.cut.add(name)
-            return name[:PATIENT_LENGTH]
-        self.kept.add(name)
-        return name
+        elif not listed:
+            self.kept.add(name)
+        return short_barcode(name)
 
     def fold(self, fold: Fold) -> Fold:
         """The fold in patients. Slides of one patient are no duplicates; a name that is listed twice stays one."""
@@ -62,7 +67,8 @@ class Names:
                 f"{len(self.cut)} names are longer TCGA barcodes, cut to their patient's {PATIENT_LENGTH} characters "
                 f"({example} -> {example[:PATIENT_LENGTH]})"
             )
-        if self.of_slide and (strange := self.kept - set(self.of_slide.values())):
+        known = {short_barcode(patient) for patient in self.of_slide.values()}
+        if self.of_slide and (strange := self.kept - known):
             yield f"{len(strange)} names are not in the sheet of slides, taken for patients (e.g. {min(strange)})"
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.audit.findings import LEAK, Finding
+from mirrorflow.config.protocols import label_scope_of
 from mirrorflow.errors import InputError
+from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.model_paths import LabelledModel, facts_of, model_of
 from mirrorflow.plan.paths import EmbeddingsFile, GeneManifest, ModelRecord, PredictionsManifest
 from mirrorflow.store.digest import digest, names_digest
+from mirrorflow.store.method_predictions import Manifest
 from mirrorflow.store.model_records import read_config, read_done, weights_metadata
 from mirrorflow.store.tables import read_text_sheet
 
@@ -138,21 +141,26 @@ class ModelInputs:
                 yield Finding(LEAK, f"mixed_{what}", text, None, len(names), tuple(names[:5]))
 
 
-def labelled_models(manifest: Path, scope: str) -> list[Path]:
+def labelled_models(manifest: Manifest, protocol: Mapping[str, Any]) -> list[Path]:
     """Folders of the networks behind a method's predictions that were trained on labels, if any were kept.
 
-    manifest: ``<results>/predictions/<protocol>/<cohort>/<encoder>/<method>/manifest.json``; scope: of the protocol's
-    models; theirs are named after it and after what else decides them.
+    They are those that its manifest names: others of this method may lie there, of another protocol or of an earlier
+    config. A manifest that names none, as old ones do, stands for all that lie where its protocol keeps them.
     """
-    if not PredictionsManifest.fits(manifest):
+    if not PredictionsManifest.fits(manifest.path):
         return []
+    folders = list(map(Path, manifest.models)) or _kept_under(manifest.path, protocol)
+    return sorted(one for one in folders if LabelledModel.fits(one / CONFIG) and (one / CONFIG).exists())
+
+
+def _kept_under(manifest: Path, protocol: Mapping[str, Any]) -> list[Path]:
+    """Folders where a protocol keeps models of the manifest's method: of all training data, and of k-shot settings."""
     place = PredictionsManifest.parse(manifest)
     known = {"cohort": place.cohort, "encoder": place.encoder, "method": place.method}
-    folders = LabelledModel.folders(place.root, scope=f"{scope}*", **known)
-    models = [LabelledModel.parse(folder / CONFIG) for folder in folders if (folder / CONFIG).exists()]
-    return [model.folder for model in models if _is_of(model.scope, scope)]
-
-
-def _is_of(name: str, scope: str) -> bool:
-    """Whether a scope is ``scope`` with more behind it; ``<scope>-best`` is another scope, with more of its own."""
-    return f"{name}-".startswith(f"{scope}-") and not f"{name}-".startswith(f"{scope}-best-")
+    scopes = {few_shot: label_scope_of(protocol, few_shot=few_shot) for few_shot in (False, True)}
+    return [
+        folder
+        for few_shot, scope in scopes.items()
+        for folder in LabelledModel.folders(place.root, scope=scope, **known)
+        if (LabelledModel.parse(folder / CONFIG).setting != ALL_DATA) == few_shot
+    ]

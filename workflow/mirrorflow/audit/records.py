@@ -16,7 +16,6 @@ from mirrorflow.audit.origins import Contents, Origins
 from mirrorflow.audit.places import ModelInputs, audit_place, labelled_models, manifest_digests
 from mirrorflow.cohorts.patients import PAIRED, to_units, unit_names, who_has
 from mirrorflow.cohorts.splits import Fold, evaluation_units, training_edges
-from mirrorflow.config.protocols import scope_of
 from mirrorflow.errors import InputError
 from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.contract_path import FEW_SHOT, inner_number
@@ -177,7 +176,7 @@ def _read_predictions(
         inputs = set(records.inputs.get(place.method, ())) & set(PAIRED)
         seen, whose = who_has(frame, inputs), "+".join(sorted(inputs))
         fits = replace(fits, units=to_units(seen, protocol["unit"]))
-        for folder in labelled_models(manifest.path, scope_of(protocol)):
+        for folder in labelled_models(manifest, protocol):
             found.findings += audit_place(folder)
             fits.read_model(place.title, folder, folds.outer)
         for name in manifest.written:

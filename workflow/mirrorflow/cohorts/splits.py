@@ -1,6 +1,7 @@
 """Folds and support sets. Patients never straddle training and evaluation, whatever the unit is."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -91,16 +92,27 @@ def evaluated_part(folds: Sequence[Fold]) -> str:
 
 
 def repair_folds(folds: Sequence[Fold]) -> list[Fold]:
-    """Folds in which every patient stands once: evaluated in at most one fold, trained on in all others.
+    """Folds in which every patient stands once: evaluated in at most one fold, trained on in the others.
 
     A patient who is evaluated in several folds stays in the one that has fewest patients so far; all units who is
     not evaluated in a fold is a training patient there. Who is evaluated in no fold stays a training patient. With
-    test parts it is these that are evaluated; val keeps whom it has, less those evaluated in the fold. A fold that
-    needs no repair is returned as it is.
+    test parts it is these that are evaluated; val keeps whom it has, less those evaluated in the fold. Who is
+    ``unused`` in a fold is not trained on there. A fold that names nobody twice, and evaluates nobody whom another
+    evaluates, too, is returned as it is.
     """
     all_units = sorted({patient for fold in folds for part in fold.parts.values() for patient in part})
     home = _evaluated_in(all_units, [set(fold.evaluated) for fold in folds])
-    return [_repaired(fold, {name for name in home if home[name] == k}, all_units) for k, fold in enumerate(folds)]
+    times = Counter(name for fold in folds for name in set(fold.evaluated))
+    return [
+        fold if _is_whole(fold, times) else _repaired(fold, {name for name in home if home[name] == k}, all_units)
+        for k, fold in enumerate(folds)
+    ]
+
+
+def _is_whole(fold: Fold, times: Mapping[str, int]) -> bool:
+    """Whether a fold names nobody twice, and evaluates those alone who are evaluated once (``times``) in all folds."""
+    named = [name for part in (*fold.parts.values(), fold.unused) for name in part]
+    return len(named) == len(set(named)) and all(times[name] == 1 for name in fold.evaluated)
 
 
 def _evaluated_in(all_units: Sequence[str], evaluated: Sequence[set[str]]) -> dict[str, int]:
@@ -118,8 +130,9 @@ def _evaluated_in(all_units: Sequence[str], evaluated: Sequence[set[str]]) -> di
 def _repaired(fold: Fold, evaluated: set[str], all_units: Sequence[str]) -> Fold:
     val = set(fold.val) - evaluated if fold.test else evaluated
     test = evaluated if fold.test else set()
-    train = set(all_units) - val - test
-    parts = {"train": train, "val": val, "test": test, "unused": set(fold.unused) - train - val}
+    unused = set(fold.unused) - val
+    train = set(all_units) - val - test - unused
+    parts = {"train": train, "val": val, "test": test, "unused": unused}
     fixed = Fold(**{side: tuple(name for name in sorted(part)) for side, part in parts.items()})
     same = all(sorted(part) == sorted(fixed.parts.get(side, ())) for side, part in fold.parts.items())
     return fold if same else fixed

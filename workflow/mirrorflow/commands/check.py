@@ -14,6 +14,7 @@ import yaml
 from mirrorflow.commands.checking.cohort import CohortLook
 from mirrorflow.commands.checking.files import file_lines, stored_lines
 from mirrorflow.commands.checking.table import table_lines
+from mirrorflow.commands.checking.variants import variant_lines
 from mirrorflow.config.modalities import left_out_lines
 from mirrorflow.config.resolve import resolve
 from mirrorflow.config.yaml_keys import check_files
@@ -50,6 +51,7 @@ def progress_shown() -> Iterator[None]:
 def _check(config: Mapping[str, Any], paths: Sequence[Path]) -> int:
     frames: dict[str, pd.DataFrame | None] = {}
     problems = sum(map(_say, _run_lines(config)))
+    sys.stdout.writelines(f"{line}\n" for line in variant_lines(_merged(paths).get("methods") or {}))
     for name, entry in config["cohorts"].items():
         if entry["simulated"]:
             sys.stdout.write(f"{name}: simulated, nothing to check\n")
@@ -82,6 +84,13 @@ def named(paths: Sequence[Path]) -> str:
 
 def read_config(paths: Sequence[Path]) -> dict[str, Any]:
     """The resolved config of files that stand on top of each other, as Snakemake takes them. Raises ConfigError."""
+    config = _merged(paths)
+    check_files(paths)
+    return resolve(config)
+
+
+def _merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """The config as the files have it, without defaults. Raises ConfigError."""
     from snakemake.utils import update_config
 
     config: dict[str, Any] = {}
@@ -95,8 +104,7 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
             message = f"{path}: holds no keys; a config is a YAML mapping such as config/config.yaml"
             raise ConfigError(message)
         update_config(config, raw)
-    check_files(paths)
-    return resolve(config)
+    return config
 
 
 def cohort_lines(config: Mapping[str, Any], entry: Mapping[str, Any], most_values: float) -> Iterator[str]:

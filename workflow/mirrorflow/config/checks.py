@@ -161,6 +161,15 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
                 f"{where}.encoders: {encoder!r} is neither in features.encoders nor, for features made elsewhere, "
                 f"in {where}.features"
             )
+    yield from _split_problems(config, where, entry)
+    for encoder in entry["encoders"]:
+        patching = config["features"]["encoders"].get(encoder, {}).get("patching")
+        if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
+            yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+
+
+def _split_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Protocols' splits that the cohort has no files for, and files under a name that means others."""
     for name, protocol in config["protocols"].items():
         splits = protocol["splits"]
         if splits not in GENERATED_SPLITS and split_source(entry, splits) is None:
@@ -172,10 +181,8 @@ def _cohort_problems(config: Mapping[str, Any], where: str, entry: Mapping[str, 
     for name in entry["splits"]:
         if name.endswith(REPAIRED):
             yield f"{where}.splits.{name}: {REPAIRED} at the end is for protocols, choose another name"
-    for encoder in entry["encoders"]:
-        patching = config["features"]["encoders"].get(encoder, {}).get("patching")
-        if encoder not in entry["features"] and patching not in config["slides"]["presets"]:
-            yield f"features.encoders.{encoder}.patching: {patching!r} is no preset in slides.presets"
+        elif name in GENERATED_SPLITS:
+            yield f"{where}.splits.{name}: the name stands for folds drawn here; choose another, for protocols, too"
 
 
 def _cause_problems(where: str, clinical: Mapping[str, Any]) -> Iterator[str]:

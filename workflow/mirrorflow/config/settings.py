@@ -210,7 +210,8 @@ class Config(Section):
     complexity: Complexity = section(Complexity)
     methods: dict[str, Method | None] = named(
         Method,
-        "Methods by name; <method>--<variant> starts from <method> with settings of its own.",
+        "Methods by name; <method>--<variant> has settings of its own: it starts from the method's defaults, not from "
+        "the run's entry of <method>; repeat what both should have (YAML anchors).",
         DEFAULT_METHODS,
         minProperties=1,
         nullable=True,

@@ -40,11 +40,19 @@ def named_files(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for split, folder in entry["splits"].items():
             if PART not in folder:
                 yield f"cohorts.{name}.splits.{split}", folder
-    sets = [("expression.selection.gene_sets", config["expression"]["selection"].get("gene_sets"))]
-    sets += [(f"methods.{name}.gene_sets", entry.get("gene_sets")) for name, entry in config["methods"].items()]
-    yield from ((key, path) for key, path in sets if path and path != "random")
+    yield from ((key, path) for key, path in _gene_sets(config) if path and path != "random")
     for name, entry in config["new_patients"].items():
         yield from ((f"new_patients.{name}.{key}", entry[key]) for key in NEW_PATIENTS if entry.get(key))
+
+
+def _gene_sets(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Key and path of each file of gene sets; ``random`` and None stand for no file."""
+    yield "expression.selection.gene_sets", config["expression"]["selection"].get("gene_sets")
+    for name, entry in config["methods"].items():
+        yield f"methods.{name}.gene_sets", entry.get("gene_sets")
+        yield f"methods.{name}.selection.gene_sets", (entry.get("selection") or {}).get("gene_sets")
+    genes = (config.get("explain") or {}).get("genes") or {}
+    yield "explain.genes.gene_sets", genes.get("gene_sets")
 
 
 def stored_lines(config: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorflow.commands.check import named, read_config
+from mirrorflow.commands.checking.files import file_lines, stored_lines
 from mirrorflow.commands.preflight.cohorts import Cohort, look_at_cohort, made_here, say
 from mirrorflow.commands.preflight.encoders import (
     Speed,
@@ -76,6 +77,7 @@ def _preflight(
     say(f"GPU: {gpu_line()}")
     cohorts = [look_at_cohort(config, name, entry, cores) for name, entry in config["cohorts"].items()]
     findings = [finding for cohort in cohorts for finding in cohort.findings]
+    findings += _named_files(config)
     loads, more = _loads(config, cohorts, cores, patches_per_second)
     findings += more + _forecast(config, cohorts, loads)
     if table is not None:
@@ -83,6 +85,16 @@ def _preflight(
             table, COLUMNS, [finding._asdict() | {"stops": "yes" if finding.stops else ""} for finding in findings]
         )
     return _conclude(configfiles, findings, strict=strict)
+
+
+def _named_files(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Files that the config names and that are not there, and what the store holds of other settings.
+
+    Weights of encoders are looked at where the encoders are opened.
+    """
+    for line in (*file_lines(config), *stored_lines(config)):
+        if line.startswith("PROBLEM: ") and not line.startswith("PROBLEM: features.encoders."):
+            yield Finding("config", "", line.removeprefix("PROBLEM: "), stops=True)
 
 
 @contextlib.contextmanager
