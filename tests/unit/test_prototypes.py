@@ -32,7 +32,7 @@ from mirrorflow.plan.run import Run
 from mirrorflow.steps.prototypes.draw_prototypes import draw_prototypes
 from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model
 from mirrorflow.steps.prototypes.pictures import cosine_of_means
-from mirrorflow.steps.prototypes.slide_tiles import slide_part, tokens_of
+from mirrorflow.steps.prototypes.slide_tiles import slide_part, stride, tokens_of
 from mirrorflow.steps.results import figure_files
 from mirrorflow.store.tables import read_fold
 from mirrorflow.training.bags import ArrayBags, CappedBags
@@ -209,6 +209,31 @@ def test_places_of_the_patches_that_the_model_looks_at(tmp_path: Path) -> None:
     assert part is not None
     np.testing.assert_array_equal(part.tiles.corners, coords[looked[part.rows] - 30])
     assert part.tiles.side == 7  # files that do not say it: the smallest step
+    assert "7 level-0 pixels is inferred" in part.tiles.side_said
+
+
+def test_the_size_of_patches_over_several_pieces_of_tissue(tmp_path: Path) -> None:
+    """CLAM's grids of two pieces of tissue are shifted against each other by less than a patch."""
+    grid = np.stack(np.meshgrid(np.arange(3), np.arange(4)), axis=-1).reshape(-1, 2) * 256
+    coords = np.concatenate([grid + np.array(corner) for corner in ((1000, 500), (9003, 507))])
+    path = features(tmp_path / "a.h5", len(coords))
+    with_coords(path, coords)
+    part = slide_part(["a"], [path], None, None)
+    assert part is not None
+    assert (part.tiles.side, part.tiles.inferred) == (256, True)
+
+
+@pytest.mark.parametrize(
+    ("coords", "side"),
+    [
+        ([[0, 0]], 1.0),
+        ([[0, 0], [0, 512]], 512.0),
+        ([[0, 0], [256, 0], [1024, 0]], 256.0),  # a gap in the tissue
+        ([[0, 0], [7, 9]], 7.0),  # no column or row of two
+    ],
+)
+def test_the_step_of_few_patches(coords: list[list[int]], side: float) -> None:
+    assert stride(np.array(coords)) == side
 
 
 # a saved model
