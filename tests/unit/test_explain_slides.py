@@ -158,6 +158,28 @@ def test_a_patient_without_slides_is_a_unit_of_a_method_that_sees_rna(monkeypatc
     assert of.rows["unit"].tolist() == of.units["unit"].tolist() == ["P-1", "P-2", "Q"]
 
 
+def test_a_unit_on_whose_patient_its_own_fold_was_trained_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Published folds may share patients: R of fold 0 is among both sides of it."""
+    cohort = pd.DataFrame({"patient": list("PQR"), "slide_ids": [["P-1"], ["Q-1"], ["R-1"]]})
+    columns = {"patient": ["P", "R", "Q", "R"], "slide_id": "", "setting": "all", "seed": 1, "risk": 0.5}
+    part = SimpleNamespace(rows=pd.DataFrame(columns).assign(fold=[0, 0, 1, 1]), notes={})
+    monkeypatch.setattr(cases, "read_task", lambda *_: [part])
+    sides = [(("Q", "R"), ("P", "R")), (("P",), ("Q", "R"))]
+    splits = [tmp_path / f"splits_{fold}.csv" for fold in range(2)]
+    for path, (train, val) in zip(splits, sides, strict=True):
+        pd.DataFrame({"train": pd.Series(train), "val": pd.Series(val)}).to_csv(path)
+    of = cases.evaluated(None, "survival", cohort, "patient", splits)
+    assert list(zip(of.rows["patient"], of.rows["fold"], strict=True)) == [("P", 0), ("Q", 1), ("R", 1)]
+    assert (of.units["patient"].tolist(), of.trained_on) == (["P", "Q", "R"], 1)
+    found, _ = cases_of(of, ["P"], None)
+    assert [one.trained_on for one in found] == [1]
+    part.rows = part.rows[part.rows["patient"] == "R"].head(1)
+    none = cases.evaluated(None, "survival", cohort, "patient", splits)
+    assert none.why == "the models were trained on the patients of all 1 evaluation units"
+
+
 # tiles for QuPath
 
 POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from mirrorflow.cohorts.splits import left_out_said
 from mirrorflow.errors import InputError
 from mirrorflow.figures.explained import Layer, draw_deletion, draw_layers, draw_strip
 from mirrorflow.plan.explained import ExplainedFolder
@@ -46,7 +47,7 @@ class Subject:
         return (
             f"{case.unit_name} ({case.why}) by {place.method} on {place.cohort}, protocol {place.protocol}, encoder "
             f"{place.encoder}: the model of fold {case.stored['fold']}, seed {case.stored['seed']}, which was not "
-            f"trained on this patient. {self.outcome} {self.found.said}"
+            f"trained on this patient. {self.outcome} {self.found.said}{left_out_said(case.trained_on)}"
         )
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.splits import left_out_said
 from mirrorflow.errors import InputError
 from mirrorflow.figures.embedding import Panel, draw_maps, perplexity_of, placed
 from mirrorflow.figures.slide_maps import assigned, draw_assignment, draw_single_maps
@@ -35,6 +36,8 @@ class Case:
     evaluated: Evaluated
     chosen: dict[str, int]
     maps: dict[str, tuple[int, SlidePart] | str]
+    trained_on: int = 0
+    """Evaluation units that are left out, on whose patients the fold was trained, too."""
 
     @property
     def title(self) -> str:
@@ -48,7 +51,7 @@ class Case:
         return (
             f"{place.method} on {place.cohort}, protocol {place.protocol}, encoder {place.encoder}: the model of fold "
             f"{found.fold}, seed {found.seed}, on evaluation patients of that fold alone (n = {len(found.units)} "
-            "units), whom it was not trained on."
+            f"units), whom it was not trained on.{left_out_said(self.trained_on)}"
         )
 
     def unit(self, half: str, at: int) -> str:
