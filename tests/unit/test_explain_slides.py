@@ -40,6 +40,7 @@ from mirrorflow.models.mirror import Mirror, MirrorSettings
 from mirrorflow.plan.explained import ExplainInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.predictions import PredictionInputs
+from mirrorflow.plan.prototypes import PrototypeInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.slides.qupath import origin_of, tile_features
 from mirrorflow.steps.explained import cases
@@ -641,6 +642,15 @@ def inputs_of(**changes: Any) -> ExplainInputs:
     config = yaml.safe_load(TINY.read_text()) | changes
     run = Run(resolve(config))
     return ExplainInputs(run, ModelInputs(run), PredictionInputs(run))
+
+
+def test_the_split_files_of_the_protocols_folds_are_read() -> None:
+    inputs = inputs_of()
+    where = SimpleNamespace(protocol=inputs.protocols[0], cohort=inputs.run.cohorts[0])
+    found = inputs.splits(where)
+    assert len(found) == len(inputs.run.folds)
+    assert found == PrototypeInputs(inputs.run, inputs.predictions).splits(where)
+    assert [Path(one).name for one in found] == [f"splits_{fold}.csv" for fold in inputs.run.folds]
 
 
 def test_the_target_has_every_method_with_patches_and_all_has_them_where_asked() -> None:
