@@ -40,6 +40,7 @@ from mirrorflow.models.mirror import Mirror, MirrorSettings
 from mirrorflow.plan.explained import ExplainInputs
 from mirrorflow.plan.models import ModelInputs
 from mirrorflow.plan.predictions import PredictionInputs
+from mirrorflow.plan.prototypes import PrototypeInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.slides.qupath import origin_of, tile_features
 from mirrorflow.steps.explained import cases
@@ -156,6 +157,28 @@ def test_a_patient_without_slides_is_a_unit_of_a_method_that_sees_rna(monkeypatc
     monkeypatch.setattr(cases, "read_task", lambda *_: [part])
     of = cases.evaluated(None, "survival", cohort, "slide")
     assert of.rows["unit"].tolist() == of.units["unit"].tolist() == ["P-1", "P-2", "Q"]
+
+
+def test_a_unit_on_whose_patient_its_own_fold_was_trained_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Published folds may share patients: R of fold 0 is among both sides of it."""
+    cohort = pd.DataFrame({"patient": list("PQR"), "slide_ids": [["P-1"], ["Q-1"], ["R-1"]]})
+    columns = {"patient": ["P", "R", "Q", "R"], "slide_id": "", "setting": "all", "seed": 1, "risk": 0.5}
+    part = SimpleNamespace(rows=pd.DataFrame(columns).assign(fold=[0, 0, 1, 1]), notes={})
+    monkeypatch.setattr(cases, "read_task", lambda *_: [part])
+    sides = [(("Q", "R"), ("P", "R")), (("P",), ("Q", "R"))]
+    splits = [tmp_path / f"splits_{fold}.csv" for fold in range(2)]
+    for path, (train, val) in zip(splits, sides, strict=True):
+        pd.DataFrame({"train": pd.Series(train), "val": pd.Series(val)}).to_csv(path)
+    of = cases.evaluated(None, "survival", cohort, "patient", splits)
+    assert list(zip(of.rows["patient"], of.rows["fold"], strict=True)) == [("P", 0), ("Q", 1), ("R", 1)]
+    assert (of.units["patient"].tolist(), of.trained_on) == (["P", "Q", "R"], 1)
+    found, _ = cases_of(of, ["P"], None)
+    assert [one.trained_on for one in found] == [1]
+    part.rows = part.rows[part.rows["patient"] == "R"].head(1)
+    none = cases.evaluated(None, "survival", cohort, "patient", splits)
+    assert none.why == "the models were trained on the patients of all 1 evaluation units"
 
 
 # tiles for QuPath
@@ -619,6 +642,15 @@ def inputs_of(**changes: Any) -> ExplainInputs:
     config = yaml.safe_load(TINY.read_text()) | changes
     run = Run(resolve(config))
     return ExplainInputs(run, ModelInputs(run), PredictionInputs(run))
+
+
+def test_the_split_files_of_the_protocols_folds_are_read() -> None:
+    inputs = inputs_of()
+    where = SimpleNamespace(protocol=inputs.protocols[0], cohort=inputs.run.cohorts[0])
+    found = inputs.splits(where)
+    assert len(found) == len(inputs.run.folds)
+    assert found == PrototypeInputs(inputs.run, inputs.predictions).splits(where)
+    assert [Path(one).name for one in found] == [f"splits_{fold}.csv" for fold in inputs.run.folds]
 
 
 def test_the_target_has_every_method_with_patches_and_all_has_them_where_asked() -> None:

@@ -21,6 +21,7 @@ from mirrorflow.steps.slides.index_features import index_features
 from mirrorflow.store.features import FeatureWriter, describe_features, read_features
 from mirrorflow.store.lazyslide import corners, square
 from mirrorflow.store.other_features import import_hint, layout_of
+from mirrorflow.store.patches import read_patches
 from mirrorflow.store.slide_sheet import SlideRow
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -74,6 +75,30 @@ def test_each_layout_gives_features_corners_and_the_encoder(make: Any, encoder: 
     assert describe_features(tmp_path / "ours/s1.h5").encoder == encoder
     with h5py.File(tmp_path / "ours/s1.h5") as file:
         assert file["coords"].attrs["patch_size"] in (224, 448)
+
+
+def clam_as_it_writes(folder: Path, patches: np.ndarray) -> None:
+    """CLAM's own: h5_files without attributes, which are in ``patches``."""
+    clam(folder)
+    (folder / "patches").mkdir()
+    with h5py.File(folder / "h5_files/s1.h5", "r+") as file:
+        file["coords"].attrs.clear()
+    with h5py.File(folder / "patches/s1.h5", "w") as file:
+        file["coords"] = patches
+        file["coords"].attrs.update({"patch_level": 1, "patch_size": 256, "downsample": np.array([2.0, 2.0])})
+
+
+def test_clams_size_of_a_patch_is_that_of_its_patches(tmp_path: Path) -> None:
+    clam_as_it_writes(tmp_path / "theirs", COORDS)
+    import_features(tmp_path / "theirs", tmp_path / "ours", {})
+    assert read_patches(tmp_path / "ours/s1.h5").size_level0 == 512
+
+
+def test_clams_patches_of_another_grid_say_nothing_of_the_features(tmp_path: Path) -> None:
+    clam_as_it_writes(tmp_path / "theirs", COORDS + 1)
+    import_features(tmp_path / "theirs", tmp_path / "ours", {})
+    with h5py.File(tmp_path / "ours/s1.h5") as file:
+        assert "patch_size" not in file["coords"].attrs
 
 
 def test_slides_of_clam_without_a_tensor_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,10 +32,17 @@ from mirrorflow.figures.survival_curves import draw_survival_curves
 from mirrorflow.figures.training_curves import curve_names, draw_training_curves, last_values
 from mirrorflow.runtime.forks import Cores
 from mirrorflow.steps.results.figure_files import draw_all
-from mirrorflow.steps.results.figure_tasks import flow_task, forest_tasks, protocols_shown, rank_tasks
+from mirrorflow.steps.results.figure_tasks import (
+    flow_task,
+    forest_tasks,
+    of_same_patients,
+    protocols_shown,
+    rank_tasks,
+)
 from mirrorflow.steps.results.report_inputs import read_results
 from mirrorflow.steps.results.survival_figures import published_tests
 from mirrorflow.store.tables import read_text_sheet
+from mirrorflow.tables.main import MAIN_METRICS
 from mirrorflow.tables.results import published_key
 
 
@@ -474,6 +481,50 @@ def test_methods_that_lack_a_fold_are_not_ranked() -> None:
     ranks = fold_ranks(by_fold(whole="0.5 0.5", short="0.9", gap="0.9 nan"))
     assert [method for method, _ in ranks.index] == ["whole"]
     assert fold_ranks(by_fold()).empty
+
+
+def ranked_rows(*rows: tuple[str, str, str, int]) -> pd.DataFrame:
+    """method, by_fold, patient_set, n of results.csv under one protocol."""
+    frame = pd.DataFrame(rows, columns=["method", "by_fold", "patient_set", "n"])
+    cell = {"protocol": "honest", "cohort": "brca", "setting": "all", "task": "subtyping"}
+    return frame.assign(encoder="uni", mean=0.5, verdict="", train_patients="20", **cell)
+
+
+def ranks_caption(frame: pd.DataFrame, path: Path) -> str:
+    frame = frame.assign(metric=MAIN_METRICS["subtyping"][0])
+    frame.to_csv(path, index=False)
+    (task,) = rank_tasks("brca", path, {"lacking": "Lacking"})
+    return task.draw().caption
+
+
+def test_methods_without_a_rank_are_named_and_their_patients_not_counted(tmp_path: Path) -> None:
+    rows = ranked_rows(
+        ("a", "0.5 0.6", "p1", 40),
+        ("b", "0.6 0.6", "p1", 40),
+        ("lacking", "0.6 nan", "p1", 40),
+        ("other", "0.7 0.7", "p2", 25),
+    )
+    single = rows.head(1).assign(protocol="single", n=12)
+    caption = ranks_caption(pd.concat([rows, single]), tmp_path / "results.csv")
+    assert "all training data: honest, n = 40. " in caption
+    assert (
+        "Lacking with uni under honest (no value in some fold); other with uni under honest (other patients, "
+        in caption
+    )
+    assert "(other patients, n = 25)" in caption
+    assert "single (fewer than two methods" in caption
+
+
+def test_where_all_methods_are_ranked_none_is_said_to_be_left_out(tmp_path: Path) -> None:
+    rows = ranked_rows(("a", "0.5 0.6", "p1", 40), ("b", "0.6 0.6", "p1", 40))
+    assert "Not ranked" not in ranks_caption(rows, tmp_path / "results.csv")
+
+
+@pytest.mark.parametrize(("reference", "kept"), [("a", {"a", "b"}), ("c", {"c", "d"}), ("none", {"c", "d"})])
+def test_of_two_sets_of_patients_with_as_many_methods_the_references_counts(reference: str, kept: set[str]) -> None:
+    rows = ranked_rows(("a", "1", "p1", 25), ("b", "1", "p1", 25), ("c", "1", "p2", 40), ("d", "1", "p2", 40))
+    rows.loc[rows["method"] == reference, "verdict"] = "reference"
+    assert set(of_same_patients(rows)["method"]) == kept
 
 
 def test_rank_plot_has_a_panel_a_protocol_and_the_best_on_top() -> None:

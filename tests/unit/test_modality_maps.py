@@ -173,7 +173,11 @@ def mapped(fake: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.Monke
     cohort = pd.DataFrame({"patient": names, "label": list("ab") * 6, "event": 1.0, "slide_ids": [[n] for n in names]})
     splits = [Fold(tuple(names[6:]), tuple(names[:6])), Fold(tuple(names[:6]), tuple(names[6:]))]
 
-    def run(broken: tuple[str, int] | None = None, frame: pd.DataFrame = cohort) -> tuple[dict[str, Any], Path]:
+    def run(
+        broken: tuple[str, int] | None = None, frame: pd.DataFrame = cohort, shared: int = 0
+    ) -> tuple[dict[str, Any], Path]:
+        splits[0] = Fold((*names[6:], *names[:shared]), tuple(names[:6]))
+
         def read(path: Path) -> Embeddings:
             method, fold = path.name.split("-")
             rng = np.random.default_rng([len(method), int(fold)])
@@ -227,6 +231,21 @@ def test_a_map_is_of_the_folds_evaluation_patients_in_the_order_of_their_names(m
     assert pretty["Method"].tolist() == ["MIRROR", "tangle"]
     assert pretty["Less than TANGLE's"].astype(bool).tolist() == [True, False]
     assert "(" in pretty["Slide to RNA recall@1"][0]
+
+
+def test_patients_on_whom_the_fold_was_trained_are_not_on_its_map(mapped: Mapped) -> None:
+    record, folder = mapped(shared=2)
+    (figure,) = record["figures"]
+    assert "UMAP of slide and RNA vectors of 4 evaluation units" in figure["caption"]
+    assert "Left out: 2 evaluation units on whose patients their own fold was trained" in figure["caption"]
+    assert set(pd.read_csv(folder / "map_fold0.csv")["patient"]) == {f"P{i:02}" for i in range(6, 10)}
+    units = pd.read_csv(folder / "distances.csv").query("measure == 'distance of pairs'").set_index(["method", "fold"])
+    assert units.loc[("mirror", 0.0), "units"] == 4
+
+
+def test_a_fold_that_was_trained_on_all_has_no_map(mapped: Mapped) -> None:
+    record, _ = mapped(shared=6)
+    assert "fold 0 was trained on the patients of all 6 evaluation units" in str(record["left_out"])
 
 
 def test_a_fold_without_vectors_is_said_and_the_others_count(mapped: Mapped) -> None:

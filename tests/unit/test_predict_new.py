@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.records import planned, write_plan
 from mirrorflow.reuse.feature_checks import check_features, require_same_features
 from mirrorflow.reuse.files import write_predicted
-from mirrorflow.reuse.folds import Terms, ask_models, collected, models_that_never_saw
+from mirrorflow.reuse.folds import Terms, add_out_of_fold, ask_models, collected, models_that_never_saw
 from mirrorflow.reuse.genes import match_genes
 from mirrorflow.reuse.known import known_patients
 from mirrorflow.reuse.over_folds import averaged, with_classes
@@ -157,6 +158,22 @@ def test_a_patient_of_the_run_gets_the_out_of_fold_value_alone(ours: tuple[Finis
     said = made.tables["subtyping"].set_index("patient")
     assert said.loc["otherP00-1", "class_set"] == ""
     assert any("out" not in note and "P00" in note for note in made.notes)
+
+
+def test_stored_values_of_a_model_that_was_trained_on_the_patient_are_none_of_its(
+    ours: tuple[FinishedRun, Store],
+) -> None:
+    """Published folds may share patients, who are evaluated all the same."""
+    run, _ = ours
+    found = collected(run, place_in(run, "linear"), "subtyping")
+    assert found is not None
+    patient = found.folds[0].val[0]
+    assert add_out_of_fold(found, {"new": patient}, ()) == {}
+    assert {fold for part in found.rows for fold in part["fold"]} == {0}
+    found.rows.clear()
+    found.folds[0] = replace(found.folds[0], train=(*found.folds[0].train, patient))
+    assert add_out_of_fold(found, {"new": patient}, ()) == {"new": patient}
+    assert found.rows == []
 
 
 def test_a_patient_whom_nobody_evaluated_is_asked_of_models_that_did_not_train_on_it(

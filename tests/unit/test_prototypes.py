@@ -30,11 +30,11 @@ from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.prototypes import PrototypeInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.steps.prototypes.draw_prototypes import draw_prototypes
-from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model
+from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model, held_out
 from mirrorflow.steps.prototypes.pictures import cosine_of_means
-from mirrorflow.steps.prototypes.slide_tiles import slide_part, tokens_of
+from mirrorflow.steps.prototypes.slide_tiles import slide_part, stride, tokens_of
 from mirrorflow.steps.results import figure_files
-from mirrorflow.store.tables import read_fold
+from mirrorflow.store.tables import read_fold, write_fold
 from mirrorflow.training.bags import ArrayBags, CappedBags
 
 TINY = Path(__file__).parents[1] / "workflow" / "configs" / "tiny.yaml"
@@ -209,6 +209,31 @@ def test_places_of_the_patches_that_the_model_looks_at(tmp_path: Path) -> None:
     assert part is not None
     np.testing.assert_array_equal(part.tiles.corners, coords[looked[part.rows] - 30])
     assert part.tiles.side == 7  # files that do not say it: the smallest step
+    assert "7 level-0 pixels is inferred" in part.tiles.side_said
+
+
+def test_the_size_of_patches_over_several_pieces_of_tissue(tmp_path: Path) -> None:
+    """CLAM's grids of two pieces of tissue are shifted against each other by less than a patch."""
+    grid = np.stack(np.meshgrid(np.arange(3), np.arange(4)), axis=-1).reshape(-1, 2) * 256
+    coords = np.concatenate([grid + np.array(corner) for corner in ((1000, 500), (9003, 507))])
+    path = features(tmp_path / "a.h5", len(coords))
+    with_coords(path, coords)
+    part = slide_part(["a"], [path], None, None)
+    assert part is not None
+    assert (part.tiles.side, part.tiles.inferred) == (256, True)
+
+
+@pytest.mark.parametrize(
+    ("coords", "side"),
+    [
+        ([[0, 0]], 1.0),
+        ([[0, 0], [0, 512]], 512.0),
+        ([[0, 0], [256, 0], [1024, 0]], 256.0),  # a gap in the tissue
+        ([[0, 0], [7, 9]], 7.0),  # no column or row of two
+    ],
+)
+def test_the_step_of_few_patches(coords: list[list[int]], side: float) -> None:
+    assert stride(np.array(coords)) == side
 
 
 # a saved model
@@ -283,6 +308,7 @@ def test_a_fold_is_drawn_by_its_own_model_on_patients_it_was_not_trained_on(plai
     fold = read_fold(store.folder / "splits_0.csv")
     assert set(units["patient"]) <= set(fold.val)
     assert not set(units["patient"]) & set(fold.train)
+    assert not any("Left out" in one for one in captions.values())
     pathways = pd.read_csv(folder / "pathways.csv")
     assert set(pathways["pathway"]) == {"ONE", "TWO"}  # the third set has no gene in the matrix
     assert len(pathways) == 2 * 6
@@ -295,6 +321,25 @@ def test_a_fold_is_drawn_by_its_own_model_on_patients_it_was_not_trained_on(plai
         assert (table["softmax_prototype"] == softmax.argmax(1) + 1).all()
         assert (table[["x", "y"]].to_numpy() == np.arange(2 * len(table)).reshape(-1, 2) * 256).all()
     assert all((folder / f"{name}.{ending}").exists() for name in captions for ending in ("svg", "png"))
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_patients_on_whom_the_fold_was_trained_are_not_drawn(plain: tuple[Store, Data], tmp_path: Path) -> None:
+    """Published folds may share patients."""
+    store, data = plain
+    fold = read_fold(store.folder / "splits_0.csv")
+    predicted = evaluated_units(data, first_model(data.manifest)[1])
+    shared = predicted["patient"].iloc[0]
+    write_fold(tmp_path / "splits_0.csv", replace(fold, train=(*fold.train, shared)))
+    data = replace(data, splits=[tmp_path / "splits_0.csv"])
+    kept = held_out(data, predicted, 0)
+    assert kept["patient"].tolist() == predicted["patient"].tolist()[1:]
+    captions, _, _ = drawn(store, data)
+    for caption in captions.values():
+        assert f"(n = {len(kept)} units), whom it was not trained on. Left out: 1 evaluation units" in caption
+    write_fold(tmp_path / "splits_0.csv", replace(fold, train=(*fold.train, *fold.val)))
+    with pytest.raises(InputError, match=f"fold 0 was trained on the patients of all {len(predicted)} evaluation"):
+        held_out(data, predicted, 0)
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from mirrorflow.report.pictures import Drawn, figures_section, picture, within
 from mirrorflow.report.summary import Run, chosen, summary_blocks
 from mirrorflow.report.verdicts import verdict_cell, verdict_of_text
 from mirrorflow.steps.results.report_files import Links
+from mirrorflow.steps.results.report_inputs import overlays_of
 from mirrorflow.steps.results.report_patients import read_patients
 from mirrorflow.tables.results import COLUMNS
 
@@ -272,9 +274,45 @@ def test_damaged_or_missing_pictures_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "A1.jpg").write_bytes(b"not a picture")
     cohort = CohortTables(patients(), ["x"], pd.DataFrame(), pd.DataFrame())
     overlays = {"A1": tmp_path / "A1.jpg", "B1": tmp_path / "gone.jpg"}
-    tables = read_patients({"brca": cohort}, {"brca": ["uni_mirror"], "other": []}, "honest", [], [], overlays)
+    chosen = {"brca": ["uni_mirror"], "other": []}
+    tables = read_patients({"brca": cohort}, chosen, "honest", [], [], {"brca": overlays})
     assert list(tables) == ["brca"]
     assert tables["brca"].pictures == {}
+
+
+def test_a_slide_of_another_cohort_with_the_same_name_is_not_shown(tmp_path: Path) -> None:
+    ledgers = []
+    for cohort, grey in (("brca", 40), ("luad", 200)):
+        folder = tmp_path / "slides" / cohort / "256px-20x"
+        (folder / "overlays").mkdir(parents=True)
+        cv2.imwrite(str(folder / "overlays" / "A1.jpg"), np.full((84, 84, 3), grey, np.uint8))
+        ledgers.append(folder / "ledger.tsv")
+    cohorts = {name: CohortTables(patients(), ["x"], pd.DataFrame(), pd.DataFrame()) for name in ("brca", "luad")}
+    tables = read_patients(cohorts, {"brca": [], "luad": []}, "honest", [], [], overlays_of(ledgers))
+    means = {name: _mean_of(table.pictures["A"]) for name, table in tables.items()}
+    assert means == {"brca": pytest.approx(40, abs=2), "luad": pytest.approx(200, abs=2)}
+
+
+def _mean_of(jpeg: bytes) -> float:
+    return float(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean())
+
+
+def test_patients_named_by_a_word_for_no_value_keep_their_group_of_risk(tmp_path: Path) -> None:
+    names = ["NA", "null", "None", "007"]
+    folder = tmp_path / "results/r/figures/brca"
+    folder.mkdir(parents=True)
+    group = pd.DataFrame({"patient": names, "fold": 0, "group": ["high", "low", "high", "low"]})
+    group.to_csv(folder / "survival_honest_uni_linear.csv", index=False)
+    place = PredictionsManifest(str(tmp_path / "results/r"), "honest", "brca", "uni", "linear")
+    place.folder.mkdir(parents=True)
+    place.path.write_text(json.dumps({"written": {}, "skipped": {"subtyping": "no label"}, "checksums": {}}))
+    columns = {"patient": names, "label": None, "time_days": 9.0, "event": 1.0, "slide_ids": [[]] * 4}
+    cohort = CohortTables(pd.DataFrame(columns), ["x"], pd.DataFrame(), pd.DataFrame())
+    tables = read_patients({"brca": cohort}, {"brca": ["uni_linear"]}, "honest", [place.path], [folder], {})
+    *_, table = patients_section(tables, TITLES).blocks
+    assert isinstance(table, Table)
+    shown = {line[0].text: (line[2].text, line[-1].text) for line in table.rows}
+    assert shown == {"NA": ("0", "high"), "null": ("0", "low"), "None": ("0", "high"), "007": ("0", "low")}
 
 
 def test_groups_of_risk_are_of_the_method_that_its_manifest_names(tmp_path: Path) -> None:

@@ -48,12 +48,12 @@ def test_genes_have_their_measures_and_sets(tmp_path: Path) -> None:
         for fold in (0.0, 1.0)
     ]
     pd.DataFrame(rows).assign(p=None, n=3).to_csv(folder / "survival_measures.csv", index=False)
-    sets = pd.DataFrame({"name": ["A", "B"], "genes": [9, 2], "of": [9, 9], "above": [0.7, None], "p": [0.01, None]})
+    sets = pd.DataFrame({"name": ["007", "NA"], "genes": [9, 2], "of": [9, 9], "above": [0.7, None], "p": [0.01, None]})
     sets.assign(q=[0.01, None]).to_csv(folder / "survival_sets.csv", index=False)
     other = tmp_path / "figures" / "c"
     (section,) = attributions_sections([other, folder], [drawn("attributions")], [])
     (details,) = (one for one in section.blocks if isinstance(one, Details))
     found = [one for one in details.blocks if isinstance(one, Table)]
     assert [cell.text for cell in found[0].rows[0]] == ["rank agreement", "zero", "0.5", "0", "", "3"]
-    assert [row[0].text for row in found[1].rows] == ["A", "B"]
+    assert [row[0].text for row in found[1].rows] == ["007", "NA"]
     assert "honest/c/uni/mirror" in found[1].caption

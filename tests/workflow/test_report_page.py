@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from browser_page import WIDTHS, Opened, Scheme, browser, opened
+from mirrorflow.report.page import TEMPLATES
 from mirrorflow.steps.results.make_report import make_report
 from simulated_report import SimulatedRun
 
@@ -261,3 +262,28 @@ def test_check_of_hidden_columns_can_fail(chromium: Any, tmp_path: Path) -> None
     path.write_text(f"<!DOCTYPE html><html lang=en><body>{table}</body></html>", encoding="utf-8")
     with opened(chromium, path) as one:
         assert one.faults("hidden", "table", "verdict")
+
+
+@pytest.mark.parametrize(
+    ("cells", "sorted_cells"),
+    [
+        (["17-0042", "17-0007", "9-0100"], ["9-0100", "17-0007", "17-0042"]),
+        (["3A", "12B", "3"], ["3", "3A", "12B"]),
+        (
+            ["0.71 ± 0.02", "<0.001", "[-0.1, 0.3]", "1,200", "\u22120.4"],
+            ["\u22120.4", "[-0.1, 0.3]", "<0.001", "0.71 ± 0.02", "1,200"],
+        ),
+        (["12%", "9%", "1e-5"], ["1e-5", "9%", "12%"]),
+    ],
+)
+def test_identifiers_that_begin_with_digits_are_words(
+    chromium: Any, tmp_path: Path, cells: list[str], sorted_cells: list[str]
+) -> None:
+    rows = "".join(f"<tr><td>{text.replace('<', '&lt;')}</td></tr>" for text in cells)
+    table = f"<table id=one><thead><tr><th>patient</th></tr></thead><tbody>{rows}</tbody></table>"
+    script = (TEMPLATES / "tables.js").read_text(encoding="utf-8")
+    path = tmp_path / "page.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8><title>t</title>{table}<script>{script}</script>", "utf-8")
+    with opened(chromium, path) as one:
+        one.page.locator("#one thead button").click()
+        assert column(one, "#one", 1) == sorted_cells

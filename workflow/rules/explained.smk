@@ -9,6 +9,7 @@ rule explain_slides:
         expression=EXPLAINED.expression,
         embeddings=EXPLAINED.embeddings,
         ledger=EXPLAINED.ledger,
+        splits=EXPLAINED.splits,
     output:
         # a folder: which pictures there are depends on the data
         folder=report(

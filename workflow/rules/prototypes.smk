@@ -9,6 +9,7 @@ rule draw_prototypes:
         expression=RUN.expression,
         gene_sets=PREDICTIONS.gene_sets,
         ledger=PROTOTYPES.ledger,
+        splits=PROTOTYPES.splits,
     output:
         # a folder: which figures there are depends on the data
         folder=report(

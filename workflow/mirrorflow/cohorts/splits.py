@@ -43,6 +43,20 @@ class Fold:
         return self.test or self.val
 
 
+def not_trained_on(rows: pd.DataFrame, folds: Mapping[int, Fold]) -> pd.Series:
+    """Which rows (patient, fold) are of patients on whom their fold was not trained: published folds may share some."""
+    if not folds:
+        return pd.Series(data=True, index=rows.index)
+    trained = {number: set(fold.train) for number, fold in folds.items()}
+    pairs = zip(rows["patient"], rows["fold"], strict=True)
+    return pd.Series([patient not in trained.get(int(fold), ()) for patient, fold in pairs], rows.index, dtype=bool)
+
+
+def left_out_said(count: int) -> str:
+    """A sentence on evaluation units that :func:`not_trained_on` leaves out, with a blank before it; "" without any."""
+    return f" Left out: {count} evaluation units on whose patients their own fold was trained, too." if count else ""
+
+
 def restrict(fold: Fold, patients: Sequence[str]) -> Fold:
     """A published fold less the patients that this cohort does not hold."""
     known = set(patients)

@@ -24,7 +24,7 @@ class Tiles:
     """Where a slide's patches lie: upper left corners [patch, 2] and side, in level-0 pixels.
 
     width, height: of the slide, where known. mpp: micrometres a level-0 pixel, where known. thumbnail: RGB [h, w, 3] of
-    the whole slide.
+    the whole slide. inferred: whether the side is told from the corners, since no file says it.
     """
 
     corners: np.ndarray
@@ -33,6 +33,17 @@ class Tiles:
     height: float | None = None
     mpp: float | None = None
     thumbnail: np.ndarray | None = None
+    inferred: bool = False
+
+    @property
+    def side_said(self) -> str:
+        """A sentence where the side is inferred; "" where it is known."""
+        if not self.inferred:
+            return ""
+        return (
+            f"The files do not say how large the patches are: {self.side:.0f} level-0 pixels is inferred, the step "
+            "that most neighbours have (of overlapping patches less than their side)."
+        )
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

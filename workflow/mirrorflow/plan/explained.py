@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirrorflow.config.explained import explainable, explained_settings
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.config.queries import encoders_of, methods_under
 from mirrorflow.plan.contract_path import ContractPath
 from mirrorflow.plan.models import ModelInputs
-from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.plan.paths import PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import Ledger
@@ -73,6 +74,11 @@ class ExplainInputs:
     def embeddings(self, wildcards: Wildcards) -> list[str]:
         """Input: records of the embeddings that heads were trained on."""
         return self.models.embeddings(wildcards) if wildcards.method in self.run.pretrained else []
+
+    def splits(self, wildcards: Wildcards) -> list[str]:
+        """Input: split files of the protocol's folds."""
+        where = {"scope": scope_of(self.run.protocol(wildcards)), "cohort": wildcards.cohort, "inner": ""}
+        return [self.run.at(SplitFile, **where, fold=fold) for fold in self.run.folds]
 
     def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: the record that these predictions should have."""

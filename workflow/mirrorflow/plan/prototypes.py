@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mirrorflow.config.protocols import scope_of
 from mirrorflow.config.queries import encoders_of, methods_under
 from mirrorflow.plan.contract_path import ContractPath
-from mirrorflow.plan.paths import PredictionsManifest
+from mirrorflow.plan.paths import PredictionsManifest, SplitFile
 from mirrorflow.plan.predictions import PredictionInputs
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import Ledger
@@ -54,6 +55,11 @@ class PrototypeInputs:
         """Input: the method's manifest, which names its models."""
         names = ("protocol", "cohort", "encoder", "method")
         return self.run.at(PredictionsManifest, **{name: getattr(wildcards, name) for name in names})
+
+    def splits(self, wildcards: Wildcards) -> list[str]:
+        """Input: split files of the protocol's folds."""
+        where = {"scope": scope_of(self.run.protocol(wildcards)), "cohort": wildcards.cohort, "inner": ""}
+        return [self.run.at(SplitFile, **where, fold=fold) for fold in self.run.folds]
 
     def planned(self, wildcards: Wildcards, threads: int) -> list[dict[str, Any]]:
         """Param that re-runs nothing: the record that these predictions should have."""

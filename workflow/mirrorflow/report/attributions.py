@@ -38,10 +38,15 @@ def _details(folder: Path) -> Details:
     where, blocks = "/".join(folder.parts[-4:]), list[Block]()
     for task in ("subtyping", "survival"):
         if (path := folder / f"{task}_measures.csv").exists():
-            blocks.append(_measures(pd.read_csv(path), MEASURES.format(task=task, where=where)))
+            blocks.append(_measures(_read(path, "of"), MEASURES.format(task=task, where=where)))
         if (path := folder / f"{task}_sets.csv").exists():
-            blocks.append(_sets(pd.read_csv(path, dtype={"set": str}), SETS.format(task=task, where=where)))
+            blocks.append(_sets(_read(path, "name"), SETS.format(task=task, where=where)))
     return Details(f"Agreement and gene sets of {where}", blocks)
+
+
+def _read(path: Path, names: str) -> pd.DataFrame:
+    """A table whose column ``names`` is text as it stands: a name may be of digits, or ``NA``."""
+    return pd.read_csv(path, converters={names: str})
 
 
 def _measures(found: pd.DataFrame, caption: str) -> Table:

@@ -98,7 +98,8 @@ def _caption(cohort: str, table: PatientTable, shown: int) -> str:
     more = "" if shown == len(table.frame) else f" The first {shown}; the files of the predictions have all."
     return (
         f"Patients of {cohort}, n = {len(table.frame)}, protocol {table.protocol}, all training data: each predicted "
-        "by the model of a fold that was not trained on them (a mean over seeds and slides), by the method ahead in "
+        "by the model of a fold that evaluates them (a mean over seeds and slides), which was not trained on them "
+        "unless published folds share patients, as the audit then says; by the method ahead in "
         "each task and by the reference. High risk: above the median of the patient's own fold, as the curves have "
         f"it.{more} Rule make_report."
     )

@@ -167,7 +167,10 @@ def add_out_of_fold(found: Collected, known: Mapping[str, str], days: Sequence[f
 
 
 def _stored_rows(found: Collected, saved: SavedModel, patient: str) -> pd.DataFrame:
+    """None where the fold was trained on the patient, too: published folds may share patients."""
     stored = found.stored[saved.config["fold"]].rows
+    if patient in found.folds[saved.config["fold"]].train:
+        return stored.head(0)
     chosen = (stored["seed"] == saved.config["seed"]) & (stored["patient"] == patient)
     return stored[chosen].reset_index(drop=True)
 

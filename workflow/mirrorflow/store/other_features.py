@@ -102,11 +102,22 @@ def _clam(folder: Path, mpp: Mapping[str, float], table: str) -> Iterator[OtherF
         )  # fmt: skip
     for path in files:
         features = tensor_of(path)
-        coords, grid = None, dict[str, Any]()
-        for beside in (folder / "h5_files", folder / "patches"):
-            if coords is None and (beside / f"{path.stem}.h5").exists():
-                coords, grid = _coordinates(beside / f"{path.stem}.h5", len(features))
+        coords, grid = _clam_places(folder, path.stem, len(features))
         yield OtherFeatures(path.stem, features, coords, grid=grid)
+
+
+def _clam_places(folder: Path, slide: str, count: int) -> tuple[NDArray[np.int64] | None, dict[str, Any]]:
+    """Corners, and what CLAM notes of the grid: in ``patches`` alone, where ``h5_files`` has the same corners bare."""
+    beside, patches = (folder / name / f"{slide}.h5" for name in ("h5_files", "patches"))
+    if not beside.exists():
+        return _coordinates(patches, count) if patches.exists() else (None, {})
+    coords, grid = _coordinates(beside, count)
+    if "patch_size" not in grid and patches.exists():
+        with opened(patches) as file:
+            theirs = file.get("coords")
+            if theirs is not None and np.array_equal(np.asarray(theirs), coords):
+                grid = {**theirs.attrs, **grid}
+    return coords, grid
 
 
 def _coordinates(path: Path, count: int) -> tuple[NDArray[np.int64], dict[str, Any]]:

@@ -6,7 +6,7 @@ const keyOf = (cell) => {
   return own.textContent.trim() || (own.querySelector("img")?.alt ?? "");
 };
 const numberOf = (text) => {
-  const found = /^[\[<]?\s*([+\u2212-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)/i.exec(text);
+  const found = /^[\[<]?\s*([+\u2212-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?=$|[\s%\]±,;(\[])/i.exec(text);
   return found ? Number(found[1].replaceAll(",", "").replace("\u2212", "-")) : NaN;
 };
 const compared = (one, other, numeric) =>

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mirrorflow.cohorts.patients import to_units, unit_names
+from mirrorflow.cohorts.splits import left_out_said, not_trained_on
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation import chosen
 from mirrorflow.evaluation.chosen import Choice
@@ -15,6 +16,7 @@ from mirrorflow.learners.tasks import ALL_DATA
 from mirrorflow.plan.model_paths import LabelledModel
 from mirrorflow.store.method_predictions import Manifest, read_task
 from mirrorflow.store.model_files import stored_config
+from mirrorflow.store.tables import read_fold
 
 TASKS = ("subtyping", "survival")
 
@@ -23,7 +25,7 @@ TASKS = ("subtyping", "survival")
 class Case:
     """One unit to explain: its number within the task, its row of the units, its stored prediction, why it was chosen.
 
-    classes: of the model, none for survival.
+    classes: of the model, none for survival. trained_on: as :class:`Evaluated` has it.
     """
 
     task: str
@@ -32,6 +34,7 @@ class Case:
     stored: Mapping[str, Any]
     why: str
     classes: tuple[str, ...]
+    trained_on: int = 0
 
     @property
     def name(self) -> str:
@@ -54,27 +57,37 @@ class Missing:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A task's predictions of one seed on all data, a row a unit with its name, and the units in the same order."""
+    """A task's predictions of one seed on all data, a row a unit with its name, and the units in the same order.
+
+    trained_on: units of evaluation that are left out, since their own fold was trained on the patient, too.
+    """
 
     task: str
     rows: pd.DataFrame
     units: pd.DataFrame
     classes: tuple[str, ...]
+    trained_on: int = 0
 
 
-def evaluated(manifest: Manifest, task: str, cohort: pd.DataFrame, unit: str) -> Evaluated | Missing | None:
-    """What was predicted of a task; why nothing was; None where the method was not asked."""
+def evaluated(
+    manifest: Manifest, task: str, cohort: pd.DataFrame, unit: str, splits: Sequence[Path] = ()
+) -> Evaluated | Missing | None:
+    """What was predicted of a task; why nothing was; None where the method was not asked. splits: files, by fold."""
     parts = read_task(manifest, task, cohort)
     if not parts:
         why = manifest.why_without(task)
         return Missing(task, why) if why else None
     rows = pd.concat([one.rows for one in parts], ignore_index=True)
     rows = rows[rows["setting"] == ALL_DATA]
-    rows = rows[rows["seed"] == rows["seed"].min()].reset_index(drop=True)
+    rows = rows[rows["seed"] == rows["seed"].min()]
+    apart = not_trained_on(rows, {fold: read_fold(path) for fold, path in enumerate(splits)})
+    if not apart.any():
+        return Missing(task, f"the models were trained on the patients of all {len(rows)} evaluation units")
+    rows = rows[apart].reset_index(drop=True)
     rows.insert(0, "unit", rows["patient"] if unit == "patient" else unit_names(rows))
     units = to_units(cohort, unit).set_index("unit", drop=False).loc[rows["unit"].tolist()].reset_index(drop=True)
     classes = tuple(parts[0].notes["classes"]) if task == "subtyping" else ()
-    return Evaluated(task, rows, units, classes)
+    return Evaluated(task, rows, units, classes, int((~apart).sum()))
 
 
 def cases_of(of: Evaluated, patients: Sequence[str], most: int | None) -> tuple[list[Case], list[Missing]]:
@@ -88,7 +101,9 @@ def cases_of(of: Evaluated, patients: Sequence[str], most: int | None) -> tuple[
 
 
 def _case(of: Evaluated, number: int, one: Choice) -> Case:
-    return Case(of.task, number, of.units.iloc[[one.row]], _plain(of.rows.iloc[one.row]), one.why, of.classes)
+    return Case(
+        of.task, number, of.units.iloc[[one.row]], _plain(of.rows.iloc[one.row]), one.why, of.classes, of.trained_on
+    )
 
 
 def _plain(row: pd.Series) -> dict[str, Any]:
@@ -98,7 +113,10 @@ def _plain(row: pd.Series) -> dict[str, Any]:
 def _named(of: Evaluated, patients: Sequence[str]) -> tuple[list[Choice], list[Missing]]:
     place = of.rows.groupby("patient", sort=False).indices  # of slides as units all of a patient's
     missing = [
-        Missing(f"{of.task} {name}", "no evaluation patient of this task; correct explain.patients")
+        Missing(
+            f"{of.task} {name}",
+            "no evaluation patient of this task; correct explain.patients" + left_out_said(of.trained_on),
+        )
         for name in patients
         if name not in place
     ]

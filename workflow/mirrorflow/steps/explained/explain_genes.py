@@ -100,7 +100,7 @@ def explain_genes(files: Inputs, params: Params, folder: Path) -> list[Drawing |
     data = GeneFiles(files.expression, files.index, files.embeddings)
     tasks = []
     for name in TASKS:
-        of = evaluated(manifest, name, cohort, params.protocol["unit"])
+        of = evaluated(manifest, name, cohort, params.protocol["unit"], files.splits)
         if isinstance(of, Missing):
             tasks.append(_left_out(name, of.why))
         elif of is not None:
@@ -152,7 +152,8 @@ def _task(
     place = AttributionsFolder.parse(folder)
     text = f"Census genes of {place.method}, {of.task}: shares and ranks among all {len(genes)} genes of the method."
     write_text(f"{stem}_census.md", to_markdown(for_readers(census_table(genes, params.settings["top"])), text))
-    return Task(name, KIND, partial(bars_figure, place, of.task, genes, folds, params.settings, lists.source))
+    settings = {**params.settings, "trained_on": of.trained_on}
+    return Task(name, KIND, partial(bars_figure, place, of.task, genes, folds, settings, lists.source))
 
 
 def _linear(manifests: Sequence[Path], task: str, folds: Sequence[FoldFound]) -> Coefficients:

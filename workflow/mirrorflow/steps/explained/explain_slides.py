@@ -1,7 +1,7 @@
 """Rule explain_slides: weights of patches and the effect of their removal, of chosen evaluation patients."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ logger = logging.getLogger("mirrorflow.explained")
 
 @dataclass(frozen=True)
 class Inputs:
-    """The cohort, the method's manifest, and what its models see; the ledger, beside whose folder thumbnails lie."""
+    """The cohort, the method's manifest, and what its models see; the ledger, beside whose folder thumbnails lie; split
+    files of the folds.
+    """
 
     cohort: Path
     manifest: Path
@@ -40,6 +42,7 @@ class Inputs:
     expression: Path | None = None
     embeddings: list[Path] = field(default_factory=list)
     ledger: Path | None = None
+    splits: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Data:
     files: Files
     slides: Mapping[str, SlideFile] = field(default_factory=dict)
     thumbnails: Path | None = None
+    splits: Sequence[Path] = ()
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
@@ -82,6 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
         Files(inputs.index, inputs.expression, inputs.embeddings),
         slide_files(params.slides),
         inputs.ledger.parent / "overlays" if inputs.ledger else None,
+        inputs.splits,
     )
     explain_slides(data, params.settings, outputs.folder)
 
@@ -103,7 +108,7 @@ def explain_slides(data: Data, settings: Mapping[str, Any], folder: Path) -> lis
     tasks: list[Task] = []
     rows: list[dict[str, Any]] = []
     for task in TASKS:
-        of = evaluated(manifest, task, cohort, data.unit)
+        of = evaluated(manifest, task, cohort, data.unit, data.splits)
         if isinstance(of, Missing):
             tasks.append(_left_out(of))
         elif of is not None:

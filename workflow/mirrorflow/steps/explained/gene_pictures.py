@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.splits import left_out_said
 from mirrorflow.errors import InputError
 from mirrorflow.figures.gene_bars import GeneBars, draw_gene_bars
 from mirrorflow.plan.attributions import AttributionsFolder
@@ -94,7 +95,8 @@ def caption(
         f"genes of the method. Integrated gradients of the {ASKED[task]}, slide and genes together, from the mean of "
         f"the fold's training patients; n = {len(mine) - left} evaluation patients in {len(folds)} folds, each by the "
         f"model that was not trained on it; {left} left out, whose attributions miss more than "
-        f"{settings['bound']:g} of the change of the answer (at most {steps} steps). Bars: mean absolute share, a mean "
+        f"{settings['bound']:g} of the change of the answer (at most {steps} steps)."
+        f"{left_out_said(settings.get('trained_on', 0))} Bars: mean absolute share, a mean "
         f"over the folds that have the gene; lines: folds; dotted: an equal share of a fold's genes.{beside}{bags} "
         f"{OPEN}"
     )

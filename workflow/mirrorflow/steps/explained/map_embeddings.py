@@ -1,7 +1,7 @@
 """Rule map_embeddings: where slide and RNA vectors of evaluation patients lie, fold by fold; maps, and distances."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from mirrorflow.cohorts.patients import to_units
-from mirrorflow.cohorts.splits import Fold
+from mirrorflow.cohorts.splits import Fold, left_out_said
 from mirrorflow.config.resources import RESOURCES
 from mirrorflow.errors import InputError
 from mirrorflow.evaluation.bands import Resampling
@@ -67,6 +67,8 @@ class Found:
     method: str
     spaces: Mapping[str, Mapping[int, Vectors]]
     missing: Mapping[int, str]
+    trained_on: Mapping[int, int] = field(default_factory=dict)
+    """By fold, how many evaluation units are left out, on whose patients it was trained, too."""
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
@@ -99,25 +101,33 @@ def _found(record: Path, folds: Sequence[Fold], units: pd.DataFrame) -> Found:
     place, read = EmbeddingsRecord.parse(record), Embedded.of_records([str(record)], resampled=False)
     spaces: dict[str, dict[int, Vectors]] = {VECTORS: {}, ALIGNED: {}}
     missing: dict[int, str] = {}
+    trained_on: dict[int, int] = {}
     for fold, split in enumerate(folds):
         key = (place.seed, fold)
         try:
-            whole = _vectors(Path(read.files[key]), fold, split, units)
+            whole, trained_on[fold] = _vectors(Path(read.files[key]), fold, split, units)
             spaces[VECTORS][fold] = whole
             if (aligned := _aligned(whole, Path(read.models[key]))) is not None:
                 spaces[ALIGNED][fold] = aligned
         except InputError as error:
             missing[fold] = str(error)
-    return Found(place.method, spaces, missing)
+    return Found(place.method, spaces, missing, trained_on)
 
 
-def _vectors(path: Path, fold: int, split: Fold, units: pd.DataFrame) -> Vectors:
+def _vectors(path: Path, fold: int, split: Fold, units: pd.DataFrame) -> tuple[Vectors, int]:
+    """Of evaluation units on whose patients the fold was not trained, and how many others there are."""
     embeddings, evaluated = read_embeddings(path), set(split.val)
     patient = {name: str(units["patient"][name]) for name in embeddings.units}
     names = sorted((one for one in embeddings.units if patient[one] in evaluated), key=lambda one: (patient[one], one))
+    asked, trained = len(names), set(split.train)
+    names = [name for name in names if patient[name] not in trained]
+    if asked and not names:
+        message = f"{path}: fold {fold} was trained on the patients of all {asked} evaluation units"
+        raise InputError(message)
     rows = [embeddings.units.index(name) for name in names]
     patients = [patient[name] for name in names]
-    return Vectors(fold, embeddings.slide_eval[0, rows], embeddings.rna_eval[0, rows], patients, len(split.train))
+    vectors = Vectors(fold, embeddings.slide_eval[0, rows], embeddings.rna_eval[0, rows], patients, len(split.train))
+    return vectors, asked - len(names)
 
 
 def _aligned(of: Vectors, model: Path) -> Vectors | None:
@@ -178,7 +188,7 @@ def _map(
         tables.append(_points(one.method, list(vectors.patients) * 2, panels[-1]))
     title = f"{place.cohort} · {place.encoder} · {place.protocol} · fold {fold}"
     count = len(there[0].spaces[VECTORS][fold].slide)
-    caption = _caption(count, fold, said, settings, place)
+    caption = _caption(count, fold, said, settings, place) + left_out_said(there[0].trained_on[fold])
     if left := [f"{one.method} ({one.missing[fold]})" for one in found if one not in there]:
         caption += f" Left out: {'; '.join(left)}."
     alt = f"Maps of {len(panels)} methods, {count} points a modality."

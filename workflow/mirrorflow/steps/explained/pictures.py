@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from mirrorflow.cohorts.splits import left_out_said
 from mirrorflow.errors import InputError
 from mirrorflow.figures.explained import Layer, draw_deletion, draw_layers, draw_strip
 from mirrorflow.plan.explained import ExplainedFolder
@@ -46,7 +47,7 @@ class Subject:
         return (
             f"{case.unit_name} ({case.why}) by {place.method} on {place.cohort}, protocol {place.protocol}, encoder "
             f"{place.encoder}: the model of fold {case.stored['fold']}, seed {case.stored['seed']}, which was not "
-            f"trained on this patient. {self.outcome} {self.found.said}"
+            f"trained on this patient. {self.outcome} {self.found.said}{left_out_said(case.trained_on)}"
         )
 
     @property
@@ -117,6 +118,7 @@ def map_caption(of: Subject, place: Placed, scale: str, tissue: str) -> str:
     parts = [
         of.whose,
         f"A pixel of the PNG's maps spans {scale}.",
+        place.part.tiles.side_said,
         *_weights_said(found),
         f"Removal: {found.asked.name} of all patches ({found.whole:.3g}) less that without the patch's group of "
         f"neighbours ({found.group.max() + 1} groups); from {np.nanmin(found.effect):.3g} to "
@@ -153,7 +155,7 @@ def strip_figure(of: Subject) -> FigureSpec:
     title = f"{of.title} · patches"
     caption = (
         f"The {count} patches of {part.slide} of highest and of lowest {by} (numbers: {what}; side {_side(part)}). "
-        f"{NOT_WHY if found.weights else ''} {of.whose}"
+        + " ".join(filter(None, (NOT_WHY if found.weights else "", part.tiles.side_said, of.whose)))
     )
     return FigureSpec(draw_strip(highest, lowest, title), title, f"{count} patches of each end.", caption)
 

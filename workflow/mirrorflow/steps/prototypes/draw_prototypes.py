@@ -13,7 +13,7 @@ from mirrorflow.learners.network import evaluation_tokens
 from mirrorflow.plan.prototypes import PrototypesFolder
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
-from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model, look_at
+from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model, held_out, look_at
 from mirrorflow.steps.prototypes.pictures import Case, no_places, tasks_of
 from mirrorflow.steps.prototypes.slide_tiles import SlidePart, slide_part
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
@@ -22,7 +22,9 @@ from mirrorflow.store.model_files import stored_config
 
 @dataclass(frozen=True)
 class Inputs:
-    """The cohort, the method's manifest, and what its model sees; the ledger, beside whose folder thumbnails lie."""
+    """The cohort, the method's manifest, and what its model sees; the ledger, beside whose folder thumbnails lie;
+    split files of the folds.
+    """
 
     cohort: Path
     manifest: Path
@@ -30,6 +32,7 @@ class Inputs:
     expression: Path
     gene_sets: Path | None = None
     ledger: Path | None = None
+    splits: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,13 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
     hold_predictions(params.planned)
     torch.set_num_threads(job.threads)
     data = Data(
-        inputs.cohort, inputs.manifest, inputs.index, inputs.expression, params.protocol["unit"], inputs.gene_sets
+        inputs.cohort,
+        inputs.manifest,
+        inputs.index,
+        inputs.expression,
+        params.protocol["unit"],
+        inputs.gene_sets,
+        inputs.splits,
     )
     overlays = inputs.ledger.parent / "overlays" if inputs.ledger else None
     draw_prototypes(data, overlays, outputs.folder)
@@ -65,7 +74,8 @@ def draw_prototypes(data: Data, overlays: Path | None, folder: Path) -> list[Dra
     """
     place = PrototypesFolder.parse(folder)
     model, where = first_model(data.manifest)
-    units = evaluated_units(data, where)
+    predicted = evaluated_units(data, where)
+    units = held_out(data, predicted, where.fold)
     halves = by_half(units["risk"].to_numpy(float))
     files = bag_files(data.index, units)
     chosen = {half: order[0] for half, order in halves.items()}
@@ -74,7 +84,12 @@ def draw_prototypes(data: Data, overlays: Path | None, folder: Path) -> list[Dra
     wanted = {*chosen.values(), *(found[0] for found in parts.values() if found)}
     evaluated = look_at(data, sorted(wanted), units, files, model, where)
     maps = {half: found or no_places(half, len(halves[half]), data.index) for half, found in parts.items()}
-    return draw_all(list(tasks_of(Case(place, evaluated, chosen, maps))), place.cohort, folder, "draw_prototypes")
+    return draw_all(
+        list(tasks_of(Case(place, evaluated, chosen, maps, len(predicted) - len(units)))),
+        place.cohort,
+        folder,
+        "draw_prototypes",
+    )
 
 
 def first_with_places(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mirrorflow.cohorts.patients import to_units
+from mirrorflow.cohorts.splits import not_trained_on
 from mirrorflow.errors import InputError
 from mirrorflow.expression.gene_sets import count_sets, parse_gene_sets
 from mirrorflow.learners.network import evaluation_tokens, network_again, read_out
@@ -25,7 +26,7 @@ from mirrorflow.store.expression import read_expression, read_names
 from mirrorflow.store.gene_lists import read_list
 from mirrorflow.store.method_predictions import read_manifest, read_task
 from mirrorflow.store.model_files import stored_config
-from mirrorflow.store.tables import read_cohort
+from mirrorflow.store.tables import read_cohort, read_fold
 from mirrorflow.training.supervised import Units, outputs_of
 
 TASK = "survival"
@@ -35,7 +36,7 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 
 @dataclass(frozen=True)
 class Data:
-    """Where the data of the evaluation units lie, and what a unit is."""
+    """Where the data of the evaluation units and the split files of the folds lie, and what a unit is."""
 
     cohort: Path
     manifest: Path
@@ -43,6 +44,7 @@ class Data:
     expression: Path
     unit: str
     gene_sets: Path | None = None
+    splits: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,16 @@ def evaluated_units(data: Data, place: LabelledModel) -> pd.DataFrame:
     names = mine["patient"] if data.unit == "patient" else mine["slide_id"]
     units = to_units(frame, data.unit).set_index("unit", drop=False).loc[names.tolist()].reset_index(drop=True)
     return units.assign(risk=mine["risk"].to_numpy(float))
+
+
+def held_out(data: Data, units: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """The units on whose patients the fold was not trained. Raises InputError where there is none."""
+    folds = {fold: read_fold(data.splits[fold])} if data.splits else {}
+    kept = units[not_trained_on(units.assign(fold=fold), folds)].reset_index(drop=True)
+    if kept.empty:
+        message = f"fold {fold} was trained on the patients of all {len(units)} evaluation units"
+        raise InputError(message)
+    return kept
 
 
 def by_half(risk: np.ndarray) -> dict[str, list[int]]:

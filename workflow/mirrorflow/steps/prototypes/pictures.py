@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mirrorflow.cohorts.splits import left_out_said
 from mirrorflow.errors import InputError
 from mirrorflow.figures.embedding import Panel, draw_maps, perplexity_of, placed
 from mirrorflow.figures.slide_maps import assigned, draw_assignment, draw_single_maps
@@ -35,6 +36,8 @@ class Case:
     evaluated: Evaluated
     chosen: dict[str, int]
     maps: dict[str, tuple[int, SlidePart] | str]
+    trained_on: int = 0
+    """Evaluation units that are left out, on whose patients the fold was trained, too."""
 
     @property
     def title(self) -> str:
@@ -48,7 +51,7 @@ class Case:
         return (
             f"{place.method} on {place.cohort}, protocol {place.protocol}, encoder {place.encoder}: the model of fold "
             f"{found.fold}, seed {found.seed}, on evaluation patients of that fold alone (n = {len(found.units)} "
-            "units), whom it was not trained on."
+            f"units), whom it was not trained on.{left_out_said(self.trained_on)}"
         )
 
     def unit(self, half: str, at: int) -> str:
@@ -187,7 +190,8 @@ def slide_figure(case: Case, half: str) -> FigureSpec:
         f"Slide {part.slide} of {case.unit(half, at)}, among those whose slides have places: {len(part.rows)} patches. "
         f"{case.whose} Prototype: the one with the largest share of the patch, by the softmax over prototypes and by "
         "the transport plan (rows made to add up to 1); the share itself beside it, from 1/K up, on its own scale. "
-        f"The most frequent prototypes have colours, the others are grey. {_no_plan(seen)}{_thumbnail(part)}{NOT_WHY} "
+        f"The most frequent prototypes have colours, the others are grey. {_no_plan(seen)}{_thumbnail(part)}"
+        f"{_side(part)}{NOT_WHY} "
         "After Figure 8 of TTA, which names both softmax and plan."
     )
     alt = "; ".join(f"{name}: {_in_words(each)}" for name, each in shares.items())
@@ -197,6 +201,10 @@ def slide_figure(case: Case, half: str) -> FigureSpec:
 
 def _no_plan(seen: Seen) -> str:
     return "" if seen.plan is not None else "This slide has no plan: its weights are the softmax. "
+
+
+def _side(part: SlidePart) -> str:
+    return f"{part.tiles.side_said} " if part.tiles.inferred else ""
 
 
 def _thumbnail(part: SlidePart) -> str:
@@ -238,8 +246,8 @@ def single_figure(case: Case, half: str, kind: str) -> FigureSpec:
     title = f"Single prototypes ({kind}) on slide {part.slide} · {case.title}"
     caption = (
         f"Share of each prototype in every patch, by the {said}; all {values.shape[1]} maps on one scale, 0 to "
-        f"{values.max():.3g}. Slide {part.slide} of {case.unit(half, at)}. {case.whose} {NOT_WHY} The values are in "
-        f"slide_{half}.parquet. After Figure 11 of TTA."
+        f"{values.max():.3g}. Slide {part.slide} of {case.unit(half, at)}. {case.whose} {_side(part)}{NOT_WHY} "
+        f"The values are in slide_{half}.parquet. After Figure 11 of TTA."
     )
     alt = f"{values.shape[1]} maps of {len(values)} patches; the largest share is {values.max():.3g}."
     return FigureSpec(draw_single_maps(part.tiles, values, title), title, alt, caption)

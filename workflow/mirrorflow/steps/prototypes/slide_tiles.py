@@ -61,17 +61,18 @@ def tiles_of(path: Path, chosen: np.ndarray, thumbnail: Path | None) -> Tiles:
     if coords is None:
         message = f"{path}: no coords in level-0 pixels"
         raise InputError(message)
-    side, width, height, mpp = _noted(path, coords)
+    noted = _noted(path)
+    side, width, height, mpp = noted or (stride(coords), None, None, None)
     picture = read_rgb(thumbnail) if thumbnail is not None and width and thumbnail.exists() else None
-    return Tiles(coords[chosen], side, width, height, mpp, picture)
+    return Tiles(coords[chosen], side, width, height, mpp, picture, inferred=noted is None)
 
 
-def _noted(path: Path, coords: np.ndarray) -> tuple[float, float | None, float | None, float | None]:
-    """Side of a patch; width, height and mpp of the slide, None where the file does not say."""
+def _noted(path: Path) -> tuple[float, float | None, float | None, float | None] | None:
+    """Side of a patch; width, height and mpp of the slide, None where the file does not say. None without a side."""
     try:
         patches = read_patches(path)
-    except InputError:  # a file that does not say how large its patches are: they touch
-        return _stride(coords), None, None, None
+    except InputError:
+        return None
     noted = patches.attributes
     width, height, mpp = (
         float(noted[name]) if name in noted else None for name in ("level0_width", "level0_height", "level0_mpp")
@@ -79,7 +80,22 @@ def _noted(path: Path, coords: np.ndarray) -> tuple[float, float | None, float |
     return patches.size_level0, width, height, mpp
 
 
-def _stride(coords: np.ndarray) -> float:
-    """Smallest distance between two columns or rows of patches; 1 where there is one patch alone."""
-    steps = np.concatenate([np.diff(np.unique(coords[:, axis])) for axis in (0, 1)])
-    return float(steps.min()) if len(steps) else 1.0
+def stride(coords: np.ndarray) -> float:
+    """The step that most neighbours have within a column (equal x) or a row (equal y), the smaller of equally frequent.
+
+    CLAM lays a grid of its own over every piece of tissue: distances between columns of two grids say nothing. Where no
+    two patches share a column or row it is the smallest distance between columns or rows; 1 of one patch alone.
+    """
+    steps = np.concatenate([_steps(coords, along) for along in (0, 1)])
+    if len(steps):
+        sizes, counts = np.unique(steps, return_counts=True)
+        return float(sizes[counts.argmax()])
+    apart = np.concatenate([np.diff(np.unique(coords[:, axis])) for axis in (0, 1)])
+    return float(apart.min()) if len(apart) else 1.0
+
+
+def _steps(coords: np.ndarray, along: int) -> np.ndarray:
+    """Distances along an axis between neighbours that are equal in the other."""
+    places = np.unique(coords[:, [1 - along, along]], axis=0)  # sorted by line, then along it
+    same_line = np.diff(places[:, 0]) == 0
+    return np.diff(places[:, 1])[same_line]

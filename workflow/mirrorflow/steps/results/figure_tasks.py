@@ -152,7 +152,8 @@ def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str
     )
     caption = (
         f"Rank of each method by {metric} within each evaluation fold of {cohort} (small marks, from the first fold "
-        f"above to the last below) and mean over folds (diamonds), all training data: {_n_by_protocol(rows)}. "
+        f"above to the last below) and mean over folds (diamonds), all training data: "
+        f"{_n_by_protocol(_drawn(rows, by_protocol))}. {not_ranked(rows, found, titles)}"
         "A mean rank says who leads, not by how much, nor whether the difference can be told from chance: for that "
         "see the verdicts in the tables."
     )
@@ -160,10 +161,40 @@ def _ranks(table: pd.DataFrame, cohort: str, task: str, titles: Mapping[str, str
 
 
 def of_same_patients(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the patients that most rows are of: ranks of others would not compare."""
+    """The rows of the patients that most rows are of: ranks of others would not compare.
+
+    Of two sets with as many rows it is that of the reference, else that of more patients.
+    """
     if "patient_set" not in rows or rows["patient_set"].nunique() < 2:
         return rows
-    return rows[rows["patient_set"] == rows["patient_set"].mode().iloc[0]]
+    most = rows[rows["patient_set"].isin(rows["patient_set"].mode())]
+    reference = most[most["verdict"] == "reference"] if "verdict" in most else most.head(0)
+    chosen = (reference if len(reference) else most.nlargest(1, "n")).iloc[0]
+    return rows[rows["patient_set"] == chosen["patient_set"]]
+
+
+def _drawn(rows: pd.DataFrame, by_protocol: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows whose methods have a rank."""
+    lines = zip(rows["protocol"], rows["method"], rows["encoder"], strict=True)
+    return rows[
+        [name in by_protocol and (method, encoder) in by_protocol[name].index for name, method, encoder in lines]
+    ]
+
+
+def not_ranked(rows: pd.DataFrame, found: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> str:
+    """Which methods have no rank, and why, protocol by protocol; "" where all have. found: ranks by protocol."""
+    said = []
+    for protocol, part in rows.groupby("protocol", sort=False):
+        ranks, same = found[str(protocol)], of_same_patients(part).index
+        if len(ranks) < 2:
+            said.append(f"{protocol} (fewer than two methods have a value in every fold on the same patients)")
+            continue
+        for method, encoder, n, row in zip(part["method"], part["encoder"], part["n"], part.index, strict=True):
+            if (method, encoder) not in ranks.index:
+                why = "no value in some fold" if row in same else f"other patients, n = {n:.0f}"
+                name = titles.get(method, method) + ("" if encoder == "none" else f" with {encoder}")
+                said.append(f"{name} under {protocol} ({why})")
+    return f"Not ranked: {'; '.join(said)}. " if said else ""
 
 
 def _n_by_protocol(rows: pd.DataFrame) -> str:

@@ -141,9 +141,13 @@ def _read_ledger(path: Path, budget: int) -> Ledger:
     return Ledger(place.cohort, place.patching, rows, overlays, sheet.read_bytes() if small else None)
 
 
-def overlays_of(ledgers: Sequence[Path]) -> dict[str, Path]:
-    """Slide -> its picture with mask and patches, of every slide that has one."""
-    return {one.stem: one for path in ledgers for one in sorted((path.parent / "overlays").glob("*.jpg"))}
+def overlays_of(ledgers: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Cohort -> slide -> its picture with mask and patches, of every slide that has one: names are a cohort's own."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in ledgers:
+        pictures = {one.stem: one for one in sorted((path.parent / "overlays").glob("*.jpg"))}
+        found.setdefault(LedgerFile.parse(path).cohort, {}).update(pictures)
+    return found
 
 
 def read_figures(folders: Sequence[Path], links: Links) -> tuple[list[Drawn], list[NotDrawn]]:

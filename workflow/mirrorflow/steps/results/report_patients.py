@@ -13,6 +13,7 @@ from mirrorflow.report.cohorts import CohortTables
 from mirrorflow.report.patients import PatientTable, predicted_classes
 from mirrorflow.store.images import read_rgb
 from mirrorflow.store.method_predictions import read_manifest, read_task
+from mirrorflow.store.tables import read_numbers
 
 HEIGHT_PX = 84
 """Of a patient's picture: twice what the page shows."""
@@ -26,17 +27,17 @@ def read_patients(
     protocol: str,
     manifests: Sequence[Path],
     figures: Sequence[Path],
-    overlays: Mapping[str, Path],
+    overlays: Mapping[str, Mapping[str, Path]],
 ) -> dict[str, PatientTable]:
     """Cohort -> its patients. chosen: cohort -> ``<encoder>_<method>``; figures: folders of draw_figures, whose CSVs
-    have the groups of risk; overlays: slide -> its picture in the store.
+    have the groups of risk; overlays: cohort -> slide -> its picture in the store.
     """
     left, tables = PICTURE_BYTES, {}
     for cohort, names in chosen.items():
         if cohort not in cohorts:
             continue
         frame = cohorts[cohort].frame
-        pictures = _pictures(frame, overlays, left)
+        pictures = _pictures(frame, overlays.get(cohort, {}), left)
         left -= sum(map(len, pictures.values()))
         mine = [one for one in manifests if _is(one, protocol, cohort, names)]
         predicted = _predicted(cohorts[cohort], mine)
@@ -80,7 +81,7 @@ def _groups(folders: Sequence[Path], manifests: Sequence[Path]) -> dict[str, pd.
         for place in map(PredictionsManifest.parse, manifests):
             path = folder / f"survival_{place.protocol}_{place.encoder}_{place.method}.csv"
             if path.exists():
-                found[_name(place.encoder, place.method)] = pd.read_csv(path, dtype={"patient": str})
+                found[_name(place.encoder, place.method)] = read_numbers(path, ("fold",))
     return found
 
 
