@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -34,11 +35,13 @@ class Job:
 def plan_jobs(configfiles: Sequence[Path], folder: Path, more: Mapping[str, Any] | None = None) -> list[Job]:
     """All jobs of the workflow with ``configfiles`` (``more`` over them) in ``folder``, in the order of the chain."""
     from snakemake.api import SnakemakeApi
-    from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+    from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings, WorkflowSettings
 
     logging.getLogger("snakemake").setLevel(logging.ERROR)
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    # Snakemake's own folder of sources is removed when Python happens to look, with a warning.
+    with TemporaryDirectory() as sources, SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         made = api.workflow(
+            workflow_settings=WorkflowSettings(runtime_source_cache_path=Path(sources)),
             resource_settings=ResourceSettings(cores=1),
             config_settings=ConfigSettings(configfiles=configfiles, config=more or {}),
             snakefile=SNAKEFILE,
