@@ -19,7 +19,13 @@ from rerun_example import EXAMPLE, write_example
 
 PATCHES = Path("store/slides/own/256px-20x")
 FEATURES = Path("store/features/own/256px-20x/resnet50")
-MADE = [PATCHES / "masks/s1.png", PATCHES / "patches/s1.h5", PATCHES / "ledger.tsv", FEATURES / "s1.h5"]
+MADE = [
+    PATCHES / "masks/s1.png",
+    PATCHES / "patches/s1.h5",
+    PATCHES / "ledger.tsv",
+    PATCHES / "shards/0.given.json",
+    FEATURES / "s1.h5",
+]
 
 
 def config_of(**changes: Any) -> Path:
@@ -56,7 +62,7 @@ def test_what_fits_the_config_is_left_alone(capsys):
 def test_nothing_is_deleted_before_it_was_listed_and_said(capsys):
     config = config_of(slides={"segmentation": {"threshold": 30}})
     said = cleaned(capsys, config, "--what", "masks")
-    assert f"{PATCHES}: 4 files, 0.00 GB (segmentation.threshold: made with None, this run wants 30.0)" in said
+    assert f"{PATCHES}: 5 files, 0.00 GB (segmentation.threshold: made with None, this run wants 30.0)" in said
     assert f"{FEATURES}: 2 files, 0.00 GB (" in said
     assert "nothing was deleted; add --yes" in said
     assert all(path.exists() for path in MADE)
@@ -88,8 +94,8 @@ def test_features_alone_leave_the_masks(capsys):
     raw["features"]["encoders"]["resnet50"] |= {"precision": "bfloat16"}
     Path("run.yaml").write_text(yaml.safe_dump(raw))
     cleaned(capsys, Path("run.yaml"), "--what", "features", "--yes")
-    assert not MADE[3].exists()
-    assert all(path.exists() for path in MADE[:3])
+    assert not MADE[-1].exists()
+    assert all(path.exists() for path in MADE[:-1])
 
 
 def test_a_folder_that_a_cohort_names_is_not_deleted(capsys):

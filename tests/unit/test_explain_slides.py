@@ -179,6 +179,9 @@ def test_a_unit_on_whose_patient_its_own_fold_was_trained_is_left_out(
     part.rows = part.rows[part.rows["patient"] == "R"].head(1)
     none = cases.evaluated(None, "survival", cohort, "patient", splits)
     assert none.why == "the models were trained on the patients of all 1 evaluation units"
+    part.rows = part.rows.assign(setting="10-shot")
+    manifest = SimpleNamespace(why_without=lambda task: f"{task}: no epoch")
+    assert cases.evaluated(manifest, "survival", cohort, "patient", splits).why == "survival: no epoch"
 
 
 # tiles for QuPath

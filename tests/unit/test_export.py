@@ -18,7 +18,7 @@ from mirrorflow.reuse.run_folder import FinishedRun
 from mirrorflow.store.digest import digest, names_digest
 from mirrorflow.store.embeddings import write_embeddings
 from mirrorflow.store.model_files import write_model
-from mirrorflow.store.tables import write_cohort, write_fold
+from mirrorflow.store.tables import write_cohort, write_fold, write_sheet
 from mirrorflow.training.embedding import Embeddings
 
 METHODS = ("majority", "linear", "cox")
@@ -69,7 +69,10 @@ def test_embeddings_of_an_earlier_config_are_left_out(
         write_embeddings(place, Embeddings(units, *[vectors] * 4), {"model": digest(made_with)})
     other = copy.folder / scope / "brca/embeddings/uni/mirror/seed42/resampled_dropout/fold0.safetensors"
     write_embeddings(other, Embeddings(units, *[vectors] * 4), {"model": "another"})
+    write_sheet(copy.folder / scope / "brca/splits/summary.tsv", pd.DataFrame({"fold": [0], "train": [1]}))
+    write_embeddings(other.with_name("fold1.safetensors"), Embeddings(units, *[vectors] * 4), {"model": None})
     (path,) = export(copy, "embeddings", "csv", tmp_path / "out")
+    assert "the run has no fold 1 now" in caplog.text
     assert "-mirror-frozen-" in path.name
     assert "mirror--old/seed42/fold0 was trained on others than the training part of" in caplog.text
     assert "they are of another model than" in caplog.text

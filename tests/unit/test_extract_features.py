@@ -1,6 +1,8 @@
 """Patches to features: the same values in any batch, nothing made twice, nothing lost silently."""
 
 import contextlib
+import dataclasses
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 import torch
 from tests.slide_factory import corrupt_tile, glass, simple, write_svs
 
-from mirrorflow.errors import ConfigError, InputError, SettingsMismatchError, UnreachableError
+from mirrorflow.errors import ConfigError, SettingsMismatchError, UnreachableError
 from mirrorflow.slides.encoder_settings import encoder_from
 from mirrorflow.slides.encoders import build_encoder
 from mirrorflow.slides.reader import open_slide
@@ -220,19 +222,24 @@ def test_a_slide_that_vanished_fails_alone(cohort: tuple[list[SlideRow], Path], 
 
 
 def test_features_stay_where_their_patches_cannot_be_read(cohort: tuple[list[SlideRow], Path], tmp_path: Path):
-    """They go where there are no patches; a damaged file says nothing against them."""
-    rows, patches, made = cohort[0][:1], tmp_path / "slides/patches/a.h5", tmp_path / "a.h5"
+    """They go where their slide has no patches; a damaged file says nothing against them, and stops no other slide."""
+    rows, patches, made = cohort[0][:2], tmp_path / "slides/patches/a.h5", tmp_path / "a.h5"
     shutil.copytree(cohort[1], tmp_path / "slides")
     extract((rows, tmp_path / "slides"), tmp_path)
     whole = patches.read_bytes()
     patches.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"patches/a\.h5: .*damaged .*Features made of it are kept"):
-        extract((rows, tmp_path / "slides"), tmp_path)
+    (tmp_path / f"{rows[1].slide_id}.h5").unlink()
+    status = extract((rows, tmp_path / "slides"), tmp_path)
+    assert [status[row.slide_id]["status"] for row in rows] == ["failed", "ok"]
+    assert re.search(r"patches/a\.h5 is damaged; features made of it stay", status["a"]["reason"])
     patches.write_bytes(whole)
     with no_more_files(), pytest.raises(UnreachableError, match=r"patches/a\.h5: .*Too many open files.*ulimit -n"):
         plan_slide(rows[0], patches.parent, tmp_path, ENCODER, max_unreadable=0.1)
     assert made.exists()
     patches.unlink()
+    gone = dataclasses.replace(rows[0], path=tmp_path / "gone.svs")
+    assert extract(([gone], tmp_path / "slides"), tmp_path)["a"]["status"] == "failed"
+    assert made.exists(), "nothing could make them again"
     assert extract((rows, tmp_path / "slides"), tmp_path)["a"]["status"] == "failed"
     assert not made.exists()
 

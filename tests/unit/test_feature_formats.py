@@ -101,6 +101,15 @@ def test_clams_patches_of_another_grid_say_nothing_of_the_features(tmp_path: Pat
         assert "patch_size" not in file["coords"].attrs
 
 
+def test_clams_damaged_patches_do_not_keep_whole_features_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clam_as_it_writes(tmp_path / "theirs", COORDS)
+    (tmp_path / "theirs/patches/s1.h5").write_bytes(b"half")
+    import_features(tmp_path / "theirs", tmp_path / "ours", {})
+    assert "the size of patches is not known" in caplog.text
+    with h5py.File(tmp_path / "ours/s1.h5") as file:
+        assert "patch_size" not in file["coords"].attrs
+
+
 def test_slides_of_clam_without_a_tensor_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clam(tmp_path / "theirs")
     (tmp_path / "theirs/h5_files/s2.h5").write_bytes((tmp_path / "theirs/h5_files/s1.h5").read_bytes())

@@ -1,11 +1,10 @@
 """A change of the user's own files is seen where Snakemake has no notes: in a shared store, among copied results."""
 
 import base64
-import copy
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,13 +43,17 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             write_plan(record)
 
 
-def states() -> GivenStates:
-    run = Run(resolve(copy.deepcopy(yaml.safe_load(EXAMPLE))))
+def states(columns: Mapping[str, str] | None = None) -> GivenStates:
+    config = yaml.safe_load(EXAMPLE)
+    for cohort in ("own", "elsewhere"):
+        slides = config["cohorts"][cohort]["slides"]
+        slides["columns"] = {**slides.get("columns", {}), **(columns or {})}
+    run = Run(resolve(config))
     return GivenStates(run, CohortInputs(run), SlideInputs(run))
 
 
-def hold(*arguments: str) -> None:
-    given = states()
+def hold(*arguments: str, columns: Mapping[str, str] | None = None) -> None:
+    given = states(columns)
     StoredChecks(given.run, given.cohorts, given.slides, PredictionInputs(given.run)).hold(arguments)
 
 
@@ -86,15 +89,27 @@ def test_dates_and_places_are_no_change(tmp_path_factory, monkeypatch):
     hold()
 
 
-def test_a_slide_that_is_gone_is_no_change():
+def test_files_that_are_gone_are_no_change():
     Path("slide-0.svs").unlink()
+    Path("patients.tsv").unlink()
+    for path in Path("elsewhere").rglob("*.h5"):
+        path.unlink()
     hold()
+    shutil.rmtree("elsewhere")
+    hold()
+
+
+def test_the_same_slides_from_another_project_are_no_change():
+    """Its sheet has another name for the column of paths, and other paths."""
+    text = Path("slides.tsv").read_text()
+    Path("slides.tsv").write_text(text.replace("\tpath\n", "\tfile\n").replace("\tslide-", "\t./slide-"))
+    hold(columns={"path": "file"})
 
 
 SLIDE_CHANGES: list[tuple[Callable[[], object], str]] = [
     (lambda: added("slides.tsv", "slide-99\tpatient-3\tpatient-3\tslide-99.svs\n"), "rows: made with"),
     (lambda: replaced("slides.tsv", "slide-1\tpatient-0\tpatient-0", "slide-1\tpatient-1\tpatient-1"), "rows: made"),
-    (lambda: Path("slide-1.svs").write_bytes(b"another scan"), "slides.slide-1.svs: made with 8, this run wants 12"),
+    (lambda: Path("slide-1.svs").write_bytes(b"another scan"), "slides.slide-1: made with 8, this run wants 12"),
 ]
 
 
@@ -142,8 +157,16 @@ def test_what_another_run_made_in_its_place_since_is_not():
     for output, _ in states().in_store():
         note(output, Path(output).stat().st_mtime - 60)
     SLIDE_CHANGES[2][0]()
-    with pytest.raises(SettingsMismatchError, match=r"slide-1\.svs"):
+    with pytest.raises(SettingsMismatchError, match=r"slides\.slide-1"):
         hold()
+
+
+def test_new_dates_of_results_leave_them_to_snakemake():
+    """A project copied with its notes: a corrected table starts what reads it."""
+    for output, _ in states().in_results():
+        note(output, Path(output).stat().st_mtime - 60)
+    RESULT_CHANGES[0][0]()
+    hold()
 
 
 def test_a_large_file_counts_by_its_size(monkeypatch):

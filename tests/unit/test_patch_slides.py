@@ -1,6 +1,7 @@
 """A shard of slides to masks and grids: every oddity gets a row, nothing is made twice."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,23 @@ def test_a_slide_that_is_gone_keeps_its_patches(tmp_path: Path, lost: str | None
         (tmp_path / "out" / lost).unlink()
     assert patch_one(path if named else None, tmp_path) == row
     assert made.read_bytes() == before
+
+
+def test_what_is_lost_of_a_slide_that_can_be_fetched_is_made_again(tmp_path: Path):
+    path, overlay = write_svs(tmp_path / "a.svs", simple(1024, 768)), tmp_path / "out/overlays/s.jpg"
+    patch_one(path, tmp_path)
+    slide = path.read_bytes()
+    path.unlink()
+    overlay.unlink()
+    asked = []
+
+    def fetch(rows: Sequence[SlideRow]) -> None:
+        asked.extend(row.slide_id for row in rows)
+        path.write_bytes(slide)
+
+    patch_shard([SlideRow("s", "p", path)], tmp_path / "out", tmp_path / "status.tsv", SETTINGS, restore=fetch)
+    assert asked == ["s"]
+    assert overlay.exists()
 
 
 def test_damaged_patches_of_a_slide_that_is_gone_are_left(tmp_path: Path):

@@ -21,8 +21,8 @@ from mirrorflow.runtime.locks import require_unlocked
 
 OURS = {
     "masks": (
-        *("patches/*.h5", "masks/*.png", "overlays/*.jpg", "shards/*.tsv", ".reading/*"),
-        *("ledger.tsv", "contact_sheet.jpg", PLAN),
+        *("patches/*.h5", "masks/*.png", "overlays/*.jpg", "shards/*.tsv", "shards/*.given.json"),
+        *(".reading/*", "ledger.tsv", "contact_sheet.jpg", PLAN),
     ),
     "features": ("*.h5", "shards/*.tsv", ".reading/*", PLAN),
 }

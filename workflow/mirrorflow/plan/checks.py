@@ -6,7 +6,7 @@ alone is new.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,8 @@ class StoredChecks:
         if not any(argument.startswith((*FORCED, JOB)) for argument in arguments):
             self._hold_results()
             given = GivenStates(self.run, self.cohorts, self.slides)
-            _hold_given(given.in_store(), SLIDES_FIX)
-            _hold_given(given.in_results(), GIVEN_FIX)
+            _hold_given(given.in_store(), SLIDES_FIX, lambda output: is_left_alone(output) or is_replaced(output))
+            _hold_given(given.in_results(), GIVEN_FIX, is_left_alone)
 
     # held again by the job that reads it
 
@@ -176,9 +176,9 @@ class StoredChecks:
                 hold(record, RESULTS_FIX)
 
 
-def _hold_given(held: Iterable[Held], fix: str) -> None:
-    """Raise SettingsMismatchError where an output that no change would start again was made of other files."""
+def _hold_given(held: Iterable[Held], fix: str, is_kept: Callable[[str], bool]) -> None:
+    """Raise SettingsMismatchError where an output that no change would start again (``is_kept``) was made of others."""
     for output, records in held:
-        if is_left_alone(output) or is_replaced(output):
+        if is_kept(output):
             for record in records():
                 hold(record, fix)

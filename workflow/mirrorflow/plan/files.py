@@ -33,7 +33,7 @@ def states_digest(states: Mapping[str, str]) -> str:
 def features_state(folder: str, slides: Iterable[str] | None, *, dates: bool = True) -> str:
     """Stands for the feature files of ``slides`` in a folder; of None, for every file that could be one.
 
-    dates: whether a new date is another state.
+    dates: whether a new date is another state; without them a folder that holds none of the files is ``absent``.
     """
     try:
         with os.scandir(folder) as entries:
@@ -46,7 +46,7 @@ def features_state(folder: str, slides: Iterable[str] | None, *, dates: bool = T
         if name in there:
             found = there[name].stat()
             states[name] = f"{found.st_size}-{found.st_mtime_ns}" if dates else str(found.st_size)
-    return states_digest(states)
+    return states_digest(states) if states or dates else ABSENT
 
 
 def is_users(path: str, store: str) -> bool:

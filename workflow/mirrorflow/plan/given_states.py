@@ -26,6 +26,21 @@ from mirrorflow.plan.wildcards import Wildcards
 SMALL = 8 << 20
 """Bytes of a file whose content is looked at when planning; of a larger one its size."""
 
+IN_TABLE = (
+    *("INDEX", "EXPRESSION", "COHORT", "SPLITS", "SELECTION", "PRETRAIN", "EMBED", "PROBE", "BASELINES", "SUPERVISED"),
+    *(
+        "ADAPTATION",
+        "HAZARDS_CHOICE",
+        "SPARED_VECTORS",
+        "COX_NETWORKS",
+        "UNDEFINED_CHOICE",
+        "AUDIT",
+        "METRICS",
+        "TABLES",
+    ),
+)
+"""Versions of what comes before the long table (:mod:`mirrorflow.config.versions`)."""
+
 Noted = dict[str, Any]
 """A record (:func:`mirrorflow.plan.records.planned`)."""
 Held = tuple[str, Callable[[], list[Noted]]]
@@ -45,7 +60,7 @@ class GivenStates:
 
     def of_shard(self, wildcards: Wildcards, threads: int) -> list[Noted]:
         """Param that re-runs nothing: rows and sizes of the slide files of a shard, where the sheet is the user's."""
-        rows = self.slides.rows(wildcards)
+        rows = self.slides.slides_digest(wildcards.cohort, int(wildcards.shard), len(self.run.shards))
         if rows is None:
             return []
         sizes = self.slides.sizes(wildcards.cohort, int(wildcards.shard))
@@ -54,8 +69,10 @@ class GivenStates:
 
     def of_features(self, wildcards: Wildcards, threads: int) -> list[Noted]:
         """Param that re-runs nothing: rows of the user's sheet, and what files of features made elsewhere hold."""
-        settings: dict[str, Any] = {"version": versions.INDEX, "features": self.slides.feature_sizes(wildcards)}
-        if (rows := self.slides.rows(wildcards)) is not None:
+        settings: dict[str, Any] = {"version": versions.INDEX}
+        if (features := self.slides.feature_sizes(wildcards)) != ABSENT:  # a copy may leave them where they are
+            settings["features"] = features
+        if (rows := self.slides.slides_digest(wildcards.cohort)) is not None:
             settings["rows"] = rows
         path = self.run.at(FeaturesGiven, cohort=wildcards.cohort, encoder=wildcards.encoder)
         return [planned(path, settings)]
@@ -69,8 +86,12 @@ class GivenStates:
     def of_results(self, wildcards: Wildcards, threads: int) -> list[Noted]:
         """Param that re-runs nothing: split files and lists of genes of all cohorts, and versions of what computes."""
         files = {cohort: states(self._lists_and_splits(cohort)) for cohort in self.run.cohorts}
-        numbers = {name: value for name, value in vars(versions).items() if name.isupper()}
-        return [planned(self.run.at(ResultsGiven), {"versions": numbers, "files": files})]
+        return [planned(self.run.at(ResultsGiven), {"versions": self.versions(), "files": files})]
+
+    @staticmethod
+    def versions() -> dict[str, int]:
+        """Param: versions of all that the long table is made of; it is written again where one is raised."""
+        return {name: getattr(versions, name) for name in IN_TABLE}
 
     def _lists_and_splits(self, cohort: str) -> list[str]:
         sources = self.run.cohort(cohort)["splits"].values()

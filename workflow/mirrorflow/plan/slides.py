@@ -15,7 +15,7 @@ from mirrorflow.plan.records import planned
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.store_paths import FeaturePlan, FeatureStatus, GdcStatus, Ledger, PatchPlan, PatchStatus
 from mirrorflow.plan.wildcards import Wildcards, has
-from mirrorflow.store.sheet_rows import rows_digest, shard_digest, slide_files, slide_ids
+from mirrorflow.store.sheet_rows import rows_digest, shard_digest, slide_files, slide_ids, slides_digest
 
 GDC_KEYS = ("projects", "experimental_strategy", "limit", "exclude", "overrides", "endpoint")
 
@@ -27,6 +27,8 @@ class SlideInputs:
     run: Run
     _states: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     """What was found out already of cohorts: path -> state of the slide files of a user's sheet, a dict a shard."""
+    _files: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    """Likewise slide -> path."""
 
     # downloads
 
@@ -133,8 +135,17 @@ class SlideInputs:
         return states_digest(self._given(wildcards.cohort)[int(wildcards.shard)])
 
     def sizes(self, cohort: str, shard: int) -> dict[str, int]:
-        """Slide file as the sheet names it -> bytes, of the files of a shard that are there."""
-        return {path: total for path, state in self._given(cohort)[shard].items() if (total := _bytes(path, state))}
+        """Slide -> bytes of its file, of the slides of a shard that are there."""
+        states, files = self._given(cohort)[shard], self._files[cohort][shard]
+        found = {slide: _bytes(path, states.get(path, ABSENT)) for slide, path in files.items()}
+        return {slide: size for slide, size in found.items() if size}
+
+    def slides_digest(self, cohort: str, shard: int = 0, shards: int = 1) -> str | None:
+        """What the user's sheet says of the slides of a shard, but for where they lie; None for a sheet of ours."""
+        if not self._has_own_sheet(cohort):
+            return None
+        slides = self.run.cohort(cohort)["slides"]
+        return slides_digest(slides["sheet"], slides["columns"], shard, shards)
 
     def there(self) -> dict[str, list[int]]:
         """Cohort -> how many slide files of a user's sheet are there, a number a shard; where they are read here."""
@@ -146,6 +157,7 @@ class SlideInputs:
         if cohort not in self._states:
             slides = self.run.cohort(cohort)["slides"]
             files = slide_files(slides["sheet"], slides["columns"], len(self.run.shards))
+            self._files[cohort] = files
             self._states[cohort] = [given(part.values(), self.run.store) for part in files]
         return self._states[cohort]
 
@@ -258,7 +270,7 @@ class SlideInputs:
         return features_state(run.cohort(cohort)["features"][encoder], ids)
 
     def feature_sizes(self, wildcards: Wildcards) -> str:
-        """As :meth:`given_features`, without dates."""
+        """As :meth:`given_features`, without dates; ``absent`` where no such file is there."""
         run, cohort, encoder = self.run, wildcards.cohort, wildcards.encoder
         if not run.is_external(cohort, encoder):
             return "made here"

@@ -6,7 +6,7 @@ from mirrorflow.audit.fits import units_group
 from mirrorflow.cohorts.patients import PAIRED, to_units, who_has
 from mirrorflow.errors import InputError
 from mirrorflow.learners.saved import SavedModel
-from mirrorflow.plan.paths import EmbeddingsFile, ModelRecord, SplitFile
+from mirrorflow.plan.paths import EmbeddingsFile, ModelRecord, SplitFile, SplitSummary
 from mirrorflow.reuse.run_folder import FinishedRun, source_of, target_of
 from mirrorflow.store.digest import digest, file_digest
 from mirrorflow.store.model_records import read_config
@@ -36,6 +36,8 @@ def why_outdated(run: FinishedRun, place: EmbeddingsFile, made_with: str | None)
     home = source_of(place.cohort) or target_of(place.cohort)
     names = {"scope": place.scope, "cohort": home, "encoder": place.encoder, "method": place.method}
     root = str(run.folder)
+    if SplitSummary(root, place.scope, home).path.exists() and place.fold not in run.fold_numbers(place.scope, home):
+        return f"the run has no fold {place.fold} now"
     folder = ModelRecord(root, **names, seed=place.seed, genes=place.genes, fold=place.fold).folder
     model = {key: value for key, value in read_config(folder).items() if key != "digest"}
     if not model:

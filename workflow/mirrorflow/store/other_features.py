@@ -113,11 +113,18 @@ def _clam_places(folder: Path, slide: str, count: int) -> tuple[NDArray[np.int64
         return _coordinates(patches, count) if patches.exists() else (None, {})
     coords, grid = _coordinates(beside, count)
     if "patch_size" not in grid and patches.exists():
-        with opened(patches) as file:
-            theirs = file.get("coords")
-            if theirs is not None and np.array_equal(np.asarray(theirs), coords):
-                grid = {**theirs.attrs, **grid}
+        try:
+            grid = {**_grid_of(patches, coords), **grid}
+        except InputError as error:
+            logger.warning("%s; the size of patches is not known", error)
     return coords, grid
+
+
+def _grid_of(patches: Path, coords: NDArray[np.int64]) -> dict[str, Any]:
+    with opened(patches) as file:
+        theirs = file.get("coords")
+        same = theirs is not None and np.array_equal(np.asarray(theirs), coords)
+        return dict(theirs.attrs) if same else {}
 
 
 def _coordinates(path: Path, count: int) -> tuple[NDArray[np.int64], dict[str, Any]]:

@@ -50,6 +50,17 @@ def shard_digest(path: str, columns: Mapping[str, str], shard: int, shards: int)
     return None if digests is None else digests[shard]
 
 
+def slides_digest(path: str, columns: Mapping[str, str], shard: int, shards: int) -> str | None:
+    """As :func:`shard_digest`, whatever the sheet calls its columns and wherever the slides lie."""
+    rows = _rows_of(path, columns)
+    if rows is None:
+        return None
+    ours = {columns.get(name, name): name for name in OURS}
+    named = [[cell.partition("=") for cell in row.cells] for row in rows if shard_of(row.slide_id, shards) == shard]
+    kept = [sorted((ours.get(name, name), value) for name, _, value in cells) for cells in named]
+    return _digest(sorted([pair for pair in cells if pair[0] != "path"] for cells in kept))
+
+
 def patients_digest(path: str, columns: Mapping[str, str]) -> str | None:
     """Stands for the patients of a sheet, in any order; None where there is no sheet (yet)."""
     rows = _rows_of(path, columns)

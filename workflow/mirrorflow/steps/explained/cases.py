@@ -80,6 +80,8 @@ def evaluated(
     rows = pd.concat([one.rows for one in parts], ignore_index=True)
     rows = rows[rows["setting"] == ALL_DATA]
     rows = rows[rows["seed"] == rows["seed"].min()]
+    if rows.empty:
+        return Missing(task, manifest.why_without(task) or "nothing was predicted with all training data")
     apart = not_trained_on(rows, {fold: read_fold(path) for fold, path in enumerate(splits)})
     if not apart.any():
         return Missing(task, f"the models were trained on the patients of all {len(rows)} evaluation units")

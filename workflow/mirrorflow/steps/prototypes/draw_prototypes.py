@@ -14,7 +14,7 @@ from mirrorflow.plan.prototypes import PrototypesFolder
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model, held_out, look_at
-from mirrorflow.steps.prototypes.pictures import Case, no_places, tasks_of
+from mirrorflow.steps.prototypes.pictures import Case, left_out, no_places, tasks_of
 from mirrorflow.steps.prototypes.slide_tiles import SlidePart, slide_part
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
 from mirrorflow.store.model_files import stored_config
@@ -70,12 +70,16 @@ def run(inputs: Inputs, outputs: Outputs, params: Params, job: Job) -> None:
 def draw_prototypes(data: Data, overlays: Path | None, folder: Path) -> list[Drawing | LeftOut]:
     """Draw the figures of the first fold's model into ``folder``; ``overlays``: the store's thumbnails, if it has them.
 
-    Raises InputError where no model is kept, or where it does not give its stored predictions.
+    Where the fold was trained on all whom it evaluates, that stands for the figures. Raises InputError where no model
+    is kept, or where it does not give its stored predictions.
     """
     place = PrototypesFolder.parse(folder)
     model, where = first_model(data.manifest)
     predicted = evaluated_units(data, where)
     units = held_out(data, predicted, where.fold)
+    if units.empty:
+        why = f"fold {where.fold} was trained on the patients of all {len(predicted)} evaluation units"
+        return draw_all([left_out("prototypes", why)], place.cohort, folder, "draw_prototypes")
     halves = by_half(units["risk"].to_numpy(float))
     files = bag_files(data.index, units)
     chosen = {half: order[0] for half, order in halves.items()}

@@ -16,6 +16,7 @@ from mirrorflow.store.slide_sheet import SlideRow
 
 Row = dict[str, Any]
 NO_PATCHES = "no patches were made of it; its row in the ledger says why"
+MADE_AGAIN = "`--forcerun patch_slides` makes it again, where the slide is"
 
 
 @dataclass(frozen=True)
@@ -44,28 +45,26 @@ def plan_slide(
 ) -> Plan | Row:
     """A Plan for a slide that needs work, or the status row of one that does not.
 
-    Raises SettingsMismatchError where its features were made with other settings, InputError or UnreachableError where
-    its patches are there and cannot be read: that says nothing against its features.
+    Features go where their slide is there and no patches were made of it. Patches that are damaged say nothing against
+    them. Raises SettingsMismatchError where they were made with other settings, UnreachableError where patches are
+    there and something outside of them keeps them from being read.
     """
     source_file, target = (folder / f"{row.slide_id}.h5" for folder in (patches_folder, features_folder))
+    failed: Row = {"slide_id": row.slide_id, "status": "failed", "reason": NO_PATCHES, "patches": 0}
     if not source_file.exists():
-        target.unlink(missing_ok=True)
-        return {"slide_id": row.slide_id, "status": "failed", "reason": NO_PATCHES, "patches": 0}
-    patches = _read(source_file)
+        if row.path is not None and row.path.exists():
+            target.unlink(missing_ok=True)
+        return failed
+    try:
+        patches = read_patches(source_file)
+    except InputError:
+        return failed | {"reason": f"{source_file} is damaged; features made of it stay. {MADE_AGAIN}"}
     made_of = json.loads(patches.settings or "{}")
     settings = {"encoder": dict(encoder), "patches": made_of, "version": versions.FEATURES}
     source = _source(patches)
     if kept := _kept(row, target, settings, source, max_unreadable):
         return kept
     return Plan(row, source_file, target, len(patches.coords), settings, source)
-
-
-def _read(path: Path) -> Patches:
-    try:
-        return read_patches(path)
-    except InputError as error:
-        message = f"{error}. Features made of it are kept. `--forcerun patch_slides` makes it again, where the slide is"
-        raise InputError(message) from error
 
 
 def _source(patches: Patches) -> str:

@@ -22,12 +22,12 @@ MB = 1_000_000
 Row = dict[str, Any]
 
 
-def restorer(sheet: Path) -> Callable[[Sequence[SlideRow]], None]:
+def restorer(sheet: Path) -> Callable[[Sequence[SlideRow]], None] | None:
     """A function that fetches again those of its slides that were deleted (``keep: false``), for work that turns up
-    after all: another encoder, features deleted by hand. With a sheet of the user's own it does nothing.
+    after all: another encoder, features deleted by hand. None for a sheet of the user's own.
     """
     if not is_gdc_sheet(sheet):
-        return lambda _rows: None
+        return None
 
     def restore(rows: Sequence[SlideRow]) -> None:
         gone = {row.slide_id for row in rows if row.path is not None and not row.path.exists()}

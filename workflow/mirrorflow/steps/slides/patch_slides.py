@@ -106,7 +106,8 @@ def patch_shard(
     cv2.setNumThreads(1)  # parallel over slides, not inside one
     for kind in ("patches", "masks", "overlays"):
         clear_leftovers(folder / kind)
-    kept = {row.slide_id: found for row in rows if (found := _kept(row, folder, wanted))}
+    can_fetch = restore is not None
+    kept = {row.slide_id: found for row in rows if (found := _kept(row, folder, wanted, can_fetch=can_fetch))}
     progress = Progress("patches", len(rows), "slides", kept=len(kept))
     todo = [row for row in rows if row.slide_id not in kept]
     if restore is not None:
@@ -118,14 +119,16 @@ def patch_shard(
     write_rows(status, PATCH_COLUMNS, [kept[row.slide_id] for row in rows])
 
 
-def _kept(row: SlideRow, folder: Path, wanted: PatchSettings) -> Row | None:
+def _kept(row: SlideRow, folder: Path, wanted: PatchSettings, *, can_fetch: bool = False) -> Row | None:
     """Status row of a slide finished earlier, or None if it has to be made.
 
-    Of a slide that is not there any more its patches alone have to be left: nothing can be made again.
+    Of a slide that is not there any more its patches alone have to be left: nothing can be made again, unless it can be
+    fetched.
     """
     places = SlidePaths.of(folder, row.slide_id)
     size = None if row.path is None else source_bytes(row.path)
-    if not (places.patches.exists() if size is None else places.all_exist()):
+    lost = size is None and not (can_fetch and row.path is not None)
+    if not (places.patches.exists() if lost else places.all_exist()):
         return None
     try:
         stored = read_patches(places.patches)
