@@ -40,7 +40,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest $(THREE_RUNS) -m "not slow" tests/workflow
 
 test-slow: $(STAMP)
-	@$(BIN)/python -m pytest $(THREE_RUNS) -m slow $$(grep -rl --include='test_*.py' 'mark\.slow' tests)
+	@$(BIN)/python -m pytest $(THREE_RUNS) -m slow $$(grep -rl --include='test_*.py' 'mark\.slow' tests | sort)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
