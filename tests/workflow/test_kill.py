@@ -82,7 +82,7 @@ def test_unlock_refuses_while_a_run_lives(config: Path, tmp_path: Path) -> None:
         process = subprocess.Popen(command(tmp_path, config), cwd=tmp_path, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 120
-            while not (tmp_path / ".snakemake/mirrorflow-owner.json").exists():
+            while not list((tmp_path / ".snakemake/mirrorflow-owners").glob("*.json")):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
