@@ -58,7 +58,6 @@ rule make_results:
         published=resource_digest("published_results.csv"),
         names=names_digest(),
         config=settings_compared(config),
-        versions=GIVEN.versions(),
         noted=GIVEN.of_results,
     script:
         "../scripts/make_results.py"

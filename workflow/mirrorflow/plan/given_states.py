@@ -86,12 +86,8 @@ class GivenStates:
     def of_results(self, wildcards: Wildcards, threads: int) -> list[Noted]:
         """Param that re-runs nothing: split files and lists of genes of all cohorts, and versions of what computes."""
         files = {cohort: states(self._lists_and_splits(cohort)) for cohort in self.run.cohorts}
-        return [planned(self.run.at(ResultsGiven), {"versions": self.versions(), "files": files})]
-
-    @staticmethod
-    def versions() -> dict[str, int]:
-        """Param: versions of all that the long table is made of; it is written again where one is raised."""
-        return {name: getattr(versions, name) for name in IN_TABLE}
+        numbers = {name: getattr(versions, name) for name in IN_TABLE}
+        return [planned(self.run.at(ResultsGiven), {"versions": numbers, "files": files})]
 
     def _lists_and_splits(self, cohort: str) -> list[str]:
         sources = self.run.cohort(cohort)["splits"].values()
