@@ -1,7 +1,5 @@
 """A change of the user's own files is seen where Snakemake has no notes: in a shared store, among copied results."""
 
-import base64
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,10 +15,11 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.given_states import GivenStates
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import is_noted, write_plan
+from mirrorflow.plan.records import write_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.slides import SlideInputs
 from rerun_example import EXAMPLE, write_example
+from snakemake_notes import note
 
 PATIENTS = "case\tsubtype\ttime\tevent\npatient-0\tAlpha\t12\t1\n"
 
@@ -55,14 +54,6 @@ def states(columns: Mapping[str, str] | None = None) -> GivenStates:
 def hold(*arguments: str, columns: Mapping[str, str] | None = None) -> None:
     given = states(columns)
     StoredChecks(given.run, given.cohorts, given.slides, PredictionInputs(given.run)).hold(arguments)
-
-
-def note(output: str, endtime: float) -> None:
-    """Snakemake's note of an output."""
-    name = base64.urlsafe_b64encode(output.encode()).decode()
-    Path(".snakemake/metadata").mkdir(parents=True, exist_ok=True)
-    Path(".snakemake/metadata", name).write_text(json.dumps({"endtime": endtime}))
-    assert is_noted(output)
 
 
 def added(path: str, line: str) -> None:

@@ -1,6 +1,5 @@
 """What lies in a shared store or among copied results is held against this run's settings when planning."""
 
-import base64
 import copy
 import json
 import shutil
@@ -18,12 +17,13 @@ from mirrorflow.plan.checks import StoredChecks
 from mirrorflow.plan.cohorts import CohortInputs
 from mirrorflow.plan.paths import PredictionsManifest
 from mirrorflow.plan.predictions import PredictionInputs
-from mirrorflow.plan.records import content_digest, hold_predictions, is_noted, read_plan, write_plan
+from mirrorflow.plan.records import content_digest, hold_predictions, read_plan, write_plan
 from mirrorflow.plan.run import Run
 from mirrorflow.plan.session import hold_stored
 from mirrorflow.plan.slides import SlideInputs
 from mirrorflow.plan.store_paths import ExpressionFile
 from rerun_example import EXAMPLE, write_example
+from snakemake_notes import note
 
 Raw = dict[str, Any]
 
@@ -179,13 +179,6 @@ def test_what_another_run_put_in_the_place_of_ours_is_not():
         checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
     note(output, Path(output).stat().st_mtime)
     checks_of(of_source(orientation="samples_by_genes"))._hold_expression("own")
-
-
-def note(output: str, endtime: float | None = None) -> None:
-    name = base64.urlsafe_b64encode(output.encode()).decode()
-    Path(".snakemake/metadata").mkdir(parents=True, exist_ok=True)
-    Path(".snakemake/metadata", name).write_text(json.dumps({"endtime": endtime}))
-    assert is_noted(output)
 
 
 def deep(*keys: str, value: object) -> Callable[[Raw], None]:

@@ -3,33 +3,28 @@
 from dataclasses import dataclass
 
 from mirrorflow.plan.contract_path import ContractPath
+from mirrorflow.plan.paths import CohortFile, FeatureIndex
+from mirrorflow.plan.store_paths import PatchStatus
 
 
 @dataclass(frozen=True, order=True)
-class SlidesGiven(ContractPath):
+class SlidesGiven(PatchStatus):
     """The sheet and the slide files, when a shard was patched."""
 
-    cohort: str
-    patching: str
-    shard: int
     TEMPLATE = "slides/{cohort}/{patching}/shards/{shard}.given.json"
-    UNDER = "store"
 
 
 @dataclass(frozen=True, order=True)
-class FeaturesGiven(ContractPath):
+class FeaturesGiven(FeatureIndex):
     """The sheet and features made elsewhere, when the index was made."""
 
-    cohort: str
-    encoder: str
     TEMPLATE = "features/{cohort}/{encoder}.given.json"
 
 
 @dataclass(frozen=True, order=True)
-class CohortGiven(ContractPath):
+class CohortGiven(CohortFile):
     """The clinical files, when the cohort was built."""
 
-    cohort: str
     TEMPLATE = "cohort/{cohort}.given.json"
 
 

@@ -262,21 +262,19 @@ class SlideInputs:
 
     def given_features(self, wildcards: Wildcards) -> str:
         """Param: state of the feature files made elsewhere that belong to the cohort's slides."""
-        run, cohort, encoder = self.run, wildcards.cohort, wildcards.encoder
-        if not run.is_external(cohort, encoder):
-            return "made here"
-        slides = run.cohort(cohort)["slides"]
-        ids = slide_ids(slides["sheet"], slides["columns"]) if self._has_own_sheet(cohort) else None
-        return features_state(run.cohort(cohort)["features"][encoder], ids)
+        return self._features_state(wildcards, dates=True)
 
     def feature_sizes(self, wildcards: Wildcards) -> str:
         """As :meth:`given_features`, without dates; ``absent`` where no such file is there."""
+        return self._features_state(wildcards, dates=False)
+
+    def _features_state(self, wildcards: Wildcards, *, dates: bool) -> str:
         run, cohort, encoder = self.run, wildcards.cohort, wildcards.encoder
         if not run.is_external(cohort, encoder):
             return "made here"
         slides = run.cohort(cohort)["slides"]
         ids = slide_ids(slides["sheet"], slides["columns"]) if self._has_own_sheet(cohort) else None
-        return features_state(run.cohort(cohort)["features"][encoder], ids, dates=False)
+        return features_state(run.cohort(cohort)["features"][encoder], ids, dates=dates)
 
     def indexes(self, wildcards: Wildcards) -> list[str]:
         """Input: indexes of the features of a cohort's encoders."""

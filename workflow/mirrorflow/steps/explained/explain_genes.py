@@ -32,7 +32,7 @@ from mirrorflow.steps.explained.gene_tables import (
     set_table,
 )
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
-from mirrorflow.steps.results.figure_tasks import FigureSpec, Task
+from mirrorflow.steps.results.figure_tasks import Task, left_out
 from mirrorflow.store.expression import read_names
 from mirrorflow.store.gene_lists import Curated, curated_genes, read_list
 from mirrorflow.store.method_predictions import Manifest, read_manifest
@@ -102,7 +102,7 @@ def explain_genes(files: Inputs, params: Params, folder: Path) -> list[Drawing |
     for name in TASKS:
         of = evaluated(manifest, name, cohort, params.protocol["unit"], files.splits)
         if isinstance(of, Missing):
-            tasks.append(_left_out(name, of.why))
+            tasks.append(left_out(name, KIND, of.why))
         elif of is not None:
             tasks.append(_task(of, manifest, cohort, data, files, params, lists, folder))
     return draw_all(tasks, place.cohort, folder, "explain_genes")
@@ -116,13 +116,6 @@ def _lists(files: Inputs, curated: Mapping[str, Any], cohort: str) -> Lists:
         sets = parse_gene_sets(read_list(files.gene_sets, "gene_sets"), where=str(files.gene_sets))
     named = dict(zip(ids, symbols, strict=True))
     return Lists(named, frozenset(ids[row] for row in found.rows), found.source, sets)
-
-
-def _left_out(name: str, why: str) -> Task:
-    def draw() -> FigureSpec:
-        raise InputError(why)
-
-    return Task(name, KIND, draw)
 
 
 def _task(
@@ -140,7 +133,7 @@ def _task(
     try:
         folds = list(attribute(of, manifest, cohort, files.splits, data, params.settings))
     except InputError as error:
-        return _left_out(name, str(error))
+        return left_out(name, KIND, str(error))
     linear = _linear(files.linear, of.task, folds)
     genes = gene_table(folds, lists.symbols, lists.curated, linear)
     stem = folder / of.task

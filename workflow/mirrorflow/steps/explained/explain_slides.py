@@ -22,7 +22,7 @@ from mirrorflow.steps.explained.pictures import KIND, Subject, tasks_of
 from mirrorflow.steps.explained.slides import SlideFile, placed
 from mirrorflow.steps.prototypes.slide_tiles import slide_parts
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
-from mirrorflow.steps.results.figure_tasks import FigureSpec, Task
+from mirrorflow.steps.results.figure_tasks import Task, left_out
 from mirrorflow.store.method_predictions import Manifest, read_manifest
 from mirrorflow.store.slide_sheet import read_slide_sheet
 from mirrorflow.store.tables import read_cohort
@@ -124,11 +124,7 @@ def explain_slides(data: Data, settings: Mapping[str, Any], folder: Path) -> lis
 
 def _left_out(of: Missing) -> Task:
     """An entry of what is not drawn."""
-
-    def draw() -> FigureSpec:
-        raise InputError(of.why)
-
-    return Task(of.name, KIND, draw)
+    return left_out(of.name, KIND, of.why)
 
 
 def _subject(

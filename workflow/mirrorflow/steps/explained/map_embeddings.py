@@ -22,7 +22,7 @@ from mirrorflow.plan.modalities import MapsFolder
 from mirrorflow.plan.paths import EmbeddingsRecord
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
-from mirrorflow.steps.results.figure_tasks import FigureSpec, Task
+from mirrorflow.steps.results.figure_tasks import FigureSpec, Task, left_out
 from mirrorflow.store.embeddings import read_embeddings
 from mirrorflow.store.models import load_model
 from mirrorflow.store.tables import read_cohort, read_fold, read_text_sheet, write_sheet
@@ -88,7 +88,10 @@ def map_embeddings(files: Inputs, params: Params, folder: Path) -> list[Drawing 
     drawn = range(len(folds))[: params.settings["folds"]]
     tasks = [Task(f"map_fold{fold}", KIND, partial(_map, found, fold, units, params.settings, place)) for fold in drawn]
     tasks += [
-        _missing(one.method, fold, why) for one in found for fold, why in one.missing.items() if fold not in drawn
+        left_out(f"{one.method}_fold{fold}", KIND, why)
+        for one in found
+        for fold, why in one.missing.items()
+        if fold not in drawn
     ]
     return draw_all(tasks, place.cohort, folder, "map_embeddings")
 
@@ -159,13 +162,6 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Six significant digits; the mean over folds has no fold."""
     numbers = {name: float(f"{row[name]:.6g}") for name in ("value", "low", "high", "by_chance")}
     return {**row, **numbers, "fold": "" if row["fold"] is None else row["fold"]}
-
-
-def _missing(method: str, fold: int, why: str) -> Task:
-    def draw() -> FigureSpec:
-        raise InputError(why)
-
-    return Task(f"{method}_fold{fold}", KIND, draw)
 
 
 def _map(

@@ -14,9 +14,10 @@ from mirrorflow.plan.prototypes import PrototypesFolder
 from mirrorflow.plan.records import hold_predictions
 from mirrorflow.runtime.job import Job
 from mirrorflow.steps.prototypes.evaluated import Data, by_half, evaluated_units, first_model, held_out, look_at
-from mirrorflow.steps.prototypes.pictures import Case, left_out, no_places, tasks_of
+from mirrorflow.steps.prototypes.pictures import KIND, Case, no_places, tasks_of
 from mirrorflow.steps.prototypes.slide_tiles import SlidePart, slide_part
 from mirrorflow.steps.results.figure_files import Drawing, LeftOut, draw_all
+from mirrorflow.steps.results.figure_tasks import left_out
 from mirrorflow.store.model_files import stored_config
 
 
@@ -79,7 +80,7 @@ def draw_prototypes(data: Data, overlays: Path | None, folder: Path) -> list[Dra
     units = held_out(data, predicted, where.fold)
     if units.empty:
         why = f"fold {where.fold} was trained on the patients of all {len(predicted)} evaluation units"
-        return draw_all([left_out("prototypes", why)], place.cohort, folder, "draw_prototypes")
+        return draw_all([left_out("prototypes", KIND, why)], place.cohort, folder, "draw_prototypes")
     halves = by_half(units["risk"].to_numpy(float))
     files = bag_files(data.index, units)
     chosen = {half: order[0] for half, order in halves.items()}

@@ -71,15 +71,6 @@ def tasks_of(case: Case) -> Iterator[Task]:
         yield Task(f"single_{kind}", KIND, _of_kind(case, kind))
 
 
-def left_out(name: str, why: str) -> Task:
-    """In place of a figure: why it is not drawn."""
-
-    def draw() -> FigureSpec:
-        raise InputError(why)
-
-    return Task(name, KIND, draw)
-
-
 def _of_half(draw: Callable[[Case, str], FigureSpec], case: Case, half: str) -> Callable[[], FigureSpec]:
     return lambda: draw(case, half)
 

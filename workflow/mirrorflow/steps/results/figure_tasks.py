@@ -49,6 +49,15 @@ class Task:
     draw: Callable[[], FigureSpec]
 
 
+def left_out(name: str, kind: str, why: str) -> Task:
+    """In place of a figure that cannot be drawn: the reason."""
+
+    def draw() -> FigureSpec:
+        raise InputError(why)
+
+    return Task(name, kind, draw)
+
+
 def flow_task(cohort: str, path: Path) -> Task:
     """The cohort's flow, from its flow.tsv."""
 
